@@ -1,0 +1,20 @@
+//! A broker for the progress of long-running jobs.
+//!
+//! A job reports its progress as a *stream* of messages, keyed by its job id. A listener that joins late gets the
+//! stream's *header* at once, then every later message, in order, none lost, until it hangs up.
+//!
+//! # Layout
+//!
+//! Each module may use only those above it in this list; a test holds them to it.
+//!
+//! - [`ids`], [`units`], [`limits`]: names, ids, sizes and limits.
+//! - [`protocol`]: actions, events and the codecs between them and bytes.
+//! - [`outbox`]: what waits to be sent to one connection.
+//! - [`server`]: binds, accepts, drains.
+
+pub mod ids;
+pub mod limits;
+pub mod outbox;
+pub mod protocol;
+pub mod server;
+pub mod units;

@@ -1,0 +1,3 @@
+//! The `msgstream` program.
+
+fn main() {}

@@ -1,0 +1,15 @@
+//! What is said between a client and the broker: actions, events, mistakes, and the [`Codec`] that turns bytes into
+//! the first and the others into bytes. Knows nothing of sockets, streams' state or tasks.
+
+mod action;
+mod codec;
+mod error;
+mod event;
+mod frame;
+pub mod json_lines;
+
+pub use action::{Action, Message, Name, Receipt};
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+pub use error::{ErrorCode, Mistake};
+pub use event::{Event, StreamState};
+pub use frame::{Frame, Gauge};

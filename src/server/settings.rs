@@ -1,0 +1,139 @@
+//! The settings of the sockets: `listen`, `[tcp]`, `[unix]`, `[runtime]`.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer};
+
+use crate::units::{ByteSize, Span};
+
+/// The port that a broker listens on unless told otherwise.
+pub const DEFAULT_PORT: u16 = 7342;
+
+/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `[::1]:7342`, `localhost:7342`) or a Unix socket
+/// (`unix:/run/msgstream.sock`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// An address that could not be read, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\"")]
+pub struct BadAddress {
+    text: String,
+    why: String,
+}
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = |why: &str| BadAddress { text: text.to_owned(), why: why.to_owned() };
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(bad("the path is missing"));
+            }
+            return Ok(Self::Unix(PathBuf::from(path)));
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(bad(&format!("there is no {scheme:?} transport")));
+        }
+        if !text.contains(':') {
+            return Err(bad("the port is missing"));
+        }
+        let mut found = text.to_socket_addrs().map_err(|error| bad(&error.to_string()))?;
+        found.next().map(Self::Tcp).ok_or_else(|| bad("the host name has no address"))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// The `[tcp]` section: options of every TCP connection, in the system's terms.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpSettings {
+    /// What the kernel may hold for a connection on top of its outbox (`SO_SNDBUF`). 0 leaves it to the kernel, which may
+    /// park megabytes for a listener that does not read. 256 KiB.
+    pub send_buffer: ByteSize,
+    /// Send small messages at once (`TCP_NODELAY`). On.
+    pub no_delay: bool,
+    /// Idle time before the first keepalive probe. 60 s.
+    pub keepalive_time: Span,
+    /// Time between keepalive probes. 10 s.
+    pub keepalive_interval: Span,
+    /// Unanswered probes after which an idle peer is gone. 6.
+    pub keepalive_retries: u32,
+    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). 30 s.
+    pub user_timeout: Span,
+    /// Connections that may wait to be accepted. 1,024.
+    pub backlog: u32,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            send_buffer: ByteSize(256 << 10),
+            no_delay: true,
+            keepalive_time: Span::from_secs(60),
+            keepalive_interval: Span::from_secs(10),
+            keepalive_retries: 6,
+            user_timeout: Span::from_secs(30),
+            backlog: 1024,
+        }
+    }
+}
+
+/// The `[unix]` section.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnixSettings {
+    /// The socket file's mode, in octal: who may connect. `0660`: owner and group.
+    #[serde(deserialize_with = "octal")]
+    pub mode: u32,
+}
+
+impl Default for UnixSettings {
+    fn default() -> Self {
+        Self { mode: 0o660 }
+    }
+}
+
+fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let mode = u32::from_str_radix(text.trim_start_matches("0o"), 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
+}
+
+/// The `[runtime]` section.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// Threads that serve connections. 1 is the quickest and the least costly up to a core's worth of work; more help
+    /// where TLS or many cores matter. 1.
+    pub workers: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self { workers: 1 }
+    }
+}

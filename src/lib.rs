@@ -11,7 +11,9 @@
 //! - [`protocol`]: actions, events and the codecs between them and bytes.
 //! - [`outbox`]: what waits to be sent to one connection.
 //! - [`server`]: binds, accepts, drains.
+//! - [`config`]: composes the settings of all of these and reads them.
 
+pub mod config;
 pub mod ids;
 pub mod limits;
 pub mod outbox;

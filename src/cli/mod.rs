@@ -2,7 +2,6 @@
 
 mod exit;
 mod log;
-mod pending;
 mod port_file;
 mod serve;
 mod signals;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use msgstream::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use msgstream::server::Address;
+use msgstream::server::{Address, BadAddress, Server, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, OrExit};
 use super::log;
-use super::pending::{Server, Settings};
 use super::port_file::PortFile;
 use super::signals::Signals;
 
@@ -81,7 +80,7 @@ Exit codes:
   78  the configuration cannot be used";
 
 /// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
-fn address(text: &str) -> Result<String, msgstream::server::BadAddress> {
+fn address(text: &str) -> Result<String, BadAddress> {
     text.parse::<Address>().map(|_| text.to_owned())
 }
 
@@ -143,7 +142,7 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
     let Config { listen, port_file, log: _, limits, outbox, tcp, unix, runtime: _ } = config;
-    let server = Server::bind(&listen, Settings { limits, outbox, tcp, unix }).await.or_exit(Exit::Unavailable)?;
+    let server = Server::bind(&listen, &Settings { limits, outbox, tcp, unix }).or_exit(Exit::Unavailable)?;
     for address in server.addresses() {
         tracing::info!(%address, "listening");
     }
@@ -157,9 +156,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         shutdown.cancelled().await;
         tell_supervisor(NotifyState::Stopping);
     };
-    server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)?;
-    tracing::info!("stopped");
-    Ok(())
+    server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)
 }
 
 /// Tells systemd how far we are; without systemd it does nothing. Nobody else depends on it, so a failure is only logged.

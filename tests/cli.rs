@@ -175,12 +175,14 @@ fn the_port_file_stands_while_the_broker_listens() {
 
 #[test]
 fn sigterm_and_sigint_end_it_and_sighup_does_not() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
         let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
         broker.wait_for("listening");
         broker.signal(Signal::HUP);
         broker.wait_for("ignored: the configuration is read at start only");
         broker.signal(signal);
+        // By this signal, not by the one before.
+        assert!(broker.wait_for("asked to stop").contains(name));
         let (code, log) = broker.end();
         assert_eq!(code, Some(0), "{log}");
     }

@@ -205,6 +205,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("[limits]\nstreams = 1.5", ["limits.streams = 1.5", "is not a whole number"]),
         ("[limits]\nlistens = -1", ["limits.listens = -1", "is not a whole number"]),
         ("[tcp]\nbacklog = 4294967296", ["tcp.backlog = 4294967296", "from 0 to 4294967295"]),
+        ("[tcp]\nkeepalive_retries = 4294967296", ["tcp.keepalive_retries = 4294967296", "from 0 to 4294967295"]),
         ("[tcp]\nno_delay = 'maybe'", ["tcp.no_delay = \"maybe\"", "is neither true nor false"]),
         ("[unix]\nmode = 0o660", ["unix.mode = 432", "\"0660\""]),
         ("[unix]\nmode = '0999'", ["unix.mode = \"0999\"", "\"0660\""]),

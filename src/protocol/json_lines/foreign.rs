@@ -72,10 +72,7 @@ fn http(text: &[u8]) -> Foreign {
     };
     let version = target.get(space + 1..).unwrap_or_default();
     if space > 0 && version.starts_with(b"HTTP/") {
-        return theirs(
-            "HTTP",
-            "send lines such as {\"action\":\"listen\",\"stream\":\"NAME\"} over a plain TCP connection; metrics and health checks over HTTP have a port of their own",
-        );
+        return theirs("HTTP", "send lines such as {\"action\":\"listen\",\"stream\":\"NAME\"} over a plain TCP connection");
     }
     if space > 0 && b"HTTP/".starts_with(version) { unclear } else { Foreign::Ours }
 }

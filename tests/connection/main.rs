@@ -3,6 +3,7 @@
 //! - `splits`: the same bytes, however they fall apart, mean the same.
 //! - `clocks`: time limits, by a clock that jumps.
 //! - `faults`: panics, resets, full queues.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod clocks;
 mod faults;

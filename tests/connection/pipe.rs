@@ -164,11 +164,6 @@ impl Peer {
         self.0.lock().unwrap().closed
     }
 
-    /// All that the broker has written so far.
-    pub fn received(&self) -> Vec<u8> {
-        self.0.lock().unwrap().outgoing.clone()
-    }
-
     /// Waits until what the broker has written satisfies `enough`, or it has closed. Takes it.
     pub async fn until(&self, enough: impl Fn(&[u8]) -> bool) -> String {
         let bytes = poll_fn(|cx| {

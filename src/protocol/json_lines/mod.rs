@@ -11,6 +11,8 @@ mod foreign;
 mod kept;
 mod object;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::action::Action;

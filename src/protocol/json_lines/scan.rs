@@ -168,24 +168,41 @@ fn key(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     Ok(skip_space(bytes, at + 1))
 }
 
+/// How many bytes of a string are read one by one.
+const SHORT: usize = 16;
+
+/// What a byte does in a string.
+#[derive(Clone, Copy)]
+enum Class {
+    /// Stands for itself.
+    Plain,
+    Quote,
+    /// Not ASCII, a backslash, or a fault.
+    Other,
+}
+
+const CLASS: [Class; 256] = {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0x20;
+    while byte < 0x80 {
+        table[byte] = Class::Plain;
+        byte += 1;
+    }
+    table[b'"' as usize] = Class::Quote;
+    table[b'\\' as usize] = Class::Other;
+    table
+};
+
 /// From after a string's opening quote to after its closing one.
 #[inline(always)]
 pub(super) fn string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    // Most strings are short ASCII, and most keys end within the first words.
-    let mut at = start;
-    for _ in 0..3 {
-        let next = word(bytes, at);
-        let run = words::plain_run(next);
-        // What stands behind the string may set a high bit too, which costs time only.
-        if words::any_high(next) {
-            break;
-        }
-        at += run;
-        if run < words::WIDTH {
-            if byte(bytes, at) == b'"' {
-                return Ok(at + 1);
-            }
-            break;
+    // Most strings are short ASCII. Their bytes are taken one by one: a guess at each branch lets the processor read on,
+    // where the length of a run, computed, would have to be waited for.
+    for (at, next) in bytes.iter().enumerate().skip(start).take(SHORT) {
+        match CLASS[usize::from(*next)] {
+            Class::Plain => {}
+            Class::Quote => return Ok(at + 1),
+            Class::Other => break,
         }
     }
     long_string(bytes, start)
@@ -258,8 +275,11 @@ fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {
 /// From a number's first byte to after its last.
 #[inline(always)]
 fn number(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    let first = start + usize::from(byte(bytes, start) == b'-');
-    let mut at = skip_digits(bytes, first);
+    let first = if byte(bytes, start) == b'-' { start + 1 } else { start };
+    let mut at = first;
+    while byte(bytes, at).is_ascii_digit() {
+        at += 1;
+    }
     if at == first {
         return Err(Wanted::Digit.at(at));
     }
@@ -289,13 +309,21 @@ fn exponent(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     if end == at { Err(Wanted::Digit.at(at)) } else { Ok(end) }
 }
 
+/// The first offset from `at` on that holds no digit. Short runs are read by guessing, as short strings are; in the long
+/// runs of a float's fraction the last word's length is beyond guessing, so there it is computed.
 #[inline(always)]
 fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
-    loop {
-        let run = words::digit_run(word(bytes, at));
-        at += run;
-        if run < words::WIDTH {
+    for _ in 0..4 {
+        if !byte(bytes, at).is_ascii_digit() {
             return at;
         }
+        at += 1;
+    }
+    loop {
+        let run = words::digit_run(word(bytes, at));
+        if run < words::WIDTH {
+            return at + run;
+        }
+        at += words::WIDTH;
     }
 }

@@ -27,13 +27,13 @@ struct State {
 }
 
 /// The broker's end.
-pub struct Pipe(Arc<Mutex<State>>);
+pub(crate) struct Pipe(Arc<Mutex<State>>);
 
 /// The client's end.
-pub struct Peer(Arc<Mutex<State>>);
+pub(crate) struct Peer(Arc<Mutex<State>>);
 
 /// A pipe whose writes never block.
-pub fn pipe() -> (Pipe, Peer) {
+pub(crate) fn pipe() -> (Pipe, Peer) {
     let state = Arc::new(Mutex::new(State { room: usize::MAX, ..State::default() }));
     (Pipe(Arc::clone(&state)), Peer(state))
 }
@@ -127,45 +127,45 @@ impl Peer {
     }
 
     /// Sends bytes that one read gets.
-    pub fn send(&self, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn send(&self, bytes: impl AsRef<[u8]>) {
         self.change(|state| state.incoming.push_back(bytes.as_ref().to_vec()));
     }
 
     /// Sends a line.
-    pub fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         self.send(format!("{line}\n"));
     }
 
     /// No more comes.
-    pub fn end_of_file(&self) {
+    pub(crate) fn end_of_file(&self) {
         self.change(|state| state.end_of_file = true);
     }
 
     /// The client is gone.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.change(|state| state.reset = true);
     }
 
     /// How much the broker may write before the client reads.
-    pub fn room(&self, room: usize) {
+    pub(crate) fn room(&self, room: usize) {
         self.change(|state| state.room = state.outgoing.len() + room);
     }
 
-    pub fn panic_on_read(&self) {
+    pub(crate) fn panic_on_read(&self) {
         self.change(|state| state.panic_on_read = true);
     }
 
-    pub fn panic_on_write(&self) {
+    pub(crate) fn panic_on_write(&self) {
         self.change(|state| state.panic_on_write = true);
     }
 
     /// Whether the broker has ended the connection.
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.0.lock().unwrap().closed
     }
 
     /// Waits until what the broker has written satisfies `enough`, or it has closed. Takes it.
-    pub async fn until(&self, enough: impl Fn(&[u8]) -> bool) -> String {
+    pub(crate) async fn until(&self, enough: impl Fn(&[u8]) -> bool) -> String {
         let bytes = poll_fn(|cx| {
             let mut state = self.0.lock().unwrap();
             if enough(&state.outgoing) || state.closed {
@@ -181,14 +181,14 @@ impl Peer {
     }
 
     /// All that comes until a pong, which is left out.
-    pub async fn ping(&self) -> String {
+    pub(crate) async fn ping(&self) -> String {
         self.line(r#"{"action":"ping"}"#);
         let text = self.until(|bytes| bytes.ends_with(b"{\"action\":\"pong\"}\n")).await;
         text.strip_suffix("{\"action\":\"pong\"}\n").unwrap_or(&text).to_owned()
     }
 
     /// All that comes until the broker closes.
-    pub async fn rest(&self) -> String {
+    pub(crate) async fn rest(&self) -> String {
         self.until(|_| false).await
     }
 }

@@ -57,6 +57,10 @@ pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
 /// The first offset from `at` on that holds no white space.
 #[inline(always)]
 pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    // Hardly any JSON that machines send has white space: one comparison then tells.
+    if byte(bytes, at) > b' ' {
+        return at;
+    }
     while matches!(byte(bytes, at), b' ' | b'\t' | b'\r' | b'\n') {
         at += 1;
     }
@@ -77,7 +81,7 @@ impl Open {
     #[inline(always)]
     fn push(&mut self, object: bool) {
         if self.depth.is_multiple_of(64) && self.depth > 0 {
-            self.outer.push(self.bits);
+            self.put_by();
         }
         self.bits = self.bits << 1 | u64::from(object);
         self.depth += 1;
@@ -87,9 +91,21 @@ impl Open {
     fn pop(&mut self) {
         self.depth -= 1;
         self.bits >>= 1;
-        if self.depth.is_multiple_of(64) {
-            self.bits = self.outer.pop().unwrap_or(0);
+        if self.depth.is_multiple_of(64) && self.depth > 0 {
+            self.take_back();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_by(&mut self) {
+        self.outer.push(self.bits);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_back(&mut self) {
+        self.bits = self.outer.pop().unwrap_or(0);
     }
 }
 
@@ -213,11 +229,20 @@ fn long_string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut at = start;
     let mut not_ascii = false;
     loop {
-        let next = word(bytes, at);
-        not_ascii |= words::any_high(next);
-        let run = words::plain_run(next);
-        at += run;
-        if run == words::WIDTH {
+        // A few words first: most runs between escapes are shorter than a block.
+        let mut whole = 0;
+        while whole < 6 {
+            let next = word(bytes, at);
+            not_ascii |= words::any_high(next);
+            let run = words::plain_run(next);
+            if run < words::WIDTH {
+                at += run;
+                break;
+            }
+            at += words::WIDTH;
+            whole += 1;
+        }
+        if whole == 6 {
             while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
                 let (all_plain, some_high) = words::all_plain(block);
                 not_ascii |= some_high;
@@ -313,7 +338,7 @@ fn exponent(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
 /// runs of a float's fraction the last word's length is beyond guessing, so there it is computed.
 #[inline(always)]
 fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
-    for _ in 0..4 {
+    for _ in 0..5 {
         if !byte(bytes, at).is_ascii_digit() {
             return at;
         }

@@ -1,7 +1,7 @@
 //! Clients that speak something else: what they are, and what would be right.
 
 use super::super::codec::Foreign;
-use super::scan::skip_space;
+use super::token::skip_space;
 
 /// How many bytes may stay unclear. No request line that matters is longer, and a client's first line must not wait.
 const MOST: usize = 2048;

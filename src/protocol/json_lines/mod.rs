@@ -13,6 +13,7 @@ mod object;
 mod scan;
 #[cfg(test)]
 mod tests;
+mod token;
 mod words;
 
 use super::action::Action;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use msgstream::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use msgstream::server::{Address, Server, Settings};
+use msgstream::server::{Address, BadAddress, Server, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
@@ -80,7 +80,7 @@ Exit codes:
   78  the configuration cannot be used";
 
 /// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
-fn address(text: &str) -> Result<String, msgstream::server::BadAddress> {
+fn address(text: &str) -> Result<String, BadAddress> {
     text.parse::<Address>().map(|_| text.to_owned())
 }
 

@@ -35,10 +35,10 @@ impl Signals {
                 }
             };
             if shutdown.is_cancelled() {
-                tracing::warn!(signal = name, "drain cut short");
+                tracing::warn!(signal = name, "asked twice: the drain is cut short");
                 cut_short.cancel();
             } else {
-                tracing::info!(signal = name, "draining");
+                tracing::info!(signal = name, "asked to stop");
                 shutdown.cancel();
             }
         }

@@ -1,5 +1,7 @@
 //! The program as its user meets it: help, exit codes, signals, the port file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
@@ -123,6 +125,8 @@ fn a_command_line_that_makes_no_sense_exits_with_64() {
 fn a_configuration_that_cannot_be_used_exits_with_78() {
     assert_fails(&["serve", "--check", "--workers", "0"], 78, "runtime.workers = 0 (from --workers)");
     assert_fails(&["serve", "--config", "/nonesuch"], 78, "cannot read the configuration file /nonesuch");
+    let output = output(&["serve", "--config", "/nonesuch"]);
+    assert_eq!(text(&output.stderr).matches("No such file").count(), 1, "a cause is said once");
     let file = scratch("bad.toml");
     fs::write(&file, "[outbox]\nlimt = 1").unwrap();
     assert_fails(&["serve", "--check", "--config", file.to_str().unwrap()], 78, "did you mean \"outbox.limit\"?");

@@ -1,5 +1,7 @@
 //! The configuration as values: what each layer may say, which one counts, and what every mistake is answered with.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

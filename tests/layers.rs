@@ -3,6 +3,8 @@
 //! Reads the source as text. What it looks for is `crate::NAME` and, in the program, `msgstream::NAME` and `crate::NAME`, in
 //! imports, groups of imports and paths alike, and `super::` as far as it leads there. Comments and texts in quotes do not count.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,8 +49,8 @@ fn code_only(source: &str) -> String {
             rest.find('\n').unwrap_or(rest.len())
         } else if rest.starts_with("/*") {
             rest.find("*/").map_or(rest.len(), |at| at + 2)
-        } else if rest.starts_with("r#\"") {
-            rest[3..].find("\"#").map_or(rest.len(), |at| at + 5)
+        } else if let Some(text) = rest.strip_prefix("r#\"") {
+            text.find("\"#").map_or(rest.len(), |at| at + 5)
         } else if first == '"' {
             end_of_text(rest)
         } else if rest.starts_with("'\"'") || rest.starts_with("'\\") {

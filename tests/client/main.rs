@@ -1,0 +1,13 @@
+//! The library's client, on a real broker over sockets.
+//!
+//! - `events`: what a listener sees, each kind.
+//! - `publish`: flush, receipts, refusals, back-pressure.
+//! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
+//! - `objects`: typed content from one program to another.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
+mod broker;
+mod events;
+mod objects;
+mod publish;
+mod reconnect;

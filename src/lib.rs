@@ -20,6 +20,7 @@
 //! Beside them, for programs that use a broker:
 //!
 //! - [`client`]: a broker in another process; it shares names, limits, contents and the protocol with the others, no more.
+//! - [`local`]: a broker in this process, with or without a server.
 
 pub mod actor;
 pub mod broker;
@@ -29,6 +30,7 @@ pub mod connection;
 pub mod content;
 pub mod ids;
 pub mod limits;
+pub mod local;
 pub mod monitor;
 pub mod outbox;
 pub mod protocol;

@@ -24,7 +24,11 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// Modules beside the layers, which may use what is listed and nobody else may use.
-const ASIDE: [(&str, &[&str]); 1] = [("client", &["ids", "units", "limits", "content", "protocol"])];
+const ASIDE: [(&str, &[&str]); 2] = [
+    ("client", &["ids", "units", "limits", "content", "protocol"]),
+    // A broker in a program is all of a broker but its configuration, and its listeners see what a client's see.
+    ("local", &["ids", "units", "limits", "content", "protocol", "broker", "outbox", "actor", "connection", "server", "client"]),
+];
 
 /// The files of the program, which see the library from outside.
 const PROGRAM: [&str; 2] = ["cli", "main"];

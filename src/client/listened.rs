@@ -125,6 +125,11 @@ impl<L: Take> Listened<L> {
         }
     }
 
+    /// All who listen or are about to.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &L> {
+        self.listeners.iter().chain(self.joining.iter().flat_map(|(_, joining)| joining))
+    }
+
     /// Whether nobody listens or is about to.
     pub(crate) fn is_empty(&self) -> bool {
         self.listeners.is_empty() && self.joining.iter().all(|(_, joining)| joining.is_empty())

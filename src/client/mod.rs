@@ -24,3 +24,6 @@ pub use options::{Backoff, Options};
 pub use remote::RemoteStream;
 pub use state::Receipt;
 pub use wire::Reason;
+
+pub(crate) use listened::{Listened, Take};
+pub(crate) use wire::{Reply, read};

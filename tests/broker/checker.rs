@@ -31,11 +31,28 @@ pub(crate) fn put(stream: &str, publisher: u32, seq: u32) -> String {
     format!(r#"{{"action":"put","stream":"{stream}","message":{}}}"#, message(publisher, seq))
 }
 
+/// The same, with a message of about the given size.
+pub(crate) fn padded_put(stream: &str, publisher: u32, seq: u32, size: usize) -> String {
+    let pad = "x".repeat(size);
+    format!(r#"{{"action":"put","stream":"{stream}","message":{{"p":{publisher},"seq":{seq},"pad":"{pad}"}}}}"#)
+}
+
+/// A whole line that publishes one message, and tells it in the header in the same step.
+pub(crate) fn put_with_header(stream: &str, publisher: u32, seq: u32) -> String {
+    let (message, header) = (message(publisher, seq), header(publisher, seq));
+    format!(r#"{{"action":"put","stream":"{stream}","message":{message},"header":{header}}}"#)
+}
+
 /// What was sent to one stream: how many messages by each publisher.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sent(HashMap<u32, u32>);
 
 impl Sent {
+    /// The publisher has sent `count` messages.
+    pub(crate) fn add(&mut self, publisher: u32, count: u32) {
+        self.0.insert(publisher, count);
+    }
+
     /// Each of the publishers `0..publishers` has sent `count` messages.
     pub(crate) fn by_each(publishers: u32, count: u32) -> Self {
         Self((0..publishers).map(|publisher| (publisher, count)).collect())
@@ -51,6 +68,8 @@ pub(crate) enum Stay {
     Late,
     /// From before the first message until some moment.
     CutShort,
+    /// From some moment on until another.
+    Between,
 }
 
 /// What one listener got.
@@ -146,7 +165,7 @@ impl Record {
             let earlier = seq >= first[&publisher];
             return Err(if earlier { Flaw::Duplicate { publisher, seq } } else { Flaw::Reordered { publisher, seq } });
         }
-        if self.stay != Stay::CutShort {
+        if matches!(self.stay, Stay::Throughout | Stay::Late) {
             self.check_end(sent, &last)?;
         }
         Ok(())
@@ -157,7 +176,7 @@ impl Record {
         let expected = match (told, self.stay) {
             (Some(told), _) => told + 1,
             (None, Stay::Throughout | Stay::CutShort) => 0,
-            (None, Stay::Late) => return Ok(()),
+            (None, Stay::Late | Stay::Between) => return Ok(()),
         };
         if seq == expected { Ok(()) } else { Err(Flaw::GapAtJoin { publisher, expected, got: seq }) }
     }

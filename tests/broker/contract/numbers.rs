@@ -114,7 +114,7 @@ fn a_connection_that_ends_makes_room_for_another() {
 
 #[test]
 fn all_headers_together_have_a_limit() {
-    let broker = Broker::start(settings().set("limits.headers_total", "64KiB"));
+    let broker = Broker::start(settings().set("limits.header", "64KiB").set("limits.headers_total", "64KiB"));
     let mut client = broker.client();
     let message = "x".repeat(10 << 10);
     let mut stored = 0;

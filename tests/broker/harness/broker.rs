@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,6 +36,11 @@ impl Settings {
             writeln!(self.toml, "{key} = {value:?}").unwrap();
         }
         self
+    }
+
+    /// Lets lines have so many bytes at most. Other limits must have room for a line, so this is what lowers them all.
+    pub(crate) fn short_lines(self, most: usize) -> Self {
+        self.set("limits.line", most).set("limits.header", most)
     }
 
     /// How many descriptors the broker may have (`ulimit -n`).
@@ -126,6 +131,11 @@ impl Broker {
     /// Waits until a line of the log holds this text.
     pub(crate) fn until_logged(&self, text: &str) -> String {
         until(&format!("the log says {text:?}"), || self.log().into_iter().find(|line| line.contains(text)))
+    }
+
+    /// Whether somebody still listens on the port.
+    pub(crate) fn accepts(&self) -> bool {
+        TcpStream::connect(self.addr).is_ok()
     }
 
     /// Asks the broker to end.

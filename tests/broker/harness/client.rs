@@ -168,6 +168,12 @@ impl Client {
         self.lines = before;
     }
 
+    /// All lines that have arrived, once everything that was said has taken effect.
+    pub(crate) fn arrived(&mut self) -> Vec<String> {
+        self.settle();
+        self.lines.drain(..).collect()
+    }
+
     /// The next line, if it has arrived before a pong that was waited for.
     pub(crate) fn waiting(&mut self) -> Option<String> {
         self.lines.pop_front()

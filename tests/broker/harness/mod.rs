@@ -9,7 +9,7 @@ mod transcript;
 mod wait;
 
 pub(crate) use broker::{Broker, Settings, settings};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, JSON_LINES};
 pub(crate) use process::{Process, descriptors_for};
 pub(crate) use socket::{Socket, Transport};

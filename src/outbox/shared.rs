@@ -163,14 +163,26 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.phase != Phase::Open {
             return Pushed::Refused;
         }
-        let (after, limit) = (state.queue.bytes() + frame.bytes().len(), self.limits.limit);
+        let (mut after, limit) = (state.queue.bytes() + frame.bytes().len(), self.limits.limit);
         // Twice the limit: publishers are held back only once the actor has seen the first frame too many, and each may
         // have sent some more by then.
         let cut_at = match self.limits.policy {
             Policy::Disconnect => limit,
             Policy::Throttle => limit.saturating_mul(2),
         };
-        if after > cut_at {
+        if after > cut_at && !state.blocked {
+            // What waits has been queued in this round, and the socket not been tried yet: the listener may well be quick.
+            let waker = self.flush_locked(&mut state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            if state.phase != Phase::Open {
+                return Pushed::Refused;
+            }
+            after = state.queue.bytes() + frame.bytes().len();
+        }
+        // A frame may carry more than the limit, since messages travel together: one that nothing waits before is taken.
+        if after > cut_at && !state.queue.is_empty() {
             let reason = format!(
                 "more than {} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
                 ByteSize(cut_at)
@@ -203,8 +215,16 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.blocked || state.phase == Phase::Dead {
             return;
         }
-        let written = self.write(&mut state);
-        let wake = match written {
+        let waker = self.flush_locked(&mut state);
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Writes what was queued straight to the socket. Returns the task if it has something to do now.
+    fn flush_locked(&self, state: &mut State) -> Option<Waker> {
+        let wake = match self.write(state) {
             Written::All => state.phase == Phase::Finishing,
             Written::More | Written::Blocked { .. } => {
                 state.blocked = true;
@@ -216,11 +236,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 true
             }
         };
-        let waker = if wake { state.waker.take() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        if wake { state.waker.take() } else { None }
     }
 
     /// The task's turn: writes what waits, once the socket is ready.

@@ -285,6 +285,12 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 state.queue.push(last.clone(), &self.limits.gauge);
             }
             state.phase = Phase::Finishing;
+            // A blocked outbox is not flushed by the actor: its task must learn that the drain time has begun.
+            let waker = if state.blocked { state.waker.take() } else { None };
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         }
     }
 

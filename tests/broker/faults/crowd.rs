@@ -25,13 +25,8 @@ fn a_thousand_stalled_listeners_share_one_limit() {
     let mut publisher = broker.client();
     publisher.ping();
     let fds = broker.fds();
-    let mut stalled: Vec<Client> = (0..STALLED).map(|_| broker.client()).collect();
-    for (number, client) in stalled.iter_mut().enumerate() {
-        client.shrink_buffers();
-        // A stream each: on one stream they would share each message, and nothing would pile up.
-        client.send(&format!(r#"{{"action":"listen","stream":"{number}"}}"#));
-        client.settle();
-    }
+    // A stream each: on one stream they would share each message, and nothing would pile up.
+    let stalled: Vec<Client> = (0..STALLED).map(|number| broker.slow_listener(&number.to_string())).collect();
     let rss = broker.rss();
     let mut most = 0;
     for round in 0..ROUNDS {

@@ -43,10 +43,7 @@ fn until_held(taken: &AtomicU32) -> u32 {
 fn a_publisher_is_held_and_nothing_is_lost() {
     let _alone = alone();
     let broker = Broker::start(throttling("60s"));
-    let mut slow = broker.client();
-    slow.shrink_buffers();
-    slow.send(r#"{"action":"listen","stream":"job"}"#);
-    slow.settle();
+    let mut slow = broker.slow_listener("job");
     let mut other_listener = broker.listener("other");
     let mut other = broker.client();
     let taken = AtomicU32::new(0);
@@ -73,10 +70,7 @@ fn a_publisher_is_held_and_nothing_is_lost() {
 fn it_is_held_no_longer_than_the_throttle_time() {
     let _alone = alone();
     let broker = Broker::start(throttling("700ms"));
-    let mut slow = broker.client();
-    slow.shrink_buffers();
-    slow.send(r#"{"action":"listen","stream":"job"}"#);
-    slow.settle();
+    let mut slow = broker.slow_listener("job");
     let taken = AtomicU32::new(0);
     thread::scope(|scope| {
         let publisher = broker.client();
@@ -95,10 +89,7 @@ fn it_is_held_no_longer_than_the_throttle_time() {
 fn a_publisher_is_released_when_its_slow_listener_goes() {
     let _alone = alone();
     let broker = Broker::start(throttling("60s"));
-    let mut slow = broker.client();
-    slow.shrink_buffers();
-    slow.send(r#"{"action":"listen","stream":"job"}"#);
-    slow.settle();
+    let slow = broker.slow_listener("job");
     let taken = AtomicU32::new(0);
     thread::scope(|scope| {
         let publisher = broker.client();

@@ -1,6 +1,6 @@
 //! The broker as a process.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -17,7 +17,8 @@ use super::{Client, Process, Socket, Transport, descriptors_for, until};
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
-    toml: String,
+    /// In the order of their keys; a key set twice has the later value.
+    values: BTreeMap<String, String>,
     descriptors: Option<u32>,
 }
 
@@ -30,17 +31,18 @@ impl Settings {
     /// Sets a key such as `limits.line`. Numbers go as numbers, everything else as text.
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         let value = value.to_string();
-        if value.parse::<i64>().is_ok() || value == "true" || value == "false" {
-            writeln!(self.toml, "{key} = {value}").unwrap();
-        } else {
-            writeln!(self.toml, "{key} = {value:?}").unwrap();
-        }
+        let bare = value.parse::<i64>().is_ok() || value == "true" || value == "false";
+        self.values.insert(key.to_owned(), if bare { value } else { format!("{value:?}") });
         self
     }
 
     /// Lets lines have so many bytes at most. Other limits must have room for a line, so this is what lowers them all.
     pub(crate) fn short_lines(self, most: usize) -> Self {
         self.set("limits.line", most).set("limits.header", most)
+    }
+
+    fn toml(&self) -> String {
+        self.values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
     }
 
     /// How many descriptors the broker may have (`ulimit -n`).
@@ -65,7 +67,7 @@ impl Broker {
         // Before the start, since the child inherits the limit.
         descriptors_for(usize::MAX);
         let place = Place::new();
-        fs::write(place.file("config.toml"), &settings.toml).unwrap();
+        fs::write(place.file("config.toml"), settings.toml()).unwrap();
         let mut child = command(settings.descriptors)
             .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--listen"])
             .arg(format!("unix:{}", place.file("socket").display()))
@@ -103,7 +105,15 @@ impl Broker {
 
     /// A new client over TCP that listens to the stream already.
     pub(crate) fn listener(&self, stream: &str) -> Client {
-        let mut client = self.client();
+        Self::listening(self.client(), stream)
+    }
+
+    /// The same, with so little room in the kernel that it is soon noticed when it does not read.
+    pub(crate) fn slow_listener(&self, stream: &str) -> Client {
+        Self::listening(Client::new(Socket::tcp_with_little_room(self.addr)), stream)
+    }
+
+    fn listening(mut client: Client, stream: &str) -> Client {
         client.send(&format!(r#"{{"action":"listen","stream":"{stream}"}}"#));
         client.settle();
         client

@@ -189,11 +189,6 @@ impl Client {
         self.socket.reset();
     }
 
-    /// Makes the kernel hold as little as it can for this client, so that not reading is soon noticed.
-    pub(crate) fn shrink_buffers(&self) {
-        self.socket.options().set_recv_buffer_size(4096).unwrap();
-    }
-
     /// How long reads and writes may block before the test fails.
     pub(crate) fn set_patience(&self, patience: Duration) {
         self.socket.set_patience(patience);

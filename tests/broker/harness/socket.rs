@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 
 /// How a client reaches the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,17 @@ impl Socket {
         // Each write must leave at once, or the tests of split lines would test the kernel's patience.
         socket.set_nodelay(true).unwrap();
         Self::Tcp(socket)
+    }
+
+    /// A connection for which the kernel holds little, so that it is soon noticed when its client does not read.
+    pub(crate) fn tcp_with_little_room(addr: SocketAddr) -> Self {
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        // Loopback has segments of 64 KiB. In a buffer that cannot hold even one, the kernel waits 200 ms for each.
+        socket.set_tcp_mss(1400).unwrap();
+        socket.connect(&addr.into()).expect("the broker accepts");
+        socket.set_tcp_nodelay(true).unwrap();
+        Self::Tcp(socket.into())
     }
 
     pub(crate) fn unix(path: &PathBuf) -> Self {

@@ -1,0 +1,3 @@
+//! The program's subcommands, one module each.
+
+pub(crate) mod bench;

@@ -9,9 +9,15 @@
 //!
 //! - [`ids`], [`units`], [`limits`]: names, ids, sizes and limits.
 //! - [`protocol`]: actions, events and the codecs between them and bytes.
+//! - [`broker`]: the core, a pure state machine.
 //! - [`outbox`]: what waits to be sent to one connection.
+//! - [`actor`]: the one owner of the core.
+//! - [`connection`]: the life of one connection.
 //! - [`server`]: binds, accepts, drains.
 
+pub mod actor;
+pub mod broker;
+pub mod connection;
 pub mod ids;
 pub mod limits;
 pub mod outbox;

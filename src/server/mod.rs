@@ -1,5 +1,266 @@
 //! Binds, accepts, drains.
+//!
+//! The caller owns the signals: [`Server::run`] ends when the future it is given does.
 
+mod accept;
+mod listener;
+mod memory;
 mod settings;
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::actor::{Actor, ActorSettings, Command, Ids, Mailbox, Stats};
+use crate::broker::CoreLimits;
+use crate::connection::{ReaderLimits, Shared, Times};
+use crate::limits::Limits;
+use crate::outbox::{OutboxLimits, OutboxSettings};
+use crate::protocol::{DecodeLimits, Gauge};
+use crate::units::ByteSize;
+
+use accept::{Admission, accept};
+use listener::Listener;
+
+pub use listener::BindError;
 pub use settings::{Address, BadAddress, DEFAULT_PORT, RuntimeSettings, TcpSettings, UnixSettings};
+
+/// What a server is held to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What a peer can make grow.
+    pub limits: Limits,
+    /// What waits for connections.
+    pub outbox: OutboxSettings,
+    /// Options of TCP connections.
+    pub tcp: TcpSettings,
+    /// Options of Unix sockets.
+    pub unix: UnixSettings,
+}
+
+/// A broker could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The actor panicked: no stream can be trusted any more, so that the broker ends rather than lives by half.
+    #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
+    ActorPanicked,
+}
+
+/// A broker that listens, and does not serve yet.
+pub struct Server {
+    listeners: Vec<Listener>,
+    addresses: Vec<Address>,
+    actor: Actor,
+    mailbox: Mailbox,
+    admission: Admission,
+    /// How often the core's clock moves.
+    tick: Duration,
+    drain_time: Duration,
+}
+
+impl Server {
+    /// Listens on all addresses. Connections are accepted once [`run`](Self::run) is called. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on.
+    pub fn bind(addresses: &[Address], settings: &Settings) -> Result<Self, BindError> {
+        let bound = addresses.iter().map(|address| Listener::bind(address, &settings.tcp, &settings.unix));
+        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
+        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
+        let addresses = in_use.collect();
+        let memory = memory::memory();
+        let (actor, shared) = build(settings, memory);
+        let reserved = settings.limits.reserved_descriptors;
+        let admission = Admission {
+            most: most_connections(&settings.limits),
+            open: Arc::default(),
+            most_refusals: (reserved / 2).max(1),
+            refusals: Arc::new(AtomicUsize::new(0)),
+            tasks: TaskTracker::new(),
+            shared: Arc::new(shared),
+        };
+        debug!(memory, connections = admission.most, "limits derived from the machine");
+        Ok(Self {
+            listeners,
+            addresses,
+            actor,
+            mailbox: admission.shared.mailbox.clone(),
+            admission,
+            tick: (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)),
+            drain_time: settings.outbox.drain_time.0,
+        })
+    }
+
+    /// The addresses in use, in the order asked for, with the ports that the system chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// What the broker counts; goes on counting while it runs.
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.admission.shared.stats)
+    }
+
+    /// Serves until `shutdown` is ready, then drains: accepts no more, takes in what was received, sends what is queued,
+    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within about twice the drain time.
+    ///
+    /// # Errors
+    /// [`ServerError::ActorPanicked`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self { listeners, actor, mailbox, admission, tick, drain_time, .. } = self;
+        let stop = CancellationToken::new();
+        let mut actor = tokio::spawn(actor.run());
+        let ticker = tokio::spawn(tick_for_ever(mailbox.clone(), tick));
+        let accepting = TaskTracker::new();
+        for listener in listeners {
+            accepting.spawn(accept(listener, admission.clone(), stop.clone()));
+        }
+        accepting.close();
+
+        let ended = tokio::select! {
+            () = shutdown => None,
+            ended = &mut actor => Some(ended),
+        };
+        stop.cancel();
+        if ended.is_none() {
+            accepting.wait().await;
+            drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
+        }
+        ticker.abort();
+        let stats = admission.shared.stats.snapshot();
+        info!(
+            connections = stats.connections_opened,
+            delivered = stats.delivered,
+            mistakes = stats.mistakes,
+            cut_limit = stats.cut_limit,
+            cut_total = stats.cut_total,
+            cut_time = stats.cut_time,
+            refused = stats.connections_refused,
+            "stopped"
+        );
+        drop((mailbox, admission));
+        match ended {
+            Some(_) => Err(ServerError::ActorPanicked),
+            None => last_word(actor).await,
+        }
+    }
+}
+
+/// The actor ends when its last connection has; one that does not end now was told to and is past caring.
+async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
+    let abort = actor.abort_handle();
+    match timeout(Duration::from_secs(1), actor).await {
+        Ok(Err(error)) if error.is_panic() => Err(ServerError::ActorPanicked),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            abort.abort();
+            Ok(())
+        }
+    }
+}
+
+/// Brings the connections to their end.
+async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut_short: impl Future<Output = ()>) {
+    info!(connections = tasks.len(), "stopping: sending what is queued");
+    tasks.close();
+    let orderly = async {
+        let (done, all_taken_in) = oneshot::channel();
+        mailbox.send(Command::Quiesce(done)).await;
+        // First all connections take in what they have received, so that none is told the end before the others' messages.
+        if timeout(drain_time, all_taken_in).await.is_err() {
+            warn!("some connections did not take in all that they received");
+        }
+        mailbox.send(Command::Shutdown).await;
+        tasks.wait().await;
+    };
+    let mut cut_short = pin!(cut_short);
+    let cut = tokio::select! {
+        () = orderly => false,
+        () = &mut cut_short => true,
+    };
+    if cut {
+        warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
+        mailbox.send(Command::Abort).await;
+        let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
+    }
+}
+
+/// Moves the core's clock. The core itself has none, and the actor waits for nothing but its mailbox.
+async fn tick_for_ever(mailbox: Mailbox, period: Duration) {
+    let began = Instant::now();
+    let mut interval = tokio::time::interval(period);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        interval.tick().await;
+        if !mailbox.send(Command::Tick(began.elapsed())).await {
+            return;
+        }
+    }
+}
+
+fn build(settings: &Settings, memory: usize) -> (Actor, Shared) {
+    let Settings { limits, outbox, .. } = settings;
+    let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
+    let (frames, ids, stats) = (Arc::new(Gauge::default()), Arc::new(Ids::default()), Arc::new(Stats::default()));
+    let core = CoreLimits {
+        streams: limits.streams,
+        listens: limits.listens,
+        stored: auto(limits.headers_total, memory / 4),
+        ended_time: limits.ended_time.0,
+    };
+    let (actor, mailbox) = Actor::new(ActorSettings {
+        core,
+        total: auto(outbox.total, memory / 4),
+        gauge: Arc::clone(&frames),
+        ids: Arc::clone(&ids),
+        stats: Arc::clone(&stats),
+    });
+    let shared = Shared {
+        mailbox,
+        reader: ReaderLimits {
+            decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
+            header: limits.header.0,
+            errors_in_a_row: limits.errors_in_a_row,
+            unfinished: auto(limits.unfinished_lines, memory / 8),
+            unfinished_gauge: Gauge::default(),
+            frames: Arc::clone(&frames),
+        },
+        outbox: Arc::new(OutboxLimits { limit: outbox.limit.0, policy: outbox.policy, gauge: frames }),
+        times: Times {
+            first_line: limits.first_line_time.0,
+            write: outbox.write_time.0,
+            throttle: outbox.throttle_time.0,
+            drain: outbox.drain_time.0,
+        },
+        ids,
+        stats,
+    };
+    (actor, shared)
+}
+
+/// As many connections as asked for, or as there are descriptors beside those in use and in reserve.
+fn most_connections(limits: &Limits) -> usize {
+    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);
+    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use + limits.reserved_descriptors).max(1);
+    if limits.connections == 0 {
+        return free;
+    }
+    if limits.connections > free {
+        warn!(
+            asked = limits.connections,
+            possible = free,
+            "limits.connections is more than the descriptors allow; raise the limit of open files"
+        );
+    }
+    limits.connections.min(free)
+}

@@ -1,0 +1,221 @@
+//! The one owner of every stream's header and listener list.
+//!
+//! A single task with a single mailbox drives the [`Core`]: so joining is atomic, each stream has one order, and no lock
+//! holds streams. It awaits nothing but its mailbox: not a listener, not a disk, not a network.
+
+mod routes;
+mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::broker::{Core, CoreLimits, Input};
+use crate::ids::ConnectionId;
+use crate::outbox::{Outbox, Sink};
+use crate::protocol::Gauge;
+
+use routes::Routes;
+pub use stats::{Stats, StatsSnapshot};
+
+/// Batches that may wait for the actor. A full mailbox stops the reading of sockets, which is the back-pressure that
+/// publishers feel; few are as quick as many, and bound what waits here.
+const MAILBOX: usize = 16;
+
+/// The actor flushes after so many bytes of messages at the latest, so that an outbox is not full before its socket was tried.
+const ROUND: usize = 128 << 10;
+
+/// What the actor is told.
+pub enum Command {
+    /// A connection begins.
+    Connected(ConnectionId, Arc<Outbox<dyn Sink>>),
+    /// The actions of one connection, in the order it sent them.
+    Batch {
+        /// The connection.
+        from: ConnectionId,
+        /// Its actions.
+        inputs: Vec<Input>,
+        /// About how many bytes they carry.
+        bytes: usize,
+    },
+    /// The connection was cut off by its own task: it hangs up everywhere.
+    Cut(ConnectionId),
+    /// The connection has ended; its id may be given to another.
+    Gone(ConnectionId),
+    /// Time since the broker began.
+    Tick(Duration),
+    /// The broker stops: every connection takes in what it has received, then `done` is told.
+    Quiesce(tokio::sync::oneshot::Sender<()>),
+    /// The connection has done so.
+    Quiesced(ConnectionId),
+    /// Every connection is told that the broker stops, and ends when its queue is sent.
+    Shutdown,
+    /// Every connection ends at once.
+    Abort,
+}
+
+/// How connections reach the actor. Cheap to clone.
+#[derive(Clone)]
+pub struct Mailbox(mpsc::Sender<Command>);
+
+impl Mailbox {
+    /// Sends if there is room at once; gives the command back if not.
+    ///
+    /// # Errors
+    /// The command, if the mailbox is full or the actor is gone; [`send`](Self::send) tells which.
+    pub fn try_send(&self, command: Command) -> Result<(), Command> {
+        self.0.try_send(command).map_err(mpsc::error::TrySendError::into_inner)
+    }
+
+    /// Sends, waiting for room. False if the actor is gone, and with it the broker.
+    pub async fn send(&self, command: Command) -> bool {
+        self.0.send(command).await.is_ok()
+    }
+}
+
+/// Gives out connection ids, dense and reused.
+#[derive(Debug, Default)]
+pub struct Ids {
+    next: AtomicU32,
+    free: Mutex<Vec<u32>>,
+}
+
+impl Ids {
+    /// An id that no connection has now.
+    pub fn take(&self) -> ConnectionId {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        ConnectionId(free.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    fn give_back(&self, id: ConnectionId) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(id.0);
+    }
+}
+
+/// What the actor is built from.
+pub struct ActorSettings {
+    /// The core's limits.
+    pub core: CoreLimits,
+    /// What may wait for all connections together, in bytes of memory.
+    pub total: usize,
+    /// Counts the memory of all frames and queues.
+    pub gauge: Arc<Gauge>,
+    /// Where ended connections' ids go.
+    pub ids: Arc<Ids>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+}
+
+/// The actor, before it runs.
+pub struct Actor {
+    core: Core,
+    routes: Routes,
+    mailbox: mpsc::Receiver<Command>,
+    settings: ActorSettings,
+    /// Who has yet to take in what it has received, and who waits for that.
+    quiescing: Option<(Vec<bool>, usize, tokio::sync::oneshot::Sender<()>)>,
+}
+
+impl Actor {
+    /// An actor and the mailbox that reaches it. It ends when every mailbox is dropped.
+    pub fn new(settings: ActorSettings) -> (Self, Mailbox) {
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
+        let core = Core::new(settings.core.clone());
+        let routes = Routes::new(Arc::clone(&settings.stats));
+        (Self { core, routes, mailbox, settings, quiescing: None }, Mailbox(sender))
+    }
+
+    /// Runs until nobody can reach it any more.
+    pub async fn run(mut self) {
+        let mut commands = Vec::with_capacity(MAILBOX);
+        while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
+            let mut bytes = 0;
+            for command in commands.drain(..) {
+                bytes += self.handle(command);
+                if bytes > ROUND {
+                    self.end_round();
+                    bytes = 0;
+                }
+            }
+            self.end_round();
+        }
+    }
+
+    /// Takes one command; returns about how many bytes of messages it carried.
+    fn handle(&mut self, command: Command) -> usize {
+        match command {
+            Command::Connected(id, outbox) => {
+                self.routes.connect(id, outbox);
+                self.settings.stats.connections_opened.add(1);
+            }
+            Command::Batch { from, inputs, bytes } => {
+                self.routes.publisher = Some(from);
+                self.settings.stats.actions.add(inputs.len() as u64);
+                for input in inputs {
+                    self.core.handle(from, input, &mut self.routes);
+                }
+                self.routes.publisher = None;
+                self.hang_up_cut();
+                return bytes;
+            }
+            Command::Cut(id) => self.core.hang_up_all(id),
+            Command::Gone(id) => {
+                self.core.hang_up_all(id);
+                self.quiesced(id);
+                if self.routes.disconnect(id) {
+                    self.settings.stats.connections_closed.add(1);
+                }
+                self.settings.ids.give_back(id);
+            }
+            Command::Tick(now) => self.core.tick(now),
+            Command::Quiesce(done) => {
+                let waiting = self.routes.quiesce();
+                let count = waiting.iter().filter(|waits| **waits).count();
+                if count == 0 {
+                    // Whoever asked may be gone by now, which is no matter.
+                    let _ = done.send(());
+                } else {
+                    self.quiescing = Some((waiting, count, done));
+                }
+            }
+            Command::Quiesced(id) => self.quiesced(id),
+            Command::Shutdown => self.routes.shutdown(),
+            Command::Abort => self.routes.abort(),
+        }
+        0
+    }
+
+    /// Sends out what the round has queued, and keeps within the memory for all queues.
+    fn end_round(&mut self) {
+        self.routes.flush();
+        let queued = self.settings.gauge.bytes().saturating_sub(self.core.stored());
+        if queued > self.settings.total {
+            let (gauge, stored) = (&self.settings.gauge, self.core.stored());
+            self.routes.relieve(self.settings.total, || gauge.bytes().saturating_sub(stored));
+            self.hang_up_cut();
+        }
+        self.settings.stats.streams.set(self.core.streams() as u64);
+    }
+
+    /// Whoever was cut off while something was queued listens to nothing any more.
+    fn hang_up_cut(&mut self) {
+        while let Some(id) = self.routes.cut.pop() {
+            self.core.hang_up_all(id);
+        }
+    }
+
+    fn quiesced(&mut self, id: ConnectionId) {
+        let Some((waiting, count, _)) = &mut self.quiescing else { return };
+        if waiting.get_mut(id.index()).is_some_and(|waits| std::mem::replace(waits, false)) {
+            *count -= 1;
+        }
+        if *count == 0
+            && let Some((_, _, done)) = self.quiescing.take()
+        {
+            let _ = done.send(());
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What goes into the core and what comes out of it.
+
+use crate::ids::{ConnectionId, StreamName};
+use crate::protocol::{Event, Frame, Receipt};
+
+/// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A run of messages for every current listener; with a new header in the same step, if there is one.
+    Put {
+        /// The stream.
+        stream: StreamName,
+        /// One or more messages of one publisher, in the order it sent them.
+        run: Frame,
+        /// The new header, as the listeners who join will get it.
+        header: Option<Frame>,
+        /// Answered with how many listeners were reached.
+        receipt: Option<Receipt>,
+    },
+    /// Replaces the stream's header; reopens an ended stream.
+    Header {
+        /// The stream.
+        stream: StreamName,
+        /// The new header, as the listeners who join will get it.
+        header: Frame,
+        /// Answered once it is stored.
+        receipt: Option<Receipt>,
+    },
+    /// The connection becomes a listener.
+    Listen {
+        /// The stream.
+        stream: StreamName,
+        /// Answered with the stream's state.
+        receipt: Option<Receipt>,
+    },
+    /// The connection stops listening to one stream, or to all.
+    Hangup {
+        /// The stream; none means all.
+        stream: Option<StreamName>,
+        /// Answered once no more will come.
+        receipt: Option<Receipt>,
+    },
+    /// Ends the stream; its header stays for a time.
+    Close {
+        /// The stream.
+        stream: StreamName,
+        /// The `close` that its listeners get, and those who come later.
+        last: Frame,
+        /// Answered with how many listeners were reached.
+        receipt: Option<Receipt>,
+    },
+    /// Forgets the stream.
+    Delete {
+        /// The stream.
+        stream: StreamName,
+        /// The `close` that its listeners get.
+        last: Frame,
+        /// Answered with how many listeners were reached.
+        receipt: Option<Receipt>,
+    },
+    /// An answer to this connection that needs nothing but its place in the order: a pong, an error.
+    Answer(Frame),
+    /// The connection ends, on its own wish or for a mistake: it hangs up everywhere, and nothing is queued for it after
+    /// the last frame.
+    Leave {
+        /// The `close` that tells it; none after an end of file.
+        last: Option<Frame>,
+        /// Answered before the last frame.
+        receipt: Option<Receipt>,
+    },
+}
+
+/// Where the core's output goes. Nothing here may wait.
+pub trait Deliver {
+    /// Queues a frame. False if the connection takes no more: it was cut off, or is gone.
+    fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool;
+
+    /// Encodes an event for this connection and queues it.
+    fn event(&mut self, to: ConnectionId, event: &Event<'_>);
+
+    /// Queues the last frame, if there is one, and nothing after it: the connection ends when its queue is sent.
+    fn finish(&mut self, to: ConnectionId, last: Option<&Frame>);
+}

@@ -1,0 +1,205 @@
+//! The frames that wait for one connection. Pure: no lock, no socket.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::protocol::{Frame, Gauge};
+
+/// What a waiting frame costs beside itself: its place in the queue, doubled as the queue may be half empty.
+const PLACE: usize = 2 * size_of::<Frame>();
+
+/// Frames up to this size are gathered into one buffer, since copying them costs less than handing them over one by one.
+const SMALL: usize = 4 << 10;
+
+/// The most frames handed over in one write: large ones soon make it worth its call.
+pub const SLICES: usize = 16;
+
+/// A first-in, first-out queue of frames, counted in bytes, that allocates nothing for a single frame.
+#[derive(Debug, Default)]
+pub struct Queue {
+    first: Option<Frame>,
+    /// What stands behind the first; boxed and dropped when empty, so that idle connections stay small.
+    rest: Option<Box<VecDeque<Frame>>>,
+    /// How many bytes of the first frame have been sent.
+    sent: usize,
+    /// All bytes that wait.
+    bytes: usize,
+}
+
+impl Queue {
+    /// The bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Adds a frame at the end. The gauge counts the places of frames; the frames count themselves.
+    pub fn push(&mut self, frame: Frame, gauge: &Gauge) {
+        self.bytes += frame.bytes().len();
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            gauge.add(PLACE);
+            self.rest.get_or_insert_default().push_back(frame);
+        }
+    }
+
+    /// What the next write of about `most` bytes should carry: several small frames are copied into `gathered`, larger
+    /// ones are listed in `slices`. Returns how many slices there are; with none, `gathered` holds all.
+    pub fn front<'a>(&'a self, gathered: &mut Vec<u8>, slices: &mut [IoSlice<'a>; SLICES], most: usize) -> usize {
+        gathered.clear();
+        let Some(first) = &self.first else { return 0 };
+        let first = &first.bytes()[self.sent..];
+        let Some(rest) = self.rest.as_ref().filter(|rest| !rest.is_empty()) else {
+            slices[0] = IoSlice::new(first);
+            return 1;
+        };
+        if first.len() <= SMALL {
+            gathered.extend_from_slice(first);
+            for frame in rest.iter() {
+                if frame.bytes().len() > SMALL || gathered.len() + frame.bytes().len() > most {
+                    break;
+                }
+                gathered.extend_from_slice(frame.bytes());
+            }
+            return 0;
+        }
+        slices[0] = IoSlice::new(first);
+        let (mut count, mut total) = (1, first.len());
+        for frame in rest.iter().take(SLICES - 1) {
+            if total >= most {
+                break;
+            }
+            total += frame.bytes().len();
+            slices[count] = IoSlice::new(frame.bytes());
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes `written` bytes off the front.
+    pub fn advance(&mut self, written: usize, gauge: &Gauge) {
+        debug_assert!(written <= self.bytes, "more was written than waited");
+        self.bytes -= written;
+        self.sent += written;
+        while let Some(first) = &self.first {
+            let len = first.bytes().len();
+            if self.sent < len {
+                return;
+            }
+            self.sent -= len;
+            self.first = self.pop_rest(gauge);
+        }
+    }
+
+    /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
+    pub fn truncate(&mut self, gauge: &Gauge) {
+        while let Some(frame) = self.rest.as_mut().and_then(|rest| rest.pop_back()) {
+            gauge.remove(PLACE);
+            self.bytes -= frame.bytes().len();
+        }
+        self.rest = None;
+        if self.sent == 0
+            && let Some(first) = self.first.take()
+        {
+            self.bytes -= first.bytes().len();
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self, gauge: &Gauge) {
+        self.sent = 0;
+        self.truncate(gauge);
+        self.first = None;
+        self.bytes = 0;
+    }
+
+    fn pop_rest(&mut self, gauge: &Gauge) -> Option<Frame> {
+        let rest = self.rest.as_mut()?;
+        let next = rest.pop_front();
+        if next.is_some() {
+            gauge.remove(PLACE);
+        }
+        if rest.is_empty() {
+            self.rest = None;
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::{any, prop};
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::protocol::json_lines::ENCODER;
+
+    fn frame(bytes: &[u8], gauge: &Arc<Gauge>) -> Frame {
+        Frame::new(bytes.into(), 1, &ENCODER, gauge)
+    }
+
+    /// What one write would carry.
+    fn next_write(queue: &Queue, most: usize) -> Vec<u8> {
+        let (mut gathered, mut slices) = (Vec::new(), [IoSlice::new(&[]); SLICES]);
+        let count = queue.front(&mut gathered, &mut slices, most);
+        assert!(count == 0 || gathered.is_empty());
+        let listed = slices[..count].iter().flat_map(|slice| slice.iter().copied());
+        gathered.iter().copied().chain(listed).collect()
+    }
+
+    proptest! {
+        /// Whatever is pushed comes out, whole and in order, however the writes are cut; and the counts are right.
+        #[test]
+        fn queue_is_a_pipe(
+            lengths in prop::collection::vec(1_usize..9000, 0..40),
+            writes in prop::collection::vec(any::<u16>(), 1..40),
+            most in 1_usize..70_000,
+        ) {
+            let gauge = Arc::new(Gauge::default());
+            let (mut queue, mut pushed, mut popped) = (Queue::default(), Vec::new(), Vec::new());
+            for (number, length) in lengths.iter().enumerate() {
+                let bytes = vec![number as u8; *length];
+                pushed.extend_from_slice(&bytes);
+                queue.push(frame(&bytes, &gauge), &gauge);
+                let ready = next_write(&queue, most);
+                let written = ready.len().min(usize::from(writes[number % writes.len()]));
+                popped.extend_from_slice(&ready[..written]);
+                queue.advance(written, &gauge);
+                prop_assert_eq!(queue.bytes(), pushed.len() - popped.len());
+            }
+            while !queue.is_empty() {
+                let ready = next_write(&queue, most);
+                popped.extend_from_slice(&ready);
+                queue.advance(ready.len(), &gauge);
+            }
+            prop_assert_eq!(pushed, popped);
+            prop_assert_eq!(gauge.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn truncate_keeps_only_the_rest_of_a_started_frame() {
+        let gauge = Arc::new(Gauge::default());
+        let mut queue = Queue::default();
+        for text in ["one\n", "two\n", "three\n"] {
+            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+        }
+        queue.advance(5, &gauge);
+        queue.truncate(&gauge);
+        assert_eq!(next_write(&queue, 100), b"wo\n");
+        queue.advance(3, &gauge);
+        assert!(queue.is_empty());
+
+        queue.push(frame(b"four\n", &gauge), &gauge);
+        queue.truncate(&gauge);
+        assert!(queue.is_empty());
+        assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
+    }
+}

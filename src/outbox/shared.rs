@@ -1,0 +1,434 @@
+//! The handle of an outbox, shared by the actor, which fills it, and the connection's task, which empties it.
+//!
+//! The actor writes straight to the socket as long as the socket takes it; once it does not, the outbox is *blocked* and
+//! the task writes when the socket is ready again. Exactly one of the two writes at any time: `blocked` says which, and
+//! changes under the lock only.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use tokio::time::Instant;
+
+use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge};
+use crate::units::ByteSize;
+
+use super::queue::{Queue, SLICES};
+use super::settings::Policy;
+
+/// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
+const WRITE: usize = 64 << 10;
+
+/// What one side writes in one turn before others get theirs.
+const TURN: usize = 256 << 10;
+
+/// Where an outbox is emptied to.
+pub trait Sink: Send + Sync {
+    /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Who is at the other end, for logs.
+    fn peer(&self) -> String;
+}
+
+/// What all outboxes of a broker are held to.
+#[derive(Debug)]
+pub struct OutboxLimits {
+    /// What may wait for one connection, in bytes.
+    pub limit: usize,
+    /// What happens at the limit.
+    pub policy: Policy,
+    /// Counts the memory of all frames and queues.
+    pub gauge: Arc<Gauge>,
+}
+
+/// The outbox of one connection.
+pub struct Outbox<S: ?Sized> {
+    limits: Arc<OutboxLimits>,
+    encoder: &'static dyn Encode,
+    state: Mutex<State>,
+    sink: S,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue,
+    /// The connection's task.
+    waker: Option<Waker>,
+    phase: Phase,
+    /// Something was queued since the actor last flushed.
+    touched: bool,
+    /// The socket takes no more: the task writes, once it is ready.
+    blocked: bool,
+    /// The broker drains: the task is to take in what has been received.
+    quiesce: bool,
+    /// How many full outboxes hold this connection's reading back.
+    holds: u32,
+    /// Whom this outbox holds back because it is full. Boxed, since few ever do.
+    held: Option<Box<Held>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Takes frames.
+    #[default]
+    Open,
+    /// Takes no more; the connection ends when the queue is sent.
+    Finishing,
+    /// The peer is gone, or its time is up: what waits is of no use.
+    Dead,
+}
+
+struct Held {
+    since: Instant,
+    publishers: Vec<Arc<Outbox<dyn Sink>>>,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits, and is the first since the last flush.
+    First,
+    /// It waits.
+    Queued,
+    /// It waits, but the outbox is full: the publisher is to be held back.
+    Full,
+    /// The outbox was over its limit: the frame was not queued, and the connection has been cut off.
+    Cut,
+    /// The outbox takes no more.
+    Refused,
+}
+
+/// How an outbox stands, as its task sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// The task is to write when the socket is ready.
+    pub blocked: bool,
+    /// No more will come; the connection ends when the queue is empty.
+    pub finishing: bool,
+    /// Nothing waits.
+    pub empty: bool,
+    /// What waits is of no use: the connection ends now.
+    pub dead: bool,
+    /// The task is to take in what has been received, and say so.
+    pub quiesce: bool,
+    /// The task is not to read: a listener of its streams is full.
+    pub held: bool,
+    /// Since when this outbox holds publishers back.
+    pub holding_since: Option<Instant>,
+}
+
+/// How far a turn of writing got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Everything was sent.
+    All,
+    /// The turn is over, and more waits.
+    More,
+    /// The socket takes no more now; whether it took anything in this turn.
+    Blocked {
+        /// Something was sent.
+        progress: bool,
+    },
+    /// The peer is gone.
+    Gone,
+}
+
+thread_local! {
+    /// Small frames on their way into one write.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE));
+}
+
+impl<S: Sink> Outbox<S> {
+    /// An empty outbox. The encoder is that of the connection's codec.
+    pub fn new(sink: S, encoder: &'static dyn Encode, limits: Arc<OutboxLimits>) -> Self {
+        Self { limits, encoder, state: Mutex::default(), sink }
+    }
+
+    /// The socket.
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+}
+
+impl<S: Sink + ?Sized> Outbox<S> {
+    /// Queues a frame.
+    pub fn push(&self, frame: &Frame) -> Pushed {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        let (after, limit) = (state.queue.bytes() + frame.bytes().len(), self.limits.limit);
+        // Twice the limit: publishers are held back only once the actor has seen the first frame too many, and each may
+        // have sent some more by then.
+        let cut_at = match self.limits.policy {
+            Policy::Disconnect => limit,
+            Policy::Throttle => limit.saturating_mul(2),
+        };
+        if after > cut_at {
+            let reason = format!(
+                "more than {} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
+                ByteSize(cut_at)
+            );
+            let held = self.cut_off(&mut state, &reason);
+            drop(state);
+            release(held);
+            return Pushed::Cut;
+        }
+        state.queue.push(frame.clone(), &self.limits.gauge);
+        let first = !std::mem::replace(&mut state.touched, true);
+        if after > limit {
+            return Pushed::Full;
+        }
+        if first { Pushed::First } else { Pushed::Queued }
+    }
+
+    /// Encodes an event for this connection.
+    pub fn encode(&self, event: &Event<'_>) -> Frame {
+        let mut bytes = Vec::with_capacity(128);
+        self.encoder.encode(event, &mut bytes);
+        Frame::new(bytes.into_boxed_slice(), 1, self.encoder, &self.limits.gauge)
+    }
+
+    /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
+    pub fn flush(&self) {
+        let mut state = self.lock();
+        state.touched = false;
+        if state.blocked || state.phase == Phase::Dead {
+            return;
+        }
+        let written = self.write(&mut state);
+        let wake = match written {
+            Written::All => state.phase == Phase::Finishing,
+            Written::More | Written::Blocked { .. } => {
+                state.blocked = true;
+                true
+            }
+            Written::Gone => {
+                state.phase = Phase::Dead;
+                state.queue.clear(&self.limits.gauge);
+                true
+            }
+        };
+        let waker = if wake { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The task's turn: writes what waits, once the socket is ready.
+    pub fn write_turn(&self) -> Written {
+        let mut state = self.lock();
+        let written = self.write(&mut state);
+        let mut held = None;
+        match written {
+            Written::All => state.blocked = false,
+            Written::More | Written::Blocked { .. } => {}
+            Written::Gone => {
+                state.phase = Phase::Dead;
+                state.queue.clear(&self.limits.gauge);
+            }
+        }
+        if state.held.is_some() && (state.queue.bytes() <= self.limits.limit / 2 || state.phase == Phase::Dead) {
+            held = state.held.take();
+        }
+        drop(state);
+        release(held);
+        written
+    }
+
+    /// How the outbox stands; the task is woken when that changes.
+    pub fn standing(&self, cx: &Context<'_>) -> Standing {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Standing {
+            blocked: state.blocked,
+            finishing: state.phase == Phase::Finishing,
+            empty: state.queue.is_empty(),
+            dead: state.phase == Phase::Dead,
+            quiesce: state.quiesce,
+            held: state.holds > 0,
+            holding_since: state.held.as_ref().map(|held| held.since),
+        }
+    }
+
+    /// Queues the last frame, if there is one, and takes no more. The caller flushes.
+    pub fn finish(&self, last: Option<&Frame>) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            if let Some(last) = last {
+                state.queue.push(last.clone(), &self.limits.gauge);
+            }
+            state.phase = Phase::Finishing;
+        }
+    }
+
+    /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
+    /// was ending anyway.
+    pub fn cut(&self, reason: &str) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        let held = self.cut_off(&mut state, reason);
+        drop(state);
+        release(held);
+        true
+    }
+
+    /// Cuts the connection off and gives back the memory of what waits: only the rest of a unit that was sent in part
+    /// and the reason are still sent. False if nothing waited.
+    pub fn relieve(&self, reason: &str) -> bool {
+        let mut state = self.lock();
+        if state.phase == Phase::Dead || state.queue.is_empty() {
+            return false;
+        }
+        state.queue.truncate(&self.limits.gauge);
+        state.phase = Phase::Open;
+        let held = self.cut_off(&mut state, reason);
+        drop(state);
+        release(held);
+        true
+    }
+
+    /// Ends the connection at once: what waits is dropped.
+    pub fn kill(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Dead;
+        state.queue.clear(&self.limits.gauge);
+        let (held, waker) = (state.held.take(), state.waker.take());
+        drop(state);
+        release(held);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Asks the task to take in what has been received.
+    pub fn quiesce(&self) {
+        let mut state = self.lock();
+        state.quiesce = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The task has done what [`quiesce`](Self::quiesce) asked for.
+    pub fn quiesced(&self) {
+        self.lock().quiesce = false;
+    }
+
+    /// Holds a publisher's reading back until this outbox, which is full, has emptied by half.
+    pub fn hold(&self, publisher: &Arc<Outbox<dyn Sink>>) {
+        // Counted first, so that a release in between finds the hold it takes back.
+        publisher.lock().holds += 1;
+        let mut state = self.lock();
+        let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
+        let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
+        if full && !known {
+            let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
+            held.publishers.push(Arc::clone(publisher));
+            return;
+        }
+        drop(state);
+        publisher.release_one();
+    }
+
+    /// What waits, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.lock().queue.bytes()
+    }
+
+    /// Who is at the other end, for logs.
+    pub fn peer(&self) -> String {
+        self.sink.peer()
+    }
+
+    /// Queues the reason, takes no more, and lets go of whom it held back; the caller releases them without the lock.
+    fn cut_off(&self, state: &mut State, reason: &str) -> Option<Box<Held>> {
+        let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
+        state.queue.push(last, &self.limits.gauge);
+        state.phase = Phase::Finishing;
+        // The task takes over, and with it the drain time begins.
+        state.blocked = true;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+        state.held.take()
+    }
+
+    fn release_one(&self) {
+        let mut state = self.lock();
+        state.holds = state.holds.saturating_sub(1);
+        let waker = if state.holds == 0 { state.waker.take() } else { None };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn write(&self, state: &mut State) -> Written {
+        let mut total = 0;
+        while !state.queue.is_empty() {
+            if total >= TURN {
+                return Written::More;
+            }
+            let (asked, written) = self.write_once(&state.queue);
+            match written {
+                Ok(0) => return Written::Gone,
+                Ok(written) => {
+                    state.queue.advance(written, &self.limits.gauge);
+                    total += written;
+                    if written < asked {
+                        return Written::Blocked { progress: true };
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Gone,
+            }
+        }
+        Written::All
+    }
+
+    /// One write from the front of the queue: how much it was to carry, and how much it did.
+    fn write_once(&self, queue: &Queue) -> (usize, io::Result<usize>) {
+        GATHERED.with_borrow_mut(|gathered| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = queue.front(gathered, &mut slices, WRITE);
+            if count == 0 {
+                return (gathered.len(), self.sink.try_write(&[IoSlice::new(gathered)]));
+            }
+            let slices = &slices[..count];
+            (slices.iter().map(|slice| slice.len()).sum(), self.sink.try_write(slices))
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a panic of the actor, which ends the broker, or of this connection, which then ends:
+        // nobody goes on with a state that is half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: ?Sized> Drop for Outbox<S> {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.queue.clear(&self.limits.gauge);
+    }
+}
+
+fn release(held: Option<Box<Held>>) {
+    for publisher in held.into_iter().flat_map(|held| held.publishers) {
+        publisher.release_one();
+    }
+}

@@ -1,0 +1,176 @@
+//! The members of a line's object that the protocol knows, as places in the line.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::ops::Range;
+
+use serde::de::{Deserializer, Error, Visitor};
+
+use super::scan::{self, Fault, Wanted, byte, skip_space};
+
+/// Where the value of a member stands in the line; none, if the line has no such member.
+pub(super) type Member = Option<Range<usize>>;
+
+/// The members of one line, each the range of its value.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) action: Member,
+    pub(super) stream: Member,
+    pub(super) message: Member,
+    pub(super) header: Member,
+    pub(super) receipt: Member,
+}
+
+/// Why a line is not one JSON object, each key once.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Fault(Fault),
+    /// The key at this place was given before; the key, decoded.
+    Twice(usize, Vec<u8>),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl Members {
+    /// Reads a whole line. After a mistake, the members read before it are there.
+    pub(super) fn read(&mut self, line: &[u8]) -> Result<(), Broken> {
+        let mut at = skip_space(line, 0);
+        if byte(line, at) != b'{' {
+            return Err(Wanted::Object.at(at).into());
+        }
+        at = skip_space(line, at + 1);
+        match byte(line, at) {
+            b'}' => end(line, at + 1),
+            b'"' => self.read_members(line, at),
+            _ => Err(Wanted::KeyOrEnd.at(at).into()),
+        }
+    }
+
+    /// Reads on after the value of a member.
+    pub(super) fn read_rest(&mut self, line: &[u8], at: usize) -> Result<(), Broken> {
+        let at = skip_space(line, at);
+        match byte(line, at) {
+            b'}' => end(line, at + 1),
+            b',' => {
+                let at = skip_space(line, at + 1);
+                if byte(line, at) != b'"' {
+                    return Err(Wanted::Key.at(at).into());
+                }
+                self.read_members(line, at)
+            }
+            _ => Err(Wanted::CommaOrBrace.at(at).into()),
+        }
+    }
+
+    /// Reads members to the end of the line, from the opening quote of a key.
+    fn read_members(&mut self, line: &[u8], mut at: usize) -> Result<(), Broken> {
+        let mut others = Others::default();
+        loop {
+            let key_at = at;
+            at = scan::string(line, at + 1)?;
+            let key = decoded_key(line.get(key_at..at).unwrap_or_default());
+            at = skip_space(line, at);
+            if byte(line, at) != b':' {
+                return Err(Wanted::Colon.at(at).into());
+            }
+            let start = skip_space(line, at + 1);
+            at = scan::value(line, start)?;
+            let first = match self.member(&key) {
+                Some(member) => member.replace(start..at).is_none(),
+                None => others.insert(&key),
+            };
+            if !first {
+                self.forget(&key);
+                return Err(Broken::Twice(key_at, key.into_owned()));
+            }
+            at = skip_space(line, at);
+            match byte(line, at) {
+                b',' => at = skip_space(line, at + 1),
+                b'}' => return end(line, at + 1),
+                _ => return Err(Wanted::CommaOrBrace.at(at).into()),
+            }
+            if byte(line, at) != b'"' {
+                return Err(Wanted::Key.at(at).into());
+            }
+        }
+    }
+
+    fn member(&mut self, key: &[u8]) -> Option<&mut Member> {
+        match key {
+            b"action" => Some(&mut self.action),
+            b"stream" => Some(&mut self.stream),
+            b"message" => Some(&mut self.message),
+            b"header" => Some(&mut self.header),
+            b"receipt" => Some(&mut self.receipt),
+            _ => None,
+        }
+    }
+
+    /// Forgets a member that was given twice: nobody can say which of its values was meant.
+    fn forget(&mut self, key: &[u8]) {
+        if let Some(member) = self.member(key) {
+            *member = None;
+        }
+    }
+}
+
+/// Nothing may follow the object.
+fn end(line: &[u8], at: usize) -> Result<(), Broken> {
+    let at = skip_space(line, at);
+    if at == line.len() { Ok(()) } else { Err(Wanted::End.at(at).into()) }
+}
+
+/// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
+/// thousands go into a set.
+#[derive(Default)]
+struct Others {
+    few: Vec<Vec<u8>>,
+    many: HashSet<Vec<u8>>,
+}
+
+impl Others {
+    const FEW: usize = 8;
+
+    /// Whether the key was not there yet.
+    fn insert(&mut self, key: &[u8]) -> bool {
+        if self.few.iter().any(|other| other == key) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(key.to_vec());
+            return true;
+        }
+        self.many.insert(key.to_vec())
+    }
+}
+
+/// A key without its quotes and escapes, from its text, which is known to be a JSON string.
+fn decoded_key(text: &[u8]) -> Cow<'_, [u8]> {
+    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+    if memchr::memchr(b'\\', inner).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    // As bytes and not as text: half a surrogate pair is within the grammar, and two keys with different halves differ.
+    match serde_json::Deserializer::from_slice(text).deserialize_byte_buf(KeyBytes) {
+        Ok(key) => Cow::Owned(key),
+        Err(_) => Cow::Borrowed(inner),
+    }
+}
+
+struct KeyBytes;
+
+impl Visitor<'_> for KeyBytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
+}

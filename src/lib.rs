@@ -14,9 +14,11 @@
 //! - [`actor`]: the one owner of the core.
 //! - [`connection`]: the life of one connection.
 //! - [`server`]: binds, accepts, drains.
+//! - [`config`]: composes the settings of all of these and reads them.
 
 pub mod actor;
 pub mod broker;
+pub mod config;
 pub mod connection;
 pub mod ids;
 pub mod limits;

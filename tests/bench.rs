@@ -1,5 +1,7 @@
 //! `msgstream bench` must notice what a broker does wrong. The broker here is a small server that plants one fault.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};

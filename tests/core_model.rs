@@ -1,6 +1,7 @@
 //! The core against a naive model: random histories, and after each step the same deliveries in the same order.
 //!
 //! The model is as simple as the contract's words: maps, lists, no positions, no sharing, no shrinking.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -118,10 +118,10 @@ impl Core {
             if *forget_at > self.now {
                 break;
             }
-            if let Some((_, name)) = self.ended.pop_first() {
-                if let Some(stream) = self.streams.remove(&name) {
-                    self.stored -= stream.stored();
-                }
+            if let Some((_, name)) = self.ended.pop_first()
+                && let Some(stream) = self.streams.remove(&name)
+            {
+                self.stored -= stream.stored();
             }
         }
         self.give_back();

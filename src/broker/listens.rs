@@ -10,7 +10,7 @@ pub(super) enum Listens {
     #[default]
     None,
     One(StreamName, u32),
-    /// Boxed, so that the table of connections stays small.
+    #[expect(clippy::box_collection, reason = "the table of connections stays small")]
     Many(Box<BTreeMap<StreamName, u32>>),
 }
 

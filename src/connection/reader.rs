@@ -271,10 +271,13 @@ impl<C: Codec> Reader<C> {
     fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
         let mut batch = Batch::new(rest, built, self.codec.encoder(), &limits.frames, limits.header);
         let mut left = false;
-        if self.stage != Stage::Left && !self.skipping && !rest.is_empty() && rest.len() <= limits.decode.line {
-            if let Ok(Some(action)) = self.codec.decode(rest, &limits.decode) {
-                left = batch.action(action, 0..rest.len()).unwrap_or(false);
-            }
+        if self.stage != Stage::Left
+            && !self.skipping
+            && !rest.is_empty()
+            && rest.len() <= limits.decode.line
+            && let Ok(Some(action)) = self.codec.decode(rest, &limits.decode)
+        {
+            left = batch.action(action, 0..rest.len()).unwrap_or(false);
         }
         if !left {
             batch.end_of_file();

@@ -335,8 +335,14 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
         let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
         if full && !known {
+            // The first hold starts a clock, which the task keeps.
+            let waker = if state.held.is_none() { state.waker.take() } else { None };
             let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
             held.publishers.push(Arc::clone(publisher));
+            drop(state);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
             return;
         }
         drop(state);

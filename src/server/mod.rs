@@ -77,8 +77,7 @@ impl Server {
         let listeners = bound.collect::<Result<Vec<_>, _>>()?;
         let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
         let addresses = in_use.collect();
-        let memory = memory::memory();
-        let (actor, shared) = build(settings, memory);
+        let (actor, shared) = assemble(settings);
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -86,9 +85,8 @@ impl Server {
             most_refusals: (reserved / 2).max(1),
             refusals: Arc::new(AtomicUsize::new(0)),
             tasks: TaskTracker::new(),
-            shared: Arc::new(shared),
+            shared,
         };
-        debug!(memory, connections = admission.most, "limits derived from the machine");
         Ok(Self {
             listeners,
             addresses,
@@ -207,8 +205,11 @@ async fn tick_for_ever(mailbox: Mailbox, period: Duration) {
     }
 }
 
-fn build(settings: &Settings, memory: usize) -> (Actor, Shared) {
+/// A broker without sockets: the actor, to be run, and what connections of any transport are served with.
+pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
+    let memory = memory::memory();
+    debug!(memory, "limits that are set to 0 follow from the memory");
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
     let (frames, ids, stats) = (Arc::new(Gauge::default()), Arc::new(Ids::default()), Arc::new(Stats::default()));
     let core = CoreLimits {
@@ -244,7 +245,7 @@ fn build(settings: &Settings, memory: usize) -> (Actor, Shared) {
         ids,
         stats,
     };
-    (actor, shared)
+    (actor, Arc::new(shared))
 }
 
 /// As many connections as asked for, or as there are descriptors beside those in use and in reserve.

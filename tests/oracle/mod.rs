@@ -1,6 +1,8 @@
 //! What a line of JSON means, said again with `serde_json` and nothing of the decoder's own: slow, short, and compared
 //! with the decoder by the tests and by the fuzzer.
 
+#![allow(clippy::expect_used, reason = "a test helper: what fails here is a failed test")]
+
 use std::collections::HashMap;
 use std::fmt;
 

@@ -11,7 +11,7 @@ use super::content::Kind;
 use super::topology::Topology;
 use super::wire::{self, Wire};
 
-/// Options of `msgstream bench`.
+/// Load a broker, check all that it delivers, and report throughput, latency and cost.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Every message carries its publisher and a sequence number. One that is lost, doubled, changed or out of \
     order ends the run with an error and exit code 1.\n\nExamples:\n  \

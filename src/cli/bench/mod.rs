@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::exit::{Exit, Failure, OrExit};
 pub(crate) use args::Args;
 use args::Plan;
 use process::Sample;
@@ -30,8 +31,12 @@ use report::{Costs, Latency, Report};
 ///
 /// # Errors
 /// If the broker cannot be reached, refuses, or has lost, doubled, changed or reordered a message.
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut plan = args.plan()?;
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let plan = args.plan().or_exit(Exit::Usage)?;
+    measure(args, plan).or_exit(Exit::Failed)
+}
+
+fn measure(args: &Args, mut plan: Plan) -> Result<()> {
     process::allow_connections(args.idle.unwrap_or(plan.topology.connections() + plan.topology.publishers))?;
     let report = Report {
         protocol: format!("{:?}", args.protocol).to_lowercase(),

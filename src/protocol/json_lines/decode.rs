@@ -13,6 +13,7 @@ use super::explain::{self, cut};
 use super::kept::Kept;
 use super::object::{Broken, Members};
 use super::scan;
+use super::token::skip_space;
 use crate::ids::{EmptyName, StreamName};
 
 /// The longest receipt, in bytes of its JSON text: it is stored until it is answered.
@@ -33,7 +34,7 @@ pub(super) fn decode<'a>(kept: &'a mut Kept, line: &'a [u8], limits: &DecodeLimi
         let whole = members.read_rest(line, end);
         return general(kept, line, &members, whole, limits);
     }
-    if scan::skip_space(line, 0) == line.len() {
+    if skip_space(line, 0) == line.len() {
         return Ok(None);
     }
     let mut members = Members::default();

@@ -1,7 +1,8 @@
 //! What was wrong with a line, in words that help whoever wrote the client. Slow, and only ever read after a mistake.
 
 use super::object::Broken;
-use super::scan::{Fault, Wanted, byte, skip_space};
+use super::scan::{Fault, Wanted};
+use super::token::{byte, skip_space};
 
 /// The most characters of a client's own text that a reason repeats.
 const ECHO: usize = 40;

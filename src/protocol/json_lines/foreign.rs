@@ -1,7 +1,7 @@
 //! Clients that speak something else: what they are, and what would be right.
 
 use super::super::codec::Foreign;
-use super::scan::skip_space;
+use super::token::skip_space;
 
 /// How many bytes may stay unclear. No request line that matters is longer, and a client's first line must not wait.
 const MOST: usize = 2048;
@@ -72,10 +72,7 @@ fn http(text: &[u8]) -> Foreign {
     };
     let version = target.get(space + 1..).unwrap_or_default();
     if space > 0 && version.starts_with(b"HTTP/") {
-        return theirs(
-            "HTTP",
-            "send lines such as {\"action\":\"listen\",\"stream\":\"NAME\"} over a plain TCP connection; metrics and health checks over HTTP have a port of their own",
-        );
+        return theirs("HTTP", "send lines such as {\"action\":\"listen\",\"stream\":\"NAME\"} over a plain TCP connection");
     }
     if space > 0 && b"HTTP/".starts_with(version) { unclear } else { Foreign::Ours }
 }

@@ -11,6 +11,9 @@ mod foreign;
 mod kept;
 mod object;
 mod scan;
+#[cfg(test)]
+mod tests;
+mod token;
 mod words;
 
 use super::action::Action;

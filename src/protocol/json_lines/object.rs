@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-use super::scan::{self, Fault, Wanted, byte, skip_space};
+use super::scan::{self, Fault, Wanted};
+use super::token::{byte, skip_space, string};
 
 /// Where the value of a member stands in the line; none, if the line has no such member.
 pub(super) type Member = Option<Range<usize>>;
@@ -71,7 +72,7 @@ impl Members {
         let mut others = Others::default();
         loop {
             let key_at = at;
-            at = scan::string(line, at + 1)?;
+            at = string(line, at + 1)?;
             let key = decoded_key(line.get(key_at..at).unwrap_or_default());
             at = skip_space(line, at);
             if byte(line, at) != b':' {

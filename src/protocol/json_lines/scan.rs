@@ -3,7 +3,7 @@
 //! It accepts what `serde_json` accepts when it skips a value: numbers of any size and `\u` escapes of lone surrogates
 //! are within the grammar. It goes to any depth without recursion, at one bit a level.
 
-use super::words::{self, word};
+use super::token::{byte, literal, number, skip_space, string};
 
 /// Where the bytes cease to be JSON, and what would have had to stand there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,21 +48,6 @@ impl Wanted {
     }
 }
 
-/// The byte at an offset; a NUL, which may stand nowhere in JSON, past the end.
-#[inline(always)]
-pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
-    bytes.get(at).copied().unwrap_or(0)
-}
-
-/// The first offset from `at` on that holds no white space.
-#[inline(always)]
-pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    while matches!(byte(bytes, at), b' ' | b'\t' | b'\r' | b'\n') {
-        at += 1;
-    }
-    at
-}
-
 /// The containers that are open: a bit each, set for an object.
 #[derive(Default)]
 struct Open {
@@ -77,7 +62,7 @@ impl Open {
     #[inline(always)]
     fn push(&mut self, object: bool) {
         if self.depth.is_multiple_of(64) && self.depth > 0 {
-            self.outer.push(self.bits);
+            self.put_by();
         }
         self.bits = self.bits << 1 | u64::from(object);
         self.depth += 1;
@@ -87,9 +72,21 @@ impl Open {
     fn pop(&mut self) {
         self.depth -= 1;
         self.bits >>= 1;
-        if self.depth.is_multiple_of(64) {
-            self.bits = self.outer.pop().unwrap_or(0);
+        if self.depth.is_multiple_of(64) && self.depth > 0 {
+            self.take_back();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_by(&mut self) {
+        self.outer.push(self.bits);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_back(&mut self) {
+        self.bits = self.outer.pop().unwrap_or(0);
     }
 }
 
@@ -168,134 +165,130 @@ fn key(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     Ok(skip_space(bytes, at + 1))
 }
 
-/// From after a string's opening quote to after its closing one.
-#[inline(always)]
-pub(super) fn string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    // Most strings are short ASCII, and most keys end within the first words.
-    let mut at = start;
-    for _ in 0..3 {
-        let next = word(bytes, at);
-        let run = words::plain_run(next);
-        // What stands behind the string may set a high bit too, which costs time only.
-        if words::any_high(next) {
-            break;
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+    use proptest::sample::select;
+    use serde_json::value::RawValue;
+
+    use super::{Fault, Wanted, value};
+
+    /// Whether the bytes are one value and nothing else, to us and to `serde_json`.
+    fn both(bytes: &[u8]) -> (bool, bool) {
+        let spaced = matches!(bytes, [b' ' | b'\t' | b'\r' | b'\n', ..] | [.., b' ' | b'\t' | b'\r' | b'\n']);
+        (value(bytes, 0) == Ok(bytes.len()), !spaced && serde_json::from_slice::<&RawValue>(bytes).is_ok())
+    }
+
+    /// Bytes that often make JSON, or nearly.
+    fn nearly_json() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = [
+            "[",
+            "]",
+            "{",
+            "}",
+            ",",
+            ":",
+            "\"",
+            "\"a\":",
+            "\"b\"",
+            "0",
+            "1",
+            "-",
+            ".5",
+            "e+7",
+            "E",
+            "12345678901",
+            "true",
+            "null",
+            "fals",
+            " ",
+            "\\u00e9",
+            "\\",
+            "\\n",
+            "é",
+            "日本",
+            "a longer piece of text, of more than a word",
+            "\t",
+        ];
+        vec(prop_oneof![9 => select(pieces.to_vec()).prop_map(|piece| piece.as_bytes().to_vec()), 1 => vec(any::<u8>(), 1..3)], 0..8)
+            .prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_are_judged_as_serde_json_does(bytes in prop_oneof![vec(any::<u8>(), 0..12), nearly_json()]) {
+            let (ours, theirs) = both(&bytes);
+            assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&bytes));
         }
-        at += run;
-        if run < words::WIDTH {
-            if byte(bytes, at) == b'"' {
-                return Ok(at + 1);
+
+        /// Strings of every length about the widths of words and blocks, with one byte of any kind at any place.
+        #[test]
+        fn long_strings_are_judged_as_serde_json_does(length in 0..300_usize, place in 0..300_usize, byte in any::<u8>()) {
+            let mut text = vec![b'a'; length + 2];
+            text[place % (length + 2)] = byte;
+            text[0] = b'"';
+            text[length + 1] = b'"';
+            let (ours, theirs) = both(&text);
+            assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&text));
+        }
+    }
+
+    #[test]
+    fn what_serde_json_skips_is_accepted_and_no_more() {
+        let accepted = [
+            "1e400",
+            "18446744073709551617",
+            "-0",
+            "-0.0e-0",
+            "\"\\ud800\"",
+            "\"\\udc00\\ud800\"",
+            "\"\u{7f}\"",
+            "{\"a\":1,\"a\":1}",
+            "[ ]",
+            "{ }",
+        ];
+        let refused = [
+            "",
+            "+1",
+            "01",
+            "-",
+            "1.",
+            ".1",
+            "1e",
+            "1e+",
+            "\"\n\"",
+            "\"",
+            "\"\\u12\"",
+            "[1,]",
+            "[,1]",
+            "{\"a\"}",
+            "{1:2}",
+            "nul",
+            "nulll",
+            "NaN",
+            "[1}",
+            "1 2",
+        ];
+        for (texts, expected) in [(&accepted[..], true), (&refused[..], false)] {
+            for text in texts {
+                assert_eq!(both(text.as_bytes()), (expected, expected), "{text}");
             }
-            break;
         }
     }
-    long_string(bytes, start)
-}
 
-#[inline(never)]
-fn long_string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    let mut at = start;
-    let mut not_ascii = false;
-    loop {
-        let next = word(bytes, at);
-        not_ascii |= words::any_high(next);
-        let run = words::plain_run(next);
-        at += run;
-        if run == words::WIDTH {
-            while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-                let (all_plain, some_high) = words::all_plain(block);
-                not_ascii |= some_high;
-                if !all_plain {
-                    break;
-                }
-                at += block.len();
-            }
-            continue;
-        }
-        match byte(bytes, at) {
-            b'"' => break,
-            b'\\' => at = escape(bytes, at + 1)?,
-            _ => {
-                // A broken character before this place is the earlier fault.
-                utf8(bytes, start, at)?;
-                return Err(Wanted::Character.at(at));
-            }
-        }
-    }
-    if not_ascii {
-        utf8(bytes, start, at)?;
-    }
-    Ok(at + 1)
-}
-
-/// From after a backslash to after the escape.
-#[inline(always)]
-fn escape(bytes: &[u8], at: usize) -> Result<usize, Fault> {
-    match byte(bytes, at) {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 1),
-        b'u' => match bytes.get(at + 1..at + 5) {
-            Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => Ok(at + 5),
-            _ => Err(Wanted::Escape.at(at)),
-        },
-        _ => Err(Wanted::Escape.at(at)),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn utf8(bytes: &[u8], start: usize, end: usize) -> Result<(), Fault> {
-    match std::str::from_utf8(bytes.get(start..end).unwrap_or_default()) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Wanted::Utf8.at(start + error.valid_up_to())),
-    }
-}
-
-#[inline(always)]
-fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {
-    let end = at + word.len();
-    if bytes.get(at..end) == Some(word) { Ok(end) } else { Err(Wanted::Value.at(at)) }
-}
-
-/// From a number's first byte to after its last.
-#[inline(always)]
-fn number(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    let first = start + usize::from(byte(bytes, start) == b'-');
-    let mut at = skip_digits(bytes, first);
-    if at == first {
-        return Err(Wanted::Digit.at(at));
-    }
-    if byte(bytes, first) == b'0' && at > first + 1 {
-        return Err(Wanted::NoDigit.at(first + 1));
-    }
-    if byte(bytes, at) == b'.' {
-        let fraction = at + 1;
-        at = skip_digits(bytes, fraction);
-        if at == fraction {
-            return Err(Wanted::Digit.at(at));
-        }
-    }
-    if byte(bytes, at) | 0x20 == b'e' {
-        return exponent(bytes, at + 1);
-    }
-    Ok(at)
-}
-
-/// From after the `e` of a number to its end.
-#[inline(always)]
-fn exponent(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
-    if matches!(byte(bytes, at), b'+' | b'-') {
-        at += 1;
-    }
-    let end = skip_digits(bytes, at);
-    if end == at { Err(Wanted::Digit.at(at)) } else { Ok(end) }
-}
-
-#[inline(always)]
-fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
-    loop {
-        let run = words::digit_run(word(bytes, at));
-        at += run;
-        if run < words::WIDTH {
-            return at;
+    #[test]
+    fn nesting_is_remembered_at_every_depth() {
+        for depth in [1, 2, 63, 64, 65, 127, 128, 129, 1000, 1_000_000] {
+            // Objects and arrays in turn, so that a lost bit shows.
+            let open: String = (0..depth).map(|level| if level % 3 == 0 { "{\"a\":" } else { "[" }).collect();
+            let close: String = (0..depth).rev().map(|level| if level % 3 == 0 { '}' } else { ']' }).collect();
+            let text = format!("{open}1{close}");
+            assert_eq!(value(text.as_bytes(), 0), Ok(text.len()), "{depth}");
+            let (outer, last) = text.split_at(text.len() - 1);
+            assert_eq!(value(outer.as_bytes(), 0), Err(Fault { at: outer.len(), wanted: Wanted::CommaOrBrace }), "{depth} {last}");
+            let crossed = format!("{outer}]");
+            assert!(value(crossed.as_bytes(), 0).is_err(), "{depth}");
         }
     }
 }

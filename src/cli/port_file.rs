@@ -1,0 +1,41 @@
+//! A file that tells which ports the broker got, for whoever started it on port 0.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use msgstream::server::Address;
+
+/// A port file. It is removed when this is dropped, so that it stands only while the broker listens.
+#[derive(Debug)]
+pub(crate) struct PortFile(PathBuf);
+
+impl PortFile {
+    /// Writes the ports of the TCP addresses, one a line, in the order of `listen`.
+    ///
+    /// The file appears whole or not at all: whoever waits for it to exist may read it at once.
+    pub(crate) fn write(path: &Path, addresses: &[Address]) -> anyhow::Result<Self> {
+        let lines = addresses.iter().filter_map(|address| match address {
+            Address::Tcp(address) => Some(format!("{}\n", address.port())),
+            Address::Unix(_) => None,
+        });
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(format!(".{}.tmp", std::process::id()));
+        let unfinished = PathBuf::from(unfinished);
+        let written = fs::write(&unfinished, lines.collect::<String>()).and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            // It may not even have been created.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written.with_context(|| format!("cannot write the port file {}", path.display()))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PortFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::warn!(path = %self.0.display(), %error, "port file not removed");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Panics, resets, full memory, the end of the broker.
+
+use msgstream::actor::Command;
+use msgstream::server::Settings;
+use msgstream::units::ByteSize;
+use tokio::sync::oneshot;
+
+use super::{Broker, put};
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_connection_ends_that_one_only() {
+    let broker = Broker::start(&Settings::default());
+    let (broken, listener, publisher) = (broker.listener("s").await, broker.listener("s").await, broker.connect());
+    broken.panic_on_read();
+    broken.rest().await;
+    publisher.line(r#"{"action":"put","stream":"s","message":1,"receipt":1}"#);
+    assert_eq!(publisher.ping().await, "{\"action\":\"receipt\",\"receipt\":1,\"listeners\":1}\n");
+    assert_eq!(listener.ping().await, put("s", "1") + "\n");
+    assert_eq!(broker.shared.stats.snapshot().panics, 1);
+    assert!(!broker.actor.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_actor_ends_the_actor_and_every_connection() {
+    let broker = Broker::start(&Settings::default());
+    let (broken, publisher) = (broker.listener("s").await, broker.connect());
+    broken.panic_on_write();
+    publisher.line(&put("s", "1"));
+    assert!(broker.actor.await.unwrap_err().is_panic());
+    publisher.line(&put("s", "2"));
+    assert_eq!(publisher.rest().await, "", "a connection lives on without the actor");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_in_mid_line_delivers_nothing_of_it() {
+    let broker = Broker::start(&Settings::default());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    // Whole but for its line end, so that only the reset keeps it back.
+    publisher.send(put("s", "1"));
+    publisher.reset();
+    publisher.rest().await;
+    assert_eq!(listener.ping().await, "");
+    // The same with an orderly end counts.
+    let publisher = broker.connect();
+    publisher.send(put("s", "2"));
+    publisher.end_of_file();
+    assert_eq!(publisher.rest().await, "");
+    assert_eq!(listener.ping().await, put("s", "2") + "\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_of_file_hangs_up_and_sends_what_is_queued() {
+    let broker = Broker::start(&Settings::default());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    publisher.line(&put("s", "1"));
+    publisher.ping().await;
+    listener.line(r#"{"action":"ping"}"#);
+    listener.end_of_file();
+    assert_eq!(listener.rest().await, put("s", "1") + "\n{\"action\":\"pong\"}\n");
+    publisher.line(r#"{"action":"put","stream":"s","message":2,"receipt":1}"#);
+    assert_eq!(publisher.ping().await, "{\"action\":\"receipt\",\"receipt\":1,\"listeners\":0}\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_queues_go_first_when_memory_is_short() {
+    let mut settings = Settings::default();
+    settings.outbox.total = ByteSize(100_000);
+    let broker = Broker::start(&settings);
+    let (long, short, publisher) = (broker.listener("long").await, broker.listener("short").await, broker.connect());
+    long.room(10);
+    short.room(10);
+    let (many, one) = (put("long", &format!("\"{}\"", "x".repeat(1000))), put("short", "1"));
+    publisher.line(&one);
+    for _ in 0..200 {
+        publisher.line(&many);
+        publisher.ping().await;
+        assert!(broker.shared.reader.frames.bytes() < 110_000, "{} bytes are queued", broker.shared.reader.frames.bytes());
+    }
+    long.room(usize::MAX / 2);
+    let text = long.rest().await;
+    assert!(text.starts_with(&(many + "\n")), "what had been begun is whole: {text}");
+    assert!(text.contains("slow_listener") && text.contains("outbox.total"), "{text}");
+    assert_eq!(text.lines().count(), 2);
+    short.room(usize::MAX / 2);
+    assert_eq!(short.ping().await, one + "\n", "the short queue is untouched");
+    assert_eq!(broker.shared.stats.snapshot().cut_total, 1);
+}
+
+/// Before anybody is told of the end, everybody's last lines have taken effect.
+#[tokio::test(start_paused = true)]
+async fn the_end_comes_after_what_was_received() {
+    let broker = Broker::start(&Settings::default());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    assert_eq!(publisher.ping().await, "");
+    let all: String = (0..50).map(|number| put("s", &number.to_string()) + "\n").collect();
+    for line in all.lines() {
+        publisher.line(line);
+    }
+    let (done, all_taken_in) = oneshot::channel();
+    broker.shared.mailbox.send(Command::Quiesce(done)).await;
+    all_taken_in.await.unwrap();
+    broker.shared.mailbox.send(Command::Shutdown).await;
+    let text = listener.rest().await;
+    assert!(text.starts_with(&all), "{text}");
+    assert!(text[all.len()..].starts_with(r#"{"action":"close","message":{"code":"shutdown""#), "{text}");
+    assert!(publisher.rest().await.starts_with(r#"{"action":"close","message":{"code":"shutdown""#));
+    // Whoever comes now is told at once.
+    assert!(broker.connect().rest().await.contains("shutdown"));
+}
+
+/// Memory for unfinished lines is limited over all connections, and small lines always have room.
+#[tokio::test(start_paused = true)]
+async fn unfinished_lines_are_limited_together() {
+    let mut settings = Settings::default();
+    settings.limits.unfinished_lines = ByteSize(200_000);
+    let broker = Broker::start(&settings);
+    let (greedy, modest, listener) = (broker.connect(), broker.connect(), broker.listener("s").await);
+    greedy.send(format!("{{\"action\":\"put\",\"stream\":\"s\",\"message\":\"{}", "x".repeat(60_000)));
+    greedy.send("x".repeat(60_000));
+    greedy.send("x".repeat(60_000));
+    greedy.send("x".repeat(60_000));
+    let text = greedy.until(|bytes| bytes.ends_with(b"\n")).await;
+    assert!(text.contains("\"code\":\"limit\"") && text.contains("limits.unfinished_lines"), "{text}");
+    assert_eq!(broker.shared.reader.unfinished_gauge.bytes(), 0);
+    modest.send("{\"action\":\"put\",\"stream\":\"s\",");
+    modest.send("\"message\":1}\n");
+    assert_eq!(modest.ping().await, "");
+    // The refused line's end is found, and the next is good.
+    greedy.send("x\"}\n");
+    greedy.line(&put("s", "2"));
+    assert_eq!(greedy.ping().await, "");
+    assert_eq!(listener.ping().await, format!("{}\n{}\n", put("s", "1"), put("s", "2")));
+}

@@ -1,0 +1,51 @@
+//! Connections over an in-memory transport and a simulated clock: what needs no socket is tested without one.
+//!
+//! - `splits`: the same bytes, however they fall apart, mean the same.
+//! - `clocks`: time limits, by a clock that jumps.
+//! - `faults`: panics, resets, full queues.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod clocks;
+mod faults;
+mod pipe;
+mod splits;
+
+use std::sync::Arc;
+
+use msgstream::connection::{Shared, serve};
+use msgstream::protocol::json_lines::JsonLines;
+use msgstream::server::{Settings, assemble};
+use tokio::task::JoinHandle;
+
+use pipe::{Peer, pipe};
+
+/// A broker without sockets.
+struct Broker {
+    shared: Arc<Shared>,
+    actor: JoinHandle<()>,
+}
+
+impl Broker {
+    fn start(settings: &Settings) -> Self {
+        let (actor, shared) = assemble(settings);
+        Self { shared, actor: tokio::spawn(actor.run()) }
+    }
+
+    fn connect(&self) -> Peer {
+        let (pipe, peer) = pipe();
+        tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.shared)));
+        peer
+    }
+
+    /// A connection that listens already.
+    async fn listener(&self, stream: &str) -> Peer {
+        let peer = self.connect();
+        peer.line(&format!(r#"{{"action":"listen","stream":"{stream}"}}"#));
+        assert_eq!(peer.ping().await, "");
+        peer
+    }
+}
+
+fn put(stream: &str, message: &str) -> String {
+    format!(r#"{{"action":"put","stream":"{stream}","message":{message}}}"#)
+}

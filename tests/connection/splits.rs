@@ -1,0 +1,81 @@
+//! The same bytes, however they fall apart, mean the same (every split point, one byte a read).
+
+use msgstream::server::Settings;
+
+use super::Broker;
+
+/// 200 lines of all kinds: good, bad, blank, with CR, long, escaped, not UTF-8.
+fn session() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let kinds: [&[u8]; 14] = [
+        b"{\"action\":\"put\",\"stream\":\"s\",\"message\":1}\n",
+        b"{\"action\":\"put\",\"stream\":\"s\",\"message\":[2]}\n",
+        b"{\"action\":\"put\",\"stream\":\"t\",\"message\":3}\n",
+        b"{\"action\": \"put\", \"stream\": \"s\", \"message\": {\"a\": 4}}\r\n",
+        b"\n",
+        b"{\"action\":\"header\",\"stream\":\"s\",\"message\":\"h\"}\n",
+        b"no json\n",
+        b"{\"action\":\"listen\",\"stream\":\"\\u0073\",\"receipt\":5}\n",
+        b"{\"action\":\"put\",\"stream\":\"s\",\"message\":\"\xc3\xa9\",\"header\":6,\"receipt\":\"r\"}\n",
+        b"{\"action\":\"put\",\"stream\":\"s\",\"message\":\"\xff\"}\n",
+        b"{\"action\":\"put\",\"stream\":\"s\",\"message\":\"a longer text, of more than one word\"}\n",
+        b" \r\n",
+        b"{\"action\":\"ping\"}\n",
+        b"{\"action\":\"hangup\",\"stream\":\"t\"}\n",
+    ];
+    for number in 0..200 {
+        bytes.extend_from_slice(kinds[(number * 5 + number / 14) % kinds.len()]);
+    }
+    bytes.extend_from_slice(b"{\"action\":\"close\"}\n");
+    bytes
+}
+
+async fn output(pieces: impl Iterator<Item = &[u8]>) -> String {
+    let broker = Broker::start(&Settings::default());
+    let peer = broker.connect();
+    peer.line(r#"{"action":"listen","stream":"s"}"#);
+    peer.line(r#"{"action":"listen","stream":"t"}"#);
+    for piece in pieces {
+        peer.send(piece);
+    }
+    peer.rest().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_split_point_gives_the_same_output() {
+    let session = session();
+    let whole = output([&session[..]].into_iter()).await;
+    assert!(whole.ends_with("{\"action\":\"close\"}\n") && whole.lines().count() > 100, "{whole}");
+    for at in 1..session.len() {
+        let (one, other) = session.split_at(at);
+        assert!(output([one, other].into_iter()).await == whole, "split at byte {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_byte_a_read_gives_the_same_output() {
+    let session = session();
+    let whole = output([&session[..]].into_iter()).await;
+    assert_eq!(output(session.chunks(1)).await, whole);
+    assert_eq!(output(session.chunks(3)).await, whole);
+}
+
+/// A unit that is larger than a read is gathered, whatever stands before and behind it.
+#[tokio::test(start_paused = true)]
+async fn large_units_are_whole() {
+    for size in [30_000, 32_760, 65_536, 70_000, 300_000] {
+        let text = "x".repeat(size);
+        let large = format!("{}\n", super::put("s", &format!("\"{text}\"")));
+        let small = format!("{}\n", super::put("s", "1"));
+        let all = format!("{small}{large}{small}{large}{small}");
+        let broker = Broker::start(&Settings::default());
+        let listener = broker.listener("s").await;
+        let publisher = broker.connect();
+        for piece in all.as_bytes().chunks(9_999) {
+            publisher.send(piece);
+        }
+        publisher.ping().await;
+        assert!(listener.ping().await == all, "content of {size} bytes");
+        assert_eq!(broker.shared.reader.unfinished_gauge.bytes(), 0);
+    }
+}

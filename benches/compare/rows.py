@@ -1,6 +1,6 @@
 """What is measured: one row each, with the generator's options."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 ALL = ("relay", "msgstream", "redis", "nats", "mosquitto")
 BROKERS = ALL[1:]
@@ -18,23 +18,23 @@ class Row:
     #: throughput, latency, join, memory or growth
     group: str = "throughput"
     #: Deliveries (messages, joins) of the pilot run, from which the count of the real ones is set; 0: the options fix it.
-    pilot: int = 40_000
+    pilot: int = 20_000
     listeners: int = 1
     #: In a growth row, what grows, and how far.
     x: int = 0
     #: Published before measuring: at least once to every stream.
     warmup: int = 0
-    extra: dict = field(default_factory=dict)
 
 
 def fan_out(listeners, row_id, title, group="throughput", x=0):
     return Row(row_id, title, ["--listeners", str(listeners)], group=group, listeners=listeners, x=x,
-               pilot=max(40_000, 100 * listeners), warmup=200)
+               pilot=max(20_000, 8 * listeners), warmup=max(8, 2000 // listeners))
 
 
 def streams(count):
-    options = ["--streams", str(count), "--streams-per-listener", str(min(count, 1000))]
-    return Row(f"growth-streams-{count}", f"{count:,} streams", options, BROKERS, "growth", x=count, warmup=count,
+    """Always ten listening connections, so that nothing but the streams grows."""
+    options = ["--streams", str(count), "--streams-per-listener", str(max(count // 10, 1))]
+    return Row(f"growth-streams-{count}", f"{count:,} streams", options, BROKERS, "growth", x=count, warmup=max(count, 1000),
                pilot=max(20_000, count))
 
 
@@ -69,7 +69,7 @@ def rows():
         Row("memory", "idle listening connection", ["--idle", "10000"], BROKERS, "memory", pilot=0),
     ]
     table += [fan_out(4**n, f"growth-listeners-{4**n}", f"{4**n:,} listeners", "growth", 4**n) for n in range(7)]
-    table += [streams(10**n) for n in range(6)]
+    table += [streams(10**n) for n in range(1, 6)]
     table += [content(64 * 4**n) for n in range(9)]
     return table
 

@@ -57,7 +57,7 @@ pub(crate) enum Fault {
 pub(crate) struct Checker {
     wire: &'static dyn Wire,
     topology: Topology,
-    first_stream: usize,
+    block: usize,
     /// The start of the next message of each stream and publisher, up to and including the id, one after the other.
     heads: Vec<u8>,
     /// The number of that message.
@@ -84,11 +84,11 @@ const COMPARED: usize = 1024;
 impl Checker {
     /// A checker for a connection that listens to the streams of a block.
     pub(crate) fn new(wire: &'static dyn Wire, topology: Topology, block: usize, content: &Content) -> Self {
-        let streams = topology.streams_of(block);
+        let places = topology.streams_of(block).len();
         let ranks = topology.publishers_per_stream();
-        let template = wire.delivered(streams.start, content);
-        let mut heads = Vec::with_capacity(streams.len() * ranks * template.head.len());
-        for stream in streams.clone() {
+        let template = wire.delivered(block, content);
+        let mut heads = Vec::with_capacity(places * ranks * template.head.len());
+        for stream in topology.streams_of(block) {
             let mut head = wire.delivered(stream, content).head;
             for rank in 0..ranks {
                 let publisher = topology.publisher(stream, rank).unwrap_or_default();
@@ -99,9 +99,9 @@ impl Checker {
         Self {
             wire,
             topology,
-            first_stream: streams.start,
+            block,
             heads,
-            next: vec![0; streams.len() * ranks],
+            next: vec![0; places * ranks],
             head: template.head.len(),
             tail: template.tail.len(),
             end: template.tail[template.tail.len().saturating_sub(COMPARED)..].to_vec(),
@@ -217,7 +217,7 @@ impl Checker {
         let got = read_digits(&head[id_at + ID_NUMBER..]).ok_or_else(foreign)?;
         let ranks = self.topology.publishers_per_stream();
         let rank = self.topology.rank(publisher);
-        let pair = stream.checked_sub(self.first_stream).map(|stream| stream * ranks + rank).ok_or_else(foreign)?;
+        let pair = self.topology.place_of(stream) * ranks + rank;
         let known = self.heads.get(pair * self.head..(pair + 1) * self.head).ok_or_else(foreign)?;
         if rank >= ranks || head[..id_at + ID_NUMBER] != known[..id_at + ID_NUMBER] {
             return Err(foreign());
@@ -241,7 +241,7 @@ impl Checker {
 
     fn pair(&self, pair: usize) -> (usize, usize) {
         let ranks = self.topology.publishers_per_stream();
-        let stream = self.first_stream + pair / ranks;
+        let stream = self.topology.stream_at(self.block, pair / ranks);
         (stream, self.topology.publisher(stream, pair % ranks).unwrap_or_default())
     }
 

@@ -142,11 +142,10 @@ impl<'p> Load<'p> {
             return Ok(false);
         }
         let wanted = plan.batch.min(goal - publisher.sent);
-        let block_size = plan.topology.block;
         let (mut block, mut room) = (usize::MAX, 0);
         let mut count = 0;
         while count < wanted {
-            let next = publisher.stream(plan) / block_size;
+            let next = plan.topology.block_of(publisher.stream(plan));
             if next != block {
                 block = next;
                 room = room_of(plan, block, &self.received, self.published[block]);

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn measure(args: &Args, mut plan: Plan) -> Result<()> {
-    process::allow_connections(args.idle.unwrap_or(plan.topology.connections() + plan.topology.publishers))?;
+    process::allow_connections(args.idle.map_or(plan.topology.connections() + plan.topology.publishers, |idle| idle + 1))?;
     let report = Report {
         protocol: format!("{:?}", args.protocol).to_lowercase(),
         publishers: args.publishers,
@@ -110,6 +110,8 @@ fn join(args: &Args, plan: &Plan, report: Report) -> Result<Report> {
 
 fn idle(args: &Args, plan: &Plan, connections: usize, report: Report) -> Result<Report> {
     let bar = bar(connections as u64);
+    // Code that is loaded with the first connection is not what the others cost.
+    let _first = join::idle(plan, 1, &mut |_| {})?;
     let meter = Meter::start(args)?;
     let start = Instant::now();
     let held = join::idle(plan, connections, &mut |done| bar.set_position(done))?;

@@ -12,7 +12,7 @@ pub(crate) struct Topology {
     pub(crate) streams: usize,
     /// Listening connections per stream.
     pub(crate) listeners: usize,
-    /// Consecutive streams that one listening connection listens to.
+    /// How many streams one listening connection listens to, at most.
     pub(crate) block: usize,
 }
 
@@ -27,9 +27,25 @@ impl Topology {
         self.blocks() * self.listeners
     }
 
+    /// The block that a stream is in. Neighbours are in different blocks, so that a publisher that takes streams in turn
+    /// reaches all connections, however many streams each has.
+    pub(crate) fn block_of(&self, stream: usize) -> usize {
+        stream % self.blocks()
+    }
+
     /// The streams of a block.
-    pub(crate) fn streams_of(&self, block: usize) -> std::ops::Range<usize> {
-        block * self.block..((block + 1) * self.block).min(self.streams)
+    pub(crate) fn streams_of(&self, block: usize) -> impl ExactSizeIterator<Item = usize> + use<> {
+        (block..self.streams).step_by(self.blocks())
+    }
+
+    /// Where a stream is in its block.
+    pub(crate) fn place_of(&self, stream: usize) -> usize {
+        stream / self.blocks()
+    }
+
+    /// The stream at a place of a block.
+    pub(crate) fn stream_at(&self, block: usize, place: usize) -> usize {
+        block + place * self.blocks()
     }
 
     /// How many publishers a stream has at most.
@@ -86,7 +102,14 @@ mod tests {
                 }
             }
             assert_eq!(pairs, publishers.max(streams));
-            let heard: usize = (0..topology.blocks()).map(|block| topology.streams_of(block).len()).sum();
+            let mut heard = 0;
+            for block in 0..topology.blocks() {
+                for (place, stream) in topology.streams_of(block).enumerate() {
+                    assert_eq!((topology.block_of(stream), topology.place_of(stream)), (block, place));
+                    assert_eq!(topology.stream_at(block, place), stream);
+                    heard += 1;
+                }
+            }
             assert_eq!(heard, streams);
         }
     }

@@ -61,8 +61,17 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) => Exit::Fine.into(),
         Err(failure) => {
-            eprintln!("msgstream: {:#}", failure.error);
+            eprintln!("msgstream: {}", whole_story(&failure.error));
             failure.exit.into()
         }
     }
+}
+
+/// An error and its causes, each said once: some repeat their cause in their own text.
+fn whole_story(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
+        .unwrap_or_default()
 }

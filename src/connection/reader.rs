@@ -82,8 +82,11 @@ pub(super) struct Turn {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Read again when the socket is ready.
-    More,
+    /// More may come; whether the read was as large as it could be, so that more stands there already.
+    More {
+        /// It was.
+        full: bool,
+    },
     /// Nothing had come.
     Nothing,
     /// The client has left or is turned away; the core has been told.
@@ -160,7 +163,8 @@ impl<C: Codec> Reader<C> {
             Ok(0) => self.end_of_file(block, built, limits),
             Ok(_) => {
                 self.drop_carry(limits);
-                let (turn, consumed) = self.decode(block, searched, built, limits);
+                let full = block.len() == block.capacity();
+                let (turn, consumed) = self.decode(block, searched, full, built, limits);
                 self.keep(block[consumed..].to_vec(), limits);
                 turn
             }
@@ -181,7 +185,8 @@ impl<C: Codec> Reader<C> {
             }
             Ok(_) => {
                 limits.unfinished_gauge.remove(carry.counted);
-                let (turn, consumed) = self.decode(&carry.bytes, searched, built, limits);
+                let full = carry.bytes.len() == carry.bytes.capacity();
+                let (turn, consumed) = self.decode(&carry.bytes, searched, full, built, limits);
                 if consumed == 0 {
                     self.keep(carry.bytes, limits);
                 } else {
@@ -201,7 +206,7 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Decodes all complete units of `block`. Returns what they gave, and how many bytes are done with.
-    fn decode(&mut self, block: &[u8], searched: usize, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
+    fn decode(&mut self, block: &[u8], searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
         let mut batch = Batch::new(block, built, self.codec.encoder(), &limits.frames, limits.header);
         let (mut at, mut searched, mut mistakes) = (0, searched, 0);
         while at < block.len() && self.stage != Stage::Left {
@@ -262,7 +267,7 @@ impl<C: Codec> Reader<C> {
                 }
             }
         }
-        let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More };
+        let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More { full } };
         let (inputs, bytes) = batch.finish();
         (Turn { inputs, bytes, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at })
     }

@@ -35,9 +35,11 @@ pub trait Sink: Send + Sync {
     fn peer(&self) -> String;
 }
 
-/// What all outboxes of a broker are held to.
+/// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug)]
 pub struct OutboxLimits {
+    /// The codec's encoder.
+    pub encoder: &'static dyn Encode,
     /// What may wait for one connection, in bytes.
     pub limit: usize,
     /// What happens at the limit.
@@ -49,7 +51,6 @@ pub struct OutboxLimits {
 /// The outbox of one connection.
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,
-    encoder: &'static dyn Encode,
     state: Mutex<State>,
     sink: S,
 }
@@ -144,9 +145,9 @@ thread_local! {
 }
 
 impl<S: Sink> Outbox<S> {
-    /// An empty outbox. The encoder is that of the connection's codec.
-    pub fn new(sink: S, encoder: &'static dyn Encode, limits: Arc<OutboxLimits>) -> Self {
-        Self { limits, encoder, state: Mutex::default(), sink }
+    /// An empty outbox.
+    pub fn new(sink: S, limits: Arc<OutboxLimits>) -> Self {
+        Self { limits, state: Mutex::default(), sink }
     }
 
     /// The socket.
@@ -190,8 +191,9 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// Encodes an event for this connection.
     pub fn encode(&self, event: &Event<'_>) -> Frame {
         let mut bytes = Vec::with_capacity(128);
-        self.encoder.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, self.encoder, &self.limits.gauge)
+        let encoder = self.limits.encoder;
+        encoder.encode(event, &mut bytes);
+        Frame::new(bytes.into_boxed_slice(), 1, encoder, &self.limits.gauge)
     }
 
     /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.

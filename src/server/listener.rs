@@ -12,12 +12,12 @@ use super::settings::{Address, TcpSettings, UnixSettings};
 
 /// An address that could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}{cure}")]
+#[error("cannot listen on {address}: {error}{cure}")]
 pub struct BindError {
     /// The address.
     pub address: Address,
     /// What the system said.
-    pub source: io::Error,
+    pub error: io::Error,
     cure: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl Listener {
             Address::Tcp(socket) => bind_tcp(&(*socket).into(), tcp).map(|listener| Self::Tcp(listener, tcp.clone())),
             Address::Unix(path) => bind_unix(path, unix, tcp.backlog).map(|(listener, file)| Self::Unix(listener, file)),
         };
-        bound.map_err(|source| BindError { address: address.clone(), cure: cure(&source), source })
+        bound.map_err(|error| BindError { address: address.clone(), cure: cure(&error), error })
     }
 
     /// The address in use: with the port that the system chose, if it was to choose.

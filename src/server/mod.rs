@@ -25,7 +25,8 @@ use crate::broker::CoreLimits;
 use crate::connection::{ReaderLimits, Shared, Times};
 use crate::limits::Limits;
 use crate::outbox::{OutboxLimits, OutboxSettings};
-use crate::protocol::{DecodeLimits, Gauge};
+use crate::protocol::json_lines::JsonLines;
+use crate::protocol::{Codec, DecodeLimits, Gauge};
 use crate::units::ByteSize;
 
 use accept::{Admission, accept};
@@ -235,7 +236,12 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             unfinished_gauge: Gauge::default(),
             frames: Arc::clone(&frames),
         },
-        outbox: Arc::new(OutboxLimits { limit: outbox.limit.0, policy: outbox.policy, gauge: frames }),
+        outbox: Arc::new(OutboxLimits {
+            encoder: JsonLines::default().encoder(),
+            limit: outbox.limit.0,
+            policy: outbox.policy,
+            gauge: frames,
+        }),
         times: Times {
             first_line: limits.first_line_time.0,
             write: outbox.write_time.0,

@@ -3,8 +3,8 @@
 //! What is on the path of every message is a [`Template`], the same for all protocols: bytes that are known
 //! beforehand, with the stream's digits and the id at fixed places. The rest is read with [`Wire::unit`], which may be slow.
 
+mod lines;
 mod mqtt;
-mod msgstream;
 mod nats;
 mod redis;
 
@@ -104,8 +104,8 @@ impl Template {
 /// The protocol of that name.
 pub(crate) fn of(protocol: Protocol) -> &'static dyn Wire {
     match protocol {
-        Protocol::Msgstream => &msgstream::Lines { relay: false },
-        Protocol::Relay => &msgstream::Lines { relay: true },
+        Protocol::Msgstream => &lines::Lines { relay: false },
+        Protocol::Relay => &lines::Lines { relay: true },
         Protocol::Redis => &redis::Redis,
         Protocol::Nats => &nats::Nats,
         Protocol::Mqtt => &mqtt::Mqtt,

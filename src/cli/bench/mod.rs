@@ -82,9 +82,10 @@ fn paced(args: &Args, plan: &Plan, rate: f64, mut report: Report) -> Result<Repo
     let messages = (rate * args.duration.0.as_secs_f64()).ceil() as u64;
     ensure!(messages > 0, "--rate and --duration make less than one message");
     let bar = bar(args.warmup + messages);
+    let pace = pace::Pace::connect(plan)?;
     let meter = Meter::start(args)?;
     let interval = Duration::from_secs_f64(1.0 / rate);
-    let paced = pace::run(plan, args.warmup + messages, args.warmup, interval, &mut |done| bar.set_position(done))?;
+    let paced = pace.run(args.warmup + messages, args.warmup, interval, &mut |done| bar.set_position(done))?;
     let costs = meter.stop()?;
     bar.finish_and_clear();
     report.messages = args.warmup + messages;

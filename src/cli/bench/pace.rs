@@ -30,37 +30,55 @@ const SPIN: Duration = Duration::from_micros(80);
 /// The largest latency that the histogram tells apart.
 const MOST: Duration = Duration::from_secs(100);
 
-/// Publishes `total` messages, `interval` apart, and receives them all; the first `warmup` are not recorded.
-pub(crate) fn run(plan: &Plan, total: u64, warmup: u64, interval: Duration, tick: &mut impl FnMut(u64)) -> Result<Paced> {
-    let mut load = Load::connect(plan, 0)?;
-    let mut publishers = Vec::with_capacity(plan.topology.publishers);
-    for number in 0..plan.topology.publishers {
-        let socket = Socket::open(plan, &[])?;
-        socket.set_nonblocking()?;
-        publishers.push(Publisher::new(plan, number, socket));
+/// All connections of a paced run.
+pub(crate) struct Pace<'p> {
+    plan: &'p Plan,
+    load: Load<'p>,
+    publishers: Vec<Publisher>,
+}
+
+impl<'p> Pace<'p> {
+    /// Connects listeners, then publishers.
+    ///
+    /// # Errors
+    /// If the broker cannot be reached or refuses.
+    pub(crate) fn connect(plan: &'p Plan) -> Result<Self> {
+        let load = Load::connect(plan, 0)?;
+        let mut publishers = Vec::with_capacity(plan.topology.publishers);
+        for number in 0..plan.topology.publishers {
+            let socket = Socket::open(plan, &[])?;
+            socket.set_nonblocking()?;
+            publishers.push(Publisher::new(plan, number, socket));
+        }
+        Ok(Self { plan, load, publishers })
     }
-    let listeners = plan.topology.listeners as u64;
-    let mut latency = histogram()?;
-    let start = Instant::now() + Duration::from_millis(20);
-    let due = |position: u64| start + Duration::from_nanos(interval.as_nanos() as u64 * position);
-    let lateness = thread::scope(|scope| {
-        let pacer = scope.spawn(|| pace(plan, publishers, total, &due));
-        let mut seen = |stream, publisher, number| {
-            let position = plan.topology.position(publisher, stream, number);
-            if position >= warmup {
-                latency.saturating_record(Instant::now().saturating_duration_since(due(position)).as_nanos() as u64);
-            }
-        };
-        let received = load.receive(total * listeners, &mut seen, &mut |delivered| {
-            tick(delivered / listeners);
-            Ok(())
-        });
-        let lateness = pacer.join().map_err(|_| anyhow!("the publishing thread has failed"))?;
-        received.and(lateness)
-    })?;
-    let elapsed = start.elapsed();
-    load.finish()?;
-    Ok(Paced { latency, lateness, elapsed })
+
+    /// Publishes `total` messages, `interval` apart, and receives them all; the first `warmup` are not recorded.
+    ///
+    /// # Errors
+    /// If one is lost, doubled, changed or out of order.
+    pub(crate) fn run(self, total: u64, warmup: u64, interval: Duration, tick: &mut impl FnMut(u64)) -> Result<Paced> {
+        let Self { plan, mut load, publishers } = self;
+        let listeners = plan.topology.listeners as u64;
+        let mut latency = histogram()?;
+        let start = Instant::now() + Duration::from_millis(20);
+        let due = |position: u64| start + Duration::from_nanos(interval.as_nanos() as u64 * position);
+        let lateness = thread::scope(|scope| {
+            let pacer = scope.spawn(|| pace(plan, publishers, total, &due));
+            let mut seen = |stream, publisher, number| {
+                let position = plan.topology.position(publisher, stream, number);
+                if position >= warmup {
+                    latency.saturating_record(Instant::now().saturating_duration_since(due(position)).as_nanos() as u64);
+                }
+            };
+            let received = load.receive(total * listeners, &mut seen, &mut |delivered| tick(delivered / listeners));
+            let lateness = pacer.join().map_err(|_| anyhow!("the publishing thread has failed"))?;
+            received.and(lateness)
+        })?;
+        let elapsed = start.elapsed();
+        load.finish()?;
+        Ok(Paced { latency, lateness, elapsed })
+    }
 }
 
 /// Publishes each message when it is due, the publishers in turn.

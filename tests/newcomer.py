@@ -153,6 +153,10 @@ def session(broker, programs):
         programs.append(program)
         return program
 
+    readme = (ROOT / "README.md").read_text()
+    shown = all((ROOT / "examples" / name).read_text() in readme for name in ["job.py", "listen.py"])
+    check(shown, "README  shows the programs of examples/ as they are")
+
     published = statuses()
     end = f"{STREAM} has ended: {json.dumps({'result': published[-1]['mean']})}"
 

@@ -90,7 +90,11 @@ class Program:
         return self.process.stdout.readline().rstrip("\n")
 
     def messages(self, count):
-        return [json.loads(self.line()) for _ in range(count)]
+        """The next messages that it shows; fewer if something else comes before."""
+        lines = []
+        while len(lines) < count and (line := self.line()).startswith("{"):
+            lines.append(json.loads(line))
+        return lines
 
     def rest(self):
         """All that it still says, and its exit code."""

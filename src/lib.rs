@@ -21,6 +21,8 @@
 //!
 //! - [`client`]: a broker in another process; it shares names, limits, contents and the protocol with the others, no more.
 //! - [`local`]: a broker in this process, with or without a server.
+//!
+//! To run a broker inside another program, see [`local::MessageStream`], and [`server::Server`] for a whole one.
 
 pub mod actor;
 pub mod broker;
@@ -36,3 +38,8 @@ pub mod outbox;
 pub mod protocol;
 pub mod server;
 pub mod units;
+
+// So that the examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,6 +7,7 @@ mod port_file;
 mod serve;
 mod signals;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -61,7 +62,8 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) => Exit::Fine.into(),
         Err(failure) => {
-            eprintln!("msgstream: {}", whole_story(&failure.error));
+            // A reader of standard error that has gone is no reason for another failure.
+            let _ = writeln!(io::stderr(), "msgstream: {}", whole_story(&failure.error));
             failure.exit.into()
         }
     }

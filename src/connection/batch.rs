@@ -1,11 +1,10 @@
 //! From decoded actions to the core's inputs: consecutive messages to one stream become one run.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::broker::Input;
 use crate::ids::StreamName;
-use crate::protocol::{Action, Encode, ErrorCode, Event, Frame, Gauge, Message, Mistake, Name, Receipt};
+use crate::protocol::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt};
 use crate::units::ByteSize;
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
@@ -15,12 +14,10 @@ pub(super) struct Batch<'b> {
     /// Room for runs that are not one piece of the block.
     built: &'b mut Vec<u8>,
     encoder: &'static dyn Encode,
-    gauge: &'b Arc<Gauge>,
     /// The largest header, in bytes.
     header: usize,
     run: Option<Run>,
     inputs: Vec<Input>,
-    bytes: usize,
 }
 
 /// Consecutive messages of this turn to one stream.
@@ -34,8 +31,8 @@ struct Run {
 }
 
 impl<'b> Batch<'b> {
-    pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, gauge: &'b Arc<Gauge>, header: usize) -> Self {
-        Self { block, built, encoder, gauge, header, run: None, inputs: Vec::new(), bytes: 0 }
+    pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
+        Self { block, built, encoder, header, run: None, inputs: Vec::new() }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
@@ -97,10 +94,10 @@ impl<'b> Batch<'b> {
         self.input(Input::Leave { last: None, receipt: None });
     }
 
-    /// The inputs, and about how many bytes they carry.
-    pub(super) fn finish(mut self) -> (Vec<Input>, usize) {
+    /// The inputs.
+    pub(super) fn finish(mut self) -> Vec<Input> {
         self.end_run();
-        (self.inputs, self.bytes)
+        self.inputs
     }
 
     /// Adds a message to the run, or begins another.
@@ -132,8 +129,7 @@ impl<'b> Batch<'b> {
     fn end_run(&mut self) {
         let Some(run) = self.run.take() else { return };
         let bytes = if run.copied { &self.built[..] } else { &self.block[run.piece] };
-        let frame = Frame::new(Box::from(bytes), run.messages, self.encoder, self.gauge);
-        self.bytes += frame.bytes().len();
+        let frame = Frame::new(Box::from(bytes), run.messages, self.encoder);
         self.inputs.push(Input::Put { stream: run.stream, run: frame, header: None, receipt: None });
     }
 
@@ -166,7 +162,6 @@ impl<'b> Batch<'b> {
     fn encode(&mut self, event: &Event<'_>) -> Frame {
         let mut bytes = Vec::with_capacity(128);
         self.encoder.encode(event, &mut bytes);
-        self.bytes += bytes.len();
-        Frame::new(bytes.into_boxed_slice(), 1, self.encoder, self.gauge)
+        Frame::new(bytes.into_boxed_slice(), 1, self.encoder)
     }
 }

@@ -38,9 +38,10 @@ impl Queue {
         self.first.is_none()
     }
 
-    /// Adds a frame at the end. The gauge counts the places of frames; the frames count themselves.
+    /// Adds a frame at the end. The gauge counts the frame and its place.
     pub fn push(&mut self, frame: Frame, gauge: &Gauge) {
         self.bytes += frame.bytes().len();
+        frame.enter(gauge);
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
@@ -93,31 +94,36 @@ impl Queue {
                 return;
             }
             self.sent -= len;
+            first.leave(gauge);
             self.first = self.pop_rest(gauge);
         }
     }
 
     /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
-    pub fn truncate(&mut self, gauge: &Gauge) {
-        while let Some(frame) = self.rest.as_mut().and_then(|rest| rest.pop_back()) {
-            gauge.remove(PLACE);
-            self.bytes -= frame.bytes().len();
+    /// Returns how many bytes still wait for that.
+    pub fn truncate(&mut self, gauge: &Gauge) -> usize {
+        self.drop_rest(gauge);
+        match &self.first {
+            Some(first) if self.sent > 0 => self.bytes = first.bytes().len() - self.sent,
+            _ => self.clear(gauge),
         }
-        self.rest = None;
-        if self.sent == 0
-            && let Some(first) = self.first.take()
-        {
-            self.bytes -= first.bytes().len();
-        }
+        self.bytes
     }
 
     /// Drops everything.
     pub fn clear(&mut self, gauge: &Gauge) {
-        self.truncate(gauge);
-        // What truncate leaves is the rest of a frame that was sent in part.
-        self.first = None;
-        self.sent = 0;
-        self.bytes = 0;
+        self.drop_rest(gauge);
+        if let Some(first) = self.first.take() {
+            first.leave(gauge);
+        }
+        (self.sent, self.bytes) = (0, 0);
+    }
+
+    fn drop_rest(&mut self, gauge: &Gauge) {
+        for frame in self.rest.take().into_iter().flat_map(|rest| rest.into_iter()) {
+            gauge.remove(PLACE);
+            frame.leave(gauge);
+        }
     }
 
     fn pop_rest(&mut self, gauge: &Gauge) -> Option<Frame> {
@@ -135,16 +141,14 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::{any, prop};
     use proptest::{prop_assert_eq, proptest};
 
     use super::*;
     use crate::protocol::json_lines::ENCODER;
 
-    fn frame(bytes: &[u8], gauge: &Arc<Gauge>) -> Frame {
-        Frame::new(bytes.into(), 1, &ENCODER, gauge)
+    fn frame(bytes: &[u8]) -> Frame {
+        Frame::new(bytes.into(), 1, &ENCODER)
     }
 
     /// What one write would carry.
@@ -164,12 +168,12 @@ mod tests {
             writes in prop::collection::vec(any::<u16>(), 1..40),
             most in 1_usize..70_000,
         ) {
-            let gauge = Arc::new(Gauge::default());
+            let gauge = Gauge::default();
             let (mut queue, mut pushed, mut popped) = (Queue::default(), Vec::new(), Vec::new());
             for (number, length) in lengths.iter().enumerate() {
                 let bytes = vec![number as u8; *length];
                 pushed.extend_from_slice(&bytes);
-                queue.push(frame(&bytes, &gauge), &gauge);
+                queue.push(frame(&bytes), &gauge);
                 let ready = next_write(&queue, most);
                 let written = ready.len().min(usize::from(writes[number % writes.len()]));
                 popped.extend_from_slice(&ready[..written]);
@@ -188,10 +192,10 @@ mod tests {
 
     #[test]
     fn truncate_keeps_only_the_rest_of_a_started_frame() {
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Gauge::default();
         let mut queue = Queue::default();
         for text in ["one\n", "two\n", "three\n"] {
-            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+            queue.push(frame(text.as_bytes()), &gauge);
         }
         queue.advance(5, &gauge);
         queue.truncate(&gauge);
@@ -199,7 +203,7 @@ mod tests {
         queue.advance(3, &gauge);
         assert!(queue.is_empty());
 
-        queue.push(frame(b"four\n", &gauge), &gauge);
+        queue.push(frame(b"four\n"), &gauge);
         queue.truncate(&gauge);
         assert!(queue.is_empty());
         assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
@@ -207,16 +211,16 @@ mod tests {
 
     #[test]
     fn clear_drops_a_started_frame_too() {
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Gauge::default();
         let mut queue = Queue::default();
         for text in ["one\n", "two\n"] {
-            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+            queue.push(frame(text.as_bytes()), &gauge);
         }
         queue.advance(1, &gauge);
         queue.clear(&gauge);
         assert!(queue.is_empty());
         assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
-        queue.push(frame(b"three\n", &gauge), &gauge);
+        queue.push(frame(b"three\n"), &gauge);
         assert_eq!(next_write(&queue, 100), b"three\n");
     }
 }

@@ -59,8 +59,10 @@ struct Carry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has come that tells what the peer speaks.
-    Fresh,
+    /// Nothing has come.
+    Silent,
+    /// Bytes have come, but no unit that says anything.
+    Begun,
     /// It speaks this protocol.
     Open,
     /// It has left, or is turned away: no more is taken from it.
@@ -108,12 +110,12 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Fresh, skipping: false }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false }
     }
 
     /// Whether bytes have come, and no complete unit yet.
     pub(super) fn awaits_first_unit(&self) -> bool {
-        self.stage == Stage::Fresh && self.carry.is_some()
+        self.stage == Stage::Begun
     }
 
     /// Reads once and decodes all that is complete.
@@ -209,8 +211,11 @@ impl<C: Codec> Reader<C> {
     fn decode(&mut self, block: &[u8], searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
         let mut batch = Batch::new(block, built, self.codec.encoder(), &limits.frames, limits.header);
         let (mut at, mut searched, mut mistakes) = (0, searched, 0);
+        if self.stage == Stage::Silent {
+            self.stage = Stage::Begun;
+        }
         while at < block.len() && self.stage != Stage::Left {
-            if self.stage == Stage::Fresh {
+            if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
                     Foreign::Ours => {}
                     Foreign::Unclear => break,
@@ -241,7 +246,6 @@ impl<C: Codec> Reader<C> {
             };
             let unit = at..end;
             (at, searched) = (end, 0);
-            self.stage = Stage::Open;
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
@@ -249,11 +253,13 @@ impl<C: Codec> Reader<C> {
                 Err(too_long(limits))
             } else {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
+                    // A blank line says nothing, not even what the peer speaks.
                     Ok(None) => continue,
                     Ok(Some(action)) => batch.action(action, unit),
                     Err(mistake) => Err(mistake),
                 }
             };
+            self.stage = Stage::Open;
             match done {
                 Ok(left) => {
                     self.errors = 0;

@@ -4,6 +4,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::checker::{Sent, Stay, assert_clean, padded_put, put};
 use crate::harness::{Broker, Client, Settings, alone, is_end, settings, until};
 
@@ -15,8 +17,6 @@ fn without_goodbye(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-// Seen to fail: with connections that are ended without taking in what they have received, with queues dropped, with no
-// goodbye, and with an exit code other than 0.
 #[test]
 fn under_load_everything_received_is_delivered_and_everybody_is_told() {
     let _alone = alone();
@@ -72,23 +72,30 @@ fn under_load_everything_received_is_delivered_and_everybody_is_told() {
     assert_eq!(broker.until_ended().code(), Some(0));
 }
 
+// Seen to fail: with connections that are told the end without a last look at what they have received.
 #[test]
 fn what_was_sent_before_the_signal_counts() {
     // No receipts, no pings: the bytes are in the broker's sockets when the signal comes, and that is enough.
     let _alone = alone();
+    const PUBLISHERS: u32 = 300;
     const EACH: u32 = 200;
     let mut broker = Broker::start(settings());
     let mut listener = broker.listener("job");
-    let mut publishers: Vec<_> = (0..50).map(|_| broker.client()).collect();
+    let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| broker.client()).collect();
     for publisher in &mut publishers {
         publisher.ping();
     }
+    // Stopped meanwhile, so that it has read nothing of it.
+    broker.process().signal(Signal::STOP);
+    until("the broker stands still", || (broker.process().state() == 'T').then_some(()));
     for (number, publisher) in (0..).zip(&mut publishers) {
         let lines: String = (0..EACH).map(|seq| put("job", number, seq) + "\n").collect();
         publisher.send_bytes(lines.as_bytes());
     }
     broker.terminate();
-    assert_clean("job", &Sent::by_each(50, EACH), Stay::Throughout, &[without_goodbye(listener.rest())]);
+    broker.process().signal(Signal::CONT);
+    let lines = without_goodbye(listener.rest());
+    assert_clean("job", &Sent::by_each(PUBLISHERS, EACH), Stay::Throughout, &[lines]);
     for publisher in &mut publishers {
         publisher.expect_ended("shutdown");
     }
@@ -117,6 +124,7 @@ fn a_listener_that_reads_late_is_waited_for() {
     assert_eq!(broker.until_ended().code(), Some(0));
 }
 
+// Seen to fail: before a blocked outbox woke its task at the end.
 #[test]
 fn a_listener_that_never_reads_is_not_waited_for_longer_than_the_drain_time() {
     let (mut broker, stalled) = with_stalled_listener(settings().set("outbox.drain_time", "300ms"));
@@ -127,6 +135,7 @@ fn a_listener_that_never_reads_is_not_waited_for_longer_than_the_drain_time() {
     drop(stalled);
 }
 
+// Seen to fail: with the second signal ignored, and when dropping a message that was half sent panicked (exit code 70).
 #[test]
 fn twice_cuts_it_short() {
     let (mut broker, stalled) = with_stalled_listener(settings().set("outbox.drain_time", "60s"));

@@ -72,13 +72,15 @@ fn under_load_everything_received_is_delivered_and_everybody_is_told() {
     assert_eq!(broker.until_ended().code(), Some(0));
 }
 
-// Seen to fail: with connections that are told the end without a last look at what they have received.
+// Not seen to fail by a connection that takes no last look at its socket: what is there is read before the news of the signal
+// has gone round. Seen to fail, like all of these: with no goodbye.
 #[test]
 fn what_was_sent_before_the_signal_counts() {
     // No receipts, no pings: the bytes are in the broker's sockets when the signal comes, and that is enough.
     let _alone = alone();
-    const PUBLISHERS: u32 = 300;
-    const EACH: u32 = 200;
+    const PUBLISHERS: u32 = 20;
+    // More than one read takes, so that some of it is left when the news of the signal has gone round.
+    const EACH: u32 = 2_500;
     let mut broker = Broker::start(settings());
     let mut listener = broker.listener("job");
     let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| broker.client()).collect();
@@ -114,6 +116,7 @@ fn with_stalled_listener(settings: Settings) -> (Broker, Client) {
     (broker, stalled)
 }
 
+// Seen to fail: with queues that are dropped at the signal.
 #[test]
 fn a_listener_that_reads_late_is_waited_for() {
     let _alone = alone();

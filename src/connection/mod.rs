@@ -352,10 +352,8 @@ fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = b
 
 /// Reads and drops whatever arrives, until the peer has ended.
 pub(crate) async fn drop_input(transport: &impl Transport) {
-    let mut dropped = Vec::with_capacity(4096);
     loop {
-        dropped.clear();
-        match transport.try_read(&mut dropped) {
+        match drop_some(transport) {
             Ok(0) => return,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -366,4 +364,9 @@ pub(crate) async fn drop_input(transport: &impl Transport) {
             Err(_) => return,
         }
     }
+}
+
+/// A function of its own, so that nobody who waits holds the buffer.
+fn drop_some(transport: &impl Transport) -> std::io::Result<usize> {
+    transport.try_read(&mut Vec::with_capacity(16 << 10))
 }

@@ -57,6 +57,32 @@ pub enum ServerError {
 }
 
 /// A broker that listens, and does not serve yet.
+///
+/// ```
+/// use msgstream::server::{Server, Settings};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::TcpStream;
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+/// let address = server.addresses()[0].to_string();
+/// let stop = CancellationToken::new();
+/// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
+///
+/// let mut client = TcpStream::connect(address).await?;
+/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
+/// drop(client);
+///
+/// stop.cancel();
+/// running.await??;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     listeners: Vec<Listener>,
     addresses: Vec<Address>,

@@ -14,9 +14,10 @@ fn nine_thousand_idle_listeners_cost_little_and_disturb_nobody() {
     let broker = Broker::start(settings());
     let count = descriptors_for(9_000);
     // The first connections pay for what all share.
+    let fds = broker.fds();
     drop(listeners(&broker, 200));
-    until("the first ones are gone", || (broker.fds() < 50).then_some(()));
-    let (rss, fds) = (broker.rss(), broker.fds());
+    until("the first ones are gone", || (broker.fds() == fds).then_some(()));
+    let rss = broker.rss();
 
     let mut idle = listeners(&broker, count);
     assert!(broker.fds() >= fds + count, "{} of {count} connections are there", broker.fds() - fds);

@@ -12,7 +12,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::{Client, Process, Socket, Transport, descriptors_for, until};
+use super::{Client, Dialect, Process, Socket, Transport, descriptors_for, until};
 
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
@@ -95,12 +95,13 @@ impl Broker {
         Client::new(Socket::tcp(self.addr))
     }
 
-    /// A new client over the given transport.
-    pub(crate) fn client_over(&self, transport: Transport) -> Client {
-        Client::new(match transport {
+    /// A new client over the given transport, in the given encoding.
+    pub(crate) fn client_over(&self, transport: Transport, dialect: &'static dyn Dialect) -> Client {
+        let socket = match transport {
             Transport::Tcp => Socket::tcp(self.addr),
             Transport::Unix => Socket::unix(&self.place.file("socket")),
-        })
+        };
+        Client::speaking(socket, dialect)
     }
 
     /// A new client over TCP that listens to the stream already.

@@ -15,6 +15,8 @@
 //! - [`connection`]: the life of one connection.
 //! - [`server`]: binds, accepts, drains.
 //! - [`config`]: composes the settings of all of these and reads them.
+//!
+//! To run a broker inside another program, see [`server::Server`].
 
 pub mod actor;
 pub mod broker;
@@ -26,3 +28,8 @@ pub mod outbox;
 pub mod protocol;
 pub mod server;
 pub mod units;
+
+// So that the examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -6,6 +6,8 @@
 mod routes;
 mod stats;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -62,12 +64,16 @@ pub enum Command {
 pub struct Mailbox(mpsc::Sender<Command>);
 
 impl Mailbox {
-    /// Sends if there is room at once; gives the command back if not.
-    ///
-    /// # Errors
-    /// The command, if the mailbox is full or the actor is gone; [`send`](Self::send) tells which.
-    pub fn try_send(&self, command: Command) -> Result<(), Command> {
-        self.0.try_send(command).map_err(mpsc::error::TrySendError::into_inner)
+    /// Sends at once if there is room. If not, returns the wait for room, which tells whether the actor is still there;
+    /// boxed, since it is rare and would make every idle connection larger.
+    pub(crate) fn tell(&self, command: Command) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        match self.0.try_send(command) {
+            Ok(()) => None,
+            Err(mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command)) => {
+                let mailbox = self.clone();
+                Some(Box::pin(async move { mailbox.send(command).await }))
+            }
+        }
     }
 
     /// Sends, waiting for room. False if the actor is gone, and with it the broker.

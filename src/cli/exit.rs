@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// All is well.
     Fine,
+    /// What was checked does not hold: a benchmark lost a message, or could not run.
+    Failed,
     /// The command line cannot be understood.
     Usage,
     /// An address cannot be listened on: it is taken, or not this machine's.
@@ -23,6 +25,7 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(match exit {
             Exit::Fine => 0,
+            Exit::Failed => 1,
             Exit::Usage => 64,
             Exit::Unavailable => 69,
             Exit::Internal => 70,

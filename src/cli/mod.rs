@@ -1,5 +1,6 @@
 //! The command line: one module for each subcommand, and what they share.
 
+mod bench;
 mod exit;
 mod log;
 mod port_file;
@@ -36,6 +37,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Bench(Box<bench::Args>),
 }
 
 /// Runs the program. Its own mistakes and the user's go to standard error, each with an exit code of its own.
@@ -54,12 +56,22 @@ pub(crate) fn main() -> ExitCode {
     };
     let outcome = match program.command {
         Command::Serve(args) => serve::run(args),
+        Command::Bench(args) => bench::run(&args),
     };
     match outcome {
         Ok(()) => Exit::Fine.into(),
         Err(failure) => {
-            eprintln!("msgstream: {:#}", failure.error);
+            eprintln!("msgstream: {}", whole_story(&failure.error));
             failure.exit.into()
         }
     }
+}
+
+/// An error and its causes, each said once: some repeat their cause in their own text.
+fn whole_story(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
+        .unwrap_or_default()
 }

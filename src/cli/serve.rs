@@ -151,6 +151,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone()));
+    tracing::debug!("ready");
     tell_supervisor(NotifyState::Ready);
     let draining = async move {
         shutdown.cancelled().await;

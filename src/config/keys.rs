@@ -117,7 +117,8 @@ impl Kind {
                     (_, Some(text)) => text.parse::<u64>().ok(),
                     (_, None) => None,
                 };
-                let reason = || format!("is not a whole number from 0 to {most}: write digits only, such as 64");
+                let range = if most == usize::MAX as u64 { "0 up".to_owned() } else { format!("0 to {most}") };
+                let reason = || format!("is not a whole number from {range}: write digits only, such as 64");
                 number.is_none_or(|number| number > most).then(reason)
             }
             Self::Switch => {

@@ -1,7 +1,8 @@
 //! The life of one connection: it reads and decodes, hands what it decoded to the actor, and writes what the actor could
 //! not write at once. Generic over the transport and the codec.
 //!
-//! One task each. While idle it is small: no buffer, no timer, no future but its own.
+//! One task each, and while idle a small one: the future is written by hand, without room for what happens rarely, which
+//! is boxed when it does.
 
 mod batch;
 mod reader;
@@ -10,7 +11,7 @@ mod transport;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub use transport::Transport;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// While the broker drains, a connection takes in what it has received: more than so much was sent after it was told to stop.
-const LAST_READS: usize = 128;
+const LAST_READS: u8 = 128;
 
 /// What all connections of a broker share.
 pub struct Shared {
@@ -65,50 +66,50 @@ pub struct Times {
     pub drain: Duration,
 }
 
-/// Serves one connection until it ends.
+/// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
-pub async fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) {
-    let outbox = Arc::new(Outbox::new(transport, codec.encoder(), Arc::clone(&shared.outbox)));
-    let id = shared.ids.take();
-    {
-        let connection = Connection {
-            id,
-            outbox: Arc::clone(&outbox),
-            reader: Reader::new(codec),
-            shared: Arc::clone(&shared),
-            timers: Timers::default(),
-        };
-        let mut life = pin!(connection.run());
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| life.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(_) => {
-                error!(connection = id.0, "a connection ended by a panic; the broker goes on");
-                shared.stats.panics.add(1);
-                Poll::Ready(())
-            }
-        })
-        .await;
-    }
-    outbox.kill();
-    tell(&shared.mailbox, Command::Gone(id)).await;
-}
-
-/// Tells the actor. False if it is gone, and with it the broker.
-async fn tell(mailbox: &Mailbox, command: Command) -> bool {
-    match mailbox.try_send(command) {
-        Ok(()) => true,
-        // Boxed: waiting for room is rare, and its state would make every idle connection larger.
-        Err(command) => Box::pin(mailbox.send(command)).await,
+pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
+    Connection {
+        id: shared.ids.take(),
+        outbox: Arc::new(Outbox::new(transport, Arc::clone(&shared.outbox))),
+        reader: Reader::new(codec),
+        shared,
+        timers: Timers::default(),
+        busy: None,
+        phase: Phase::Start,
+        last_reads: LAST_READS,
     }
 }
 
+/// The task of one connection.
 struct Connection<T: Transport, C: Codec> {
     id: ConnectionId,
     outbox: Arc<Outbox<T>>,
     reader: Reader<C>,
     shared: Arc<Shared>,
     timers: Timers,
+    /// What must be over before anything else: room in the mailbox, the peer's end. True if the broker is still there.
+    busy: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    phase: Phase,
+    /// Reads that are left when the broker drains.
+    last_reads: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The actor does not know it yet.
+    Start,
+    /// It reads and writes.
+    Open,
+    /// It reads no more, and still writes.
+    Deaf,
+    /// All is sent; it waits for the peer's end.
+    Lingering,
+    /// The actor is to be told that it is gone.
+    Ending,
+    /// The actor has been told.
+    Gone,
 }
 
 /// What a connection is woken for.
@@ -127,67 +128,121 @@ enum Wake {
     Dead,
 }
 
-impl<T: Transport, C: Codec> Connection<T, C> {
-    async fn run(mut self) {
-        let outbox: Arc<Outbox<dyn Sink>> = Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>;
-        if !tell(&self.shared.mailbox, Command::Connected(self.id, outbox)).await {
-            return;
-        }
-        debug!(connection = self.id.0, peer = self.outbox.peer(), "connected");
-        let mut reading = true;
-        loop {
-            match poll_fn(|cx| self.poll_wake(cx, reading)).await {
-                Wake::Readable => {
-                    let turn = self.reader.turn(self.outbox.sink(), &self.shared.reader);
-                    let outcome = turn.outcome;
-                    if !self.forward(turn).await {
-                        return;
-                    }
-                    match outcome {
-                        Outcome::More => {}
-                        Outcome::Nothing => continue,
-                        Outcome::Left => reading = false,
-                        Outcome::Gone => break,
-                    }
-                    // Others get their turn before this connection reads again.
-                    tokio::task::yield_now().await;
-                }
-                Wake::Quiesce => {
-                    if reading && !self.last_reads(&mut reading).await {
-                        return;
-                    }
-                    self.outbox.quiesced();
-                    if !tell(&self.shared.mailbox, Command::Quiesced(self.id)).await {
-                        return;
-                    }
-                }
-                Wake::TooSlow => {
-                    let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.shared.times.first_line));
-                    let turn = self.reader.too_slow(&reason, &self.shared.reader);
-                    reading = false;
-                    if !self.forward(turn).await {
-                        return;
-                    }
-                }
-                Wake::Cut => {
-                    reading = false;
-                    if !tell(&self.shared.mailbox, Command::Cut(self.id)).await {
-                        return;
-                    }
-                }
-                Wake::Sent => {
-                    self.linger().await;
-                    break;
-                }
-                Wake::Dead => break,
+impl<T: Transport, C: Codec> Future for Connection<T, C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        match catch_unwind(AssertUnwindSafe(|| this.poll_life(cx))) {
+            Ok(poll) => poll,
+            Err(_) => {
+                error!(connection = this.id.0, "a connection ended by a panic; the broker goes on");
+                this.shared.stats.panics.add(1);
+                this.busy = None;
+                this.phase = Phase::Ending;
+                this.poll_life(cx)
             }
         }
-        self.reader.drop_carry(&self.shared.reader);
-        debug!(connection = self.id.0, "disconnected");
+    }
+}
+
+impl<T: Transport, C: Codec> Connection<T, C> {
+    /// Goes from phase to phase until there is something to wait for.
+    fn poll_life(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(busy) = &mut self.busy {
+                let broker_is_there = std::task::ready!(busy.as_mut().poll(cx));
+                self.busy = None;
+                if !broker_is_there {
+                    self.outbox.kill();
+                    return Poll::Ready(());
+                }
+            }
+            match self.phase {
+                Phase::Start => {
+                    debug!(connection = self.id.0, peer = self.outbox.peer(), "connected");
+                    self.phase = Phase::Open;
+                    let outbox: Arc<Outbox<dyn Sink>> = Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>;
+                    self.tell(Command::Connected(self.id, outbox));
+                }
+                Phase::Open | Phase::Deaf => {
+                    let wake = std::task::ready!(self.poll_wake(cx));
+                    if self.answer(wake) {
+                        // Others get their turn before this connection reads again.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                // What it waited for is over.
+                Phase::Lingering => self.phase = Phase::Ending,
+                Phase::Ending => {
+                    debug!(connection = self.id.0, "disconnected");
+                    self.phase = Phase::Gone;
+                    self.reader.drop_carry(&self.shared.reader);
+                    self.outbox.kill();
+                    self.tell(Command::Gone(self.id));
+                }
+                Phase::Gone => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Does what it was woken for. True if others are to have a turn now.
+    fn answer(&mut self, wake: Wake) -> bool {
+        match wake {
+            // A read that did not fill its room has emptied the socket.
+            Wake::Readable => return self.read() == Outcome::More { full: true },
+            Wake::Quiesce => return self.last_read(),
+            Wake::TooSlow => {
+                let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.shared.times.first_line));
+                let turn = self.reader.too_slow(&reason, &self.shared.reader);
+                self.phase = Phase::Deaf;
+                self.forward(turn);
+            }
+            Wake::Cut => {
+                self.phase = Phase::Deaf;
+                self.tell(Command::Cut(self.id));
+            }
+            Wake::Sent => {
+                self.phase = Phase::Lingering;
+                self.busy = Some(linger(Arc::clone(&self.outbox)));
+            }
+            Wake::Dead => self.phase = Phase::Ending,
+        }
+        false
+    }
+
+    /// Reads once.
+    fn read(&mut self) -> Outcome {
+        let turn = self.reader.turn(self.outbox.sink(), &self.shared.reader);
+        let outcome = turn.outcome;
+        self.forward(turn);
+        match outcome {
+            Outcome::More { .. } | Outcome::Nothing => {}
+            Outcome::Left => self.phase = Phase::Deaf,
+            Outcome::Gone => self.phase = Phase::Ending,
+        }
+        outcome
+    }
+
+    /// Takes in what has been received before the broker stops, and tells when that is done.
+    fn last_read(&mut self) -> bool {
+        if self.phase == Phase::Open && self.last_reads > 0 {
+            self.last_reads -= 1;
+            if let Outcome::More { .. } = self.read() {
+                return true;
+            }
+        }
+        if self.phase == Phase::Open {
+            self.phase = Phase::Deaf;
+        }
+        self.outbox.quiesced();
+        self.tell(Command::Quiesced(self.id));
+        true
     }
 
     /// What there is to do; writes what waits on the way.
-    fn poll_wake(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Wake> {
+    fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         let mut standing = self.outbox.standing(cx);
         while standing.blocked && !standing.dead {
             match self.outbox.sink().poll_writable(cx) {
@@ -224,7 +279,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         if let Some(wake) = self.poll_timers(cx, standing) {
             return Poll::Ready(wake);
         }
-        if reading && !standing.finishing && !standing.held {
+        if self.phase == Phase::Open && !standing.finishing && !standing.held {
             match self.outbox.sink().poll_readable(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Wake::Readable),
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
@@ -269,51 +324,36 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     }
 
     /// Hands a turn to the actor.
-    async fn forward(&self, turn: Turn) -> bool {
+    fn forward(&mut self, turn: Turn) {
         if turn.mistakes > 0 {
             self.shared.stats.mistakes.add(turn.mistakes);
         }
-        if turn.inputs.is_empty() {
-            return true;
+        if !turn.inputs.is_empty() {
+            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, bytes: turn.bytes });
         }
-        tell(&self.shared.mailbox, Command::Batch { from: self.id, inputs: turn.inputs, bytes: turn.bytes }).await
     }
 
-    /// Takes in what has been received, before the broker stops.
-    async fn last_reads(&mut self, reading: &mut bool) -> bool {
-        for _ in 0..LAST_READS {
-            let turn = self.reader.turn(self.outbox.sink(), &self.shared.reader);
-            let outcome = turn.outcome;
-            if !self.forward(turn).await {
-                return false;
-            }
-            match outcome {
-                Outcome::More => tokio::task::yield_now().await,
-                Outcome::Nothing => break,
-                Outcome::Left | Outcome::Gone => {
-                    *reading = false;
-                    break;
-                }
-            }
-        }
-        *reading = false;
+    /// Tells the actor, at once if there is room; otherwise that is what the connection is busy with.
+    fn tell(&mut self, command: Command) {
+        debug_assert!(self.busy.is_none(), "the commands of one connection would change places");
+        self.busy = self.shared.mailbox.tell(command);
+    }
+}
+
+/// Says that no more comes, and drops what still arrives until the peer has ended too.
+fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    outbox.sink().close();
+    Box::pin(async move {
+        // A peer that does not end in time is left to itself.
+        let _ = tokio::time::timeout(LINGER, drop_input(outbox.sink())).await;
         true
-    }
-
-    /// Says that no more comes, and drops what still arrives until the peer has ended too.
-    async fn linger(&self) {
-        self.outbox.sink().close();
-        // Boxed: it happens once, and idle connections need not have room for it.
-        let _ = Box::pin(tokio::time::timeout(LINGER, drop_input(self.outbox.sink()))).await;
-    }
+    })
 }
 
 /// Reads and drops whatever arrives, until the peer has ended.
 pub(crate) async fn drop_input(transport: &impl Transport) {
-    let mut dropped = Vec::with_capacity(4096);
     loop {
-        dropped.clear();
-        match transport.try_read(&mut dropped) {
+        match drop_some(transport) {
             Ok(0) => return,
             Ok(_) => tokio::task::yield_now().await,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
@@ -324,4 +364,9 @@ pub(crate) async fn drop_input(transport: &impl Transport) {
             Err(_) => return,
         }
     }
+}
+
+/// A function of its own, so that nobody who waits holds the buffer.
+fn drop_some(transport: &impl Transport) -> std::io::Result<usize> {
+    transport.try_read(&mut Vec::with_capacity(16 << 10))
 }

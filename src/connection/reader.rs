@@ -59,8 +59,10 @@ struct Carry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nothing has come that tells what the peer speaks.
-    Fresh,
+    /// Nothing has come.
+    Silent,
+    /// Bytes have come, but no unit that says anything.
+    Begun,
     /// It speaks this protocol.
     Open,
     /// It has left, or is turned away: no more is taken from it.
@@ -82,8 +84,11 @@ pub(super) struct Turn {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Read again when the socket is ready.
-    More,
+    /// More may come; whether the read was as large as it could be, so that more stands there already.
+    More {
+        /// It was.
+        full: bool,
+    },
     /// Nothing had come.
     Nothing,
     /// The client has left or is turned away; the core has been told.
@@ -105,12 +110,12 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Fresh, skipping: false }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false }
     }
 
     /// Whether bytes have come, and no complete unit yet.
     pub(super) fn awaits_first_unit(&self) -> bool {
-        self.stage == Stage::Fresh && self.carry.is_some()
+        self.stage == Stage::Begun
     }
 
     /// Reads once and decodes all that is complete.
@@ -160,7 +165,8 @@ impl<C: Codec> Reader<C> {
             Ok(0) => self.end_of_file(block, built, limits),
             Ok(_) => {
                 self.drop_carry(limits);
-                let (turn, consumed) = self.decode(block, searched, built, limits);
+                let full = block.len() == block.capacity();
+                let (turn, consumed) = self.decode(block, searched, full, built, limits);
                 self.keep(block[consumed..].to_vec(), limits);
                 turn
             }
@@ -181,7 +187,8 @@ impl<C: Codec> Reader<C> {
             }
             Ok(_) => {
                 limits.unfinished_gauge.remove(carry.counted);
-                let (turn, consumed) = self.decode(&carry.bytes, searched, built, limits);
+                let full = carry.bytes.len() == carry.bytes.capacity();
+                let (turn, consumed) = self.decode(&carry.bytes, searched, full, built, limits);
                 if consumed == 0 {
                     self.keep(carry.bytes, limits);
                 } else {
@@ -201,11 +208,14 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Decodes all complete units of `block`. Returns what they gave, and how many bytes are done with.
-    fn decode(&mut self, block: &[u8], searched: usize, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
+    fn decode(&mut self, block: &[u8], searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
         let mut batch = Batch::new(block, built, self.codec.encoder(), &limits.frames, limits.header);
         let (mut at, mut searched, mut mistakes) = (0, searched, 0);
+        if self.stage == Stage::Silent {
+            self.stage = Stage::Begun;
+        }
         while at < block.len() && self.stage != Stage::Left {
-            if self.stage == Stage::Fresh {
+            if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
                     Foreign::Ours => {}
                     Foreign::Unclear => break,
@@ -236,7 +246,6 @@ impl<C: Codec> Reader<C> {
             };
             let unit = at..end;
             (at, searched) = (end, 0);
-            self.stage = Stage::Open;
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
@@ -244,11 +253,13 @@ impl<C: Codec> Reader<C> {
                 Err(too_long(limits))
             } else {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
+                    // A blank line says nothing, not even what the peer speaks.
                     Ok(None) => continue,
                     Ok(Some(action)) => batch.action(action, unit),
                     Err(mistake) => Err(mistake),
                 }
             };
+            self.stage = Stage::Open;
             match done {
                 Ok(left) => {
                     self.errors = 0;
@@ -262,7 +273,7 @@ impl<C: Codec> Reader<C> {
                 }
             }
         }
-        let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More };
+        let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More { full } };
         let (inputs, bytes) = batch.finish();
         (Turn { inputs, bytes, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at })
     }

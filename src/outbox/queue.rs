@@ -113,9 +113,10 @@ impl Queue {
 
     /// Drops everything.
     pub fn clear(&mut self, gauge: &Gauge) {
-        self.sent = 0;
         self.truncate(gauge);
+        // What truncate leaves is the rest of a frame that was sent in part.
         self.first = None;
+        self.sent = 0;
         self.bytes = 0;
     }
 
@@ -202,5 +203,20 @@ mod tests {
         queue.truncate(&gauge);
         assert!(queue.is_empty());
         assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn clear_drops_a_started_frame_too() {
+        let gauge = Arc::new(Gauge::default());
+        let mut queue = Queue::default();
+        for text in ["one\n", "two\n"] {
+            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+        }
+        queue.advance(1, &gauge);
+        queue.clear(&gauge);
+        assert!(queue.is_empty());
+        assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
+        queue.push(frame(b"three\n", &gauge), &gauge);
+        assert_eq!(next_write(&queue, 100), b"three\n");
     }
 }

@@ -35,9 +35,11 @@ pub trait Sink: Send + Sync {
     fn peer(&self) -> String;
 }
 
-/// What all outboxes of a broker are held to.
+/// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug)]
 pub struct OutboxLimits {
+    /// The codec's encoder.
+    pub encoder: &'static dyn Encode,
     /// What may wait for one connection, in bytes.
     pub limit: usize,
     /// What happens at the limit.
@@ -49,7 +51,6 @@ pub struct OutboxLimits {
 /// The outbox of one connection.
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,
-    encoder: &'static dyn Encode,
     state: Mutex<State>,
     sink: S,
 }
@@ -144,9 +145,9 @@ thread_local! {
 }
 
 impl<S: Sink> Outbox<S> {
-    /// An empty outbox. The encoder is that of the connection's codec.
-    pub fn new(sink: S, encoder: &'static dyn Encode, limits: Arc<OutboxLimits>) -> Self {
-        Self { limits, encoder, state: Mutex::default(), sink }
+    /// An empty outbox.
+    pub fn new(sink: S, limits: Arc<OutboxLimits>) -> Self {
+        Self { limits, state: Mutex::default(), sink }
     }
 
     /// The socket.
@@ -162,14 +163,20 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.phase != Phase::Open {
             return Pushed::Refused;
         }
-        let (after, limit) = (state.queue.bytes() + frame.bytes().len(), self.limits.limit);
+        let (more, limit) = (frame.bytes().len(), self.limits.limit);
         // Twice the limit: publishers are held back only once the actor has seen the first frame too many, and each may
         // have sent some more by then.
         let cut_at = match self.limits.policy {
             Policy::Disconnect => limit,
             Policy::Throttle => limit.saturating_mul(2),
         };
-        if after > cut_at {
+        let mut waker = None;
+        if state.queue.bytes() + more > cut_at {
+            // Nobody is cut off whose socket was not tried: much may come within one round.
+            waker = self.write_now(&mut state);
+        }
+        // A run may be longer than the limit by itself, so that one always has room.
+        if !state.queue.is_empty() && state.queue.bytes() + more > cut_at {
             let reason = format!(
                 "more than {} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
                 ByteSize(cut_at)
@@ -177,48 +184,41 @@ impl<S: Sink + ?Sized> Outbox<S> {
             let held = self.cut_off(&mut state, &reason);
             drop(state);
             release(held);
+            wake(waker);
             return Pushed::Cut;
+        }
+        if state.phase == Phase::Dead {
+            drop(state);
+            wake(waker);
+            return Pushed::Refused;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
         let first = !std::mem::replace(&mut state.touched, true);
-        if after > limit {
-            return Pushed::Full;
+        let full = state.queue.bytes() > limit && self.limits.policy == Policy::Throttle;
+        drop(state);
+        wake(waker);
+        match (full, first) {
+            (true, _) => Pushed::Full,
+            (false, true) => Pushed::First,
+            (false, false) => Pushed::Queued,
         }
-        if first { Pushed::First } else { Pushed::Queued }
     }
 
     /// Encodes an event for this connection.
     pub fn encode(&self, event: &Event<'_>) -> Frame {
         let mut bytes = Vec::with_capacity(128);
-        self.encoder.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, self.encoder, &self.limits.gauge)
+        let encoder = self.limits.encoder;
+        encoder.encode(event, &mut bytes);
+        Frame::new(bytes.into_boxed_slice(), 1, encoder, &self.limits.gauge)
     }
 
     /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
     pub fn flush(&self) {
         let mut state = self.lock();
         state.touched = false;
-        if state.blocked || state.phase == Phase::Dead {
-            return;
-        }
-        let written = self.write(&mut state);
-        let wake = match written {
-            Written::All => state.phase == Phase::Finishing,
-            Written::More | Written::Blocked { .. } => {
-                state.blocked = true;
-                true
-            }
-            Written::Gone => {
-                state.phase = Phase::Dead;
-                state.queue.clear(&self.limits.gauge);
-                true
-            }
-        };
-        let waker = if wake { state.waker.take() } else { None };
+        let waker = self.write_now(&mut state);
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// The task's turn: writes what waits, once the socket is ready.
@@ -262,12 +262,17 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// Queues the last frame, if there is one, and takes no more. The caller flushes.
     pub fn finish(&self, last: Option<&Frame>) {
         let mut state = self.lock();
-        if state.phase == Phase::Open {
-            if let Some(last) = last {
-                state.queue.push(last.clone(), &self.limits.gauge);
-            }
-            state.phase = Phase::Finishing;
+        if state.phase != Phase::Open {
+            return;
         }
+        if let Some(last) = last {
+            state.queue.push(last.clone(), &self.limits.gauge);
+        }
+        state.phase = Phase::Finishing;
+        // The drain time begins, which the task keeps, also if it waits for a socket that is never ready again.
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
     }
 
     /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
@@ -306,9 +311,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let (held, waker) = (state.held.take(), state.waker.take());
         drop(state);
         release(held);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// Asks the task to take in what has been received.
@@ -317,9 +320,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.quiesce = true;
         let waker = state.waker.take();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     /// The task has done what [`quiesce`](Self::quiesce) asked for.
@@ -340,9 +341,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
             held.publishers.push(Arc::clone(publisher));
             drop(state);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wake(waker);
             return;
         }
         drop(state);
@@ -372,14 +371,33 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.held.take()
     }
 
+    /// Writes what waits, unless the task waits to do so. Returns whom to wake, without the lock: the task, if it is to
+    /// take over or to end the connection.
+    fn write_now(&self, state: &mut State) -> Option<Waker> {
+        if state.blocked || state.phase == Phase::Dead {
+            return None;
+        }
+        let wake = match self.write(state) {
+            Written::All => state.phase == Phase::Finishing,
+            Written::More | Written::Blocked { .. } => {
+                state.blocked = true;
+                true
+            }
+            Written::Gone => {
+                state.phase = Phase::Dead;
+                state.queue.clear(&self.limits.gauge);
+                true
+            }
+        };
+        if wake { state.waker.take() } else { None }
+    }
+
     fn release_one(&self) {
         let mut state = self.lock();
         state.holds = state.holds.saturating_sub(1);
         let waker = if state.holds == 0 { state.waker.take() } else { None };
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wake(waker);
     }
 
     fn write(&self, state: &mut State) -> Written {
@@ -430,6 +448,12 @@ impl<S: ?Sized> Drop for Outbox<S> {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.queue.clear(&self.limits.gauge);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 

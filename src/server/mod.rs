@@ -25,7 +25,8 @@ use crate::broker::CoreLimits;
 use crate::connection::{ReaderLimits, Shared, Times};
 use crate::limits::Limits;
 use crate::outbox::{OutboxLimits, OutboxSettings};
-use crate::protocol::{DecodeLimits, Gauge};
+use crate::protocol::json_lines::JsonLines;
+use crate::protocol::{Codec, DecodeLimits, Gauge};
 use crate::units::ByteSize;
 
 use accept::{Admission, accept};
@@ -56,6 +57,32 @@ pub enum ServerError {
 }
 
 /// A broker that listens, and does not serve yet.
+///
+/// ```
+/// use msgstream::server::{Server, Settings};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::TcpStream;
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+/// let address = server.addresses()[0].to_string();
+/// let stop = CancellationToken::new();
+/// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
+///
+/// let mut client = TcpStream::connect(address).await?;
+/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
+/// drop(client);
+///
+/// stop.cancel();
+/// running.await??;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Server {
     listeners: Vec<Listener>,
     addresses: Vec<Address>,
@@ -235,7 +262,12 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             unfinished_gauge: Gauge::default(),
             frames: Arc::clone(&frames),
         },
-        outbox: Arc::new(OutboxLimits { limit: outbox.limit.0, policy: outbox.policy, gauge: frames }),
+        outbox: Arc::new(OutboxLimits {
+            encoder: JsonLines::default().encoder(),
+            limit: outbox.limit.0,
+            policy: outbox.policy,
+            gauge: frames,
+        }),
         times: Times {
             first_line: limits.first_line_time.0,
             write: outbox.write_time.0,

@@ -1,0 +1,35 @@
+# syntax=docker/dockerfile:1
+
+# The image of the broker: one program, no root.
+#
+#     docker build --tag msgstream .
+#     docker run --publish 7342:7342 msgstream
+
+# Not the slim image: building the allocator needs make.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY benches ./benches
+COPY src ./src
+# The caches stay with the builder, so that a change of ours does not compile the dependencies again. What is in them does not end up
+# in a layer, hence the copy.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --release --locked --bin msgstream \
+    && cp target/release/msgstream /usr/local/bin/msgstream
+
+# Of the same Debian as above, since the program is linked against its glibc.
+FROM debian:bookworm-slim
+COPY --from=build /usr/local/bin/msgstream /usr/local/bin/msgstream
+COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/msgstream/
+COPY config/msgstream.toml /etc/msgstream/msgstream.toml
+# Nobody: the broker owns no file and needs no right.
+USER 65534:65534
+EXPOSE 7342
+# The first asks the broker to send what is queued and to stop; see `msgstream serve --help`.
+STOPSIGNAL SIGTERM
+# No HEALTHCHECK: there is no second program in here to ask with. Let the platform open a connection to the port.
+ENTRYPOINT ["msgstream"]
+# All addresses of the container; who reaches them is decided by what is published. To use the file, give it as the command:
+# serve --listen 0.0.0.0:7342 --config /etc/msgstream/msgstream.toml
+CMD ["serve", "--listen", "0.0.0.0:7342"]

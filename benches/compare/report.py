@@ -1,0 +1,187 @@
+"""The results as a Markdown page: medians with their spread, the targets, the machine."""
+
+from statistics import median
+
+import plot
+
+PEERS = ("redis", "nats", "mosquitto")
+NAMES = {"relay": "bare relay", "msgstream": "**msgstream**", "redis": "Redis", "nats": "NATS", "mosquitto": "Mosquitto"}
+COST = ("broker", "us_per_unit")
+RATE = ("units_per_second",)
+MEMORY = ("broker", "bytes_per_connection")
+
+
+class Results:
+    """Every run, with a way to ask for figures."""
+
+    def __init__(self, raw):
+        self.raw, self.rows = raw, raw["rows"]
+
+    def figures(self, row, broker, path):
+        """One figure of each run; empty if the row was not run or a run of it failed."""
+        runs = self.rows.get(row, {}).get("runs", {}).get(broker, [])
+        if any("error" in run for run in runs):
+            return []
+        found = []
+        for run in runs:
+            for key in path:
+                run = run[key]
+            found.append(run)
+        return found
+
+    def median(self, row, broker, path):
+        figures = self.figures(row, broker, path)
+        return median(figures) if figures else None
+
+    def best(self, row, path, choose=min):
+        """The best peer's median."""
+        found = [figure for peer in PEERS if (figure := self.median(row, peer, path)) is not None]
+        return choose(found) if found else None
+
+    def group(self, name):
+        return [row for row, data in self.rows.items() if data["group"] == name]
+
+
+def number(value):
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def cell(results, row, broker, path, scale=1.0):
+    figures = [figure / scale for figure in results.figures(row, broker, path)]
+    if not figures:
+        runs = results.rows[row]["runs"].get(broker)
+        return "failed" if runs else "-"
+    if len(figures) == 1:
+        return number(figures[0])
+    return f"{number(median(figures))} ({number(min(figures))}-{number(max(figures))})"
+
+
+def table(results, rows, what, path, scale=1.0, brokers=tuple(NAMES)):
+    lines = [f"| {what} | " + " | ".join(NAMES[broker] for broker in brokers) + " |", "|---" * (len(brokers) + 1) + "|"]
+    for row in rows:
+        cells = " | ".join(cell(results, row, broker, path, scale) for broker in brokers)
+        lines.append(f"| {results.rows[row]['title']} | {cells} |")
+    return lines + [""]
+
+
+def ratio(one, other):
+    return one / other if one is not None and other else None
+
+
+def targets(results):
+    """What was aimed at: text, the ratio or figure found, whether at most or at least, and the bound."""
+    def cost(row, of):
+        own = results.median(row, "msgstream", COST)
+        return ratio(own, results.best(row, COST) if of == "peer" else results.median(row, of, COST))
+
+    def rate(row, of):
+        own = results.median(row, "msgstream", RATE)
+        return ratio(own, results.best(row, RATE, max) if of == "peer" else results.median(row, of, RATE))
+
+    def late(row, of, quantile):
+        path = ("latency", quantile)
+        own = results.median(row, "msgstream", path)
+        return ratio(own, results.best(row, path) if of == "peer" else results.median(row, of, path))
+
+    def growth(prefix, low):
+        points = [row for row in results.rows if row.startswith(prefix) and results.rows[row]["x"] >= low]
+        costs = [results.median(row, "msgstream", COST) for row in points]
+        return max(costs) / costs[0] if costs and None not in costs else None
+
+    found = [
+        ("CPU per delivery, 1 to 8, of the best peer's", cost("fan-8", "peer"), "<=", 0.33),
+        ("CPU per delivery, 1 to 8, of the relay's", cost("fan-8", "relay"), "<=", 1.5),
+    ]
+    for row, title in (("fan-64", "1 to 64"), ("fan-1000", "1 to 1,000")):
+        found += [(f"CPU per delivery, {title}, of the best peer's", cost(row, "peer"), "<=", 0.25),
+                  (f"CPU per delivery, {title}, of the relay's", cost(row, "relay"), "<=", 1.2)]
+    found += [
+        ("CPU per delivery, 1 to 1, of the best peer's", cost("fan-1", "peer"), "<=", 0.6),
+        ("CPU per delivery, 8 publishers on 8 streams, of the best peer's", cost("pairs-8", "peer"), "<=", 0.6),
+        ("CPU per message with no listener, of NATS's", cost("publish", "nats"), "<=", 1.3),
+        ("CPU per message with no listener, of Redis's", cost("publish", "redis"), "<=", 0.4),
+    ]
+    for row, title in (("content-16k", "16 KB content"), ("content-1m", "1 MB content")):
+        found += [(f"{title}, throughput, of the best peer's", rate(row, "peer"), ">=", 1.0),
+                  (f"{title}, throughput, of the relay's", rate(row, "relay"), ">=", 0.95)]
+    for row, title in (("latency-1", "1 listener"), ("latency-100", "100 listeners")):
+        for quantile in ("p50", "p99"):
+            found += [(f"latency {quantile}, {title}, of the relay's", late(row, "relay", quantile), "<=", 1.1),
+                      (f"latency {quantile}, {title}, of the best peer's", late(row, "peer", quantile), "<=", 1.0)]
+    joins = ratio(results.median("join", "mosquitto", COST), results.median("join", "msgstream", COST))
+    found += [
+        ("joins per CPU second, of Mosquitto's", joins, ">=", 2.0),
+        ("bytes per idle listening connection", results.median("memory", "msgstream", MEMORY), "<=", 1000),
+        ("highest CPU per delivery from 1,000 to 100,000 streams, of that at 1,000", growth("growth-streams", 1000), "<=", 1.2),
+        ("highest CPU per delivery from 16 to 4,096 listeners, of that at 16", growth("growth-listeners", 16), "<=", 1.0),
+    ]
+    return [target for target in found if target[1] is not None]
+
+
+def page(results):
+    """The whole page, as lines."""
+    machine, raw = results.raw["machine"], results.raw
+    lines = [
+        "# msgstream beside its peers",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {machine['system']}, Linux {machine['kernel']}.",
+        f"{raw['rounds']} rounds in {raw['seconds'] // 60 + 1} minutes; medians, with the least and the most in brackets.",
+        "The generator shares the machine with the broker. All peers run as `benches/compare/config` says.",
+        "",
+    ]
+    lines += [f"- {NAMES[name].strip('*')}: {version}" for name, version in raw["versions"].items()] + [""]
+    if throughput := results.group("throughput"):
+        lines += ["## Cost: CPU of the broker, microseconds per delivery (or message)", ""]
+        lines += table(results, throughput, "108 bytes of content unless said", COST)
+        lines += ["## Throughput: thousands of deliveries (or messages) per second", ""]
+        lines += table(results, throughput, "108 bytes of content unless said", RATE, 1000.0)
+    if latency := results.group("latency"):
+        for quantile in ("p50", "p99"):
+            lines += [f"## Latency, {quantile}, microseconds", ""]
+            lines += table(results, latency, "from the time a message was due", ("latency", quantile))
+    if join := results.group("join"):
+        lines += ["## Joining: CPU of the broker, microseconds per join", ""]
+        lines += table(results, join, "MQTT: a retained message; the others store none", COST, brokers=tuple(NAMES)[1:])
+    if memory := results.group("memory"):
+        lines += ["## Memory: resident bytes per connection", ""]
+        lines += table(results, memory, "10,000 connected to a fresh broker", MEMORY, brokers=tuple(NAMES)[1:])
+    for kind, title in (("listeners", "listeners of one stream"), ("streams", "streams, one publisher"), ("content", "content, 1 to 4")):
+        if grown := [row for row in results.group("growth") if row.startswith(f"growth-{kind}-")]:
+            lines += [f"## Growth with {title}: CPU of the broker, microseconds per delivery", "", f"![{title}](plots/{kind}.svg)", ""]
+            lines += table(results, grown, "", COST)
+    if aims := targets(results):
+        lines += ["## Targets", "", "| ratio of medians | found | wanted | |", "|---|---|---|---|"]
+        for text, value, sense, bound in aims:
+            met = value <= bound if sense == "<=" else value >= bound
+            lines.append(f"| {text} | {number(value)} | {sense} {bound:g} | {'met' if met else '**missed**'} |")
+        lines.append("")
+    return lines
+
+
+def write(raw, out):
+    """Writes `results.md` and the plots."""
+    results = Results(raw)
+    (out / "results.md").write_text("\n".join(page(results)))
+    plots = out / "plots"
+    plots.mkdir(exist_ok=True)
+    labels = {name: title.strip("*") for name, title in NAMES.items()}
+    for kind, title, unit in (("listeners", "as listeners grow", "listeners"), ("streams", "as streams grow", "streams"),
+                              ("content", "as content grows", "bytes of content")):
+        series = {}
+        for row in results.group("growth"):
+            if row.startswith(f"growth-{kind}-"):
+                for name, label in labels.items():
+                    if (cost := results.median(row, name, COST)) is not None:
+                        series.setdefault(label, []).append((results.rows[row]["x"], cost))
+        if series:
+            (plots / f"{kind}.svg").write_text(plot.lines(f"CPU per delivery {title}", unit, "microseconds", series))
+    bars = {}
+    for row in results.group("throughput"):
+        costs = {label: cost for name, label in labels.items() if (cost := results.median(row, name, COST)) is not None}
+        if costs:
+            bars[results.rows[row]["title"]] = costs
+    if bars:
+        (plots / "cost.svg").write_text(plot.bars("CPU of the broker per delivery, microseconds (log scale)", bars))

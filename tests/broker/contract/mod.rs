@@ -1,0 +1,51 @@
+//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP and over a Unix socket.
+
+mod numbers;
+
+use crate::harness::{Transcript, Transport};
+
+macro_rules! transcripts {
+    ($($name:ident: $what:literal,)*) => {
+        mod over_tcp {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp);
+            })*
+        }
+
+        mod over_unix {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Unix);
+            })*
+        }
+
+        #[test]
+        fn every_transcript_is_played() {
+            let mut listed = [$(stringify!($name)),*];
+            listed.sort_unstable();
+            assert_eq!(Transcript::names(), listed);
+        }
+    };
+}
+
+transcripts! {
+    close: "ends a stream, with and without a message; what comes after an end",
+    close_connection: "a client that takes its leave",
+    content: "messages pass byte for byte",
+    delete: "forgets a stream",
+    endings: "end of file, half lines, resets: how a connection ends without a word",
+    foreign: "clients of something else",
+    guarantees: "order, no gap, truthful endings, one client's mistake",
+    hangup: "stops listening to one stream, or to all",
+    header: "stores a header, reopens a stream",
+    limits: "what there may be only so much of",
+    lines: "CR LF, blank lines, white space, key order",
+    listen: "the header first, then every later message",
+    mistakes: "every error code, and that the connection goes on",
+    names: "escapes, other alphabets, the broker's own names",
+    ping: "after all earlier lines",
+    put: "to every current listener, with and without a header",
+    receipts: "with every action, and with what was refused",
+    too_many_errors: "64 bad lines in a row",
+}

@@ -1,0 +1,20 @@
+//! What goes wrong in the world, and what the broker must make of it.
+//!
+//! Each test notes how it was seen to fail: the fault that was planted in the broker's code, or what stood there before.
+
+mod bursts;
+mod crowd;
+mod descriptors;
+mod fan;
+mod idle;
+mod long_lines;
+mod loris;
+mod many_streams;
+mod odd_lines;
+mod shutdown;
+mod splits;
+mod stalled;
+mod stopped;
+mod storm;
+mod throttle;
+mod torn;

@@ -1,0 +1,226 @@
+//! The broker as a process.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustix::process::Signal;
+
+use super::{Client, Process, Socket, Transport, descriptors_for, until};
+
+/// The settings that a broker starts with. Those that are not set have their defaults.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// In the order of their keys; a key set twice has the later value.
+    values: BTreeMap<String, String>,
+    descriptors: Option<u32>,
+}
+
+/// The defaults.
+pub(crate) fn settings() -> Settings {
+    Settings::default()
+}
+
+impl Settings {
+    /// Sets a key such as `limits.line`. Numbers go as numbers, everything else as text.
+    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
+        let value = value.to_string();
+        let bare = value.parse::<i64>().is_ok() || value == "true" || value == "false";
+        self.values.insert(key.to_owned(), if bare { value } else { format!("{value:?}") });
+        self
+    }
+
+    /// Lets lines have so many bytes at most. Other limits must have room for a line, so this is what lowers them all.
+    pub(crate) fn short_lines(self, most: usize) -> Self {
+        self.set("limits.line", most).set("limits.header", most)
+    }
+
+    fn toml(&self) -> String {
+        self.values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+    }
+
+    /// How many descriptors the broker may have (`ulimit -n`).
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+}
+
+/// A running broker, ended when it is dropped. It listens on a TCP port of its own and on a Unix socket.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    child: Child,
+    addr: SocketAddr,
+    place: Place,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Broker {
+    /// Starts a broker and waits until it listens.
+    pub(crate) fn start(settings: Settings) -> Self {
+        // Before the start, since the child inherits the limit.
+        descriptors_for(usize::MAX);
+        let place = Place::new();
+        fs::write(place.file("config.toml"), settings.toml()).unwrap();
+        let mut child = command(settings.descriptors)
+            .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--listen"])
+            .arg(format!("unix:{}", place.file("socket").display()))
+            .arg("--port-file")
+            .arg(place.file("port"))
+            .arg("--config")
+            .arg(place.file("config.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = collect(child.stderr.take().unwrap());
+        let port = until("the broker listens", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the broker ended at once: {status}\n{}", log.lock().unwrap().join("\n"));
+            }
+            fs::read_to_string(place.file("port")).ok()?.lines().next()?.parse().ok()
+        });
+        Self { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), place, log }
+    }
+
+    /// A new client over TCP.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(Socket::tcp(self.addr))
+    }
+
+    /// A new client over the given transport.
+    pub(crate) fn client_over(&self, transport: Transport) -> Client {
+        Client::new(match transport {
+            Transport::Tcp => Socket::tcp(self.addr),
+            Transport::Unix => Socket::unix(&self.place.file("socket")),
+        })
+    }
+
+    /// A new client over TCP that listens to the stream already.
+    pub(crate) fn listener(&self, stream: &str) -> Client {
+        Self::listening(self.client(), stream)
+    }
+
+    /// The same, with so little room in the kernel that it is soon noticed when it does not read.
+    pub(crate) fn slow_listener(&self, stream: &str) -> Client {
+        Self::listening(Client::new(Socket::tcp_with_little_room(self.addr)), stream)
+    }
+
+    fn listening(mut client: Client, stream: &str) -> Client {
+        client.send(&format!(r#"{{"action":"listen","stream":"{stream}"}}"#));
+        client.settle();
+        client
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        Process::new(self.child.id())
+    }
+
+    /// Memory in use, in bytes.
+    pub(crate) fn rss(&self) -> usize {
+        self.process().rss()
+    }
+
+    /// Open descriptors.
+    pub(crate) fn fds(&self) -> usize {
+        self.process().fds()
+    }
+
+    /// What the broker has logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until a line of the log holds this text.
+    pub(crate) fn until_logged(&self, text: &str) -> String {
+        until(&format!("the log says {text:?}"), || self.log().into_iter().find(|line| line.contains(text)))
+    }
+
+    /// Whether somebody still listens on the port.
+    pub(crate) fn accepts(&self) -> bool {
+        TcpStream::connect(self.addr).is_ok()
+    }
+
+    /// Asks the broker to end.
+    pub(crate) fn terminate(&self) {
+        self.process().signal(Signal::TERM);
+    }
+
+    /// Waits until the broker has ended.
+    pub(crate) fn until_ended(&mut self) -> ExitStatus {
+        until("the broker ends", || self.child.try_wait().unwrap())
+    }
+
+    /// Fails if the broker has ended, or logged a panic.
+    #[track_caller]
+    pub(crate) fn assert_well(&mut self) {
+        let ended = self.child.try_wait().unwrap();
+        assert!(ended.is_none(), "the broker has ended: {ended:?}\n{}", self.log().join("\n"));
+        let panicked = self.log().into_iter().find(|line| line.contains("panicked"));
+        assert!(panicked.is_none(), "{panicked:?}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Ours by its handle, so that the id cannot have passed to a stranger. An error means that it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(30);
+            eprintln!("the broker's last words:\n{}", log[from..].join("\n"));
+        }
+    }
+}
+
+fn command(descriptors: Option<u32>) -> Command {
+    let program = std::env::var_os("MSGSTREAM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
+    let Some(most) = descriptors else { return Command::new(program) };
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+    command
+}
+
+fn collect(stderr: ChildStderr) -> Arc<Mutex<Vec<String>>> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let lines = Arc::clone(&log);
+    thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    });
+    log
+}
+
+/// A directory of one broker's own, gone with it.
+#[derive(Debug)]
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // Not under cargo's target directory: the path of a Unix socket has at most 107 bytes.
+        let path = std::env::temp_dir().join(format!("msgstream-test-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,17 @@
+//! What the tests stand on: the broker as a process, clients, transcripts, and waiting with a deadline.
+
+mod broker;
+mod client;
+mod dialect;
+mod process;
+mod socket;
+mod transcript;
+mod wait;
+
+pub(crate) use broker::{Broker, Settings, settings};
+pub(crate) use client::{Client, is_end};
+pub(crate) use dialect::{Dialect, JSON_LINES};
+pub(crate) use process::{Process, descriptors_for};
+pub(crate) use socket::{Socket, Transport};
+pub(crate) use transcript::Transcript;
+pub(crate) use wait::{PATIENCE, alone, until, until_within, watch};

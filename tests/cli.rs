@@ -1,0 +1,207 @@
+//! The program as its user meets it: help, exit codes, signals, the port file.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The program, with an environment that holds nothing of ours.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_msgstream"));
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("MSGSTREAM_"));
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    program(arguments).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+fn assert_fails(arguments: &[&str], code: i32, part: &str) {
+    let output = output(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(part), "{part:?} is not in: {said}");
+}
+
+/// A path that no other test uses.
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
+}
+
+/// A broker that listens, killed when the test ends.
+struct Broker {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Broker {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = program(&["serve"]).args(arguments).stderr(Stdio::piped()).spawn().expect("the program runs");
+        let log = BufReader::new(child.stderr.take().expect("a pipe"));
+        Self { child, log }
+    }
+
+    /// Reads the log up to the first line that has this in it.
+    fn wait_for(&mut self, part: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let start = all.len();
+            assert_ne!(self.log.read_line(&mut all).expect("UTF-8"), 0, "{part:?} was not logged: {all}");
+            if all[start..].contains(part) {
+                return all[start..].to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("the process is ours");
+    }
+
+    /// The exit code and the rest of the log.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.log.read_to_string(&mut rest).expect("UTF-8");
+        (self.child.wait().expect("our child").code(), rest)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It has ended by itself, unless the test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_help_has_every_flag_and_every_exit_code() {
+    let help = output(&["serve", "--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let help = text(&help.stdout);
+    for flag in ["--listen", "--config", "--port-file", "--log-format", "--log-level", "--workers", "--check", "--help"] {
+        assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag} is not in: {help}");
+    }
+    for code in ["   0  ", "  64  ", "  69  ", "  70  ", "  74  ", "  78  ", "[default: 127.0.0.1:7342]"] {
+        assert!(help.replace("\n          ", " ").contains(code), "{code} is not in: {help}");
+    }
+    assert!(text(&output(&["--help"]).stdout).contains("Examples:"));
+    assert_eq!(text(&output(&["-V"]).stdout), concat!("msgstream ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn help_fits_a_terminal_of_100_columns() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["serve", "-h"]] {
+        let help = output(arguments);
+        let longest = text(&help.stdout).lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
+        assert!(longest.chars().count() <= 100, "{arguments:?}: {longest}");
+    }
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_exits_with_64() {
+    assert_fails(&[], 64, "Usage: msgstream <COMMAND>");
+    assert_fails(&["sreve"], 64, "a similar subcommand exists: 'serve'");
+    assert_fails(&["serve", "--lisen", "a:1"], 64, "'--listen'");
+    assert_fails(&["serve", "--listen", "127.0.0.1"], 64, "the port is missing");
+    assert_fails(&["serve", "--log-level", "loud"], 64, "[possible values: off, error, warn, info, debug, trace]");
+    assert_fails(&["serve", "--workers", "many"], 64, "--workers <N>");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_exits_with_78() {
+    assert_fails(&["serve", "--check", "--workers", "0"], 78, "runtime.workers = 0 (from --workers)");
+    assert_fails(&["serve", "--config", "/nonesuch"], 78, "cannot read the configuration file /nonesuch");
+    let output = output(&["serve", "--config", "/nonesuch"]);
+    assert_eq!(text(&output.stderr).matches("No such file").count(), 1, "a cause is said once");
+    let file = scratch("bad.toml");
+    fs::write(&file, "[outbox]\nlimt = 1").unwrap();
+    assert_fails(&["serve", "--check", "--config", file.to_str().unwrap()], 78, "did you mean \"outbox.limit\"?");
+
+    let output = program(&["serve", "--check"]).env("MSGSTREAM_OUTBOX__LIMIT", "1").output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("(from MSGSTREAM_OUTBOX__LIMIT)"));
+}
+
+#[test]
+fn check_prints_the_addresses_that_count() {
+    let output = program(&["serve", "--check", "--config", "config/msgstream.toml"])
+        .env("MSGSTREAM_LISTEN", "127.0.0.1:9,unix:/tmp/s")
+        .env("MSGSTREAM_PORT", "tcp://10.0.0.1:7342")
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(0), "ok\n  127.0.0.1:9\n  unix:/tmp/s\n", ""));
+}
+
+#[test]
+fn an_address_that_is_taken_exits_with_69_and_names_it() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    assert_fails(&["serve", "--listen", &address], 69, &format!("cannot listen on {address}: Address already in use"));
+}
+
+#[test]
+fn a_port_file_that_cannot_be_written_exits_with_74() {
+    assert_fails(&["serve", "--listen", "127.0.0.1:0", "--port-file", "/nonesuch/port"], 74, "cannot write the port file /nonesuch/port");
+}
+
+#[test]
+fn the_port_file_stands_while_the_broker_listens() {
+    let file = scratch("ports");
+    // Not in the scratch directory, whose path may be longer than a socket's may be.
+    let socket = format!("unix:{}/msgstream-test-{}", std::env::temp_dir().display(), std::process::id());
+    let listen = ["--listen", "127.0.0.1:0", "--listen", &socket, "--listen", "127.0.0.1:0"];
+    let mut broker = Broker::start(&[&listen[..], &["--port-file", file.to_str().unwrap(), "--log-level", "debug"]].concat());
+    broker.wait_for("ready");
+    let ports: Vec<u16> = fs::read_to_string(&file).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(ports.len(), 2);
+    for port in ports {
+        TcpStream::connect(("127.0.0.1", port)).expect("the port is listened on");
+    }
+    broker.signal(Signal::TERM);
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!file.exists());
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_and_sighup_does_not() {
+    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
+        let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
+        broker.wait_for("listening");
+        broker.signal(Signal::HUP);
+        broker.wait_for("ignored: the configuration is read at start only");
+        broker.signal(signal);
+        // By this signal, not by the one before.
+        assert!(broker.wait_for("asked to stop").contains(name));
+        let (code, log) = broker.end();
+        assert_eq!(code, Some(0), "{log}");
+    }
+}
+
+#[test]
+fn the_log_says_where_it_listens_as_text_or_json() {
+    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--workers", "2"]);
+    let line = broker.wait_for("listening");
+    assert!(line.contains(" INFO listening address=127.0.0.1:"), "{line}");
+    assert!(!line.contains('\u{1b}'), "no colours into a pipe: {line}");
+
+    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let line = broker.wait_for("listening");
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&event["level"], &event["message"]), (&"INFO".into(), &"listening".into()));
+    assert!(event["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")), "{line}");
+}

@@ -70,8 +70,8 @@ impl Sink for Void {
 
 /// An outbox over such a socket.
 pub(crate) fn outbox(gauge: &Arc<Gauge>) -> Arc<Outbox<dyn Sink>> {
-    let limits = OutboxLimits { limit: 64 << 20, policy: Policy::default(), gauge: Arc::clone(gauge) };
-    Arc::new(Outbox::new(Void, &ENCODER, Arc::new(limits)))
+    let limits = OutboxLimits { limit: 64 << 20, policy: Policy::default(), encoder: &ENCODER, gauge: Arc::clone(gauge) };
+    Arc::new(Outbox::new(Void, Arc::new(limits)))
 }
 
 /// Takes deliveries and does nothing with them, so that only the core's own work remains.

@@ -1,11 +1,15 @@
 //! What it costs to decode one line, beside `serde_json` skipping the same content: `cargo bench --bench decode`.
 
+mod inputs;
+
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use msgstream::protocol::json_lines::JsonLines;
 use msgstream::protocol::{Codec, DecodeLimits};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+
+use inputs::{PROGRESS, any_order_line, floats, put_line, python_line};
 
 const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 24, name: 1 << 10 };
 
@@ -15,26 +19,9 @@ fn main() {
 
 const CONTENTS: [&str; 8] = ["progress", "curve 16k", "floats 1M", "short floats 16k", "text 16k", "lines 16k", "unicode 16k", "deep 10k"];
 
-/// Floats of a curve with 15 to 18 digits, as Python prints them: their lengths differ, which is what costs time.
-fn floats(bytes: usize, digits: usize) -> String {
-    let mut text = String::from("[");
-    let mut seed = 1_u64;
-    while text.len() < bytes {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let number = (seed >> 11) as f64 / (1_u64 << 50) as f64 - 3.0;
-        let text_of = if digits == 0 { format!("{number}") } else { format!("{number:.digits$}") };
-        text.push_str(&text_of);
-        text.push(',');
-    }
-    text.pop();
-    text + "]"
-}
-
 fn content(kind: &str) -> String {
     match kind {
-        "progress" => {
-            r#"{"step":123,"chisq":1.2345,"params":[1.5,0.25,-3.75,100.125],"text":"fit is converging","eta":12.5,"ok":true}"#.to_owned()
-        }
+        "progress" => PROGRESS.to_owned(),
         "curve 16k" => floats(16 << 10, 0),
         "floats 1M" => floats(1 << 20, 0),
         "short floats 16k" => floats(16 << 10, 4),
@@ -48,19 +35,19 @@ fn content(kind: &str) -> String {
 /// A whole line, through the decoder.
 #[divan::bench(args = CONTENTS)]
 fn line(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, format!("{{\"action\":\"put\",\"stream\":\"job-1\",\"message\":{}}}\n", content(kind)));
+    put(bencher, put_line(&content(kind)));
 }
 
 /// A whole line in Python's spelling.
 #[divan::bench(args = ["progress"])]
 fn python(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, format!("{{\"action\": \"put\", \"stream\": \"job-1\", \"message\": {}}}\n", content(kind)));
+    put(bencher, python_line(&content(kind)));
 }
 
 /// A line that the general decoder has to take.
 #[divan::bench(args = ["progress"])]
 fn any_order(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, format!("{{\"message\":{},\"stream\":\"job-1\",\"action\":\"put\"}}\n", content(kind)));
+    put(bencher, any_order_line(&content(kind)));
 }
 
 /// A line with a header and a receipt.
@@ -110,6 +97,6 @@ fn serde_line(bencher: Bencher<'_, '_>, kind: &str) {
         #[serde(borrow, rename = "message")]
         _message: &'a RawValue,
     }
-    let line = format!("{{\"action\":\"put\",\"stream\":\"job-1\",\"message\":{}}}\n", content(kind));
+    let line = put_line(&content(kind));
     bencher.counter(BytesCount::of_str(&line)).bench_local(|| serde_json::from_slice::<Line<'_>>(black_box(line.as_bytes())).is_ok());
 }

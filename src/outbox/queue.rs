@@ -25,6 +25,9 @@ pub struct Queue {
     sent: usize,
     /// All bytes that wait.
     bytes: usize,
+    /// Whether the gauge counts what waits. What is sent in the round in which it came is never counted: that is most of
+    /// all, and counting costs as much as queueing.
+    counted: bool,
 }
 
 impl Queue {
@@ -38,15 +41,27 @@ impl Queue {
         self.first.is_none()
     }
 
-    /// Adds a frame at the end. The gauge counts the frame and its place.
+    /// Adds a frame at the end.
     pub fn push(&mut self, frame: Frame, gauge: &Gauge) {
         self.bytes += frame.bytes().len();
-        frame.enter(gauge);
+        if self.counted {
+            enter(&frame, gauge);
+        }
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
-            gauge.add(PLACE);
             self.rest.get_or_insert_default().push_back(frame);
+        }
+    }
+
+    /// From now on, until it is empty, the gauge counts what waits: the frames, and their places in the queue.
+    pub fn count(&mut self, gauge: &Gauge) {
+        if self.counted || self.first.is_none() {
+            return;
+        }
+        self.counted = true;
+        for frame in self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter())) {
+            enter(frame, gauge);
         }
     }
 
@@ -94,9 +109,15 @@ impl Queue {
                 return;
             }
             self.sent -= len;
-            first.leave(gauge);
-            self.first = self.pop_rest(gauge);
+            if self.counted {
+                leave(first, gauge);
+            }
+            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+                self.rest = None;
+            }
         }
+        self.counted = false;
     }
 
     /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
@@ -113,30 +134,31 @@ impl Queue {
     /// Drops everything.
     pub fn clear(&mut self, gauge: &Gauge) {
         self.drop_rest(gauge);
-        if let Some(first) = self.first.take() {
-            first.leave(gauge);
+        if let Some(first) = self.first.take()
+            && self.counted
+        {
+            leave(&first, gauge);
         }
-        (self.sent, self.bytes) = (0, 0);
+        (self.sent, self.bytes, self.counted) = (0, 0, false);
     }
 
     fn drop_rest(&mut self, gauge: &Gauge) {
         for frame in self.rest.take().into_iter().flat_map(|rest| rest.into_iter()) {
-            gauge.remove(PLACE);
-            frame.leave(gauge);
+            if self.counted {
+                leave(&frame, gauge);
+            }
         }
     }
+}
 
-    fn pop_rest(&mut self, gauge: &Gauge) -> Option<Frame> {
-        let rest = self.rest.as_mut()?;
-        let next = rest.pop_front();
-        if next.is_some() {
-            gauge.remove(PLACE);
-        }
-        if rest.is_empty() {
-            self.rest = None;
-        }
-        next
-    }
+fn enter(frame: &Frame, gauge: &Gauge) {
+    frame.enter(gauge);
+    gauge.add(PLACE);
+}
+
+fn leave(frame: &Frame, gauge: &Gauge) {
+    frame.leave(gauge);
+    gauge.remove(PLACE);
 }
 
 #[cfg(test)]
@@ -174,6 +196,9 @@ mod tests {
                 let bytes = vec![number as u8; *length];
                 pushed.extend_from_slice(&bytes);
                 queue.push(frame(&bytes), &gauge);
+                if number % 3 == 0 {
+                    queue.count(&gauge);
+                }
                 let ready = next_write(&queue, most);
                 let written = ready.len().min(usize::from(writes[number % writes.len()]));
                 popped.extend_from_slice(&ready[..written]);

@@ -396,6 +396,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.phase = Phase::Finishing;
         // The task takes over, and with it the drain time begins.
         state.blocked = true;
+        state.queue.count(&self.limits.gauge);
         state.told()
     }
 
@@ -417,7 +418,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
         match written {
             Written::All => state.blocked = false,
-            Written::More | Written::Blocked { .. } => state.blocked = true,
+            Written::More | Written::Blocked { .. } => {
+                state.blocked = true;
+                state.queue.count(&self.limits.gauge);
+            }
             Written::Gone => {
                 state.phase = Phase::Dead;
                 state.queue.clear(&self.limits.gauge);

@@ -19,6 +19,8 @@ pub(crate) fn start(settings: &LogSettings) {
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_ansi(colours);
+    // A line that cannot be written must not be told on the same broken stream: that would panic, whoever logged it.
+    let subscriber = subscriber.log_internal_errors(false);
     match settings.format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

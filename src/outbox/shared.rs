@@ -497,7 +497,9 @@ fn wake(waker: Option<Waker>) {
 }
 
 fn release(held: Option<Box<Held>>) {
-    for publisher in held.into_iter().flat_map(|held| held.publishers) {
-        publisher.release_one();
+    if let Some(held) = held {
+        for publisher in held.publishers {
+            publisher.release_one();
+        }
     }
 }

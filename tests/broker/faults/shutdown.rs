@@ -168,3 +168,25 @@ fn an_idle_broker_stops_at_once() {
     assert_eq!(broker.until_ended().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
 }
+
+// Seen to fail: when a log line that could not be written panicked, and with it the task that waits for the signal.
+#[test]
+fn a_broker_whose_log_nobody_reads_works_and_stops_all_the_same() {
+    let settings = settings().short_lines(4 << 10).set("outbox.limit", "16KiB").set("tcp.send_buffer", "16KiB");
+    let mut broker = Broker::start(settings.log_breaks_off());
+    let mut publisher = broker.client();
+    let stalled = broker.slow_listener("job");
+    // A cut is logged by whoever owns all streams.
+    for seq in 0..500 {
+        publisher.send(&padded_put("job", 0, seq, 1_000));
+    }
+    publisher.ask(&put_with_receipt("job", 500), r#"{"action":"receipt","receipt":1,"listeners":0}"#);
+    drop(stalled);
+    broker.terminate();
+    publisher.expect_ended("shutdown");
+    assert_eq!(broker.until_ended().code(), Some(0));
+}
+
+fn put_with_receipt(stream: &str, seq: u32) -> String {
+    format!(r#"{},"receipt":1}}"#, put(stream, 0, seq).strip_suffix('}').unwrap())
+}

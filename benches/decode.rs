@@ -1,7 +1,5 @@
 //! What it costs to decode one line, beside `serde_json` skipping the same content: `cargo bench --bench decode`.
 
-mod inputs;
-
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use msgstream::protocol::json_lines::JsonLines;
@@ -9,22 +7,79 @@ use msgstream::protocol::{Codec, DecodeLimits};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use inputs::{PROGRESS, any_order_line, floats, put_line, python_line};
-
 const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 24, name: 1 << 10 };
 
 fn main() {
     divan::main();
 }
 
-const CONTENTS: [&str; 8] = ["progress", "curve 16k", "floats 1M", "short floats 16k", "text 16k", "lines 16k", "unicode 16k", "deep 10k"];
+const CONTENTS: [&str; 16] = [
+    "progress",
+    "progress 300",
+    "curve 16k",
+    "floats 1M",
+    "short floats 16k",
+    "spaced floats 16k",
+    "tiny floats 16k",
+    "integers 16k",
+    "points 16k",
+    "spaced points 16k",
+    "floats and nulls 16k",
+    "objects 16k",
+    "text 16k",
+    "lines 16k",
+    "unicode 16k",
+    "deep 10k",
+];
+
+/// An array of numbers from a generator, as long as asked for.
+fn array(bytes: usize, separator: &str, mut number: impl FnMut(&mut dyn FnMut() -> u64) -> String) -> String {
+    let mut seed = 1_u64;
+    let mut random = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 11
+    };
+    let mut text = String::from("[");
+    while text.len() < bytes {
+        text.push_str(&number(&mut random));
+        text.push_str(separator);
+    }
+    text.truncate(text.len() - separator.len());
+    text + "]"
+}
+
+/// A float of a curve with 15 to 18 digits, as Python prints it: that their lengths differ is what costs time.
+fn float(random: &mut dyn FnMut() -> u64) -> f64 {
+    random() as f64 / (1_u64 << 50) as f64 - 3.0
+}
 
 fn content(kind: &str) -> String {
     match kind {
-        "progress" => PROGRESS.to_owned(),
-        "curve 16k" => floats(16 << 10, 0),
-        "floats 1M" => floats(1 << 20, 0),
-        "short floats 16k" => floats(16 << 10, 4),
+        "progress" => {
+            r#"{"step":123,"chisq":1.2345,"params":[1.5,0.25,-3.75,100.125],"text":"fit is converging","eta":12.5,"ok":true}"#.to_owned()
+        }
+        "progress 300" => {
+            let params = array(60, ",", |random| format!("{:.3}", float(random)));
+            format!(
+                r#"{{"step":123,"chisq":1.2345,"params":{params},"errors":{params},"text":"fit is converging","eta":12.5,"more":"{}"}}"#,
+                "a word ".repeat(12)
+            )
+        }
+        "curve 16k" => array(16 << 10, ",", |random| format!("{}", float(random))),
+        "floats 1M" => array(1 << 20, ",", |random| format!("{}", float(random))),
+        "short floats 16k" => array(16 << 10, ",", |random| format!("{:.4}", float(random))),
+        "spaced floats 16k" => array(16 << 10, ", ", |random| format!("{}", float(random))),
+        "tiny floats 16k" => array(16 << 10, ",", |random| format!("{:e}", float(random) / 1e7)),
+        "integers 16k" => array(16 << 10, ",", |random| format!("{}", random() >> (random() % 53))),
+        "points 16k" => array(16 << 10, ",", |random| format!("[{},{}]", float(random), float(random))),
+        "spaced points 16k" => array(16 << 10, ", ", |random| format!("[{}, {}]", float(random), float(random))),
+        "floats and nulls 16k" => array(16 << 10, ",", |random| match random() % 8 {
+            0 => "null".to_owned(),
+            _ => format!("{}", float(random)),
+        }),
+        "objects 16k" => array(16 << 10, ",", |random| {
+            format!(r#"{{"step":{},"at":[{:.3},{:.3},{:.3}]}}"#, random() % 1000, float(random), float(random), float(random))
+        }),
         "text 16k" => format!("\"{}\"", "all is well that ends well, ".repeat(600)),
         "lines 16k" => format!("\"{}\"", r"a line of a log of some length\n".repeat(500)),
         "unicode 16k" => format!("\"{}\"", "gemütlich 日本語 ".repeat(700)),
@@ -35,19 +90,19 @@ fn content(kind: &str) -> String {
 /// A whole line, through the decoder.
 #[divan::bench(args = CONTENTS)]
 fn line(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, put_line(&content(kind)));
+    put(bencher, format!("{{\"action\":\"put\",\"stream\":\"job-1\",\"message\":{}}}\n", content(kind)));
 }
 
 /// A whole line in Python's spelling.
 #[divan::bench(args = ["progress"])]
 fn python(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, python_line(&content(kind)));
+    put(bencher, format!("{{\"action\": \"put\", \"stream\": \"job-1\", \"message\": {}}}\n", content(kind)));
 }
 
 /// A line that the general decoder has to take.
 #[divan::bench(args = ["progress"])]
 fn any_order(bencher: Bencher<'_, '_>, kind: &str) {
-    put(bencher, any_order_line(&content(kind)));
+    put(bencher, format!("{{\"message\":{},\"stream\":\"job-1\",\"action\":\"put\"}}\n", content(kind)));
 }
 
 /// A line with a header and a receipt.
@@ -97,6 +152,6 @@ fn serde_line(bencher: Bencher<'_, '_>, kind: &str) {
         #[serde(borrow, rename = "message")]
         _message: &'a RawValue,
     }
-    let line = put_line(&content(kind));
+    let line = format!("{{\"action\":\"put\",\"stream\":\"job-1\",\"message\":{}}}\n", content(kind));
     bencher.counter(BytesCount::of_str(&line)).bench_local(|| serde_json::from_slice::<Line<'_>>(black_box(line.as_bytes())).is_ok());
 }

@@ -30,6 +30,20 @@ struct Run {
     copied: bool,
 }
 
+/// A run that is the whole block, as it stands.
+#[derive(Debug)]
+pub(super) struct Whole {
+    stream: StreamName,
+    messages: u32,
+}
+
+impl Whole {
+    /// The input, with the block's bytes.
+    pub(super) fn input(self, block: Box<[u8]>, encoder: &'static dyn Encode) -> Input {
+        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), header: None, receipt: None }
+    }
+}
+
 impl<'b> Batch<'b> {
     pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
         Self { block, built, encoder, header, run: None, inputs: Vec::new() }
@@ -94,10 +108,15 @@ impl<'b> Batch<'b> {
         self.input(Input::Leave { last: None, receipt: None });
     }
 
-    /// The inputs.
-    pub(super) fn finish(mut self) -> Vec<Input> {
+    /// The inputs. A run that is all there is and the whole block is returned as such, for the block to become its frame.
+    pub(super) fn finish(mut self) -> (Vec<Input>, Option<Whole>) {
+        if self.inputs.is_empty()
+            && let Some(Run { stream, messages, .. }) = self.run.take_if(|run| !run.copied && run.piece == (0..self.block.len()))
+        {
+            return (self.inputs, Some(Whole { stream, messages }));
+        }
         self.end_run();
-        self.inputs
+        (self.inputs, None)
     }
 
     /// Adds a message to the run, or begins another.

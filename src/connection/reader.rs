@@ -10,7 +10,7 @@ use crate::broker::Input;
 use crate::protocol::{Codec, DecodeLimits, ErrorCode, Foreign, Gauge, Mistake, Unit};
 use crate::units::ByteSize;
 
-use super::batch::Batch;
+use super::batch::{Batch, Whole};
 use super::transport::Transport;
 
 /// What one turn reads: larger ones are a little cheaper and much less fair to other connections.
@@ -48,6 +48,8 @@ pub(super) struct Reader<C> {
     stage: Stage,
     /// The rest of a refused unit is still to be thrown away.
     skipping: bool,
+    /// About how long large units are, in reads.
+    expected: u16,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false, expected: 0 }
     }
 
     /// Whether bytes have come, and no complete unit yet.
@@ -143,7 +145,7 @@ impl<C: Codec> Reader<C> {
         let mut built = Vec::new();
         let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
         batch.leave(Some((ErrorCode::Limit, reason)), None);
-        let inputs = batch.finish();
+        let (inputs, _) = batch.finish();
         Turn { inputs, mistakes: 1, outcome: Outcome::Left }
     }
 
@@ -167,7 +169,10 @@ impl<C: Codec> Reader<C> {
             Ok(_) => {
                 self.drop_carry(limits);
                 let full = block.len() == block.capacity();
-                let (turn, consumed) = self.decode(block, searched, full, built, limits);
+                let (mut turn, consumed, whole) = self.decode(block, searched, full, built, limits);
+                if let Some(whole) = whole {
+                    turn.inputs.push(whole.input(Box::from(&block[..]), self.codec.encoder()));
+                }
                 self.keep(block[consumed..].to_vec(), limits);
                 turn
             }
@@ -179,14 +184,22 @@ impl<C: Codec> Reader<C> {
     fn large_turn(&mut self, mut bytes: Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
         let searched = bytes.len();
         if bytes.capacity() - searched < READ / 2 {
-            bytes.reserve(READ.max(searched));
+            // As much as the last one took, so that a publisher of large messages does not have each copied as it grows.
+            let expected = usize::from(self.expected) * READ;
+            bytes.reserve(READ.max(searched).max(expected.saturating_sub(searched)));
         }
         match transport.try_read(&mut bytes) {
             Ok(0) => self.end_of_file(&bytes, built, limits),
             Ok(_) => {
                 let full = bytes.len() == bytes.capacity();
-                let (turn, consumed) = self.decode(&bytes, searched, full, built, limits);
-                self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, limits);
+                let (mut turn, consumed, whole) = self.decode(&bytes, searched, full, built, limits);
+                if consumed > 0 {
+                    self.expected = u16::try_from(consumed / READ + 2).unwrap_or(u16::MAX);
+                }
+                match whole {
+                    Some(whole) => turn.inputs.push(whole.input(bytes.into_boxed_slice(), self.codec.encoder())),
+                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, limits),
+                }
                 turn
             }
             Err(error) => {
@@ -196,8 +209,16 @@ impl<C: Codec> Reader<C> {
         }
     }
 
-    /// Decodes all complete units of `block`. Returns what they gave, and how many bytes are done with.
-    fn decode(&mut self, block: &[u8], searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
+    /// Decodes all complete units of `block`. Returns what they gave, how many bytes are done with, and the run that is all
+    /// of the block, if there is one.
+    fn decode(
+        &mut self,
+        block: &[u8],
+        searched: usize,
+        full: bool,
+        built: &mut Vec<u8>,
+        limits: &ReaderLimits,
+    ) -> (Turn, usize, Option<Whole>) {
         let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
         let (mut at, mut searched, mut mistakes) = (0, searched, 0);
         // Blank lines say nothing: after them the connection is as silent as before.
@@ -267,8 +288,8 @@ impl<C: Codec> Reader<C> {
             self.stage = Stage::Silent;
         }
         let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More { full } };
-        let inputs = batch.finish();
-        (Turn { inputs, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at })
+        let (inputs, whole) = batch.finish();
+        (Turn { inputs, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at }, whole)
     }
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
@@ -297,7 +318,10 @@ impl<C: Codec> Reader<C> {
         }
         self.stage = Stage::Left;
         self.drop_carry(limits);
-        let inputs = batch.finish();
+        let (mut inputs, whole) = batch.finish();
+        if let Some(whole) = whole {
+            inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
+        }
         Turn { inputs, mistakes, outcome: Outcome::Left }
     }
 

@@ -27,9 +27,6 @@ pub use stats::{Stats, StatsSnapshot};
 /// publishers feel; few are as quick as many, and bound what waits here.
 const MAILBOX: usize = 16;
 
-/// The actor flushes after so many bytes of messages at the latest, so that an outbox is not full before its socket was tried.
-const ROUND: usize = 128 << 10;
-
 /// What the actor is told.
 pub enum Command {
     /// A connection begins.
@@ -40,8 +37,6 @@ pub enum Command {
         from: ConnectionId,
         /// Its actions.
         inputs: Vec<Input>,
-        /// About how many bytes they carry.
-        bytes: usize,
     },
     /// The connection was cut off by its own task: it hangs up everywhere.
     Cut(ConnectionId),
@@ -143,34 +138,33 @@ impl Actor {
     pub async fn run(mut self) {
         let mut commands = Vec::with_capacity(MAILBOX);
         while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
-            let mut bytes = 0;
             for command in commands.drain(..) {
-                bytes += self.handle(command);
-                if bytes > ROUND {
+                self.handle(command);
+                if self.routes.is_full() {
                     self.end_round();
-                    bytes = 0;
                 }
             }
             self.end_round();
         }
     }
 
-    /// Takes one command; returns about how many bytes of messages it carried.
-    fn handle(&mut self, command: Command) -> usize {
+    fn handle(&mut self, command: Command) {
         match command {
             Command::Connected(id, outbox) => {
                 self.routes.connect(id, outbox);
                 self.settings.stats.connections_opened.add(1);
             }
-            Command::Batch { from, inputs, bytes } => {
+            Command::Batch { from, inputs } => {
                 self.routes.publisher = Some(from);
                 self.settings.stats.actions.add(inputs.len() as u64);
                 for input in inputs {
                     self.core.handle(from, input, &mut self.routes);
+                    if self.routes.is_full() {
+                        self.end_round();
+                    }
                 }
                 self.routes.publisher = None;
                 self.hang_up_cut();
-                return bytes;
             }
             Command::Cut(id) => self.core.hang_up_all(id),
             Command::Gone(id) => {
@@ -196,16 +190,13 @@ impl Actor {
             Command::Shutdown => self.routes.shutdown(),
             Command::Abort => self.routes.abort(),
         }
-        0
     }
 
     /// Sends out what the round has queued, and keeps within the memory for all queues.
     fn end_round(&mut self) {
         self.routes.flush();
-        let queued = self.settings.gauge.bytes().saturating_sub(self.core.stored());
-        if queued > self.settings.total {
-            let (gauge, stored) = (&self.settings.gauge, self.core.stored());
-            self.routes.relieve(self.settings.total, || gauge.bytes().saturating_sub(stored));
+        if self.settings.gauge.bytes() > self.settings.total {
+            self.routes.relieve(self.settings.total, || self.settings.gauge.bytes());
             self.hang_up_cut();
         }
         self.settings.stats.streams.set(self.core.streams() as u64);

@@ -21,6 +21,7 @@ mod view;
 mod wait;
 mod wire_lines;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -99,7 +100,8 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("msgstream: {}", whole_story(&failure.error));
+            // A reader of standard error that has gone is no reason for another failure.
+            let _ = writeln!(io::stderr(), "msgstream: {}", whole_story(&failure.error));
             failure.exit.into()
         }
     }

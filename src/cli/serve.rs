@@ -94,7 +94,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         let _ = write!(io::stdout(), "ok\n{addresses}");
         return Ok(());
     }
-    log::start(&config.log);
+    let _log = log::start(&config.log);
     raise_descriptor_limit();
     runtime(config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?.block_on(serve(config))
 }

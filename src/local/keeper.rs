@@ -25,7 +25,7 @@ pub(super) async fn listen(shared: &Arc<Shared>, stream: StreamName, listener: B
     let listening = Listening { wanted: CancellationToken::new(), ended: CancellationToken::new() };
     tokio::spawn(keep_listener(Arc::clone(shared), id, outbox, listening.clone()));
     let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
-    let told = shared.mailbox.send(Command::Batch { from: id, inputs: vec![listen], bytes: 0 }).await;
+    let told = shared.mailbox.send(Command::Batch { from: id, inputs: vec![listen] }).await;
     if told { Ok(listening) } else { Err(LocalError::Ended) }
 }
 

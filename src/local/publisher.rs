@@ -102,8 +102,7 @@ impl Publisher {
         if self.way.ended.is_cancelled() {
             return Err(LocalError::Ended);
         }
-        let bytes = if let Input::Put { run, .. } = &input { run.bytes().len() } else { 0 };
-        let told = self.way.shared.mailbox.send(Command::Batch { from, inputs: vec![input], bytes }).await;
+        let told = self.way.shared.mailbox.send(Command::Batch { from, inputs: vec![input] }).await;
         if told { Ok(()) } else { Err(LocalError::Ended) }
     }
 
@@ -139,7 +138,7 @@ impl Publisher {
     fn frame(&self, event: &Event<'_>) -> Frame {
         let mut bytes = Vec::with_capacity(128);
         ENCODER.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, &ENCODER, &self.way.shared.reader.frames)
+        Frame::new(bytes.into_boxed_slice(), 1, &ENCODER)
     }
 }
 

@@ -17,11 +17,11 @@ struct Inner {
     /// How many units `bytes` holds.
     messages: u32,
     encoder: &'static dyn Encode,
-    /// Counts this frame as long as anybody holds it.
-    gauge: Arc<Gauge>,
+    /// In how many queues it stands.
+    queues: AtomicUsize,
 }
 
-/// The bytes of all frames that are alive, which is what queues cost: a frame in a thousand queues counts once.
+/// A count of bytes that many share.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicUsize);
 
@@ -34,7 +34,7 @@ impl Gauge {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Counts bytes that are not a frame's, such as those of an unfinished line.
+    /// Counts more.
     pub fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -47,9 +47,22 @@ impl Gauge {
 
 impl Frame {
     /// A frame of `messages` complete units in the given encoding.
-    pub fn new(bytes: Box<[u8]>, messages: u32, encoder: &'static dyn Encode, gauge: &Arc<Gauge>) -> Self {
-        gauge.add(bytes.len() + OVERHEAD);
-        Self(Arc::new(Inner { bytes, messages, encoder, gauge: Arc::clone(gauge) }))
+    pub fn new(bytes: Box<[u8]>, messages: u32, encoder: &'static dyn Encode) -> Self {
+        Self(Arc::new(Inner { bytes, messages, encoder, queues: AtomicUsize::new(0) }))
+    }
+
+    /// It stands in one more queue. The gauge counts a frame once, in however many queues it is.
+    pub fn enter(&self, gauge: &Gauge) {
+        if self.0.queues.fetch_add(1, Ordering::Relaxed) == 0 {
+            gauge.add(self.cost());
+        }
+    }
+
+    /// It stands in one queue less.
+    pub fn leave(&self, gauge: &Gauge) {
+        if self.0.queues.fetch_sub(1, Ordering::Relaxed) == 1 {
+            gauge.remove(self.cost());
+        }
     }
 
     /// The encoded units.
@@ -70,12 +83,6 @@ impl Frame {
     /// What it costs in memory, in bytes.
     pub fn cost(&self) -> usize {
         self.0.bytes.len() + OVERHEAD
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.gauge.remove(self.bytes.len() + OVERHEAD);
     }
 }
 

@@ -8,7 +8,6 @@ mod memory;
 mod settings;
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -34,6 +33,9 @@ use listener::Listener;
 
 pub use listener::BindError;
 pub use settings::{Address, BadAddress, DEFAULT_PORT, RuntimeSettings, TcpSettings, UnixSettings};
+
+/// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What a server is held to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +114,13 @@ impl Server {
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
     pub fn bind_shared(addresses: &[Address], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
-        let bound = addresses.iter().map(|address| Listener::bind(address, &settings.tcp, &settings.unix));
+        let mut tcp = settings.tcp.clone();
+        // The system must not end a slow connection before the broker could tell it why.
+        let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
+        if !tcp.user_timeout.0.is_zero() {
+            tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
+        }
+        let bound = addresses.iter().map(|address| Listener::bind(address, addresses, &tcp, &settings.unix));
         let listeners = bound.collect::<Result<Vec<_>, _>>()?;
         let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
         let addresses = in_use.collect();
@@ -232,14 +240,14 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
             warn!("some connections did not take in all that they received");
         }
         mailbox.send(Command::Shutdown).await;
-        tasks.wait().await;
+        // Each connection keeps its own drain time; this is for those that do not.
+        timeout(drain_time + LAST_MOMENT, tasks.wait()).await.is_ok()
     };
-    let mut cut_short = pin!(cut_short);
-    let cut = tokio::select! {
-        () = orderly => false,
-        () = &mut cut_short => true,
+    let ended = tokio::select! {
+        ended = orderly => ended,
+        () = cut_short => false,
     };
-    if cut {
+    if !ended {
         warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
         mailbox.send(Command::Abort).await;
         let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
@@ -287,9 +295,9 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
             header: limits.header.0,
             errors_in_a_row: limits.errors_in_a_row,
-            unfinished: auto(limits.unfinished_lines, memory / 8),
+            // One line must fit beside another of its length, on the smallest machine too.
+            unfinished: auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)),
             unfinished_gauge: Gauge::default(),
-            frames: Arc::clone(&frames),
         },
         outbox: Arc::new(OutboxLimits {
             encoder: JsonLines::default().encoder(),
@@ -313,7 +321,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
 fn most_connections(limits: &Limits) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);
-    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use + limits.reserved_descriptors).max(1);
+    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use.saturating_add(limits.reserved_descriptors)).max(1);
     if limits.connections == 0 {
         return free;
     }

@@ -82,7 +82,8 @@ pub struct TcpSettings {
     pub keepalive_interval: Span,
     /// Unanswered probes after which an idle peer is gone. 6.
     pub keepalive_retries: u32,
-    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). 30 s.
+    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). Never less
+    /// than `outbox.write_time` and `outbox.drain_time` together, which end a slow connection with a reason. 30 s.
     pub user_timeout: Span,
     /// Connections that may wait to be accepted. 1,024.
     pub backlog: u32,

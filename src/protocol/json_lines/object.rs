@@ -28,6 +28,8 @@ pub(super) enum Broken {
     Fault(Fault),
     /// The key at this place was given before; the key, decoded.
     Twice(usize, Vec<u8>),
+    /// At this place there is one key too many that the protocol does not know.
+    Many(usize),
 }
 
 impl From<Fault> for Broken {
@@ -82,6 +84,7 @@ impl Members {
             at = scan::value(line, start)?;
             let first = match self.member(&key) {
                 Some(member) => member.replace(start..at).is_none(),
+                None if others.len() == MOST_UNKNOWN => return Err(Broken::Many(key_at)),
                 None => others.insert(&key),
             };
             if !first {
@@ -125,6 +128,10 @@ fn end(line: &[u8], at: usize) -> Result<(), Broken> {
     if at == line.len() { Ok(()) } else { Err(Wanted::End.at(at).into()) }
 }
 
+/// The most keys of one line that the protocol does not know. Each has to be compared with all others, while everybody else
+/// waits; what so many keys are meant to say belongs into the message.
+pub(super) const MOST_UNKNOWN: usize = 1000;
+
 /// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
 /// thousands go into a set.
 #[derive(Default)]
@@ -135,6 +142,10 @@ struct Others {
 
 impl Others {
     const FEW: usize = 8;
+
+    fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
 
     /// Whether the key was not there yet.
     fn insert(&mut self, key: &[u8]) -> bool {

@@ -2,21 +2,21 @@
 
 mod numbers;
 
-use crate::harness::{Transcript, Transport};
+use crate::harness::{JSON_LINES, Transcript, Transport};
 
 macro_rules! transcripts {
     ($($name:ident: $what:literal,)*) => {
         mod over_tcp {
             $(#[test]
             fn $name() {
-                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp);
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp, &super::JSON_LINES);
             })*
         }
 
         mod over_unix {
             $(#[test]
             fn $name() {
-                super::Transcript::read(stringify!($name)).play(super::Transport::Unix);
+                super::Transcript::read(stringify!($name)).play(super::Transport::Unix, &super::JSON_LINES);
             })*
         }
 

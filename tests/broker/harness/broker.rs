@@ -12,7 +12,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::{Client, Process, Socket, Transport, descriptors_for, until};
+use super::{Client, Dialect, Process, Socket, Transport, descriptors_for, until};
 
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     /// In the order of their keys; a key set twice has the later value.
     values: BTreeMap<String, String>,
     descriptors: Option<u32>,
+    log_breaks_off: bool,
 }
 
 /// The defaults.
@@ -43,6 +44,12 @@ impl Settings {
 
     fn toml(&self) -> String {
         self.values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+    }
+
+    /// Whoever reads the broker's log goes away once the broker listens, as `head` does.
+    pub(crate) fn log_breaks_off(mut self) -> Self {
+        self.log_breaks_off = true;
+        self
     }
 
     /// How many descriptors the broker may have (`ulimit -n`).
@@ -80,13 +87,15 @@ impl Broker {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let log = collect(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().unwrap();
+        let (log, unread) = if settings.log_breaks_off { (Arc::default(), Some(stderr)) } else { (collect(stderr), None) };
         let port = until("the broker listens", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the broker ended at once: {status}\n{}", log.lock().unwrap().join("\n"));
             }
             fs::read_to_string(place.file("port")).ok()?.lines().next()?.parse().ok()
         });
+        drop(unread);
         Self { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), place, log }
     }
 
@@ -95,12 +104,13 @@ impl Broker {
         Client::new(Socket::tcp(self.addr))
     }
 
-    /// A new client over the given transport.
-    pub(crate) fn client_over(&self, transport: Transport) -> Client {
-        Client::new(match transport {
+    /// A new client over the given transport, in the given encoding.
+    pub(crate) fn client_over(&self, transport: Transport, dialect: &'static dyn Dialect) -> Client {
+        let socket = match transport {
             Transport::Tcp => Socket::tcp(self.addr),
             Transport::Unix => Socket::unix(&self.place.file("socket")),
-        })
+        };
+        Client::speaking(socket, dialect)
     }
 
     /// A new client over TCP that listens to the stream already.

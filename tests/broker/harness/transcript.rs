@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Broker, Client, Settings, Transport, settings};
+use super::{Broker, Client, Dialect, Settings, Transport, settings};
 
 /// A file of cases.
 #[derive(Debug)]
@@ -72,10 +72,13 @@ impl Transcript {
         names
     }
 
-    /// Plays every case over the given transport.
-    pub(crate) fn play(&self, transport: Transport) {
+    /// Plays every case over the given transport, in the given encoding.
+    ///
+    /// Cases that send bytes rather than lines are about those bytes: they make sense in JSON lines only.
+    pub(crate) fn play(&self, transport: Transport, dialect: &'static dyn Dialect) {
         for case in &self.cases {
-            let mut player = Player { broker: Broker::start(case.settings.clone()), transport, clients: BTreeMap::new(), unsettled: None };
+            let mut player =
+                Player { broker: Broker::start(case.settings.clone()), transport, dialect, clients: BTreeMap::new(), unsettled: None };
             for step in &case.steps {
                 player.play(step, &format!("{}.txt:{} ({}, {transport:?})", self.name, step.line, case.title));
             }
@@ -88,6 +91,7 @@ impl Transcript {
 struct Player {
     broker: Broker,
     transport: Transport,
+    dialect: &'static dyn Dialect,
     /// Those that are still connected, as far as the transcript says.
     clients: BTreeMap<char, Client>,
     /// Who spoke last, if what it said may not have taken effect yet.
@@ -101,7 +105,7 @@ impl Player {
             let last = self.unsettled.take().unwrap();
             self.clients.get_mut(&last).unwrap().settle();
         }
-        let client = self.clients.entry(step.client).or_insert_with(|| self.broker.client_over(self.transport));
+        let client = self.clients.entry(step.client).or_insert_with(|| self.broker.client_over(self.transport, self.dialect));
         match &step.what {
             What::Say(line) => client.send(line),
             What::Bytes(bytes) => client.send_bytes(bytes),

@@ -112,8 +112,9 @@ impl RemoteStream {
     /// # Errors
     /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
+        named(stream)?;
         let inbox = Inbox::new(self.shared().options.listener_queue.0);
-        let first = self.with_room(stream, 0, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        let first = self.with_room(0, |state| state.listen(stream, Arc::clone(&inbox))).await?;
         self.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
@@ -123,7 +124,8 @@ impl RemoteStream {
     /// # Errors
     /// As [`put`](Self::put).
     pub async fn hangup(&self, stream: &str) -> Result<(), ClientError> {
-        let first = self.with_room(stream, 0, |state| state.hang_up(stream)).await?;
+        named(stream)?;
+        let first = self.with_room(0, |state| state.hang_up(stream)).await?;
         self.tell_if(first);
         Ok(())
     }
@@ -266,9 +268,7 @@ impl RemoteStream {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        if stream.is_empty() {
-            return Err(ClientError::EmptyName);
-        }
+        named(stream)?;
         let Options { non_finite, reconnect, .. } = &self.shared().options;
         let answer = answer.map(|answer| (self.shared().lock().next_receipt(), answer));
         let mut bytes = Vec::with_capacity(128);
@@ -299,16 +299,13 @@ impl RemoteStream {
     pub(super) async fn send(&self, line: Line) -> Result<(), ClientError> {
         let mut line = Some(line);
         let bytes = line.as_ref().map_or(0, |line| line.bytes.len());
-        let first = self.with_room("-", bytes, |state| line.take().is_some_and(|line| state.send(line))).await?;
+        let first = self.with_room(bytes, |state| line.take().is_some_and(|line| state.send(line))).await?;
         self.tell_if(first);
         Ok(())
     }
 
     /// Acts once there is room for so many bytes.
-    async fn with_room<T>(&self, stream: &str, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
-        if stream.is_empty() {
-            return Err(ClientError::EmptyName);
-        }
+    async fn with_room<T>(&self, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
         let limit = self.shared().options.queue.0;
         loop {
             // Made before the look, so that room made in between is not missed.
@@ -327,6 +324,11 @@ impl RemoteStream {
     }
 }
 
+fn named(stream: &str) -> Result<(), ClientError> {
+    if stream.is_empty() { Err(ClientError::EmptyName) } else { Ok(()) }
+}
+
+/// The action that makes this the header of a new connection's stream.
 fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
     let mut line = Vec::with_capacity(128);
     Request { action: "header", stream: Some(stream), message: header, header: None::<&()>, receipt: None }.write(non_finite, &mut line)?;

@@ -70,7 +70,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let publisher = Publisher::new(remote.clone(), args.stream.clone());
         let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
         let start = Start::new(title);
-        publisher.state(&start.clone().into(), &start.into()).await;
+        publisher.start(&start.into()).await;
         let (last, outcome) = match spawn(&args.command) {
             Ok((child, forward)) => ended(watch(child, forward, &publisher).await),
             Err(error) => {
@@ -79,8 +79,7 @@ pub(crate) fn run(args: Args) -> Outcome {
                 (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
             }
         };
-        publisher.state(&last, &last).await;
-        finish(remote, &publisher, &args).await;
+        finish(remote, &last, &publisher, &args).await;
         outcome
     })
 }
@@ -142,9 +141,10 @@ fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
     }
 }
 
-/// Ends the stream and waits, not for ever, until the broker has it all.
-async fn finish(remote: RemoteStream, publisher: &Publisher, args: &Args) {
+/// Says how the job ended, ends the stream and waits, not for ever, until the broker has it all.
+async fn finish(remote: RemoteStream, last: &Message, publisher: &Publisher, args: &Args) {
     let closed = timeout(LAST_WORDS, async {
+        remote.put_with_header(&args.stream, last, last).await?;
         remote.close(&args.stream).await?;
         remote.flush().await
     });

@@ -37,10 +37,10 @@ impl Publisher {
         self.left_out.get()
     }
 
-    /// Publishes how the job stands, as a message and as the header.
-    pub(super) async fn state(&self, message: &Message, header: &Message) {
-        // It has room where lines had none: what cannot be sent now is told at the end.
-        let _ = timeout(PATIENCE, self.remote.put_with_header(&self.stream, message, header)).await;
+    /// Publishes that the job begins, as a message and as the header.
+    pub(super) async fn start(&self, start: &Message) {
+        // The first to be queued always has room; if the connection is lost for good, the end tells.
+        let _ = self.remote.put_with_header(&self.stream, start, start).await;
     }
 
     async fn log(&self, text: &str, level: &str) {

@@ -75,6 +75,11 @@ impl Mailbox {
     pub async fn send(&self, command: Command) -> bool {
         self.0.send(command).await.is_ok()
     }
+
+    /// Waits until the actor is gone, which it is before all mailboxes are only by a panic.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }
 
 /// Gives out connection ids, dense and reused.

@@ -8,8 +8,8 @@ mod memory;
 mod settings;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -88,7 +88,8 @@ pub enum ServerError {
 pub struct Server {
     listeners: Vec<Listener>,
     addresses: Vec<Address>,
-    actor: Actor,
+    /// Runs with the server; none if somebody else runs it.
+    actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
     /// How often the core's clock moves.
@@ -102,6 +103,17 @@ impl Server {
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
     pub fn bind(addresses: &[Address], settings: &Settings) -> Result<Self, BindError> {
+        let (actor, shared) = assemble(settings);
+        Ok(Self { actor: Some(actor), ..Self::bind_shared(addresses, settings, shared)? })
+    }
+
+    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. Whoever runs it moves its clock
+    /// (with [`keep_time`]) as well. When the server stops, it stops the whole broker: every connection, of whatever
+    /// transport, is told so.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on.
+    pub fn bind_shared(addresses: &[Address], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
@@ -112,7 +124,6 @@ impl Server {
         let listeners = bound.collect::<Result<Vec<_>, _>>()?;
         let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
         let addresses = in_use.collect();
-        let (actor, shared) = assemble(settings);
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -125,10 +136,10 @@ impl Server {
         Ok(Self {
             listeners,
             addresses,
-            actor,
+            actor: None,
             mailbox: admission.shared.mailbox.clone(),
             admission,
-            tick: (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)),
+            tick: tick(settings),
             drain_time: settings.outbox.drain_time.0,
         })
     }
@@ -151,8 +162,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { listeners, actor, mailbox, admission, tick, drain_time, .. } = self;
         let stop = CancellationToken::new();
-        let mut actor = tokio::spawn(actor.run());
-        let ticker = tokio::spawn(tick_for_ever(mailbox.clone(), tick));
+        let owned = actor.map(|actor| (tokio::spawn(actor.run()), tokio::spawn(keep_time(Arc::downgrade(&admission.shared), tick))));
+        let (mut actor, ticker) = owned.unzip();
         let accepting = TaskTracker::new();
         for listener in listeners {
             accepting.spawn(accept(listener, admission.clone(), stop.clone()));
@@ -161,14 +172,16 @@ impl Server {
 
         let ended = tokio::select! {
             () = shutdown => None,
-            ended = &mut actor => Some(ended),
+            ended = end_of(&mut actor, &mailbox) => Some(ended),
         };
         stop.cancel();
         if ended.is_none() {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
         }
-        ticker.abort();
+        if let Some(ticker) = ticker {
+            ticker.abort();
+        }
         let stats = admission.shared.stats.snapshot();
         info!(
             connections = stats.connections_opened,
@@ -181,11 +194,25 @@ impl Server {
             "stopped"
         );
         drop((mailbox, admission));
-        match ended {
-            Some(_) => Err(ServerError::ActorPanicked),
-            None => last_word(actor).await,
+        match (ended, actor) {
+            (Some(_), _) => Err(ServerError::ActorPanicked),
+            (None, Some(actor)) => last_word(actor).await,
+            (None, None) => Ok(()),
         }
     }
+}
+
+/// The actor ends before its server only by a panic, which has been printed.
+async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
+    match actor {
+        Some(actor) => drop(actor.await),
+        None => mailbox.closed().await,
+    }
+}
+
+/// How often the core's clock is to move.
+pub fn tick(settings: &Settings) -> Duration {
+    (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 /// The actor ends when its last connection has; one that does not end now was told to and is past caring.
@@ -227,14 +254,16 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
     }
 }
 
-/// Moves the core's clock. The core itself has none, and the actor waits for nothing but its mailbox.
-async fn tick_for_ever(mailbox: Mailbox, period: Duration) {
+/// Moves the clock of a broker that was made by [`assemble`], as long as anything uses it: the core itself has none, and the
+/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself.
+pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
-        if !mailbox.send(Command::Tick(began.elapsed())).await {
+        let Some(broker) = broker.upgrade() else { return };
+        if !broker.mailbox.send(Command::Tick(began.elapsed())).await {
             return;
         }
     }

@@ -91,7 +91,6 @@ struct Carry {
 /// What only blocks with rare classes leave.
 #[derive(Clone, Copy, Default)]
 struct RareCarry {
-    after_space: u64,
     /// In the white space after a number.
     ended: u64,
     after_letter: u64,
@@ -111,7 +110,6 @@ impl RareCarry {
     fn of<const KIND: u8>(self) -> Self {
         let of = |class: u8, carry: u64| if KIND & class != 0 { carry } else { 0 };
         Self {
-            after_space: of(SPACES, self.after_space),
             ended: of(SPACES, self.ended),
             after_letter: of(EXPONENTS, self.after_letter),
             after_sign: of(EXPONENTS, self.after_sign),
@@ -168,7 +166,7 @@ pub(super) fn skip_numbers(bytes: &[u8], start: usize, nested: bool) -> usize {
 
 impl Lane {
     /// Reads blocks of a kind, as long as all in them fits, and gives the others back.
-    #[inline(always)]
+    #[inline(never)]
     fn read<'a, const KIND: u8>(&mut self, mut blocks: &'a [[u8; BLOCK]]) -> &'a [[u8; BLOCK]] {
         let Self { nested, mut at, mut reached, .. } = *self;
         let mut carry = Carry { rare: self.carry.rare.of::<KIND>(), ..self.carry };
@@ -239,7 +237,6 @@ fn judge(masks: &Masks, carry: &mut Carry) -> (u64, u64) {
     let Masks { digits, zeros, dots, minus, commas, rare: Rare { spaces, letters, plus, opening, closing } } = *masks;
     let after_digit = after(digits, &mut carry.after_digit);
     let after_closing = after(closing, &mut carry.rare.after_closing);
-    let after_space = after(spaces, &mut carry.rare.after_space);
 
     // After an array stands a comma, and then another array.
     let closed_starts = after_closing | carry.rare.closed;
@@ -272,13 +269,11 @@ fn judge(masks: &Masks, carry: &mut Carry) -> (u64, u64) {
     let fraction_starts = after(dots, &mut carry.fraction) | exponents;
     let fraction_ends = ends(digits, fraction_starts, &mut carry.fraction);
 
+    // Each rule says what may follow. What may precede follows from that: all but a digit leads to one or to a comma.
     let faults = (values & !(digits | minus))
         | (signs & !after_letter)
         | (after_letter & !(digits | minus | plus))
         | (wants_digit & !digits)
-        | ((dots | letters) & !after_digit)
-        | (commas & !(after_digit | after_space | after_closing))
-        | (closing & !(after_digit | after_space))
         | (after_zero & digits)
         | (fraction_ends & dots)
         | (exponent_ends & letters)

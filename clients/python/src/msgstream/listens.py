@@ -18,11 +18,12 @@ T = TypeVar("T")
 Delivery = Tuple[Tuple[T, ...], Event]
 
 
-class _Pending(NamedTuple, Generic[T]):
+class _Pending(Generic[T]):
     """A ``listen`` that has not been answered."""
 
-    stream: str
-    targets: "List[T]"
+    def __init__(self, stream: str, targets: "List[T]") -> None:
+        self.stream = stream
+        self.targets = targets
 
 
 class _Held(NamedTuple):
@@ -134,7 +135,7 @@ class Listens(Generic[T]):
         return wire.listen(stream, receipt)
 
     def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":
-        stream, targets = pending
+        stream, targets = pending.stream, pending.targets
         held, deliveries = self._held, []
         if held is None or held.stream != stream or state == "waiting":
             deliveries += self._release()

@@ -126,15 +126,16 @@ class Outgoing:
         self._keep(entry for entry in self.waiting if not (isinstance(entry, Entry) and entry.kind == CONTROL))
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> List[str]:
-        """The lines that come first on a new connection: the headers as they stood, and where messages of a stream have been
-        dropped, what ``notice`` says of it."""
+        """The lines that come first on a new connection: the headers as they stood. Where messages of a stream have been dropped,
+        what ``notice`` says of it is put before the rest."""
         self._keep(self._without_stale(self.waiting))
-        lines = [wire.header(stream, header) for stream, header in self.headers.items()]
         for stream, dropped in self.newly_dropped().items():
             said = notice(stream, dropped)
             if said is not None:
-                lines.append(wire.put(stream, said))
-        return lines
+                entry = Entry(PUT, wire.put(stream, said), stream)
+                self.waiting.appendleft(entry)
+                self.size += weight(entry)
+        return [wire.header(stream, header) for stream, header in self.headers.items()]
 
     def newly_dropped(self) -> Dict[str, int]:
         """Messages given up since this was last asked, by stream."""

@@ -60,6 +60,8 @@ class RemoteStream:
     and who listened stay with the parent.
     """
 
+    _opened: Optional[Connection]
+
     def __init__(
         self,
         host: Optional[str] = None,
@@ -96,7 +98,7 @@ class RemoteStream:
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
         #: A connection that is made, and not yet served.
-        self._opened: Optional[Connection] = None
+        self._opened = None
         self._connection: Optional[Connection] = None
         self._connected = False
         self._broken: Optional[CutShort] = None

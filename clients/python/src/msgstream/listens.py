@@ -6,7 +6,7 @@ before it. So while a receipt is awaited, a message of that stream is held back 
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
 
 from . import wire
 from .events import CutOff, Ended, Event, Header, Lost, Message
@@ -21,9 +21,10 @@ Delivery = Tuple[Tuple[T, ...], Event]
 class _Pending(Generic[T]):
     """A ``listen`` that has not been answered."""
 
-    def __init__(self, stream: str, targets: "List[T]") -> None:
+    def __init__(self, stream: str, targets: "List[T]", line: str) -> None:
         self.stream = stream
         self.targets = targets
+        self.line = line
 
 
 class _Held(NamedTuple):
@@ -73,12 +74,19 @@ class Listens(Generic[T]):
         self.want(stream, target)
         return self._listen(stream, [target])
 
-    def again(self) -> List[str]:
-        """The lines that make everybody a listener, on a new connection."""
+    def again(self, waiting: "Collection[str]" = ()) -> List[str]:
+        """The lines that make everybody a listener on a new connection, but for those whose line is ``waiting`` to be sent, in
+        its place among what was put."""
         self.active = {}
-        self._pending = {}
         self._held = None
-        return [self._listen(stream, list(targets)) for stream, targets in self._wanted.items()]
+        self._pending = {receipt: pending for receipt, pending in self._pending.items() if pending.line in waiting}
+        joining = [target for pending in self._pending.values() for target in pending.targets]
+        lines = []
+        for stream, targets in self._wanted.items():
+            former = [target for target in targets if target not in joining]
+            if former:
+                lines.append(self._listen(stream, former))
+        return lines
 
     def leave(self, stream: Optional[str], which: "Optional[Callable[[T], bool]]") -> List[str]:
         """Who leaves gets nothing more. The lines tell the broker; there are none while others stay."""
@@ -125,14 +133,16 @@ class Listens(Generic[T]):
             if not reconnecting:
                 self._forget(stream, targets)
         self.active = {}
-        self._pending = {}
+        if not reconnecting:
+            self._pending = {}
         return deliveries
 
     def _listen(self, stream: str, targets: "List[T]") -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
-        self._pending[receipt] = _Pending(stream, targets)
-        return wire.listen(stream, receipt)
+        line = wire.listen(stream, receipt)
+        self._pending[receipt] = _Pending(stream, targets, line)
+        return line
 
     def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":
         stream, targets = pending.stream, pending.targets

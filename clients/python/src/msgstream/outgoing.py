@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Iterable, List, Optional, Tuple, Union
+from typing import Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 from . import wire
 
@@ -22,7 +22,7 @@ PUT = "put"
 HEADER = "header"
 CLOSE = "close"
 DELETE = "delete"
-#: Listens and hangups. They concern one connection, and are made anew for the next.
+#: Listens and hangups. Once sent they concern that connection, and are made anew for the next.
 CONTROL = "control"
 #: Where somebody waits for all that stands before.
 MARK = "mark"
@@ -120,10 +120,13 @@ class Outgoing:
 
     def disconnected(self) -> None:
         """What was not confirmed waits again, in front."""
-        entries = [entry for _, sent, _, _ in self._sent for entry in sent]
+        entries = [entry for _, sent, _, _ in self._sent for entry in sent if isinstance(entry, str) or entry.kind != CONTROL]
         self._sent.clear()
-        self.waiting.extendleft(reversed(entries))
-        self._keep(entry for entry in self.waiting if not (isinstance(entry, Entry) and entry.kind == CONTROL))
+        self._keep([*entries, *self.waiting])
+
+    def controls(self) -> Set[str]:
+        """The lines for listening that wait."""
+        return {entry.line for entry in self.waiting if isinstance(entry, Entry) and entry.kind == CONTROL}
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> List[str]:
         """The lines that come first on a new connection: the headers as they stood. Where messages of a stream have been dropped,

@@ -191,12 +191,7 @@ class RemoteStream:
             if self._closed:
                 raise Closed("this client is closed")
             self._raise_failure()
-            if self._connected:
-                self._put_in(Entry(CONTROL, self._listens.join(stream, target)))
-            else:
-                self._listens.want(stream, target)
-                self._start()
-                self._wake()
+            self._put_in(Entry(CONTROL, self._listens.join(stream, target)))
 
     def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None) -> None:
         """Stops listening: to the stream or to all, for the queue or for all. A message that is being put at this moment may
@@ -204,8 +199,7 @@ class RemoteStream:
         with self._lock:
             which = None if queue is None else lambda target: target.queue is queue
             for line in self._listens.leave(stream, which):
-                if self._connected:
-                    self._put_in(Entry(CONTROL, line))
+                self._put_in(Entry(CONTROL, line))
 
     # How it is going.
 
@@ -362,9 +356,9 @@ class RemoteStream:
                 return
 
     def _wait_for_work(self) -> bool:
-        """A client that has nothing to do makes no connection."""
+        """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there."""
         with self._lock:
-            while not self._ending and not self.strict and not self._out.waiting and not self._listens.streams:
+            while not (self._ending or self.strict or self._out.waiting or self._out.headers or self._listens.streams):
                 self._idle = True
                 self._work.wait()
             self._idle = False
@@ -378,7 +372,7 @@ class RemoteStream:
                 return
             self._broken = None
             missing = self._out.dropped.copy()
-            first = "".join(self._listens.again() + self._out.connected(self._notice))
+            first = "".join(self._listens.again(self._out.controls()) + self._out.connected(self._notice))
             self._connection, self._connected, self._ask = connection, True, bool(first)
             self._receiver = receiver = threading.Thread(
                 target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
@@ -526,8 +520,7 @@ class RemoteStream:
                     log.exception("a queue that listens to %s failed and is hung up", self.address)
                     with self._lock:
                         for line in self._listens.leave(None, lambda other, failed=target: other is failed):  # type: ignore[misc]
-                            if self._connected:
-                                self._put_in(Entry(CONTROL, line))
+                            self._put_in(Entry(CONTROL, line))
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)

@@ -7,7 +7,7 @@ import queue
 import socket
 import threading
 import time
-from typing import Any, List
+from typing import Any, List, Optional
 
 import pytest
 
@@ -54,6 +54,15 @@ def test_a_queue_that_listens_before_it_publishes_gets_all_of_it(away: Broker) -
         assert fit.several(101) == [*range(100), ("closed", "end")]
 
 
+def follow(event: Any, last: Optional[int]) -> Optional[int]:
+    """Between gaps that are shown, each update is in the header or follows the one before."""
+    if isinstance(event, (Lost, CutOff)):
+        return None
+    if isinstance(event, Message):
+        assert last is None or event.message == last + 1, (last, event)
+    return event.message if isinstance(event, (Header, Message)) else last
+
+
 @pytest.mark.parametrize("ending", ["kill", "stop"])
 def test_both_sides_go_on_when_the_broker_goes_and_comes_back(broker: Broker, ending: str, caplog: pytest.LogCaptureFixture) -> None:
     with broker.remote() as remote, broker.remote() as other:
@@ -79,13 +88,10 @@ def test_both_sides_go_on_when_the_broker_goes_and_comes_back(broker: Broker, en
         remote.close("fit")
         assert remote.flush()
 
-        seen: List[int] = []
+        last = None
         for event in listener:
-            if isinstance(event, (Header, Message)):
-                # The header says what came before, so each update is seen, or is in the header.
-                assert isinstance(event, Header) or event.message == seen[-1] + 1, (seen[-3:], event)
-                seen.append(event.message)
-        assert seen[-1] == 999
+            last = follow(event, last)
+        assert last == 999
         received: List[Any] = []
         while received[-1:] != [("closed", None)]:
             received.append(fit.get())
@@ -111,27 +117,22 @@ def test_killed_again_and_again_nothing_is_lost_that_a_listener_could_have_had(b
         thread.start()
         try:
             listener = broker.listen("fit")
-            seen: List[int] = []
+            last: Optional[int] = None
             for _ in range(4):
-                target = len(seen) + 50
-                while len(seen) < target:
+                count = 0
+                while count < 50:
                     event = listener.next(DEADLINE)
-                    if isinstance(event, Header):
-                        # A broker that came back has the last header from before, and what was not confirmed follows.
-                        seen.append(event.message)
-                    elif isinstance(event, Message):
-                        assert event.message == seen[-1] + 1
-                        seen.append(event.message)
+                    last, count = follow(event, last), count + isinstance(event, Message)
                 broker.kill()
                 broker.start()
         finally:
             stop.set()
             thread.join()
         remote.close("fit", "end")
-        events = list(listener)
-        assert events[-1] == Ended("fit", "end")
-        values = [event.message for event in events[:-1] if isinstance(event, (Header, Message))]
-        assert values[-1] == published[-1]
+        for event in listener:
+            last = follow(event, last)
+        assert event == Ended("fit", "end")
+        assert last == published[-1]
         assert remote.dropped == 0
 
 

@@ -16,10 +16,11 @@ import os
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, List, Protocol
+from typing import Any, Callable, List, Protocol
 
 from . import serial
 from .errors import EncodeError
+from .events import Undecodable
 
 
 class Codec(Protocol):
@@ -121,6 +122,19 @@ class JsonCodec:
             except EncodeError:
                 break
         raise EncodeError(path, f"has a key of type {type(key).__name__}; a key is a string or a number")
+
+
+def decoder(codec: Codec) -> Callable[[str], Any]:
+    """The codec's ``decode`` as listeners use it: what it cannot decode is shown as that, for one publisher's mistake must not
+    end its listeners."""
+
+    def decode(text: str) -> Any:
+        try:
+            return codec.decode(text)
+        except Exception as error:
+            return Undecodable(text, f"{type(error).__name__}: {error}")
+
+    return decode
 
 
 def _simpler(value: Any) -> Any:

@@ -65,7 +65,7 @@ class Lost(Event):
 
 @dataclass
 class Undecodable:
-    """Stands in for a message that the codec could not decode. One publisher's mistake must not end its listeners."""
+    """Stands in for a message that the codec could not decode."""
 
     text: str
     reason: str

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, Deque, Iterator, Optional, Type
+from typing import Deque, Iterator, Optional, Type
 
 import msgstream
 
 from .address import Address
 from .connection import Connection, CutShort
-from .encoding import Codec
-from .events import Event, Message, Undecodable
+from .encoding import Codec, decoder
+from .events import Event, Message
 from .listens import Listens
 from .options import Options
 from .wire import ping
@@ -54,7 +54,7 @@ class Listener(Iterator[Event]):
             raise ValueError(f"listen needs the names of streams, strings of at least one character, not {streams!r}")
         self.address = Address.of(server)
         self.timeout = timeout
-        self._codec: Codec = codec or msgstream.codec
+        self._decode = decoder(codec or msgstream.codec)
         self._options = options or Options()
         self._reconnect = reconnect
         self._listens: Listens[None] = Listens(self._decode)
@@ -159,10 +159,4 @@ class Listener(Iterator[Event]):
             return
         self._trouble = short.reason
         self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
-
-    def _decode(self, text: str) -> Any:
-        try:
-            return self._codec.decode(text)
-        except (Exception, RecursionError) as error:
-            return Undecodable(text, f"{type(error).__name__}: {error}")
 

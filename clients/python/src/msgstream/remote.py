@@ -21,9 +21,9 @@ import msgstream
 from . import wire
 from .address import Address
 from .connection import Connection, CutShort
-from .encoding import Codec, JsonCodec
+from .encoding import Codec, JsonCodec, decoder
 from .errors import BrokerError, Closed, Disconnected, EncodeError
-from .events import CutOff, Ended, Event, Header, Message, Undecodable
+from .events import CutOff, Ended, Event, Header, Message
 from .listens import Listens
 from .options import Options
 from .outgoing import CLOSE, CONTROL, DELETE, HEADER, MARK, PUT, Entry, Outgoing, Waiting
@@ -77,6 +77,7 @@ class RemoteStream:
         self.strict = strict
         self._codec: Codec = codec if codec is not None else JsonCodec(nan) if nan != "error" else msgstream.codec
         self._checked = type(self._codec) is JsonCodec
+        self._decode = decoder(self._codec)
         self._closed = False
         self._begin()
         _clients.add(self)
@@ -254,12 +255,6 @@ class RemoteStream:
         if not self._checked:
             _check(text)
         return text
-
-    def _decode(self, text: str) -> Any:
-        try:
-            return self._codec.decode(text)
-        except (Exception, RecursionError) as error:
-            return Undecodable(text, f"{type(error).__name__}: {error}")
 
     def _head(self, stream: str) -> str:
         head = wire.put_head(_name(stream))

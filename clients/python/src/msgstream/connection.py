@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import selectors
 import socket
 import time
@@ -14,6 +15,10 @@ from .wire import Line, LineReader, Parser, WireError
 
 #: What one read takes at most.
 _READ = 1 << 18
+
+# The first host name that is looked up would import this, in our thread. Were the program forked in that moment, the child could
+# never import anything again that has to do with it.
+codecs.lookup("idna")
 
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 

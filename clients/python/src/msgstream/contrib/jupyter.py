@@ -27,13 +27,14 @@ class View(widgets.VBox):  # type: ignore[misc]
         self.states: Dict[str, State] = {stream: State(stream) for stream in streams}
         self.bars: Dict[str, Any] = {}
         self.labels: Dict[str, Any] = {}
-        self._lines: Deque[str] = deque(maxlen=_LINES)
-        self.log = widgets.HTML()
+        # A widget has a trait named log already.
+        self.lines = widgets.HTML()
+        self._last_lines: Deque[str] = deque(maxlen=_LINES)
         for stream in self.states:
             self.bars[stream] = widgets.FloatProgress(value=0.0, min=0.0, max=1.0, description=stream)
             self.labels[stream] = widgets.Label("waiting")
         rows = [widgets.HBox([self.bars[stream], self.labels[stream]]) for stream in self.states]
-        super().__init__([*rows, self.log])
+        super().__init__([*rows, self.lines])
         self._remote = RemoteStream(server, options=options)
         for stream in self.states:
             self._remote.listen(stream, self, events=True)
@@ -44,8 +45,8 @@ class View(widgets.VBox):  # type: ignore[misc]
         state, bar = self.states[stream], self.bars[stream]
         line = state.take(event)
         if line is not None:
-            self._lines.append(f"<b>{html.escape(state.label)}</b> {html.escape(line)}")
-            self.log.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._lines)}</pre>'
+            self._last_lines.append(f"<b>{html.escape(state.label)}</b> {html.escape(line)}")
+            self.lines.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._last_lines)}</pre>'
         bar.description = state.label
         if state.total:
             # In this order a value is never above the maximum.

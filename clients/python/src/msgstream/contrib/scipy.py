@@ -16,7 +16,8 @@ def callback(job: Job, total: Optional[int] = None) -> Callable[[Any], None]:
     """A callback that tells each iteration as progress, of at most ``total``, and each better value as an improvement.
 
     For ``minimize``, ``differential_evolution`` and whatever else calls with one argument. Where that is the parameters alone, as
-    in SciPy before 1.11 and in ``fmin``, there is no value and so no improvement. It never stops the optimiser.
+    in SciPy before 1.11, there is no value and so no improvement. It never stops the optimiser; with ``Job(..., nan="null")``,
+    not even for parameters that are NaN.
     """
     told = _Iterations(job, total)
 

@@ -158,13 +158,13 @@ def test_other_optimisers_do_too(broker: Broker, listener: Listener, method: str
     bounds = [(-2, 2), (-2, 2)]
     with Job("fit", server=broker.address, options=QUICK) as job:
         if method == "differential_evolution":
-            optimize.differential_evolution(optimize.rosen, bounds, maxiter=3, callback=callback(job, 3), rng=1)
+            optimize.differential_evolution(optimize.rosen, bounds, maxiter=3, callback=callback(job, 3))
         elif method == "fmin":
             optimize.fmin(optimize.rosen, [1.3, 0.7], maxiter=5, callback=callback(job), disp=False)
         elif method == "dual_annealing":
-            optimize.dual_annealing(optimize.rosen, bounds, maxiter=5, callback=minimum_callback(job), rng=1)
+            optimize.dual_annealing(optimize.rosen, bounds, maxiter=5, callback=minimum_callback(job))
         elif method == "basinhopping":
-            optimize.basinhopping(optimize.rosen, [1.3, 0.7], niter=3, callback=minimum_callback(job), rng=1)
+            optimize.basinhopping(optimize.rosen, [1.3, 0.7], niter=3, callback=minimum_callback(job))
         else:
             optimize.minimize(optimize.rosen, [1.3, 0.7], method=method, options={"maxiter": 5}, callback=callback(job))
     told = messages(listener)

@@ -92,13 +92,15 @@ def test_the_queues_of_multiprocessing_listen_too(broker: Broker) -> None:
 
 
 def test_what_cannot_listen_is_told_so(broker: Broker) -> None:
-    import asyncio
+    class Awaited:
+        async def put(self, message: Any) -> None:
+            """As asyncio.Queue has it."""
 
     with broker.remote() as remote:
         with pytest.raises(TypeError, match=r"needs a method put\(message\)"):
             remote.listen("fit", object())  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="see msgstream.aio"):
-            remote.listen("fit", asyncio.Queue())
+            remote.listen("fit", Awaited())
         for name in ("", None, 7):
             with pytest.raises(ValueError, match="the name of a stream"):
                 remote.put(name, 1)  # type: ignore[arg-type]

@@ -241,6 +241,11 @@ def test_headers_that_were_replaced_are_not_sent() -> None:
         outgoing.add(header(k, "t"))
     outgoing.connected(lambda stream, count: None)
     assert waiting(outgoing) == [wire.header("s", "4"), wire.header("t", "4")]
+    # But who listens on this very connection is to see what stood when it joined.
+    outgoing.add(Entry(CONTROL, wire.listen("s", "r")))
+    outgoing.add(header(5))
+    outgoing.connected(lambda stream, count: None)
+    assert waiting(outgoing)[0] == wire.header("s", "4") and waiting(outgoing)[-1] == wire.header("s", "5")
 
 
 def test_what_was_not_confirmed_is_sent_again_after_the_headers_that_were() -> None:

@@ -185,10 +185,20 @@ class Outgoing:
         return {entry.stream: entry for entry in self.waiting if isinstance(entry, Entry) and entry.header is not None}
 
     def _without_stale(self, entries: Iterable[Waiting]) -> List[Waiting]:
-        last = self._last_headers()
-        return [
-            entry for entry in entries if not (isinstance(entry, Entry) and entry.kind == HEADER and last[entry.stream] is not entry)
-        ]
+        """Without the headers that later ones replace, unless this client itself listens between."""
+        kept: List[Waiting] = []
+        replaced: Set[str] = set()
+        for entry in reversed(list(entries)):
+            if isinstance(entry, Entry):
+                if entry.kind == CONTROL:
+                    replaced.clear()
+                elif entry.kind == HEADER and entry.stream in replaced:
+                    continue
+                elif entry.header is not None:
+                    replaced.add(entry.stream)
+            kept.append(entry)
+        kept.reverse()
+        return kept
 
     def _keep(self, entries: Iterable[Waiting]) -> None:
         self.waiting = deque(entries)

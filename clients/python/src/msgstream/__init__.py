@@ -12,7 +12,9 @@ Where the broker is, is said by the argument ``server``, or by the variable MSGS
 static methods, may be put in its place before clients are made, or given to one of them.
 """
 
-from . import aio, monitor, serial
+from typing import TYPE_CHECKING, Any
+
+from . import monitor, serial
 from .address import Address
 from .encoding import Codec, JsonCodec
 from .errors import BadAddress, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
@@ -25,6 +27,19 @@ from .remote import RemoteStream
 __version__ = "0.1.0"
 
 codec: Codec = JsonCodec()
+
+if TYPE_CHECKING:
+    from . import aio
+
+
+def __getattr__(name: str) -> Any:
+    """``msgstream.aio`` is loaded when it is used: asyncio takes as long to load as all the rest."""
+    if name != "aio":
+        raise AttributeError(f"module 'msgstream' has no attribute {name!r}")
+    import importlib
+
+    return importlib.import_module("msgstream.aio")
+
 
 __all__ = [
     "Address",

@@ -36,8 +36,9 @@ class Connection:
     """A connection on which the broker has answered once. One thread may read while another writes."""
 
     def __init__(self, address: Address, options: Options, limit: Optional[float] = None) -> None:
-        """Raises CutShort within ``connect_time``, or within ``limit`` if that is less."""
-        allowed = options.connect_time if limit is None else max(0.001, min(limit, options.connect_time))
+        """Raises CutShort within ``connect_time``. With ``limit``, it is made within that time, if less, and the broker's answer,
+        to ping 0, is left to the caller to wait for."""
+        allowed = options.connect_time if limit is None else min(limit, options.connect_time)
         deadline = time.monotonic() + allowed
         self._options = options
         self._lines = LineReader()
@@ -47,14 +48,15 @@ class Connection:
         except (OSError, UnicodeError) as error:
             raise CutShort(f"cannot connect to {address}: {_said(error)}") from None
         try:
-            self._greet(address, deadline)
+            self.send(wire.ping(0), options.connect_time)
+            if limit is None:
+                self._greet(address, deadline)
         except BaseException:
             self.close()
             raise
 
     def _greet(self, address: Address, deadline: float) -> None:
         """The system accepts connections for a broker that hangs. It is there once it answers."""
-        self.send(wire.ping(0), min(self._options.answer_time, deadline - time.monotonic()))
         while True:
             lines = self.receive(max(0.0, deadline - time.monotonic()))
             if lines is None:

@@ -65,7 +65,9 @@ class Listener(Iterator[Event]):
         self._attempt = 0
         self._next_attempt = 0.0
         self._trouble: Optional[str] = None
-        self._asked: Optional[float] = None
+        #: When a broker that has been asked for a word must have said one, and how long that is.
+        self._answer_by: Optional[float] = None
+        self._patience = 0.0
         self._closed = False
 
     def __next__(self) -> Event:
@@ -118,23 +120,26 @@ class Listener(Iterator[Event]):
             if pause > 0:
                 time.sleep(pause if left is None else max(0.0, min(pause, left)))
                 return
-            connection = Connection(self.address, self._options, left)
-            self._connection, self._asked, self._trouble = connection, None, None
+            # Making it is not broken off after a moment, lest somebody who asks for an event every millisecond never gets there.
+            connection = Connection(self.address, self._options, self._options.connect_time if left is None else max(left, 1.0))
+            self._connection = connection
+            self._ask(self._options.connect_time)
             connection.send("".join(self._listens.again()))
             return
-        if self._asked is None:
-            patience = self._options.idle_time
-        else:
-            patience = max(0.0, self._asked + self._options.answer_time - time.monotonic())
+        patience = self._options.idle_time if self._answer_by is None else max(0.0, self._answer_by - time.monotonic())
         lines = connection.receive(patience if left is None else max(0.0, min(patience, left)))
         if lines is not None:
-            self._attempt, self._asked = 0, None
+            self._attempt, self._answer_by, self._trouble = 0, None, None
             self._take(connection, lines)
         elif left is None or left >= patience:
-            if self._asked is not None:
-                raise CutShort(f"the broker has not answered for {self._options.answer_time:g} s")
+            if self._answer_by is not None:
+                raise CutShort(f"{self.address} has not answered for {self._patience:g} s")
             connection.send(ping(1))
-            self._asked = time.monotonic()
+            self._ask(self._options.answer_time)
+
+    def _ask(self, patience: float) -> None:
+        self._patience = patience
+        self._answer_by = time.monotonic() + patience
 
     def _take(self, connection: Connection, lines: "list[str]") -> None:
         listens, ready, decode = self._listens, self._ready, self._decode

@@ -11,6 +11,7 @@ import traceback
 from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Type, TypeVar
 
+from . import lifetime
 from .encoding import Codec
 from .errors import MsgstreamError
 from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start
@@ -128,6 +129,7 @@ class Job:
         self._started = self._ended = False
         # Where progress is missing, the job's own listeners are told.
         self.publisher.remote.when_dropped(stream, _dropped)
+        lifetime.survives_forks(self)
 
     def start(self) -> "Job":
         """Says that the job begins. ``with`` does that; so does the first update."""
@@ -233,6 +235,10 @@ class Job:
         else:
             what = "".join(traceback.format_exception_only(kind, error)).strip()
             self.error(what, "".join(traceback.format_exception(kind, error, trace)))
+
+    def after_fork(self) -> None:
+        """In a forked child, where a thread that held the lock is gone."""
+        self._lock = threading.Lock()
 
     def _begin(self) -> None:
         if self._started:

@@ -29,9 +29,10 @@ class tqdm(std.tqdm):  # type: ignore[misc]
     an ``Abort``; as a context manager that an exception leaves, it says ``Error``.
     """
 
-    # Also set where tqdm gives up early and closes what is half made.
+    # Of the class, for tqdm also closes bars that are only half made.
     _job: Optional[Job] = None
-    _told: Optional[int] = None
+    _told: Any = None
+    _hidden: Optional[io.StringIO] = None
 
     def __init__(
         self,
@@ -55,8 +56,6 @@ class tqdm(std.tqdm):  # type: ignore[misc]
             units = None if self.unit == _UNITS else self.unit
             self._job = Job(stream, self.desc or None, self.total, units, server=server, remote=remote, strict=strict, nan="null")
             self._tell()
-
-    _hidden: Optional[io.StringIO] = None
 
     def display(self, *args: Any, **kwargs: Any) -> Any:
         """Shows and publishes how far it is. tqdm calls this whenever it is time to."""
@@ -91,7 +90,8 @@ class tqdm(std.tqdm):  # type: ignore[misc]
         if self._job is None or self._job.ended:
             return
         said = ", ".join(part for part in (self.desc.rstrip(": ") if self.desc else "", self.postfix or "") if part)
-        now = hash((self.n, self.total, said))
+        now = (self.n, self.total, said)
+        # tqdm shows the same again when only the time has changed.
         if now != self._told:
             self._told = now
             self._job.progress(self.n, self.total, text=said or None)

@@ -1,8 +1,4 @@
-"""The same for asyncio: ``async for event in aio.listen("fit-42")``, ``async with aio.Job("fit-42") as job``.
-
-Listening is done by the event loop. Publishing is as in the rest of the package, where a put does not wait for the broker; only
-what may wait, a full queue, ``flush`` and the end, is awaited, in a thread.
-"""
+"""``async for event in listen("fit-42")``, on the event loop."""
 
 from __future__ import annotations
 
@@ -11,20 +7,18 @@ import socket
 import time
 from collections import deque
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Deque, List, Optional, Type
+from typing import Any, AsyncIterator, Deque, List, Optional, Type
 
 import msgstream
 
-from . import publisher as sync
-from .address import Address
-from .connection import CutShort, tcp_options
-from .encoding import Codec, decoder
-from .events import Event, Message
-from .listens import Listens
-from .options import Options
-from .remote import ABSENT
-from .remote import RemoteStream as _RemoteStream
-from .wire import Line, LineReader, Parser, WireError, ping
+from ..address import Address
+from ..connection import CutShort, tcp_options
+from ..encoding import Codec, decoder
+from ..events import Event, Message
+from ..listens import Listens
+from ..options import Options
+from ..wire import Line, LineReader, Parser, WireError, ping
+
 
 def listen(
     *streams: str,
@@ -62,6 +56,7 @@ class Listener(AsyncIterator[Event]):
             self._listens.want(stream, None)
         self._connection: Optional[_Connection] = None
         self._ready: Deque[Event] = deque()
+        self._filling: Optional["asyncio.Future[None]"] = None
         self._attempt = 0
         self._trouble: Optional[str] = None
         self._closed = False
@@ -74,19 +69,26 @@ class Listener(AsyncIterator[Event]):
 
     async def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event, or None when all streams have ended. Raises TimeoutError after ``timeout`` seconds; None waits."""
-        if not self._ready:
-            try:
-                await asyncio.wait_for(self._fill(), timeout)
-            except asyncio.TimeoutError:
-                raise TimeoutError(f"nothing came within {timeout} s") from None
+        if not self._ready and timeout is None and self._filling is None:
+            await self._fill()
+        elif not self._ready:
+            # What is begun, such as a connection, goes on beyond the timeout, for the next call.
+            filling = self._filling = self._filling or asyncio.ensure_future(self._fill())
+            done, _ = await asyncio.wait([filling], timeout=timeout)
+            if not done:
+                raise TimeoutError(f"nothing came within {timeout} s")
+            self._filling = None
+            filling.result()
         return self._ready.popleft() if self._ready else None
 
     async def close(self) -> None:
         """Stops listening. Iteration is over."""
         self._closed = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        filling, self._filling = self._filling, None
+        if filling is not None:
+            filling.cancel()
+            await asyncio.wait([filling])
+        self._disconnect()
 
     async def __aenter__(self) -> "Listener":
         return self
@@ -97,10 +99,10 @@ class Listener(AsyncIterator[Event]):
         await self.close()
 
     async def _fill(self) -> None:
-        """Cancelled at any point it loses nothing: what was read is ready or in the connection."""
+        """Until something is ready, or nothing more comes."""
         while not self._ready:
             if self._closed or not self._listens.streams:
-                await self.close()
+                self._disconnect()
                 return
             try:
                 if self._connection is None:
@@ -109,12 +111,16 @@ class Listener(AsyncIterator[Event]):
                     self._take(self._connection, await self._connection.receive())
                     self._attempt = 0
             except CutShort as short:
-                await self._interrupted(short)
+                self._interrupted(short)
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     async def _connect(self) -> None:
         if self._attempt:
             await asyncio.sleep(self._options.pause(self._attempt - 1))
-        # Counted before, so that a timeout of the caller does not turn attempts into a storm.
         self._attempt += 1
         connection = _Connection(self.address, self._options)
         try:
@@ -137,7 +143,7 @@ class Listener(AsyncIterator[Event]):
                 said = connection.parse(line)
             ready.extend(event for _, event in listens.settle(said))
 
-    async def _interrupted(self, short: CutShort) -> None:
+    def _interrupted(self, short: CutShort) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -146,169 +152,6 @@ class Listener(AsyncIterator[Event]):
             return
         self._trouble = short.reason
         self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
-
-
-class RemoteStream(_RemoteStream):
-    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead."""
-
-    async def room(self) -> None:
-        """Waits while more than ``options.queue`` waits to be sent to a broker that is there."""
-        if self._out.size > self._out.limit:
-            await asyncio.to_thread(self._wait_for_room)
-
-    def _when_full(self) -> None:
-        if not self._connected:
-            self._out.trim()
-
-
-class Publisher:
-    """One stream of a broker, as ``msgstream.Publisher``, for ``async with``."""
-
-    def __init__(
-        self,
-        stream: str,
-        server: Optional[str] = None,
-        *,
-        remote: Optional[RemoteStream] = None,
-        strict: bool = False,
-        nan: str = "error",
-        codec: Optional[Codec] = None,
-        options: Optional[Options] = None,
-    ) -> None:
-        self.stream = stream
-        self._owned = remote is None
-        self._remote = remote
-        self._make: Callable[[], RemoteStream] = lambda: RemoteStream(server, strict=strict, nan=nan, codec=codec, options=options)
-
-    @property
-    def remote(self) -> RemoteStream:
-        """The connection, once it is entered."""
-        if self._remote is None:
-            raise RuntimeError(f"{type(self).__name__} is used with 'async with'")
-        return self._remote
-
-    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
-        """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
-        self.remote.put(self.stream, message, header, essential=essential)
-        await self.remote.room()
-
-    async def header(self, message: Any) -> None:
-        """Sets what whoever joins gets first."""
-        self.remote.header(self.stream, message)
-        await self.remote.room()
-
-    async def close(self, message: Any = ABSENT) -> None:
-        """Ends the stream."""
-        self.remote.close(self.stream, message)
-
-    async def delete(self) -> None:
-        """Ends the stream and forgets its header."""
-        self.remote.delete(self.stream)
-
-    async def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer."""
-        return await asyncio.to_thread(self.remote.flush, timeout)
-
-    async def __aenter__(self) -> "Publisher":
-        await self._enter()
-        return self
-
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        await self._leave()
-
-    async def _enter(self) -> None:
-        if self._remote is None:
-            # In a thread, since in strict mode it connects.
-            self._remote = await asyncio.to_thread(self._make)
-
-    async def _leave(self) -> None:
-        if self._owned:
-            await asyncio.to_thread(self.remote.close)
-        else:
-            await asyncio.to_thread(self.remote.flush, self.remote.options.exit_time)
-
-
-class Job(Publisher):
-    """A job that can be watched, as ``msgstream.Job``, for ``async with``. Cancellation is told as ``Abort``."""
-
-    def __init__(
-        self,
-        stream: str,
-        title: Optional[str] = None,
-        total: Optional[float] = None,
-        units: Optional[str] = None,
-        *,
-        server: Optional[str] = None,
-        remote: Optional[RemoteStream] = None,
-        strict: bool = False,
-        nan: str = "error",
-        codec: Optional[Codec] = None,
-        options: Optional[Options] = None,
-    ) -> None:
-        super().__init__(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
-        self._new: Callable[[], sync.Job] = lambda: sync.Job(stream, title, total, units, remote=self.remote)
-        self._job: Optional[sync.Job] = None
-
-    @property
-    def job(self) -> sync.Job:
-        """The job without asyncio; its methods do not wait here."""
-        if self._job is None:
-            raise RuntimeError("Job is used with 'async with'")
-        return self._job
-
-    async def progress(
-        self, k: float, total: Optional[float] = None, units: Optional[str] = None, *, text: Optional[str] = None, **more: Any
-    ) -> None:
-        """``k`` units are done since the start, of ``total``, if that is known."""
-        self.job.progress(k, total, units, text=text, **more)
-        await self.remote.room()
-
-    async def improvement(self, value: Any, **more: Any) -> None:
-        """A better result has been found."""
-        self.job.improvement(value, **more)
-        await self.remote.room()
-
-    async def log(self, text: str, level: Optional[str] = None, **more: Any) -> None:
-        """A line for people."""
-        self.job.log(text, level, **more)
-        await self.remote.room()
-
-    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
-        """Any other message."""
-        self.job.start()
-        await super().put(message, header, essential=essential)
-
-    async def complete(self, result: Any = None) -> None:
-        """The job has ended well, and its stream ends."""
-        self.job.complete(result)
-
-    async def abort(self, reason: Optional[str] = None) -> None:
-        """The job was asked to end, and its stream ends."""
-        self.job.abort(reason)
-
-    async def error(self, reason: str, traceback: Optional[str] = None) -> None:
-        """The job has failed, and its stream ends."""
-        self.job.error(reason, traceback)
-
-    async def __aenter__(self) -> "Job":
-        await self._enter()
-        self._job = self._new().start()
-        return self
-
-    async def __aexit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
-    ) -> None:
-        try:
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
-                self.job.abort("cancelled")
-            self.job.conclude(kind, error, traceback)
-            await self._leave()
-        except Exception as failure:
-            if kind is None:
-                raise
-            sync.log.warning("the end of %r could not be told: %s", self.stream, failure)
 
 
 class _Connection:

@@ -1,0 +1,68 @@
+"""Where a broker is."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple, Optional
+
+from .errors import BadAddress
+
+#: Where a broker listens unless told otherwise.
+DEFAULT = "127.0.0.1:7342"
+
+#: The environment variable that says where the broker is, for programs that do not.
+VARIABLE = "MSGSTREAM_SERVER"
+
+
+class Address(NamedTuple):
+    """A TCP address, or the path of a Unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @staticmethod
+    def of(host: Optional[str] = None, port: Optional[int] = None) -> "Address":
+        """The address of ``host`` and ``port``. Without a port, host is ``"host:port"`` or ``"unix:/path"``; without a host too,
+        it is what MSGSTREAM_SERVER says, or ``127.0.0.1:7342``."""
+        if host is not None and port is not None:
+            if not host or not 0 < port < 65536:
+                raise BadAddress(f"{host!r} and {port!r} are not a host and a port from 1 to 65535")
+            return Address(host.strip("[]") if ":" in host else host, port)
+        if port is not None:
+            return Address.of("127.0.0.1", port)
+        return Address.read(host or os.environ.get(VARIABLE) or DEFAULT)
+
+    @staticmethod
+    def read(text: str) -> "Address":
+        """Reads ``"host:port"``, ``"[ipv6]:port"`` or ``"unix:/path"``."""
+
+        def bad(why: str) -> BadAddress:
+            return BadAddress(
+                f'{text!r} is not the address of a broker: {why}; write "{DEFAULT}", "broker.example:7342" or "unix:/run/msgstream.sock"'
+            )
+
+        if text.startswith("unix:"):
+            path = text[len("unix:") :]
+            if not path:
+                raise bad("the path is missing")
+            return Address(path=path)
+        if "://" in text:
+            raise bad(f"there is no {text.split('://')[0]!r} transport")
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise bad("the port is missing")
+        if not host:
+            raise bad("the host is missing")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+        elif ":" in host:
+            raise bad("an IPv6 address stands in brackets")
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise bad("the port is not a number from 1 to 65535")
+        return Address(host, int(port))

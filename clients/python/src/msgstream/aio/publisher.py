@@ -1,0 +1,176 @@
+"""Publishing from the event loop. A put does not wait for the broker; what may wait is awaited, in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Callable, Optional, Type
+
+from .. import publisher as sync
+from ..encoding import Codec
+from ..options import Options
+from ..remote import ABSENT
+from ..remote import RemoteStream as _RemoteStream
+
+
+class RemoteStream(_RemoteStream):
+    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead."""
+
+    async def room(self) -> None:
+        """Waits while more than ``options.queue`` waits to be sent to a broker that is there."""
+        if self._out.size > self._out.limit:
+            await asyncio.to_thread(self._wait_for_room)
+
+    def _when_full(self) -> None:
+        if not self._connected:
+            self._out.trim()
+
+
+class Publisher:
+    """One stream of a broker, as ``msgstream.Publisher``, for ``async with``."""
+
+    def __init__(
+        self,
+        stream: str,
+        server: Optional[str] = None,
+        *,
+        remote: Optional[RemoteStream] = None,
+        strict: bool = False,
+        nan: str = "error",
+        codec: Optional[Codec] = None,
+        options: Optional[Options] = None,
+    ) -> None:
+        self.stream = stream
+        self._owned = remote is None
+        self._remote = remote
+        self._make: Callable[[], RemoteStream] = lambda: RemoteStream(server, strict=strict, nan=nan, codec=codec, options=options)
+
+    @property
+    def remote(self) -> RemoteStream:
+        """The connection, once it is entered."""
+        if self._remote is None:
+            raise RuntimeError(f"{type(self).__name__} is used with 'async with'")
+        return self._remote
+
+    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+        """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
+        self.remote.put(self.stream, message, header, essential=essential)
+        await self.remote.room()
+
+    async def header(self, message: Any) -> None:
+        """Sets what whoever joins gets first."""
+        self.remote.header(self.stream, message)
+        await self.remote.room()
+
+    async def close(self, message: Any = ABSENT) -> None:
+        """Ends the stream."""
+        self.remote.close(self.stream, message)
+
+    async def delete(self) -> None:
+        """Ends the stream and forgets its header."""
+        self.remote.delete(self.stream)
+
+    async def flush(self, timeout: Optional[float] = 30.0) -> bool:
+        """Waits until all has taken effect. False if that took longer."""
+        return await asyncio.to_thread(self.remote.flush, timeout)
+
+    async def __aenter__(self) -> "Publisher":
+        await self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        await self._leave()
+
+    async def _enter(self) -> None:
+        if self._remote is None:
+            # In a thread, since in strict mode it connects.
+            self._remote = await asyncio.to_thread(self._make)
+
+    async def _leave(self) -> None:
+        if self._owned:
+            await asyncio.to_thread(self.remote.close)
+        else:
+            await asyncio.to_thread(self.remote.flush, self.remote.options.exit_time)
+
+
+class Job(Publisher):
+    """A job that can be watched, as ``msgstream.Job``, for ``async with``. Cancellation is told as ``Abort``."""
+
+    def __init__(
+        self,
+        stream: str,
+        title: Optional[str] = None,
+        total: Optional[float] = None,
+        units: Optional[str] = None,
+        *,
+        server: Optional[str] = None,
+        remote: Optional[RemoteStream] = None,
+        strict: bool = False,
+        nan: str = "error",
+        codec: Optional[Codec] = None,
+        options: Optional[Options] = None,
+    ) -> None:
+        super().__init__(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
+        self._new: Callable[[], sync.Job] = lambda: sync.Job(stream, title, total, units, remote=self.remote)
+        self._job: Optional[sync.Job] = None
+
+    @property
+    def job(self) -> sync.Job:
+        """The job without asyncio; its methods do not wait here."""
+        if self._job is None:
+            raise RuntimeError("Job is used with 'async with'")
+        return self._job
+
+    async def progress(
+        self, k: float, total: Optional[float] = None, units: Optional[str] = None, *, text: Optional[str] = None, **more: Any
+    ) -> None:
+        """``k`` units are done since the start, of ``total``, if that is known."""
+        self.job.progress(k, total, units, text=text, **more)
+        await self.remote.room()
+
+    async def improvement(self, value: Any, **more: Any) -> None:
+        """A better result has been found."""
+        self.job.improvement(value, **more)
+        await self.remote.room()
+
+    async def log(self, text: str, level: Optional[str] = None, **more: Any) -> None:
+        """A line for people."""
+        self.job.log(text, level, **more)
+        await self.remote.room()
+
+    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+        """Any other message."""
+        self.job.start()
+        await super().put(message, header, essential=essential)
+
+    async def complete(self, result: Any = None) -> None:
+        """The job has ended well, and its stream ends."""
+        self.job.complete(result)
+
+    async def abort(self, reason: Optional[str] = None) -> None:
+        """The job was asked to end, and its stream ends."""
+        self.job.abort(reason)
+
+    async def error(self, reason: str, traceback: Optional[str] = None) -> None:
+        """The job has failed, and its stream ends."""
+        self.job.error(reason, traceback)
+
+    async def __aenter__(self) -> "Job":
+        await self._enter()
+        self._job = self._new().start()
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        try:
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                self.job.abort("cancelled")
+            self.job.conclude(kind, error, traceback)
+            await self._leave()
+        except Exception as failure:
+            if kind is None:
+                raise
+            sync.log.warning("the end of %r could not be told: %s", self.stream, failure)

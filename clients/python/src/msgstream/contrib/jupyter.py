@@ -1,0 +1,68 @@
+"""Streams as live bars in a notebook, by ipywidgets: ``msgstream.contrib.jupyter.watch("fit-42")`` as the last line of a cell."""
+
+from __future__ import annotations
+
+import html
+from collections import deque
+from typing import Any, Deque, Dict, Optional
+
+import ipywidgets as widgets
+
+from ..events import Event
+from ..options import Options
+from ..remote import RemoteStream
+from .progress import State
+
+_STYLES = {"complete": "success", "aborted": "warning", "failed": "danger", "gone": "danger"}
+
+#: How many lines a view keeps.
+_LINES = 200
+
+
+class View(widgets.VBox):  # type: ignore[misc]
+    """A widget with one bar for each stream, and the lines of all below them. It goes on until ``stop``, or until all streams
+    have ended, while cells are run."""
+
+    def __init__(self, *streams: str, server: Optional[str] = None, options: Optional[Options] = None) -> None:
+        self.states: Dict[str, State] = {stream: State(stream) for stream in streams}
+        self.bars: Dict[str, Any] = {}
+        self.labels: Dict[str, Any] = {}
+        # A widget has a trait named log already.
+        self.lines = widgets.HTML()
+        self._last_lines: Deque[str] = deque(maxlen=_LINES)
+        for stream in self.states:
+            self.bars[stream] = widgets.FloatProgress(value=0.0, min=0.0, max=1.0, description=stream)
+            self.labels[stream] = widgets.Label("waiting")
+        rows = [widgets.HBox([self.bars[stream], self.labels[stream]]) for stream in self.states]
+        super().__init__([*rows, self.lines])
+        self._remote = RemoteStream(server, options=options)
+        for stream in self.states:
+            self._remote.listen(stream, self, events=True)
+
+    def put(self, event: Event) -> None:
+        """Shows an event."""
+        stream = getattr(event, "stream", "")
+        state, bar = self.states[stream], self.bars[stream]
+        line = state.take(event)
+        if line is not None:
+            self._last_lines.append(f"<b>{html.escape(state.label)}</b> {html.escape(line)}")
+            self.lines.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._last_lines)}</pre>'
+        bar.description = state.label
+        if state.total:
+            # In this order a value is never above the maximum.
+            bar.max = max(float(state.total), float(state.k), bar.value)
+            bar.value = float(state.k)
+            bar.max = max(float(state.total), float(state.k))
+        elif state.outcome == "complete":
+            bar.value = bar.max
+        bar.bar_style = _STYLES.get(state.outcome, "")
+        self.labels[stream].value = state.summary
+
+    def stop(self) -> None:
+        """Stops listening. What is shown stays."""
+        self._remote.close()
+
+
+def watch(*streams: str, server: Optional[str] = None, options: Optional[Options] = None) -> View:
+    """A widget that shows streams as they go on."""
+    return View(*streams, server=server, options=options)

@@ -1,0 +1,92 @@
+"""What the messages of a stream add up to: the part that all views share. Knows nothing of how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..events import CutOff, Ended, Event, Header, Lost, Message, is_last
+from ..monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
+
+
+@dataclass
+class State:
+    """How far one stream is."""
+
+    stream: str
+    title: str = ""
+    k: float = 0
+    total: Optional[float] = None
+    units: str = ""
+    text: str = ""
+    best: Any = None
+    #: "waiting" for its first word, "running", "complete", "aborted", "failed", "ended", or "gone" for a lost connection.
+    outcome: str = "waiting"
+    #: Nothing more comes.
+    over: bool = False
+
+    def take(self, event: Event) -> Optional[str]:
+        """Takes an event into account. What is returned is a line for people."""
+        if isinstance(event, (Header, Message)):
+            return self._message(event.message)
+        if isinstance(event, Ended):
+            said = self._message(event.message) if event.message is not None else None
+            if self.outcome in ("waiting", "running", "gone"):
+                self.outcome = "ended"
+            self.over = True
+            return said
+        if isinstance(event, (CutOff, Lost)):
+            self.outcome, self.text = "gone", event.reason
+            self.over = is_last(event)
+            return event.reason
+        return None
+
+    def _message(self, message: Any) -> Optional[str]:
+        if isinstance(message, Log):
+            return f"{message.level}: {message.text}" if message.level else message.text
+        if self.outcome in ("waiting", "gone"):
+            self.outcome, self.text = "running", ""
+        if isinstance(message, Start):
+            self.title, self.k, self.total, self.units = message.title or "", 0, _number(message.total), message.units or ""
+        elif isinstance(message, Join):
+            self.title, self.k, self.total = message.title or "", _number(message.k) or 0, _number(message.total)
+            self.units, self.text = message.units or "", str(message.more.get("text", ""))
+            best = message.more.get("improvement")
+            self.best = best.get("value") if isinstance(best, dict) else None
+        elif isinstance(message, Progress):
+            self.k, self.text = _number(message.k) or 0, message.text or ""
+            self.total = _number(message.total) if message.total is not None else self.total
+            self.units = message.units or self.units
+        elif isinstance(message, Improvement):
+            self.best = message.value
+        elif isinstance(message, Complete):
+            self.outcome, self.text = "complete", ""
+            self.k = self.total if self.total is not None else self.k
+        elif isinstance(message, Abort):
+            self.outcome, self.text = "aborted", message.reason or ""
+        elif isinstance(message, Error):
+            self.outcome, self.text = "failed", message.reason
+            return message.traceback or message.reason
+        else:
+            return str(message)
+        return None
+
+    @property
+    def label(self) -> str:
+        """What it is called."""
+        return self.title or self.stream
+
+    @property
+    def summary(self) -> str:
+        """How it is, in a few words."""
+        count = f"{self.k:g}" if self.total is None else f"{self.k:g}/{self.total:g}"
+        parts = [f"{count} {self.units}".strip() if self.outcome != "waiting" else ""]
+        parts.append(f"best {self.best}" if self.best is not None else "")
+        parts.append(self.outcome if self.outcome != "running" else "")
+        parts.append(self.text)
+        return ", ".join(part for part in parts if part)
+
+
+def _number(value: Any) -> Optional[float]:
+    """Another program's idea of a number may not be one."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

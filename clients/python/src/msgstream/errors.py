@@ -1,0 +1,49 @@
+"""What can go wrong, as exceptions."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class MsgstreamError(Exception):
+    """The base of all errors of this package."""
+
+
+class EncodeError(MsgstreamError, ValueError):
+    """A message or header that cannot be written as JSON.
+
+    ``path`` leads to the offending value, such as ``.params[3].sigma``, and ``problem`` says what is wrong with it.
+    """
+
+    def __init__(self, path: str, problem: str, what: str = "message") -> None:
+        super().__init__(f"{what}{path} {problem}")
+        self.path = path
+        self.problem = problem
+
+    def __reduce__(self) -> "tuple[type[EncodeError], tuple[str, str]]":
+        return (type(self), (self.path, self.problem))
+
+
+class BadAddress(MsgstreamError, ValueError):
+    """The address of a broker that cannot be understood."""
+
+
+class Closed(MsgstreamError, RuntimeError):
+    """Something was asked of a connection that its owner has closed."""
+
+
+class Disconnected(MsgstreamError, ConnectionError):
+    """The broker cannot be reached, or the connection was lost. Raised in strict mode only."""
+
+
+class BrokerError(MsgstreamError):
+    """The broker refused an action. ``code`` is one of the protocol's, such as ``limit`` or ``denied``."""
+
+    def __init__(self, code: str, reason: str, stream: Optional[str] = None) -> None:
+        super().__init__(f"{code}: {reason}" if stream is None else f"{code}: {reason} (stream {stream!r})")
+        self.code = code
+        self.reason = reason
+        self.stream = stream
+
+    def __reduce__(self) -> "tuple[type[BrokerError], tuple[str, str, Optional[str]]]":
+        return (type(self), (self.code, self.reason, self.stream))

@@ -1,0 +1,85 @@
+"""The end of a process, and forks: what clients must do then."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import time
+import weakref
+from typing import Any, Optional, Protocol
+
+from .options import Options
+
+log = logging.getLogger("msgstream")
+
+
+class Client(Protocol):
+    """What sends in the background."""
+
+    options: Options
+
+    def finish(self, timeout: float) -> None:
+        """Sends what waits, in that time, and ends."""
+
+
+class Forked(Protocol):
+    """What a fork concerns."""
+
+    def after_fork(self) -> None:
+        """Called in the child, where no other thread is left, and locks are as they happened to be."""
+
+
+_clients: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_forked: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_finalized_in: Optional[int] = None
+
+
+def opened(client: Client) -> None:
+    """From now on the client is finished with the process."""
+    _clients.add(client)
+
+
+def closed(client: Client) -> None:
+    """It has done that itself."""
+    _clients.discard(client)
+
+
+def survives_forks(what: Forked) -> None:
+    """From now on its ``after_fork`` is called in forked children."""
+    _forked.add(what)
+
+
+def in_worker_processes_too() -> None:
+    """The processes of multiprocessing end without atexit; they have finalizers of their own. Called once a client has begun
+    to send, when a process of that kind is already under way."""
+    global _finalized_in
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is None or multiprocessing.parent_process() is None or _finalized_in == os.getpid():
+        return
+    from multiprocessing.util import Finalize
+
+    _finalized_in = os.getpid()
+    Finalize(None, _finish_all, exitpriority=100)
+
+
+def _finish_all() -> None:
+    """One limit for all, the longest that one of them allows."""
+    clients = list(_clients)
+    deadline = time.monotonic() + max((client.options.exit_time for client in clients), default=0.0)
+    for client in clients:
+        try:
+            client.finish(max(0.0, deadline - time.monotonic()))
+        except Exception as error:
+            log.warning("%s", error)
+
+
+def _after_fork() -> None:
+    for what in list(_forked):
+        what.after_fork()
+
+
+atexit.register(_finish_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

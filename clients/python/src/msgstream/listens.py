@@ -1,0 +1,206 @@
+"""Which streams one connection listens to, for whom, and what the broker's lines mean for them. Values in, values out.
+
+A header comes as a ``put`` like any message. What tells them apart is the receipt of the ``listen``: the header is the line right
+before it. So while a receipt is awaited, a message of that stream is held back until the next line shows what it was.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+
+from . import wire
+from .events import CutOff, Ended, Event, Header, Lost, Message
+from .wire import Line
+
+T = TypeVar("T")
+
+#: An event, and whom it is for.
+Delivery = Tuple[Tuple[T, ...], Event]
+
+
+class _Pending(Generic[T]):
+    """A ``listen`` that has not been answered."""
+
+    def __init__(self, stream: str, targets: "List[T]", line: str) -> None:
+        self.stream = stream
+        self.targets = targets
+        self.line = line
+
+
+class _Held(NamedTuple):
+    """Lines that the next one explains."""
+
+    stream: str
+    message: Optional[str] = None
+    ended: bool = False
+    last: Optional[str] = None
+
+
+class Listens(Generic[T]):
+    """The listens of one connection. ``decode`` turns the text of a message into the message."""
+
+    def __init__(self, decode: "Callable[[str], object]") -> None:
+        self._decode = decode
+        #: Everybody who wants a stream, whether the broker knows it yet or not; in the order of joining.
+        self._wanted: Dict[str, List[T]] = {}
+        #: Who gets the messages of a stream. The tuples are replaced, never changed, so another thread may read them.
+        self.active: Dict[str, Tuple[T, ...]] = {}
+        self._pending: Dict[str, _Pending[T]] = {}
+        self._held: Optional[_Held] = None
+        self._receipts = 0
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether a listen waits for its answer. If not, each ``put`` is a message for ``active``."""
+        return bool(self._pending) or self._held is not None
+
+    @property
+    def streams(self) -> List[str]:
+        """All streams that somebody wants."""
+        return list(self._wanted)
+
+    def targets(self, stream: Optional[str] = None) -> List[T]:
+        """Who wants a stream, or anything."""
+        if stream is not None:
+            return list(self._wanted.get(stream, ()))
+        return [target for targets in self._wanted.values() for target in targets]
+
+    def want(self, stream: str, target: T) -> None:
+        """From the next connection on, the target listens to the stream."""
+        self._wanted.setdefault(stream, []).append(target)
+
+    def join(self, stream: str, target: T) -> str:
+        """The line that makes the target a listener now."""
+        self.want(stream, target)
+        return self._listen(stream, [target])
+
+    def again(self, waiting: "Collection[str]" = ()) -> List[str]:
+        """The lines that make everybody a listener on a new connection, but for those whose line is ``waiting`` to be sent, in
+        its place among what was put."""
+        self.active = {}
+        self._held = None
+        self._pending = {receipt: pending for receipt, pending in self._pending.items() if pending.line in waiting}
+        joining = [target for pending in self._pending.values() for target in pending.targets]
+        lines = []
+        for stream, targets in self._wanted.items():
+            former = [target for target in targets if target not in joining]
+            if former:
+                lines.append(self._listen(stream, former))
+        return lines
+
+    def leave(self, stream: Optional[str], which: "Optional[Callable[[T], bool]]") -> List[str]:
+        """Who leaves gets nothing more. The lines tell the broker; there are none while others stay."""
+        lines = []
+        for name in [stream] if stream is not None else list(self._wanted):
+            left = [target for target in self._wanted.get(name, []) if which is not None and not which(target)]
+            if name in self._wanted and not left:
+                del self._wanted[name]
+                lines.append(wire.hangup(name))
+            elif left:
+                self._wanted[name] = left
+            active = tuple(target for target in self.active.get(name, ()) if target in left)
+            self._activate(name, active)
+            for pending in self._pending.values():
+                if pending.stream == name:
+                    pending.targets[:] = [target for target in pending.targets if target in left]
+        return lines
+
+    def settle(self, line: Line) -> "List[Delivery[T]]":
+        """What a line means, in order."""
+        if line.action == "put" and line.stream is not None and line.message is not None:
+            deliveries = self._release()
+            if any(pending.stream == line.stream for pending in self._pending.values()):
+                self._held = _Held(line.stream, line.message)
+                return deliveries
+            return deliveries + self._message(line.stream, line.message)
+        if line.action == "close" and line.stream is not None:
+            return self._close(line.stream, line.message)
+        if line.action == "receipt" and line.receipt in self._pending:
+            return self._answer(self._pending.pop(str(line.receipt)), line.state)
+        if line.action == "error" and line.receipt in self._pending:
+            deliveries = self._release()
+            pending = self._pending.pop(str(line.receipt))
+            self._forget(pending.stream, pending.targets)
+            return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))
+        return self._release()
+
+    def interrupted(self, code: Optional[str], reason: str, reconnecting: bool) -> "List[Delivery[T]]":
+        """The connection has ended: what everybody is told. Without ``reconnecting`` they are no listeners any more."""
+        deliveries = self._release()
+        for stream, targets in list(self._wanted.items()):
+            event = Lost(stream, reason, reconnecting) if code is None else CutOff(stream, code, reason, reconnecting)
+            deliveries += self._to(targets, event)
+            if not reconnecting:
+                self._forget(stream, targets)
+        self.active = {}
+        if not reconnecting:
+            self._pending = {}
+        return deliveries
+
+    def _listen(self, stream: str, targets: "List[T]") -> str:
+        self._receipts += 1
+        receipt = f"listen {self._receipts}"
+        line = wire.listen(stream, receipt)
+        self._pending[receipt] = _Pending(stream, targets, line)
+        return line
+
+    def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":
+        stream, targets = pending.stream, pending.targets
+        held, deliveries = self._held, []
+        if held is None or held.stream != stream or state == "waiting":
+            deliveries += self._release()
+            held = None
+        self._held = None
+        if held is not None and held.message is not None:
+            deliveries += self._to(targets, Header(stream, self._decode(held.message)))
+        if state == "ended":
+            last = held.last if held is not None else None
+            self._forget(stream, targets)
+            return deliveries + self._to(targets, self._ended(stream, last))
+        self._activate(stream, self.active.get(stream, ()) + tuple(targets))
+        return deliveries
+
+    def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
+        active = self.active.get(stream, ())
+        if not active and any(pending.stream == stream for pending in self._pending.values()):
+            held = self._held
+            if held is not None and held.stream == stream and not held.ended:
+                self._held = held._replace(ended=True, last=last)
+                return []
+            deliveries = self._release()
+            self._held = _Held(stream, None, True, last)
+            return deliveries
+        deliveries = self._release()
+        self._forget(stream, list(active))
+        return deliveries + self._to(active, self._ended(stream, last))
+
+    def _release(self) -> "List[Delivery[T]]":
+        """A held message was one, not a header. A held end was that of a listening already hung up."""
+        held, self._held = self._held, None
+        if held is None or held.message is None:
+            return []
+        return self._message(held.stream, held.message)
+
+    def _message(self, stream: str, text: str) -> "List[Delivery[T]]":
+        targets = self.active.get(stream, ())
+        return [(targets, Message(stream, self._decode(text)))] if targets else []
+
+    def _ended(self, stream: str, last: Optional[str]) -> Ended:
+        return Ended(stream, None if last is None else self._decode(last))
+
+    def _to(self, targets: "List[T] | Tuple[T, ...]", event: Event) -> "List[Delivery[T]]":
+        return [(tuple(targets), event)] if targets else []
+
+    def _forget(self, stream: str, targets: "List[T]") -> None:
+        left = [target for target in self._wanted.get(stream, []) if target not in targets]
+        if left:
+            self._wanted[stream] = left
+        else:
+            self._wanted.pop(stream, None)
+        self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in targets))
+
+    def _activate(self, stream: str, targets: "Tuple[T, ...]") -> None:
+        if targets:
+            self.active[stream] = targets
+        else:
+            self.active.pop(stream, None)

@@ -1,0 +1,180 @@
+"""The messages that a job sends to whoever monitors it, and a dispatcher that calls a method for each kind.
+
+Each travels as an object whose class is ``monitor.`` and its name. Fields that these classes do not know are kept in ``more``, so
+that a program passes on what a newer one sent. They need not be given, and absent ones are None.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Type, TypeVar
+
+from . import serial
+from .events import Ended, Event, Header
+from .events import Message as MessageEvent
+
+#: The version of the states below.
+VERSION = "1.0"
+
+
+@dataclass
+class MonitorMessage:
+    """The base of all messages of a job."""
+
+    #: The fields that are always sent.
+    required: ClassVar[Tuple[str, ...]] = ()
+
+
+M = TypeVar("M", bound=MonitorMessage)
+
+
+def _message(cls: Type[M]) -> Type[M]:
+    known = [each.name for each in fields(cls) if each.name != "more"]
+
+    def to_state(message: Any) -> Dict[str, Any]:
+        state = {}
+        for name in known:
+            value = getattr(message, name)
+            if value is not None or name in cls.required:
+                state[name] = value
+        return {**state, **message.more}
+
+    def from_state(state: Dict[str, Any], version: str) -> MonitorMessage:
+        more = {name: value for name, value in state.items() if name not in known}
+        made: Callable[..., MonitorMessage] = cls
+        return made(**{name: state[name] for name in known if name in state}, more=more)
+
+    serial.register(cls, f"monitor.{cls.__name__}", version=VERSION, to_state=to_state, from_state=from_state)
+    return cls
+
+
+@_message
+@dataclass
+class Start(MonitorMessage):
+    """The job begins."""
+
+    title: Optional[str] = None
+    total: Optional[float] = None
+    units: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Join(MonitorMessage):
+    """How far the job is, for whoever joins: what a header holds. ``started`` is a time as ISO 8601."""
+
+    title: Optional[str] = None
+    k: Optional[float] = None
+    total: Optional[float] = None
+    units: Optional[str] = None
+    started: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Progress(MonitorMessage):
+    """``k`` units of work are done, of ``total``."""
+
+    required: ClassVar[Tuple[str, ...]] = ("k",)
+
+    k: float
+    total: Optional[float] = None
+    units: Optional[str] = None
+    text: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Improvement(MonitorMessage):
+    """A better result has been found. What describes it further is in ``more``."""
+
+    required: ClassVar[Tuple[str, ...]] = ("value",)
+
+    value: Any
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Complete(MonitorMessage):
+    """The job has ended well."""
+
+    result: Any = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Abort(MonitorMessage):
+    """The job was asked to end."""
+
+    reason: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Error(MonitorMessage):
+    """The job has failed."""
+
+    required: ClassVar[Tuple[str, ...]] = ("reason",)
+
+    reason: str
+    traceback: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
+class Log(MonitorMessage):
+    """A line for people. ``level`` is in lower case, such as ``info`` or ``error``."""
+
+    required: ClassVar[Tuple[str, ...]] = ("text",)
+
+    text: str
+    level: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+class Dispatcher:
+    """Calls a method for each message by its type: ``onMonitorProgress(message)`` for a ``Progress`` and so on, for those that a
+    subclass has, and ``onMonitorMessage(message)`` for all other messages.
+
+    It is made to listen: ``remote.listen("fit-42", MyDispatcher())``. It takes a loop's events as well:
+    ``for event in listen("fit-42"): dispatcher.put(event)``.
+    """
+
+    def put(self, message: Any) -> None:
+        """Dispatches a message, or what came beside the messages."""
+        if isinstance(message, (Header, MessageEvent)):
+            message = message.message
+        if isinstance(message, Ended):
+            self.close(message.message)
+        elif isinstance(message, Event):
+            self.onMonitorEvent(message)
+        else:
+            self._handler(message)(message)
+
+    def close(self, message: Any = None) -> None:
+        """The stream has ended, perhaps with a last message."""
+        if message is not None:
+            self._handler(message)(message)
+        self.onMonitorClose()
+
+    def onMonitorMessage(self, message: Any) -> None:
+        """A message that has no method of its own."""
+
+    def onMonitorEvent(self, event: Event) -> None:
+        """The connection was lost, or this listener cut off: a ``Lost`` or ``CutOff``."""
+
+    def onMonitorClose(self) -> None:
+        """The stream has ended."""
+
+    def _handler(self, message: Any) -> Callable[[Any], None]:
+        if isinstance(message, MonitorMessage):
+            handler: Callable[[Any], None] = getattr(self, f"onMonitor{type(message).__name__}", self.onMonitorMessage)
+            return handler
+        return self.onMonitorMessage

@@ -1,0 +1,34 @@
+"""How a client behaves. The defaults suit jobs that run for hours beside a broker that may be restarted."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """Times are in seconds, sizes in bytes."""
+
+    #: What making a connection may take, until the broker has answered.
+    connect_time: float = 10.0
+    #: After so long without a word from the broker, it is asked for one.
+    idle_time: float = 20.0
+    #: What its answer may take before the connection counts as lost. It is also the longest that a ``put`` ever waits. Longer
+    #: than a broker may hold a publisher back (its ``outbox.throttle_time``, 30 s unless configured).
+    answer_time: float = 45.0
+    #: What may wait to be sent or confirmed. Beyond it ``put`` waits while connected; while the broker is away, the oldest
+    #: progress is dropped and counted.
+    queue: int = 16 * 2**20
+    #: How long the end of a program or of a ``with`` block may be held up to send what waits.
+    exit_time: float = 5.0
+    #: The first pause before connecting again; each is twice the one before.
+    first_pause: float = 0.1
+    #: The longest pause.
+    longest_pause: float = 10.0
+
+    def pause(self, attempt: int) -> float:
+        """The pause before an attempt, counted from 0: a random part keeps a thousand clients of a restarted broker apart, and
+        it is never less than half, so that a pause is one."""
+        doubled: float = min(self.first_pause * 2.0 ** min(attempt, 60), self.longest_pause)
+        return doubled * random.uniform(0.5, 1.0)

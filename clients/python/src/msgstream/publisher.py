@@ -1,0 +1,280 @@
+"""Publishing one stream: ``Publisher`` with content of your own, ``Job`` with the messages of ``msgstream.monitor``."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import threading
+import time
+import traceback
+from types import TracebackType
+from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Type, TypeVar
+
+from . import lifetime
+from .encoding import Codec
+from .errors import MsgstreamError
+from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start
+from .options import Options
+from .remote import ABSENT, RemoteStream
+
+log = logging.getLogger("msgstream")
+
+T = TypeVar("T")
+
+
+class Publisher:
+    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default MSGSTREAM_SERVER.
+
+    Several publishers share a connection if they are given a ``remote``, which then belongs to the caller; otherwise each makes
+    its own. See ``RemoteStream`` for what happens while the broker is away, and for the other parameters.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        server: Optional[str] = None,
+        *,
+        remote: Optional[RemoteStream] = None,
+        strict: bool = False,
+        nan: str = "error",
+        codec: Optional[Codec] = None,
+        options: Optional[Options] = None,
+    ) -> None:
+        if not isinstance(stream, str) or not stream:
+            raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
+        self.stream = stream
+        self._owned = remote is None
+        self.remote = remote or RemoteStream(server, strict=strict, nan=nan, codec=codec, options=options)
+
+    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+        """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
+        self.remote.put(self.stream, message, header, essential=essential)
+
+    def header(self, message: Any) -> None:
+        """Sets what whoever joins gets first."""
+        self.remote.header(self.stream, message)
+
+    def close(self, message: Any = ABSENT) -> None:
+        """Ends the stream."""
+        self.remote.close(self.stream, message)
+
+    def delete(self) -> None:
+        """Ends the stream and forgets its header."""
+        self.remote.delete(self.stream)
+
+    def flush(self, timeout: Optional[float] = 30.0) -> bool:
+        """Waits until all has taken effect. False if that took longer."""
+        return self.remote.flush(timeout)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were given up for want of room while the broker was away."""
+        return self.remote.dropped_of(self.stream)
+
+    def disconnect(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes
+        on."""
+        if self._owned:
+            self.remote.close()
+        else:
+            self.remote.flush(self.remote.options.exit_time)
+
+    def __enter__(self) -> "Publisher":
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        try:
+            self.disconnect()
+        except (MsgstreamError, OSError):
+            # What is already under way says more.
+            if kind is None:
+                raise
+
+
+class Job:
+    """A job that can be watched::
+
+        with Job("fit-42", title="Fit of sample 42", total=100) as job:
+            for k in range(100):
+                ...
+                job.progress(k + 1)
+
+    Who joins gets a ``Join`` that says how far it is, kept in step with each update. A clean end is told as ``Complete``,
+    Ctrl-C as ``Abort``, an exception as ``Error``; then the stream ends. The parameters after ``units`` are those of ``Publisher``.
+    All methods may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        title: Optional[str] = None,
+        total: Optional[float] = None,
+        units: Optional[str] = None,
+        *,
+        server: Optional[str] = None,
+        remote: Optional[RemoteStream] = None,
+        strict: bool = False,
+        nan: str = "error",
+        codec: Optional[Codec] = None,
+        options: Optional[Options] = None,
+    ) -> None:
+        self.publisher = Publisher(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
+        self.stream = stream
+        self._join = Join(title=title, total=total, units=units)
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._started = self._ended = False
+        # Where progress is missing, the job's own listeners are told.
+        self.publisher.remote.when_dropped(stream, _dropped)
+        lifetime.survives_forks(self)
+
+    def start(self) -> "Job":
+        """Says that the job begins. ``with`` does that; so does the first update."""
+        with self._lock:
+            self._begin()
+        return self
+
+    def progress(
+        self, k: float, total: Optional[float] = None, units: Optional[str] = None, *, text: Optional[str] = None, **more: Any
+    ) -> None:
+        """``k`` units are done since the start, of ``total``, if that is known. What is given beside goes along."""
+        with self._lock:
+            join = self._join
+            total = join.total if total is None else total
+            units = join.units if units is None else units
+            said = {**more} if text is None else {"text": text, **more}
+            self._update(Progress(k, total, units, text, more), _with(join, said, k=k, total=total, units=units))
+
+    def improvement(self, value: Any, **more: Any) -> None:
+        """A better result has been found. Who joins later finds the best one in the header, as ``improvement``."""
+        with self._lock:
+            found = {"improvement": {"value": value, **more}}
+            self._update(Improvement(value, more), _with(self._join, found), essential=True)
+
+    def log(self, text: str, level: Optional[str] = None, **more: Any) -> None:
+        """A line for people. It is not kept for who joins later."""
+        with self._lock:
+            if not self._ended:
+                self._begin()
+                self.publisher.put(Log(text, level, more), essential=level in ("warning", "error", "critical"))
+
+    def put(self, message: Any, header: Any = ABSENT) -> None:
+        """Any other message."""
+        with self._lock:
+            self._begin()
+            self.publisher.put(message, header)
+
+    def complete(self, result: Any = None) -> None:
+        """The job has ended well, and its stream ends. What is told after that is not sent."""
+        self._end(Complete(result))
+
+    def abort(self, reason: Optional[str] = None) -> None:
+        """The job was asked to end, and its stream ends."""
+        self._end(Abort(reason))
+
+    def error(self, reason: str, traceback: Optional[str] = None) -> None:
+        """The job has failed, and its stream ends."""
+        self._end(Error(reason, traceback))
+
+    def flush(self, timeout: Optional[float] = 30.0) -> bool:
+        """Waits until all has taken effect. False if that took longer."""
+        return self.publisher.flush(timeout)
+
+    def track(self, items: Iterable[T], total: Optional[float] = None, every: float = 0.1) -> Iterator[T]:
+        """Goes through items and tells how many are done, at most once in ``every`` seconds."""
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        k, due = 0, 0.0
+        self.progress(0, total)
+        for item in items:
+            yield item
+            k += 1
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                self.progress(k, total)
+        self.progress(k, total)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has been told."""
+        return self._ended
+
+    def disconnect(self) -> None:
+        """Sends what waits, within ``options.exit_time``. ``with`` does that."""
+        self.publisher.disconnect()
+
+    def __enter__(self) -> "Job":
+        return self.start()
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if os.getpid() != self._process:
+            # A forked child that leaves this block does not end its parent's job.
+            return
+        try:
+            self.conclude(kind, error, trace)
+            self.disconnect()
+        except Exception as failure:
+            # The job's own exception says more than that nobody could be told of it.
+            if kind is None:
+                raise
+            log.warning("the end of %r could not be told: %s", self.stream, failure)
+
+    def conclude(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]) -> None:
+        """Tells the end that leaving a block with this exception, or without any, means."""
+        if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            self.complete()
+        elif issubclass(kind, KeyboardInterrupt):
+            self.abort("interrupted")
+        elif isinstance(error, SystemExit):
+            self.error(f"exit status {error.code}")
+        else:
+            what = "".join(traceback.format_exception_only(kind, error)).strip()
+            self.error(what, "".join(traceback.format_exception(kind, error, trace)))
+
+    def after_fork(self) -> None:
+        """In a forked child, where a thread that held the lock is gone."""
+        self._lock = threading.Lock()
+
+    def _begin(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        join = self._join
+        join.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        # Of a run before of the same name nothing stays.
+        self.publisher.put(Start(join.title, join.total, join.units), header=join, essential=True)
+
+    def _update(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
+        if self._ended:
+            return
+        self._begin()
+        join.started = self._join.started
+        # Only what could be sent counts: a refused value must not stay in the header.
+        self.publisher.put(message, header=join, essential=essential)
+        self._join = join
+
+    def _end(self, message: MonitorMessage) -> None:
+        with self._lock:
+            if self._ended:
+                return
+            self._begin()
+            # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
+            # nobody sees it twice.
+            self.publisher.put(message, header=message, essential=True)
+            self.publisher.close()
+            self._ended = True
+
+
+def _with(join: Join, more: Dict[str, Any], **known: Any) -> Join:
+    values = {"title": join.title, "k": join.k, "total": join.total, "units": join.units, **known}
+    kept = {name: value for name, value in join.more.items() if name != "text" or "k" not in known}
+    return Join(**values, started=join.started, more={**kept, **more})
+
+
+def _dropped(count: int) -> Log:
+    return Log(f"{count} messages are missing here: the broker was away, and there was no room for more", "warning", {"dropped": count})

@@ -1,0 +1,210 @@
+"""``RemoteStream``: publishes to and listens to streams of a broker, over one connection, in the background.
+
+A put only encodes and queues, so that a job goes on when the broker does not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional, Type
+
+import msgstream
+
+from . import wire
+from .address import Address
+from .background import Background, Notice
+from .encoding import Codec, JsonCodec
+from .errors import BrokerError, Closed, Disconnected, EncodeError
+from .options import Options
+from .outgoing import CLOSE, CONTROL, DELETE, HEADER, PUT, Entry, Waiting
+from .sinks import Sink, Target
+
+#: Stands for "none given" where None is a message like any other.
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+
+
+class RemoteStream(Background):
+    """The streams of a broker, named by ``host`` and ``port``; or ``"host:port"`` or ``"unix:/path"`` as host alone; or else by
+    MSGSTREAM_SERVER, or else ``127.0.0.1:7342``.
+
+    Nothing here waits for the broker, and nothing fails because of it: what is put while it is away is sent when it is back. Up
+    to ``options.queue`` bytes wait; then the oldest progress is dropped and counted in ``dropped``. With ``strict`` the
+    broker must be there from the beginning, and losing it, or being refused something by it, is raised by the next call.
+
+    All methods may be called from any thread. In a forked child it is a client of its own, with a new connection: what was queued
+    and who listened stay with the parent.
+    """
+
+    def __init__(
+        self,
+        host: Optional[str] = None,
+        port: Optional[int] = None,
+        *,
+        strict: bool = False,
+        nan: str = "error",
+        codec: Optional[Codec] = None,
+        options: Optional[Options] = None,
+    ) -> None:
+        chosen: Codec = codec if codec is not None else JsonCodec(nan) if nan != "error" else msgstream.codec
+        self._checked = type(chosen) is JsonCodec
+        self._heads: Dict[str, str] = {}
+        super().__init__(Address.of(host, port), options or Options(), strict, chosen)
+
+    # Publishing.
+
+    def put(self, stream: str, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+        """Sends a message to all who listen to the stream. With ``header`` that becomes the stream's header in the same step, so
+        that whoever joins sees each update exactly once. An ``essential`` message is among the last to be dropped while the
+        broker is away."""
+        text = self._encode(message)
+        if header is ABSENT and not essential:
+            head = self._heads.get(stream)
+            if head is None:
+                head = self._head(stream)
+            self._add(f"{head}{text}}}\n")
+            return
+        header_text = None if header is ABSENT else self._encode(header, "header")
+        line = wire.put(_name(stream), text, header_text)
+        self._add(Entry(PUT, line, stream, header_text, essential))
+
+    def header(self, stream: str, message: Any) -> None:
+        """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
+        text = self._encode(message, "header")
+        self._add(Entry(HEADER, wire.header(_name(stream), text), stream, text))
+
+    def __setitem__(self, stream: str, header: Any) -> None:
+        self.header(stream, header)
+
+    def close(self, stream: Optional[str] = None, message: Any = ABSENT, *, timeout: Optional[float] = None) -> None:
+        """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
+        come late. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
+        if stream is None:
+            if message is not ABSENT:
+                raise TypeError("a message needs a stream")
+            self.finish(timeout)
+            return
+        text = None if message is ABSENT else self._encode(message)
+        self._add(Entry(CLOSE, wire.close(_name(stream), text), stream))
+
+    def delete(self, stream: str) -> None:
+        """Ends the stream and forgets its header."""
+        self._add(Entry(DELETE, wire.delete(_name(stream)), stream))
+
+    def __delitem__(self, stream: str) -> None:
+        self.delete(stream)
+
+    # Listening.
+
+    def listen(self, stream: str, queue: Sink, *, events: bool = False) -> None:
+        """Puts the stream's header, if it has one, and then each message into ``queue``, which is anything with ``put``. The
+        same queue may listen to several streams and several queues to one.
+
+        At the stream's end ``queue.close(message)`` is called, if there is such a method, with None if there was no message;
+        otherwise ``Ended(stream, message)`` is put. Where messages may be missing, since the connection was lost, a ``Lost`` or
+        ``CutOff`` is put, and then the header as it stands by then. What is not an ``msgstream.Event`` is a message.
+
+        With ``events`` everything is put as an event, which names its stream.
+        """
+        target = Target(queue, events)
+        _name(stream)
+        with self._lock:
+            if self._closed:
+                raise Closed("this client is closed")
+            self._raise_failure()
+            self._put_in(Entry(CONTROL, self._listens.join(stream, target)))
+
+    def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None) -> None:
+        """Stops listening: to the stream or to all, for the queue or for all. A message that is being put at this moment may
+        still arrive."""
+        with self._lock:
+            which = None if queue is None else lambda target: target.queue is queue
+            for line in self._listens.leave(stream, which):
+                self._put_in(Entry(CONTROL, line))
+
+    # How it is going.
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there, as far as is known."""
+        return self._connected
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were given up for want of room while the broker was away."""
+        with self._lock:
+            return sum(self._out.dropped.values())
+
+    def dropped_of(self, stream: str) -> int:
+        """How many of one stream were."""
+        with self._lock:
+            return self._out.dropped.get(stream, 0)
+
+    def when_dropped(self, stream: str, notice: Optional[Notice]) -> None:
+        """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place."""
+        with self._lock:
+            if notice is None:
+                self._notices.pop(stream, None)
+            else:
+                self._notices[stream] = notice
+
+    def __enter__(self) -> "RemoteStream":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: object) -> None:
+        try:
+            self.close()
+        except (Disconnected, BrokerError):
+            # What is already under way says more.
+            if kind is None:
+                raise
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "connected" if self._connected else "not connected"
+        return f"<msgstream.RemoteStream {self.address}, {state}>"
+
+    # Text.
+
+    def _encode(self, message: Any, what: str = "message") -> str:
+        try:
+            text = self._codec.encode(message)
+        except EncodeError as error:
+            if what == "message":
+                raise
+            raise EncodeError(error.path, error.problem, what) from None
+        if not self._checked:
+            _check(text)
+        return text
+
+    def _head(self, stream: str) -> str:
+        head = wire.put_head(_name(stream))
+        if len(self._heads) >= 4096:
+            self._heads.clear()
+        self._heads[stream] = head
+        return head
+
+    def _add(self, entry: Waiting) -> None:
+        with self._lock:
+            if self._closed:
+                raise Closed("this client is closed")
+            if self._failure is not None:
+                self._raise_failure()
+            self._put_in(entry)
+            if self._out.size > self._out.limit:
+                self._when_full()
+
+
+def _name(stream: str) -> str:
+    if not isinstance(stream, str) or not stream:
+        raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
+    return stream
+
+
+def _check(text: object) -> None:
+    """A codec of somebody else's: what would break the line breaks here instead."""
+    if not isinstance(text, str):
+        raise EncodeError("", f"was encoded as {type(text).__name__}; a codec makes a string")
+    if "\n" in text:
+        raise EncodeError("", "was encoded on several lines; a message is one line")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise EncodeError("", f"is not valid Unicode: {error.reason}") from None

@@ -1,0 +1,54 @@
+"""What listens: anything with ``put``, and the form in which it gets what comes."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Optional, Protocol
+
+from .events import Ended, Event, Header, Message
+
+
+class Sink(Protocol):
+    """What listens to a stream: anything with ``put``."""
+
+    def put(self, message: Any, /) -> Any:
+        """Takes a message. It is called in the receiving thread, so it should not wait for long."""
+
+
+class Target:
+    """A queue, and in which form it wants what it gets."""
+
+    def __init__(self, queue: Sink, events: bool) -> None:
+        if not callable(getattr(queue, "put", None)):
+            raise TypeError(f"what listens needs a method put(message); {type(queue).__name__} has none")
+        if inspect.iscoroutinefunction(queue.put):
+            raise TypeError(f"{type(queue).__name__}.put is a coroutine; see msgstream.aio for asyncio")
+        self.queue = queue
+        self._events = events
+        self._close = None if events else _close_of(queue)
+
+    def deliver(self, event: Event) -> None:
+        """Hands over one event."""
+        if not self._events:
+            if isinstance(event, (Header, Message)):
+                self.queue.put(event.message)
+                return
+            if isinstance(event, Ended) and self._close is not None:
+                self._close(event.message)
+                return
+        self.queue.put(event)
+
+
+def _close_of(queue: object) -> Optional[Callable[[Any], Any]]:
+    """The method that takes the last message. One without a parameter, as multiprocessing.Queue has, means something else."""
+    close = getattr(queue, "close", None)
+    if not callable(close):
+        return None
+    try:
+        inspect.signature(close).bind(None)
+    except TypeError:
+        return None
+    except ValueError:
+        # Written in C, without a signature.
+        return None
+    return close  # type: ignore[no-any-return]

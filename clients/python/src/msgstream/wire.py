@@ -1,0 +1,169 @@
+"""Lines of the protocol, to and from values. Knows nothing of sockets, threads or time."""
+
+from __future__ import annotations
+
+import json
+import re
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+#: A receipt is chosen by the client and comes back in the answer.
+Receipt = Union[str, int]
+
+#: More than any broker sends: its own limit for a line is 16 MiB unless configured. It bounds what a peer can make us store.
+MAX_LINE = 2**30
+
+#: What each message begins with, and what a name looks like after it.
+PUT = '{"action":"put","stream":'
+NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
+_MESSAGE = ',"message":'
+
+
+class WireError(Exception):
+    """What the peer sent is not of this protocol."""
+
+
+def put_head(stream: str) -> str:
+    """What a ``put`` begins with, up to its message."""
+    return f"{PUT}{quoted(stream)}{_MESSAGE}"
+
+
+def put(stream: str, message: str, header: Optional[str] = None) -> str:
+    """A message, with the header that becomes the stream's in the same step."""
+    if header is None:
+        return f"{put_head(stream)}{message}}}\n"
+    return f'{put_head(stream)}{message},"header":{header}}}\n'
+
+
+def header(stream: str, message: str) -> str:
+    """A new header."""
+    return f'{{"action":"header","stream":{quoted(stream)},"message":{message}}}\n'
+
+
+def close(stream: str, message: Optional[str] = None) -> str:
+    """The end of a stream."""
+    last = "" if message is None else f"{_MESSAGE}{message}"
+    return f'{{"action":"close","stream":{quoted(stream)}{last}}}\n'
+
+
+def delete(stream: str) -> str:
+    """Forgets a stream."""
+    return f'{{"action":"delete","stream":{quoted(stream)}}}\n'
+
+
+def listen(stream: str, receipt: str) -> str:
+    """Joins a stream. The receipt tells its header from its messages."""
+    return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}}}\n'
+
+
+def hangup(stream: str) -> str:
+    """Leaves a stream."""
+    return f'{{"action":"hangup","stream":{quoted(stream)}}}\n'
+
+
+def ping(receipt: int) -> str:
+    """Asks for a pong once all lines before it have taken effect."""
+    return f'{{"action":"ping","receipt":{receipt}}}\n'
+
+
+class Line(NamedTuple):
+    """A line from the broker. ``message`` is the text of the message as it stands there."""
+
+    action: str
+    stream: Optional[str] = None
+    message: Optional[str] = None
+    receipt: Optional[Receipt] = None
+    state: str = ""
+    code: str = ""
+    reason: str = ""
+
+
+class LineReader:
+    """From bytes, however they are cut, to lines. A line over ``MAX_LINE`` is a WireError."""
+
+    def __init__(self) -> None:
+        self._parts: List[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> List[str]:
+        """The lines that these bytes complete."""
+        end = data.rfind(b"\n") + 1
+        if end == 0:
+            self._size += len(data)
+            if self._size > MAX_LINE:
+                raise WireError(f"a line of more than {MAX_LINE >> 20} MiB")
+            self._parts.append(data)
+            return []
+        self._parts.append(data[:end])
+        whole = b"".join(self._parts)
+        self._parts = [data[end:]] if end < len(data) else []
+        self._size = len(data) - end
+        try:
+            text = whole.decode()
+        except UnicodeDecodeError as error:
+            raise WireError(f"a line that is not UTF-8: {error}") from None
+        # Not splitlines(), which also ends lines at characters that JSON strings may hold.
+        lines = text.split("\n")
+        lines.pop()
+        return lines
+
+
+class Parser:
+    """From lines to values. Messages are most of what comes, so their names are remembered in the form they are sent in."""
+
+    def __init__(self) -> None:
+        self._names: Dict[str, str] = {}
+
+    def message(self, line: str) -> Optional[Line]:
+        """The line as a ``put``, if it is one in the form in which a broker writes it."""
+        if not line.startswith(PUT):
+            return None
+        match = NAME.match(line, len(PUT))
+        if match is None or not line.startswith(_MESSAGE, match.end()) or not line.endswith("}"):
+            return None
+        raw = match.group()
+        name = self._names.get(raw)
+        if name is None:
+            name = json.loads(raw)
+            if len(self._names) >= 4096:
+                self._names.clear()
+            self._names[raw] = name
+        return Line("put", name, line[match.end() + len(_MESSAGE) : -1])
+
+    def line(self, line: str) -> Line:
+        """Any line."""
+        found = self.message(line)
+        return found if found is not None else _general(line)
+
+
+def _general(line: str) -> Line:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    action = value.get("action") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(action, str):
+        shown = line if len(line) <= 80 else line[:80] + "..."
+        raise WireError(f"{shown!r}, which no msgstream broker says")
+    stream, receipt = value.get("stream"), value.get("receipt")
+    message: Any = value.get("message")
+    detail = message if isinstance(message, dict) else {}
+    has_stream = isinstance(stream, str)
+    return Line(
+        action,
+        stream if has_stream else None,
+        _message_text(line, value) if "message" in value and has_stream else None,
+        receipt if isinstance(receipt, (str, int)) else None,
+        str(value.get("state", "")),
+        str(detail.get("code", "")),
+        str(detail.get("reason", "")),
+    )
+
+
+def _message_text(line: str, value: Dict[str, Any]) -> str:
+    """The message as it was sent, where it can be found: brokers write it last."""
+    prefix = f'{{"action":{quoted(value["action"])},"stream":'
+    match = NAME.match(line, len(prefix)) if line.startswith(prefix) else None
+    if match is not None and line.startswith(_MESSAGE, match.end()) and value["action"] != "error":
+        return line[match.end() + len(_MESSAGE) : -1]
+    return json.dumps(value["message"])

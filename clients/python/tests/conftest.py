@@ -1,0 +1,183 @@
+"""The broker under test, and ways to wait that end."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import pytest
+
+import msgstream
+from msgstream import Listener, Options, RemoteStream
+
+#: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
+DEADLINE = 30.0
+
+#: As the defaults, but so that the tests of silence and absence are quick.
+QUICK = Options(first_pause=0.01, longest_pause=0.1, exit_time=DEADLINE)
+
+HERE = Path(__file__).resolve().parent
+
+
+def program() -> str:
+    """The broker: MSGSTREAM_BIN, or what cargo built in this repository."""
+    given = os.environ.get("MSGSTREAM_BIN")
+    if given:
+        return given
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or HERE.parents[2] / "target")
+    built = [path for path in (target / kind / "msgstream" for kind in ("debug", "release")) if path.exists()]
+    if not built:
+        pytest.exit("no broker: run cargo build, or set MSGSTREAM_BIN to the program", returncode=64)
+    return str(max(built, key=lambda path: path.stat().st_mtime))
+
+
+def eventually(condition: Callable[[], Any], what: str = "") -> Any:
+    """Waits until a condition holds, and fails when it does not."""
+    deadline = time.monotonic() + DEADLINE
+    pause = threading.Event()
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited for {what or condition} in vain"
+        pause.wait(0.002)
+
+
+class Broker:
+    """A broker of its own for each test, on a port that stays the same when it comes back."""
+
+    def __init__(self, scratch: Path) -> None:
+        self.scratch = scratch
+        self.socket = f"unix:{scratch}/socket"
+        self.port = 0
+        self.process: Optional["subprocess.Popen[bytes]"] = None
+        self.log = open(scratch / "broker.log", "ab")
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self, **settings: str) -> "Broker":
+        """Starts it. Settings are variables without their prefix: ``OUTBOX__LIMIT="1MiB"``."""
+        port_file = self.scratch / "port"
+        if port_file.exists():
+            # A killed broker leaves it.
+            port_file.unlink()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MSGSTREAM_")}
+        environment = {**kept, **{f"MSGSTREAM_{name}": value for name, value in settings.items()}}
+        self.process = subprocess.Popen(
+            [program(), "serve", "--listen", self.address, "--listen", self.socket, "--port-file", str(port_file)],
+            stderr=self.log,
+            env=environment,
+        )
+        eventually(lambda: port_file.exists() or self.process.poll() is not None, "the broker's port file")
+        assert self.process.poll() is None, (self.scratch / "broker.log").read_text()
+        self.port = int(port_file.read_text().split()[0])
+        return self
+
+    def kill(self) -> None:
+        """As a crash does it: nobody is told."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+    def stop(self) -> None:
+        """As an operator does it."""
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(DEADLINE)
+
+    def pause(self) -> None:
+        """It hangs: connections stay, and nobody answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def remote(self, **more: Any) -> RemoteStream:
+        return RemoteStream(self.address, **{"options": QUICK, **more})
+
+    def listen(self, *streams: str, **more: Any) -> Listener:
+        return msgstream.listen(*streams, **{"server": self.address, "timeout": DEADLINE, "options": QUICK, **more})
+
+    def joined(self, stream: str, **more: Any) -> Listener:
+        """A listener whom the broker knows already, of a stream that has a header."""
+        listener = self.listen(stream, **more)
+        assert isinstance(listener.next(DEADLINE), msgstream.Header)
+        return listener
+
+
+    def header_of(self, stream: str) -> Any:
+        """What somebody gets who joins as soon as there is a header."""
+
+        def header() -> Any:
+            with self.listen(stream, timeout=0.1) as listener:
+                try:
+                    return next(event for event in listener if isinstance(event, msgstream.Header))
+                except (TimeoutError, StopIteration):
+                    return None
+
+        return eventually(header, f"the header of {stream}").message
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[Broker]:
+    """A broker that is not there yet, but whose port is known."""
+    broker = Broker(tmp_path)
+    try:
+        broker.start()
+        broker.kill()
+        yield broker
+    finally:
+        if broker.process is not None and broker.process.poll() is None:
+            broker.resume()
+            broker.kill()
+        broker.log.close()
+
+
+@pytest.fixture
+def broker(away: Broker) -> Broker:
+    return away.start()
+
+
+class Queue:
+    """A queue that a stream can close: what it got, in order, with its end as a pair."""
+
+    def __init__(self) -> None:
+        self.items: "queue.Queue[Any]" = queue.Queue()
+
+    def put(self, message: Any) -> None:
+        self.items.put(message)
+
+    def close(self, message: Any) -> None:
+        self.items.put(("closed", message))
+
+    def get(self) -> Any:
+        return self.items.get(timeout=DEADLINE)
+
+    def several(self, count: int) -> List[Any]:
+        return [self.get() for _ in range(count)]
+
+
+@pytest.fixture
+def script(broker: Broker, tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs a program of its own beside the broker, as its user would."""
+
+    def run(text: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        full: Dict[str, str] = {**os.environ, "MSGSTREAM_SERVER": broker.address, **environment}
+        return subprocess.run(
+            [sys.executable, str(path), *arguments], env=full, capture_output=True, text=True, timeout=DEADLINE * 2
+        )
+
+    return run

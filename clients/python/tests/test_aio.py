@@ -1,0 +1,182 @@
+"""The asyncio forms, on the real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Callable, Coroutine, List
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, QUICK, Broker
+from msgstream import CutOff, Disconnected, Ended, Header, Lost, Message, Options, aio
+from msgstream.monitor import Abort, Complete, Error, Join, Log, Progress
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+
+
+def run(main: Main) -> None:
+    asyncio.run(asyncio.wait_for(main(), DEADLINE * 2))
+
+
+def listen(broker: Broker, *streams: str, **more: Any) -> aio.Listener:
+    return aio.listen(*streams, **{"server": broker.address, "timeout": DEADLINE, "options": QUICK, **more})
+
+
+def test_a_loop_sees_all_of_a_job(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.Job("fit", "Fit", total=3, server=broker.address, options=QUICK) as job:
+            assert await job.flush()
+            listener = listen(broker, "fit")
+            join = await listener.next()
+            assert isinstance(join, Header) and isinstance(join.message, Join)
+            for k in range(3):
+                await job.progress(k + 1)
+            await job.log("line")
+            await job.put({"free": 1})
+            await job.improvement(1.5)
+        events = [event async for event in listener]
+        messages = [event.message for event in events if isinstance(event, Message)]
+        assert messages[:5] == [Progress(1, 3), Progress(2, 3), Progress(3, 3), Log("line"), {"free": 1}]
+        assert messages[-1] == Complete() and events[-1] == Ended("fit")
+
+    run(main)
+
+
+def test_several_streams_and_a_unix_socket(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.Publisher("a", broker.socket, options=QUICK) as a, aio.Publisher("b", remote=a.remote) as b:
+            await a.header("A")
+            await b.header("B")
+            assert await a.flush()
+            async with listen(broker, "a", "b", server=broker.socket) as listener:
+                assert [await listener.next(), await listener.next()] == [Header("a", "A"), Header("b", "B")]
+                await a.put(1, header=1)
+                await b.put(2)
+                await a.close()
+                await b.delete()
+                assert [event async for event in listener] == [Message("a", 1), Message("b", 2), Ended("a"), Ended("b")]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"), [(asyncio.CancelledError, Abort("cancelled")), (KeyError, Error("KeyError")), (None, Complete())]
+)
+def test_every_way_to_end_is_told(broker: Broker, raised: Any, message: Any) -> None:
+    async def job() -> None:
+        async with aio.Job("fit", server=broker.address, options=QUICK):
+            if raised is not None:
+                raise raised
+
+    async def main() -> None:
+        task = asyncio.ensure_future(job())
+        await asyncio.wait([task])
+        assert task.cancelled() or type(task.exception()) is (raised or type(None))
+
+    run(main)
+    header = broker.header_of("fit")
+    assert type(header) is type(message) and getattr(header, "reason", None) == getattr(message, "reason", None)
+
+
+def test_what_is_not_entered_says_so() -> None:
+    with pytest.raises(RuntimeError, match="Publisher is used with 'async with'"):
+        aio.Publisher("fit").remote
+    with pytest.raises(RuntimeError, match="Job is used with 'async with'"):
+        aio.Job("fit").job
+    with pytest.raises(ValueError, match="listen needs the names"):
+        aio.listen()
+
+
+def test_a_full_queue_is_awaited_without_holding_up_the_loop(broker: Broker) -> None:
+    async def main() -> None:
+        options = Options(queue=20_000, exit_time=DEADLINE)
+        async with aio.Publisher("fit", broker.address, options=options) as fit:
+            await fit.header("ready")
+            assert await fit.flush()
+            listener = listen(broker, "fit")
+            assert await listener.next() == Header("fit", "ready")
+            ticks: List[int] = []
+
+            async def tick() -> None:
+                while True:
+                    ticks.append(1)
+                    await asyncio.sleep(0)
+
+            ticking = asyncio.ensure_future(tick())
+
+            async def publish() -> None:
+                for k in range(5000):
+                    await fit.put(k)
+
+            publishing = asyncio.ensure_future(publish())
+            for k in range(5000):
+                assert await listener.next() == Message("fit", k)
+            await publishing
+            ticking.cancel()
+            assert fit.remote.dropped == 0 and ticks
+            await listener.close()
+            assert await listener.next() is None
+
+    run(main)
+
+
+def test_both_sides_go_on_when_the_broker_comes_back(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.Publisher("fit", broker.address, options=QUICK) as fit:
+            await fit.header(0)
+            assert await fit.flush()
+            listener = listen(broker, "fit")
+            assert await listener.next() == Header("fit", 0)
+            await asyncio.to_thread(broker.stop)
+            cut = await listener.next()
+            assert isinstance(cut, CutOff) and cut.code == "shutdown" and cut.reconnecting
+            await fit.put(1, header=1)
+            await asyncio.to_thread(broker.start)
+            event = await listener.next()
+            while not isinstance(event, (Header, Message)) or event.message != 1:
+                event = await listener.next()
+            await fit.close()
+        assert [event async for event in listener] == [Ended("fit")]
+
+    run(main)
+
+
+def test_a_broker_that_hangs_is_noticed(broker: Broker) -> None:
+    async def main() -> None:
+        options = Options(answer_time=0.1, idle_time=0.05, connect_time=0.2, first_pause=0.01, longest_pause=0.1)
+        async with listen(broker, "fit", options=options) as listener:
+            with pytest.raises(TimeoutError, match="nothing came"):
+                await listener.next(0.2)
+            broker.pause()
+            lost = await listener.next(DEADLINE)
+            assert isinstance(lost, Lost) and lost.reconnecting and "has not answered" in lost.reason
+            broker.resume()
+            with broker.remote() as remote:
+                await asyncio.to_thread(remote.header, "fit", 1)
+
+                def put() -> None:
+                    remote.put("fit", 2)
+
+                event = None
+                while event is None:
+                    put()
+                    try:
+                        event = await listener.next(0.1)
+                    except TimeoutError:
+                        continue
+                assert isinstance(event, (Header, Message))
+
+    run(main)
+
+
+def test_without_reconnecting_a_loss_is_the_end(away: Broker) -> None:
+    async def main() -> None:
+        events = [event async for event in listen(away, "fit", reconnect=False)]
+        assert len(events) == 1 and isinstance(events[0], Lost) and "cannot connect" in events[0].reason
+        with pytest.raises(Disconnected):
+            async with aio.Publisher("fit", away.address, strict=True):
+                pass
+
+    run(main)
+    assert issubclass(aio.RemoteStream, msgstream.RemoteStream)

@@ -1,0 +1,379 @@
+"""The broker is not there, goes, hangs, and comes back; jobs and listeners go on."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import threading
+import time
+from typing import Any, List, Optional
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, Broker, Queue, eventually
+from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, RemoteStream, monitor
+
+
+def quick(**more: Any) -> Options:
+    return Options(**{"first_pause": 0.01, "longest_pause": 0.1, "exit_time": DEADLINE, **more})
+
+
+def test_what_is_published_while_the_broker_is_away_arrives_when_it_is_there(away: Broker) -> None:
+    listener = away.listen("fit")
+    lost = listener.next()
+    assert isinstance(lost, Lost) and lost.reconnecting and "cannot connect" in lost.reason
+    with away.remote() as remote:
+        remote["fit"] = "header"
+        for k in range(1000):
+            remote.put("fit", k)
+        remote.close("fit")
+        assert not remote.flush(0.01)
+        assert not remote.connected
+        away.start()
+        assert remote.flush() and remote.dropped == 0
+        # It joined before, between or after: what it has is the end of what was published, without a gap.
+        events = list(listener)
+        assert events.pop() == Ended("fit")
+        messages = [event.message for event in events if isinstance(event, Message)]
+        assert messages == list(range(1000 - len(messages), 1000))
+        assert all(event == Header("fit", "header") for event in events if not isinstance(event, Message))
+
+
+def test_a_queue_that_listens_before_it_publishes_gets_all_of_it(away: Broker) -> None:
+    with away.remote() as remote:
+        fit = Queue()
+        remote.listen("fit", fit)
+        assert isinstance(fit.get(), Lost)
+        remote["fit"] = "not for a listener"
+        for k in range(100):
+            remote.put("fit", k)
+        remote.close("fit", "end")
+        away.start()
+        assert fit.several(101) == [*range(100), ("closed", "end")]
+
+
+def follow(event: Any, last: Optional[int]) -> Optional[int]:
+    """Between gaps that are shown, each update is in the header or follows the one before."""
+    if isinstance(event, (Lost, CutOff)):
+        return None
+    if isinstance(event, Message):
+        assert last is None or event.message == last + 1, (last, event)
+    return event.message if isinstance(event, (Header, Message)) else last
+
+
+@pytest.mark.parametrize("ending", ["kill", "stop"])
+def test_both_sides_go_on_when_the_broker_goes_and_comes_back(broker: Broker, ending: str, caplog: pytest.LogCaptureFixture) -> None:
+    with broker.remote() as remote, broker.remote() as other:
+        remote.put("fit", -1, header=-1)
+        assert remote.flush()
+        listener, fit = broker.joined("fit"), Queue()
+        other.listen("fit", fit)
+        assert fit.get() == -1
+        remote.put("fit", 0, header=0)
+        assert (listener.next(), fit.get()) == (Message("fit", 0), 0)
+
+        getattr(broker, ending)()
+        gap = fit.get()
+        assert isinstance(gap, Lost if ending == "kill" else CutOff) and gap.reconnecting, gap
+        assert type(listener.next()) is type(gap)
+        if ending == "stop":
+            assert gap.code == "shutdown"
+        for k in range(1, 500):
+            remote.put("fit", k, header=k)
+        broker.start()
+        for k in range(500, 1000):
+            remote.put("fit", k, header=k)
+        remote.close("fit")
+        assert remote.flush()
+
+        last = None
+        for event in listener:
+            last = follow(event, last)
+        assert last == 999
+        received: List[Any] = []
+        while received[-1:] != [("closed", None)]:
+            received.append(fit.get())
+        assert [item for item in received if isinstance(item, int)][-1] == 999
+    assert "connecting again, what is published waits" in caplog.text
+    assert f"connected to {broker.address} again" in caplog.text
+
+
+def test_killed_again_and_again_nothing_is_lost_that_a_listener_could_have_had(broker: Broker) -> None:
+    stop = threading.Event()
+    published: List[int] = []
+    with broker.remote(options=quick()) as remote:
+
+        def publish() -> None:
+            k = 0
+            while not stop.is_set():
+                remote.put("fit", k, header=k)
+                published.append(k)
+                k += 1
+                stop.wait(0.0005)
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            listener = broker.listen("fit")
+            last: Optional[int] = None
+            for _ in range(4):
+                count = 0
+                while count < 50:
+                    event = listener.next(DEADLINE)
+                    last, count = follow(event, last), count + isinstance(event, Message)
+                broker.kill()
+                broker.start()
+        finally:
+            stop.set()
+            thread.join()
+        remote.close("fit", "end")
+        for event in listener:
+            last = follow(event, last)
+        assert event == Ended("fit", "end")
+        assert last == published[-1]
+        assert remote.dropped == 0
+
+
+def test_a_restarted_broker_gets_the_headers_again(broker: Broker) -> None:
+    with broker.remote() as remote:
+        remote["running"] = {"k": 7}
+        remote["ended"] = 1
+        remote.close("ended")
+        remote["deleted"] = 1
+        del remote["deleted"]
+        assert remote.flush()
+        broker.kill()
+        broker.start()
+        assert broker.header_of("running") == {"k": 7}
+        with broker.listen("ended", timeout=0.05) as listener, pytest.raises(TimeoutError):
+            # What had ended is not opened again.
+            next(listener)
+
+
+def test_without_room_progress_is_dropped_counted_and_told(away: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    options = quick(queue=20_000)
+    fits = Queue()
+    with away.remote() as listening:
+        listening.listen("fit", fits, events=True)
+        assert isinstance(fits.get(), Lost)
+        job = Job("fit", title="Fit", server=away.address, options=options)
+        began = time.monotonic()
+        for k in range(2000):
+            job.progress(k, 2000)
+        job.log("careful", "warning")
+        job.complete()
+        # It has not waited for anybody.
+        assert time.monotonic() - began < DEADLINE
+        dropped = job.publisher.dropped
+        assert 1000 < dropped < 2000
+        away.start()
+        assert job.flush()
+        assert "messages have been dropped so far" in caplog.text
+        job.disconnect()
+        with away.listen("fit") as listener:
+            assert list(listener) == [Header("fit", monitor.Complete()), Ended("fit")]
+
+
+def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Broker) -> None:
+    job = Job("fit", server=broker.address, options=quick(queue=20_000))
+    job.start()
+    assert job.flush()
+    broker.kill()
+    eventually(lambda: not job.publisher.remote.connected)
+    for k in range(2000):
+        job.progress(k, 2000)
+    job.complete()
+    dropped = job.publisher.dropped
+    assert dropped > 1000
+
+    # A broker that is only there to read, since no listener can be quicker than the publisher for certain.
+    stand_in = socket.socket()
+    stand_in.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    stand_in.bind(("127.0.0.1", broker.port))
+    stand_in.listen()
+    stand_in.settimeout(DEADLINE)
+    try:
+        peer, _ = stand_in.accept()
+        with peer, peer.makefile("rwb") as file:
+            assert b'"ping"' in file.readline()
+            file.write(b'{"action":"pong","receipt":0}\n')
+            file.flush()
+            lines = [file.readline() for _ in range(4)]
+    finally:
+        stand_in.close()
+    assert b'"action":"header"' in lines[0] and b"monitor.Join" in lines[0]
+    assert f"{dropped} messages are missing here".encode() in lines[1], lines
+    broker.start()
+    assert job.flush()
+    job.disconnect()
+
+
+def test_headers_are_sent_once_however_often_they_changed(away: Broker) -> None:
+    with away.remote(options=quick(queue=20_000)) as remote:
+        for k in range(5000):
+            remote["fit"] = k
+        assert len(remote._out.waiting) < 200
+        away.start()
+        assert remote.flush()
+        assert remote.dropped == 0
+        assert away.header_of("fit") == 4999
+
+
+def test_a_full_queue_waits_for_a_broker_that_is_there(broker: Broker) -> None:
+    with broker.remote(options=quick(queue=10_000)) as remote:
+        remote["fit"] = "ready"
+        remote.flush()
+        listener = broker.joined("fit")
+        thread = threading.Thread(target=lambda: [remote.put("fit", k) for k in range(20_000)])
+        thread.start()
+        for k in range(20_000):
+            assert listener.next(DEADLINE) == Message("fit", k)
+        thread.join()
+        assert remote.dropped == 0
+
+
+def test_a_broker_that_hangs_holds_up_a_job_for_a_limited_time_only(broker: Broker) -> None:
+    options = quick(queue=20_000, answer_time=0.2, idle_time=0.1, connect_time=0.2, exit_time=0.05)
+    remote = broker.remote(options=options)
+    fit = Queue()
+    remote["fit"] = 0
+    remote.listen("fit", fit)
+    assert fit.get() == 0
+    broker.pause()
+    for k in range(5000):
+        remote.put("fit", k, header=k)
+    assert remote.dropped > 0 and not remote.connected
+    assert isinstance(fit.get(), Lost)
+    broker.resume()
+    assert remote.flush()
+    assert broker.header_of("fit") == 4999
+    broker.pause()
+    remote.put("fit", 1)
+    began = time.monotonic()
+    remote.close()
+    assert time.monotonic() - began < DEADLINE / 2
+    broker.resume()
+
+
+def test_a_listener_notices_a_broker_that_hangs_and_finds_it_again(broker: Broker) -> None:
+    options = quick(answer_time=0.1, idle_time=0.05, connect_time=0.2)
+    with broker.remote() as remote:
+        remote["fit"] = 1
+        remote.flush()
+        listener = broker.joined("fit", options=options)
+        broker.pause()
+        lost = listener.next(DEADLINE)
+        assert isinstance(lost, Lost) and "has not answered for 0.1 s" in lost.reason
+        broker.resume()
+        assert listener.next(DEADLINE) == Header("fit", 1)
+        # And one that is only silent is left alone: here it answers.
+        with pytest.raises(TimeoutError):
+            listener.next(0.3)
+        remote.put("fit", 2)
+        assert listener.next(DEADLINE) == Message("fit", 2)
+
+
+def test_a_slow_listener_is_cut_off_told_so_and_joins_again(away: Broker) -> None:
+    broker = away.start(OUTBOX__LIMIT="1MiB", LIMITS__LINE="64KiB", LIMITS__HEADER="64KiB", TCP__SEND_BUFFER="64KiB")
+    with broker.remote() as remote:
+        remote["fit"] = "header"
+        remote.flush()
+        listener = broker.joined("fit")
+        text = "x" * 50_000
+        for k in range(1000):
+            remote.put("fit", [k, text], header=k)
+        assert remote.flush()
+        k, event = -1, listener.next(DEADLINE)
+        while isinstance(event, Message):
+            k += 1
+            assert event.message[0] == k
+            event = listener.next(DEADLINE)
+        assert isinstance(event, CutOff) and event.code == "slow_listener" and event.reconnecting and 0 < k < 999
+        assert listener.next(DEADLINE) == Header("fit", 999)
+
+
+def test_without_reconnecting_a_loss_is_the_end(broker: Broker) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = 1
+        remote.flush()
+        listener = broker.joined("fit", reconnect=False)
+        broker.kill()
+        events = list(listener)
+        assert [type(event) for event in events] == [Lost] and not events[0].reconnecting
+        assert list(broker.listen("fit", reconnect=False)) == [Lost("fit", f"cannot connect to {broker.address}: Connection refused")]
+        broker.start()
+        remote.flush()
+
+
+def test_what_is_no_broker_is_told_from_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            peer, _ = server.accept()
+            with peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(msgstream.Disconnected, match="HTTP/1.1 400 Bad Request.*no msgstream broker says"):
+            RemoteStream("127.0.0.1", server.getsockname()[1], strict=True)
+        thread.join()
+
+
+def test_a_client_that_is_never_used_makes_no_connection(away: Broker) -> None:
+    remote = away.remote()
+    assert remote._thread is None
+    assert remote.flush()
+    remote.close()
+    assert "closed" in repr(remote)
+
+
+def test_what_is_given_up_at_the_end_is_counted(away: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    remote = away.remote(options=quick(exit_time=0.01))
+    for k in range(3):
+        remote.put("fit", k)
+    with caplog.at_level(logging.WARNING):
+        remote.close()
+    assert "3 lines" in caplog.text and "given up" in caplog.text
+
+
+def test_a_program_that_logs_into_its_own_stream_is_not_held_up(broker: Broker) -> None:
+    class Into(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            remote.put("log", self.format(record))
+
+    handler = Into()
+    logging.getLogger("msgstream").addHandler(handler)
+    try:
+        with broker.remote() as remote:
+            remote["log"] = 0
+            remote.flush()
+            broker.kill()
+            eventually(lambda: not remote.connected)
+            broker.start()
+            assert remote.flush()
+    finally:
+        logging.getLogger("msgstream").removeHandler(handler)
+
+
+def test_a_blocked_queue_does_not_hold_up_what_is_published(broker: Broker) -> None:
+    full: "queue.Queue[Any]" = queue.Queue(maxsize=1)
+    with broker.remote() as remote, broker.remote() as publisher:
+        publisher["fit"] = 0
+        publisher.flush()
+        remote.listen("fit", full)
+        for k in range(100):
+            publisher.put("fit", k)
+        assert publisher.flush()
+        assert full.get(timeout=DEADLINE) == 0
+        broker.kill()
+        for k in range(100):
+            remote.put("other", k)
+        broker.start()
+        drained = [full.get(timeout=DEADLINE)]
+        while not isinstance(drained[-1], Lost):
+            drained.append(full.get(timeout=DEADLINE))
+        assert drained[:-1] == list(range(len(drained) - 1))
+        assert remote.flush()

@@ -1,0 +1,162 @@
+"""Messages to and from JSON text: what is refused, and by which name; what has which form; what comes back."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import json
+import math
+import pathlib
+import uuid
+from collections import OrderedDict, deque, namedtuple
+from dataclasses import dataclass, field
+from typing import Any, List
+
+import numpy as np
+import pytest
+
+import msgstream
+from msgstream import EncodeError, JsonCodec
+
+codec = JsonCodec()
+nulls = JsonCodec(nan="null")
+
+
+@dataclass
+class Parameter:
+    sigma: float
+    name: str = "p"
+
+
+@dataclass
+class Fit:
+    params: List[Parameter] = field(default_factory=list)
+
+
+class Color(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (math.nan, 'message is NaN; use nan="null" to send it as null'),
+        ({"a": math.inf}, 'message.a is Infinity; use nan="null" to send it as null'),
+        ([1, [-math.inf]], 'message[1][0] is -Infinity; use nan="null" to send it as null'),
+        ({"fit": {"two words": math.nan}}, 'message.fit["two words"] is NaN; use nan="null" to send it as null'),
+        (Fit([Parameter(1), Parameter(2), Parameter(3), Parameter(math.nan)]), 'message.params[3].sigma is NaN; use nan="null" to send it as null'),
+        ({"x": np.array([[0.0, 1.0], [np.nan, 2.0]])}, 'message.x[1][0] is NaN; use nan="null" to send it as null'),
+        ({"x": np.float32("inf")}, 'message.x is Infinity; use nan="null" to send it as null'),
+        ({"x": {"set": {math.nan}}}, 'message.x.set[0] is NaN; use nan="null" to send it as null'),
+        ({math.nan: 1}, "message has the key NaN, which JSON does not know"),
+        ({(1, 2): 1}, "message has a key of type tuple; a key is a string or a number"),
+        ({"raw": b"abc"}, "message.raw is bytes, which JSON does not know; send base64.b64encode(...).decode(), or text"),
+        ({"z": [1j]}, "message.z[0] is complex, which JSON does not know; send [z.real, z.imag]"),
+        ({"f": len}, "message.f is a builtins.builtin_function_or_method, which does not encode; see msgstream.serial.register"),
+        ({"t": Parameter}, "message.t is a builtins.type, which does not encode; see msgstream.serial.register"),
+    ],
+)
+def test_what_json_cannot_hold_is_named_by_its_path(message: Any, error: str) -> None:
+    with pytest.raises(EncodeError) as raised:
+        codec.encode(message)
+    assert str(raised.value) == error
+    assert isinstance(raised.value, ValueError)
+
+
+def test_what_contains_itself_or_is_too_deep_is_refused() -> None:
+    around: List[Any] = []
+    around.append({"again": around})
+    with pytest.raises(EncodeError, match=r"message\[0\]\.again contains itself"):
+        codec.encode(around)
+    deep: List[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(EncodeError, match="message is nested too deeply"):
+        codec.encode(deep)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (math.nan, "null"),
+        ({"a": [1.5, math.inf]}, '{"a":[1.5,null]}'),
+        (np.array([1.0, np.nan]), "[1.0,null]"),
+        ([Parameter(math.nan)], '[{".class":"test_encoding.Parameter",".version":"0.0",".state":{"sigma":null,"name":"p"}}]'),
+    ],
+)
+def test_nan_becomes_null_where_that_was_chosen(message: Any, text: str) -> None:
+    assert nulls.encode(message) == text
+
+
+def test_there_are_only_these_choices() -> None:
+    with pytest.raises(ValueError, match='nan is "error" or "null"'):
+        JsonCodec(nan="ignore")
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"b": 1, "a": [True, None, "\u00e9\n\u2028"]}, '{"b":1,"a":[true,null,"\\u00e9\\n\\u2028"]}'),
+        ("\ud800", '"\\ud800"'),
+        (2**64 + 1, "18446744073709551617"),
+        (Pair(1, 2), "[1,2]"),
+        (OrderedDict(b=1, a=2), '{"b":1,"a":2}'),
+        (deque([1, 2]), "[1,2]"),
+        (range(3), "[0,1,2]"),
+        ({3, 1, 2}, "[1,2,3]"),
+        (datetime.datetime(2009, 3, 16, 15, 3, 12, tzinfo=datetime.timezone.utc), '"2009-03-16T15:03:12+00:00"'),
+        (datetime.date(2009, 3, 16), '"2009-03-16"'),
+        (datetime.timedelta(seconds=1.5), "1.5"),
+        (pathlib.PurePosixPath("/data/fit.dat"), '"/data/fit.dat"'),
+        (Color.RED, '"red"'),
+        (Level.HIGH, "3"),
+        (decimal.Decimal("1.10"), '"1.10"'),
+        (uuid.UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
+        (np.int64(7), "7"),
+        (np.float64(1.5), "1.5"),
+        (np.float32(0.5), "0.5"),
+        (np.bool_(True), "true"),
+        (np.str_("a"), '"a"'),
+        (np.longdouble(0.25), "0.25"),
+        (np.arange(4).reshape(2, 2), "[[0,1],[2,3]]"),
+        (np.array(3.5), "3.5"),
+        (np.array([], dtype=float), "[]"),
+        (np.array([0.25], dtype=np.longdouble), "[0.25]"),
+        (np.array(["2009-03-16"], dtype="datetime64[D]"), '["2009-03-16"]'),
+        (np.datetime64("2009-03-16T15:03"), '"2009-03-16T15:03"'),
+        ({np.int64(3): 1, Color.RED: 2, pathlib.PurePosixPath("p"): 3, 4: 5, True: 6}, '{"3":1,"red":2,"p":3,"4":5,"true":6}'),
+    ],
+)
+def test_what_python_programs_hold_has_one_form(message: Any, text: str) -> None:
+    assert codec.encode(message) == text
+    json.loads(text)
+
+
+def test_what_was_encoded_comes_back() -> None:
+    message = {"text": "\u00e9 \\u", "numbers": [1, 1.5, -0.0, 2**70], "nothing": None, ".class": "free", "yes": True}
+    assert codec.decode(codec.encode(message)) == message
+    assert codec.decode(' [1, "a"] ') == [1, "a"]
+
+
+def test_an_object_is_found_however_its_key_is_escaped() -> None:
+    text = '{"\\u002eclass":"monitor.Log",".version":"1.0",".state":{"text":"line"}}'
+    assert codec.decode(text) == msgstream.monitor.Log("line")
+
+
+def test_the_error_names_the_header_if_it_is_that() -> None:
+    remote = msgstream.RemoteStream("127.0.0.1:1", options=msgstream.Options(exit_time=0.01))
+    with pytest.raises(EncodeError, match="^header.chisq is NaN"):
+        remote["fit"] = {"chisq": math.nan}
+    with pytest.raises(EncodeError, match="^header.chisq is NaN"):
+        remote.put("fit", 1, header={"chisq": math.nan})
+    with pytest.raises(EncodeError, match="^message.chisq is NaN"):
+        remote.put("fit", {"chisq": math.nan}, header={})
+    remote.close()

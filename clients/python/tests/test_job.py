@@ -1,0 +1,345 @@
+"""Jobs: what their listeners see, however they end, and how they end with the process."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Callable, List
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, QUICK, Broker, Queue
+from msgstream import Ended, Header, Job, Message, Publisher, monitor
+from msgstream.monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
+
+
+def test_a_publisher_is_one_stream(broker: Broker) -> None:
+    with broker.remote() as remote, Publisher("fit", remote=remote) as fit:
+        fit.header(0)
+        assert fit.flush()
+        listener = broker.joined("fit")
+        fit.put(1)
+        fit.put(None, header=None)
+        fit.close([2])
+        assert list(listener) == [Message("fit", 1), Message("fit", None), Ended("fit", [2])]
+        assert list(broker.listen("fit")) == [Header("fit", None), Ended("fit", [2])]
+        fit.delete()
+    # The connection is the caller's, and went with its own block.
+    assert fit.dropped == 0
+    with pytest.raises(msgstream.Closed):
+        fit.put(1)
+    for wrong in ("", None):
+        with pytest.raises(ValueError, match="the name of a stream"):
+            Publisher(wrong)  # type: ignore[arg-type]
+
+
+def test_who_joins_at_any_time_sees_each_update_exactly_once(broker: Broker) -> None:
+    with Job("fit", "Fit 42", total=10, units="steps", server=broker.address, options=QUICK) as job:
+        assert job.flush()
+        first = broker.listen("fit")
+        join = first.next()
+        assert isinstance(join, Header)
+        started = join.message.started
+        assert started and join.message == Join("Fit 42", None, 10, "steps", started)
+        job.progress(1)
+        job.progress(2, text="hot", eta=7)
+        assert job.flush()
+        second = broker.listen("fit").next()
+        assert second == Header("fit", Join("Fit 42", 2, 10, "steps", started, {"text": "hot", "eta": 7}))
+        job.improvement(1.5, par={"a": 1})
+        job.log("a line", "info")
+        job.progress(3, 11)
+        assert job.flush()
+        third = broker.listen("fit").next()
+        assert isinstance(third, Header)
+        assert third.message == Join("Fit 42", 3, 11, "steps", started, {"eta": 7, "improvement": {"value": 1.5, "par": {"a": 1}}})
+        job.put({"free": "content"})
+    assert job.ended
+    assert [event.message for event in first if isinstance(event, Message)] == [
+        Progress(1, 10, "steps"),
+        Progress(2, 10, "steps", "hot", {"eta": 7}),
+        Improvement(1.5, {"par": {"a": 1}}),
+        Log("a line", "info"),
+        Progress(3, 11, "steps"),
+        {"free": "content"},
+        Complete(),
+    ]
+    assert list(broker.listen("fit")) == [Header("fit", Complete()), Ended("fit")]
+
+
+def ending(broker: Broker, leave: Callable[[Job], Any]) -> List[Any]:
+    with broker.remote() as remote:
+        job = Job("fit", remote=remote)
+        try:
+            with job:
+                assert job.flush()
+                listener = broker.joined("fit")
+                leave(job)
+        except BaseException as error:
+            assert type(error) in (KeyboardInterrupt, SystemExit, ZeroDivisionError)
+        assert job.ended
+        job.progress(99)
+        job.complete("not any more")
+        assert remote.flush()
+    return [event.message for event in listener if isinstance(event, Message)]
+
+
+def interrupt(job: Job) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("leave", "message"),
+    [
+        (lambda job: None, Complete()),
+        (lambda job: job.complete({"chisq": 1.5}), Complete({"chisq": 1.5})),
+        (lambda job: job.abort("asked"), Abort("asked")),
+        (lambda job: job.error("no data"), Error("no data")),
+        (lambda job: sys.exit(0), Complete()),
+        (lambda job: sys.exit(3), Error("exit status 3")),
+        (interrupt, Abort("interrupted")),
+    ],
+)
+def test_every_way_to_end_is_told(broker: Broker, leave: Callable[[Job], Any], message: Any) -> None:
+    assert ending(broker, leave) == [message]
+
+
+def test_an_exception_is_told_with_where_it_was(broker: Broker) -> None:
+    (error,) = ending(broker, lambda job: 1 / 0)
+    assert isinstance(error, Error) and error.reason == "ZeroDivisionError: division by zero"
+    assert error.traceback and "in ending" in error.traceback
+
+
+def test_a_value_that_is_refused_does_not_stay_in_the_header(broker: Broker) -> None:
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        job.progress(1)
+        with pytest.raises(msgstream.EncodeError, match=r"message.value is NaN"):
+            job.improvement(float("nan"))
+        job.progress(2)
+        assert job.flush()
+        assert broker.header_of("fit").more == {}
+
+
+def test_items_are_tracked(broker: Broker) -> None:
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        assert job.flush()
+        listener = broker.joined("fit")
+        assert list(job.track("abc", every=0)) == ["a", "b", "c"]
+        assert sum(1 for _ in job.track(iter(range(1000)), total=1000, every=3600)) == 1000
+    told = [event.message for event in listener if isinstance(event, Message)]
+    assert told == [Progress(0, 3), Progress(1, 3), Progress(2, 3), Progress(3, 3), Progress(3, 3)] + [
+        Progress(0, 1000),
+        Progress(1, 1000),
+        Progress(1000, 1000),
+        Complete(),
+    ]
+
+
+def test_updates_of_several_threads_and_their_headers_stay_in_step(broker: Broker) -> None:
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        assert job.flush()
+        listener = broker.joined("fit")
+        done: "List[int]" = []
+        lock = threading.Lock()
+
+        def work() -> None:
+            for _ in range(200):
+                with lock:
+                    done.append(1)
+                    job.progress(len(done))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert job.flush()
+        assert broker.header_of("fit").k == 800
+    assert [event.message.k for event in listener if isinstance(event, Message) and isinstance(event.message, Progress)] == list(range(1, 801))
+
+
+def test_a_job_ends_itself_whatever_the_broker_does(away: Broker) -> None:
+    options = msgstream.Options(exit_time=0.01)
+    with Job("fit", server=away.address, options=options) as job:
+        for k in range(100):
+            job.progress(k)
+    with pytest.raises(ZeroDivisionError), Job("fit", server=away.address, options=options):
+        raise ZeroDivisionError
+    with pytest.raises(msgstream.Disconnected):
+        Job("fit", server=away.address, strict=True)
+
+
+def test_the_exception_of_a_strict_job_is_its_own(broker: Broker) -> None:
+    with pytest.raises(ZeroDivisionError), Job("fit", server=broker.address, strict=True, options=QUICK):
+        broker.kill()
+        raise ZeroDivisionError
+
+
+def test_the_dispatcher_listens_to_a_job(broker: Broker) -> None:
+    class Monitor(monitor.Dispatcher):
+        def __init__(self) -> None:
+            self.queue = Queue()
+
+        def onMonitorJoin(self, message: Join) -> None:
+            self.queue.put("join")
+
+        def onMonitorProgress(self, message: Progress) -> None:
+            self.queue.put(message.k)
+
+        def onMonitorComplete(self, message: Complete) -> None:
+            self.queue.put("complete")
+
+        def onMonitorMessage(self, message: Any) -> None:
+            self.queue.put(type(message))
+
+        def onMonitorClose(self) -> None:
+            self.queue.put("closed")
+
+    with broker.remote() as remote:
+        watch = Monitor()
+        with Job("fit", server=broker.address, options=QUICK) as job:
+            assert job.flush()
+            remote.listen("fit", watch)
+            assert watch.queue.get() == "join"
+            job.progress(1)
+            job.log("line")
+        assert watch.queue.several(4) == [1, Log, "complete", "closed"]
+
+
+
+EXITS = """
+import os, sys, msgstream
+remote = msgstream.RemoteStream()
+remote["exit"] = "begun"
+for k in range(20000):
+    remote.put("exit", k, header=k)
+if sys.argv[1] == "close":
+    remote.close()
+elif sys.argv[1] == "raise":
+    raise RuntimeError("the job's own")
+elif sys.argv[1] == "exit":
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(("how", "code"), [("end", 0), ("close", 0), ("raise", 1), ("exit", 3)])
+def test_a_program_that_ends_has_sent_all(broker: Broker, script: Callable[..., Any], how: str, code: int) -> None:
+    with broker.remote() as remote:
+        remote["exit"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("exit")
+        ended = script(EXITS, how)
+        assert ended.returncode == code, ended.stderr
+        assert [listener.next(DEADLINE) for _ in range(20000)] == [Message("exit", k) for k in range(20000)]
+        assert broker.header_of("exit") == 19999
+
+
+def test_a_program_ends_in_time_without_a_broker_and_says_what_is_lost(script: Callable[..., Any]) -> None:
+    text = """
+import logging, msgstream
+logging.basicConfig()
+job = msgstream.Job("fit", options=msgstream.Options(exit_time=0.1)).start()
+job.progress(1)
+"""
+    ended = script(text, MSGSTREAM_SERVER="127.0.0.1:1")
+    assert ended.returncode == 0
+    assert "2 lines for 127.0.0.1:1 were not confirmed and are given up" in ended.stderr
+
+
+FORKS = """
+import os, sys, msgstream
+job = msgstream.Job("fork", options=msgstream.Options(exit_time=20.0))
+with job:
+    remote = job.publisher.remote
+    remote["who"] = "parent"
+    assert remote.flush()
+    remote.listen("who", type("Q", (), {"put": lambda self, message: print("heard", message, flush=True)})())
+    assert remote.flush()
+    # What waits here is the parent's, and is not sent twice.
+    for k in range(1000):
+        job.progress(k)
+    child = os.fork()
+    if child == 0:
+        job.log("from the child")
+        assert job.flush()
+        if sys.argv[1] == "exit":
+            sys.exit(0)
+        os._exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    job.progress(1000)
+    remote.put("who", "still listening")
+    assert remote.flush()
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "_exit"])
+def test_a_forked_child_is_a_client_of_its_own(broker: Broker, script: Callable[..., Any], how: str) -> None:
+    with broker.remote() as remote:
+        remote["fork"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("fork")
+        ended = script(FORKS, how)
+        assert ended.returncode == 0, ended.stderr
+        # Not once more in the child, and once only.
+        assert ended.stdout.splitlines() == ["heard parent", "heard still listening"]
+        messages = [event.message for event in listener if isinstance(event, Message)]
+        assert sum(1 for message in messages if isinstance(message, Start)) == 1
+        assert [message.k for message in messages if isinstance(message, Progress)] == list(range(1001))
+        assert messages.count(Log("from the child")) == 1
+        # The child that left the block did not end the job.
+        assert messages.index(Log("from the child")) < len(messages) - 1
+        assert messages[-1] == Complete() and messages.count(Complete()) == 1
+
+
+POOL = """
+import multiprocessing, sys, msgstream
+remote = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))
+def work(k):
+    remote.put("pool", k, essential=True)
+if __name__ == "__main__":
+    remote["pool"] = "begun"
+    assert remote.flush()
+    context = multiprocessing.get_context(sys.argv[1])
+    workers = [context.Process(target=work, args=(k,)) for k in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    sys.exit(sum(worker.exitcode for worker in workers))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_the_processes_of_multiprocessing_send_all_before_they_end(broker: Broker, script: Callable[..., Any], method: str) -> None:
+    with broker.remote() as remote:
+        remote["pool"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("pool")
+        ended = script(POOL, method)
+        assert ended.returncode == 0, ended.stderr
+        events = [listener.next(DEADLINE) for _ in range(4)]
+        assert sorted(event.message for event in events if isinstance(event, Message)) == [0, 1, 2, 3]
+
+
+def test_a_fork_while_other_threads_publish_does_not_hang(broker: Broker, script: Callable[..., Any]) -> None:
+    text = """
+import os, threading, msgstream
+remote = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))
+stop = threading.Event()
+def publish():
+    while not stop.is_set():
+        remote.put("busy", 1)
+threads = [threading.Thread(target=publish, daemon=True) for _ in range(3)]
+for thread in threads: thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        remote.put("busy", 2)
+        os._exit(0 if remote.flush() else 1)
+    assert os.waitpid(child, 0) == (child, 0)
+stop.set()
+for thread in threads: thread.join()
+"""
+    ended = script(text)
+    assert ended.returncode == 0, ended.stderr

@@ -7,6 +7,10 @@ mod error;
 mod event;
 mod frame;
 pub mod json_lines;
+mod members;
+mod names;
+mod reason;
+mod request;
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};

@@ -197,13 +197,14 @@ impl Actor {
     /// Sends out what the round has queued, and keeps within the memory for all queues.
     fn end_round(&mut self) {
         self.routes.flush();
-        let queued = self.settings.gauge.bytes().saturating_sub(self.core.stored());
-        if queued > self.settings.total {
-            let (gauge, stored) = (&self.settings.gauge, self.core.stored());
-            self.routes.relieve(self.settings.total, || gauge.bytes().saturating_sub(stored));
+        let (gauge, stored) = (&self.settings.gauge, self.core.stored());
+        let queued = || gauge.bytes().saturating_sub(stored + gauge.kept());
+        if queued() > self.settings.total {
+            self.routes.relieve(self.settings.total, queued);
             self.hang_up_cut();
         }
         self.settings.stats.streams.set(self.core.streams() as u64);
+        self.settings.stats.translated.set(self.settings.gauge.translated());
     }
 
     /// Whoever was cut off while something was queued listens to nothing any more.

@@ -21,7 +21,7 @@ const READ: usize = 64 << 10;
 const LARGE: usize = 32 << 10;
 
 /// What readers are held to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReaderLimits {
     /// What the codec checks.
     pub decode: DecodeLimits,
@@ -32,7 +32,7 @@ pub struct ReaderLimits {
     /// All large unfinished units together, in bytes.
     pub unfinished: usize,
     /// Counts them.
-    pub unfinished_gauge: Gauge,
+    pub unfinished_gauge: Arc<Gauge>,
     /// Counts frames.
     pub frames: Arc<Gauge>,
 }
@@ -46,8 +46,17 @@ pub(super) struct Reader<C> {
     /// Mistakes since the last good unit.
     errors: u32,
     stage: Stage,
-    /// The rest of a refused unit is still to be thrown away.
-    skipping: bool,
+    skip: Skip,
+}
+
+/// What of a refused unit is still to be thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    Nothing,
+    /// All up to its end, wherever that is.
+    ToEnd,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 #[derive(Debug)]
@@ -110,7 +119,7 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skip: Skip::Nothing }
     }
 
     /// Whether bytes have come, and no complete unit yet.
@@ -214,6 +223,11 @@ impl<C: Codec> Reader<C> {
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
+        // Nothing of a unit that is thrown away is kept, so that it goes on at the start of the block.
+        if let Skip::Bytes(left) = self.skip {
+            at = left.min(block.len());
+            self.skip = if at < left { Skip::Bytes(left - at) } else { Skip::Nothing };
+        }
         while at < block.len() && self.stage != Stage::Left {
             if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
@@ -227,29 +241,35 @@ impl<C: Codec> Reader<C> {
                     }
                 }
             }
-            let end = match self.codec.unit(&block[at..], searched) {
-                Unit::Complete(length) => at + length,
-                Unit::Partial => {
-                    let over = block.len() - at > limits.decode.line;
-                    if (over || self.no_room(block.len() - at, limits)) && !self.skipping {
-                        self.skipping = true;
-                        self.stage = Stage::Open;
-                        let mistake = if over { too_long(limits) } else { no_memory(limits) };
-                        mistakes += 1;
-                        self.mistake(&mistake, &mut batch, limits);
-                    }
-                    if self.skipping {
-                        at = block.len();
-                    }
-                    break;
+            let here = block.len() - at;
+            let (whole, rest) = match self.codec.unit(&block[at..], searched) {
+                Unit::Complete(length) => (Some(at + length), Skip::Nothing),
+                Unit::Partial => (None, Skip::ToEnd),
+                Unit::Announced(length) => (None, Skip::Bytes(length.saturating_sub(here))),
+            };
+            let Some(end) = whole else {
+                let over = match rest {
+                    Skip::Bytes(rest) => here + rest > limits.decode.line + C::FRAMING,
+                    Skip::ToEnd | Skip::Nothing => here > limits.decode.line,
+                };
+                if (over || self.no_room(here, limits)) && self.skip == Skip::Nothing {
+                    self.skip = rest;
+                    self.stage = Stage::Open;
+                    let mistake = if over { too_long(limits) } else { no_memory(limits) };
+                    mistakes += 1;
+                    self.mistake(&mistake, &mut batch, limits);
                 }
+                if self.skip != Skip::Nothing {
+                    at = block.len();
+                }
+                break;
             };
             let unit = at..end;
             (at, searched) = (end, 0);
-            if std::mem::take(&mut self.skipping) {
+            if std::mem::replace(&mut self.skip, Skip::Nothing) != Skip::Nothing {
                 continue;
             }
-            let done = if unit.len() - 1 > limits.decode.line {
+            let done = if unit.len() - C::FRAMING > limits.decode.line {
                 Err(too_long(limits))
             } else {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
@@ -283,7 +303,7 @@ impl<C: Codec> Reader<C> {
         let mut batch = Batch::new(rest, built, self.codec.encoder(), &limits.frames, limits.header);
         let mut left = false;
         if self.stage != Stage::Left
-            && !self.skipping
+            && self.skip == Skip::Nothing
             && !rest.is_empty()
             && rest.len() <= limits.decode.line
             && let Ok(Some(action)) = self.codec.decode(rest, &limits.decode)

@@ -36,7 +36,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutboxLimits {
     /// The codec's encoder.
     pub encoder: &'static dyn Encode,
@@ -157,8 +157,19 @@ impl<S: Sink> Outbox<S> {
 }
 
 impl<S: Sink + ?Sized> Outbox<S> {
-    /// Queues a frame.
+    /// Queues a frame, translated if it is in another encoding.
     pub fn push(&self, frame: &Frame) -> Pushed {
+        if frame.is_in(self.limits.encoder) {
+            return self.push_own(frame);
+        }
+        // Nothing is translated for a connection that takes no more; and not under the lock, since it may take a while.
+        if self.lock().phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        self.push_own(&frame.translated(self.limits.encoder))
+    }
+
+    fn push_own(&self, frame: &Frame) -> Pushed {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
@@ -266,6 +277,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return;
         }
         if let Some(last) = last {
+            debug_assert!(last.is_in(self.limits.encoder), "a last frame is one connection's own");
             state.queue.push(last.clone(), &self.limits.gauge);
         }
         state.phase = Phase::Finishing;

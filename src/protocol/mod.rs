@@ -8,6 +8,7 @@ mod event;
 mod frame;
 pub mod json_lines;
 mod members;
+pub mod message_pack;
 mod names;
 mod reason;
 mod request;

@@ -232,19 +232,21 @@ async fn tick_for_ever(mailbox: Mailbox, period: Duration) {
     }
 }
 
-/// A broker without sockets: the actor, to be run, and what connections of any transport are served with.
+/// Headers' translations for listeners of another encoding are kept up to this part of what headers may take. Beyond it a
+/// header is translated for each who joins.
+const KEPT_TRANSLATIONS: usize = 4;
+
+/// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
+/// JSON lines; [`Shared::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory::memory();
     debug!(memory, "limits that are set to 0 follow from the memory");
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
-    let (frames, ids, stats) = (Arc::new(Gauge::default()), Arc::new(Ids::default()), Arc::new(Stats::default()));
-    let core = CoreLimits {
-        streams: limits.streams,
-        listens: limits.listens,
-        stored: auto(limits.headers_total, memory / 4),
-        ended_time: limits.ended_time.0,
-    };
+    let stored = auto(limits.headers_total, memory / 4);
+    let frames = Arc::new(Gauge::keeping(stored / KEPT_TRANSLATIONS));
+    let (ids, stats) = (Arc::new(Ids::default()), Arc::new(Stats::default()));
+    let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,
         total: auto(outbox.total, memory / 4),
@@ -259,7 +261,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             header: limits.header.0,
             errors_in_a_row: limits.errors_in_a_row,
             unfinished: auto(limits.unfinished_lines, memory / 8),
-            unfinished_gauge: Gauge::default(),
+            unfinished_gauge: Arc::default(),
             frames: Arc::clone(&frames),
         },
         outbox: Arc::new(OutboxLimits {

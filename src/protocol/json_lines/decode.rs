@@ -131,7 +131,7 @@ fn inner(text: &[u8]) -> &[u8] {
 }
 
 /// The text of a JSON string, its escapes decoded; none if it holds half a surrogate pair.
-fn text_of(text: &[u8]) -> Option<Cow<'_, str>> {
+pub(super) fn text_of(text: &[u8]) -> Option<Cow<'_, str>> {
     if memchr::memchr(b'\\', text).is_none() {
         return std::str::from_utf8(inner(text)).ok().map(Cow::Borrowed);
     }

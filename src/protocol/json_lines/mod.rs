@@ -10,10 +10,11 @@ mod explain;
 mod foreign;
 mod kept;
 mod object;
-mod scan;
+mod read_back;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
-mod token;
+pub(super) mod token;
 mod words;
 
 use super::action::Action;
@@ -30,6 +31,8 @@ pub struct JsonLines {
 }
 
 impl Codec for JsonLines {
+    const FRAMING: usize = 1;
+
     fn encoder(&self) -> &'static dyn Encode {
         &ENCODER
     }

@@ -25,15 +25,16 @@ use crate::broker::CoreLimits;
 use crate::connection::{ReaderLimits, Shared, Times};
 use crate::limits::Limits;
 use crate::outbox::{OutboxLimits, OutboxSettings};
-use crate::protocol::json_lines::JsonLines;
-use crate::protocol::{Codec, DecodeLimits, Gauge};
+use crate::protocol::json_lines::{self, JsonLines};
+use crate::protocol::message_pack::{self, MessagePack};
+use crate::protocol::{DecodeLimits, Gauge};
 use crate::units::ByteSize;
 
 use accept::{Admission, accept};
 use listener::Listener;
 
 pub use listener::BindError;
-pub use settings::{Address, BadAddress, DEFAULT_PORT, RuntimeSettings, TcpSettings, UnixSettings};
+pub use settings::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen, RuntimeSettings, TcpSettings, UnixSettings};
 
 /// What a server is held to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub enum ServerError {
 /// # }
 /// ```
 pub struct Server {
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Encoding)>,
     addresses: Vec<Address>,
     actor: Actor,
     mailbox: Mailbox,
@@ -99,10 +100,11 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    pub fn bind(addresses: &[Address], settings: &Settings) -> Result<Self, BindError> {
-        let bound = addresses.iter().map(|address| Listener::bind(address, &settings.tcp, &settings.unix));
+    pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
+        let bound = listen.iter().map(|asked| Ok((Listener::bind(&asked.address, &settings.tcp, &settings.unix)?, asked.encoding)));
         let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
+        let in_use =
+            listeners.iter().zip(listen).map(|((listener, _), asked)| listener.address().unwrap_or_else(|_| asked.address.clone()));
         let addresses = in_use.collect();
         let (actor, shared) = assemble(settings);
         let reserved = settings.limits.reserved_descriptors;
@@ -146,9 +148,14 @@ impl Server {
         let mut actor = tokio::spawn(actor.run());
         let ticker = tokio::spawn(tick_for_ever(mailbox.clone(), tick));
         let accepting = TaskTracker::new();
-        for listener in listeners {
-            accepting.spawn(accept(listener, admission.clone(), stop.clone()));
+        let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
+        for (listener, encoding) in listeners {
+            match encoding {
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(listener, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(listener, message_pack.clone(), stop.clone())),
+            };
         }
+        drop(message_pack);
         accepting.close();
 
         let ended = tokio::select! {
@@ -169,6 +176,7 @@ impl Server {
             cut_limit = stats.cut_limit,
             cut_total = stats.cut_total,
             cut_time = stats.cut_time,
+            translated = stats.translated,
             refused = stats.connections_refused,
             "stopped"
         );
@@ -264,12 +272,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             unfinished_gauge: Arc::default(),
             frames: Arc::clone(&frames),
         },
-        outbox: Arc::new(OutboxLimits {
-            encoder: JsonLines::default().encoder(),
-            limit: outbox.limit.0,
-            policy: outbox.policy,
-            gauge: frames,
-        }),
+        outbox: Arc::new(OutboxLimits { encoder: &json_lines::ENCODER, limit: outbox.limit.0, policy: outbox.policy, gauge: frames }),
         times: Times {
             first_line: limits.first_line_time.0,
             write: outbox.write_time.0,

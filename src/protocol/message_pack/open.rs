@@ -46,7 +46,7 @@ impl Open {
     /// Whether the next value is a key.
     #[inline(always)]
     pub(super) fn at_key(&self) -> bool {
-        self.here.map() && self.here.left() % 2 == 0
+        self.here.map() && self.here.left().is_multiple_of(2)
     }
 
     /// Enters a container with so many values, which are more than none.

@@ -1,6 +1,8 @@
 //! MessagePack against the oracle and against `rmp-serde`: units and contents made at random, and all that the fuzzer has
 //! found worth keeping.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
+
 #[path = "oracle/message_pack.rs"]
 mod oracle;
 

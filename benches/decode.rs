@@ -13,21 +13,44 @@ fn main() {
     divan::main();
 }
 
-const CONTENTS: [&str; 8] = ["progress", "curve 16k", "floats 1M", "short floats 16k", "text 16k", "lines 16k", "unicode 16k", "deep 10k"];
+const CONTENTS: [&str; 16] = [
+    "progress",
+    "progress 300",
+    "curve 16k",
+    "floats 1M",
+    "short floats 16k",
+    "spaced floats 16k",
+    "tiny floats 16k",
+    "integers 16k",
+    "points 16k",
+    "spaced points 16k",
+    "floats and nulls 16k",
+    "objects 16k",
+    "text 16k",
+    "lines 16k",
+    "unicode 16k",
+    "deep 10k",
+];
 
-/// Floats of a curve with 15 to 18 digits, as Python prints them: their lengths differ, which is what costs time.
-fn floats(bytes: usize, digits: usize) -> String {
-    let mut text = String::from("[");
+/// An array of numbers from a generator, as long as asked for.
+fn array(bytes: usize, separator: &str, mut number: impl FnMut(&mut dyn FnMut() -> u64) -> String) -> String {
     let mut seed = 1_u64;
-    while text.len() < bytes {
+    let mut random = move || {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let number = (seed >> 11) as f64 / (1_u64 << 50) as f64 - 3.0;
-        let text_of = if digits == 0 { format!("{number}") } else { format!("{number:.digits$}") };
-        text.push_str(&text_of);
-        text.push(',');
+        seed >> 11
+    };
+    let mut text = String::from("[");
+    while text.len() < bytes {
+        text.push_str(&number(&mut random));
+        text.push_str(separator);
     }
-    text.pop();
+    text.truncate(text.len() - separator.len());
     text + "]"
+}
+
+/// A float of a curve with 15 to 18 digits, as Python prints it: that their lengths differ is what costs time.
+fn float(random: &mut dyn FnMut() -> u64) -> f64 {
+    random() as f64 / (1_u64 << 50) as f64 - 3.0
 }
 
 fn content(kind: &str) -> String {
@@ -35,9 +58,28 @@ fn content(kind: &str) -> String {
         "progress" => {
             r#"{"step":123,"chisq":1.2345,"params":[1.5,0.25,-3.75,100.125],"text":"fit is converging","eta":12.5,"ok":true}"#.to_owned()
         }
-        "curve 16k" => floats(16 << 10, 0),
-        "floats 1M" => floats(1 << 20, 0),
-        "short floats 16k" => floats(16 << 10, 4),
+        "progress 300" => {
+            let params = array(60, ",", |random| format!("{:.3}", float(random)));
+            format!(
+                r#"{{"step":123,"chisq":1.2345,"params":{params},"errors":{params},"text":"fit is converging","eta":12.5,"more":"{}"}}"#,
+                "a word ".repeat(12)
+            )
+        }
+        "curve 16k" => array(16 << 10, ",", |random| format!("{}", float(random))),
+        "floats 1M" => array(1 << 20, ",", |random| format!("{}", float(random))),
+        "short floats 16k" => array(16 << 10, ",", |random| format!("{:.4}", float(random))),
+        "spaced floats 16k" => array(16 << 10, ", ", |random| format!("{}", float(random))),
+        "tiny floats 16k" => array(16 << 10, ",", |random| format!("{:e}", float(random) / 1e7)),
+        "integers 16k" => array(16 << 10, ",", |random| format!("{}", random() >> (random() % 53))),
+        "points 16k" => array(16 << 10, ",", |random| format!("[{},{}]", float(random), float(random))),
+        "spaced points 16k" => array(16 << 10, ", ", |random| format!("[{}, {}]", float(random), float(random))),
+        "floats and nulls 16k" => array(16 << 10, ",", |random| match random() % 8 {
+            0 => "null".to_owned(),
+            _ => format!("{}", float(random)),
+        }),
+        "objects 16k" => array(16 << 10, ",", |random| {
+            format!(r#"{{"step":{},"at":[{:.3},{:.3},{:.3}]}}"#, random() % 1000, float(random), float(random), float(random))
+        }),
         "text 16k" => format!("\"{}\"", "all is well that ends well, ".repeat(600)),
         "lines 16k" => format!("\"{}\"", r"a line of a log of some length\n".repeat(500)),
         "unicode 16k" => format!("\"{}\"", "gemütlich 日本語 ".repeat(700)),

@@ -8,6 +8,7 @@
 //! Each module may use only those above it in this list; a test holds them to it.
 //!
 //! - [`ids`], [`units`], [`limits`]: names, ids, sizes and limits.
+//! - [`content`]: what messages carry; [`monitor`]: the messages of a job.
 //! - [`protocol`]: actions, events and the codecs between them and bytes.
 //! - [`broker`]: the core, a pure state machine.
 //! - [`outbox`]: what waits to be sent to one connection.
@@ -16,14 +17,23 @@
 //! - [`server`]: binds, accepts, drains.
 //! - [`config`]: composes the settings of all of these and reads them.
 //!
-//! To run a broker inside another program, see [`server::Server`].
+//! Beside them, for programs that use a broker:
+//!
+//! - [`client`]: a broker in another process; it shares names, limits, contents and the protocol with the others, no more.
+//! - [`local`]: a broker in this process, with or without a server.
+//!
+//! To run a broker inside another program, see [`local::MessageStream`], and [`server::Server`] for a whole one.
 
 pub mod actor;
 pub mod broker;
+pub mod client;
 pub mod config;
 pub mod connection;
+pub mod content;
 pub mod ids;
 pub mod limits;
+pub mod local;
+pub mod monitor;
 pub mod outbox;
 pub mod protocol;
 pub mod server;

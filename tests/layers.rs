@@ -9,11 +9,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of the library, lowest first. Those on one line are one layer and may use each other.
-const LAYERS: [&[&str]; 9] =
-    [&["ids", "units", "limits"], &["protocol"], &["broker"], &["outbox"], &["actor"], &["connection"], &["server"], &["config"], &["cli"]];
+const LAYERS: [&[&str]; 11] = [
+    &["ids", "units", "limits"],
+    &["content"],
+    &["monitor"],
+    &["protocol"],
+    &["broker"],
+    &["outbox"],
+    &["actor"],
+    &["connection"],
+    &["server"],
+    &["config"],
+    &["cli"],
+];
 
 /// Modules beside the layers, which may use what is listed and nobody else may use.
-const ASIDE: [(&str, &[&str]); 1] = [("client", &["ids", "units", "limits", "protocol"])];
+const ASIDE: [(&str, &[&str]); 2] = [
+    ("client", &["ids", "units", "limits", "content", "protocol"]),
+    // A broker in a program is all of a broker but its configuration, and its listeners see what a client's see.
+    ("local", &["ids", "units", "limits", "content", "protocol", "broker", "outbox", "actor", "connection", "server", "client"]),
+];
 
 /// The files of the program, which see the library from outside.
 const PROGRAM: [&str; 2] = ["cli", "main"];

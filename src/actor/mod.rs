@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::broker::{Core, CoreLimits, Input};
 use crate::ids::ConnectionId;
 use crate::outbox::{Outbox, Sink};
-use crate::protocol::Gauge;
+use crate::protocol::{Gauge, Translations};
 
 use routes::Routes;
 pub use stats::{Stats, StatsSnapshot};
@@ -26,9 +26,6 @@ pub use stats::{Stats, StatsSnapshot};
 /// Batches that may wait for the actor. A full mailbox stops the reading of sockets, which is the back-pressure that
 /// publishers feel; few are as quick as many, and bound what waits here.
 const MAILBOX: usize = 16;
-
-/// The actor flushes after so many bytes of messages at the latest, so that an outbox is not full before its socket was tried.
-const ROUND: usize = 128 << 10;
 
 /// What the actor is told.
 pub enum Command {
@@ -40,8 +37,6 @@ pub enum Command {
         from: ConnectionId,
         /// Its actions.
         inputs: Vec<Input>,
-        /// About how many bytes they carry.
-        bytes: usize,
     },
     /// The connection was cut off by its own task: it hangs up everywhere.
     Cut(ConnectionId),
@@ -80,6 +75,11 @@ impl Mailbox {
     pub async fn send(&self, command: Command) -> bool {
         self.0.send(command).await.is_ok()
     }
+
+    /// Waits until the actor is gone, which it is before all mailboxes are only by a panic.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
 }
 
 /// Gives out connection ids, dense and reused.
@@ -109,6 +109,8 @@ pub struct ActorSettings {
     pub total: usize,
     /// Counts the memory of all frames and queues.
     pub gauge: Arc<Gauge>,
+    /// Counts what is translated for listeners of another encoding.
+    pub translations: Arc<Translations>,
     /// Where ended connections' ids go.
     pub ids: Arc<Ids>,
     /// What is counted.
@@ -138,34 +140,33 @@ impl Actor {
     pub async fn run(mut self) {
         let mut commands = Vec::with_capacity(MAILBOX);
         while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
-            let mut bytes = 0;
             for command in commands.drain(..) {
-                bytes += self.handle(command);
-                if bytes > ROUND {
+                self.handle(command);
+                if self.routes.is_full() {
                     self.end_round();
-                    bytes = 0;
                 }
             }
             self.end_round();
         }
     }
 
-    /// Takes one command; returns about how many bytes of messages it carried.
-    fn handle(&mut self, command: Command) -> usize {
+    fn handle(&mut self, command: Command) {
         match command {
             Command::Connected(id, outbox) => {
                 self.routes.connect(id, outbox);
                 self.settings.stats.connections_opened.add(1);
             }
-            Command::Batch { from, inputs, bytes } => {
+            Command::Batch { from, inputs } => {
                 self.routes.publisher = Some(from);
                 self.settings.stats.actions.add(inputs.len() as u64);
                 for input in inputs {
                     self.core.handle(from, input, &mut self.routes);
+                    if self.routes.is_full() {
+                        self.end_round();
+                    }
                 }
                 self.routes.publisher = None;
                 self.hang_up_cut();
-                return bytes;
             }
             Command::Cut(id) => self.core.hang_up_all(id),
             Command::Gone(id) => {
@@ -191,20 +192,17 @@ impl Actor {
             Command::Shutdown => self.routes.shutdown(),
             Command::Abort => self.routes.abort(),
         }
-        0
     }
 
     /// Sends out what the round has queued, and keeps within the memory for all queues.
     fn end_round(&mut self) {
         self.routes.flush();
-        let (gauge, stored) = (&self.settings.gauge, self.core.stored());
-        let queued = || gauge.bytes().saturating_sub(stored + gauge.kept());
-        if queued() > self.settings.total {
-            self.routes.relieve(self.settings.total, queued);
+        if self.settings.gauge.bytes() > self.settings.total {
+            self.routes.relieve(self.settings.total, || self.settings.gauge.bytes());
             self.hang_up_cut();
         }
         self.settings.stats.streams.set(self.core.streams() as u64);
-        self.settings.stats.translated.set(self.settings.gauge.translated());
+        self.settings.stats.translated.set(self.settings.translations.count());
     }
 
     /// Whoever was cut off while something was queued listens to nothing any more.

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::broker::Deliver;
 use crate::ids::ConnectionId;
-use crate::outbox::{Outbox, Pushed, Sink};
+use crate::outbox::{Outbox, Pushed, Relieved, Sink};
 use crate::protocol::{ErrorCode, Event, Frame};
 use crate::units::ByteSize;
 
 use super::stats::Stats;
+
+/// Sockets are tried after so many bytes at the latest.
+const ROUND: usize = 512 << 10;
 
 /// The outboxes of all connections, and what one round has done to them.
 pub(super) struct Routes {
@@ -18,6 +21,8 @@ pub(super) struct Routes {
     outboxes: Vec<Option<Arc<Outbox<dyn Sink>>>>,
     /// Who was queued something in this round.
     touched: Vec<ConnectionId>,
+    /// About how many bytes were queued in this round, over all connections.
+    queued: usize,
     /// Who was cut off in this round and is still in the core's lists.
     pub(super) cut: Vec<ConnectionId>,
     /// Whose actions are being taken now.
@@ -29,7 +34,7 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(stats: Arc<Stats>) -> Self {
-        Self { outboxes: Vec::new(), touched: Vec::new(), cut: Vec::new(), publisher: None, stopping: false, stats }
+        Self { outboxes: Vec::new(), touched: Vec::new(), queued: 0, cut: Vec::new(), publisher: None, stopping: false, stats }
     }
 
     pub(super) fn connect(&mut self, id: ConnectionId, outbox: Arc<Outbox<dyn Sink>>) {
@@ -47,8 +52,14 @@ impl Routes {
         self.outboxes.get_mut(id.index()).and_then(Option::take).is_some()
     }
 
+    /// Whether so much was queued that sockets should be tried before more is.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued > ROUND
+    }
+
     /// Writes what the round has queued.
     pub(super) fn flush(&mut self) {
+        self.queued = 0;
         while let Some(id) = self.touched.pop() {
             if let Some(outbox) = self.outbox(id) {
                 outbox.flush();
@@ -59,13 +70,15 @@ impl Routes {
     /// Cuts the longest queues off until `queued` is within `total`.
     ///
     /// What waits for them is dropped rather than sent: it is the memory that has to come back, now. Sharers of the same
-    /// frames have queues of like length, and go together.
+    /// frames have queues of like length, and go together. What a cut will give back in a moment counts as given back, so
+    /// that the rest of a large frame that is on its way costs nobody else the connection.
     pub(super) fn relieve(&mut self, total: usize, queued: impl Fn() -> usize) {
         let mut longest: Vec<(usize, ConnectionId)> =
             self.connections().map(|(id, outbox)| (outbox.bytes(), id)).filter(|(bytes, _)| *bytes > 0).collect();
         longest.sort_unstable_by(|one, other| other.cmp(one));
+        let mut promised = 0;
         for (bytes, id) in longest {
-            if queued() <= total {
+            if queued().saturating_sub(promised) <= total {
                 break;
             }
             let Some(outbox) = self.outbox(id) else { continue };
@@ -73,10 +86,15 @@ impl Routes {
                 "the queues of all connections together took more than {}, the most allowed (outbox.total), and this one, with {bytes} bytes, was among the longest; what waited in it was dropped; read faster, or listen to less",
                 ByteSize(total)
             );
-            if outbox.relieve(&reason) {
-                warn!(connection = id.0, peer = outbox.peer(), reason = "outbox_total", bytes, "listener cut off");
-                self.stats.cut_total.add(1);
-                self.cut.push(id);
+            match outbox.relieve(&reason) {
+                Relieved::Nothing => {}
+                Relieved::Ended => debug!(connection = id.0, bytes, "a connection that was cut off is ended for its memory"),
+                Relieved::Cut { promised: rest } => {
+                    promised += rest;
+                    warn!(connection = id.0, peer = outbox.peer(), reason = "outbox_total", bytes, "listener cut off");
+                    self.stats.cut_total.add(1);
+                    self.cut.push(id);
+                }
             }
         }
     }
@@ -114,6 +132,13 @@ impl Routes {
     }
 }
 
+impl Drop for Routes {
+    /// The actor ends, if need be by a panic: nobody is left waiting for it.
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
 fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
     let why = Some((ErrorCode::Shutdown, "the broker stops; connect again when it is back, streams that were not closed may go on"));
     outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why })));
@@ -123,6 +148,7 @@ fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
 impl Deliver for Routes {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
+        self.queued += frame.bytes().len();
         match outbox.push(frame) {
             Pushed::First => self.touched.push(to),
             Pushed::Queued => {}

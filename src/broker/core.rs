@@ -180,12 +180,15 @@ impl Core {
             }
             self.room_for_stream(name)?;
         }
-        let stream = self.streams.entry(name.clone()).or_default();
+        let entry = self.streams.entry(name.clone());
+        // The name that the table has, so that a thousand listeners do not keep a thousand copies.
+        let name = entry.key().clone();
+        let stream = entry.or_default();
         if let Some(header) = &stream.header {
             deliver.frame(from, header);
         }
         if !known {
-            self.connections[from.index()].insert(name, stream.listeners.len());
+            self.connections[from.index()].insert(&name, stream.listeners.len());
             stream.listeners.push(from);
         }
         Ok(stream.state())

@@ -2,23 +2,35 @@
 
 use std::process::ExitCode;
 
+use msgstream::client::ClientError;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// All is well.
     Fine,
-    /// What was checked does not hold: a benchmark lost a message, or could not run.
+    /// What was checked does not hold: a benchmark lost a message, or could not run; a job has failed; there is no header.
     Failed,
+    /// A job was aborted.
+    Aborted,
     /// The command line cannot be understood.
     Usage,
-    /// An address cannot be listened on: it is taken, or not this machine's.
+    /// What was to be sent is not JSON.
+    Data,
+    /// An address cannot be listened on: it is taken, or not this machine's. A broker cannot be reached, or is gone.
     Unavailable,
     /// The broker itself failed.
     Internal,
     /// A file cannot be written, or the system refused a thread or a signal handler.
     Io,
+    /// The broker refused what was asked.
+    Refused,
     /// The configuration cannot be used.
     Config,
+    /// The time was up, as timeout(1) says it.
+    Timeout,
+    /// What a command that was run has ended with.
+    Status(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -26,14 +38,22 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::Fine => 0,
             Exit::Failed => 1,
+            Exit::Aborted => 2,
             Exit::Usage => 64,
+            Exit::Data => 65,
             Exit::Unavailable => 69,
             Exit::Internal => 70,
             Exit::Io => 74,
+            Exit::Refused => 77,
             Exit::Config => 78,
+            Exit::Timeout => 124,
+            Exit::Status(status) => status,
         })
     }
 }
+
+/// How a subcommand ends: with an exit code and nothing more to say, or with a failure.
+pub(crate) type Outcome = Result<Exit, Failure>;
 
 /// An error and the exit code that it leads to.
 #[derive(Debug)]
@@ -50,5 +70,24 @@ pub(crate) trait OrExit<T> {
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, exit: Exit) -> Result<T, Failure> {
         self.map_err(|error| Failure { exit, error: error.into() })
+    }
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, reason: impl Into<String>) -> Self {
+        Self { exit, error: anyhow::Error::msg(reason.into()) }
+    }
+}
+
+/// What a client fails with has its own exit codes.
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let exit = match &error {
+            ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Full => Exit::Unavailable,
+            ClientError::Refused(_) => Exit::Refused,
+            ClientError::Encode(_) => Exit::Data,
+            ClientError::EmptyName => Exit::Usage,
+        };
+        Self { exit, error: error.into() }
     }
 }

@@ -3,12 +3,19 @@
 use std::io::{self, IsTerminal};
 
 use msgstream::config::{LogFormat, LogLevel, LogSettings};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 
-/// Starts logging for the whole process.
+/// Events that may wait to be written.
+const QUEUE: usize = 10_000;
+
+/// Starts logging for the whole process, for as long as what it returns is held.
+///
+/// Events are written by a thread of their own: a reader that stalls or has gone must not hold up or end the broker. What does
+/// not fit into the queue between is dropped.
 ///
 /// Colours are for terminals only, and for nobody who sets `NO_COLOR` to anything (see no-color.org).
-pub(crate) fn start(settings: &LogSettings) {
+pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     let level = match settings.level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
@@ -18,9 +25,12 @@ pub(crate) fn start(settings: &LogSettings) {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = tracing_subscriber::fmt().with_writer(io::stderr).with_max_level(level).with_ansi(colours);
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).finish(io::stderr());
+    // A line that cannot be written must not be told on the same broken stream: that would panic, whoever logged it.
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_max_level(level).with_ansi(colours).log_internal_errors(false);
     match settings.format {
         LogFormat::Text => subscriber.with_target(false).init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
     }
+    guard
 }

@@ -1,16 +1,31 @@
 //! The command line: one module for each subcommand, and what they share.
 
 mod bench;
+mod broker;
+mod close;
+mod completions;
+mod delete;
 mod exit;
+mod get;
+mod header;
+mod input;
+mod listen;
 mod log;
+mod man;
 mod port_file;
+mod put;
+mod run;
 mod serve;
 mod signals;
+mod view;
+mod wait;
+mod wire_lines;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::Exit;
 
@@ -27,17 +42,31 @@ struct Program {
 
 const AFTER_HELP: &str = "\
 Examples:
-  msgstream serve                        listen on 127.0.0.1:7342
-  msgstream serve --help                 every flag, and the exit codes
+  msgstream serve                              listen on 127.0.0.1:7342
+  msgstream serve --help                       every flag, and the exit codes
+  msgstream listen job-1                       progress bars on a terminal, lines in a pipe
+  msgstream run job-1 -- make all              any command as a job that others can watch
+  msgstream put job-1 '{\"k\":3,\"total\":10}'     a message
+  msgstream wait job-1 && echo done            sleep until a job has ended
 
-  Watch a stream, then publish to it from another terminal:
-    printf '{\"action\":\"listen\",\"stream\":\"job-1\"}\\n' | nc 127.0.0.1 7342
-    printf '{\"action\":\"put\",\"stream\":\"job-1\",\"message\":42}\\n' | nc -N 127.0.0.1 7342";
+Any language can take part, with one JSON object per line:
+  printf '{\"action\":\"listen\",\"stream\":\"job-1\"}\\n' | nc 127.0.0.1 7342
+  printf '{\"action\":\"put\",\"stream\":\"job-1\",\"message\":42}\\n' | nc -N 127.0.0.1 7342";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Listen(listen::Args),
+    Put(put::Args),
+    Header(header::Args),
+    Close(close::Args),
+    Delete(delete::Args),
+    Get(get::Args),
+    Wait(wait::Args),
+    Run(run::Args),
     Bench(Box<bench::Args>),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs the program. Its own mistakes and the user's go to standard error, each with an exit code of its own.
@@ -55,13 +84,24 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     let outcome = match program.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Bench(args) => bench::run(&args),
+        Command::Serve(args) => serve::run(args).map(|()| Exit::Fine),
+        Command::Listen(args) => listen::run(args),
+        Command::Put(args) => put::run(args),
+        Command::Header(args) => header::run(args),
+        Command::Close(args) => close::run(args),
+        Command::Delete(args) => delete::run(args),
+        Command::Get(args) => get::run(args),
+        Command::Wait(args) => wait::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Bench(args) => bench::run(&args).map(|()| Exit::Fine),
+        Command::Completions(args) => completions::run(&args, Program::command()),
+        Command::Man(args) => man::run(&args, Program::command()),
     };
     match outcome {
-        Ok(()) => Exit::Fine.into(),
+        Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("msgstream: {}", whole_story(&failure.error));
+            // A reader of standard error that has gone is no reason for another failure.
+            let _ = writeln!(io::stderr(), "msgstream: {}", whole_story(&failure.error));
             failure.exit.into()
         }
     }

@@ -94,7 +94,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         let _ = write!(io::stdout(), "ok\n{addresses}");
         return Ok(());
     }
-    log::start(&config.log);
+    let _log = log::start(&config.log);
     raise_descriptor_limit();
     runtime(config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?.block_on(serve(config))
 }
@@ -143,8 +143,9 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
     let Config { listen, port_file, log: _, limits, outbox, tcp, unix, runtime: _ } = config;
     let server = Server::bind(&listen, &Settings { limits, outbox, tcp, unix }).or_exit(Exit::Unavailable)?;
-    for (address, Listen { encoding, .. }) in server.addresses().iter().zip(&listen) {
-        tracing::info!(%address, %encoding, "listening");
+    for (address, asked) in server.addresses().iter().zip(&listen) {
+        let address = Listen { address: address.clone(), ..asked.clone() };
+        tracing::info!(%address, "listening");
     }
     // Held until the end, and only then removed.
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;

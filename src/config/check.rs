@@ -167,6 +167,10 @@ impl Config {
         faults.unless(buffer.0 <= MOST_INT, "tcp.send_buffer", buffer, || "the system takes less than 2GiB; write less, or 0".to_owned());
         let backlog = tcp.backlog as usize;
         faults.unless((1..=MOST_INT).contains(&backlog), "tcp.backlog", backlog, || format!("the system takes 1 to {MOST_INT}"));
+        let timeout = tcp.user_timeout;
+        faults.unless(timeout.0.as_millis() <= MOST_INT as u128, "tcp.user_timeout", timeout, || {
+            "the system takes less than 24 days".to_owned()
+        });
         let mode = self.unix.mode;
         faults.unless(mode & 0o222 != 0, "unix.mode", format!("\"{mode:04o}\""), || {
             "nobody could connect, which needs the right to write; write a mode such as \"0660\"".to_owned()

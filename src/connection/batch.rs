@@ -1,11 +1,10 @@
 //! From decoded actions to the core's inputs: consecutive messages to one stream become one run.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::broker::Input;
 use crate::ids::StreamName;
-use crate::protocol::{Action, Encode, ErrorCode, Event, Frame, Gauge, Message, Mistake, Name, Receipt};
+use crate::protocol::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt};
 use crate::units::ByteSize;
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
@@ -15,12 +14,10 @@ pub(super) struct Batch<'b> {
     /// Room for runs that are not one piece of the block.
     built: &'b mut Vec<u8>,
     encoder: &'static dyn Encode,
-    gauge: &'b Arc<Gauge>,
     /// The largest header, in bytes.
     header: usize,
     run: Option<Run>,
     inputs: Vec<Input>,
-    bytes: usize,
 }
 
 /// Consecutive messages of this turn to one stream.
@@ -33,9 +30,23 @@ struct Run {
     copied: bool,
 }
 
+/// A run that is the whole block, as it stands.
+#[derive(Debug)]
+pub(super) struct Whole {
+    stream: StreamName,
+    messages: u32,
+}
+
+impl Whole {
+    /// The input, with the block's bytes.
+    pub(super) fn input(self, block: Box<[u8]>, encoder: &'static dyn Encode) -> Input {
+        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), header: None, receipt: None }
+    }
+}
+
 impl<'b> Batch<'b> {
-    pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, gauge: &'b Arc<Gauge>, header: usize) -> Self {
-        Self { block, built, encoder, gauge, header, run: None, inputs: Vec::new(), bytes: 0 }
+    pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
+        Self { block, built, encoder, header, run: None, inputs: Vec::new() }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
@@ -97,10 +108,15 @@ impl<'b> Batch<'b> {
         self.input(Input::Leave { last: None, receipt: None });
     }
 
-    /// The inputs, and about how many bytes they carry.
-    pub(super) fn finish(mut self) -> (Vec<Input>, usize) {
+    /// The inputs. A run that is all there is and the whole block is returned as such, for the block to become its frame.
+    pub(super) fn finish(mut self) -> (Vec<Input>, Option<Whole>) {
+        if self.inputs.is_empty()
+            && let Some(Run { stream, messages, .. }) = self.run.take_if(|run| !run.copied && run.piece == (0..self.block.len()))
+        {
+            return (self.inputs, Some(Whole { stream, messages }));
+        }
         self.end_run();
-        (self.inputs, self.bytes)
+        (self.inputs, None)
     }
 
     /// Adds a message to the run, or begins another.
@@ -132,8 +148,7 @@ impl<'b> Batch<'b> {
     fn end_run(&mut self) {
         let Some(run) = self.run.take() else { return };
         let bytes = if run.copied { &self.built[..] } else { &self.block[run.piece] };
-        let frame = Frame::new(Box::from(bytes), run.messages, self.encoder, self.gauge);
-        self.bytes += frame.bytes().len();
+        let frame = Frame::new(Box::from(bytes), run.messages, self.encoder);
         self.inputs.push(Input::Put { stream: run.stream, run: frame, header: None, receipt: None });
     }
 
@@ -165,17 +180,16 @@ impl<'b> Batch<'b> {
 
     /// What the core may store.
     fn lasting(&mut self, event: &Event<'_>) -> Frame {
-        Frame::lasting(self.bytes_of(event), self.encoder, self.gauge)
+        Frame::lasting(self.bytes_of(event), self.encoder)
     }
 
     fn encode(&mut self, event: &Event<'_>) -> Frame {
-        Frame::new(self.bytes_of(event), 1, self.encoder, self.gauge)
+        Frame::new(self.bytes_of(event), 1, self.encoder)
     }
 
     fn bytes_of(&mut self, event: &Event<'_>) -> Box<[u8]> {
         let mut bytes = Vec::with_capacity(128);
         self.encoder.encode(event, &mut bytes);
-        self.bytes += bytes.len();
         bytes.into_boxed_slice()
     }
 }

@@ -283,6 +283,10 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             return Poll::Ready(Wake::Sent);
         }
         if standing.quiesce {
+            if standing.finishing {
+                // It has been told the end already: nothing more is taken from it.
+                self.phase = Phase::Deaf;
+            }
             return Poll::Ready(Wake::Quiesce);
         }
         if let Some(wake) = self.poll_timers(cx, standing) {
@@ -313,9 +317,9 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 self.timers.clear(Timer::FirstUnit);
                 Some(Wake::TooSlow)
             }
-            Timer::Write => self.cut(&format!("this listener took nothing for {} (outbox.write_time)", Span(times.write))),
-            Timer::Throttle => {
-                self.cut(&format!("this listener held its publishers back for {} (outbox.throttle_time)", Span(times.throttle)))
+            timer @ Timer::Write => self.cut(timer, &format!("this listener took nothing for {} (outbox.write_time)", Span(times.write))),
+            timer @ Timer::Throttle => {
+                self.cut(timer, &format!("this listener held its publishers back for {} (outbox.throttle_time)", Span(times.throttle)))
             }
             Timer::Drain => {
                 self.outbox.kill();
@@ -324,7 +328,8 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         }
     }
 
-    fn cut(&self, reason: &str) -> Option<Wake> {
+    fn cut(&mut self, timer: Timer, reason: &str) -> Option<Wake> {
+        self.timers.clear(timer);
         if self.outbox.cut(reason) {
             self.shared.stats.cut_time.add(1);
             warn!(connection = self.id.0, peer = self.outbox.peer(), reason, bytes = self.outbox.bytes(), "listener cut off");
@@ -338,7 +343,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             self.shared.stats.mistakes.add(turn.mistakes);
         }
         if !turn.inputs.is_empty() {
-            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, bytes: turn.bytes });
+            self.tell(Command::Batch { from: self.id, inputs: turn.inputs });
         }
     }
 

@@ -11,11 +11,14 @@ use crate::broker::Input;
 use crate::protocol::{Codec, DecodeLimits, ErrorCode, Foreign, Gauge, Mistake, Unit};
 use crate::units::ByteSize;
 
-use super::batch::Batch;
+use super::batch::{Batch, Whole};
 use super::transport::Transport;
 
 /// What one turn reads: larger ones are a little cheaper and much less fair to other connections.
 const READ: usize = 64 << 10;
+
+/// An unfinished unit of this size or more counts against the limit for all; smaller ones always have room.
+const COUNTED: usize = 4 << 10;
 
 /// An unfinished unit of this size or more is gathered where it stands, rather than copied from block to block.
 const LARGE: usize = 32 << 10;
@@ -33,8 +36,6 @@ pub struct ReaderLimits {
     pub unfinished: usize,
     /// Counts them.
     pub unfinished_gauge: Arc<Gauge>,
-    /// Counts frames.
-    pub frames: Arc<Gauge>,
 }
 
 /// The reading side of one connection.
@@ -47,6 +48,8 @@ pub(super) struct Reader<C> {
     errors: u32,
     stage: Stage,
     skip: Skip,
+    /// About how long large units are, in reads.
+    expected: u16,
 }
 
 /// What of a refused unit is still to be thrown away.
@@ -83,8 +86,6 @@ enum Stage {
 pub(super) struct Turn {
     /// For the core.
     pub(super) inputs: Vec<Input>,
-    /// About how many bytes the inputs carry.
-    pub(super) bytes: usize,
     /// How many units were refused.
     pub(super) mistakes: u64,
     /// Whether more may come.
@@ -119,7 +120,7 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skip: Skip::Nothing }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skip: Skip::Nothing, expected: 0 }
     }
 
     /// Whether bytes have come, and no complete unit yet.
@@ -131,7 +132,10 @@ impl<C: Codec> Reader<C> {
     pub(super) fn turn(&mut self, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
         SCRATCH.with_borrow_mut(|Scratch { block, built }| {
             let turn = match self.carry.take_if(|carry| carry.bytes.len() >= LARGE) {
-                Some(carry) => self.large_turn(carry, built, transport, limits),
+                Some(carry) => {
+                    limits.unfinished_gauge.remove(carry.counted);
+                    self.large_turn(carry.bytes, built, transport, limits)
+                }
                 None => self.small_turn(block, built, transport, limits),
             };
             // What one large unit needed is not kept for all that follow.
@@ -149,10 +153,10 @@ impl<C: Codec> Reader<C> {
         self.stage = Stage::Left;
         self.drop_carry(limits);
         let mut built = Vec::new();
-        let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), &limits.frames, limits.header);
+        let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
         batch.leave(Some((ErrorCode::Limit, reason)), None);
-        let (inputs, bytes) = batch.finish();
-        Turn { inputs, bytes, mistakes: 1, outcome: Outcome::Left }
+        let (inputs, _) = batch.finish();
+        Turn { inputs, mistakes: 1, outcome: Outcome::Left }
     }
 
     /// Gives back what an unfinished unit counts for.
@@ -175,7 +179,10 @@ impl<C: Codec> Reader<C> {
             Ok(_) => {
                 self.drop_carry(limits);
                 let full = block.len() == block.capacity();
-                let (turn, consumed) = self.decode(block, searched, full, built, limits);
+                let (mut turn, consumed, whole) = self.decode(block, searched, full, built, limits);
+                if let Some(whole) = whole {
+                    turn.inputs.push(whole.input(Box::from(&block[..]), self.codec.encoder()));
+                }
                 self.keep(block[consumed..].to_vec(), limits);
                 turn
             }
@@ -184,42 +191,47 @@ impl<C: Codec> Reader<C> {
     }
 
     /// A turn in the midst of a large unit, which grows in its own buffer.
-    fn large_turn(&mut self, mut carry: Box<Carry>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
-        let searched = carry.bytes.len();
-        if carry.bytes.capacity() - searched < READ / 2 {
-            carry.bytes.reserve(READ.max(searched));
+    fn large_turn(&mut self, mut bytes: Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
+        let searched = bytes.len();
+        if bytes.capacity() - searched < READ / 2 {
+            // As much as the last one took, so that a publisher of large messages does not have each copied as it grows.
+            let expected = usize::from(self.expected) * READ;
+            bytes.reserve(READ.max(searched).max(expected.saturating_sub(searched)));
         }
-        match transport.try_read(&mut carry.bytes) {
-            Ok(0) => {
-                limits.unfinished_gauge.remove(carry.counted);
-                self.end_of_file(&carry.bytes, built, limits)
-            }
+        match transport.try_read(&mut bytes) {
+            Ok(0) => self.end_of_file(&bytes, built, limits),
             Ok(_) => {
-                limits.unfinished_gauge.remove(carry.counted);
-                let full = carry.bytes.len() == carry.bytes.capacity();
-                let (turn, consumed) = self.decode(&carry.bytes, searched, full, built, limits);
-                if consumed == 0 {
-                    self.keep(carry.bytes, limits);
-                } else {
-                    self.keep(carry.bytes[consumed..].to_vec(), limits);
+                let full = bytes.len() == bytes.capacity();
+                let (mut turn, consumed, whole) = self.decode(&bytes, searched, full, built, limits);
+                if consumed > 0 {
+                    self.expected = u16::try_from(consumed / READ + 2).unwrap_or(u16::MAX);
+                }
+                match whole {
+                    Some(whole) => turn.inputs.push(whole.input(bytes.into_boxed_slice(), self.codec.encoder())),
+                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, limits),
                 }
                 turn
             }
             Err(error) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.carry = Some(carry);
-                } else {
-                    limits.unfinished_gauge.remove(carry.counted);
-                }
+                self.keep(bytes, limits);
                 failed(&error)
             }
         }
     }
 
-    /// Decodes all complete units of `block`. Returns what they gave, and how many bytes are done with.
-    fn decode(&mut self, block: &[u8], searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> (Turn, usize) {
-        let mut batch = Batch::new(block, built, self.codec.encoder(), &limits.frames, limits.header);
+    /// Decodes all complete units of `block`. Returns what they gave, how many bytes are done with, and the run that is all
+    /// of the block, if there is one.
+    fn decode(
+        &mut self,
+        block: &[u8],
+        searched: usize,
+        full: bool,
+        built: &mut Vec<u8>,
+        limits: &ReaderLimits,
+    ) -> (Turn, usize, Option<Whole>) {
+        let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
         let (mut at, mut searched, mut mistakes) = (0, searched, 0);
+        // Blank lines say nothing: after them the connection is as silent as before.
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
@@ -231,8 +243,8 @@ impl<C: Codec> Reader<C> {
         while at < block.len() && self.stage != Stage::Left {
             if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
-                    Foreign::Ours => {}
-                    Foreign::Unclear => break,
+                    // A unit that is complete is ours, or blank.
+                    Foreign::Ours | Foreign::Unclear => {}
                     Foreign::Theirs(reason) => {
                         mistakes += 1;
                         batch.leave(Some((ErrorCode::NotJson, &reason)), None);
@@ -293,30 +305,47 @@ impl<C: Codec> Reader<C> {
                 }
             }
         }
+        if self.stage == Stage::Begun && at == block.len() {
+            self.stage = Stage::Silent;
+        }
         let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More { full } };
-        let (inputs, bytes) = batch.finish();
-        (Turn { inputs, bytes, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at })
+        let (inputs, whole) = batch.finish();
+        (Turn { inputs, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at }, whole)
     }
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
     fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
-        let mut batch = Batch::new(rest, built, self.codec.encoder(), &limits.frames, limits.header);
-        let mut left = false;
-        if self.stage != Stage::Left
-            && self.skip == Skip::Nothing
-            && !rest.is_empty()
-            && rest.len() <= limits.decode.line
-            && let Ok(Some(action)) = self.codec.decode(rest, &limits.decode)
-        {
-            left = batch.action(action, 0..rest.len()).unwrap_or(false);
+        let mut batch = Batch::new(rest, built, self.codec.encoder(), limits.header);
+        let (mut left, mut mistakes) = (false, 0);
+        // One that says how long it is cannot be whole before it has come.
+        let cut_short = matches!(self.codec.unit(rest, rest.len()), Unit::Announced(_));
+        if self.stage != Stage::Left && self.skip == Skip::Nothing && !rest.is_empty() && !cut_short {
+            let done = match self.codec.decode(rest, &limits.decode) {
+                _ if rest.len() > limits.decode.line => Err(too_long(limits)),
+                Ok(None) => Ok(false),
+                Ok(Some(action)) => batch.action(action, 0..rest.len()),
+                // Most likely the start of a unit whose end was never sent.
+                Err(mistake) if mistake.code == ErrorCode::BadJson => Ok(false),
+                Err(mistake) => Err(mistake),
+            };
+            match done {
+                Ok(ended) => left = ended,
+                Err(mistake) => {
+                    mistakes = 1;
+                    batch.mistake(&mistake);
+                }
+            }
         }
         if !left {
             batch.end_of_file();
         }
         self.stage = Stage::Left;
         self.drop_carry(limits);
-        let (inputs, bytes) = batch.finish();
-        Turn { inputs, bytes, mistakes: 0, outcome: Outcome::Left }
+        let (mut inputs, whole) = batch.finish();
+        if let Some(whole) = whole {
+            inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
+        }
+        Turn { inputs, mistakes, outcome: Outcome::Left }
     }
 
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
@@ -332,17 +361,17 @@ impl<C: Codec> Reader<C> {
         }
     }
 
-    /// Whether a large unfinished unit would take more memory than all of them may. Small ones always have room, so that
-    /// nobody can take it from the others.
+    /// Whether an unfinished unit would take more than what it leaves to all others. So nobody can take the whole room: the
+    /// first that is greedy gets half, the next a quarter, and small units always fit.
     fn no_room(&self, length: usize, limits: &ReaderLimits) -> bool {
-        length >= LARGE && limits.unfinished_gauge.bytes() + length > limits.unfinished
+        length >= COUNTED && limits.unfinished_gauge.bytes() + 2 * length > limits.unfinished
     }
 
     fn keep(&mut self, bytes: Vec<u8>, limits: &ReaderLimits) {
         if bytes.is_empty() || self.stage == Stage::Left {
             return;
         }
-        let counted = if bytes.len() >= LARGE { bytes.capacity() } else { 0 };
+        let counted = if bytes.len() >= COUNTED { bytes.capacity() } else { 0 };
         limits.unfinished_gauge.add(counted);
         self.carry = Some(Box::new(Carry { bytes, counted }));
     }
@@ -353,7 +382,7 @@ fn failed(error: &io::Error) -> Turn {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Outcome::Nothing,
         _ => Outcome::Gone,
     };
-    Turn { inputs: Vec::new(), bytes: 0, mistakes: 0, outcome }
+    Turn { inputs: Vec::new(), mistakes: 0, outcome }
 }
 
 fn too_long(limits: &ReaderLimits) -> Mistake {

@@ -7,4 +7,4 @@ mod shared;
 
 pub use queue::{Queue, SLICES};
 pub use settings::{OutboxSettings, Policy};
-pub use shared::{Outbox, OutboxLimits, Pushed, Sink, Standing, Written};
+pub use shared::{Outbox, OutboxLimits, Pushed, Relieved, Sink, Standing, Written};

@@ -25,6 +25,9 @@ pub struct Queue {
     sent: usize,
     /// All bytes that wait.
     bytes: usize,
+    /// Whether the gauge counts what waits. What is sent in the round in which it came is never counted: that is most of
+    /// all, and counting costs as much as queueing.
+    counted: bool,
 }
 
 impl Queue {
@@ -38,14 +41,27 @@ impl Queue {
         self.first.is_none()
     }
 
-    /// Adds a frame at the end. The gauge counts the places of frames; the frames count themselves.
+    /// Adds a frame at the end.
     pub fn push(&mut self, frame: Frame, gauge: &Gauge) {
         self.bytes += frame.bytes().len();
+        if self.counted {
+            enter(&frame, gauge);
+        }
         if self.first.is_none() {
             self.first = Some(frame);
         } else {
-            gauge.add(PLACE);
             self.rest.get_or_insert_default().push_back(frame);
+        }
+    }
+
+    /// From now on, until it is empty, the gauge counts what waits: the frames, and their places in the queue.
+    pub fn count(&mut self, gauge: &Gauge) {
+        if self.counted || self.first.is_none() {
+            return;
+        }
+        self.counted = true;
+        for frame in self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter())) {
+            enter(frame, gauge);
         }
     }
 
@@ -93,58 +109,68 @@ impl Queue {
                 return;
             }
             self.sent -= len;
-            self.first = self.pop_rest(gauge);
+            if self.counted {
+                leave(first, gauge);
+            }
+            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+                self.rest = None;
+            }
         }
+        self.counted = false;
     }
 
     /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
-    pub fn truncate(&mut self, gauge: &Gauge) {
-        while let Some(frame) = self.rest.as_mut().and_then(|rest| rest.pop_back()) {
-            gauge.remove(PLACE);
-            self.bytes -= frame.bytes().len();
+    /// Returns how many bytes still wait for that.
+    pub fn truncate(&mut self, gauge: &Gauge) -> usize {
+        self.drop_rest(gauge);
+        match &self.first {
+            Some(first) if self.sent > 0 => self.bytes = first.bytes().len() - self.sent,
+            _ => self.clear(gauge),
         }
-        self.rest = None;
-        if self.sent == 0
-            && let Some(first) = self.first.take()
-        {
-            self.bytes -= first.bytes().len();
-        }
+        self.bytes
     }
 
     /// Drops everything.
     pub fn clear(&mut self, gauge: &Gauge) {
-        self.truncate(gauge);
-        // What truncate leaves is the rest of a frame that was sent in part.
-        self.first = None;
-        self.sent = 0;
-        self.bytes = 0;
+        self.drop_rest(gauge);
+        if let Some(first) = self.first.take()
+            && self.counted
+        {
+            leave(&first, gauge);
+        }
+        (self.sent, self.bytes, self.counted) = (0, 0, false);
     }
 
-    fn pop_rest(&mut self, gauge: &Gauge) -> Option<Frame> {
-        let rest = self.rest.as_mut()?;
-        let next = rest.pop_front();
-        if next.is_some() {
-            gauge.remove(PLACE);
+    fn drop_rest(&mut self, gauge: &Gauge) {
+        for frame in self.rest.take().into_iter().flat_map(|rest| rest.into_iter()) {
+            if self.counted {
+                leave(&frame, gauge);
+            }
         }
-        if rest.is_empty() {
-            self.rest = None;
-        }
-        next
     }
+}
+
+fn enter(frame: &Frame, gauge: &Gauge) {
+    frame.enter(gauge);
+    gauge.add(PLACE);
+}
+
+fn leave(frame: &Frame, gauge: &Gauge) {
+    frame.leave(gauge);
+    gauge.remove(PLACE);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::{any, prop};
     use proptest::{prop_assert_eq, proptest};
 
     use super::*;
     use crate::protocol::json_lines::ENCODER;
 
-    fn frame(bytes: &[u8], gauge: &Arc<Gauge>) -> Frame {
-        Frame::new(bytes.into(), 1, &ENCODER, gauge)
+    fn frame(bytes: &[u8]) -> Frame {
+        Frame::new(bytes.into(), 1, &ENCODER)
     }
 
     /// What one write would carry.
@@ -164,12 +190,15 @@ mod tests {
             writes in prop::collection::vec(any::<u16>(), 1..40),
             most in 1_usize..70_000,
         ) {
-            let gauge = Arc::new(Gauge::default());
+            let gauge = Gauge::default();
             let (mut queue, mut pushed, mut popped) = (Queue::default(), Vec::new(), Vec::new());
             for (number, length) in lengths.iter().enumerate() {
                 let bytes = vec![number as u8; *length];
                 pushed.extend_from_slice(&bytes);
-                queue.push(frame(&bytes, &gauge), &gauge);
+                queue.push(frame(&bytes), &gauge);
+                if number % 3 == 0 {
+                    queue.count(&gauge);
+                }
                 let ready = next_write(&queue, most);
                 let written = ready.len().min(usize::from(writes[number % writes.len()]));
                 popped.extend_from_slice(&ready[..written]);
@@ -188,10 +217,10 @@ mod tests {
 
     #[test]
     fn truncate_keeps_only_the_rest_of_a_started_frame() {
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Gauge::default();
         let mut queue = Queue::default();
         for text in ["one\n", "two\n", "three\n"] {
-            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+            queue.push(frame(text.as_bytes()), &gauge);
         }
         queue.advance(5, &gauge);
         queue.truncate(&gauge);
@@ -199,7 +228,7 @@ mod tests {
         queue.advance(3, &gauge);
         assert!(queue.is_empty());
 
-        queue.push(frame(b"four\n", &gauge), &gauge);
+        queue.push(frame(b"four\n"), &gauge);
         queue.truncate(&gauge);
         assert!(queue.is_empty());
         assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
@@ -207,16 +236,16 @@ mod tests {
 
     #[test]
     fn clear_drops_a_started_frame_too() {
-        let gauge = Arc::new(Gauge::default());
+        let gauge = Gauge::default();
         let mut queue = Queue::default();
         for text in ["one\n", "two\n"] {
-            queue.push(frame(text.as_bytes(), &gauge), &gauge);
+            queue.push(frame(text.as_bytes()), &gauge);
         }
         queue.advance(1, &gauge);
         queue.clear(&gauge);
         assert!(queue.is_empty());
         assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
-        queue.push(frame(b"three\n", &gauge), &gauge);
+        queue.push(frame(b"three\n"), &gauge);
         assert_eq!(next_write(&queue, 100), b"three\n");
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 
 use tokio::time::Instant;
 
-use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge};
+use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
 use crate::units::ByteSize;
 
 use super::queue::{Queue, SLICES};
@@ -46,6 +46,8 @@ pub struct OutboxLimits {
     pub policy: Policy,
     /// Counts the memory of all frames and queues.
     pub gauge: Arc<Gauge>,
+    /// Counts what is translated for listeners of another encoding.
+    pub translations: Arc<Translations>,
 }
 
 /// The outbox of one connection.
@@ -71,6 +73,30 @@ struct State {
     holds: u32,
     /// Whom this outbox holds back because it is full. Boxed, since few ever do.
     held: Option<Box<Held>>,
+    /// It was cut off for the memory of all, and is to be ended if that was not enough.
+    relieved: bool,
+}
+
+impl State {
+    /// The task, and whom the outbox holds back.
+    fn told(&mut self) -> Told {
+        Told { waker: self.waker.take(), held: self.held.take() }
+    }
+}
+
+/// Whom a change concerns: told once the lock is released, since they take locks of their own.
+#[derive(Default)]
+#[must_use]
+struct Told {
+    waker: Option<Waker>,
+    held: Option<Box<Held>>,
+}
+
+impl Told {
+    fn tell(self) {
+        release(self.held);
+        wake(self.waker);
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -102,6 +128,20 @@ pub enum Pushed {
     Cut,
     /// The outbox takes no more.
     Refused,
+}
+
+/// What [`Outbox::relieve`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relieved {
+    /// Nothing waited.
+    Nothing,
+    /// The connection was cut off; so many bytes are given back only when the rest of a frame has been sent.
+    Cut {
+        /// The bytes.
+        promised: usize,
+    },
+    /// It had been cut off before, and was ended.
+    Ended,
 }
 
 /// How an outbox stands, as its task sees it.
@@ -166,7 +206,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if self.lock().phase != Phase::Open {
             return Pushed::Refused;
         }
-        self.push_own(&frame.translated(self.limits.encoder))
+        self.push_own(&frame.translated(self.limits.encoder, &self.limits.translations))
     }
 
     fn push_own(&self, frame: &Frame) -> Pushed {
@@ -181,33 +221,34 @@ impl<S: Sink + ?Sized> Outbox<S> {
             Policy::Disconnect => limit,
             Policy::Throttle => limit.saturating_mul(2),
         };
-        let mut waker = None;
+        let mut told = Told::default();
         if state.queue.bytes() + more > cut_at {
             // Nobody is cut off whose socket was not tried: much may come within one round.
-            waker = self.write_now(&mut state);
+            told = self.write_now(&mut state);
         }
         // A run may be longer than the limit by itself, so that one always has room.
         if !state.queue.is_empty() && state.queue.bytes() + more > cut_at {
+            let twice = if cut_at == limit { "" } else { "twice " };
             let reason = format!(
-                "more than {} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
-                ByteSize(cut_at)
+                "more than {twice}{} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
+                ByteSize(limit)
             );
-            let held = self.cut_off(&mut state, &reason);
+            let cut = self.cut_off(&mut state, &reason);
             drop(state);
-            release(held);
-            wake(waker);
+            told.tell();
+            cut.tell();
             return Pushed::Cut;
         }
         if state.phase == Phase::Dead {
             drop(state);
-            wake(waker);
+            told.tell();
             return Pushed::Refused;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
         let first = !std::mem::replace(&mut state.touched, true);
         let full = state.queue.bytes() > limit && self.limits.policy == Policy::Throttle;
         drop(state);
-        wake(waker);
+        told.tell();
         match (full, first) {
             (true, _) => Pushed::Full,
             (false, true) => Pushed::First,
@@ -220,34 +261,23 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut bytes = Vec::with_capacity(128);
         let encoder = self.limits.encoder;
         encoder.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, encoder, &self.limits.gauge)
+        Frame::new(bytes.into_boxed_slice(), 1, encoder)
     }
 
     /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
     pub fn flush(&self) {
         let mut state = self.lock();
         state.touched = false;
-        let waker = self.write_now(&mut state);
+        let told = self.write_now(&mut state);
         drop(state);
-        wake(waker);
+        told.tell();
     }
 
     /// The task's turn: writes what waits, once the socket is ready.
     pub fn write_turn(&self) -> Written {
         let mut state = self.lock();
         let written = self.write(&mut state);
-        let mut held = None;
-        match written {
-            Written::All => state.blocked = false,
-            Written::More | Written::Blocked { .. } => {}
-            Written::Gone => {
-                state.phase = Phase::Dead;
-                state.queue.clear(&self.limits.gauge);
-            }
-        }
-        if state.held.is_some() && (state.queue.bytes() <= self.limits.limit / 2 || state.phase == Phase::Dead) {
-            held = state.held.take();
-        }
+        let held = self.after_writing(&mut state, written);
         drop(state);
         release(held);
         written
@@ -282,9 +312,9 @@ impl<S: Sink + ?Sized> Outbox<S> {
         }
         state.phase = Phase::Finishing;
         // The drain time begins, which the task keeps, also if it waits for a socket that is never ready again.
-        let waker = state.waker.take();
+        let told = state.told();
         drop(state);
-        wake(waker);
+        told.tell();
     }
 
     /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
@@ -294,25 +324,29 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.phase != Phase::Open {
             return false;
         }
-        let held = self.cut_off(&mut state, reason);
+        let told = self.cut_off(&mut state, reason);
         drop(state);
-        release(held);
+        told.tell();
         true
     }
 
-    /// Cuts the connection off and gives back the memory of what waits: only the rest of a unit that was sent in part
-    /// and the reason are still sent. False if nothing waited.
-    pub fn relieve(&self, reason: &str) -> bool {
+    /// Cuts the connection off and gives back the memory of what waits: only the rest of a frame that was sent in part
+    /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
+    pub fn relieve(&self, reason: &str) -> Relieved {
         let mut state = self.lock();
         if state.phase == Phase::Dead || state.queue.is_empty() {
-            return false;
+            return Relieved::Nothing;
         }
-        state.queue.truncate(&self.limits.gauge);
-        state.phase = Phase::Open;
-        let held = self.cut_off(&mut state, reason);
+        if std::mem::replace(&mut state.relieved, true) {
+            drop(state);
+            self.kill();
+            return Relieved::Ended;
+        }
+        let promised = state.queue.truncate(&self.limits.gauge);
+        let told = self.cut_off(&mut state, reason);
         drop(state);
-        release(held);
-        true
+        told.tell();
+        Relieved::Cut { promised }
     }
 
     /// Ends the connection at once: what waits is dropped.
@@ -320,10 +354,9 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut state = self.lock();
         state.phase = Phase::Dead;
         state.queue.clear(&self.limits.gauge);
-        let (held, waker) = (state.held.take(), state.waker.take());
+        let told = state.told();
         drop(state);
-        release(held);
-        wake(waker);
+        told.tell();
     }
 
     /// Asks the task to take in what has been received.
@@ -370,38 +403,46 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.sink.peer()
     }
 
-    /// Queues the reason, takes no more, and lets go of whom it held back; the caller releases them without the lock.
-    fn cut_off(&self, state: &mut State, reason: &str) -> Option<Box<Held>> {
+    /// Queues the reason and takes no more. Returns whom to tell, without the lock.
+    fn cut_off(&self, state: &mut State, reason: &str) -> Told {
         let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
         state.queue.push(last, &self.limits.gauge);
         state.phase = Phase::Finishing;
         // The task takes over, and with it the drain time begins.
         state.blocked = true;
-        if let Some(waker) = state.waker.take() {
-            waker.wake();
-        }
-        state.held.take()
+        state.queue.count(&self.limits.gauge);
+        state.told()
     }
 
-    /// Writes what waits, unless the task waits to do so. Returns whom to wake, without the lock: the task, if it is to
-    /// take over or to end the connection.
-    fn write_now(&self, state: &mut State) -> Option<Waker> {
+    /// Writes what waits, unless the task waits to do so. Returns whom to tell, without the lock.
+    fn write_now(&self, state: &mut State) -> Told {
         if state.blocked || state.phase == Phase::Dead {
-            return None;
+            return Told::default();
         }
-        let wake = match self.write(state) {
+        let written = self.write(state);
+        let held = self.after_writing(state, written);
+        let wake = match written {
             Written::All => state.phase == Phase::Finishing,
+            Written::More | Written::Blocked { .. } | Written::Gone => true,
+        };
+        Told { waker: if wake { state.waker.take() } else { None }, held }
+    }
+
+    /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.
+    fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
+        match written {
+            Written::All => state.blocked = false,
             Written::More | Written::Blocked { .. } => {
                 state.blocked = true;
-                true
+                state.queue.count(&self.limits.gauge);
             }
             Written::Gone => {
                 state.phase = Phase::Dead;
                 state.queue.clear(&self.limits.gauge);
-                true
             }
-        };
-        if wake { state.waker.take() } else { None }
+        }
+        let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
+        if enough { state.held.take() } else { None }
     }
 
     fn release_one(&self) {
@@ -470,7 +511,9 @@ fn wake(waker: Option<Waker>) {
 }
 
 fn release(held: Option<Box<Held>>) {
-    for publisher in held.into_iter().flat_map(|held| held.publishers) {
-        publisher.release_one();
+    if let Some(held) = held {
+        for publisher in held.publishers {
+            publisher.release_one();
+        }
     }
 }

@@ -17,10 +17,9 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Takes a member in. False if its key was given before; then the member is forgotten, since nobody can say which of
-    /// its values was meant.
+    /// Takes a member in. One that was given before is forgotten, since nobody can say which of its values was meant.
     #[inline]
-    pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> bool {
+    pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> Result<(), Surplus> {
         let member = match key {
             b"action" => &mut self.action,
             b"stream" => &mut self.stream,
@@ -31,12 +30,25 @@ impl Members {
         };
         if member.is_none() {
             *member = Some(value);
-            return true;
+            return Ok(());
         }
         *member = None;
-        false
+        Err(Surplus::Twice)
     }
 }
+
+/// Why a key is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// It was given before.
+    Twice,
+    /// There are [`MOST_UNKNOWN`] before it that the protocol does not know, as it does not know this one.
+    Many,
+}
+
+/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while everybody else
+/// waits; what so many keys are meant to say belongs into the message.
+pub(super) const MOST_UNKNOWN: usize = 1000;
 
 /// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
 /// thousands go into a set.
@@ -49,15 +61,17 @@ pub(super) struct Others {
 impl Others {
     const FEW: usize = 8;
 
-    /// Whether the key was not there yet.
-    fn insert(&mut self, key: &[u8]) -> bool {
+    fn insert(&mut self, key: &[u8]) -> Result<(), Surplus> {
+        if self.few.len() + self.many.len() == MOST_UNKNOWN {
+            return Err(Surplus::Many);
+        }
         if self.few.iter().any(|other| other == key) {
-            return false;
+            return Err(Surplus::Twice);
         }
         if self.few.len() < Self::FEW {
             self.few.push(key.to_vec());
-            return true;
+            return Ok(());
         }
-        self.many.insert(key.to_vec())
+        if self.many.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
     }
 }

@@ -68,11 +68,14 @@ pub(super) async fn accept<C: Codec + Default>(listener: Listener, admission: Ad
     }
 }
 
-/// Whether the connection is at fault rather than the machine; then the next one is accepted at once.
+/// Whether the connection is at fault rather than the machine; then the next one is accepted at once. Besides a peer that has
+/// left, accept(2) passes on the network errors that a connection had before it was accepted.
 fn is_peers_doing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, InvalidInput, NotConnected};
-    // InvalidInput, NotConnected: options cannot be set on a socket whose peer has reset it.
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | InvalidInput | NotConnected)
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, NotConnected};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkDown | NetworkUnreachable | NotConnected
+    )
 }
 
 /// Counts one up for as long as it lives.

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -41,9 +43,10 @@ pub(super) struct SocketFile {
 }
 
 impl Listener {
-    pub(super) fn bind(address: &Address, tcp: &TcpSettings, unix: &UnixSettings) -> Result<Self, BindError> {
+    /// Listens on one address of `all`.
+    pub(super) fn bind(address: &Address, all: &[Address], tcp: &TcpSettings, unix: &UnixSettings) -> Result<Self, BindError> {
         let bound = match address {
-            Address::Tcp(socket) => bind_tcp(&(*socket).into(), tcp).map(|listener| Self::Tcp(listener, tcp.clone())),
+            Address::Tcp(socket) => bind_tcp(*socket, all, tcp).map(|listener| Self::Tcp(listener, tcp.clone())),
             Address::Unix(path) => bind_unix(path, unix, tcp.backlog).map(|(listener, file)| Self::Unix(listener, file)),
         };
         bound.map_err(|error| BindError { address: address.clone(), cure: cure(&error), error })
@@ -57,7 +60,7 @@ impl Listener {
         }
     }
 
-    /// Waits for a connection. A socket that cannot be set up is gone already, and is an error like any other.
+    /// Waits for a connection. One that cannot be set up is an error like any other, and is dropped.
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Self::Tcp(listener, settings) => {
@@ -79,16 +82,20 @@ impl Drop for SocketFile {
     }
 }
 
-fn bind_tcp(address: &SockAddr, settings: &TcpSettings) -> io::Result<TcpListener> {
-    let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // `[::]` takes IPv4 too, unless somebody asked for that by itself.
+    let beside_ipv4 = |other: &Address| matches!(other, Address::Tcp(other) if other.is_ipv4() && other.port() == address.port());
+    if address.is_ipv6() && address.port() != 0 && all.iter().any(beside_ipv4) {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     // Inherited by what is accepted; it must stand before the handshake to count for the window.
     if settings.send_buffer.0 > 0 {
         socket.set_send_buffer_size(settings.send_buffer.0)?;
     }
-    socket.bind(address)?;
+    socket.bind(&address.into())?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     TcpListener::from_std(socket.into())
 }
@@ -101,16 +108,16 @@ fn set_up(socket: &TcpStream, settings: &TcpSettings) -> io::Result<()> {
         .with_interval(settings.keepalive_interval.0)
         .with_retries(settings.keepalive_retries);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(settings.user_timeout.0))
+    // The system takes milliseconds in a C int: 24 days are as good as for ever.
+    socket.set_tcp_user_timeout(Some(settings.user_timeout.0.min(Duration::from_millis(i32::MAX as u64))))
 }
 
 /// Binds beside the path and moves the finished socket there: so nobody can connect before its mode is set, and a file
 /// left behind by a broker that was killed is replaced in one step.
 fn bind_unix(path: &Path, settings: &UnixSettings, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
     make_way(path)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", std::process::id()));
-    let beside = PathBuf::from(beside);
+    // As short as can be, since a socket's path is limited.
+    let beside = path.with_file_name(format!(".{}", std::process::id()));
     let _ = fs::remove_file(&beside);
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -134,8 +141,9 @@ fn make_way(path: &Path) -> io::Result<()> {
     }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        Err(_) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
+        // Not known to be dead, such as a datagram socket: it is somebody's.
+        Err(error) => Err(error),
     }
 }
 

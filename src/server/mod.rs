@@ -8,9 +8,8 @@ mod memory;
 mod settings;
 
 use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -27,7 +26,7 @@ use crate::limits::Limits;
 use crate::outbox::{OutboxLimits, OutboxSettings};
 use crate::protocol::json_lines::{self, JsonLines};
 use crate::protocol::message_pack::{self, MessagePack};
-use crate::protocol::{DecodeLimits, Gauge};
+use crate::protocol::{DecodeLimits, Gauge, Translations};
 use crate::units::ByteSize;
 
 use accept::{Admission, accept};
@@ -35,6 +34,9 @@ use listener::Listener;
 
 pub use listener::BindError;
 pub use settings::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen, RuntimeSettings, TcpSettings, UnixSettings};
+
+/// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What a server is held to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +89,8 @@ pub enum ServerError {
 pub struct Server {
     listeners: Vec<(Listener, Encoding)>,
     addresses: Vec<Address>,
-    actor: Actor,
+    /// Runs with the server; none if somebody else runs it.
+    actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
     /// How often the core's clock moves.
@@ -101,12 +104,29 @@ impl Server {
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
     pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
-        let bound = listen.iter().map(|asked| Ok((Listener::bind(&asked.address, &settings.tcp, &settings.unix)?, asked.encoding)));
-        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        let in_use =
-            listeners.iter().zip(listen).map(|((listener, _), asked)| listener.address().unwrap_or_else(|_| asked.address.clone()));
-        let addresses = in_use.collect();
         let (actor, shared) = assemble(settings);
+        Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
+    }
+
+    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. Whoever runs it moves its clock
+    /// (with [`keep_time`]) as well. When the server stops, it stops the whole broker: every connection, of whatever
+    /// transport, is told so.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on.
+    pub fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
+        let mut tcp = settings.tcp.clone();
+        // The system must not end a slow connection before the broker could tell it why.
+        let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
+        if !tcp.user_timeout.0.is_zero() {
+            tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
+        }
+        let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
+        let bound = addresses.iter().map(|address| Listener::bind(address, &addresses, &tcp, &settings.unix));
+        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
+        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or(asked));
+        let addresses = in_use.collect();
+        let listeners = listeners.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -119,10 +139,10 @@ impl Server {
         Ok(Self {
             listeners,
             addresses,
-            actor,
+            actor: None,
             mailbox: admission.shared.mailbox.clone(),
             admission,
-            tick: (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)),
+            tick: tick(settings),
             drain_time: settings.outbox.drain_time.0,
         })
     }
@@ -145,8 +165,8 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { listeners, actor, mailbox, admission, tick, drain_time, .. } = self;
         let stop = CancellationToken::new();
-        let mut actor = tokio::spawn(actor.run());
-        let ticker = tokio::spawn(tick_for_ever(mailbox.clone(), tick));
+        let owned = actor.map(|actor| (tokio::spawn(actor.run()), tokio::spawn(keep_time(Arc::downgrade(&admission.shared), tick))));
+        let (mut actor, ticker) = owned.unzip();
         let accepting = TaskTracker::new();
         let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
         for (listener, encoding) in listeners {
@@ -160,14 +180,16 @@ impl Server {
 
         let ended = tokio::select! {
             () = shutdown => None,
-            ended = &mut actor => Some(ended),
+            ended = end_of(&mut actor, &mailbox) => Some(ended),
         };
         stop.cancel();
         if ended.is_none() {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
         }
-        ticker.abort();
+        if let Some(ticker) = ticker {
+            ticker.abort();
+        }
         let stats = admission.shared.stats.snapshot();
         info!(
             connections = stats.connections_opened,
@@ -181,11 +203,25 @@ impl Server {
             "stopped"
         );
         drop((mailbox, admission));
-        match ended {
-            Some(_) => Err(ServerError::ActorPanicked),
-            None => last_word(actor).await,
+        match (ended, actor) {
+            (Some(_), _) => Err(ServerError::ActorPanicked),
+            (None, Some(actor)) => last_word(actor).await,
+            (None, None) => Ok(()),
         }
     }
+}
+
+/// The actor ends before its server only by a panic, which has been printed.
+async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
+    match actor {
+        Some(actor) => drop(actor.await),
+        None => mailbox.closed().await,
+    }
+}
+
+/// How often the core's clock is to move.
+pub fn tick(settings: &Settings) -> Duration {
+    (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 /// The actor ends when its last connection has; one that does not end now was told to and is past caring.
@@ -213,28 +249,30 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
             warn!("some connections did not take in all that they received");
         }
         mailbox.send(Command::Shutdown).await;
-        tasks.wait().await;
+        // Each connection keeps its own drain time; this is for those that do not.
+        timeout(drain_time + LAST_MOMENT, tasks.wait()).await.is_ok()
     };
-    let mut cut_short = pin!(cut_short);
-    let cut = tokio::select! {
-        () = orderly => false,
-        () = &mut cut_short => true,
+    let ended = tokio::select! {
+        ended = orderly => ended,
+        () = cut_short => false,
     };
-    if cut {
+    if !ended {
         warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
         mailbox.send(Command::Abort).await;
         let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
     }
 }
 
-/// Moves the core's clock. The core itself has none, and the actor waits for nothing but its mailbox.
-async fn tick_for_ever(mailbox: Mailbox, period: Duration) {
+/// Moves the clock of a broker that was made by [`assemble`], as long as anything uses it: the core itself has none, and the
+/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself.
+pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         interval.tick().await;
-        if !mailbox.send(Command::Tick(began.elapsed())).await {
+        let Some(broker) = broker.upgrade() else { return };
+        if !broker.mailbox.send(Command::Tick(began.elapsed())).await {
             return;
         }
     }
@@ -252,13 +290,15 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     debug!(memory, "limits that are set to 0 follow from the memory");
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
     let stored = auto(limits.headers_total, memory / 4);
-    let frames = Arc::new(Gauge::keeping(stored / KEPT_TRANSLATIONS));
+    let frames = Arc::new(Gauge::default());
+    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS));
     let (ids, stats) = (Arc::new(Ids::default()), Arc::new(Stats::default()));
     let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,
         total: auto(outbox.total, memory / 4),
         gauge: Arc::clone(&frames),
+        translations: Arc::clone(&translations),
         ids: Arc::clone(&ids),
         stats: Arc::clone(&stats),
     });
@@ -268,11 +308,17 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
             header: limits.header.0,
             errors_in_a_row: limits.errors_in_a_row,
-            unfinished: auto(limits.unfinished_lines, memory / 8),
+            // One line must fit beside another of its length, on the smallest machine too.
+            unfinished: auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)),
             unfinished_gauge: Arc::default(),
-            frames: Arc::clone(&frames),
         },
-        outbox: Arc::new(OutboxLimits { encoder: &json_lines::ENCODER, limit: outbox.limit.0, policy: outbox.policy, gauge: frames }),
+        outbox: Arc::new(OutboxLimits {
+            encoder: &json_lines::ENCODER,
+            limit: outbox.limit.0,
+            policy: outbox.policy,
+            gauge: frames,
+            translations,
+        }),
         times: Times {
             first_line: limits.first_line_time.0,
             write: outbox.write_time.0,
@@ -289,7 +335,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
 fn most_connections(limits: &Limits) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);
-    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use + limits.reserved_descriptors).max(1);
+    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use.saturating_add(limits.reserved_descriptors)).max(1);
     if limits.connections == 0 {
         return free;
     }

@@ -79,15 +79,6 @@ pub enum Encoding {
     MessagePack,
 }
 
-impl fmt::Display for Encoding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::JsonLines => "JSON lines",
-            Self::MessagePack => "MessagePack",
-        })
-    }
-}
-
 /// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
 /// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +145,8 @@ pub struct TcpSettings {
     pub keepalive_interval: Span,
     /// Unanswered probes after which an idle peer is gone. 6.
     pub keepalive_retries: u32,
-    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). 30 s.
+    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). Never less
+    /// than `outbox.write_time` and `outbox.drain_time` together, which end a slow connection with a reason. 30 s.
     pub user_timeout: Span,
     /// Connections that may wait to be accepted. 1,024.
     pub backlog: u32,

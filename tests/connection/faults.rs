@@ -74,7 +74,7 @@ async fn the_longest_queues_go_first_when_memory_is_short() {
     for _ in 0..200 {
         publisher.line(&many);
         publisher.ping().await;
-        assert!(broker.shared.reader.frames.bytes() < 110_000, "{} bytes are queued", broker.shared.reader.frames.bytes());
+        assert!(broker.shared.outbox.gauge.bytes() < 110_000, "{} bytes are queued", broker.shared.outbox.gauge.bytes());
     }
     long.room(usize::MAX / 2);
     let text = long.rest().await;

@@ -2,11 +2,13 @@
 //!
 //! - `splits`: the same bytes, however they fall apart, mean the same.
 //! - `clocks`: time limits, by a clock that jumps.
+//! - `found`: what was once wrong, and must not be again.
 //! - `faults`: panics, resets, full queues.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod clocks;
 mod faults;
+mod found;
 mod pipe;
 mod splits;
 

@@ -7,6 +7,8 @@ use msgstream::ids::StreamName;
 use msgstream::protocol::message_pack::{ENCODER, MessagePack};
 use msgstream::protocol::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Receipt, Unit};
 use rmpv::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -146,6 +148,10 @@ fn base64(data: &[u8]) -> String {
 
 /// One value and nothing else.
 fn read(mut bytes: &[u8]) -> Option<Value> {
+    // To `rmpv` the marker that stands for nothing is a nil; `rmp-serde` refuses it.
+    let mut strict = rmp_serde::Deserializer::from_read_ref(bytes);
+    strict.set_max_depth(DEEPEST);
+    IgnoredAny::deserialize(&mut strict).ok()?;
     let value = rmpv::decode::read_value_with_max_depth(&mut bytes, DEEPEST).ok()?;
     bytes.is_empty().then_some(value)
 }

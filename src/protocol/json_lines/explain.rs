@@ -1,5 +1,6 @@
 //! What was wrong with a line, in words that help whoever wrote the client. Slow, and only ever read after a mistake.
 
+use super::super::members::MOST_UNKNOWN;
 use super::super::reason::{ECHO, cut};
 use super::object::Broken;
 use super::scan::{Fault, Wanted};
@@ -24,6 +25,12 @@ pub(super) fn kind(text: &[u8]) -> &'static str {
 pub(super) fn broken(line: &[u8], broken: &Broken) -> String {
     match broken {
         Broken::Twice(at, key) => format!("column {}: the key \"{}\" is given twice: once is right", column(line, *at), cut(key)),
+        Broken::Many(at) => {
+            let column = column(line, *at);
+            format!(
+                "column {column}: more than {MOST_UNKNOWN} keys that the protocol does not know: what a message says belongs into \"message\""
+            )
+        }
         Broken::Fault(fault) => {
             // Where a line begins with a mark or a wrong encoding, that and not the grammar is the matter.
             beginning(line).unwrap_or_else(|| format!("column {}: {}", column(line, fault.at), what(line, *fault)))

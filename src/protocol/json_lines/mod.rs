@@ -1,15 +1,19 @@
 //! JSON lines: one JSON object per line, ended by LF. The default encoding.
 //!
 //! Nearly all lines of a busy broker are puts that begin alike: `kept` knows them by their first bytes, `scan`
-//! validates the message, and the line goes on as it stands. All others go through `object`, which finds the members,
-//! and `decode`, which makes an action of them; `explain` says what was wrong. Nothing here knows sockets or streams.
+//! validates the message, with `numbers` for long arrays, and the line goes on as it stands. All others go through
+//! `object`, which finds the members, and `decode`, which makes an action of them; `explain` says what was wrong.
+//! Nothing here knows sockets or streams.
 
+mod block;
 mod decode;
 mod encode;
 mod explain;
 mod foreign;
 mod kept;
+mod numbers;
 mod object;
+mod open;
 mod read_back;
 pub(super) mod scan;
 #[cfg(test)]

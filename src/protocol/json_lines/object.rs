@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-use super::super::members::{Members, Others};
+use super::super::members::{Members, Others, Surplus};
 use super::scan::{self, Fault, Wanted};
 use super::token::{byte, skip_space, string};
 
@@ -14,6 +14,8 @@ pub(super) enum Broken {
     Fault(Fault),
     /// The key at this place was given before; the key, decoded.
     Twice(usize, Vec<u8>),
+    /// At this place there is one key too many that the protocol does not know.
+    Many(usize),
 }
 
 impl From<Fault> for Broken {
@@ -66,8 +68,10 @@ impl Members {
             }
             let start = skip_space(line, at + 1);
             at = scan::value(line, start)?;
-            if !self.take(&key, start..at, &mut others) {
-                return Err(Broken::Twice(key_at, key.into_owned()));
+            match self.take(&key, start..at, &mut others) {
+                Ok(()) => {}
+                Err(Surplus::Twice) => return Err(Broken::Twice(key_at, key.into_owned())),
+                Err(Surplus::Many) => return Err(Broken::Many(key_at)),
             }
             at = skip_space(line, at);
             match byte(line, at) {

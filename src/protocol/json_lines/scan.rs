@@ -3,6 +3,8 @@
 //! It accepts what `serde_json` accepts when it skips a value: numbers of any size and `\u` escapes of lone surrogates
 //! are within the grammar. It goes to any depth without recursion, at one bit a level.
 
+use super::numbers::skip_numbers;
+use super::open::Open;
 use super::token::{byte, literal, number, skip_space, string};
 
 /// Where the bytes cease to be JSON, and what would have had to stand there.
@@ -48,52 +50,17 @@ impl Wanted {
     }
 }
 
-/// The containers that are open: a bit each, set for an object.
-#[derive(Default)]
-struct Open {
-    /// The innermost, up to 64.
-    bits: u64,
-    depth: usize,
-    /// Those around them, 64 a word.
-    outer: Vec<u64>,
-}
-
-impl Open {
-    #[inline(always)]
-    fn push(&mut self, object: bool) {
-        if self.depth.is_multiple_of(64) && self.depth > 0 {
-            self.put_by();
-        }
-        self.bits = self.bits << 1 | u64::from(object);
-        self.depth += 1;
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) {
-        self.depth -= 1;
-        self.bits >>= 1;
-        if self.depth.is_multiple_of(64) && self.depth > 0 {
-            self.take_back();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn put_by(&mut self) {
-        self.outer.push(self.bits);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn take_back(&mut self) {
-        self.bits = self.outer.pop().unwrap_or(0);
-    }
-}
+/// The length from which on a run of numbers is long: it takes a while to enter and to leave [`skip_numbers`].
+const LONG: usize = 128;
+/// After a run that was not long, how far from its start no other is tried, lest many short ones cost time.
+const PAUSE: usize = 1024;
 
 /// The end of the value that begins at `start`, where no white space may stand.
 pub(in crate::protocol) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut open = Open::default();
     let mut at = start;
+    // From where on runs of numbers are tried for length: never in a short text.
+    let mut try_from = if bytes.len().saturating_sub(start) < LONG { usize::MAX } else { start };
     loop {
         // A value begins here.
         match byte(bytes, at) {
@@ -127,11 +94,11 @@ pub(in crate::protocol) fn value(bytes: &[u8], start: usize) -> Result<usize, Fa
         }
         // A value has ended here, and perhaps the containers around it.
         loop {
-            if open.depth == 0 {
+            if open.is_empty() {
                 return Ok(at);
             }
             at = skip_space(bytes, at);
-            let object = open.bits & 1 == 1;
+            let object = open.in_object();
             match byte(bytes, at) {
                 b',' if object => {
                     at = skip_space(bytes, at + 1);
@@ -143,6 +110,13 @@ pub(in crate::protocol) fn value(bytes: &[u8], start: usize) -> Result<usize, Fa
                 }
                 b',' => {
                     at = skip_space(bytes, at + 1);
+                    if at >= try_from {
+                        let reached = skip_numbers(bytes, at, open.in_array_of_array());
+                        if reached < at + LONG {
+                            try_from = at + PAUSE;
+                        }
+                        at = skip_space(bytes, reached);
+                    }
                     break;
                 }
                 b'}' if object => at += 1,

@@ -257,3 +257,17 @@ fn a_kept_name_is_held_to_a_lowered_limit() {
     let mistake = codec.decode(line, &DecodeLimits { name: 3, ..LIMITS }).unwrap_err();
     assert_eq!(mistake.code, ErrorCode::BadStream);
 }
+
+#[test]
+fn a_line_has_room_for_a_thousand_unknown_keys() {
+    let line = |keys: usize| {
+        let others: String = (0..keys).map(|key| format!("\"k{key}\":0,")).collect();
+        format!("{{{others}\"action\":\"ping\"}}\n")
+    };
+    let limits = DecodeLimits { line: 1 << 20, name: 100 };
+    let mut codec = JsonLines::default();
+    assert_eq!(codec.decode(line(1000).as_bytes(), &limits), Ok(Some(Action::Ping { receipt: None })));
+    let mistake = codec.decode(line(1001).as_bytes(), &limits).unwrap_err();
+    assert_eq!(mistake.code, ErrorCode::BadJson);
+    assert!(mistake.reason.contains("more than 1000 keys"), "{}", mistake.reason);
+}

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::action::{Action, Message, Name, Receipt};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
-use super::super::members::{Members, Others};
+use super::super::members::{Members, Others, Surplus};
 use super::super::names::Names;
 use super::super::request::{self, Request, Stream, Verb};
 use super::PREFIX;
@@ -27,6 +27,8 @@ pub(super) enum Broken {
     KeyKind(usize, &'static str),
     /// The key at this offset was given before.
     Twice(usize, Vec<u8>),
+    /// At this offset there is one key too many that the protocol does not know.
+    Many(usize),
     /// At this offset something follows the map.
     After(usize),
 }
@@ -85,8 +87,10 @@ impl Members {
                 return Err(What::Utf8.at(at).into());
             }
             let end = skip::value(body, start)?;
-            if !self.take(text, start..end, &mut others) {
-                return Err(Broken::Twice(at, text.to_vec()));
+            match self.take(text, start..end, &mut others) {
+                Ok(()) => {}
+                Err(Surplus::Twice) => return Err(Broken::Twice(at, text.to_vec())),
+                Err(Surplus::Many) => return Err(Broken::Many(at)),
             }
             at = end;
         }

@@ -1,5 +1,6 @@
 //! What was wrong with a unit, in words that help whoever wrote the client. Slow, and only ever read after a mistake.
 
+use super::super::members::MOST_UNKNOWN;
 use super::super::reason::cut;
 use super::decode::Broken;
 use super::token::{Fault, What};
@@ -11,6 +12,11 @@ pub(super) fn broken(broken: &Broken) -> String {
         Broken::NotMap(kind) => format!("a message must be one map, with the key \"action\", not {kind}"),
         Broken::KeyKind(at, kind) => format!("offset {at}: a key that is {kind}: the keys of a message are strings"),
         Broken::Twice(at, key) => format!("offset {at}: the key \"{}\" is given twice: once is right", cut(key)),
+        Broken::Many(at) => {
+            format!(
+                "offset {at}: more than {MOST_UNKNOWN} keys that the protocol does not know: what a message says belongs into \"message\""
+            )
+        }
         Broken::After(at) => {
             format!("offset {at}: more bytes after the map: each map needs its own length, in four bytes with the highest first, before it")
         }

@@ -26,6 +26,7 @@ fn until_served(broker: &Broker) {
     });
 }
 
+// Seen to fail: with connections over the limit dropped without a word.
 #[test]
 fn far_more_clients_than_descriptors() {
     let _alone = alone();
@@ -66,6 +67,7 @@ fn far_more_clients_than_descriptors() {
     broker.assert_well();
 }
 
+// Seen to fail: with an accept loop that tries again without a pause (processor time).
 #[test]
 fn the_system_refuses_descriptors_for_a_while() {
     let _alone = alone();

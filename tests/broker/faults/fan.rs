@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::checker::{Sent, Stay, assert_clean, put, put_with_header};
 use crate::harness::{Broker, Client, alone, settings};
 
+// Seen to fail, like the next: with one of a thousand deliveries left out.
 #[test]
 fn one_publisher_to_a_thousand_listeners() {
     let _alone = alone();

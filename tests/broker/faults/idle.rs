@@ -7,15 +7,17 @@ use crate::harness::{Broker, Client, alone, descriptors_for, settings, until};
 /// What one idle listener may cost, in bytes, in a debug build too.
 const PER_LISTENER: usize = 2 << 10;
 
+// Seen to fail: with 4 KiB more for each connection.
 #[test]
 fn nine_thousand_idle_listeners_cost_little_and_disturb_nobody() {
     let _alone = alone();
     let broker = Broker::start(settings());
     let count = descriptors_for(9_000);
     // The first connections pay for what all share.
+    let fds = broker.fds();
     drop(listeners(&broker, 200));
-    until("the first ones are gone", || (broker.fds() < 50).then_some(()));
-    let (rss, fds) = (broker.rss(), broker.fds());
+    until("the first ones are gone", || (broker.fds() == fds).then_some(()));
+    let rss = broker.rss();
 
     let mut idle = listeners(&broker, count);
     assert!(broker.fds() >= fds + count, "{} of {count} connections are there", broker.fds() - fds);

@@ -1,6 +1,6 @@
 //! Lines at the limit, and lines without an end.
 
-use crate::harness::{Broker, Client, alone, settings};
+use crate::harness::{Broker, Client, alone, settings, until};
 
 /// A put whose line has exactly so many bytes.
 fn line_of(length: usize) -> String {
@@ -8,7 +8,7 @@ fn line_of(length: usize) -> String {
     format!("{start}{}{end}", "x".repeat(length - start.len() - end.len()))
 }
 
-// Seen to fail: with > in place of >= in either check of the reader (one byte too many or too few is taken).
+// Seen to fail: with a limit that is one byte lower for whole lines.
 #[test]
 fn one_byte_decides() {
     const LIMIT: usize = 100_000;
@@ -41,6 +41,7 @@ fn one_byte_decides() {
     listener.expect_silence();
 }
 
+// Seen to fail: with a limit that is one byte lower for lines whose end has not come.
 #[test]
 fn a_line_at_the_limit_may_end_in_cr_lf_or_at_the_end_of_the_file() {
     const LIMIT: usize = 5_000;
@@ -78,11 +79,10 @@ fn endless(blocks: usize) {
     client.send_bytes(b"\"}\n");
     client.expect_code("line_too_long");
     client.expect_silence();
-    let left = broker.rss().saturating_sub(rss);
-    assert!(left < 24 << 20, "{left} bytes are still held");
+    until("the memory is given back", || (broker.rss() < rss + (8 << 20)).then_some(()));
 }
 
-// Seen to fail: with a refused line that is gathered on (memory), and with an error for each block of it.
+// Seen to fail: with a refused line that is gathered on (memory).
 #[test]
 fn a_line_without_an_end_is_not_stored() {
     endless(256);

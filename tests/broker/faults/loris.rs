@@ -4,6 +4,7 @@ use crate::harness::{Broker, alone, descriptors_for, settings};
 
 const LINE: &str = r#"{"action":"ping"}"#;
 
+// Seen to fail, like the others here: without the time for the first line.
 #[test]
 fn thousands_of_unfinished_first_lines_are_closed_and_told() {
     let _alone = alone();

@@ -19,7 +19,7 @@ fn send_all(client: &mut Client, lines: impl Iterator<Item = String>) {
     client.ping();
 }
 
-// Seen to fail: with a delete that leaves the empty stream in the table (memory is not given back).
+// Seen to fail: before memory was given back while the broker is idle.
 #[test]
 fn two_hundred_thousand_streams_are_kept_and_given_back() {
     let _alone = alone();

@@ -41,20 +41,19 @@ fn depth_is_no_danger() {
 }
 
 #[test]
-fn many_keys_are_read_in_good_time() {
+fn many_keys_are_refused_in_good_time() {
     let broker = Broker::start(settings());
     let mut client = broker.client();
     let mut other = broker.client();
     other.ping();
-    // Each key is compared with those before it; done carelessly, that takes minutes.
+    // Each key would have to be compared with those before it, while everybody else waits.
     let keys: String = (0..200_000).map(|number| format!(r#""k{number}":0,"#)).collect();
     let start = Instant::now();
     client.send(&format!(r#"{{{keys}"action":"ping"}}"#));
     other.ping();
-    client.expect(r#"{"action":"pong"}"#);
-    assert!(start.elapsed() < Duration::from_secs(5), "200,000 keys took {:?}", start.elapsed());
-    client.send(&format!(r#"{{{keys}"action":"ping","k7":0}}"#));
     client.expect_code("bad_json");
+    assert!(start.elapsed() < Duration::from_secs(5), "200,000 keys took {:?}", start.elapsed());
+    client.ping();
 }
 
 #[test]

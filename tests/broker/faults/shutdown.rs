@@ -4,6 +4,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::checker::{Sent, Stay, assert_clean, padded_put, put};
 use crate::harness::{Broker, Client, Settings, alone, is_end, settings, until};
 
@@ -15,8 +17,6 @@ fn without_goodbye(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-// Seen to fail: with connections that are ended without taking in what they have received, with queues dropped, with no
-// goodbye, and with an exit code other than 0.
 #[test]
 fn under_load_everything_received_is_delivered_and_everybody_is_told() {
     let _alone = alone();
@@ -72,23 +72,32 @@ fn under_load_everything_received_is_delivered_and_everybody_is_told() {
     assert_eq!(broker.until_ended().code(), Some(0));
 }
 
+// Not seen to fail by a connection that takes no last look at its socket: what is there is read before the news of the signal
+// has gone round. Seen to fail, like all of these: with no goodbye.
 #[test]
 fn what_was_sent_before_the_signal_counts() {
     // No receipts, no pings: the bytes are in the broker's sockets when the signal comes, and that is enough.
     let _alone = alone();
-    const EACH: u32 = 200;
+    const PUBLISHERS: u32 = 20;
+    // More than one read takes, so that some of it is left when the news of the signal has gone round.
+    const EACH: u32 = 2_500;
     let mut broker = Broker::start(settings());
     let mut listener = broker.listener("job");
-    let mut publishers: Vec<_> = (0..50).map(|_| broker.client()).collect();
+    let mut publishers: Vec<_> = (0..PUBLISHERS).map(|_| broker.client()).collect();
     for publisher in &mut publishers {
         publisher.ping();
     }
+    // Stopped meanwhile, so that it has read nothing of it.
+    broker.process().signal(Signal::STOP);
+    until("the broker stands still", || (broker.process().state() == 'T').then_some(()));
     for (number, publisher) in (0..).zip(&mut publishers) {
         let lines: String = (0..EACH).map(|seq| put("job", number, seq) + "\n").collect();
         publisher.send_bytes(lines.as_bytes());
     }
     broker.terminate();
-    assert_clean("job", &Sent::by_each(50, EACH), Stay::Throughout, &[without_goodbye(listener.rest())]);
+    broker.process().signal(Signal::CONT);
+    let lines = without_goodbye(listener.rest());
+    assert_clean("job", &Sent::by_each(PUBLISHERS, EACH), Stay::Throughout, &[lines]);
     for publisher in &mut publishers {
         publisher.expect_ended("shutdown");
     }
@@ -107,6 +116,7 @@ fn with_stalled_listener(settings: Settings) -> (Broker, Client) {
     (broker, stalled)
 }
 
+// Seen to fail: with queues that are dropped at the signal.
 #[test]
 fn a_listener_that_reads_late_is_waited_for() {
     let _alone = alone();
@@ -117,6 +127,7 @@ fn a_listener_that_reads_late_is_waited_for() {
     assert_eq!(broker.until_ended().code(), Some(0));
 }
 
+// Seen to fail: before a blocked outbox woke its task at the end.
 #[test]
 fn a_listener_that_never_reads_is_not_waited_for_longer_than_the_drain_time() {
     let (mut broker, stalled) = with_stalled_listener(settings().set("outbox.drain_time", "300ms"));
@@ -127,6 +138,7 @@ fn a_listener_that_never_reads_is_not_waited_for_longer_than_the_drain_time() {
     drop(stalled);
 }
 
+// Seen to fail: with the second signal ignored, and when dropping a message that was half sent panicked (exit code 70).
 #[test]
 fn twice_cuts_it_short() {
     let (mut broker, stalled) = with_stalled_listener(settings().set("outbox.drain_time", "60s"));
@@ -155,4 +167,26 @@ fn an_idle_broker_stops_at_once() {
     broker.terminate();
     assert_eq!(broker.until_ended().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(2), "it took {:?}", start.elapsed());
+}
+
+// Seen to fail: when a log line that could not be written panicked, and with it the task that waits for the signal.
+#[test]
+fn a_broker_whose_log_nobody_reads_works_and_stops_all_the_same() {
+    let settings = settings().short_lines(4 << 10).set("outbox.limit", "16KiB").set("tcp.send_buffer", "16KiB");
+    let mut broker = Broker::start(settings.log_breaks_off());
+    let mut publisher = broker.client();
+    let stalled = broker.slow_listener("job");
+    // A cut is logged by whoever owns all streams.
+    for seq in 0..500 {
+        publisher.send(&padded_put("job", 0, seq, 1_000));
+    }
+    publisher.ask(&put_with_receipt("job", 500), r#"{"action":"receipt","receipt":1,"listeners":0}"#);
+    drop(stalled);
+    broker.terminate();
+    publisher.expect_ended("shutdown");
+    assert_eq!(broker.until_ended().code(), Some(0));
+}
+
+fn put_with_receipt(stream: &str, seq: u32) -> String {
+    format!(r#"{},"receipt":1}}"#, put(stream, 0, seq).strip_suffix('}').unwrap())
 }

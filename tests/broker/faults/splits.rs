@@ -44,8 +44,7 @@ fn answers(client: &mut Client) -> Vec<String> {
 /// Two pieces, cut after every byte in turn.
 ///
 /// A thread of its own for each half of the places: most of the time is the way there and back.
-// Seen to fail: with a reader that begins its search for the end of a line one byte late, and with one that forgets a CR at
-// the end of a piece.
+// Seen to fail, like the next: with a reader that begins its search for the end of a line one byte late.
 #[test]
 fn two_pieces_cut_at_every_place() {
     let _alone = alone();

@@ -51,8 +51,8 @@ fn prefix_then_reason(mut client: Client, stay: Stay, sent: u32, setting: &str) 
     lines.len()
 }
 
-// Seen to fail: with the cut at the limit taken out of the outbox (memory and the receipt), with what waits dropped at the
-// cut (nothing but the reason arrives), and with the reason left out.
+// Seen to fail: with the cut at the limit taken out of the outbox, with what waits dropped at the cut, and with no reason
+// queued behind it.
 #[test]
 fn one_stops_reading_and_the_others_go_on() {
     let _alone = alone();
@@ -92,6 +92,7 @@ fn one_stops_reading_and_the_others_go_on() {
     });
 }
 
+// Seen to fail: without the drain time.
 #[test]
 fn one_that_never_reads_again_is_given_up() {
     let broker = Broker::start(small_queues().set("outbox.write_time", "60s").set("outbox.drain_time", "300ms"));
@@ -122,6 +123,7 @@ fn one_that_takes_its_leave_and_does_not_read_is_given_up_too() {
     publisher.ping();
 }
 
+// Seen to fail: without the write time.
 #[test]
 fn one_that_takes_nothing_is_cut_off_after_the_write_time() {
     let broker = Broker::start(small_queues().set("outbox.write_time", "300ms").set("outbox.drain_time", "20s"));
@@ -143,6 +145,7 @@ fn one_that_takes_nothing_is_cut_off_after_the_write_time() {
     prefix_then_reason(stalled, Stay::CutShort, sent, "outbox.write_time");
 }
 
+// Seen to fail: with a write time that runs on although something was sent.
 #[test]
 fn one_that_reads_slowly_is_not_cut_off() {
     let broker = Broker::start(small_queues().set("outbox.limit", "16MiB").set("outbox.write_time", "400ms"));

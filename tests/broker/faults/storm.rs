@@ -3,6 +3,7 @@
 use crate::checker::{Sent, Stay, assert_clean, put};
 use crate::harness::{Broker, alone, settings, until};
 
+// Seen to fail: with connections that end and are not forgotten (descriptors).
 #[test]
 fn a_storm_of_connections_leaves_nothing_behind() {
     let _alone = alone();

@@ -23,7 +23,6 @@ fn torn(part: &[u8], reset: bool) {
     assert_clean("job", &Sent::by_each(1, 2), Stay::Throughout, &[listener.arrived()]);
 }
 
-// Seen to fail: with an unfinished last line taken for whole at the end of the file.
 #[test]
 fn a_part_of_a_line_is_never_delivered() {
     let line = put("job", 0, 2);
@@ -34,6 +33,7 @@ fn a_part_of_a_line_is_never_delivered() {
     }
 }
 
+// Seen to fail: with a reset taken for an end of file.
 #[test]
 fn a_whole_line_without_its_end_does_not_count_after_a_reset() {
     // A reset says nothing about whether the line was meant to end here.

@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     /// In the order of their keys; a key set twice has the later value.
     values: BTreeMap<String, String>,
     descriptors: Option<u32>,
+    log_breaks_off: bool,
 }
 
 /// The defaults.
@@ -43,6 +44,12 @@ impl Settings {
 
     fn toml(&self) -> String {
         self.values.iter().map(|(key, value)| format!("{key} = {value}\n")).collect()
+    }
+
+    /// Whoever reads the broker's log goes away once the broker listens, as `head` does.
+    pub(crate) fn log_breaks_off(mut self) -> Self {
+        self.log_breaks_off = true;
+        self
     }
 
     /// How many descriptors the broker may have (`ulimit -n`).
@@ -84,13 +91,15 @@ impl Broker {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let log = collect(child.stderr.take().unwrap());
+        let stderr = child.stderr.take().unwrap();
+        let (log, unread) = if settings.log_breaks_off { (Arc::default(), Some(stderr)) } else { (collect(stderr), None) };
         let ports: Vec<u16> = until("the broker listens", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the broker ended at once: {status}\n{}", log.lock().unwrap().join("\n"));
             }
             fs::read_to_string(place.file("port")).ok()?.lines().map(|port| port.parse().ok()).collect()
         });
+        drop(unread);
         let addr = |index: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[index]));
         Self { child, addr: addr(0), packed_addr: addr(1), place, log }
     }

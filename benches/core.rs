@@ -1,0 +1,106 @@
+//! What the core costs by itself and with the outboxes behind it: `cargo bench --bench core`.
+
+mod inputs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use divan::counter::ItemsCount;
+use divan::{Bencher, black_box};
+use msgstream::broker::{Core, CoreLimits, Input};
+use msgstream::ids::{ConnectionId, StreamName};
+
+use inputs::{Nowhere, Outboxes, name, run};
+
+const LISTENERS: [u32; 4] = [1, 8, 64, 1000];
+const STREAMS: u32 = 100_000;
+const CROWD: u32 = 10_000;
+
+fn main() {
+    divan::main();
+}
+
+fn core() -> Core {
+    Core::new(CoreLimits { streams: 1 << 20, listens: 10_000, stored: usize::MAX, ended_time: Duration::from_secs(3600) })
+}
+
+/// A core with so many listeners in one stream.
+fn crowded(listeners: u32, stream: &StreamName) -> Core {
+    let mut core = core();
+    for listener in 0..listeners {
+        core.handle(ConnectionId(listener), Input::Listen { stream: stream.clone(), receipt: None }, &mut Nowhere::default());
+    }
+    core
+}
+
+/// A put of one message; items are deliveries.
+#[divan::bench(args = LISTENERS)]
+fn put(bencher: Bencher<'_, '_>, listeners: u32) {
+    let stream = name("job-1");
+    let (mut core, frame, mut nowhere) = (crowded(listeners, &stream), run(1), Nowhere::default());
+    bencher.counter(ItemsCount::new(listeners)).bench_local(|| {
+        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
+        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+    });
+    assert!(nowhere.frames > 0);
+}
+
+/// The same into real outboxes, each of which is then written to a socket that takes everything.
+#[divan::bench(args = LISTENERS)]
+fn put_and_flush(bencher: Bencher<'_, '_>, listeners: u32) {
+    let (stream, gauge) = (name("job-1"), Arc::default());
+    let (mut core, frame, mut outboxes) = (crowded(listeners, &stream), run(1), Outboxes::new(listeners, &gauge));
+    bencher.counter(ItemsCount::new(listeners)).bench_local(|| {
+        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
+        core.handle(ConnectionId(0), black_box(input), &mut outboxes);
+        outboxes.flush();
+    });
+    assert!(outboxes.0.iter().all(|outbox| outbox.bytes() == 0));
+}
+
+/// One of many listeners leaves and comes back, each in turn.
+#[divan::bench(sample_size = 1000)]
+fn hang_up_and_listen_in_a_crowd(bencher: Bencher<'_, '_>) {
+    let stream = name("job-1");
+    let (mut core, mut nowhere, mut next) = (crowded(CROWD, &stream), Nowhere::default(), 0);
+    bencher.bench_local(|| {
+        // A step that shares no factor with the crowd, so that everybody's turn comes and neighbours do not meet.
+        next = (next + 7919) % CROWD;
+        core.handle(ConnectionId(next), Input::Hangup { stream: Some(stream.clone()), receipt: None }, &mut nowhere);
+        core.handle(ConnectionId(next), Input::Listen { stream: stream.clone(), receipt: None }, &mut nowhere);
+    });
+}
+
+/// A new header for one of many streams, each in turn.
+#[divan::bench(sample_size = 1000)]
+fn header_among_many_streams(bencher: Bencher<'_, '_>) {
+    let (mut core, streams) = many_streams();
+    let (frame, mut nowhere, mut next) = (run(1), Nowhere::default(), 0);
+    bencher.bench_local(|| {
+        next = (next + 7919) % streams.len();
+        let input = Input::Header { stream: streams[next].clone(), header: frame.clone(), receipt: None };
+        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+    });
+}
+
+/// A message to nobody, to one of many streams, each in turn.
+#[divan::bench(sample_size = 1000)]
+fn put_among_many_streams(bencher: Bencher<'_, '_>) {
+    let (mut core, streams) = many_streams();
+    let (frame, mut nowhere, mut next) = (run(1), Nowhere::default(), 0);
+    bencher.bench_local(|| {
+        next = (next + 7919) % streams.len();
+        let input = Input::Put { stream: streams[next].clone(), run: frame.clone(), header: None, receipt: None };
+        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+    });
+}
+
+fn many_streams() -> (Core, Vec<StreamName>) {
+    let (mut core, frame) = (core(), run(1));
+    let streams: Vec<StreamName> = (0..STREAMS).map(|number| name(&format!("job-{number}"))).collect();
+    for stream in &streams {
+        let input = Input::Header { stream: stream.clone(), header: frame.clone(), receipt: None };
+        core.handle(ConnectionId(0), input, &mut Nowhere::default());
+    }
+    (core, streams)
+}

@@ -1,0 +1,43 @@
+//! What all subcommands that talk to a broker share: where it is, and the runtime.
+
+use std::future::Future;
+
+use anyhow::Context;
+use msgstream::client::{Options, RemoteStream, ServerAddress};
+use tokio::runtime::Builder;
+
+use super::exit::{Exit, Failure, OrExit, Outcome};
+
+/// The flags that say where the broker is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Broker {
+    /// The broker: host:port or unix:/path
+    #[arg(long, value_name = "ADDR", env = "MSGSTREAM_SERVER", default_value = ServerAddress::DEFAULT)]
+    server: ServerAddress,
+}
+
+impl Broker {
+    /// Connects, or says why not.
+    pub(crate) async fn connect(&self, options: Options) -> Result<RemoteStream, Failure> {
+        Ok(RemoteStream::connect_with(self.server.clone(), options).await?)
+    }
+
+    /// Connects in the background, for as long as it takes.
+    pub(crate) fn start(&self, options: Options) -> RemoteStream {
+        RemoteStream::start(self.server.clone(), options)
+    }
+
+    /// The address as text.
+    pub(crate) fn address(&self) -> String {
+        self.server.to_string()
+    }
+}
+
+/// Runs a subcommand on this thread.
+pub(crate) fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime").or_exit(Exit::Io)?;
+    let outcome = runtime.block_on(work);
+    // A read of standard input that nobody waits for any more must not keep the program.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,31 @@
+//! `msgstream delete`: forgets a stream.
+
+use msgstream::client::Options;
+
+use super::broker::{Broker, block_on};
+use super::exit::{Exit, Outcome};
+
+/// Forget a stream, header and all; its listeners are told that it has ended
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The stream
+    stream: String,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  the stream is forgotten, or was not known
+  64  the command line cannot be understood
+  69  the broker cannot be reached, or the connection was lost
+  77  the broker refused it";
+
+pub(crate) fn run(args: Args) -> Outcome {
+    block_on(async move {
+        let remote = args.broker.connect(Options::default()).await?;
+        remote.confirmed().delete(&args.stream).await?;
+        Ok(Exit::Fine)
+    })
+}

@@ -1,0 +1,48 @@
+//! `msgstream get`: prints a stream's header.
+
+use std::io::Write;
+
+use msgstream::client::{Event, Options};
+
+use super::broker::{Broker, block_on};
+use super::exit::{Exit, Failure, Outcome};
+
+/// Print the header of a stream, as JSON
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The stream
+    stream: String,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  the header was printed
+   1  the stream has no header, or nobody knows the stream
+  64  the command line cannot be understood
+  69  the broker cannot be reached, or the connection was lost
+  77  the broker refused it";
+
+pub(crate) fn run(args: Args) -> Outcome {
+    block_on(async move {
+        let remote = args.broker.connect(Options::default()).await?;
+        let mut listener = remote.listen(&args.stream).await?;
+        // The header, if there is one, is there as soon as the state is.
+        let joined = listener.joined().await;
+        remote.hangup(&args.stream).await?;
+        match listener.next().await {
+            Some(Event::Header(header)) => {
+                // A reader that has gone, such as `head`, is no failure.
+                let _ = writeln!(std::io::stdout(), "{header}");
+                Ok(Exit::Fine)
+            }
+            Some(Event::CutOff(reason)) if joined.is_none() => Err(Failure::new(Exit::Refused, reason.to_string())),
+            Some(Event::Lost { reason }) if joined.is_none() => {
+                Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")))
+            }
+            _ => Err(Failure::new(Exit::Failed, format!("{:?} has no header", args.stream))),
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! `msgstream header`: stores what whoever joins gets first.
+
+use msgstream::client::Options;
+
+use super::broker::{Broker, block_on};
+use super::exit::{Exit, Outcome};
+use super::input;
+
+/// Set the header of a stream, which whoever joins gets first
+///
+/// Current listeners are not told. A stream that has ended is open again.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The stream
+    stream: String,
+    /// The header, as JSON [default: standard input as a whole]
+    message: Option<String>,
+    /// Store it as a JSON string
+    #[arg(long)]
+    text: bool,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+   0  it is stored
+  64  the command line cannot be understood
+  65  it is not JSON
+  69  the broker cannot be reached, or the connection was lost
+  77  the broker refused it";
+
+pub(crate) fn run(args: Args) -> Outcome {
+    let header = input::message(args.message, args.text)?;
+    block_on(async move {
+        let remote = args.broker.connect(Options::default()).await?;
+        remote.confirmed().header(&args.stream, &header).await?;
+        Ok(Exit::Fine)
+    })
+}

@@ -1,0 +1,34 @@
+//! Messages from the command line and from standard input.
+
+use std::io::Read;
+
+use msgstream::content::Content;
+use serde_json::value::RawValue;
+
+use super::exit::{Exit, Failure, OrExit};
+
+/// One message from an argument, or else all of standard input as one.
+pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, Failure> {
+    let (given, whence) = match argument {
+        Some(given) => (given, "the message"),
+        None => {
+            let mut all = String::new();
+            std::io::stdin().read_to_string(&mut all).or_exit(Exit::Data)?;
+            (all, "standard input")
+        }
+    };
+    content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))
+}
+
+/// A text as a message: as it stands if it is JSON, or as a string on request.
+pub(crate) fn content(given: &str, text: bool) -> serde_json::Result<Content> {
+    if text {
+        return serde_json::value::to_raw_value(given).map(|raw: Box<RawValue>| Content::from(&*raw));
+    }
+    Content::from_json(given)
+}
+
+/// Says what is not JSON, and the cure.
+fn not_json(whence: &str, why: &serde_json::Error) -> Failure {
+    Failure::new(Exit::Data, format!("{whence} is not JSON: {why}; quote it as JSON, or use --text to send it as a string"))
+}

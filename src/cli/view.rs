@@ -1,0 +1,223 @@
+//! Streams on a terminal: a bar for each that tells how far it is, everything else as lines above the bars.
+
+use std::collections::HashMap;
+use std::io;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use msgstream::client::Event;
+use msgstream::content::Content;
+use msgstream::monitor::Message;
+
+/// How finely a bar is drawn, whatever the job's units are.
+const FINENESS: u64 = 10_000;
+
+/// How often bars are drawn, in frames a second.
+const FRAMES: u8 = 20;
+
+/// What is on the screen.
+pub(super) struct View {
+    screen: MultiProgress,
+    jobs: HashMap<String, Job>,
+    /// There are several streams: lines need a name.
+    named: bool,
+}
+
+/// One stream's bar.
+struct Job {
+    bar: ProgressBar,
+    title: Option<String>,
+    total: Option<f64>,
+    units: Option<String>,
+    k: f64,
+    text: Option<String>,
+    /// It has been told how it ended.
+    told: bool,
+}
+
+/// How far a job is, as its message says it.
+#[derive(Debug, Default, serde::Deserialize)]
+struct Step {
+    title: Option<String>,
+    k: Option<f64>,
+    total: Option<f64>,
+    units: Option<String>,
+    text: Option<String>,
+}
+
+impl View {
+    pub(super) fn new(named: bool) -> Self {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stdout_with_hz(FRAMES));
+        Self { screen, jobs: HashMap::new(), named }
+    }
+
+    /// Shows an event.
+    pub(super) fn event(&mut self, stream: &str, event: &Event) -> io::Result<()> {
+        match event {
+            Event::Header(content) | Event::Message(content) => self.content(stream, content),
+            Event::Ended { message } => {
+                if let Some(content) = message {
+                    self.content(stream, content)?;
+                }
+                self.end(stream, "ended")
+            }
+            Event::CutOff(reason) => self.end(stream, &format!("cut off: {reason}")),
+            Event::Lost { reason } => self.end(stream, &format!("connection lost: {reason}")),
+            Event::Reconnected { reason } => self.line(stream, &format!("connected again, messages may be missing here: {reason}")),
+        }
+    }
+
+    fn content(&mut self, stream: &str, content: &Content) -> io::Result<()> {
+        match Message::of(content) {
+            Some(Message::Start(start)) => {
+                let k = Some(0.0);
+                self.step(stream, Step { title: start.title, k, total: start.total, units: start.units, text: None });
+                Ok(())
+            }
+            Some(Message::Join(join)) => {
+                self.step(stream, Step { title: join.title, k: join.k, total: join.total, units: join.units, text: None });
+                Ok(())
+            }
+            Some(Message::Progress(progress)) => {
+                let (k, text) = (Some(progress.k), progress.text);
+                self.step(stream, Step { title: None, k, total: progress.total, units: progress.units, text });
+                Ok(())
+            }
+            Some(Message::Complete(complete)) => match complete.result {
+                Some(result) => self.end(stream, &format!("done: {}", shown(&result))),
+                None => self.end(stream, "done"),
+            },
+            Some(Message::Abort(abort)) => self.end(stream, &with_reason("aborted", abort.reason.as_deref())),
+            Some(Message::Error(error)) => {
+                if let Some(traceback) = &error.traceback {
+                    for line in traceback.lines() {
+                        self.line(stream, line)?;
+                    }
+                }
+                self.end(stream, &with_reason("failed", Some(&error.reason)))
+            }
+            Some(Message::Log(log)) => self.line(stream, &log.text),
+            Some(Message::Improvement(better)) => {
+                let more: String = better.more.iter().map(|(key, value)| format!(", {key} {}", shown(value))).collect();
+                self.line(stream, &format!("better: {}{more}", shown(&better.value)))
+            }
+            Some(_) | None => self.other(stream, content),
+        }
+    }
+
+    /// A message of no known class: `{"k":3,"total":10}` is as good as a Progress, and the rest is a line.
+    fn other(&mut self, stream: &str, content: &Content) -> io::Result<()> {
+        if content.as_str().starts_with('{')
+            && let Ok(step) = content.parse::<Step>()
+            && step.k.is_some()
+        {
+            self.step(stream, step);
+            return Ok(());
+        }
+        match content.parse::<String>() {
+            Ok(text) => self.line(stream, &text),
+            Err(_) => self.line(stream, content.as_str()),
+        }
+    }
+
+    /// Moves the bar, which appears with the first step.
+    fn step(&mut self, stream: &str, step: Step) {
+        let screen = &self.screen;
+        let job = self.jobs.entry(stream.to_owned()).or_insert_with(|| Job::new(screen));
+        job.step(stream, step);
+    }
+
+    /// Prints a line above the bars.
+    fn line(&self, stream: &str, text: &str) -> io::Result<()> {
+        let text = printable(text);
+        self.screen.println(if self.named { format!("{}: {text}", printable(stream)) } else { text })
+    }
+
+    /// Says how it ended: on the bar, or in a line if there is none. What comes first counts.
+    fn end(&mut self, stream: &str, how: &str) -> io::Result<()> {
+        match self.jobs.get_mut(stream) {
+            Some(job) if job.told => Ok(()),
+            Some(job) => {
+                job.end(how);
+                Ok(())
+            }
+            None => self.line(stream, how),
+        }
+    }
+}
+
+impl Job {
+    fn new(screen: &MultiProgress) -> Self {
+        let bar = screen.add(ProgressBar::no_length());
+        Self { bar, title: None, total: None, units: None, k: 0.0, text: None, told: false }
+    }
+
+    fn step(&mut self, stream: &str, step: Step) {
+        // A stream that goes on after its end is another job.
+        self.told = false;
+        self.title = step.title.or(self.title.take());
+        self.total = step.total.or(self.total);
+        self.units = step.units.or(self.units.take());
+        self.text = step.text;
+        self.k = step.k.unwrap_or(self.k);
+        let name = match &self.title {
+            Some(title) => format!("{} {}", printable(stream), printable(title)),
+            None => printable(stream),
+        };
+        self.bar.set_prefix(name);
+        match self.total.filter(|total| *total > 0.0) {
+            Some(total) => {
+                self.bar.set_style(style("{prefix:.bold} {wide_bar} {msg} {eta}"));
+                self.bar.set_length(FINENESS);
+                // Between nothing and all, whatever the job says.
+                self.bar.set_position(((self.k / total).clamp(0.0, 1.0) * FINENESS as f64) as u64);
+            }
+            None => self.bar.set_style(style("{prefix:.bold} {spinner} {msg} {elapsed}")),
+        }
+        let text = self.text.as_ref().map(|text| format!(" {}", printable(text))).unwrap_or_default();
+        self.bar.set_message(format!("{}{text}", self.amount()));
+        self.bar.tick();
+    }
+
+    fn end(&mut self, how: &str) {
+        self.told = true;
+        self.bar.set_style(style("{prefix:.bold} {msg}"));
+        let amount = self.amount();
+        self.bar.finish_with_message(format!("{amount} {}", printable(how)));
+    }
+
+    /// `3/10 steps`.
+    fn amount(&self) -> String {
+        let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
+        let units = self.units.as_ref().map(|units| format!(" {}", printable(units))).unwrap_or_default();
+        format!("{}{total}{units}", self.k)
+    }
+}
+
+/// The templates are constant and right; a wrong one would only look plain.
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn with_reason(how: &str, reason: Option<&str>) -> String {
+    reason.map_or_else(|| how.to_owned(), |reason| format!("{how}: {reason}"))
+}
+
+/// A value as people read it.
+fn shown(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What others sent must not steer this terminal: control characters are shown, not obeyed.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\nc\u{9b}d\té"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\u{fffd}d\té");
+    }
+}

@@ -1,0 +1,44 @@
+//! Events as the lines that they came in.
+
+use std::io::{self, Write};
+
+use msgstream::client::Event;
+use msgstream::ids::StreamName;
+use msgstream::protocol::json_lines::ENCODER;
+use msgstream::protocol::{Encode, Event as WireEvent};
+
+/// Prints lines to standard output. What is printed together is flushed together, and never later than the next wait.
+pub(super) struct WireLines {
+    lines: Vec<u8>,
+    out: io::StdoutLock<'static>,
+}
+
+/// Beyond it lines are not gathered any further.
+const GATHERED: usize = 64 << 10;
+
+impl WireLines {
+    pub(super) fn new() -> Self {
+        Self { lines: Vec::new(), out: io::stdout().lock() }
+    }
+
+    /// Adds the line of an event. What did not come as a line is left out.
+    pub(super) fn event(&mut self, stream: &StreamName, event: &Event) -> io::Result<()> {
+        let event = match event {
+            Event::Header(content) | Event::Message(content) => WireEvent::Put { stream, message: content.as_str().as_bytes() },
+            Event::Ended { message } => WireEvent::Close { stream, message: message.as_ref().map(|content| content.as_str().as_bytes()) },
+            Event::CutOff(_) | Event::Lost { .. } | Event::Reconnected { .. } => return Ok(()),
+        };
+        ENCODER.encode(&event, &mut self.lines);
+        if self.lines.len() >= GATHERED { self.flush() } else { Ok(()) }
+    }
+
+    /// Prints what was added.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.out.write_all(&self.lines)?;
+        self.lines.clear();
+        self.out.flush()
+    }
+}

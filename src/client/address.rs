@@ -1,0 +1,114 @@
+//! Where a broker is, and how a connection to it is made.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where a broker listens: `host:port` or `unix:/path`.
+///
+/// A host name is looked up anew for each connection, so that a client finds a broker that has moved.
+///
+/// ```
+/// # use msgstream::client::ServerAddress;
+/// let address: ServerAddress = "broker.example:7342".parse()?;
+/// assert_eq!(address.to_string(), "broker.example:7342");
+/// assert!("broker.example".parse::<ServerAddress>().is_err());
+/// # Ok::<(), msgstream::client::BadServerAddress>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerAddress {
+    /// A host name or IP address and a port.
+    Tcp(String),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl ServerAddress {
+    /// Where a broker listens unless told otherwise.
+    pub const DEFAULT: &'static str = "127.0.0.1:7342";
+
+    /// Makes a connection.
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn Transport>> {
+        Ok(match self {
+            Self::Tcp(host) => {
+                let socket = TcpStream::connect(host).await?;
+                // What is gathered goes out in one write; waiting for more would only delay it.
+                socket.set_nodelay(true)?;
+                Box::new(socket)
+            }
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+}
+
+/// A connection as a byte stream. TCP and Unix sockets are of this kind, and so is an encrypted session over one.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// An address that could not be read, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not the address of a broker: {why}; write \"127.0.0.1:7342\", \"broker.example:7342\" or \"unix:/run/msgstream.sock\""
+)]
+pub struct BadServerAddress {
+    text: String,
+    why: String,
+}
+
+impl FromStr for ServerAddress {
+    type Err = BadServerAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadServerAddress> {
+        let bad = |why: &str| BadServerAddress { text: text.to_owned(), why: why.to_owned() };
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(bad("the path is missing")) } else { Ok(Self::Unix(path.into())) };
+        }
+        if let Some((scheme, _)) = text.split_once("://") {
+            return Err(bad(&format!("there is no {scheme:?} transport")));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
+        if host.is_empty() {
+            return Err(bad("the host is missing"));
+        }
+        if port.parse::<u16>().is_err() {
+            return Err(bad("the port is not a number up to 65535"));
+        }
+        Ok(Self::Tcp(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host) => f.write_str(host),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_people_write_them() {
+        for text in ["127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s"] {
+            assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), text);
+        }
+        for (text, why) in [
+            ("localhost", "the port is missing"),
+            ("localhost:http", "the port is not a number"),
+            (":7342", "the host is missing"),
+            ("unix:", "the path is missing"),
+            ("http://localhost:7342", "there is no \"http\" transport"),
+        ] {
+            let error = text.parse::<ServerAddress>().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! One listener of one stream, as an async stream of events.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use crate::protocol::StreamState;
+
+use super::event::Event;
+use super::inbox::Inbox;
+use super::remote::Link;
+
+/// A listener of one stream. Dropping it hangs up.
+///
+/// It is a [`Stream`] of [`Event`]s; [`next`](Self::next) does without a crate for streams.
+#[derive(Debug)]
+pub struct Listener {
+    stream: String,
+    inbox: Arc<Inbox>,
+    link: Arc<Link>,
+}
+
+impl Listener {
+    pub(super) fn new(stream: String, inbox: Arc<Inbox>, link: Arc<Link>) -> Self {
+        Self { stream, inbox, link }
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// Waits for the next event; none after the last. Dropped while it waits, it takes nothing.
+    pub async fn next(&mut self) -> Option<Event> {
+        poll_fn(|cx| self.inbox.poll_next(cx)).await
+    }
+
+    /// Waits until this is a listener, and tells how the stream stood when it became one. With
+    /// [`Running`](StreamState::Running) the first event is the header. None if it was refused or the connection was lost:
+    /// the first event says why.
+    pub async fn joined(&self) -> Option<StreamState> {
+        poll_fn(|cx| self.inbox.poll_joined(cx)).await
+    }
+}
+
+impl Stream for Listener {
+    type Item = Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.inbox.poll_next(cx)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.link.hang_up(&self.stream, &self.inbox);
+    }
+}

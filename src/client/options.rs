@@ -1,0 +1,90 @@
+//! How a client behaves.
+
+use std::time::Duration;
+
+use crate::content::NonFinite;
+use crate::units::ByteSize;
+
+/// How a [`RemoteStream`](super::RemoteStream) behaves.
+///
+/// ```
+/// # use msgstream::client::{Backoff, Options};
+/// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+/// assert_eq!(options.connect_time.as_secs(), 10);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Whether and how to connect again after the connection was lost. None: a lost connection is the end.
+    pub reconnect: Option<Backoff>,
+    /// What making a connection may take. 10 s.
+    pub connect_time: Duration,
+    /// After so long without a word from the broker, it is asked for one. 20 s.
+    pub idle_time: Duration,
+    /// What its answer may take before the connection counts as lost. Longer than a broker may hold a publisher back
+    /// (its `outbox.throttle_time`, 30 s unless configured). 45 s.
+    pub answer_time: Duration,
+    /// What may wait to be sent, or to be confirmed, in bytes: beyond it publishing waits. 4 MiB.
+    pub queue: ByteSize,
+    /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
+    pub listener_queue: ByteSize,
+    /// What becomes of NaN and the infinities. They are refused.
+    pub non_finite: NonFinite,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            reconnect: None,
+            connect_time: Duration::from_secs(10),
+            idle_time: Duration::from_secs(20),
+            answer_time: Duration::from_secs(45),
+            queue: ByteSize(4 << 20),
+            listener_queue: ByteSize(64 << 20),
+            non_finite: NonFinite::default(),
+        }
+    }
+}
+
+/// The pauses between attempts to connect: each twice the one before, with a random part, so that a thousand clients of a
+/// broker that restarts do not all come at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backoff {
+    /// The first pause. 100 ms.
+    pub first: Duration,
+    /// The longest pause. 10 s.
+    pub longest: Duration,
+    /// Attempts in a row after which the connection counts as lost for good. None: never.
+    pub attempts: Option<u32>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(100), longest: Duration::from_secs(10), attempts: None }
+    }
+}
+
+impl Backoff {
+    /// The pause before the given attempt, counted from 0, or none if there is to be no such attempt. `random` is from 0 to 1.
+    pub(super) fn pause(&self, attempt: u32, random: f64) -> Option<Duration> {
+        if self.attempts.is_some_and(|most| attempt >= most) {
+            return None;
+        }
+        let doubled = self.first.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
+        // Never less than half, so that a pause is one.
+        Some(doubled.min(self.longest).mul_f64(0.5 + random / 2.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_jittered() {
+        let backoff = Backoff { attempts: Some(40), ..Backoff::default() };
+        let most = |attempt| backoff.pause(attempt, 1.0).map(|pause| pause.as_millis());
+        assert_eq!([0, 1, 2, 6, 7, 31, 39].map(most), [100, 200, 400, 6400, 10_000, 10_000, 10_000].map(Some));
+        assert_eq!(most(40), None);
+        assert_eq!(backoff.pause(1, 0.0), Some(Duration::from_millis(100)));
+    }
+}

@@ -1,0 +1,334 @@
+//! The handle of a client.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::content::NonFinite;
+
+use super::address::{ServerAddress, Transport};
+use super::confirmed::Confirmed;
+use super::event::ClientError;
+use super::inbox::Inbox;
+use super::listener::Listener;
+use super::options::Options;
+use super::state::{Answer, Line, State};
+use super::task::{Shared, run};
+use super::wire::{Request, bare};
+
+/// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
+///
+/// Publishing waits only for room in a queue that is counted in bytes ([`Options::queue`]); [`flush`](Self::flush) returns
+/// when all of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent,
+/// as long as the runtime lives: a program that ends should flush first.
+///
+/// With [`Options::reconnect`] a lost connection is made anew. Then every stream is listened to again, its listeners get
+/// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
+/// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
+///
+/// ```no_run
+/// # use msgstream::client::{Event, RemoteStream};
+/// # async fn example() -> Result<(), msgstream::client::ClientError> {
+/// let broker = RemoteStream::connect("127.0.0.1:7342").await?;
+/// let mut job = broker.listen("job-1").await?;
+/// broker.put("job-1", &[1, 2, 3]).await?;
+/// while let Some(event) = job.next().await {
+///     match event {
+///         Event::Header(content) | Event::Message(content) => println!("{content}"),
+///         Event::Ended { .. } => println!("the job has ended"),
+///         other => println!("{other:?}"),
+///     }
+/// }
+/// broker.flush().await
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct RemoteStream {
+    link: Arc<Link>,
+}
+
+/// Keeps the connection for as long as a handle or a listener lives.
+#[derive(Debug)]
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.lock().leaving = true;
+        self.shared.work.notify_one();
+    }
+}
+
+impl Link {
+    fn start(shared: Arc<Shared>, connected: Option<Box<dyn Transport>>) -> Arc<Self> {
+        let task = tokio::spawn(run(Arc::clone(&shared), connected));
+        Arc::new(Self { shared, task })
+    }
+
+    pub(super) fn hang_up(&self, stream: &str, inbox: &Arc<Inbox>) {
+        if self.shared.lock().leave(stream, inbox) {
+            self.shared.work.notify_one();
+        }
+    }
+}
+
+impl RemoteStream {
+    /// Connects to `host:port` or `unix:/path`.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`] if the address makes no sense or nobody answers there in time.
+    pub async fn connect(address: &str) -> Result<Self, ClientError> {
+        let connect = |error: &dyn ToString| ClientError::Connect { address: address.to_owned(), reason: error.to_string() };
+        let parsed: ServerAddress = address.parse().map_err(|error| connect(&error))?;
+        Self::connect_with(parsed, Options::default()).await
+    }
+
+    /// Connects, with options. The first connection must succeed; [`start`](Self::start) is patient with it as well.
+    ///
+    /// # Errors
+    /// [`ClientError::Connect`] if nobody answers there in time.
+    pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
+        let shared = Shared::new(address, options);
+        let connected = shared.connect().await;
+        let connected = connected.map_err(|reason| ClientError::Connect { address: shared.address.to_string(), reason })?;
+        Ok(Self { link: Link::start(shared, Some(connected)) })
+    }
+
+    /// Connects in the background, as after a lost connection: for programs that are not to wait for a broker. Without
+    /// [`Options::reconnect`] there is one attempt.
+    pub fn start(address: ServerAddress, options: Options) -> Self {
+        Self { link: Link::start(Shared::new(address, options), None) }
+    }
+
+    /// Listens to a stream. A stream that nobody has written to yet may be listened to.
+    ///
+    /// Returns once the request is queued; [`Listener::joined`] waits for the broker. Several listeners of one stream each
+    /// get the header, and each every message.
+    ///
+    /// # Errors
+    /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.
+    pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
+        let inbox = Inbox::new(self.shared().options.listener_queue.0);
+        let first = self.with_room(stream, 0, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        self.tell_if(first);
+        Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
+    }
+
+    /// Stops listening to a stream: all its listeners of this connection. Dropping a [`Listener`] stops that one.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn hangup(&self, stream: &str) -> Result<(), ClientError> {
+        let first = self.with_room(stream, 0, |state| state.hang_up(stream)).await?;
+        self.tell_if(first);
+        Ok(())
+    }
+
+    /// Sends a message to every listener of the stream. It is not stored.
+    ///
+    /// # Errors
+    /// [`ClientError::Encode`] if it cannot be written as JSON, [`ClientError::Lost`] if the connection is gone for good.
+    /// What the broker refuses is told by the next [`flush`](Self::flush).
+    pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        self.queue("put", stream, Some(message), None::<&()>).await
+    }
+
+    /// Sends a message if there is room for it now: for programs that are not to wait, and may lose some.
+    ///
+    /// # Errors
+    /// [`ClientError::Full`] if there is no room; otherwise as [`put`](Self::put).
+    pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        let line = self.line("put", stream, Some(message), None::<&()>, None)?;
+        let first = {
+            let mut state = self.shared().lock();
+            if let Some(reason) = &state.over {
+                return Err(ClientError::Lost(reason.clone()));
+            }
+            if !state.has_room(line.bytes.len(), self.shared().options.queue.0) {
+                return Err(ClientError::Full);
+            }
+            state.send(line)
+        };
+        self.tell_if(first);
+        Ok(())
+    }
+
+    /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<(), ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        self.queue("put", stream, Some(message), Some(header)).await
+    }
+
+    /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {
+        self.queue("header", stream, Some(header), None::<&()>).await
+    }
+
+    /// Ends the stream. Its header stays for those who join later, for a time.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn close(&self, stream: &str) -> Result<(), ClientError> {
+        self.queue("close", stream, None::<&()>, None::<&()>).await
+    }
+
+    /// Ends the stream with a last message.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        self.queue("close", stream, Some(message), None::<&()>).await
+    }
+
+    /// Forgets the stream, header and all; its listeners see it end.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
+        self.queue("delete", stream, None::<&()>, None::<&()>).await
+    }
+
+    /// The same actions, each of which waits until it has taken effect.
+    pub fn confirmed(&self) -> Confirmed<'_> {
+        Confirmed::new(self)
+    }
+
+    /// Waits until everything sent before has taken effect.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] with the first action since the last flush that the broker refused;
+    /// [`ClientError::Lost`] if the connection is gone for good, and with it perhaps some of what was sent.
+    pub async fn flush(&self) -> Result<(), ClientError> {
+        let receipt = self.shared().lock().next_receipt();
+        let mut bytes = Vec::with_capacity(64);
+        bare("ping", None, Some(receipt)).write(self.shared().options.non_finite, &mut bytes)?;
+        let (answer, answered) = oneshot::channel();
+        let line = Line { bytes, answer: Some((receipt, answer)), header: None };
+        self.send(line).await?;
+        answered.await.unwrap_or_else(|_| Err(self.lost())).map(|_| ())
+    }
+
+    /// Waits until everything has taken effect and ends the connection, for all clones and listeners.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn disconnect(self) -> Result<(), ClientError> {
+        let flushed = self.flush().await;
+        self.shared().lock().leaving = true;
+        self.shared().work.notify_one();
+        while !self.link.task.is_finished() {
+            let ended = self.shared().room.notified();
+            if self.shared().lock().over.is_some() {
+                break;
+            }
+            ended.await;
+        }
+        flushed
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.link.shared
+    }
+
+    pub(super) fn lost(&self) -> ClientError {
+        ClientError::Lost(self.shared().lock().over.clone().unwrap_or_else(|| "the runtime has ended".to_owned()))
+    }
+
+    fn tell_if(&self, first: bool) {
+        if first {
+            self.shared().work.notify_one();
+        }
+    }
+
+    /// An action as a line, with a receipt if somebody waits for the answer.
+    pub(super) fn line<M, H>(
+        &self,
+        action: &'static str,
+        stream: &str,
+        message: Option<&M>,
+        header: Option<&H>,
+        answer: Option<Answer>,
+    ) -> Result<Line, ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        if stream.is_empty() {
+            return Err(ClientError::EmptyName);
+        }
+        let Options { non_finite, reconnect, .. } = &self.shared().options;
+        let answer = answer.map(|answer| (self.shared().lock().next_receipt(), answer));
+        let mut bytes = Vec::with_capacity(128);
+        let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
+        Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
+        // What a later connection is to get: only one that may come needs it.
+        let header = match action {
+            _ if reconnect.is_none() => None,
+            "header" => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
+            "put" => match header {
+                Some(header) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
+                None => None,
+            },
+            _ => Some((stream.to_owned(), None)),
+        };
+        Ok(Line { bytes, answer, header })
+    }
+
+    async fn queue<M, H>(&self, action: &'static str, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        let line = self.line(action, stream, message, header, None)?;
+        self.send(line).await
+    }
+
+    pub(super) async fn send(&self, line: Line) -> Result<(), ClientError> {
+        let mut line = Some(line);
+        let bytes = line.as_ref().map_or(0, |line| line.bytes.len());
+        let first = self.with_room("-", bytes, |state| line.take().is_some_and(|line| state.send(line))).await?;
+        self.tell_if(first);
+        Ok(())
+    }
+
+    /// Acts once there is room for so many bytes.
+    async fn with_room<T>(&self, stream: &str, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
+        if stream.is_empty() {
+            return Err(ClientError::EmptyName);
+        }
+        let limit = self.shared().options.queue.0;
+        loop {
+            // Made before the look, so that room made in between is not missed.
+            let room = self.shared().room.notified();
+            {
+                let mut state = self.shared().lock();
+                if let Some(reason) = &state.over {
+                    return Err(ClientError::Lost(reason.clone()));
+                }
+                if bytes == 0 || state.has_room(bytes, limit) {
+                    return Ok(act(&mut state));
+                }
+            }
+            room.await;
+        }
+    }
+}
+
+fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
+    let mut line = Vec::with_capacity(128);
+    Request { action: "header", stream: Some(stream), message: header, header: None::<&()>, receipt: None }.write(non_finite, &mut line)?;
+    Ok(line)
+}

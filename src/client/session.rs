@@ -1,0 +1,205 @@
+//! One connection: writes what is queued, reads what comes, and notices when nobody is there any more.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::address::Transport;
+use super::options::Options;
+use super::state::Chunk;
+use super::task::Shared;
+use super::wire::{self, Reason, Reply};
+
+/// What one read takes.
+const READ: usize = 64 << 10;
+
+/// What the broker may take to end a connection that this side has ended.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+pub(super) enum End {
+    /// This side wanted it so, and all was sent.
+    Left,
+    /// The broker said why.
+    Told(Reason),
+    /// It failed.
+    Failed(String),
+}
+
+/// One connection.
+pub(super) struct Session<'s> {
+    shared: &'s Shared,
+    read: ReadHalf<Box<dyn Transport>>,
+    write: WriteHalf<Box<dyn Transport>>,
+    received: BytesMut,
+    /// How much of `received` is known to hold no line end.
+    searched: usize,
+    /// What is being written, and how much of it has been.
+    writing: Option<(Chunk, usize)>,
+    /// When the broker was heard last.
+    heard: Instant,
+    /// It has been asked for a word since.
+    asked: bool,
+    /// The broker has said something other than an end.
+    pub(super) was_answered: bool,
+}
+
+impl<'s> Session<'s> {
+    pub(super) fn new(shared: &'s Shared, transport: Box<dyn Transport>) -> Self {
+        let (read, write) = tokio::io::split(transport);
+        Self {
+            shared,
+            read,
+            write,
+            received: BytesMut::new(),
+            searched: 0,
+            writing: None,
+            heard: Instant::now(),
+            asked: false,
+            was_answered: false,
+        }
+    }
+
+    pub(super) async fn run(&mut self) -> End {
+        loop {
+            if self.writing.is_none() && self.begin_to_write() {
+                return self.leave().await;
+            }
+            let Options { idle_time, answer_time, .. } = self.shared.options;
+            let due = self.heard + if self.asked { idle_time + answer_time } else { idle_time };
+            self.received.reserve(READ);
+            let outcome = tokio::select! {
+                read = self.read.read_buf(&mut self.received) => self.take(read),
+                written = write_on(&mut self.write, &self.writing), if self.writing.is_some() => self.written(written),
+                () = self.shared.work.notified(), if self.writing.is_none() => Ok(()),
+                () = sleep_until(due) => self.too_quiet(),
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    /// Takes what is to be written next. True if there is nothing, and never will be.
+    fn begin_to_write(&mut self) -> bool {
+        let mut state = self.shared.lock();
+        self.writing = state.next_chunk().map(|chunk| (chunk, 0));
+        self.writing.is_none() && state.leaving && state.is_confirmed()
+    }
+
+    /// Takes what was read.
+    fn take(&mut self, read: io::Result<usize>) -> Result<(), End> {
+        match read {
+            Ok(0) => return Err(End::Failed("the broker ended the connection without a word".to_owned())),
+            Ok(_) => {}
+            Err(error) => return Err(End::Failed(error.to_string())),
+        }
+        (self.heard, self.asked) = (Instant::now(), false);
+        let mut state = self.shared.lock();
+        let mut room = false;
+        while let Some(at) = memchr::memchr(b'\n', self.received.get(self.searched..).unwrap_or_default()) {
+            let line = self.received.split_to(self.searched + at + 1);
+            self.searched = 0;
+            match wire::read(&line) {
+                Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
+                Ok(Reply::CloseConnection(None)) => return Err(End::Left),
+                Ok(reply) => {
+                    self.was_answered = true;
+                    room |= state.take(reply);
+                }
+                Err(error) => {
+                    let start = String::from_utf8_lossy(line.get(..80).unwrap_or(&line)).trim_end().to_owned();
+                    return Err(End::Failed(format!("{} does not speak like a broker: {start:?}: {error}", self.shared.address)));
+                }
+            }
+        }
+        self.searched = self.received.len();
+        drop(state);
+        if room {
+            self.shared.room.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Takes note of what was written; nothing means that all of the chunk is on its way.
+    fn written(&mut self, written: io::Result<Option<usize>>) -> Result<(), End> {
+        match written {
+            Ok(Some(0)) => return Err(End::Failed("the connection takes no more".to_owned())),
+            Ok(Some(count)) => {
+                if let Some((_, at)) = &mut self.writing {
+                    *at += count;
+                }
+            }
+            Ok(None) => {
+                if let Some((chunk, _)) = self.writing.take()
+                    && self.shared.lock().written(&chunk)
+                {
+                    self.shared.room.notify_waiters();
+                }
+            }
+            // The broker may have said why before it closed, which says more than the failure of a write.
+            Err(error) => return Err(self.last_words().unwrap_or_else(|| End::Failed(error.to_string()))),
+        }
+        Ok(())
+    }
+
+    /// Reads what has come already, for the reason that a broker gives before it closes.
+    fn last_words(&mut self) -> Option<End> {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            self.received.reserve(READ);
+            let read = pin!(self.read.read_buf(&mut self.received)).poll(&mut cx);
+            match read {
+                Poll::Ready(Ok(count)) if count > 0 => match self.take(Ok(count)) {
+                    Ok(()) => {}
+                    Err(end) => return Some(end),
+                },
+                Poll::Ready(_) | Poll::Pending => return None,
+            }
+        }
+    }
+
+    /// The broker has not been heard for long.
+    fn too_quiet(&mut self) -> Result<(), End> {
+        if self.asked {
+            return Err(End::Failed(format!("the broker has not been heard for {:?}", self.heard.elapsed())));
+        }
+        self.asked = true;
+        self.shared.lock().ping();
+        Ok(())
+    }
+
+    /// Ends the connection in order. What the broker still sends is read, since closing a socket with unread bytes could
+    /// destroy what was sent.
+    async fn leave(&mut self) -> End {
+        let orderly = async {
+            self.write.shutdown().await?;
+            loop {
+                self.received.clear();
+                self.received.reserve(READ);
+                if self.read.read_buf(&mut self.received).await? == 0 {
+                    return io::Result::Ok(());
+                }
+            }
+        };
+        tokio::select! {
+            _ = orderly => {}
+            () = sleep(LINGER) => {}
+        }
+        End::Left
+    }
+}
+
+/// Writes some more of a chunk; at its end makes sure that all is on its way. Dropped before it is done, it has done nothing.
+async fn write_on(write: &mut (impl AsyncWrite + Unpin), writing: &Option<(Chunk, usize)>) -> io::Result<Option<usize>> {
+    match writing {
+        Some((chunk, at)) if *at < chunk.bytes.len() => write.write(chunk.bytes.get(*at..).unwrap_or_default()).await.map(Some),
+        Some(_) | None => write.flush().await.map(|()| None),
+    }
+}

@@ -1,0 +1,334 @@
+//! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::content::NonFinite;
+use crate::protocol::StreamState;
+
+use super::event::{ClientError, Event};
+use super::inbox::Inbox;
+use super::listened::{Listened, Take};
+use super::wire::{self, Reason, Reply};
+
+/// What a receipt said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// How many listeners a put, close or delete has reached.
+    pub listeners: Option<usize>,
+}
+
+/// Whoever waits for an answer.
+pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
+
+/// One action, ready to be sent.
+pub(super) struct Line {
+    pub(super) bytes: Vec<u8>,
+    /// Who waits for its receipt.
+    pub(super) answer: Option<(u64, Answer)>,
+    /// What it does to the headers that a new connection is to get.
+    pub(super) header: Option<(String, Option<Vec<u8>>)>,
+}
+
+/// Lines that are written together.
+#[derive(Debug, Clone)]
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// Where listen, hangup and repeated headers stand in it: a new connection has its own.
+    own: Vec<Range<usize>>,
+    /// The receipt of the ping at its end, if it is kept until the broker has confirmed it.
+    ping: Option<u64>,
+}
+
+impl Take for Arc<Inbox> {
+    fn take(&self, event: Event) -> bool {
+        self.push(event)
+    }
+
+    fn joined(&self, state: StreamState) {
+        self.join(state);
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Whether what is not confirmed is kept for a next connection.
+    keeps: bool,
+    streams: HashMap<String, Listened<Arc<Inbox>>>,
+    /// The receipts of listen actions under way.
+    joins: HashMap<u64, String>,
+    /// Who waits for the receipts of other actions.
+    answers: HashMap<u64, Answer>,
+    /// This client's last header of each stream, as a line.
+    headers: HashMap<String, Vec<u8>>,
+    /// Lines that are to be written next.
+    out: Vec<u8>,
+    /// Where listen, hangup and repeated headers stand in `out`.
+    own: Vec<Range<usize>>,
+    /// Written, and not confirmed.
+    unconfirmed: VecDeque<Chunk>,
+    /// Bytes to be written, or written and not confirmed.
+    queued: usize,
+    /// The latest receipt given out.
+    latest: u64,
+    /// The first action that was refused and that nobody waits for; the next flush tells.
+    refused: Option<Reason>,
+    /// Nobody holds a handle any more: the connection ends when all is sent.
+    pub(super) leaving: bool,
+    /// The connection is lost for good, and why.
+    pub(super) over: Option<String>,
+}
+
+impl State {
+    pub(super) fn new(keeps: bool) -> Self {
+        Self { keeps, ..Self::default() }
+    }
+
+    /// A receipt that nobody has.
+    pub(super) fn next_receipt(&mut self) -> u64 {
+        self.latest += 1;
+        self.latest
+    }
+
+    /// Whether so many bytes more are within the limit. A line that is larger than the limit has room when nothing else waits.
+    pub(super) fn has_room(&self, bytes: usize, limit: usize) -> bool {
+        self.queued == 0 || self.queued + bytes <= limit
+    }
+
+    /// Queues a line. True if nothing was queued, so that the connection must be told.
+    pub(super) fn send(&mut self, line: Line) -> bool {
+        if let Some((receipt, answer)) = line.answer {
+            self.answers.insert(receipt, answer);
+        }
+        if self.keeps
+            && let Some((stream, header)) = line.header
+        {
+            match header {
+                Some(header) => self.headers.insert(stream, header),
+                None => self.headers.remove(&stream),
+            };
+        }
+        self.append(&line.bytes)
+    }
+
+    /// Queues a listen action for this listener.
+    pub(super) fn listen(&mut self, stream: &str, inbox: Arc<Inbox>) -> bool {
+        let receipt = self.next_receipt();
+        self.joins.insert(receipt, stream.to_owned());
+        self.streams.entry(stream.to_owned()).or_default().join(receipt, vec![inbox]);
+        self.append_own("listen", stream, Some(receipt))
+    }
+
+    /// A listener is gone; whoever is the last to listen hangs up.
+    pub(super) fn leave(&mut self, stream: &str, inbox: &Arc<Inbox>) -> bool {
+        let Some(listened) = self.streams.get_mut(stream) else { return false };
+        listened.leave(|other| Arc::ptr_eq(other, inbox));
+        self.hang_up_if_empty(stream)
+    }
+
+    /// Nobody of this connection listens to the stream any more.
+    pub(super) fn hang_up(&mut self, stream: &str) -> bool {
+        let Some(mut listened) = self.streams.remove(stream) else { return false };
+        listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
+        self.append_own("hangup", stream, None)
+    }
+
+    /// What is to be written next; none if nothing waits.
+    pub(super) fn next_chunk(&mut self) -> Option<Chunk> {
+        if self.out.is_empty() {
+            return None;
+        }
+        let mut ping = None;
+        if self.keeps {
+            let receipt = self.next_receipt();
+            self.append_bare("ping", None, Some(receipt));
+            ping = Some(receipt);
+        }
+        let (bytes, own) = (std::mem::take(&mut self.out), std::mem::take(&mut self.own));
+        let chunk = Chunk { bytes: bytes.into(), own, ping };
+        if self.keeps {
+            self.unconfirmed.push_back(chunk.clone());
+        }
+        Some(chunk)
+    }
+
+    /// Whether nothing that was written has yet to be confirmed.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.unconfirmed.is_empty()
+    }
+
+    /// A chunk was written. True if there is room again.
+    pub(super) fn written(&mut self, chunk: &Chunk) -> bool {
+        if self.keeps {
+            return false;
+        }
+        self.queued -= chunk.bytes.len();
+        true
+    }
+
+    /// Asks the broker for a word.
+    pub(super) fn ping(&mut self) {
+        self.append_bare("ping", None, None);
+    }
+
+    /// Takes what the broker said. True if there is room again.
+    pub(super) fn take(&mut self, reply: Reply) -> bool {
+        match reply {
+            Reply::Put { stream, message } => {
+                if let Some(listened) = self.streams.get_mut(&stream) {
+                    listened.put(message);
+                    self.hang_up_if_empty(&stream);
+                }
+            }
+            Reply::Close { stream, message } => {
+                if let Some(listened) = self.streams.get_mut(&stream) {
+                    listened.close(message);
+                    self.forget_if_empty(&stream);
+                }
+            }
+            Reply::Receipt { receipt, listeners, state } => {
+                if let Some(stream) = self.joins.remove(&receipt) {
+                    self.with_listened(&stream, |listened| listened.joined(receipt, state.unwrap_or(StreamState::Waiting)));
+                    if state == Some(StreamState::Ended) {
+                        self.forget_if_empty(&stream);
+                    } else {
+                        self.hang_up_if_empty(&stream);
+                    }
+                } else {
+                    self.answer(receipt, Ok(Receipt { listeners }));
+                }
+            }
+            Reply::Pong { receipt: Some(receipt) } => {
+                let confirmed = self.unconfirmed.iter().position(|chunk| chunk.ping == Some(receipt));
+                if let Some(position) = confirmed {
+                    let bytes: usize = self.unconfirmed.drain(..=position).map(|chunk| chunk.bytes.len()).sum();
+                    self.queued -= bytes;
+                    return true;
+                }
+                let refused = self.refused.take_if(|_| self.answers.contains_key(&receipt));
+                self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
+            }
+            Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
+                Some(stream) => {
+                    self.with_listened(&stream, |listened| listened.refused(receipt, &reason));
+                    self.forget_if_empty(&stream);
+                }
+                None => self.answer(receipt, Err(ClientError::Refused(reason))),
+            },
+            Reply::Error { reason, receipt: None } => {
+                self.refused.get_or_insert(reason);
+            }
+            Reply::Pong { receipt: None } | Reply::CloseConnection(_) | Reply::Unknown => {}
+        }
+        false
+    }
+
+    /// Prepares for a new connection: what is to be written on it first, and what after that. Listeners are told of the gap.
+    pub(super) fn reconnected(&mut self, reason: &str) {
+        let mut first: Vec<u8> = self.headers.values().flatten().copied().collect();
+        let headers = first.len();
+        let chunks = std::mem::take(&mut self.unconfirmed);
+        for chunk in &chunks {
+            without(&chunk.bytes, &chunk.own, &mut first);
+        }
+        without(&self.out, &self.own, &mut first);
+        self.out = first;
+        // Should this connection fail too, the next has its own headers as well.
+        self.own.clear();
+        self.own.push(0..headers);
+        self.joins.clear();
+        self.queued = self.out.len();
+        for (stream, mut listened) in std::mem::take(&mut self.streams) {
+            listened.tell(&Event::Reconnected { reason: reason.to_owned() });
+            let listeners = listened.into_listeners();
+            if listeners.is_empty() {
+                continue;
+            }
+            let receipt = self.next_receipt();
+            self.joins.insert(receipt, stream.clone());
+            self.append_own("listen", &stream, Some(receipt));
+            self.streams.entry(stream).or_default().join(receipt, listeners);
+        }
+    }
+
+    /// The connection has ended for good: everybody who waits is told.
+    pub(super) fn end(&mut self, last: &Event, why: &str) {
+        self.over = Some(why.to_owned());
+        for listened in self.streams.values_mut() {
+            listened.tell(last);
+        }
+        self.streams.clear();
+        self.joins.clear();
+        let refused = match last {
+            Event::CutOff(reason) => Some(reason),
+            Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Lost { .. } | Event::Reconnected { .. } => None,
+        };
+        for (_, answer) in self.answers.drain() {
+            let error = refused.map_or_else(|| ClientError::Lost(why.to_owned()), |reason| ClientError::Refused(reason.clone()));
+            // Whoever does not wait any more needs no answer.
+            let _ = answer.send(Err(error));
+        }
+        (self.out, self.queued) = (Vec::new(), 0);
+        self.unconfirmed.clear();
+    }
+
+    fn with_listened(&mut self, stream: &str, act: impl FnOnce(&mut Listened<Arc<Inbox>>)) {
+        if let Some(listened) = self.streams.get_mut(stream) {
+            act(listened);
+        }
+    }
+
+    fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {
+        if let Some(waits) = self.answers.remove(&receipt) {
+            let _ = waits.send(answer);
+        }
+    }
+
+    fn forget_if_empty(&mut self, stream: &str) -> bool {
+        let empty = self.streams.get(stream).is_some_and(Listened::is_empty);
+        if empty {
+            self.streams.remove(stream);
+        }
+        empty
+    }
+
+    fn hang_up_if_empty(&mut self, stream: &str) -> bool {
+        self.forget_if_empty(stream) && self.append_own("hangup", stream, None)
+    }
+
+    fn append_own(&mut self, action: &'static str, stream: &str, receipt: Option<u64>) -> bool {
+        let start = self.out.len();
+        let first = self.append_bare(action, Some(stream), receipt);
+        self.own.push(start..self.out.len());
+        first
+    }
+
+    fn append_bare(&mut self, action: &'static str, stream: Option<&str>, receipt: Option<u64>) -> bool {
+        let mut line = Vec::with_capacity(64);
+        // A name is a text, which can always be written.
+        let _ = wire::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
+        self.append(&line)
+    }
+
+    fn append(&mut self, line: &[u8]) -> bool {
+        let first = self.out.is_empty();
+        self.out.extend_from_slice(line);
+        self.queued += line.len();
+        first
+    }
+}
+
+/// Appends `bytes` without the given parts.
+fn without(bytes: &[u8], parts: &[Range<usize>], out: &mut Vec<u8>) {
+    let mut at = 0;
+    for part in parts {
+        out.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
+        at = part.end;
+    }
+    out.extend_from_slice(bytes.get(at..).unwrap_or_default());
+}

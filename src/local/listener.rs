@@ -1,0 +1,115 @@
+//! What a program hands in to listen with.
+
+use tokio::sync::mpsc as tokio_mpsc;
+
+use crate::client::Event;
+
+/// Something that takes events: a sender of a channel, a closure, or a type of the program's own.
+///
+/// It is called by the task that serves every stream, so it must not wait or take long. After an event that
+/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and harms nobody else.
+///
+/// ```
+/// # use msgstream::client::Event;
+/// # use msgstream::local::{Listener, NotTaken};
+/// struct Counter(usize);
+///
+/// impl Listener for Counter {
+///     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+///         self.0 += 1;
+///         Ok(())
+///     }
+///
+///     fn close(&mut self, last: Event) {
+///         println!("{} messages, then {last:?}", self.0);
+///     }
+/// }
+/// ```
+pub trait Listener: Send + 'static {
+    /// Takes a header or a message.
+    ///
+    /// # Errors
+    /// [`NotTaken`]: then this was the last.
+    fn put(&mut self, event: Event) -> Result<(), NotTaken>;
+
+    /// Takes the last event: how it ended.
+    fn close(&mut self, last: Event);
+}
+
+/// Why a listener did not take an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].
+    Full,
+    /// Nobody is there any more.
+    Gone,
+}
+
+/// A bounded channel of tokio. One that is full is cut off: the receiver gets all that it had room for, and then
+/// [`Event::CutOff`].
+impl Listener for tokio_mpsc::Sender<Event> {
+    fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+        self.try_send(event).map_err(|error| match error {
+            tokio_mpsc::error::TrySendError::Full(_) => NotTaken::Full,
+            tokio_mpsc::error::TrySendError::Closed(_) => NotTaken::Gone,
+        })
+    }
+
+    fn close(&mut self, last: Event) {
+        if let Err(tokio_mpsc::error::TrySendError::Full(last)) = self.try_send(last) {
+            let sender = self.clone();
+            // The end has its place behind what waits; the task lives until the receiver gets there, or is dropped.
+            tokio::spawn(async move { drop(sender.send(last).await) });
+        }
+    }
+}
+
+/// An unbounded channel of tokio: what it holds is up to whoever receives.
+impl Listener for tokio_mpsc::UnboundedSender<Event> {
+    fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+        self.send(event).map_err(|_| NotTaken::Gone)
+    }
+
+    fn close(&mut self, last: Event) {
+        // A receiver that is gone needs no end.
+        let _ = self.send(last);
+    }
+}
+
+/// An unbounded channel of the standard library.
+impl Listener for std::sync::mpsc::Sender<Event> {
+    fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+        self.send(event).map_err(|_| NotTaken::Gone)
+    }
+
+    fn close(&mut self, last: Event) {
+        let _ = self.send(last);
+    }
+}
+
+/// A bounded channel of the standard library. One that is full is cut off. The last event is lost if there is no room for
+/// it: then the receiver finds the channel closed without one.
+impl Listener for std::sync::mpsc::SyncSender<Event> {
+    fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+        self.try_send(event).map_err(|error| match error {
+            std::sync::mpsc::TrySendError::Full(_) => NotTaken::Full,
+            std::sync::mpsc::TrySendError::Disconnected(_) => NotTaken::Gone,
+        })
+    }
+
+    fn close(&mut self, last: Event) {
+        let _ = self.try_send(last);
+    }
+}
+
+/// A closure, which is called for every event, the last included.
+impl<F: FnMut(Event) + Send + 'static> Listener for F {
+    fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+        self(event);
+        Ok(())
+    }
+
+    fn close(&mut self, last: Event) {
+        self(last);
+    }
+}

@@ -1,0 +1,137 @@
+//! The far end of a local listener's outbox: lines become events again.
+
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::client::{Event, Listened, Reason, Reply, Take, read};
+use crate::outbox::Sink;
+use crate::protocol::{ErrorCode, StreamState};
+
+use super::listener::{Listener, NotTaken};
+
+/// The receipt of the one listen action.
+pub(super) const LISTEN: u64 = 1;
+
+/// Takes what the broker sends to one listener.
+pub(super) struct ListenerSink {
+    listened: Mutex<Listened<Guarded>>,
+}
+
+/// How a listener stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It takes events.
+    Open,
+    /// It had no room, and has yet to be told so.
+    Full,
+    /// It has had its last event, or is gone.
+    Done,
+}
+
+/// A listener that is never called again after its last event, or after a panic.
+struct Guarded(Mutex<(Standing, Box<dyn Listener>)>);
+
+impl ListenerSink {
+    pub(super) fn new(listener: Box<dyn Listener>) -> Self {
+        let mut listened = Listened::default();
+        listened.join(LISTEN, vec![Guarded(Mutex::new((Standing::Open, listener)))]);
+        Self { listened: Mutex::new(listened) }
+    }
+
+    /// How the listener stands.
+    pub(super) fn standing(&self) -> Standing {
+        self.lock().all().next().map_or(Standing::Done, |listener| listener.lock().0)
+    }
+
+    /// Cuts the listener off for want of room.
+    pub(super) fn cut(&self, reason: &str) {
+        for listener in self.lock().all() {
+            let mut guarded = listener.lock();
+            if guarded.0 == Standing::Full {
+                guarded.0 = Standing::Open;
+            }
+            drop(guarded);
+            listener.take(Event::CutOff(Reason { code: ErrorCode::SlowListener.as_str().to_owned(), reason: reason.to_owned() }));
+        }
+    }
+
+    /// Tells the listener that the broker has failed.
+    pub(super) fn lose(&self) {
+        self.lock().tell(&Event::Lost { reason: "the broker has failed".to_owned() });
+    }
+
+    /// Takes one line.
+    fn take(&self, line: &[u8]) {
+        let mut listened = self.lock();
+        match read(line) {
+            Ok(Reply::Put { message, .. }) => listened.put(message),
+            Ok(Reply::Close { message, .. }) => listened.close(message),
+            Ok(Reply::Receipt { receipt, state, .. }) => listened.joined(receipt, state.unwrap_or(StreamState::Waiting)),
+            Ok(Reply::Error { reason, .. }) => listened.refused(LISTEN, &reason),
+            Ok(Reply::CloseConnection(Some(reason))) => listened.tell(&Event::CutOff(reason)),
+            Ok(Reply::CloseConnection(None) | Reply::Pong { .. } | Reply::Unknown) => {}
+            Err(error) => listened.tell(&Event::Lost { reason: format!("a line of the broker cannot be read: {error}") }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Listened<Guarded>> {
+        self.listened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Guarded {
+    fn lock(&self) -> MutexGuard<'_, (Standing, Box<dyn Listener>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Take for Guarded {
+    fn take(&self, event: Event) -> bool {
+        let mut guarded = self.lock();
+        let (standing, listener) = &mut *guarded;
+        if *standing != Standing::Open {
+            // Kept, so that a full one can be told.
+            return *standing == Standing::Full;
+        }
+        let last = event.is_last();
+        // A listener that panics ends itself, not the task that serves all.
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            if last {
+                listener.close(event);
+                return Err(NotTaken::Gone);
+            }
+            listener.put(event)
+        }));
+        *standing = match taken {
+            Ok(Ok(())) => Standing::Open,
+            Ok(Err(NotTaken::Full)) => Standing::Full,
+            Ok(Err(NotTaken::Gone)) | Err(_) => Standing::Done,
+        };
+        *standing != Standing::Done
+    }
+
+    fn joined(&self, _: StreamState) {}
+}
+
+impl Sink for ListenerSink {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut written = 0;
+        // The outbox writes whole frames, and everything is taken, so that every slice holds whole lines.
+        for slice in slices {
+            for line in slice.split_inclusive(|byte| *byte == b'\n') {
+                self.take(line);
+                written += line.len();
+            }
+        }
+        match self.standing() {
+            Standing::Open => Ok(written),
+            // The keeper finds out why.
+            Standing::Full | Standing::Done => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn peer(&self) -> String {
+        "in this process".to_owned()
+    }
+}

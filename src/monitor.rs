@@ -1,0 +1,347 @@
+//! The messages that a job sends to whoever monitors it.
+//!
+//! Each travels as an [`Object`] whose class is `monitor.` and its name. Fields that these types do not know are kept, in
+//! `more`, so that a program passes on what a newer one sent.
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::content::{Content, Object};
+
+/// The version of the states below.
+pub const VERSION: &str = "1.0";
+
+/// What all classes here begin with.
+const PREFIX: &str = "monitor.";
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+            #[non_exhaustive]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+                /// Fields beside these.
+                #[serde(flatten)]
+                pub more: Map<String, Value>,
+            }
+
+            impl From<$name> for Message {
+                fn from(state: $name) -> Self {
+                    Self::$name(state)
+                }
+            }
+        )*
+
+        /// Any message of a job.
+        ///
+        /// ```
+        /// # use msgstream::content::Content;
+        /// # use msgstream::monitor::{Message, Progress};
+        /// let progress = Message::from(Progress::new(3.0).of(10.0).units("steps"));
+        /// let text = serde_json::to_string(&progress)?;
+        /// assert_eq!(text, r#"{".class":"monitor.Progress",".version":"1.0",".state":{"k":3,"total":10,"units":"steps"}}"#);
+        /// assert_eq!(Message::of(&Content::from_json(&text)?), Some(progress));
+        /// # Ok::<(), serde_json::Error>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Message {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Message {
+            /// The class on the wire.
+            pub fn class(&self) -> &'static str {
+                match self { $(Self::$name(_) => concat!("monitor.", stringify!($name)),)* }
+            }
+
+            fn read<E: de::Error>(class: &str, state: Value) -> Result<Self, E> {
+                match class.strip_prefix(PREFIX) {
+                    $(Some(stringify!($name)) => serde_json::from_value(state).map(Self::$name).map_err(E::custom),)*
+                    _ => Err(E::custom(format_args!("{class:?} is no message of a monitor"))),
+                }
+            }
+        }
+
+        impl Serialize for Message {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let (class, version) = (self.class().to_owned(), VERSION.to_owned());
+                match self { $(Self::$name(state) => Object { class, version, state }.serialize(serializer),)* }
+            }
+        }
+    };
+}
+
+messages! {
+    /// The job begins.
+    Start {
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// How many units of work there are.
+        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+    }
+
+    /// How far the job is, for whoever joins: what a header holds.
+    Join {
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Units done.
+        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        k: Option<f64>,
+        /// How many units of work there are.
+        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+    }
+
+    /// Some units of work are done.
+    Progress {
+        /// Units done since the start.
+        #[serde(with = "amount_there")]
+        k: f64,
+        /// How many units of work there are.
+        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+        /// What is being done.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    }
+
+    /// A better result has been found.
+    Improvement {
+        /// The result.
+        value: Value,
+    }
+
+    /// The job has ended well.
+    Complete {
+        /// What came out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<Value>,
+    }
+
+    /// The job was asked to end.
+    Abort {
+        /// Why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+
+    /// The job has failed.
+    Error {
+        /// Why.
+        reason: String,
+        /// Where in the program.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceback: Option<String>,
+    }
+
+    /// A line for people.
+    Log {
+        /// The line.
+        text: String,
+        /// How important it is, such as `info` or `error`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        level: Option<String>,
+    }
+}
+
+impl Message {
+    /// The message that a content is, if it is one.
+    pub fn of(content: &Content) -> Option<Self> {
+        let object = content.object()?;
+        if !object.class.starts_with(PREFIX) {
+            return None;
+        }
+        Self::read::<serde_json::Error>(&object.class, object.state.parse().ok()?).ok()
+    }
+
+    /// Whether the job ends with it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Complete(_) | Self::Abort(_) | Self::Error(_))
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Object::<Value>::deserialize(deserializer)?;
+        Self::read(&object.class, object.state)
+    }
+}
+
+impl Start {
+    /// The beginning of a job of this title.
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: Some(title.into()), ..Self::default() }
+    }
+
+    /// With so many units of work.
+    #[must_use]
+    pub fn of(self, total: f64) -> Self {
+        Self { total: Some(total), ..self }
+    }
+
+    /// With a name for the units.
+    #[must_use]
+    pub fn units(self, units: impl Into<String>) -> Self {
+        Self { units: Some(units.into()), ..self }
+    }
+
+    /// What the header of the job says once `k` units are done.
+    pub fn join(&self, k: f64) -> Join {
+        Join { title: self.title.clone(), k: Some(k), total: self.total, units: self.units.clone(), more: self.more.clone() }
+    }
+}
+
+impl Progress {
+    /// So many units done.
+    pub fn new(k: f64) -> Self {
+        Self { k, ..Self::default() }
+    }
+
+    /// Of so many.
+    #[must_use]
+    pub fn of(self, total: f64) -> Self {
+        Self { total: Some(total), ..self }
+    }
+
+    /// With a name for the units.
+    #[must_use]
+    pub fn units(self, units: impl Into<String>) -> Self {
+        Self { units: Some(units.into()), ..self }
+    }
+
+    /// With what is being done.
+    #[must_use]
+    pub fn text(self, text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..self }
+    }
+}
+
+impl Improvement {
+    /// A better result.
+    pub fn new(value: impl Into<Value>) -> Self {
+        Self { value: value.into(), ..Self::default() }
+    }
+}
+
+impl Complete {
+    /// The end, with what came out.
+    pub fn new(result: impl Into<Value>) -> Self {
+        Self { result: Some(result.into()), ..Self::default() }
+    }
+}
+
+impl Abort {
+    /// The end on request.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::default() }
+    }
+}
+
+impl Error {
+    /// The end by a failure.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..Self::default() }
+    }
+}
+
+impl Log {
+    /// A line.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// With its importance.
+    #[must_use]
+    pub fn level(self, level: impl Into<String>) -> Self {
+        Self { level: Some(level.into()), ..self }
+    }
+}
+
+/// Amounts of work: whole ones are written without a point, as other languages write their integers.
+mod amount_there {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Above it not every whole number is a float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    pub(super) fn serialize<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        if amount.fract() == 0.0 && amount.abs() < EXACT {
+            return serializer.serialize_i64(*amount as i64);
+        }
+        serializer.serialize_f64(*amount)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        f64::deserialize(deserializer)
+    }
+}
+
+/// The same, where there may be none.
+mod amount {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(amount: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => super::amount_there::serialize(amount, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every form that the other clients send and expect.
+    #[test]
+    fn every_message_has_its_form() {
+        let start = Start::new("fit").of(100.0).units("steps");
+        let table: [(Message, &str, &str); 9] = [
+            (start.clone().into(), "Start", r#"{"title":"fit","total":100,"units":"steps"}"#),
+            (start.join(2.5).into(), "Join", r#"{"title":"fit","k":2.5,"total":100,"units":"steps"}"#),
+            (Progress::new(3.0).text("hot").into(), "Progress", r#"{"k":3,"text":"hot"}"#),
+            (Improvement::new(1.5).into(), "Improvement", r#"{"value":1.5}"#),
+            (Complete::default().into(), "Complete", "{}"),
+            (Complete::new("out.dat").into(), "Complete", r#"{"result":"out.dat"}"#),
+            (Abort::new("asked").into(), "Abort", r#"{"reason":"asked"}"#),
+            (Error::new("no data").into(), "Error", r#"{"reason":"no data"}"#),
+            (Log::new("line").level("info").into(), "Log", r#"{"text":"line","level":"info"}"#),
+        ];
+        for (message, name, state) in table {
+            let text = format!(r#"{{".class":"monitor.{name}",".version":"1.0",".state":{state}}}"#);
+            assert_eq!(serde_json::to_string(&message).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+            assert_eq!(Message::of(&Content::from_json(&text).unwrap()), Some(message));
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_and_unknown_classes_are_not_ours() {
+        let text = r#"{".class":"monitor.Improvement",".version":"1.0",".state":{"value":1,"chisq":2.5,"par":{"a":[1]}}}"#;
+        let message = Message::of(&Content::from_json(text).unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        for other in [r#"{".class":"my.Start",".state":{}}"#, r#"{".class":"monitor.Nonesuch",".state":{}}"#, r#"".class""#, "7"] {
+            assert_eq!(Message::of(&Content::from_json(other).unwrap()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The broker inside a program: alone, and beside a server on the same streams.
+
+use std::sync::mpsc;
+
+use msgstream::client::{Event, Receipt, RemoteStream};
+use msgstream::local::{Listener, LocalError, MessageStream, NotTaken};
+use msgstream::server::Settings;
+use tokio::sync::oneshot;
+
+use crate::broker::{next, told};
+
+/// All that comes until the channel closes.
+async fn rest(receiver: &mut tokio::sync::mpsc::Receiver<Event>) -> Vec<String> {
+    let mut seen = Vec::new();
+    while let Some(event) = receiver.recv().await {
+        seen.push(told(&event));
+    }
+    seen
+}
+
+#[tokio::test]
+async fn every_kind_of_listener_sees_the_same() {
+    let broker = MessageStream::new();
+    broker.header("job", "header").await.unwrap();
+    let (bounded, mut from_bounded) = tokio::sync::mpsc::channel(10);
+    let (unbounded, mut from_unbounded) = tokio::sync::mpsc::unbounded_channel();
+    let (std_sender, from_std) = mpsc::channel();
+    let (sync_sender, from_sync) = mpsc::sync_channel(10);
+    let (noted, from_closure) = mpsc::channel();
+    broker.listen("job", bounded).await.unwrap();
+    broker.listen("job", unbounded).await.unwrap();
+    broker.listen("job", std_sender).await.unwrap();
+    broker.listen("job", sync_sender).await.unwrap();
+    broker.listen("job", move |event| noted.send(event).unwrap()).await.unwrap();
+    broker.put("job", &1).await.unwrap();
+    assert_eq!(broker.put_with_header("job", &2, "later").await.unwrap(), Receipt { listeners: Some(5) });
+    assert_eq!(broker.close_with("job", &3).await.unwrap(), Receipt { listeners: Some(5) });
+
+    let expected = ["header \"header\"", "1", "2", "ended 3"];
+    assert_eq!(rest(&mut from_bounded).await, expected);
+    let mut seen = Vec::new();
+    while let Some(event) = from_unbounded.recv().await {
+        seen.push(told(&event));
+    }
+    assert_eq!(seen, expected);
+    for receiver in [from_std, from_sync, from_closure] {
+        // They have it all already: the actor has handed it over before it answered.
+        assert_eq!(receiver.try_iter().map(|event| told(&event)).collect::<Vec<_>>(), expected);
+    }
+
+    let (late, mut from_late) = tokio::sync::mpsc::channel(10);
+    broker.listen("job", late).await.unwrap();
+    assert_eq!(rest(&mut from_late).await, ["header \"later\"", "ended 3"]);
+    assert_eq!(broker.delete("job").await.unwrap(), Receipt { listeners: Some(0) });
+}
+
+#[tokio::test]
+async fn a_full_channel_is_cut_off_and_told_and_nobody_waits_for_it() {
+    let broker = MessageStream::new();
+    let (narrow, mut from_narrow) = tokio::sync::mpsc::channel(3);
+    let (wide, from_wide) = mpsc::channel();
+    let slow = broker.listen("job", narrow).await.unwrap();
+    broker.listen("job", wide).await.unwrap();
+    for number in 0..1000 {
+        broker.put("job", &number).await.unwrap();
+    }
+    slow.ended().await;
+    assert_eq!(broker.close("job").await.unwrap(), Receipt { listeners: Some(1) });
+    assert_eq!(rest(&mut from_narrow).await, ["0", "1", "2", "cut off: slow_listener"]);
+    assert_eq!(from_wide.try_iter().count(), 1001);
+}
+
+#[tokio::test]
+async fn whoever_hangs_up_panics_or_goes_is_forgotten() {
+    let broker = MessageStream::new();
+    let (one, from_one) = mpsc::channel();
+    let (other, from_other) = mpsc::channel();
+    let first = broker.listen("job", one).await.unwrap();
+    let second = broker.listen("job", other).await.unwrap();
+    broker.put("job", &1).await.unwrap();
+    broker.flush().await.unwrap();
+    broker.hangup(&first).await;
+    broker.hangup(&first).await;
+    broker.put("job", &2).await.unwrap();
+    drop(from_other);
+    broker.put("job", &3).await.unwrap();
+    second.ended().await;
+    let third = broker.listen("job", |_| panic!("planted: a listener that panics")).await.unwrap();
+    broker.put("job", &4).await.unwrap();
+    third.ended().await;
+    assert_eq!(broker.close("job").await.unwrap(), Receipt { listeners: Some(0) });
+    assert_eq!(from_one.iter().map(|event| told(&event)).collect::<Vec<_>>(), ["1"]);
+}
+
+#[tokio::test]
+async fn a_type_of_the_programs_own_may_listen() {
+    struct Sum(i64, Option<oneshot::Sender<i64>>);
+    impl Listener for Sum {
+        fn put(&mut self, event: Event) -> Result<(), NotTaken> {
+            if let Event::Message(content) = event {
+                self.0 += content.parse::<i64>().map_err(|_| NotTaken::Gone)?;
+            }
+            Ok(())
+        }
+
+        fn close(&mut self, _: Event) {
+            let _ = self.1.take().map(|told| told.send(self.0));
+        }
+    }
+    let broker = MessageStream::new();
+    let (told, sum) = oneshot::channel();
+    broker.listen("job", Sum(0, Some(told))).await.unwrap();
+    for number in 1..=100 {
+        broker.put("job", &number).await.unwrap();
+    }
+    broker.close("job").await.unwrap();
+    assert_eq!(sum.await.unwrap(), 5050);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told() {
+    let limits = msgstream::limits::Limits { streams: 1, header: msgstream::units::ByteSize(10), ..Default::default() };
+    let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
+    let code = |result: Result<(), LocalError>| match result.unwrap_err() {
+        LocalError::Refused(reason) => reason.code,
+        other => panic!("{other}"),
+    };
+    broker.header("job", &1).await.unwrap();
+    assert_eq!(code(broker.header("another", &1).await), "limit");
+    assert_eq!(code(broker.header("job", "far too long for it").await), "limit");
+    assert_eq!(code(broker.put("$sys", &1).await), "denied");
+    assert_eq!(code(broker.put("", &1).await), "bad_stream");
+    assert!(matches!(broker.put("job", &f64::NAN).await, Err(LocalError::Encode(_))));
+    let lax = broker.non_finite(msgstream::content::NonFinite::Null);
+    lax.put("job", &f64::NAN).await.unwrap();
+
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(9);
+    broker.listen("another", sender).await.unwrap();
+    assert_eq!(rest(&mut receiver).await, ["cut off: limit"]);
+}
+
+/// What a local and a remote listener see of streams that are published on from both sides is the same, to the byte.
+#[tokio::test]
+async fn a_local_and_a_remote_listener_see_the_same() {
+    let broker = MessageStream::new();
+    let server = broker.serve(&["127.0.0.1:0".parse().unwrap()], &Settings::default()).unwrap();
+    let address = server.addresses()[0].to_string();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(server.run(async move { drop(stopped.await) }, std::future::pending()));
+    let remote = RemoteStream::connect(&address).await.unwrap();
+
+    broker.header("job", "from within").await.unwrap();
+    let (here, mut from_here) = tokio::sync::mpsc::channel(10_000);
+    broker.listen("job", here).await.unwrap();
+    let mut there = remote.listen("job").await.unwrap();
+    remote.flush().await.unwrap();
+    let (local, publisher) = (broker.clone(), remote.clone());
+    let from_within = tokio::spawn(async move {
+        for number in 0..500 {
+            local.put("job", &("within", number)).await.unwrap();
+        }
+    });
+    let from_without = tokio::spawn(async move {
+        for number in 0..500 {
+            publisher.put("job", &("without", number)).await.unwrap();
+        }
+        publisher.flush().await.unwrap();
+    });
+    from_within.await.unwrap();
+    from_without.await.unwrap();
+    assert_eq!(broker.close_with("job", "done").await.unwrap(), Receipt { listeners: Some(2) });
+
+    let local = rest(&mut from_here).await;
+    assert_eq!(local.len(), 1002);
+    assert_eq!((&*local[0], &*local[1001]), ("header \"from within\"", "ended \"done\""));
+    assert_eq!(next(&mut there, 2000).await, local);
+
+    // When the server stops it stops the broker, and says so to both.
+    let (here, mut from_here) = tokio::sync::mpsc::channel(10);
+    broker.listen("other", here).await.unwrap();
+    let mut there = remote.listen("other").await.unwrap();
+    remote.flush().await.unwrap();
+    stop.send(()).unwrap();
+    assert_eq!(rest(&mut from_here).await, ["cut off: shutdown"]);
+    assert_eq!(next(&mut there, 9).await, ["cut off: shutdown"]);
+    serving.await.unwrap().unwrap();
+    assert!(matches!(broker.flush().await, Err(LocalError::Ended)));
+}

@@ -1,0 +1,15 @@
+//! The library as programs use it: the client on a real broker over sockets, and the broker in the program itself.
+//!
+//! - `events`: what a listener sees, each kind.
+//! - `publish`: flush, receipts, refusals, back-pressure.
+//! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
+//! - `local`: the broker inside a program, alone and beside a server.
+//! - `objects`: typed content from one program to another.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
+mod broker;
+mod events;
+mod local;
+mod objects;
+mod publish;
+mod reconnect;

@@ -1,0 +1,185 @@
+//! Flush, receipts, refusals, back-pressure.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use msgstream::client::{ClientError, Options, Receipt, RemoteStream};
+use msgstream::content::NonFinite;
+use msgstream::units::ByteSize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+use crate::broker::{Broker, next};
+
+#[tokio::test]
+async fn flush_returns_when_all_has_taken_effect() {
+    let broker = Broker::start();
+    let (job, watcher) = (broker.connect().await, broker.connect().await);
+    let mut listener = watcher.listen("job").await.unwrap();
+    watcher.flush().await.unwrap();
+    for number in 0..10_000 {
+        job.put("job", &number).await.unwrap();
+    }
+    job.header("job", "done").await.unwrap();
+    job.flush().await.unwrap();
+    let mut late = watcher.listen("job").await.unwrap();
+    assert_eq!(next(&mut late, 1).await, ["header \"done\""]);
+    let expected: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+    assert_eq!(next(&mut listener, 10_000).await, expected);
+}
+
+/// A program that ends after `flush` has lost nothing, however suddenly it ends.
+#[test]
+fn nothing_is_lost_when_the_program_ends_after_flush() {
+    let broker = Broker::start();
+    let watching = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (_watcher, mut listener) = watching.block_on(async {
+        let watcher = broker.connect().await;
+        let listener = watcher.listen("job").await.unwrap();
+        watcher.flush().await.unwrap();
+        (watcher, listener)
+    });
+    let program = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    program.block_on(async {
+        let job = broker.connect().await;
+        for number in 0..1000 {
+            job.put("job", &number).await.unwrap();
+        }
+        job.flush().await.unwrap();
+    });
+    drop(program);
+    let seen = watching.block_on(next(&mut listener, 1000));
+    assert_eq!(seen, (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_queued_is_sent_after_the_last_handle_is_dropped() {
+    let broker = Broker::start();
+    let watcher = broker.connect().await;
+    let mut listener = watcher.listen("job").await.unwrap();
+    watcher.flush().await.unwrap();
+    let job = broker.connect().await;
+    for number in 0..1000 {
+        job.put("job", &number).await.unwrap();
+    }
+    drop(job);
+    assert_eq!(next(&mut listener, 1000).await.len(), 1000);
+
+    let job = broker.connect().await;
+    job.close("job").await.unwrap();
+    job.disconnect().await.unwrap();
+    assert_eq!(next(&mut listener, 9).await, ["ended"]);
+}
+
+#[tokio::test]
+async fn receipts_tell_how_many_were_reached() {
+    let broker = Broker::start();
+    let (job, one, other) = (broker.connect().await, broker.connect().await, broker.connect().await);
+    let _listening = (one.listen("job").await.unwrap(), other.listen("job").await.unwrap());
+    one.flush().await.unwrap();
+    other.flush().await.unwrap();
+    let reached = |listeners| Receipt { listeners };
+    let confirmed = job.confirmed();
+    assert_eq!(confirmed.put("job", &1).await.unwrap(), reached(Some(2)));
+    assert_eq!(confirmed.put("nobody", &1).await.unwrap(), reached(Some(0)));
+    assert_eq!(confirmed.header("job", &1).await.unwrap(), reached(None));
+    assert_eq!(confirmed.put_with_header("job", &1, &2).await.unwrap(), reached(Some(2)));
+    assert_eq!(confirmed.close("job").await.unwrap(), reached(Some(2)));
+    assert_eq!(confirmed.close_with("job", &1).await.unwrap(), reached(Some(0)));
+    assert_eq!(confirmed.delete("job").await.unwrap(), reached(Some(0)));
+}
+
+#[tokio::test]
+async fn what_the_broker_refuses_is_told_once() {
+    let broker = Broker::start();
+    let job = broker.connect().await;
+    let denied = |error: ClientError| match error {
+        ClientError::Refused(reason) => assert_eq!(reason.code, "denied"),
+        other => panic!("{other}"),
+    };
+    job.put("$sys", &1).await.unwrap();
+    job.put("job", &2).await.unwrap();
+    denied(job.flush().await.unwrap_err());
+    job.flush().await.unwrap();
+    denied(job.confirmed().put("$sys", &1).await.unwrap_err());
+    assert!(matches!(job.put("", &1).await, Err(ClientError::EmptyName)));
+    assert!(matches!(job.listen("").await, Err(ClientError::EmptyName)));
+}
+
+#[tokio::test]
+async fn a_number_that_json_does_not_have_is_refused_by_name() {
+    let broker = Broker::start();
+    let job = broker.connect().await;
+    let error = job.put("job", &BTreeMap::from([("loss", f64::NAN)])).await.unwrap_err().to_string();
+    assert!(error.starts_with("loss is NaN, which JSON does not have"), "{error}");
+
+    let options = Options { non_finite: NonFinite::Null, ..Options::default() };
+    let lax = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let mut listener = lax.listen("job").await.unwrap();
+    lax.put("job", &[f64::NAN, 1.0]).await.unwrap();
+    assert_eq!(next(&mut listener, 1).await, ["[null,1.0]"]);
+}
+
+/// A peer that reads nothing until told to, so that everything beyond the sockets' buffers has to wait.
+#[tokio::test]
+async fn publishing_waits_for_room_and_goes_on_when_there_is_some() {
+    let sluggish = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = Options { queue: ByteSize(10_000), ..Options::default() };
+    let address = sluggish.local_addr().unwrap().to_string().parse().unwrap();
+    let job = RemoteStream::connect_with(address, options).await.unwrap();
+    let (socket, _) = sluggish.accept().await.unwrap();
+    let message = "x".repeat(5_000);
+    let mut sent = 0;
+    // Polled by hand: as soon as one is not ready although the connection has written all it could, it waits for room.
+    let mut stalled = 0;
+    while stalled < 1000 {
+        match job.try_put("job", &message) {
+            Ok(()) => (sent, stalled) = (sent + 1, 0),
+            Err(ClientError::Full) => {
+                stalled += 1;
+                tokio::task::yield_now().await;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    {
+        let mut waits = pin!(job.put("job", &message));
+        assert!(matches!(waits.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending), "there is no room");
+    }
+    let (read, mut write) = socket.into_split();
+    let mut lines = BufReader::new(read).lines();
+    let reading = tokio::spawn(async move {
+        let mut puts = 0;
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.starts_with(r#"{"action":"put""#) {
+                puts += 1;
+            } else {
+                let receipt: serde_json::Value = serde_json::from_str(&line).unwrap();
+                write.write_all(format!("{{\"action\":\"pong\",\"receipt\":{}}}\n", receipt["receipt"]).as_bytes()).await.unwrap();
+            }
+        }
+        puts
+    });
+    for _ in 0..100 {
+        job.put("job", &message).await.unwrap();
+        sent += 1;
+    }
+    job.flush().await.unwrap();
+    job.disconnect().await.unwrap();
+    assert_eq!(reading.await.unwrap(), sent);
+}
+
+/// The broker does not take a second copy of what its own client builds: every put is in the form that passes as it stands.
+#[tokio::test]
+async fn a_put_is_written_as_listeners_get_it() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let job = RemoteStream::connect(&peer.local_addr().unwrap().to_string()).await.unwrap();
+    job.put("jo\"b", &(1, "two")).await.unwrap();
+    let (mut socket, _) = peer.accept().await.unwrap();
+    let expected = "{\"action\":\"put\",\"stream\":\"jo\\\"b\",\"message\":[1,\"two\"]}\n";
+    let mut got = vec![0; expected.len()];
+    socket.read_exact(&mut got).await.unwrap();
+    assert_eq!(String::from_utf8(got).unwrap(), expected);
+}

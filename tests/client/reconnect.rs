@@ -1,0 +1,194 @@
+//! A broker that is killed and comes back, one that is silent, one that turns away.
+
+use std::time::Duration;
+
+use msgstream::client::{Backoff, ClientError, Event, Options, RemoteStream};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::broker::{Broker, next, told};
+
+fn patient() -> Options {
+    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(50), attempts: None };
+    Options { reconnect: Some(backoff), ..Options::default() }
+}
+
+async fn connect(broker: &Broker) -> RemoteStream {
+    RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), patient()).await.unwrap()
+}
+
+/// Both sides go on through two deaths of the broker. Every number that the job sent and that was not sent into the gap
+/// arrives, in order, and every gap is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn both_sides_go_on_when_the_broker_is_killed_and_restarted() {
+    let mut broker = Broker::start();
+    let (job, watcher) = (connect(&broker).await, connect(&broker).await);
+    job.header("job", "the header").await.unwrap();
+    job.flush().await.unwrap();
+    let mut listener = watcher.listen("job").await.unwrap();
+    assert_eq!(next(&mut listener, 1).await, ["header \"the header\""]);
+
+    for round in 0..3 {
+        if round > 0 {
+            broker.restart();
+            // The job does not care who is there: what it sends now waits for its own connection.
+            job.put("job", &format!("into the gap {round}")).await.unwrap();
+            job.flush().await.unwrap();
+            assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
+            watcher.flush().await.unwrap();
+        }
+        for number in 0..100 {
+            job.put("job", &(round * 1000 + number)).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 100 {
+            // Which of both was back first decides whether the header and what was sent into the gap are seen.
+            match listener.next().await.unwrap() {
+                Event::Message(content) if content.as_str().starts_with('"') => {}
+                Event::Header(content) => assert_eq!(content, "\"the header\""),
+                other => seen.push(told(&other)),
+            }
+        }
+        assert_eq!(seen, (0..100).map(|number| (round * 1000 + number).to_string()).collect::<Vec<_>>());
+    }
+
+    // The broker knows the header although it has forgotten everything twice.
+    let mut late = watcher.listen("job").await.unwrap();
+    assert_eq!(next(&mut late, 1).await, ["header \"the header\""]);
+    job.close("job").await.unwrap();
+    assert_eq!(next(&mut listener, 9).await, ["ended"]);
+}
+
+/// The program does not wait for a broker, and what it published before there was one arrives.
+#[tokio::test]
+async fn a_client_may_start_before_the_broker() {
+    let mut broker = Broker::start();
+    broker.restart();
+    let address = broker.address.to_string();
+    broker.kill();
+    let job = RemoteStream::start(address.parse().unwrap(), patient());
+    let mut listener = job.listen("job").await.unwrap();
+    job.put("job", &1).await.unwrap();
+    broker.restart();
+    job.flush().await.unwrap();
+    assert_eq!(next(&mut listener, 1).await, ["1"]);
+}
+
+#[tokio::test]
+async fn attempts_come_to_an_end_when_asked_to() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1), attempts: Some(3) };
+    let client = RemoteStream::start(nobody.parse().unwrap(), Options { reconnect: Some(backoff), ..Options::default() });
+    match client.flush().await.unwrap_err() {
+        ClientError::Lost(reason) => assert!(reason.starts_with(&format!("cannot connect to {nobody}")), "{reason}"),
+        other => panic!("{other}"),
+    }
+}
+
+/// What the broker has not confirmed is sent again; listen actions among it are not, since they are made anew.
+#[tokio::test]
+async fn what_was_not_confirmed_is_sent_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let lines = |socket: TcpStream| BufReader::new(socket).lines();
+
+    client.header("job", &0).await.unwrap();
+    let mut listener = client.listen("other").await.unwrap();
+    client.put("job", &1).await.unwrap();
+    let mut first = lines(peer.accept().await.unwrap().0);
+    let mut sent = Vec::new();
+    while !sent.last().is_some_and(|line: &String| line.contains("ping")) {
+        sent.push(first.next_line().await.unwrap().unwrap());
+    }
+    assert_eq!(sent.len(), 4, "{sent:?}");
+    // Gone, having answered nothing.
+    drop(first);
+
+    let mut second = lines(peer.accept().await.unwrap().0);
+    let mut again = Vec::new();
+    while again.iter().filter(|line: &&String| line.contains("ping")).count() < 2 {
+        again.push(second.next_line().await.unwrap().unwrap());
+    }
+    let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
+    // The last header, what was not confirmed, then who listens.
+    assert_eq!(kinds, ["header", "header", "put", "ping", "listen", "ping"]);
+    assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
+    drop(second);
+
+    let mut third = lines(peer.accept().await.unwrap().0);
+    let mut again = Vec::new();
+    while !again.last().is_some_and(|line: &String| line.contains("listen")) {
+        again.push(third.next_line().await.unwrap().unwrap());
+    }
+    let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
+    assert_eq!(kinds, ["header", "header", "put", "ping", "ping", "listen"], "nothing piles up");
+}
+
+/// A peer that takes everything and says nothing: its connection counts as lost after the set times.
+#[tokio::test]
+async fn a_dead_peer_is_noticed() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let times = Duration::from_millis(5);
+    let options = Options { idle_time: times, answer_time: times, ..Options::default() };
+    let client = RemoteStream::connect_with(silent.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    let began = tokio::time::Instant::now();
+    let _held = silent.accept().await.unwrap();
+    match listener.next().await.unwrap() {
+        Event::Lost { reason } => assert!(reason.contains("has not been heard"), "{reason}"),
+        other => panic!("{}", told(&other)),
+    }
+    assert!(began.elapsed() >= times);
+    assert!(matches!(client.flush().await, Err(ClientError::Lost(_))));
+}
+
+/// A broker that answers pings is not dead, however little happens.
+#[tokio::test]
+async fn an_idle_peer_that_answers_is_not_dead() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = Options { idle_time: Duration::from_millis(1), ..Options::default() };
+    let client = RemoteStream::connect_with(peer.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
+    let listener = client.listen("job").await.unwrap();
+    let (read, mut write) = peer.accept().await.unwrap().0.into_split();
+    let mut lines = BufReader::new(read).lines();
+    assert!(lines.next_line().await.unwrap().unwrap().contains("listen"));
+    // Each is asked for only once the one before was answered.
+    for _ in 0..20 {
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), r#"{"action":"ping"}"#);
+        write.write_all(b"{\"action\":\"pong\"}\n").await.unwrap();
+    }
+    let rest = b"{\"action\":\"put\",\"stream\":\"job\",\"message\":1}\n{\"action\":\"receipt\",\"receipt\":1,\"state\":\"waiting\"}\n";
+    write.write_all(rest).await.unwrap();
+    assert_eq!(listener.joined().await, Some(msgstream::protocol::StreamState::Waiting));
+}
+
+/// A broker that is full turns each attempt away: the pauses between them grow, and what it lets in at last is served.
+#[tokio::test]
+async fn a_full_broker_is_asked_again_after_a_pause() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::start(address, patient());
+    client.put("job", &1).await.unwrap();
+    for _ in 0..5 {
+        let (mut socket, _) = peer.accept().await.unwrap();
+        socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"limit\",\"reason\":\"there are too many\"}}\n").await.unwrap();
+        let mut all = Vec::new();
+        // Until the client has gone.
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut all).await;
+    }
+    let mut lines = BufReader::new(peer.accept().await.unwrap().0).lines();
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), r#"{"action":"put","stream":"job","message":1}"#);
+}
+
+/// What a client does wrong it would do wrong again: no new connection is tried.
+#[tokio::test]
+async fn a_client_that_is_denied_does_not_come_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    let (mut socket, _) = peer.accept().await.unwrap();
+    socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"denied\",\"reason\":\"not you\"}}\n").await.unwrap();
+    assert_eq!(next(&mut listener, 9).await, ["cut off: denied"]);
+}

@@ -1,0 +1,132 @@
+//! run and wait, with their exit codes and signals.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{Broker, assert_fails, program, text};
+
+fn object(class: &str, state: &str) -> String {
+    format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#)
+}
+
+fn put(message: &str) -> String {
+    format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}\n")
+}
+
+#[test]
+fn a_command_runs_as_a_job_that_others_can_watch() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    // The two pipes are read side by side: each line waits until the other was seen.
+    let script = "echo one; echo two >&2; printf 'no end'";
+    let output = broker.output(&["run", "job", "--title", "a job", "--", "sh", "-c", script]);
+    assert_eq!((output.status.code(), text(&output.stdout), text(&output.stderr)), (Some(0), "one\nno end", "two\n"));
+
+    let (code, lines, _) = listening.end();
+    assert_eq!(code, Some(0));
+    let lines: Vec<_> = lines.lines().map(|line| format!("{line}\n")).collect();
+    let complete = object("Complete", r#"{"result":{"exit":0}}"#);
+    assert_eq!(lines[0], put(&object("Start", r#"{"title":"a job"}"#)));
+    for log in [r#"{"text":"one","level":"info"}"#, r#"{"text":"two","level":"warning"}"#, r#"{"text":"no end","level":"info"}"#] {
+        assert!(lines[1..4].contains(&put(&object("Log", log))), "{lines:?}");
+    }
+    assert_eq!(lines[4..], [put(&complete), "{\"action\":\"close\",\"stream\":\"job\"}\n".to_owned()]);
+    assert_eq!(broker.ok(&["get", "job"]), format!("{complete}\n"), "whoever comes later learns how it ended");
+    broker.ok(&["wait", "job"]);
+}
+
+#[test]
+fn every_line_of_a_command_is_published() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    let output = broker.output(&["run", "job", "--", "seq", "50000"]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
+    assert!(text(&output.stdout) == expected);
+    let (_, lines, _) = listening.end();
+    let texts: String =
+        lines.lines().filter_map(|line| Some(format!("{}\n", line.split_once(r#"{"text":""#)?.1.split_once('"')?.0))).collect();
+    assert!(texts == expected, "{} lines", texts.lines().count());
+}
+
+#[test]
+fn the_exit_status_is_the_commands() {
+    let broker = Broker::start();
+    assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 3"]).status.code(), Some(3));
+    assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"exit status 3","exit":3}"#) + "\n");
+    assert_fails(&broker.output(&["wait", "job"]), 1, "\"job\" has failed: exit status 3");
+    assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(137));
+    assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"ended by signal 9","signal":9}"#) + "\n");
+    assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");
+    assert_fails(&broker.output(&["wait", "job"]), 1, "cannot run");
+    assert_fails(&broker.output(&["run", "job", "--", "/"]), 126, "cannot run \"/\"");
+    assert_fails(&broker.output(&["run", "job"]), 64, "<COMMAND>");
+}
+
+#[test]
+fn signals_reach_the_command() {
+    let broker = Broker::start();
+    for (signal, name) in [(Signal::TERM, "TERM"), (Signal::INT, "INT"), (Signal::HUP, "HUP"), (Signal::USR1, "USR1")] {
+        let script = format!("trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.01; done");
+        let arguments = ["run", "job", "--", "sh", "-c", &script];
+        let mut child = broker.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert_eq!((child.wait().unwrap().code(), rest), (Some(7), format!("got {name}\n")));
+    }
+}
+
+#[test]
+fn a_command_runs_without_a_broker() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = program(&["run", "job", "--server", &nobody, "--", "sh", "-c", "echo one; exit 4"]).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(4), "one\n"));
+    assert!(text(&output.stderr).contains("may not know how the job ended"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn wait_tells_by_its_exit_code_how_the_job_ended() {
+    let mut broker = Broker::start();
+    for (class, state, code) in [("Complete", "{}", 0), ("Error", r#"{"reason":"no data"}"#, 1), ("Abort", r#"{"reason":"asked"}"#, 2)] {
+        // In the header, which is how it stands for who comes late; and as the last message.
+        broker.ok(&["header", "job", &object(class, state)]);
+        assert_eq!(broker.output(&["wait", "job"]).status.code(), Some(code), "{class}");
+        broker.ok(&["delete", "job"]);
+        broker.ok(&["close", "job", &object(class, state)]);
+        assert_eq!(broker.output(&["wait", "job"]).status.code(), Some(code), "{class}");
+        broker.ok(&["delete", "job"]);
+    }
+    broker.ok(&["close", "job"]);
+    broker.ok(&["wait", "job"]);
+    assert_fails(&broker.output(&["wait", "other", "--timeout", "1ms"]), 124, "\"other\" has not ended after 1ms");
+
+    // While it waits: a message in between is none of its business.
+    let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
+    joined(&broker, "other");
+    broker.ok(&["put", "other", &object("Progress", r#"{"k":1}"#)]);
+    broker.ok(&["put", "other", &object("Abort", "{}")]);
+    assert_fails(&waiting.wait_with_output().unwrap(), 2, "\"other\" was aborted");
+
+    let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
+    joined(&broker, "other");
+    broker.child.kill().unwrap();
+    assert_fails(&waiting.wait_with_output().unwrap(), 69, "the connection to the broker was lost");
+}
+
+/// Waits until somebody listens to the stream, as the receipt of a message that means nothing tells.
+fn joined(broker: &Broker, stream: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let remote = msgstream::client::RemoteStream::connect(&broker.address).await.unwrap();
+        while remote.confirmed().put(stream, &()).await.unwrap().listeners == Some(0) {
+            tokio::task::yield_now().await;
+        }
+    });
+}

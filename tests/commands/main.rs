@@ -1,0 +1,131 @@
+//! The command line as its user meets it, each subcommand that talks to a broker, on a real one.
+//!
+//! - `messages`: listen, put, header, get, close, delete.
+//! - `jobs`: run and wait, with their exit codes and signals.
+//! - `terminal`: bars, in a pseudo-terminal.
+//! - `pages`: help, completions, manual pages.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
+mod jobs;
+mod messages;
+mod pages;
+mod terminal;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+/// A broker in a process of its own, killed when the test ends.
+struct Broker {
+    child: Child,
+    address: String,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let mut child = program(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().expect("the program runs");
+        let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        let address = loop {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).expect("UTF-8"), 0, "the broker did not start");
+            if let Some((_, address)) = line.split_once("listening address=") {
+                break address.trim().to_owned();
+            }
+        };
+        // Whatever it says later must not stop it.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, address }
+    }
+
+    /// The program, told where this broker is.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(arguments);
+        command.env("MSGSTREAM_SERVER", &self.address);
+        command
+    }
+
+    /// Runs the program to its end.
+    fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the program runs")
+    }
+
+    /// Runs the program, which must succeed, and returns what it printed.
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""), "{arguments:?}");
+        text(&output.stdout).to_owned()
+    }
+
+    /// Runs the program with this as its standard input.
+    fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+        child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+        child.wait_with_output().expect("our child")
+    }
+
+    /// A listener that has joined already: the stream gets a header, which is the first line it prints.
+    fn listen(&self, arguments: &[&str]) -> Listening {
+        let stream = arguments[0];
+        self.ok(&["header", stream, "\"here\""]);
+        let arguments: Vec<&str> = ["listen"].into_iter().chain(arguments.iter().copied()).collect();
+        let mut child = self.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut first = String::new();
+        lines.read_line(&mut first).expect("UTF-8");
+        assert_eq!(first, format!("{{\"action\":\"put\",\"stream\":\"{stream}\",\"message\":\"here\"}}\n"));
+        Listening { child, lines }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running `msgstream listen`.
+struct Listening {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Listening {
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("UTF-8");
+        line.trim_end().to_owned()
+    }
+
+    /// The exit code, and what it has printed since, to standard output and to standard error.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut rest, mut said) = (String::new(), String::new());
+        self.lines.read_to_string(&mut rest).expect("UTF-8");
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut said).expect("UTF-8");
+        (self.child.wait().expect("our child").code(), rest, said)
+    }
+}
+
+/// The program, with an environment that holds nothing of ours.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_msgstream"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MSGSTREAM_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+/// The exit code and what was said to standard error.
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, part: &str) {
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(part), "{part:?} is not in: {said}");
+}

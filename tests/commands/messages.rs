@@ -1,0 +1,147 @@
+//! listen, put, header, get, close, delete.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::{Broker, assert_fails, program, text};
+
+#[test]
+fn a_hundred_thousand_lines_arrive_complete_and_in_order() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job", "--count", "100001"]);
+    let input: String = (0..100_000).map(|number| format!("{{\"k\":{number},\"total\":100000}}\n")).collect();
+    let output = broker.with_input(&["put", "job"], input.as_bytes());
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    let (code, lines, said) = listening.end();
+    assert_eq!((code, &*said), (Some(0), ""));
+    let expected: String = input.lines().map(|line| format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{line}}}\n")).collect();
+    assert!(lines == expected, "{} lines of {}", lines.lines().count(), expected.lines().count());
+}
+
+#[test]
+fn lines_are_printed_untouched_each_at_once_until_the_end() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    let odd = r#"{ "b":1.10,"a" : 1e400,"a":18446744073709551617,"t":"\u0041\/é" }"#;
+    for message in [odd, "null", "\"text\""] {
+        broker.ok(&["put", "job", message]);
+        // Read before the next is sent: it was not kept until more had come.
+        assert_eq!(listening.line(), format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}"));
+    }
+    broker.ok(&["put", "job", "--text", "a \"text\"", "--header", "[1]"]);
+    assert_eq!(listening.line(), r#"{"action":"put","stream":"job","message":"a \"text\""}"#);
+    broker.ok(&["close", "job", "7"]);
+    assert_eq!(listening.end(), (Some(0), "{\"action\":\"close\",\"stream\":\"job\",\"message\":7}\n".to_owned(), String::new()));
+    assert_eq!(broker.ok(&["get", "job"]), "[1]\n");
+    assert_eq!(broker.ok(&["listen", "job"]).lines().count(), 2, "the header and the end, for who comes later");
+}
+
+#[test]
+fn several_streams_at_once() {
+    let broker = Broker::start();
+    broker.ok(&["header", "other", "0"]);
+    let mut listening = broker.listen(&["job", "other", "--json"]);
+    assert_eq!(listening.line(), r#"{"action":"put","stream":"other","message":0}"#);
+    broker.ok(&["close", "job"]);
+    assert_eq!(listening.line(), r#"{"action":"close","stream":"job"}"#);
+    broker.ok(&["put", "other", "1"]);
+    assert_eq!(listening.line(), r#"{"action":"put","stream":"other","message":1}"#);
+    broker.ok(&["delete", "other"]);
+    assert_eq!(listening.end().0, Some(0));
+}
+
+#[test]
+fn what_is_not_json_is_named_with_its_line() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job", "--count", "3"]);
+    let output = broker.with_input(&["put", "job"], b"{\"k\":1}\n\n  \nhalf done\n{\"k\":NaN}\n\xff\n{\"k\":2}");
+    assert_fails(&output, 65, "msgstream: line 4 is not JSON: expected value at line 1 column 1\n");
+    assert_fails(&output, 65, "msgstream: line 5 is not JSON: ");
+    assert_fails(&output, 65, "msgstream: line 6 is not JSON: it is not UTF-8\n");
+    assert_fails(&output, 65, "3 of 7 lines were not sent; use --text to send lines as strings");
+    let (code, lines, _) = listening.end();
+    assert_eq!((code, lines.matches("{\"k\":").count()), (Some(0), 2), "the others were sent: {lines}");
+
+    assert_fails(&broker.output(&["put", "job", "half done"]), 65, "the message is not JSON");
+    assert_fails(&broker.with_input(&["header", "job"], b"{"), 65, "standard input is not JSON");
+}
+
+#[test]
+fn text_is_sent_as_strings() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job", "--count", "4"]);
+    assert_eq!(broker.with_input(&["put", "job", "--text"], "one\r\n\nthe \"third\" é\n".as_bytes()).status.code(), Some(0));
+    let messages: String = ["\"one\"", "\"\"", r#""the \"third\" é""#]
+        .map(|message| format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}\n"))
+        .concat();
+    assert_eq!(listening.end(), (Some(0), messages, String::new()));
+}
+
+#[test]
+fn get_prints_the_header_or_says_that_there_is_none() {
+    let broker = Broker::start();
+    assert_fails(&broker.output(&["get", "job"]), 1, "\"job\" has no header");
+    assert_eq!(broker.with_input(&["header", "job"], b" {\"a\": 1.10} \n").status.code(), Some(0));
+    assert_eq!(broker.ok(&["get", "job"]), "{\"a\": 1.10}\n");
+    broker.ok(&["close", "job"]);
+    assert_eq!(broker.ok(&["get", "job"]), "{\"a\": 1.10}\n");
+    broker.ok(&["delete", "job"]);
+    assert_fails(&broker.output(&["get", "job"]), 1, "\"job\" has no header");
+}
+
+#[test]
+fn time_limits_and_lost_connections_have_their_exit_codes() {
+    let mut broker = Broker::start();
+    let output = broker.output(&["listen", "job", "--timeout", "1ms"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(124), ""));
+
+    let listening = broker.listen(&["job"]);
+    broker.child.kill().unwrap();
+    let (code, lines, said) = listening.end();
+    assert_eq!((code, &*lines), (Some(69), ""));
+    assert!(said.contains("the connection to the broker was lost"), "{said}");
+    assert_fails(&broker.output(&["put", "job", "1"]), 69, &format!("cannot connect to {}", broker.address));
+}
+
+#[test]
+fn what_the_broker_refuses_and_what_cannot_be_understood() {
+    let broker = Broker::start();
+    assert_fails(&broker.output(&["put", "$sys", "1"]), 77, "the broker refused");
+    assert_fails(&broker.output(&["header", "$sys", "1"]), 77, "the broker refused");
+    assert_fails(&broker.output(&["put", "", "1"]), 64, "a stream name needs at least one character");
+    assert_fails(&program(&["listen", "job", "--server", "nowhere"]).output().unwrap(), 64, "the port is missing");
+    assert_fails(&program(&["listen"]).output().unwrap(), 64, "<STREAM>");
+    assert_fails(&program(&["listen", "job", "--timeout", "10"]).output().unwrap(), 64, "not a time");
+}
+
+#[test]
+fn what_is_no_broker_is_named() {
+    let imposter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = imposter.local_addr().unwrap().to_string();
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = imposter.accept().unwrap();
+        socket.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").unwrap();
+        // Held open until the program has had enough.
+        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+    });
+    assert_fails(&program(&["listen", "job", "--server", &address]).output().unwrap(), 69, "does not speak like a broker");
+    answering.join().unwrap();
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    // The reading end of its standard output closes.
+    let end = std::mem::replace(&mut listening.lines, std::io::BufReader::new(other_stdout()));
+    drop(end);
+    broker.ok(&["put", "job", "1"]);
+    assert_eq!(listening.child.wait().unwrap().code(), Some(0));
+}
+
+fn other_stdout() -> std::process::ChildStdout {
+    let mut child = program(&["--version"]).stdout(Stdio::piped()).spawn().unwrap();
+    child.wait().unwrap();
+    child.stdout.take().unwrap()
+}

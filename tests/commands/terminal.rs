@@ -1,0 +1,84 @@
+//! Bars, in a pseudo-terminal.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use crate::Broker;
+
+/// Runs its arguments in a terminal of 100 columns and copies what appears on it.
+const PTY: &str = "
+import fcntl, os, pty, struct, sys, termios
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))
+    os.execv(sys.argv[1], sys.argv[1:])
+while True:
+    try:
+        shown = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not shown:
+        break
+    os.write(1, shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+";
+
+#[test]
+fn a_terminal_shows_bars_and_lines_above_them() {
+    let broker = Broker::start();
+    let object = |class: &str, state: &str| format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#);
+    broker.ok(&["header", "job-1", &object("Join", r#"{"title":"a fit","k":2,"total":10,"units":"steps"}"#)]);
+    broker.ok(&["header", "job-2", r#"{"k":1,"total":4}"#]);
+    let mut child = Command::new("python3")
+        .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream"), "listen", "job-1", "job-2"])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let mut screen = child.stdout.take().unwrap();
+    let mut shown = String::new();
+    let mut until = |part: &str| {
+        let mut block = [0; 4096];
+        while !shown.contains(part) {
+            let count = screen.read(&mut block).unwrap();
+            assert_ne!(count, 0, "{part:?} was not shown: {shown}");
+            shown.push_str(&String::from_utf8_lossy(&block[..count]));
+        }
+    };
+    until("2/10 steps");
+    until("1/4");
+    broker.ok(&["put", "job-1", &object("Log", r#"{"text":"a line of the log \u001b[2J"}"#)]);
+    until("job-1: a line of the log \u{fffd}[2J");
+    broker.ok(&["put", "job-1", &object("Progress", r#"{"k":7,"text":"cooling"}"#)]);
+    until("7/10 steps cooling");
+    broker.ok(&["put", "job-2", "[1.5,true]"]);
+    until("job-2: [1.5,true]");
+    broker.ok(&["put", "job-1", &object("Improvement", r#"{"value":2.5,"chisq":1.25}"#)]);
+    until("job-1: better: 2.5, chisq 1.25");
+    broker.ok(&["close", "job-1", &object("Complete", "{}")]);
+    until("7/10 steps done");
+    broker.ok(&["close", "job-2"]);
+    until("1/4 ended");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(shown.contains("a fit") && shown.contains('█'), "{shown}");
+}
+
+/// Without a terminal the same command prints the lines of the protocol, and with `--json` so it does on one.
+#[test]
+fn json_is_for_terminals_too() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
+    broker.ok(&["close", "job"]);
+    let output = Command::new("python3")
+        .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream"), "listen", "job", "--json"])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .stdin(Stdio::null())
+        .output()
+        .expect("python3 runs");
+    let expected =
+        "{\"action\":\"put\",\"stream\":\"job\",\"message\":{\"k\":1,\"total\":4}}\r\n{\"action\":\"close\",\"stream\":\"job\"}\r\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    assert_eq!(output.status.code(), Some(0));
+}

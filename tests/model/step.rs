@@ -1,0 +1,80 @@
+//! What can happen in a history.
+
+/// One step of a history; streams and connections are small numbers, so that they meet.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Put {
+        from: u32,
+        stream: usize,
+        text: u16,
+        header: Option<u16>,
+        receipt: bool,
+    },
+    Header {
+        from: u32,
+        stream: usize,
+        text: u16,
+        receipt: bool,
+    },
+    Listen {
+        from: u32,
+        stream: usize,
+        receipt: bool,
+    },
+    Hangup {
+        from: u32,
+        stream: Option<usize>,
+        receipt: bool,
+    },
+    Close {
+        from: u32,
+        stream: usize,
+        text: u16,
+        receipt: bool,
+    },
+    Delete {
+        from: u32,
+        stream: usize,
+        text: u16,
+        receipt: bool,
+    },
+    Ping {
+        from: u32,
+        text: u16,
+    },
+    /// The connection ends, asking for a last line or not.
+    Leave {
+        from: u32,
+        last: bool,
+    },
+    /// The connection takes no more from now on, as one that was cut off.
+    Deafen {
+        from: u32,
+    },
+    /// A new connection in place of the one before, which says nothing more.
+    Reconnect {
+        from: u32,
+    },
+    Tick {
+        seconds: u64,
+    },
+}
+
+impl Step {
+    /// Whose step it is; time is nobody's.
+    pub(crate) fn from(&self) -> Option<u32> {
+        match self {
+            Self::Put { from, .. }
+            | Self::Header { from, .. }
+            | Self::Listen { from, .. }
+            | Self::Hangup { from, .. }
+            | Self::Close { from, .. }
+            | Self::Delete { from, .. }
+            | Self::Ping { from, .. }
+            | Self::Leave { from, .. }
+            | Self::Deafen { from }
+            | Self::Reconnect { from } => Some(*from),
+            Self::Tick { .. } => None,
+        }
+    }
+}

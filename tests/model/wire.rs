@@ -1,0 +1,275 @@
+//! The model's steps as lines of several connections, taken by a broker without sockets: decoder, reader, runs, actor,
+//! core and outboxes.
+//!
+//! A history is made of bytes, three a step, so that a fuzzer can change it and a file can hold it:
+//!
+//! 1. low half: what is done; high half: by whom (below 8: by the same connection as before),
+//! 2. the stream, whether a receipt and a header are asked for, how the line is spelled,
+//! 3. the message, a number.
+
+#[allow(dead_code, reason = "the tests of connections use all of it")]
+#[path = "../connection/pipe.rs"]
+mod pipe;
+
+use std::array;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use msgstream::actor::Command;
+use msgstream::connection::{Shared, serve};
+use msgstream::protocol::json_lines::JsonLines;
+use msgstream::server::{Settings, assemble};
+use msgstream::units::{ByteSize, Span};
+use tokio::time::sleep;
+
+use super::spelling::{LONGEST_HEADER, MISTAKES, line};
+use super::{BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, without_reason};
+use pipe::{Peer, pipe};
+
+/// More would only make a failure longer to read.
+const LONGEST: usize = 300;
+
+/// Longer than any time limit of a broker.
+const NEVER: Duration = Duration::from_secs(1 << 20);
+
+/// Mistakes in a row that end a connection.
+const MOST_MISTAKES: u32 = 4;
+
+/// Follows each turn, so that its answer tells that the turn has taken effect.
+const SYNC: &str = "{\"action\":\"ping\",\"receipt\":\"sync\"}\n";
+const SYNCED: &str = "{\"action\":\"pong\",\"receipt\":\"sync\"}\n";
+
+#[derive(Debug, Clone)]
+enum Doing {
+    Step(Step),
+    /// One of [`MISTAKES`].
+    Mistake {
+        from: u32,
+        which: usize,
+    },
+}
+
+#[derive(Debug)]
+struct Line {
+    doing: Doing,
+    spelling: u8,
+}
+
+/// Takes the history that the bytes stand for, and compares.
+pub(crate) fn run(bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let history = history(bytes);
+    let shared = runtime.block_on(async {
+        let (actor, shared) = assemble(&settings());
+        tokio::select! {
+            ended = tokio::spawn(actor.run()) => panic!("the actor has ended: {ended:?}"),
+            // The clock stands still as long as anybody has something to do, and jumps when nobody has.
+            () = sleep(NEVER) => panic!("an answer never comes"),
+            () = take(&history, Arc::clone(&shared)) => {}
+        }
+        shared
+    });
+    // With the tasks go the frames that they hold.
+    drop(runtime);
+    assert_eq!(shared.outbox.gauge.bytes(), 0, "the broker keeps frames that nobody needs");
+    assert_eq!(shared.stats.snapshot().panics, 0);
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.limits.streams = MOST_STREAMS;
+    settings.limits.listens = MOST_LISTENS;
+    settings.limits.headers_total = ByteSize(MOST_STORED);
+    settings.limits.header = ByteSize(LONGEST_HEADER);
+    settings.limits.ended_time = Span(ENDED_TIME);
+    settings.limits.errors_in_a_row = MOST_MISTAKES as usize;
+    settings
+}
+
+fn history(bytes: &[u8]) -> Vec<Line> {
+    let mut from = 0;
+    let steps = bytes.as_chunks::<3>().0.iter().take(LONGEST);
+    steps
+        .map(|[first, second, third]| {
+            from = if first >> 4 < 8 { from } else { u32::from(first >> 4) % CONNECTIONS };
+            Line { doing: doing(from, first & 15, *second, *third), spelling: second >> 5 }
+        })
+        .collect()
+}
+
+fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
+    let (stream, receipt, more) = (usize::from(how & 7) % STREAMS, how & 8 != 0, how & 16 != 0);
+    let text = u16::from(text);
+    Doing::Step(match what {
+        0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), receipt },
+        5 | 6 => Step::Header { from, stream, text, receipt },
+        7..=9 => Step::Listen { from, stream, receipt },
+        10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
+        11 => Step::Close { from, stream, text, receipt },
+        12 => Step::Delete { from, stream, text, receipt },
+        13 => return Doing::Mistake { from, which: usize::from(text) % MISTAKES.len() },
+        14 if more => Step::Tick { seconds: [1, 5, 10, 10][usize::from(text) % 4] },
+        14 => Step::Ping { from, text },
+        _ if receipt => Step::Reconnect { from },
+        _ => Step::Leave { from, last: more },
+    })
+}
+
+/// Consecutive lines of one connection are sent at once, as a publisher's are.
+async fn take(history: &[Line], shared: Arc<Shared>) {
+    let mut broker = Broker { shared, peers: array::from_fn(|_| None), now: Duration::ZERO };
+    let mut model = Model::new();
+    let mut mistakes = [0; CONNECTIONS as usize];
+    let mut turn = Turn::default();
+    for (number, Line { doing, spelling }) in history.iter().enumerate() {
+        let from = match doing {
+            Doing::Step(step) => step.from(),
+            Doing::Mistake { from, .. } => Some(*from),
+        };
+        if turn.from != from || turn.over {
+            broker.turn(&mut turn, &mut model, number).await;
+        }
+        let Some(from) = from else {
+            if let Doing::Step(Step::Tick { seconds }) = doing {
+                broker.tick(*seconds).await;
+                model.step(&Step::Tick { seconds: *seconds });
+            }
+            continue;
+        };
+        if turn.from.is_none() {
+            turn.from = Some(from);
+            // The line that follows each turn is no mistake.
+            mistakes[from as usize] = 0;
+        }
+        if model.is_deaf(from) {
+            model.step(&Step::Reconnect { from });
+        }
+        match doing {
+            Doing::Mistake { which, .. } => {
+                let (line, error) = MISTAKES[*which];
+                turn.bytes.extend_from_slice(format!("{line}\n").as_bytes());
+                model.delivered.deliver(from, format!("{error}\n"));
+                mistakes[from as usize] += 1;
+                if mistakes[from as usize] == MOST_MISTAKES {
+                    model.hang_up(from, None);
+                    let last = "{\"action\":\"close\",\"message\":{\"code\":\"too_many_errors\"}}\n";
+                    model.delivered.finish(from, Some(last.to_owned()));
+                    turn.over = true;
+                }
+            }
+            Doing::Step(step) => {
+                mistakes[from as usize] = 0;
+                turn.step(step, *spelling);
+                model.step(step);
+            }
+        }
+    }
+    broker.turn(&mut turn, &mut model, history.len()).await;
+}
+
+/// What one connection sends at once.
+#[derive(Default)]
+struct Turn {
+    from: Option<u32>,
+    bytes: Vec<u8>,
+    /// The bytes come in two reads, parted here.
+    parted_at: usize,
+    /// No more lines count.
+    over: bool,
+    /// The connection ends by an end of file.
+    end_of_file: bool,
+    /// It ends with no orderly end.
+    reset: bool,
+}
+
+impl Turn {
+    fn step(&mut self, step: &Step, spelling: u8) {
+        let before = self.bytes.len();
+        match step {
+            Step::Leave { last: false, .. } => {
+                // A last line that is not whole says nothing.
+                if spelling > 3 {
+                    self.bytes.extend_from_slice(b"{\"action\":\"delete\",\"stream\":\"s0\"");
+                }
+                self.end_of_file = true;
+                self.over = true;
+            }
+            Step::Leave { last: true, .. } => {
+                self.bytes.extend_from_slice(BYE.as_bytes());
+                self.over = true;
+            }
+            Step::Reconnect { .. } | Step::Deafen { .. } => {
+                self.reset = true;
+                self.over = true;
+            }
+            Step::Put { .. }
+            | Step::Header { .. }
+            | Step::Listen { .. }
+            | Step::Hangup { .. }
+            | Step::Close { .. }
+            | Step::Delete { .. }
+            | Step::Ping { .. }
+            | Step::Tick { .. } => self.bytes.extend_from_slice(line(step, spelling).as_bytes()),
+        }
+        if spelling == 7 {
+            self.parted_at = (before + self.bytes.len()) / 2;
+        }
+    }
+}
+
+struct Broker {
+    shared: Arc<Shared>,
+    peers: [Option<Peer>; CONNECTIONS as usize],
+    now: Duration,
+}
+
+impl Broker {
+    async fn tick(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        assert!(self.shared.mailbox.send(Command::Tick(self.now)).await, "the actor is gone");
+    }
+
+    /// Sends what one connection says, waits until it has taken effect, and compares what everybody got.
+    async fn turn(&mut self, turn: &mut Turn, model: &mut Model, number: usize) {
+        let Turn { from, bytes, parted_at, over, end_of_file, reset } = std::mem::take(turn);
+        let Some(from) = from else { return };
+        let peer = self.peers[from as usize].get_or_insert_with(|| {
+            let (pipe, peer) = pipe();
+            tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.shared)));
+            peer
+        });
+        let (one, other) = bytes.split_at(parted_at);
+        for part in [one, other].into_iter().filter(|part| !part.is_empty()) {
+            peer.send(part);
+        }
+        let mut got = BTreeMap::new();
+        if !over || reset {
+            peer.send(SYNC);
+            let lines = peer.until(|bytes| bytes.ends_with(SYNCED.as_bytes())).await;
+            got.insert(from, lines.strip_suffix(SYNCED).unwrap_or(&lines).to_owned());
+        } else {
+            if end_of_file {
+                peer.end_of_file();
+            }
+            got.insert(from, peer.rest().await + END);
+        }
+        if over {
+            // The broker waits for the end of what the peer sends, and forgets it then.
+            peer.reset();
+            if reset {
+                peer.rest().await;
+            }
+            self.peers[from as usize] = None;
+        }
+        for (other, peer) in (0..).zip(&self.peers) {
+            if let Some(peer) = peer.as_ref().filter(|_| other != from) {
+                got.insert(other, peer.until(|_| true).await);
+            }
+        }
+        let got = got.into_iter().map(|(to, lines)| (to, lines.split_inclusive('\n').map(without_reason).collect::<String>()));
+        let got: BTreeMap<u32, String> = got.filter(|(_, lines)| !lines.is_empty()).collect();
+        assert_eq!(got, model.delivered.take(), "before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(self.shared.stats.snapshot().streams, model.streams() as u64, "before step {number}");
+    }
+}

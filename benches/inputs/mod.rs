@@ -70,7 +70,13 @@ impl Sink for Void {
 
 /// An outbox over such a socket.
 pub(crate) fn outbox(gauge: &Arc<Gauge>) -> Arc<Outbox<dyn Sink>> {
-    let limits = OutboxLimits { limit: 64 << 20, policy: Policy::default(), encoder: &ENCODER, gauge: Arc::clone(gauge) };
+    let limits = OutboxLimits {
+        limit: 64 << 20,
+        policy: Policy::default(),
+        encoder: &ENCODER,
+        gauge: Arc::clone(gauge),
+        translations: Arc::default(),
+    };
     Arc::new(Outbox::new(Void, Arc::new(limits)))
 }
 

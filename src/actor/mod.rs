@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::broker::{Core, CoreLimits, Input};
 use crate::ids::ConnectionId;
 use crate::outbox::{Outbox, Sink};
-use crate::protocol::Gauge;
+use crate::protocol::{Gauge, Translations};
 
 use routes::Routes;
 pub use stats::{Stats, StatsSnapshot};
@@ -109,6 +109,8 @@ pub struct ActorSettings {
     pub total: usize,
     /// Counts the memory of all frames and queues.
     pub gauge: Arc<Gauge>,
+    /// Counts what is translated for listeners of another encoding.
+    pub translations: Arc<Translations>,
     /// Where ended connections' ids go.
     pub ids: Arc<Ids>,
     /// What is counted.
@@ -200,6 +202,7 @@ impl Actor {
             self.hang_up_cut();
         }
         self.settings.stats.streams.set(self.core.streams() as u64);
+        self.settings.stats.translated.set(self.settings.translations.count());
     }
 
     /// Whoever was cut off while something was queued listens to nothing any more.

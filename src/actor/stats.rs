@@ -55,6 +55,8 @@ stats! {
     actions,
     /// Messages and answers queued, once for each connection that they were queued for.
     delivered,
+    /// Messages translated for listeners of another encoding, once each however many there were.
+    translated,
     /// Lines that were refused.
     mistakes,
     /// Listeners cut off over their own limit.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use msgstream::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use msgstream::server::{Address, BadAddress, Server, Settings};
+use msgstream::server::{BadAddress, Listen, Server, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
@@ -27,7 +27,7 @@ use super::signals::Signals;
 pub(crate) struct Args {
     /// Listen on this address: host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
     ///
-    /// Port 0 takes any free port. Only this machine can reach 127.0.0.1; 0.0.0.0 is for everybody who can reach this machine,
+    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port. Only this machine can reach 127.0.0.1; 0.0.0.0 is for everybody who can reach this machine,
     /// and there is no password.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
@@ -81,7 +81,7 @@ Exit codes:
 
 /// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
 fn address(text: &str) -> Result<String, BadAddress> {
-    text.parse::<Address>().map(|_| text.to_owned())
+    text.parse::<Listen>().map(|_| text.to_owned())
 }
 
 /// Runs the subcommand.
@@ -89,7 +89,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let check = args.check;
     let config = configuration(args).or_exit(Exit::Config)?;
     if check {
-        let addresses = config.listen.iter().map(|address| format!("  {address}\n")).collect::<String>();
+        let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
         // A reader that has gone, such as `head`, is no failure.
         let _ = write!(io::stdout(), "ok\n{addresses}");
         return Ok(());
@@ -143,7 +143,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
     let Config { listen, port_file, log: _, limits, outbox, tcp, unix, runtime: _ } = config;
     let server = Server::bind(&listen, &Settings { limits, outbox, tcp, unix }).or_exit(Exit::Unavailable)?;
-    for address in server.addresses() {
+    for (address, asked) in server.addresses().iter().zip(&listen) {
+        let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
     }
     // Held until the end, and only then removed.

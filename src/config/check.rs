@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Config;
-use crate::server::Address;
+use crate::server::{Address, Encoding, Listen};
 use crate::units::{ByteSize, Span};
 
 /// A value that is well-formed and still cannot work.
@@ -20,6 +20,9 @@ pub struct Fault {
 
 /// The shortest line limit: the shortest lines that say anything, with a name and an id, have about so many bytes.
 const LEAST_LINE: ByteSize = ByteSize(64);
+
+/// The longest line where MessagePack is spoken: JSON of numbers such as `0.5` takes 9 bytes for 4 there, and 2^32 is the end.
+const MOST_PACKED: ByteSize = ByteSize(1 << 30);
 
 /// What an outbox must hold on top of the longest line: the envelope, should it be longer than it came in, and the last line,
 /// which says why the connection ends.
@@ -82,18 +85,19 @@ impl Config {
     }
 
     fn check_listen(&self, faults: &mut Faults) {
-        let all = || format!("[{}]", self.listen.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", "));
+        let all = || format!("[{}]", self.listen.iter().map(|listen| format!("\"{listen}\"")).collect::<Vec<_>>().join(", "));
         faults.unless(!self.listen.is_empty(), "listen", all(), || {
             "nobody could connect; write at least one address, such as \"127.0.0.1:7342\"".to_owned()
         });
-        for (index, address) in self.listen.iter().enumerate() {
-            if let Some(earlier) = self.listen[..index].iter().find(|earlier| collide(earlier, address)) {
+        for (index, listen) in self.listen.iter().enumerate() {
+            if let Some(earlier) = self.listen[..index].iter().find(|earlier| collide(&earlier.address, &listen.address)) {
                 faults.unless(false, "listen", all(), || {
-                    let why = if earlier == address { "stands here twice" } else { "has the same port on the same machine" };
-                    format!("{address} {why} (beside {earlier}); leave one of them out")
+                    let twice = earlier.address == listen.address;
+                    let why = if twice { "stands here twice" } else { "has the same port on the same machine" };
+                    format!("{listen} {why} (beside {earlier}); leave one of them out")
                 });
             }
-            if let Address::Unix(path) = address {
+            if let Address::Unix(path) = &listen.address {
                 let length = path.as_os_str().as_bytes().len();
                 faults.unless(length <= LONGEST_UNIX_PATH, "listen", all(), || {
                     format!("the path of a Unix socket may have {LONGEST_UNIX_PATH} bytes, this one has {length}; choose a shorter one")
@@ -101,7 +105,7 @@ impl Config {
             }
         }
         if let Some(path) = &self.port_file {
-            let tcp = self.listen.iter().any(|address| matches!(address, Address::Tcp(_)));
+            let tcp = self.listen.iter().any(|listen| matches!(listen.address, Address::Tcp(_)));
             faults.unless(tcp, "port_file", format!("{path:?}"), || {
                 "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or take port_file out".to_owned()
             });
@@ -112,6 +116,12 @@ impl Config {
         let limits = &self.limits;
         faults.unless(limits.line >= LEAST_LINE, "limits.line", limits.line, || {
             format!("no useful line would fit; write at least {LEAST_LINE}")
+        });
+        let packed = self.listen.iter().any(|Listen { encoding, .. }| *encoding == Encoding::MessagePack);
+        faults.unless(!packed || limits.line <= MOST_PACKED, "limits.line", limits.line, || {
+            format!(
+                "a message of MessagePack says its length in four bytes, also one that came as JSON and grew; write at most {MOST_PACKED}"
+            )
         });
         for (key, value) in [("limits.name", limits.name), ("limits.header", limits.header)] {
             faults.unless(value.0 >= 1, key, value, || "nothing would fit; write 1 or more".to_owned());

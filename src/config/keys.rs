@@ -3,7 +3,7 @@
 use config::{ConfigError, Map, Value, ValueKind};
 
 use super::log::{LogFormat, LogLevel};
-use crate::server::{Address, UnixSettings};
+use crate::server::{Listen, UnixSettings};
 use crate::units::{ByteSize, Span};
 
 /// What a value looks like.
@@ -139,7 +139,7 @@ fn addresses_fault(value: &Value) -> Option<String> {
         return Some("is not a list: write it in brackets, such as [\"127.0.0.1:7342\"]".to_owned());
     };
     items.iter().find_map(|item| match &item.kind {
-        ValueKind::String(text) => text.parse::<Address>().err().map(|error| error.to_string()),
+        ValueKind::String(text) => text.parse::<Listen>().err().map(|error| error.to_string()),
         other => Some(format!("{other} is not an address: write a text such as \"127.0.0.1:7342\"")),
     })
 }

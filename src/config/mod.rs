@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits::Limits;
 use crate::outbox::OutboxSettings;
-use crate::server::{Address, DEFAULT_PORT, RuntimeSettings, TcpSettings, UnixSettings};
+use crate::server::{Address, DEFAULT_PORT, Listen, RuntimeSettings, TcpSettings, UnixSettings};
 
 pub use check::Fault;
 pub use error::{ConfigError, Problem};
@@ -29,8 +29,8 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the broker listens. `127.0.0.1:7342`.
-    pub listen: Vec<Address>,
+    /// Where the broker listens, and what is spoken there. `127.0.0.1:7342`, JSON lines.
+    pub listen: Vec<Listen>,
     /// A file that holds the ports while the broker runs. None.
     #[serde(deserialize_with = "path_or_nothing")]
     pub port_file: Option<PathBuf>,
@@ -52,7 +52,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             // Only this machine: there is no password yet, so a wider address is the operator's decision.
-            listen: vec![Address::Tcp(([127, 0, 0, 1], DEFAULT_PORT).into())],
+            listen: vec![Address::Tcp(([127, 0, 0, 1], DEFAULT_PORT).into()).into()],
             port_file: None,
             log: LogSettings::default(),
             limits: Limits::default(),

@@ -171,16 +171,25 @@ impl<'b> Batch<'b> {
             let stream = Some(stream.as_str().to_owned());
             return Err(Mistake { code: ErrorCode::Limit, reason, stream, receipt: receipt.cloned() });
         }
-        Ok(self.put(stream, message))
+        Ok(self.lasting(&Event::Put { stream, message: message.content }))
     }
 
     fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>) -> Frame {
-        self.encode(&Event::Close { stream, message: message.map(|message| message.content) })
+        self.lasting(&Event::Close { stream, message: message.map(|message| message.content) })
+    }
+
+    /// What the core may store.
+    fn lasting(&mut self, event: &Event<'_>) -> Frame {
+        Frame::lasting(self.bytes_of(event), self.encoder)
     }
 
     fn encode(&mut self, event: &Event<'_>) -> Frame {
+        Frame::new(self.bytes_of(event), 1, self.encoder)
+    }
+
+    fn bytes_of(&mut self, event: &Event<'_>) -> Box<[u8]> {
         let mut bytes = Vec::with_capacity(128);
         self.encoder.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, self.encoder)
+        bytes.into_boxed_slice()
     }
 }

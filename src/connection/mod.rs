@@ -21,7 +21,7 @@ use tracing::{debug, error, warn};
 use crate::actor::{Command, Ids, Mailbox, Stats};
 use crate::ids::ConnectionId;
 use crate::outbox::{Outbox, OutboxLimits, Sink, Standing, Written};
-use crate::protocol::Codec;
+use crate::protocol::{Codec, Encode};
 use crate::units::Span;
 
 use reader::{Outcome, Reader, Turn};
@@ -37,7 +37,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// While the broker drains, a connection takes in what it has received: more than so much was sent after it was told to stop.
 const LAST_READS: u8 = 128;
 
-/// What all connections of a broker share.
+/// What all connections of a broker share that speak one encoding.
+#[derive(Clone)]
 pub struct Shared {
     /// Reaches the actor.
     pub mailbox: Mailbox,
@@ -51,6 +52,13 @@ pub struct Shared {
     pub ids: Arc<Ids>,
     /// What is counted.
     pub stats: Arc<Stats>,
+}
+
+impl Shared {
+    /// The same for connections that speak another encoding. They meet the others in the same streams, within the same limits.
+    pub fn speaking(&self, encoder: &'static dyn Encode) -> Arc<Self> {
+        Arc::new(Self { outbox: Arc::new(OutboxLimits { encoder, ..(*self.outbox).clone() }), ..self.clone() })
+    }
 }
 
 /// How long things may take.
@@ -70,6 +78,7 @@ pub struct Times {
 ///
 /// A panic in here ends this connection and no other.
 pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
+    debug_assert!(std::ptr::addr_eq(codec.encoder(), shared.outbox.encoder), "it would be answered in another encoding");
     Connection {
         id: shared.ids.take(),
         outbox: Arc::new(Outbox::new(transport, Arc::clone(&shared.outbox))),

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 use crate::broker::Input;
 use crate::protocol::{Codec, DecodeLimits, ErrorCode, Foreign, Gauge, Mistake, Unit};
@@ -23,7 +24,7 @@ const COUNTED: usize = 4 << 10;
 const LARGE: usize = 32 << 10;
 
 /// What readers are held to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReaderLimits {
     /// What the codec checks.
     pub decode: DecodeLimits,
@@ -34,7 +35,7 @@ pub struct ReaderLimits {
     /// All large unfinished units together, in bytes.
     pub unfinished: usize,
     /// Counts them.
-    pub unfinished_gauge: Gauge,
+    pub unfinished_gauge: Arc<Gauge>,
 }
 
 /// The reading side of one connection.
@@ -46,10 +47,19 @@ pub(super) struct Reader<C> {
     /// Mistakes since the last good unit.
     errors: u32,
     stage: Stage,
-    /// The rest of a refused unit is still to be thrown away.
-    skipping: bool,
+    skip: Skip,
     /// About how long large units are, in reads.
     expected: u16,
+}
+
+/// What of a refused unit is still to be thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    Nothing,
+    /// All up to its end, wherever that is.
+    ToEnd,
+    /// So many bytes.
+    Bytes(usize),
 }
 
 #[derive(Debug)]
@@ -110,7 +120,7 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false, expected: 0 }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skip: Skip::Nothing, expected: 0 }
     }
 
     /// Whether bytes have come, and no complete unit yet.
@@ -225,6 +235,11 @@ impl<C: Codec> Reader<C> {
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
+        // Nothing of a unit that is thrown away is kept, so that it goes on at the start of the block.
+        if let Skip::Bytes(left) = self.skip {
+            at = left.min(block.len());
+            self.skip = if at < left { Skip::Bytes(left - at) } else { Skip::Nothing };
+        }
         while at < block.len() && self.stage != Stage::Left {
             if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
@@ -238,29 +253,35 @@ impl<C: Codec> Reader<C> {
                     }
                 }
             }
-            let end = match self.codec.unit(&block[at..], searched) {
-                Unit::Complete(length) => at + length,
-                Unit::Partial => {
-                    let over = block.len() - at > limits.decode.line;
-                    if (over || self.no_room(block.len() - at, limits)) && !self.skipping {
-                        self.skipping = true;
-                        self.stage = Stage::Open;
-                        let mistake = if over { too_long(limits) } else { no_memory(limits) };
-                        mistakes += 1;
-                        self.mistake(&mistake, &mut batch, limits);
-                    }
-                    if self.skipping {
-                        at = block.len();
-                    }
-                    break;
+            let here = block.len() - at;
+            let (whole, rest) = match self.codec.unit(&block[at..], searched) {
+                Unit::Complete(length) => (Some(at + length), Skip::Nothing),
+                Unit::Partial => (None, Skip::ToEnd),
+                Unit::Announced(length) => (None, Skip::Bytes(length.saturating_sub(here))),
+            };
+            let Some(end) = whole else {
+                let over = match rest {
+                    Skip::Bytes(rest) => here + rest > limits.decode.line + C::FRAMING,
+                    Skip::ToEnd | Skip::Nothing => here > limits.decode.line,
+                };
+                if (over || self.no_room(here, limits)) && self.skip == Skip::Nothing {
+                    self.skip = rest;
+                    self.stage = Stage::Open;
+                    let mistake = if over { too_long(limits) } else { no_memory(limits) };
+                    mistakes += 1;
+                    self.mistake(&mistake, &mut batch, limits);
                 }
+                if self.skip != Skip::Nothing {
+                    at = block.len();
+                }
+                break;
             };
             let unit = at..end;
             (at, searched) = (end, 0);
-            if std::mem::take(&mut self.skipping) {
+            if std::mem::replace(&mut self.skip, Skip::Nothing) != Skip::Nothing {
                 continue;
             }
-            let done = if unit.len() - 1 > limits.decode.line {
+            let done = if unit.len() - C::FRAMING > limits.decode.line {
                 Err(too_long(limits))
             } else {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
@@ -296,7 +317,9 @@ impl<C: Codec> Reader<C> {
     fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
         let mut batch = Batch::new(rest, built, self.codec.encoder(), limits.header);
         let (mut left, mut mistakes) = (false, 0);
-        if self.stage != Stage::Left && !self.skipping && !rest.is_empty() {
+        // One that says how long it is cannot be whole before it has come.
+        let cut_short = matches!(self.codec.unit(rest, rest.len()), Unit::Announced(_));
+        if self.stage != Stage::Left && self.skip == Skip::Nothing && !rest.is_empty() && !cut_short {
             let done = match self.codec.decode(rest, &limits.decode) {
                 _ if rest.len() > limits.decode.line => Err(too_long(limits)),
                 Ok(None) => Ok(false),

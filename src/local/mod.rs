@@ -19,7 +19,7 @@ use crate::client::{Reason, Receipt};
 use crate::connection::Shared;
 use crate::content::{EncodeError, NonFinite};
 use crate::ids::StreamName;
-use crate::server::{self, Address, BindError, Server, Settings};
+use crate::server::{self, BindError, Listen, Server, Settings};
 
 use publisher::Publisher;
 
@@ -114,8 +114,8 @@ impl MessageStream {
     /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// # Ok(()) }
     /// ```
-    pub fn serve(&self, addresses: &[Address], settings: &Settings) -> Result<Server, BindError> {
-        Server::bind_shared(addresses, settings, Arc::clone(&self.shared))
+    pub fn serve(&self, listen: &[Listen], settings: &Settings) -> Result<Server, BindError> {
+        Server::bind_shared(listen, settings, Arc::clone(&self.shared))
     }
 
     /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox.

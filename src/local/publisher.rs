@@ -73,7 +73,7 @@ impl Publisher {
     pub(super) fn message<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(StreamName, Frame), LocalError> {
         let name = self.name(stream)?;
         let content = self.content(message)?;
-        let frame = self.frame(&Event::Put { stream: &name, message: &content });
+        let frame = Frame::new(bytes_of(&Event::Put { stream: &name, message: &content }), 1, &ENCODER);
         Ok((name, frame))
     }
 
@@ -85,14 +85,14 @@ impl Publisher {
             let reason = format!("the header has {length} bytes, more than {}, the most allowed (limits.header)", ByteSize(most));
             return Err(refused(ErrorCode::Limit, reason));
         }
-        Ok(self.frame(&Event::Put { stream, message: &content }))
+        Ok(Frame::lasting(bytes_of(&Event::Put { stream, message: &content }), &ENCODER))
     }
 
     /// The end of a stream, as its listeners get it.
     pub(super) fn close<M: Serialize + ?Sized>(&self, stream: &str, message: Option<&M>) -> Result<(StreamName, Frame), LocalError> {
         let name = self.name(stream)?;
         let content = message.map(|message| self.content(message)).transpose()?;
-        let frame = self.frame(&Event::Close { stream: &name, message: content.as_deref() });
+        let frame = Frame::lasting(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }), &ENCODER);
         Ok((name, frame))
     }
 
@@ -134,12 +134,12 @@ impl Publisher {
         encode_line(message, self.non_finite, &mut content)?;
         Ok(content)
     }
+}
 
-    fn frame(&self, event: &Event<'_>) -> Frame {
-        let mut bytes = Vec::with_capacity(128);
-        ENCODER.encode(event, &mut bytes);
-        Frame::new(bytes.into_boxed_slice(), 1, &ENCODER)
-    }
+fn bytes_of(event: &Event<'_>) -> Box<[u8]> {
+    let mut bytes = Vec::with_capacity(128);
+    ENCODER.encode(event, &mut bytes);
+    bytes.into_boxed_slice()
 }
 
 /// The last handle is gone: so is the publisher.

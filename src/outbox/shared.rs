@@ -11,7 +11,7 @@ use std::task::{Context, Waker};
 
 use tokio::time::Instant;
 
-use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge};
+use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
 use crate::units::ByteSize;
 
 use super::queue::{Queue, SLICES};
@@ -36,7 +36,7 @@ pub trait Sink: Send + Sync {
 }
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct OutboxLimits {
     /// The codec's encoder.
     pub encoder: &'static dyn Encode,
@@ -46,6 +46,8 @@ pub struct OutboxLimits {
     pub policy: Policy,
     /// Counts the memory of all frames and queues.
     pub gauge: Arc<Gauge>,
+    /// Counts what is translated for listeners of another encoding.
+    pub translations: Arc<Translations>,
 }
 
 /// The outbox of one connection.
@@ -195,8 +197,19 @@ impl<S: Sink> Outbox<S> {
 }
 
 impl<S: Sink + ?Sized> Outbox<S> {
-    /// Queues a frame.
+    /// Queues a frame, translated if it is in another encoding.
     pub fn push(&self, frame: &Frame) -> Pushed {
+        if frame.is_in(self.limits.encoder) {
+            return self.push_own(frame);
+        }
+        // Nothing is translated for a connection that takes no more; and not under the lock, since it may take a while.
+        if self.lock().phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        self.push_own(&frame.translated(self.limits.encoder, &self.limits.translations))
+    }
+
+    fn push_own(&self, frame: &Frame) -> Pushed {
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
@@ -294,6 +307,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return;
         }
         if let Some(last) = last {
+            debug_assert!(last.is_in(self.limits.encoder), "a last frame is one connection's own");
             state.queue.push(last.clone(), &self.limits.gauge);
         }
         state.phase = Phase::Finishing;

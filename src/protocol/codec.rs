@@ -1,6 +1,7 @@
 //! The seam for encodings: a codec turns bytes into actions and events into bytes.
 //!
-//! JSON lines is the first. Another implements [`Codec`] and [`Encode`]; the broker's core sees neither.
+//! Each encoding implements [`Codec`] and [`Encode`]; the broker's core sees neither. Where clients of two encodings meet in
+//! one stream, content goes from the one to the other by way of JSON text, so that no encoding knows another.
 
 use std::fmt;
 
@@ -9,9 +10,23 @@ use super::error::Mistake;
 use super::event::Event;
 
 /// Turns events into bytes. One static value per encoding: frames and connections remember it.
+///
+/// Two encoders are told apart by their addresses, which is one comparison on the way of every message. So the type of an
+/// encoder must have a size: statics without one may share an address.
 pub trait Encode: fmt::Debug + Send + Sync + 'static {
-    /// Appends the event to `out` as one complete unit.
+    /// The encoding's name, for people.
+    fn name(&self) -> &'static str;
+
+    /// Appends the event to `out` as one complete unit. Content is in this encoding.
     fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// Appends the event to `out` as one complete unit. Content is JSON text, and is put into this encoding. What the
+    /// encoding has no value for is put in a way that its users can look up.
+    fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>);
+
+    /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
+    /// Content is JSON text. Only messages and ends of streams are ever read back: all else is for one client.
+    fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>));
 }
 
 /// The decoder of one connection.
@@ -19,11 +34,14 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 /// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit is a line, or
 /// whatever carries one action), and hands it to [`decode`](Codec::decode).
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
+    /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.
+    const FRAMING: usize;
+
     /// The encoder for events to the same connection.
     fn encoder(&self) -> &'static dyn Encode;
 
     /// Where the first unit of `bytes` ends. The first `searched` bytes are known not to hold its end: an earlier call
-    /// on a shorter part of the same bytes answered [`Unit::Partial`].
+    /// on a shorter part of the same bytes asked for more.
     fn unit(&self, bytes: &[u8], searched: usize) -> Unit;
 
     /// Whether a connection that begins with these bytes speaks something else. Asked before the first unit is decoded,
@@ -42,8 +60,10 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 pub enum Unit {
     /// The unit is complete and takes this many bytes, its end included.
     Complete(usize),
-    /// More bytes are needed.
+    /// More bytes are needed, nobody knows how many.
     Partial,
+    /// More bytes are needed: the unit takes this many in all.
+    Announced(usize),
 }
 
 /// Whether a connection speaks this protocol at all.
@@ -60,7 +80,7 @@ pub enum Foreign {
 /// What a decoder holds every unit to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// The longest unit, in bytes, its end not counted. Longer ones never reach [`Codec::decode`].
+    /// The longest unit, in bytes, its framing not counted. Longer ones never reach [`Codec::decode`].
     pub line: usize,
     /// The longest stream name, in bytes of UTF-8.
     pub name: usize,

@@ -7,9 +7,16 @@ mod error;
 mod event;
 mod frame;
 pub mod json_lines;
+mod members;
+pub mod message_pack;
+mod names;
+mod reason;
+mod request;
+mod translation;
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 pub use frame::{Frame, Gauge};
+pub use translation::Translations;

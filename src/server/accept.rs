@@ -12,7 +12,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::connection::{self, Shared, Transport};
-use crate::protocol::json_lines::JsonLines;
 use crate::protocol::{Codec, Encode, ErrorCode, Event};
 
 use super::listener::{Accepted, Listener};
@@ -26,6 +25,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// Where accepted connections go.
 #[derive(Clone)]
 pub(super) struct Admission {
+    /// For connections of the encoding that the address speaks.
     pub(super) shared: Arc<Shared>,
     pub(super) tasks: TaskTracker,
     /// The most connections at once.
@@ -37,7 +37,7 @@ pub(super) struct Admission {
 }
 
 /// Accepts until told to stop.
-pub(super) async fn accept(listener: Listener, admission: Admission, stop: CancellationToken) {
+pub(super) async fn accept<C: Codec + Default>(listener: Listener, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     loop {
         let accepted = tokio::select! {
@@ -49,8 +49,8 @@ pub(super) async fn accept(listener: Listener, admission: Admission, stop: Cance
             Ok(accepted) => {
                 pause = PAUSES.0;
                 match accepted {
-                    Accepted::Tcp(socket) => admission.admit(socket),
-                    Accepted::Unix(socket) => admission.admit(socket),
+                    Accepted::Tcp(socket) => admission.admit::<_, C>(socket),
+                    Accepted::Unix(socket) => admission.admit::<_, C>(socket),
                 }
             }
             Err(error) if is_peers_doing(&error) => debug!(%error, "a connection ended before it was accepted"),
@@ -96,8 +96,8 @@ impl Drop for Counted {
 }
 
 impl Admission {
-    fn admit<T: Transport>(&self, transport: T) {
-        let codec = JsonLines::default();
+    fn admit<T: Transport, C: Codec + Default>(&self, transport: T) {
+        let codec = C::default();
         let Some(counted) = Counted::new(&self.open, self.most) else { return self.refuse(transport, codec.encoder()) };
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {

@@ -24,15 +24,16 @@ use crate::broker::CoreLimits;
 use crate::connection::{ReaderLimits, Shared, Times};
 use crate::limits::Limits;
 use crate::outbox::{OutboxLimits, OutboxSettings};
-use crate::protocol::json_lines::JsonLines;
-use crate::protocol::{Codec, DecodeLimits, Gauge};
+use crate::protocol::json_lines::{self, JsonLines};
+use crate::protocol::message_pack::{self, MessagePack};
+use crate::protocol::{DecodeLimits, Gauge, Translations};
 use crate::units::ByteSize;
 
 use accept::{Admission, accept};
 use listener::Listener;
 
 pub use listener::BindError;
-pub use settings::{Address, BadAddress, DEFAULT_PORT, RuntimeSettings, TcpSettings, UnixSettings};
+pub use settings::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen, RuntimeSettings, TcpSettings, UnixSettings};
 
 /// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ pub enum ServerError {
 /// # }
 /// ```
 pub struct Server {
-    listeners: Vec<Listener>,
+    listeners: Vec<(Listener, Encoding)>,
     addresses: Vec<Address>,
     /// Runs with the server; none if somebody else runs it.
     actor: Option<Actor>,
@@ -102,9 +103,9 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    pub fn bind(addresses: &[Address], settings: &Settings) -> Result<Self, BindError> {
+    pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
         let (actor, shared) = assemble(settings);
-        Ok(Self { actor: Some(actor), ..Self::bind_shared(addresses, settings, shared)? })
+        Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
     }
 
     /// Listens on all addresses for a broker that runs already, made by [`assemble`]. Whoever runs it moves its clock
@@ -113,17 +114,19 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    pub fn bind_shared(addresses: &[Address], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
+    pub fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
         if !tcp.user_timeout.0.is_zero() {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
-        let bound = addresses.iter().map(|address| Listener::bind(address, addresses, &tcp, &settings.unix));
+        let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
+        let bound = addresses.iter().map(|address| Listener::bind(address, &addresses, &tcp, &settings.unix));
         let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or_else(|_| asked.clone()));
+        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or(asked));
         let addresses = in_use.collect();
+        let listeners = listeners.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -165,9 +168,14 @@ impl Server {
         let owned = actor.map(|actor| (tokio::spawn(actor.run()), tokio::spawn(keep_time(Arc::downgrade(&admission.shared), tick))));
         let (mut actor, ticker) = owned.unzip();
         let accepting = TaskTracker::new();
-        for listener in listeners {
-            accepting.spawn(accept(listener, admission.clone(), stop.clone()));
+        let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
+        for (listener, encoding) in listeners {
+            match encoding {
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(listener, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(listener, message_pack.clone(), stop.clone())),
+            };
         }
+        drop(message_pack);
         accepting.close();
 
         let ended = tokio::select! {
@@ -190,6 +198,7 @@ impl Server {
             cut_limit = stats.cut_limit,
             cut_total = stats.cut_total,
             cut_time = stats.cut_time,
+            translated = stats.translated,
             refused = stats.connections_refused,
             "stopped"
         );
@@ -269,23 +278,27 @@ pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
     }
 }
 
-/// A broker without sockets: the actor, to be run, and what connections of any transport are served with.
+/// Headers' translations for listeners of another encoding are kept up to this part of what headers may take. Beyond it a
+/// header is translated for each who joins.
+const KEPT_TRANSLATIONS: usize = 4;
+
+/// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
+/// JSON lines; [`Shared::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory::memory();
     debug!(memory, "limits that are set to 0 follow from the memory");
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
-    let (frames, ids, stats) = (Arc::new(Gauge::default()), Arc::new(Ids::default()), Arc::new(Stats::default()));
-    let core = CoreLimits {
-        streams: limits.streams,
-        listens: limits.listens,
-        stored: auto(limits.headers_total, memory / 4),
-        ended_time: limits.ended_time.0,
-    };
+    let stored = auto(limits.headers_total, memory / 4);
+    let frames = Arc::new(Gauge::default());
+    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS));
+    let (ids, stats) = (Arc::new(Ids::default()), Arc::new(Stats::default()));
+    let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,
         total: auto(outbox.total, memory / 4),
         gauge: Arc::clone(&frames),
+        translations: Arc::clone(&translations),
         ids: Arc::clone(&ids),
         stats: Arc::clone(&stats),
     });
@@ -297,13 +310,14 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             errors_in_a_row: limits.errors_in_a_row,
             // One line must fit beside another of its length, on the smallest machine too.
             unfinished: auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)),
-            unfinished_gauge: Gauge::default(),
+            unfinished_gauge: Arc::default(),
         },
         outbox: Arc::new(OutboxLimits {
-            encoder: JsonLines::default().encoder(),
+            encoder: &json_lines::ENCODER,
             limit: outbox.limit.0,
             policy: outbox.policy,
             gauge: frames,
+            translations,
         }),
         times: Times {
             first_line: limits.first_line_time.0,

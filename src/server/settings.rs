@@ -24,7 +24,9 @@ pub enum Address {
 
 /// An address that could not be read, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\"")]
+#[error(
+    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\", with \"msgpack+tcp://\" or \"msgpack+\" before it for MessagePack"
+)]
 pub struct BadAddress {
     text: String,
     why: String,
@@ -62,6 +64,67 @@ impl fmt::Display for Address {
 }
 
 impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// What is spoken where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// One JSON object a line.
+    #[default]
+    JsonLines,
+    /// MessagePack, each message behind its length.
+    MessagePack,
+}
+
+/// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
+/// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: Address,
+    /// What is spoken there.
+    pub encoding: Encoding,
+}
+
+impl From<Address> for Listen {
+    fn from(address: Address) -> Self {
+        Self { address, encoding: Encoding::default() }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let Some(rest) = text.strip_prefix("msgpack+") else { return text.parse().map(|address: Address| address.into()) };
+        let bad = |why: String| BadAddress { text: text.to_owned(), why };
+        let address = match rest.strip_prefix("tcp://") {
+            Some(host) if host.starts_with("unix:") => None,
+            Some(host) => Some(host),
+            None => rest.starts_with("unix:").then_some(rest),
+        };
+        let Some(address) = address else {
+            return Err(bad("behind \"msgpack+\" stands \"tcp://HOST:PORT\" or \"unix:/PATH\"".to_owned()));
+        };
+        let address = address.parse().map_err(|error: BadAddress| bad(error.why))?;
+        Ok(Self { address, encoding: Encoding::MessagePack })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.encoding, &self.address) {
+            (Encoding::JsonLines, address) => address.fmt(f),
+            (Encoding::MessagePack, Address::Tcp(address)) => write!(f, "msgpack+tcp://{address}"),
+            (Encoding::MessagePack, address @ Address::Unix(_)) => write!(f, "msgpack+{address}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
@@ -136,5 +199,30 @@ pub struct RuntimeSettings {
 impl Default for RuntimeSettings {
     fn default() -> Self {
         Self { workers: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_encoding() {
+        for text in ["127.0.0.1:1", "[::1]:7342", "unix:/a/b", "msgpack+tcp://127.0.0.1:1", "msgpack+tcp://[::1]:0", "msgpack+unix:/a"] {
+            let listen: Listen = text.parse().unwrap();
+            assert_eq!(listen.to_string(), text);
+            assert_eq!(listen.encoding == Encoding::MessagePack, text.starts_with("msgpack+"));
+        }
+        for (text, phrase) in [
+            ("msgpack+127.0.0.1:1", "tcp://HOST:PORT"),
+            ("msgpack+tls://127.0.0.1:1", "tcp://HOST:PORT"),
+            ("msgpack+tcp://unix:/a", "tcp://HOST:PORT"),
+            ("msgpack+tcp://127.0.0.1", "the port is missing"),
+            ("msgpack+unix:", "the path is missing"),
+            ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
+        ] {
+            let error = text.parse::<Listen>().unwrap_err().to_string();
+            assert!(error.contains(phrase) && error.contains(text), "{error}");
+        }
     }
 }

@@ -24,7 +24,8 @@ impl Broker {
         let (stop, stopped) = oneshot::channel::<()>();
         let server = {
             let _inside = runtime.enter();
-            Server::bind(addresses, settings).unwrap()
+            let listen: Vec<_> = addresses.iter().cloned().map(Into::into).collect();
+            Server::bind(&listen, settings).unwrap()
         };
         let address = server.addresses()[0].clone();
         runtime.spawn(server.run(

@@ -46,7 +46,7 @@ pub(crate) fn compare(bytes: &[u8]) {
     while !rest.is_empty() {
         let end = match codec.unit(rest, 0) {
             Unit::Complete(end) => end,
-            Unit::Partial => rest.len(),
+            Unit::Partial | Unit::Announced(_) => rest.len(),
         };
         let (line, after) = rest.split_at(end);
         let expected = meaning(line);

@@ -5,17 +5,22 @@ use std::ops::Range;
 use super::super::action::Receipt;
 use super::super::codec::Encode;
 use super::super::event::Event;
+use super::read_back;
 
 /// The encoder of JSON lines.
 #[derive(Debug)]
-pub struct JsonLinesEncoder;
+pub struct JsonLinesEncoder {
+    name: &'static str,
+}
 
 /// The one encoder of JSON lines, as frames and connections remember it.
-pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder;
+pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder { name: "JSON lines" };
 
 /// What stands before the name in a put.
 pub(super) const PUT_HEAD: &[u8] = br#"{"action":"put","stream":""#;
-/// Where the action stands in it.
+/// What stands before the name in the end of a stream.
+pub(super) const CLOSE_HEAD: &[u8] = br#"{"action":"close","stream":""#;
+/// Where the action stands in a put.
 pub(super) const PUT_ACTION: Range<usize> = 10..15;
 /// What stands between the name and the message in a put.
 pub(super) const PUT_TAIL: &[u8] = br#"","message":"#;
@@ -34,6 +39,18 @@ fn write_put_envelope(out: &mut Vec<u8>, name: &str) {
 }
 
 impl Encode for JsonLinesEncoder {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        self.encode(event, out);
+    }
+
+    fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
+        read_back::read_back(units, each);
+    }
+
     fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Put { stream, message } => {

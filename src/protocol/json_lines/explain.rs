@@ -1,24 +1,12 @@
 //! What was wrong with a line, in words that help whoever wrote the client. Slow, and only ever read after a mistake.
 
-use super::object::{Broken, MOST_UNKNOWN};
+use super::super::members::MOST_UNKNOWN;
+use super::super::reason::{ECHO, cut};
+use super::object::Broken;
 use super::scan::{Fault, Wanted};
 use super::token::{byte, skip_space};
 
-/// The most characters of a client's own text that a reason repeats.
-const ECHO: usize = 40;
-
 const ONE_LINE: &str = "a whole object must stand on one line, ended by LF (no pretty-printing)";
-
-/// The beginning of a client's text, safe to repeat.
-pub(super) fn cut(text: &[u8]) -> String {
-    // No character takes more than four bytes: enough for one more than is shown.
-    let text = text.get(..(ECHO + 1) * 4).unwrap_or(text);
-    let text = String::from_utf8_lossy(text);
-    if text.chars().count() <= ECHO {
-        return text.into_owned();
-    }
-    text.chars().take(ECHO - 1).chain(['…']).collect()
-}
 
 /// What kind of value a valid text is, with its article.
 pub(super) fn kind(text: &[u8]) -> &'static str {
@@ -30,41 +18,6 @@ pub(super) fn kind(text: &[u8]) -> &'static str {
         Some(b'f') => "false",
         Some(b'n') => "null",
         _ => "a number",
-    }
-}
-
-/// Words that other brokers use, and ours for them.
-const ALIASES: [(&str, &str); 12] = [
-    ("publish", "put"),
-    ("pub", "put"),
-    ("send", "put"),
-    ("post", "put"),
-    ("message", "put"),
-    ("subscribe", "listen"),
-    ("sub", "listen"),
-    ("unsubscribe", "hangup"),
-    ("unsub", "hangup"),
-    ("quit", "close"),
-    ("end", "close"),
-    ("remove", "delete"),
-];
-
-/// That there is no such action, and which one was meant.
-pub(super) fn unknown_action(given: &str, known: &[&str]) -> String {
-    let shown = cut(given.as_bytes());
-    // The end of a long word tells nothing, and comparing it would cost its square.
-    let word: String = given.trim().chars().take(ECHO).collect::<String>().to_lowercase();
-    let alias = ALIASES.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
-    let nearest = known
-        .iter()
-        .map(|ours| (strsim::damerau_levenshtein(ours, &word), *ours))
-        .min_by_key(|(distance, _)| *distance)
-        // As many slips as half the word make it another word.
-        .filter(|(distance, ours)| *distance * 2 <= ours.len())
-        .map(|(_, ours)| ours);
-    match alias.or(nearest) {
-        Some(ours) => format!("there is no action \"{shown}\": did you mean \"{ours}\"? (known are {})", known.join(", ")),
-        None => format!("there is no action \"{shown}\": known are {}", known.join(", ")),
     }
 }
 

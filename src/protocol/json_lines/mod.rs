@@ -14,25 +14,29 @@ mod kept;
 mod numbers;
 mod object;
 mod open;
-mod scan;
+mod read_back;
+pub(super) mod scan;
 #[cfg(test)]
 mod tests;
-mod token;
+pub(super) mod token;
 mod words;
 
 use super::action::Action;
 use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 use super::error::Mistake;
+use super::names::Names;
 
 pub use encode::{ENCODER, JsonLinesEncoder};
 
 /// The decoder of one connection that speaks JSON lines.
 #[derive(Debug, Default)]
 pub struct JsonLines {
-    kept: kept::Kept,
+    names: Names,
 }
 
 impl Codec for JsonLines {
+    const FRAMING: usize = 1;
+
     fn encoder(&self) -> &'static dyn Encode {
         &ENCODER
     }
@@ -50,6 +54,6 @@ impl Codec for JsonLines {
     }
 
     fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
-        decode::decode(&mut self.kept, unit, limits)
+        decode::decode(&mut self.names, unit, limits)
     }
 }

@@ -1,26 +1,12 @@
-//! The members of a line's object that the protocol knows, as places in the line.
+//! Finds the members of a line's object.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::ops::Range;
 
 use serde::de::{Deserializer, Error, Visitor};
 
+use super::super::members::{Members, Others, Surplus};
 use super::scan::{self, Fault, Wanted};
 use super::token::{byte, skip_space, string};
-
-/// Where the value of a member stands in the line; none, if the line has no such member.
-pub(super) type Member = Option<Range<usize>>;
-
-/// The members of one line, each the range of its value.
-#[derive(Debug, Default)]
-pub(super) struct Members {
-    pub(super) action: Member,
-    pub(super) stream: Member,
-    pub(super) message: Member,
-    pub(super) header: Member,
-    pub(super) receipt: Member,
-}
 
 /// Why a line is not one JSON object, each key once.
 #[derive(Debug)]
@@ -82,14 +68,10 @@ impl Members {
             }
             let start = skip_space(line, at + 1);
             at = scan::value(line, start)?;
-            let first = match self.member(&key) {
-                Some(member) => member.replace(start..at).is_none(),
-                None if others.len() == MOST_UNKNOWN => return Err(Broken::Many(key_at)),
-                None => others.insert(&key),
-            };
-            if !first {
-                self.forget(&key);
-                return Err(Broken::Twice(key_at, key.into_owned()));
+            match self.take(&key, start..at, &mut others) {
+                Ok(()) => {}
+                Err(Surplus::Twice) => return Err(Broken::Twice(key_at, key.into_owned())),
+                Err(Surplus::Many) => return Err(Broken::Many(key_at)),
             }
             at = skip_space(line, at);
             match byte(line, at) {
@@ -102,62 +84,12 @@ impl Members {
             }
         }
     }
-
-    fn member(&mut self, key: &[u8]) -> Option<&mut Member> {
-        match key {
-            b"action" => Some(&mut self.action),
-            b"stream" => Some(&mut self.stream),
-            b"message" => Some(&mut self.message),
-            b"header" => Some(&mut self.header),
-            b"receipt" => Some(&mut self.receipt),
-            _ => None,
-        }
-    }
-
-    /// Forgets a member that was given twice: nobody can say which of its values was meant.
-    fn forget(&mut self, key: &[u8]) {
-        if let Some(member) = self.member(key) {
-            *member = None;
-        }
-    }
 }
 
 /// Nothing may follow the object.
 fn end(line: &[u8], at: usize) -> Result<(), Broken> {
     let at = skip_space(line, at);
     if at == line.len() { Ok(()) } else { Err(Wanted::End.at(at).into()) }
-}
-
-/// The most keys of one line that the protocol does not know. Each has to be compared with all others, while everybody else
-/// waits; what so many keys are meant to say belongs into the message.
-pub(super) const MOST_UNKNOWN: usize = 1000;
-
-/// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
-/// thousands go into a set.
-#[derive(Default)]
-struct Others {
-    few: Vec<Vec<u8>>,
-    many: HashSet<Vec<u8>>,
-}
-
-impl Others {
-    const FEW: usize = 8;
-
-    fn len(&self) -> usize {
-        self.few.len() + self.many.len()
-    }
-
-    /// Whether the key was not there yet.
-    fn insert(&mut self, key: &[u8]) -> bool {
-        if self.few.iter().any(|other| other == key) {
-            return false;
-        }
-        if self.few.len() < Self::FEW {
-            self.few.push(key.to_vec());
-            return true;
-        }
-        self.many.insert(key.to_vec())
-    }
 }
 
 /// A key without its quotes and escapes, from its text, which is known to be a JSON string.

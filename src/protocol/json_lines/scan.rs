@@ -9,7 +9,7 @@ use super::token::{byte, literal, number, skip_space, string};
 
 /// Where the bytes cease to be JSON, and what would have had to stand there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(in crate::protocol) struct Fault {
     /// The offset of the first byte that does not fit; the length, if the bytes end too soon.
     pub(super) at: usize,
     pub(super) wanted: Wanted,
@@ -17,7 +17,7 @@ pub(super) struct Fault {
 
 /// What the grammar asks for where it was not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(in crate::protocol) enum Wanted {
     /// The line's object.
     Object,
     Value,
@@ -56,7 +56,7 @@ const LONG: usize = 128;
 const PAUSE: usize = 1024;
 
 /// The end of the value that begins at `start`, where no white space may stand.
-pub(super) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+pub(in crate::protocol) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut open = Open::default();
     let mut at = start;
     // From where on runs of numbers are tried for length: never in a short text.

@@ -8,13 +8,13 @@ use super::words::{self, word};
 
 /// The byte at an offset; a NUL, which may stand nowhere in JSON, past the end.
 #[inline(always)]
-pub(super) fn byte(bytes: &[u8], at: usize) -> u8 {
+pub(in crate::protocol) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
 }
 
 /// The first offset from `at` on that holds no white space.
 #[inline(always)]
-pub(super) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+pub(in crate::protocol) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
     // Hardly any JSON that machines send has white space: one comparison then tells.
     if byte(bytes, at) > b' ' {
         return at;
@@ -52,7 +52,7 @@ const CLASS: [Class; 256] = {
 
 /// From after a string's opening quote to after its closing one.
 #[inline(always)]
-pub(super) fn string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+pub(in crate::protocol) fn string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     // Most strings are short ASCII.
     for (at, next) in bytes.iter().enumerate().skip(start).take(SHORT) {
         match CLASS[usize::from(*next)] {
@@ -139,7 +139,7 @@ pub(super) fn literal(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fau
 
 /// From a number's first byte to after its last.
 #[inline(always)]
-pub(super) fn number(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+pub(in crate::protocol) fn number(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let first = if byte(bytes, start) == b'-' { start + 1 } else { start };
     let mut at = first;
     while byte(bytes, at).is_ascii_digit() {

@@ -1,22 +1,38 @@
-//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP and over a Unix socket.
+//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP and over a Unix socket, in JSON lines and in
+//! MessagePack.
 
+mod mixed;
 mod numbers;
 
-use crate::harness::{JSON_LINES, Transcript, Transport};
+use crate::harness::{Encoding, Transcript, Transport};
 
 macro_rules! transcripts {
     ($($name:ident: $what:literal,)*) => {
         mod over_tcp {
             $(#[test]
             fn $name() {
-                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp, &super::JSON_LINES);
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp, super::Encoding::JsonLines);
             })*
         }
 
         mod over_unix {
             $(#[test]
             fn $name() {
-                super::Transcript::read(stringify!($name)).play(super::Transport::Unix, &super::JSON_LINES);
+                super::Transcript::read(stringify!($name)).play(super::Transport::Unix, super::Encoding::JsonLines);
+            })*
+        }
+
+        mod packed_over_tcp {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tcp, super::Encoding::MessagePack);
+            })*
+        }
+
+        mod packed_over_unix {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Unix, super::Encoding::MessagePack);
             })*
         }
 

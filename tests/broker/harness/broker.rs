@@ -12,7 +12,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::{Client, Dialect, Process, Socket, Transport, descriptors_for, until};
+use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, until};
 
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
@@ -59,11 +59,13 @@ impl Settings {
     }
 }
 
-/// A running broker, ended when it is dropped. It listens on a TCP port of its own and on a Unix socket.
+/// A running broker, ended when it is dropped. It listens on two TCP ports of its own and on two Unix sockets, one each for
+/// JSON lines and for MessagePack.
 #[derive(Debug)]
 pub(crate) struct Broker {
     child: Child,
     addr: SocketAddr,
+    packed_addr: SocketAddr,
     place: Place,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -78,6 +80,8 @@ impl Broker {
         let mut child = command(settings.descriptors)
             .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--listen"])
             .arg(format!("unix:{}", place.file("socket").display()))
+            .args(["--listen", "msgpack+tcp://127.0.0.1:0", "--listen"])
+            .arg(format!("msgpack+unix:{}", place.file("packed").display()))
             .arg("--port-file")
             .arg(place.file("port"))
             .arg("--config")
@@ -89,14 +93,15 @@ impl Broker {
             .expect("the program starts");
         let stderr = child.stderr.take().unwrap();
         let (log, unread) = if settings.log_breaks_off { (Arc::default(), Some(stderr)) } else { (collect(stderr), None) };
-        let port = until("the broker listens", || {
+        let ports: Vec<u16> = until("the broker listens", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the broker ended at once: {status}\n{}", log.lock().unwrap().join("\n"));
             }
-            fs::read_to_string(place.file("port")).ok()?.lines().next()?.parse().ok()
+            fs::read_to_string(place.file("port")).ok()?.lines().map(|port| port.parse().ok()).collect()
         });
         drop(unread);
-        Self { child, addr: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), place, log }
+        let addr = |index: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[index]));
+        Self { child, addr: addr(0), packed_addr: addr(1), place, log }
     }
 
     /// A new client over TCP.
@@ -104,13 +109,22 @@ impl Broker {
         Client::new(Socket::tcp(self.addr))
     }
 
+    /// A new client over TCP that speaks MessagePack.
+    pub(crate) fn packed_client(&self) -> Client {
+        self.client_over(Transport::Tcp, Encoding::MessagePack)
+    }
+
     /// A new client over the given transport, in the given encoding.
-    pub(crate) fn client_over(&self, transport: Transport, dialect: &'static dyn Dialect) -> Client {
-        let socket = match transport {
-            Transport::Tcp => Socket::tcp(self.addr),
-            Transport::Unix => Socket::unix(&self.place.file("socket")),
+    pub(crate) fn client_over(&self, transport: Transport, encoding: Encoding) -> Client {
+        let (addr, file) = match encoding {
+            Encoding::JsonLines => (self.addr, "socket"),
+            Encoding::MessagePack => (self.packed_addr, "packed"),
         };
-        Client::speaking(socket, dialect)
+        let socket = match transport {
+            Transport::Tcp => Socket::tcp(addr),
+            Transport::Unix => Socket::unix(&self.place.file(file)),
+        };
+        Client::speaking(socket, encoding.dialect())
     }
 
     /// A new client over TCP that listens to the stream already.

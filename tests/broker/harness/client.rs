@@ -38,6 +38,17 @@ impl Client {
         self.send_bytes(&bytes);
     }
 
+    /// Says several lines, each with its end, and perhaps the beginning of another.
+    pub(crate) fn send_lines(&mut self, lines: &[u8]) {
+        let bytes = self.dialect.encode_lines(lines);
+        self.send_bytes(&bytes);
+    }
+
+    /// How a line reads that this client gets, if it says what this one says.
+    pub(crate) fn as_heard(&self, line: &str) -> String {
+        self.dialect.as_heard(line)
+    }
+
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("the broker takes what is sent");

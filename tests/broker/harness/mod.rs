@@ -3,6 +3,7 @@
 mod broker;
 mod client;
 mod dialect;
+mod node;
 mod process;
 mod socket;
 mod transcript;
@@ -10,7 +11,7 @@ mod wait;
 
 pub(crate) use broker::{Broker, Settings, settings};
 pub(crate) use client::{Client, is_end};
-pub(crate) use dialect::{Dialect, JSON_LINES};
+pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};
 pub(crate) use process::{Process, descriptors_for};
 pub(crate) use socket::{Socket, Transport};
 pub(crate) use transcript::Transcript;

@@ -5,6 +5,7 @@
 //! ```text
 //! # A comment: which rule of the contract this is about.
 //! == the title of a case
+//! only json lines                  about the characters of JSON or the ends of lines: not played in other encodings
 //! set limits.line = 64KiB
 //! A> {"action":"ping"}             client A says this line
 //! A< {"action":"pong"}             and gets exactly this one next
@@ -16,14 +17,15 @@
 //! A client connects when it is first named. `...` in the text of a reason stands for any text.
 //!
 //! Before another client speaks, what the last one said has taken effect: the runner makes sure with a ping, unless
-//! the last one sent bytes that are not whole lines. At the end of a case every client that is still connected must
+//! the last one sent bytes that are not whole lines. In another encoding what is said and what is expected is converted
+//! line by line, so that a number may be spelled otherwise on its way. At the end of a case every client that is still connected must
 //! have got nothing more than the transcript says.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Broker, Client, Dialect, Settings, Transport, settings};
+use super::{Broker, Client, Encoding, Settings, Transport, settings};
 
 /// A file of cases.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Transcript {
 #[derive(Debug)]
 struct Case {
     title: String,
+    only_json_lines: bool,
     settings: Settings,
     steps: Vec<Step>,
 }
@@ -73,16 +76,14 @@ impl Transcript {
     }
 
     /// Plays every case over the given transport, in the given encoding.
-    ///
-    /// Cases that send bytes rather than lines are about those bytes: they make sense in JSON lines only.
-    pub(crate) fn play(&self, transport: Transport, dialect: &'static dyn Dialect) {
-        for case in &self.cases {
-            let mut player =
-                Player { broker: Broker::start(case.settings.clone()), transport, dialect, clients: BTreeMap::new(), unsettled: None };
+    pub(crate) fn play(&self, transport: Transport, encoding: Encoding) {
+        for case in self.cases.iter().filter(|case| encoding == Encoding::JsonLines || !case.only_json_lines) {
+            let broker = Broker::start(case.settings.clone());
+            let mut player = Player { broker, transport, encoding, clients: BTreeMap::new(), unsettled: None };
             for step in &case.steps {
-                player.play(step, &format!("{}.txt:{} ({}, {transport:?})", self.name, step.line, case.title));
+                player.play(step, &format!("{}.txt:{} ({}, {transport:?}, {encoding:?})", self.name, step.line, case.title));
             }
-            player.end(&format!("{}.txt ({}, {transport:?}), at the end", self.name, case.title));
+            player.end(&format!("{}.txt ({}, {transport:?}, {encoding:?}), at the end", self.name, case.title));
         }
     }
 }
@@ -91,7 +92,7 @@ impl Transcript {
 struct Player {
     broker: Broker,
     transport: Transport,
-    dialect: &'static dyn Dialect,
+    encoding: Encoding,
     /// Those that are still connected, as far as the transcript says.
     clients: BTreeMap<char, Client>,
     /// Who spoke last, if what it said may not have taken effect yet.
@@ -105,14 +106,14 @@ impl Player {
             let last = self.unsettled.take().unwrap();
             self.clients.get_mut(&last).unwrap().settle();
         }
-        let client = self.clients.entry(step.client).or_insert_with(|| self.broker.client_over(self.transport, self.dialect));
+        let client = self.clients.entry(step.client).or_insert_with(|| self.broker.client_over(self.transport, self.encoding));
         match &step.what {
             What::Say(line) => client.send(line),
-            What::Bytes(bytes) => client.send_bytes(bytes),
+            What::Bytes(bytes) => client.send_lines(bytes),
             What::Finish => client.finish(),
             What::Reset => self.clients.remove(&step.client).unwrap().reset(),
             What::Hear(pattern) => match client.line() {
-                Some(line) => assert!(matches_pattern(&line, pattern), "{place}\nexpected {pattern}\n     got {line}"),
+                Some(line) => assert!(matches_pattern(&line, &client.as_heard(pattern)), "{place}\nexpected {pattern}\n     got {line}"),
                 None => panic!("{place}\nexpected {pattern}\n     got the end of the file"),
             },
             What::HearEnd => {
@@ -186,10 +187,14 @@ fn parse(name: &str, text: &str) -> Vec<Case> {
             continue;
         }
         if let Some(title) = line.strip_prefix("== ") {
-            cases.push(Case { title: title.to_owned(), settings: settings(), steps: Vec::new() });
+            cases.push(Case { title: title.to_owned(), only_json_lines: false, settings: settings(), steps: Vec::new() });
             continue;
         }
         let case = cases.last_mut().unwrap_or_else(|| panic!("{name}.txt:{number}: a case begins with ==\n{line}"));
+        if line == "only json lines" {
+            case.only_json_lines = true;
+            continue;
+        }
         if let Some((key, value)) = line.strip_prefix("set ").and_then(|rest| rest.split_once(" = ")) {
             assert!(case.steps.is_empty(), "{name}.txt:{number}: settings come before what is said");
             case.settings = std::mem::take(&mut case.settings).set(key, value);

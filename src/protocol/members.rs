@@ -1,0 +1,77 @@
+//! The members of a unit's object that the protocol knows, as places in the unit.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// Where the value of a member stands in the unit; none, if the unit has no such member.
+pub(super) type Member = Option<Range<usize>>;
+
+/// The members of one unit, each the range of its value.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    pub(super) action: Member,
+    pub(super) stream: Member,
+    pub(super) message: Member,
+    pub(super) header: Member,
+    pub(super) receipt: Member,
+}
+
+impl Members {
+    /// Takes a member in. One that was given before is forgotten, since nobody can say which of its values was meant.
+    #[inline]
+    pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> Result<(), Surplus> {
+        let member = match key {
+            b"action" => &mut self.action,
+            b"stream" => &mut self.stream,
+            b"message" => &mut self.message,
+            b"header" => &mut self.header,
+            b"receipt" => &mut self.receipt,
+            _ => return others.insert(key),
+        };
+        if member.is_none() {
+            *member = Some(value);
+            return Ok(());
+        }
+        *member = None;
+        Err(Surplus::Twice)
+    }
+}
+
+/// Why a key is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Surplus {
+    /// It was given before.
+    Twice,
+    /// There are [`MOST_UNKNOWN`] before it that the protocol does not know, as it does not know this one.
+    Many,
+}
+
+/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while everybody else
+/// waits; what so many keys are meant to say belongs into the message.
+pub(super) const MOST_UNKNOWN: usize = 1000;
+
+/// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
+/// thousands go into a set.
+#[derive(Default)]
+pub(super) struct Others {
+    few: Vec<Vec<u8>>,
+    many: HashSet<Vec<u8>>,
+}
+
+impl Others {
+    const FEW: usize = 8;
+
+    fn insert(&mut self, key: &[u8]) -> Result<(), Surplus> {
+        if self.few.len() + self.many.len() == MOST_UNKNOWN {
+            return Err(Surplus::Many);
+        }
+        if self.few.iter().any(|other| other == key) {
+            return Err(Surplus::Twice);
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(key.to_vec());
+            return Ok(());
+        }
+        if self.many.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a unit to an action, or to the mistake in it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::super::action::{Action, Message, Name, Receipt};
+use super::super::codec::DecodeLimits;
+use super::super::error::{ErrorCode, Mistake};
+use super::super::members::{Members, Others, Surplus};
+use super::super::names::Names;
+use super::super::request::{self, Request, Stream, Verb};
+use super::PREFIX;
+use super::encode::{PUT_HEAD, put_envelope};
+use super::explain;
+use super::skip;
+use super::token::{Fault, Token, What, token};
+
+/// Why a unit is not one map, each key once.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Fault(Fault),
+    /// The unit has fewer bytes than its length says.
+    Cut,
+    /// It is no map, but this.
+    NotMap(&'static str),
+    /// At this offset stands a key that is no text, but this.
+    KeyKind(usize, &'static str),
+    /// The key at this offset was given before.
+    Twice(usize, Vec<u8>),
+    /// At this offset there is one key too many that the protocol does not know.
+    Many(usize),
+    /// At this offset something follows the map.
+    After(usize),
+}
+
+impl From<Fault> for Broken {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// Decodes one unit, its length included.
+pub(super) fn decode<'a>(names: &'a mut Names, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
+    let body = unit.get(PREFIX..).unwrap_or_default();
+    let announced = unit.first_chunk().map(|prefix| u32::from_be_bytes(*prefix) as usize);
+    if announced != Some(body.len()) {
+        // The end of a connection may come within a unit.
+        return Err(Mistake::new(ErrorCode::BadJson, explain::broken(&Broken::Cut)));
+    }
+    if body.is_empty() {
+        return Ok(None);
+    }
+    if let Some((index, start)) = names.search(|entry| body.starts_with(&entry.envelope).then_some(entry.envelope.len()))
+        && skip::value(body, start) == Ok(body.len())
+        && names.name(index).is_some_and(|name| name.as_str().len() <= limits.name)
+    {
+        let message = Message { content: slice(body, start..body.len()), verbatim: true };
+        return Ok(names.name(index).map(|name| Action::Put { stream: Name::Kept(name), message, header: None, receipt: None }));
+    }
+    let mut members = Members::default();
+    let whole = members.unpack(body);
+    let of = |range: &Range<usize>| slice(body, range.clone());
+    let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(of(range), limits));
+    let verbatim = matches!(&stream, Stream::Named(name) if is_output(body, name, &members));
+    let request = Request {
+        broken: whole.err().map(|broken| explain::broken(&broken)),
+        verb: verb(members.action.as_ref().map(of)),
+        stream,
+        receipt: members.receipt.as_ref().map_or(Ok(None), |range| receipt(of(range))),
+        message: members.message.as_ref().map(of),
+        header: members.header.as_ref().map(of),
+        verbatim,
+    };
+    request.action(names, put_envelope).map(Some)
+}
+
+impl Members {
+    /// Reads a whole unit without its length. After a mistake, the members read before it are there.
+    fn unpack(&mut self, body: &[u8]) -> Result<(), Broken> {
+        let (map, mut at) = token(body, 0)?;
+        let Token::Map(count) = map else { return Err(Broken::NotMap(map.kind())) };
+        let mut others = Others::default();
+        for _ in 0..count {
+            let (key, start) = token(body, at)?;
+            let Token::Text(text) = key else { return Err(Broken::KeyKind(at, key.kind())) };
+            if std::str::from_utf8(text).is_err() {
+                return Err(What::Utf8.at(at).into());
+            }
+            let end = skip::value(body, start)?;
+            match self.take(text, start..end, &mut others) {
+                Ok(()) => {}
+                Err(Surplus::Twice) => return Err(Broken::Twice(at, text.to_vec())),
+                Err(Surplus::Many) => return Err(Broken::Many(at)),
+            }
+            at = end;
+        }
+        if at == body.len() { Ok(()) } else { Err(Broken::After(at)) }
+    }
+}
+
+fn slice(body: &[u8], range: Range<usize>) -> &[u8] {
+    body.get(range).unwrap_or_default()
+}
+
+/// Whether a put stands in its unit exactly as a listener would get it.
+fn is_output(body: &[u8], name: &str, members: &Members) -> bool {
+    let Some(message) = &members.message else { return false };
+    body.starts_with(PUT_HEAD) && message.end == body.len() && body.get(..message.start) == Some(&put_envelope(name))
+}
+
+/// The token that a valid value begins with.
+fn first(value: &[u8]) -> Token<'_> {
+    token(value, 0).map_or(Token::Nil, |(token, _)| token)
+}
+
+/// What is asked for, from the value of the action; or why it is nothing.
+fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
+    let Some(value) = value else { return Err(Verb::missing()) };
+    match first(value) {
+        Token::Text(word) => Verb::of(word).ok_or_else(|| Verb::unknown(&String::from_utf8_lossy(word))),
+        other => Err(Verb::not_text(other.kind())),
+    }
+}
+
+fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
+    match first(value) {
+        Token::Nil => Stream::Null,
+        // Known to be UTF-8.
+        Token::Text(text) => Stream::named(String::from_utf8_lossy(text), limits),
+        other => Stream::not_text(other.kind()),
+    }
+}
+
+/// A receipt, as JSON text; or why it is none.
+fn receipt(value: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
+    let text = match first(value) {
+        Token::Nil => return Ok(None),
+        Token::Text(text) => serde_json::to_string(&Cow::clone(&String::from_utf8_lossy(text))),
+        Token::Int(number) => Ok(number.to_string()),
+        Token::Large(number) => Ok(number.to_string()),
+        Token::Float32(number) if number.is_finite() => serde_json::to_string(&f64::from(number)),
+        Token::Float64(number) if number.is_finite() => serde_json::to_string(&number),
+        Token::Float32(_) | Token::Float64(_) => return Err(request::not_a_receipt("NaN or Infinity")),
+        other => return Err(request::not_a_receipt(other.kind())),
+    };
+    request::check_receipt(value.len())?;
+    // A text or a number can always be written.
+    Ok(text.ok().map(|text| Receipt(text.into())))
+}

@@ -1,0 +1,162 @@
+//! MessagePack against the oracle and against `rmp-serde`: units and contents made at random, and all that the fuzzer has
+//! found worth keeping.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test")]
+
+#[path = "oracle/message_pack.rs"]
+mod oracle;
+
+use std::fs;
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::sample::{Index, select};
+use rmpv::Value;
+
+/// Any value of MessagePack, now and then one that cannot be passed on.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Nil),
+        any::<bool>().prop_map(Value::Boolean),
+        any::<i64>().prop_map(Value::from),
+        any::<i8>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f32>().prop_map(Value::F32),
+        any::<f64>().prop_map(Value::F64),
+        select(vec![f64::NAN, f64::INFINITY, -0.0, 1e300]).prop_map(Value::F64),
+        "[ -~é日𝄞\u{1}]{0,40}".prop_map(Value::from),
+        vec(any::<u8>(), 0..20).prop_map(Value::Binary),
+        (any::<i8>(), vec(any::<u8>(), 0..20)).prop_map(|(kind, data)| Value::Ext(kind, data)),
+        select(vec!["1e400", "\"\\ud800\"", "[1\n,2]", " 1", "no", "{\"a\":{}}"]).prop_map(|text| Value::Ext(74, text.into())),
+    ];
+    let key = prop_oneof![
+        6 => "[a-d]{0,2}".prop_map(Value::from),
+        3 => any::<i64>().prop_map(Value::from),
+        1 => select(vec![Value::Nil, Value::F64(1.0), Value::Array(vec![]), Value::Binary(vec![1])]),
+    ];
+    leaf.prop_recursive(4, 40, 20, move |inner| {
+        prop_oneof![vec(inner.clone(), 0..20).prop_map(Value::Array), vec((key.clone(), inner), 0..20).prop_map(Value::Map)]
+    })
+}
+
+fn member() -> impl Strategy<Value = (Value, Value)> {
+    let names = ["s", "job-1", "$sys", "", "é", "123456789012345678901234", "1234567890123456789012345"].map(Value::from);
+    let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "pit", ""].map(Value::from);
+    prop_oneof![
+        4 => select(actions.to_vec()).prop_map(|action| ("action".into(), action)),
+        4 => select(names.to_vec()).prop_map(|name| ("stream".into(), name)),
+        4 => value().prop_map(|message| ("message".into(), message)),
+        1 => value().prop_map(|header| ("header".into(), header)),
+        2 => value().prop_map(|receipt| ("receipt".into(), receipt)),
+        1 => (select(vec!["x", "y", "stream", "é", "Action"]), value()).prop_map(|(key, value)| (key.into(), value)),
+        1 => value().prop_map(|stream| ("stream".into(), stream)),
+    ]
+}
+
+fn bytes_of(value: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    rmpv::encode::write_value(&mut out, value).unwrap();
+    out
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
+}
+
+/// The members of a unit, in any number and order.
+fn unusual() -> impl Strategy<Value = Vec<u8>> {
+    vec(member(), 0..7).prop_map(|members| bytes_of(&Value::Map(members)))
+}
+
+/// A put as a client's library would write it.
+fn usual() -> impl Strategy<Value = Vec<u8>> {
+    (select(vec!["s", "job-1", "é"]), value(), any::<bool>()).prop_map(|(name, message, more)| {
+        let mut members = vec![("action".into(), "put".into()), ("stream".into(), name.into()), ("message".into(), message)];
+        if more {
+            members.push(("x".into(), 1.into()));
+        }
+        bytes_of(&Value::Map(members))
+    })
+}
+
+/// One change of one place.
+fn change() -> impl Strategy<Value = (Index, u8, u8)> {
+    (any::<Index>(), 0..4_u8, any::<u8>())
+}
+
+fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8, u8)]) -> Vec<u8> {
+    for (place, how, byte) in changes {
+        if bytes.is_empty() {
+            break;
+        }
+        let place = place.index(bytes.len());
+        match how {
+            0 => bytes[place] = *byte,
+            1 => bytes.insert(place, *byte),
+            2 => drop(bytes.remove(place)),
+            _ => bytes.truncate(place),
+        }
+    }
+    bytes
+}
+
+/// Values that both encodings have.
+fn common() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        any::<i16>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<f64>().prop_filter("JSON has no other", |number| number.is_finite()).prop_map(Into::into),
+        any::<String>().prop_map(Into::into),
+    ];
+    leaf.prop_recursive(4, 60, 20, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..20).prop_map(Into::into),
+            vec((any::<String>(), inner), 0..20).prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn units_mean_what_the_oracle_says(bodies in vec(prop_oneof![usual(), unusual()], 1..4)) {
+        oracle::compare(&bodies.iter().flat_map(|body| framed(body)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn changed_units_mean_what_the_oracle_says(body in prop_oneof![usual(), unusual()], changes in vec(change(), 1..4)) {
+        oracle::compare(&framed(&changed(body, &changes)));
+    }
+
+    #[test]
+    fn random_bytes_mean_what_the_oracle_says(body in vec(any::<u8>(), 0..40)) {
+        oracle::compare(&framed(&body));
+        oracle::compare(&framed(&[&b"\x83\xa6action\xa3put\xa6stream\xa1s\xa7message"[..], &body].concat()));
+        oracle::compare(&body);
+    }
+
+    #[test]
+    fn json_becomes_what_rmp_serde_writes(value in common()) {
+        let packed = rmp_serde::to_vec_named(&value).unwrap();
+        assert_eq!(oracle::from_json(&value.to_string()), packed);
+        assert_eq!(oracle::from_json(&serde_json::to_string_pretty(&value).unwrap()), packed);
+        assert_eq!(oracle::to_json(&packed), value.to_string());
+        assert_eq!(rmp_serde::from_slice::<serde_json::Value>(&packed).unwrap(), value);
+    }
+}
+
+#[test]
+fn what_the_fuzzer_found_stays_right() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/message_pack");
+    let mut count = 0;
+    for file in fs::read_dir(corpus).unwrap() {
+        oracle::compare(&fs::read(file.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 10, "the corpus is missing");
+}

@@ -148,7 +148,7 @@ fn one_that_takes_nothing_is_cut_off_after_the_write_time() {
 // Seen to fail: with a write time that runs on although something was sent.
 #[test]
 fn one_that_reads_slowly_is_not_cut_off() {
-    let broker = Broker::start(small_queues().set("outbox.limit", "16MiB").set("outbox.write_time", "400ms"));
+    let broker = Broker::start(small_queues().set("outbox.limit", "16MiB").set("outbox.write_time", "1s"));
     let mut publisher = broker.client();
     let mut slow = broker.slow_listener("job");
     for seq in 0..4_000 {
@@ -156,7 +156,7 @@ fn one_that_reads_slowly_is_not_cut_off() {
     }
     // A little at each glance, for longer than the write time: it makes progress, if not much.
     let mut lines = Vec::new();
-    watch(Duration::from_millis(1_500), || {
+    watch(Duration::from_millis(2_500), || {
         if lines.len() < 3_000 {
             lines.extend(slow.next_lines(4));
         }

@@ -1,10 +1,12 @@
 //! What waits to be sent to one connection: a queue counted in bytes, its limits, and the handle that the actor and the
 //! connection's task share.
 
+mod outcome;
 mod queue;
 mod settings;
 mod shared;
 
+pub use outcome::{Pushed, Relieved, Standing, Written};
 pub use queue::{Queue, SLICES};
 pub use settings::{OutboxSettings, Policy};
-pub use shared::{Outbox, OutboxLimits, Pushed, Relieved, Sink, Standing, Written};
+pub use shared::{Outbox, OutboxLimits, Sink};

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::protocol::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
 use crate::units::ByteSize;
 
+use super::outcome::{Pushed, Relieved, Standing, Written};
 use super::queue::{Queue, SLICES};
 use super::settings::Policy;
 
@@ -113,70 +114,6 @@ enum Phase {
 struct Held {
     since: Instant,
     publishers: Vec<Arc<Outbox<dyn Sink>>>,
-}
-
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It waits, and is the first since the last flush.
-    First,
-    /// It waits.
-    Queued,
-    /// It waits, but the outbox is full: the publisher is to be held back.
-    Full,
-    /// The outbox was over its limit: the frame was not queued, and the connection has been cut off.
-    Cut,
-    /// The outbox takes no more.
-    Refused,
-}
-
-/// What [`Outbox::relieve`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relieved {
-    /// Nothing waited.
-    Nothing,
-    /// The connection was cut off; so many bytes are given back only when the rest of a frame has been sent.
-    Cut {
-        /// The bytes.
-        promised: usize,
-    },
-    /// It had been cut off before, and was ended.
-    Ended,
-}
-
-/// How an outbox stands, as its task sees it.
-#[derive(Debug, Clone, Copy)]
-pub struct Standing {
-    /// The task is to write when the socket is ready.
-    pub blocked: bool,
-    /// No more will come; the connection ends when the queue is empty.
-    pub finishing: bool,
-    /// Nothing waits.
-    pub empty: bool,
-    /// What waits is of no use: the connection ends now.
-    pub dead: bool,
-    /// The task is to take in what has been received, and say so.
-    pub quiesce: bool,
-    /// The task is not to read: a listener of its streams is full.
-    pub held: bool,
-    /// Since when this outbox holds publishers back.
-    pub holding_since: Option<Instant>,
-}
-
-/// How far a turn of writing got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// Everything was sent.
-    All,
-    /// The turn is over, and more waits.
-    More,
-    /// The socket takes no more now; whether it took anything in this turn.
-    Blocked {
-        /// Something was sent.
-        progress: bool,
-    },
-    /// The peer is gone.
-    Gone,
 }
 
 thread_local! {

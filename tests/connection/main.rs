@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use msgstream::connection::{Shared, serve};
 use msgstream::protocol::json_lines::JsonLines;
+use msgstream::protocol::message_pack::{ENCODER, MessagePack};
 use msgstream::server::{Settings, assemble};
 use tokio::task::JoinHandle;
 
@@ -36,6 +37,13 @@ impl Broker {
     fn connect(&self) -> Peer {
         let (pipe, peer) = pipe();
         tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.shared)));
+        peer
+    }
+
+    /// A connection that speaks MessagePack.
+    fn connect_packed(&self) -> Peer {
+        let (pipe, peer) = pipe();
+        tokio::spawn(serve(pipe, MessagePack::default(), self.shared.speaking(&ENCODER)));
         peer
     }
 

@@ -165,8 +165,8 @@ impl Peer {
     }
 
     /// Waits until what the broker has written satisfies `enough`, or it has closed. Takes it.
-    pub(crate) async fn until(&self, enough: impl Fn(&[u8]) -> bool) -> String {
-        let bytes = poll_fn(|cx| {
+    async fn bytes_until(&self, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+        poll_fn(|cx| {
             let mut state = self.0.lock().unwrap();
             if enough(&state.outgoing) || state.closed {
                 let bytes = std::mem::take(&mut state.outgoing);
@@ -176,8 +176,17 @@ impl Peer {
             state.peer = Some(cx.waker().clone());
             Poll::Pending
         })
-        .await;
-        String::from_utf8(bytes).unwrap()
+        .await
+    }
+
+    /// The same for what is text.
+    pub(crate) async fn until(&self, enough: impl Fn(&[u8]) -> bool) -> String {
+        String::from_utf8(self.bytes_until(enough).await).unwrap()
+    }
+
+    /// All bytes that come until the broker closes.
+    pub(crate) async fn rest_of_bytes(&self) -> Vec<u8> {
+        self.bytes_until(|_| false).await
     }
 
     /// All that comes until a pong, which is left out.

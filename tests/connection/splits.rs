@@ -60,6 +60,63 @@ async fn one_byte_a_read_gives_the_same_output() {
     assert_eq!(output(session.chunks(3)).await, whole);
 }
 
+/// A unit of MessagePack with this body.
+fn packed(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32).to_be_bytes(), body].concat()
+}
+
+/// The same in MessagePack, with units that are too long: they are thrown away as they come, also in pieces.
+fn packed_session(limit: usize) -> Vec<u8> {
+    let put = |content: &[u8]| packed(&[&b"\x83\xa6action\xa3put\xa6stream\xa1s\xa7message"[..], content].concat());
+    let kinds = [
+        put(b"\x01"),
+        put(b"\x92\x02\xcb\x40\0\0\0\0\0\0\0"),
+        packed(b""),
+        packed(b"\x84\xa6stream\xa1s\xa6action\xa3put\xa7message\xa3abc\xa7receipt\x07"),
+        packed(b"\x01"),
+        put(&[&b"\xd9\xf0"[..], &[b'x'; 240]].concat()),
+        packed(&vec![0xc1; limit + 1]),
+        packed(b"\x81\xa6action\xa4ping"),
+        put(b"\x81\xc0\x01"),
+        packed(&vec![0; 3 * limit]),
+        packed(b"\x83\xa6action\xa6header\xa6stream\xa1t\xa7message\xc0"),
+    ];
+    let mut bytes = packed(b"\x82\xa6action\xa6listen\xa6stream\xa1s");
+    bytes.extend((0..40).flat_map(|number| kinds[(number * 3 + number / 11) % kinds.len()].clone()));
+    bytes.extend(packed(b"\x81\xa6action\xa5close"));
+    bytes
+}
+
+async fn packed_output(settings: &Settings, pieces: impl Iterator<Item = &[u8]>) -> Vec<u8> {
+    let broker = Broker::start(settings);
+    let peer = broker.connect_packed();
+    for piece in pieces {
+        peer.send(piece);
+    }
+    peer.rest_of_bytes().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_split_point_gives_the_same_output_in_message_pack() {
+    let mut settings = Settings::default();
+    settings.limits.line.0 = 300;
+    let session = packed_session(300);
+    let whole = packed_output(&settings, [&session[..]].into_iter()).await;
+    let count = |text: &[u8]| whole.windows(text.len()).filter(|window| *window == text).count();
+    assert!(whole.ends_with(b"\x81\xa6action\xa5close"));
+    assert!(
+        count(b"line_too_long") >= 6 && count(b"\xa4pong") >= 3 && count(b"\xa7receipt\x07") >= 3,
+        "{}",
+        String::from_utf8_lossy(&whole)
+    );
+    for at in 1..session.len() {
+        let (one, other) = session.split_at(at);
+        assert!(packed_output(&settings, [one, other].into_iter()).await == whole, "split at byte {at}");
+    }
+    assert!(packed_output(&settings, session.chunks(1)).await == whole);
+    assert!(packed_output(&settings, session.chunks(7)).await == whole);
+}
+
 /// A unit that is larger than a read is gathered, whatever stands before and behind it.
 #[tokio::test(start_paused = true)]
 async fn large_units_are_whole() {

@@ -81,7 +81,8 @@ class State:
         """How it is, in a few words."""
         count = f"{self.k:g}" if self.total is None else f"{self.k:g}/{self.total:g}"
         parts = [f"{count} {self.units}".strip() if self.outcome != "waiting" else ""]
-        parts.append(f"best {self.best}" if self.best is not None else "")
+        best = f"{self.best:g}" if isinstance(self.best, float) else self.best
+        parts.append(f"best {best}" if best is not None else "")
         parts.append(self.outcome if self.outcome != "running" else "")
         parts.append(self.text)
         return ", ".join(part for part in parts if part)

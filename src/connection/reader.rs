@@ -47,19 +47,10 @@ pub(super) struct Reader<C> {
     /// Mistakes since the last good unit.
     errors: u32,
     stage: Stage,
-    skip: Skip,
+    /// The rest of a refused unit is still to be thrown away, up to its end, wherever that is.
+    skipping: bool,
     /// About how long large units are, in reads.
     expected: u16,
-}
-
-/// What of a refused unit is still to be thrown away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Skip {
-    Nothing,
-    /// All up to its end, wherever that is.
-    ToEnd,
-    /// So many bytes.
-    Bytes(usize),
 }
 
 #[derive(Debug)]
@@ -67,6 +58,9 @@ struct Carry {
     bytes: Vec<u8>,
     /// What of it is counted among the large unfinished units.
     counted: usize,
+    /// How many bytes of a refused unit are still to be thrown away; nothing else is kept of it. Here, since it is rare and
+    /// would make every idle connection larger.
+    left: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +114,7 @@ thread_local! {
 
 impl<C: Codec> Reader<C> {
     pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skip: Skip::Nothing, expected: 0 }
+        Self { codec, carry: None, errors: 0, stage: Stage::Silent, skipping: false, expected: 0 }
     }
 
     /// Whether bytes have come, and no complete unit yet.
@@ -177,11 +171,14 @@ impl<C: Codec> Reader<C> {
         match transport.try_read(block) {
             Ok(0) => self.end_of_file(block, built, limits),
             Ok(_) => {
+                let left = self.carry.as_ref().map_or(0, |carry| carry.left);
                 self.drop_carry(limits);
                 let full = block.len() == block.capacity();
+                self.throw_away(left.saturating_sub(block.len()));
+                let block = block.get(left..).unwrap_or_default();
                 let (mut turn, consumed, whole) = self.decode(block, searched, full, built, limits);
                 if let Some(whole) = whole {
-                    turn.inputs.push(whole.input(Box::from(&block[..]), self.codec.encoder()));
+                    turn.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
                 }
                 self.keep(block[consumed..].to_vec(), limits);
                 turn
@@ -235,11 +232,6 @@ impl<C: Codec> Reader<C> {
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
-        // Nothing of a unit that is thrown away is kept, so that it goes on at the start of the block.
-        if let Skip::Bytes(left) = self.skip {
-            at = left.min(block.len());
-            self.skip = if at < left { Skip::Bytes(left - at) } else { Skip::Nothing };
-        }
         while at < block.len() && self.stage != Stage::Left {
             if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
@@ -254,31 +246,35 @@ impl<C: Codec> Reader<C> {
                 }
             }
             let here = block.len() - at;
-            let (whole, rest) = match self.codec.unit(&block[at..], searched) {
-                Unit::Complete(length) => (Some(at + length), Skip::Nothing),
-                Unit::Partial => (None, Skip::ToEnd),
-                Unit::Announced(length) => (None, Skip::Bytes(length.saturating_sub(here))),
+            let found = match self.codec.unit(&block[at..], searched) {
+                Unit::Complete(length) => Ok(at + length),
+                Unit::Partial => Err(None),
+                Unit::Announced(length) => Err(Some(length)),
             };
-            let Some(end) = whole else {
-                let over = match rest {
-                    Skip::Bytes(rest) => here + rest > limits.decode.line + C::FRAMING,
-                    Skip::ToEnd | Skip::Nothing => here > limits.decode.line,
-                };
-                if (over || self.no_room(here, limits)) && self.skip == Skip::Nothing {
-                    self.skip = rest;
-                    self.stage = Stage::Open;
-                    let mistake = if over { too_long(limits) } else { no_memory(limits) };
-                    mistakes += 1;
-                    self.mistake(&mistake, &mut batch, limits);
+            let end = match found {
+                Ok(end) => end,
+                Err(announced) => {
+                    let over = announced.map_or(here, |length| length - C::FRAMING) > limits.decode.line;
+                    if (over || self.no_room(here, limits)) && !self.skipping {
+                        match announced {
+                            Some(length) => self.throw_away(length.saturating_sub(here)),
+                            None => self.skipping = true,
+                        }
+                        self.stage = Stage::Open;
+                        at = block.len();
+                        let mistake = if over { too_long(limits) } else { no_memory(limits) };
+                        mistakes += 1;
+                        self.mistake(&mistake, &mut batch, limits);
+                    }
+                    if self.skipping {
+                        at = block.len();
+                    }
+                    break;
                 }
-                if self.skip != Skip::Nothing {
-                    at = block.len();
-                }
-                break;
             };
             let unit = at..end;
             (at, searched) = (end, 0);
-            if std::mem::replace(&mut self.skip, Skip::Nothing) != Skip::Nothing {
+            if std::mem::take(&mut self.skipping) {
                 continue;
             }
             let done = if unit.len() - C::FRAMING > limits.decode.line {
@@ -319,7 +315,7 @@ impl<C: Codec> Reader<C> {
         let (mut left, mut mistakes) = (false, 0);
         // One that says how long it is cannot be whole before it has come.
         let cut_short = matches!(self.codec.unit(rest, rest.len()), Unit::Announced(_));
-        if self.stage != Stage::Left && self.skip == Skip::Nothing && !rest.is_empty() && !cut_short {
+        if self.stage != Stage::Left && !self.skipping && !rest.is_empty() && !cut_short {
             let done = match self.codec.decode(rest, &limits.decode) {
                 _ if rest.len() > limits.decode.line => Err(too_long(limits)),
                 Ok(None) => Ok(false),
@@ -367,13 +363,20 @@ impl<C: Codec> Reader<C> {
         length >= COUNTED && limits.unfinished_gauge.bytes() + 2 * length > limits.unfinished
     }
 
+    /// Throws away so many of the bytes that come.
+    fn throw_away(&mut self, left: usize) {
+        if left > 0 {
+            self.carry = Some(Box::new(Carry { bytes: Vec::new(), counted: 0, left }));
+        }
+    }
+
     fn keep(&mut self, bytes: Vec<u8>, limits: &ReaderLimits) {
         if bytes.is_empty() || self.stage == Stage::Left {
             return;
         }
         let counted = if bytes.len() >= COUNTED { bytes.capacity() } else { 0 };
         limits.unfinished_gauge.add(counted);
-        self.carry = Some(Box::new(Carry { bytes, counted }));
+        self.carry = Some(Box::new(Carry { bytes, counted, left: 0 }));
     }
 }
 

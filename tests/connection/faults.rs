@@ -108,6 +108,31 @@ async fn the_end_comes_after_what_was_received() {
     assert!(broker.connect().rest().await.contains("shutdown"));
 }
 
+/// Counted in turns, not in time: how often the flood is read before its neighbours' lines have come through.
+/// Seen to fail with a connection that reads on as long as there is something, without a turn for others.
+#[tokio::test(start_paused = true)]
+async fn a_flood_gives_its_neighbours_their_turn() {
+    const READS: usize = 500;
+    const TURNS: usize = 5;
+    let broker = Broker::start(&Settings::default());
+    let (flood, listener, neighbour) = (broker.connect(), broker.listener("s").await, broker.connect());
+    assert_eq!(neighbour.ping().await, "");
+    flood.flood(&put("flood", "\"0123456789\""), READS);
+    // A task like the connections, since the runtime looks after the test itself only now and then.
+    let neighbours = tokio::spawn(async move {
+        for number in 0..20 {
+            let before = flood.flood_left();
+            assert!(before > TURNS, "the flood ended too soon to tell anything");
+            let line = put("s", &number.to_string());
+            neighbour.line(&line);
+            assert_eq!(listener.until(|bytes| bytes.ends_with(b"\n")).await, line + "\n");
+            let turns = before - flood.flood_left();
+            assert!(turns <= TURNS, "message {number} came through after {turns} turns of the flood");
+        }
+    });
+    neighbours.await.unwrap();
+}
+
 /// Memory for unfinished lines is limited over all connections, and small lines always have room.
 #[tokio::test(start_paused = true)]
 async fn unfinished_lines_are_limited_together() {

@@ -21,6 +21,9 @@ struct State {
     closed: bool,
     panic_on_read: bool,
     panic_on_write: bool,
+    /// What every read is filled with, for so many reads.
+    flood: Vec<u8>,
+    flood_reads: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
     peer: Option<Waker>,
@@ -70,7 +73,7 @@ impl Sink for Pipe {
 impl Transport for Pipe {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.lock().unwrap();
-        if !state.incoming.is_empty() || state.end_of_file || state.reset || state.panic_on_read {
+        if !state.incoming.is_empty() || state.flood_reads > 0 || state.end_of_file || state.reset || state.panic_on_read {
             return Poll::Ready(Ok(()));
         }
         state.reader = Some(cx.waker().clone());
@@ -92,6 +95,12 @@ impl Transport for Pipe {
         let mut state = self.0.lock().unwrap();
         if state.reset {
             return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if state.flood_reads > 0 {
+            state.flood_reads -= 1;
+            let room = buffer.capacity() - buffer.len();
+            buffer.extend(state.flood.iter().cycle().take(room));
+            return Ok(room);
         }
         let Some(mut piece) = state.incoming.pop_front() else {
             return if state.end_of_file { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
@@ -134,6 +143,16 @@ impl Peer {
     /// Sends a line.
     pub(crate) fn line(&self, line: &str) {
         self.send(format!("{line}\n"));
+    }
+
+    /// From now on a line stands in the socket again and again, and fills every read, for so many reads.
+    pub(crate) fn flood(&self, line: &str, reads: usize) {
+        self.change(|state| (state.flood, state.flood_reads) = (format!("{line}\n").into_bytes(), reads));
+    }
+
+    /// How many reads of the flood are left.
+    pub(crate) fn flood_left(&self) -> usize {
+        self.0.lock().unwrap().flood_reads
     }
 
     /// No more comes.

@@ -32,9 +32,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Scenario = (&'static str, u64, fn(u64));
 
 /// What is counted, and how often it is done: enough that a stray event does not show.
-const SCENARIOS: [Scenario; 13] = [
+const SCENARIOS: [Scenario; 14] = [
     ("decode_progress", 20_000, |times| decode(&put_line(PROGRESS), times)),
     ("decode_python", 20_000, |times| decode(&python_line(PROGRESS), times)),
+    ("decode_in_turn", 2000, |times| decode_in_turn(16, times)),
     ("decode_any_order", 10_000, |times| decode(&any_order_line(PROGRESS), times)),
     ("decode_curve_16k", 200, |times| decode(&put_line(&floats(16 << 10, 0)), times)),
     ("core_put_8", 20_000, |times| core_put(8, times)),
@@ -77,6 +78,18 @@ fn decode(line: &str, times: u64) {
         let line = black_box(line.as_bytes());
         assert_eq!(codec.unit(line, 0), Unit::Complete(line.len()));
         assert!(codec.decode(line, &limits).is_ok_and(|action| action.is_some()));
+    }
+}
+
+/// A publisher of several streams, each in its turn.
+fn decode_in_turn(streams: u64, times: u64) {
+    let limits = DecodeLimits { line: 1 << 24, name: 1 << 10 };
+    let lines: Vec<String> = (0..streams).map(|stream| put_line(PROGRESS).replace("job-1", &format!("job-{stream}"))).collect();
+    let mut codec = JsonLines::default();
+    for _ in 0..times {
+        for line in black_box(&lines) {
+            assert!(codec.decode(line.as_bytes(), &limits).is_ok_and(|action| action.is_some()));
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 //! Names and ids that every layer speaks of. Knows nothing of the wire or of sockets.
 
 use std::fmt;
-use std::sync::Arc;
 
-/// The name of a stream: a non-empty text, shared without copying.
+use smol_str::SmolStr;
+
+/// The name of a stream: a non-empty text. Up to 23 bytes stand in place, longer ones are shared; no clone copies a text.
 ///
 /// Two names are one stream when their text is equal, however it was escaped on the wire. How long a name may be is
 /// a setting (`limits.name`) that the decoder holds.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamName(Arc<str>);
+pub struct StreamName(SmolStr);
 
 /// A stream name was empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +25,7 @@ impl StreamName {
         if name.is_empty() {
             return Err(EmptyName);
         }
-        Ok(Self(Arc::from(name)))
+        Ok(Self(SmolStr::new(name)))
     }
 
     /// The name's text.
@@ -36,16 +37,11 @@ impl StreamName {
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with('$')
     }
-
-    /// Whether both are the same allocation, which is quicker to see than equal text.
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl fmt::Debug for StreamName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        self.0.fmt(f)
     }
 }
 

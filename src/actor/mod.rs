@@ -159,6 +159,7 @@ impl Actor {
             Command::Batch { from, inputs } => {
                 self.routes.publisher = Some(from);
                 self.settings.stats.actions.add(inputs.len() as u64);
+                self.core.foresee(&inputs);
                 for input in inputs {
                     self.core.handle(from, input, &mut self.routes);
                     if self.routes.is_full() {

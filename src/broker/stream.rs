@@ -10,8 +10,8 @@ use crate::protocol::{Frame, StreamState};
 pub(super) struct Stream {
     /// The status that whoever joins gets first, encoded as a `put`.
     pub(super) header: Option<Frame>,
-    /// Set when the stream has ended; then nobody listens.
-    pub(super) ended: Option<Ended>,
+    /// Set when the stream has ended; then nobody listens. Boxed, so that a stream and its name fill one line of the cache.
+    pub(super) ended: Option<Box<Ended>>,
     /// Who gets its messages. Unordered; each listener remembers its position, so that leaving costs no search.
     pub(super) listeners: Vec<ConnectionId>,
 }

@@ -23,6 +23,8 @@ pub(super) struct Batch<'b> {
 /// Consecutive messages of this turn to one stream.
 struct Run {
     stream: StreamName,
+    /// Whether the last message's name is the one that the codec keeps.
+    kept: bool,
     messages: u32,
     /// Where they stand in the block, as long as they can be passed on as they stand.
     piece: Range<usize>,
@@ -122,13 +124,16 @@ impl<'b> Batch<'b> {
     /// Adds a message to the run, or begins another.
     fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) {
         let name = stream.as_name();
-        if !self.run.as_ref().is_some_and(|run| run.stream.is_same(name) || run.stream == *name) {
+        // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
+        let again = |run: &Run| run.kept && matches!(stream, Name::Again(_)) || run.stream == *name;
+        if !self.run.as_ref().is_some_and(again) {
             self.end_run();
             self.built.clear();
             let copied = !message.verbatim;
-            self.run = Some(Run { stream: name.clone(), messages: 0, piece: unit.start..unit.start, copied });
+            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, piece: unit.start..unit.start, copied });
         }
         let Some(run) = &mut self.run else { return };
+        run.kept = !matches!(stream, Name::New(_));
         run.messages += 1;
         if message.verbatim && !run.copied && run.piece.end == unit.start {
             run.piece.end = unit.end;

@@ -2,7 +2,7 @@
 
 use crate::ids::StreamName;
 
-/// One decoded action of a client. Borrows from the bytes it was decoded from and from the codec's cache of names.
+/// One decoded action of a client. Borrows from the bytes it was decoded from and from the codec, which keeps a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<'a> {
     /// A message for every current listener, with a new header in the same step if there is one.
@@ -71,12 +71,14 @@ pub enum Action<'a> {
 
 /// A stream's name in a decoded action: one that the codec already keeps, or a new one.
 ///
-/// A publisher names the same few streams again and again: its codec keeps their names, so that no message costs an
-/// allocation or a reference count.
+/// A publisher names the same stream again and again: its codec keeps the name, so that no message costs an allocation, a
+/// reference count or a comparison of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
-    /// Kept by the codec.
+    /// Kept by the codec from now on.
     Kept(&'a StreamName),
+    /// The one that it gave out last as kept: nothing between named another.
+    Again(&'a StreamName),
     /// Made for this action.
     New(StreamName),
 }
@@ -85,7 +87,7 @@ impl Name<'_> {
     /// The name itself.
     pub fn as_name(&self) -> &StreamName {
         match self {
-            Self::Kept(name) => name,
+            Self::Kept(name) | Self::Again(name) => name,
             Self::New(name) => name,
         }
     }
@@ -93,7 +95,7 @@ impl Name<'_> {
     /// The name, to keep.
     pub fn into_name(self) -> StreamName {
         match self {
-            Self::Kept(name) => name.clone(),
+            Self::Kept(name) | Self::Again(name) => name.clone(),
             Self::New(name) => name,
         }
     }

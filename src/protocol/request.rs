@@ -5,12 +5,11 @@
 
 use std::borrow::Cow;
 
-use super::action::{Action, Message, Receipt};
+use super::action::{Action, Message, Name, Receipt};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
-use super::names::Names;
 use super::reason::{cut, unknown_action};
-use crate::ids::EmptyName;
+use crate::ids::{EmptyName, StreamName};
 
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
 const LONGEST_RECEIPT: usize = 256;
@@ -79,8 +78,8 @@ pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
 }
 
 impl<'a> Request<'a> {
-    /// The action. A put's name is kept in `names`, with the `envelope` that its units begin with.
-    pub(super) fn action(self, names: &'a mut Names, envelope: fn(&str) -> Vec<u8>) -> Result<Action<'a>, Mistake> {
+    /// The action.
+    pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
         let Self { broken, verb, stream, receipt, message, header, verbatim } = self;
         // Whatever is wrong, the client gets back what could be read of its unit.
         let mistake = |code, reason| Mistake {
@@ -122,22 +121,21 @@ impl<'a> Request<'a> {
             mistake(ErrorCode::MissingMessage, reason)
         };
         let empty = |empty: EmptyName| mistake(ErrorCode::BadStream, empty.to_string());
+        let new = |text: &str| StreamName::new(text).map(Name::New).map_err(empty);
         Ok(match verb {
             Verb::Put => {
                 let message = Message { verbatim, ..message.ok_or_else(no_message)? };
                 let header = header.map(|content| Message { content, verbatim: false });
-                // Only puts fill the cache: a listener may name thousands of streams, each once.
-                names.keep(text, envelope);
-                Action::Put { stream: names.of(text).map_err(empty)?, message, header, receipt: receipt.unwrap_or_default() }
+                Action::Put { stream: new(text)?, message, header, receipt: receipt.unwrap_or_default() }
             }
             Verb::Header => {
                 let message = message.ok_or_else(no_message)?;
-                Action::Header { stream: names.of(text).map_err(empty)?, message, receipt: receipt.unwrap_or_default() }
+                Action::Header { stream: new(text)?, message, receipt: receipt.unwrap_or_default() }
             }
-            Verb::Listen => Action::Listen { stream: names.of(text).map_err(empty)?, receipt: receipt.unwrap_or_default() },
-            Verb::Hangup => Action::Hangup { stream: Some(names.of(text).map_err(empty)?), receipt: receipt.unwrap_or_default() },
-            Verb::Close => Action::Close { stream: names.of(text).map_err(empty)?, message, receipt: receipt.unwrap_or_default() },
-            Verb::Delete => Action::Delete { stream: names.of(text).map_err(empty)?, message, receipt: receipt.unwrap_or_default() },
+            Verb::Listen => Action::Listen { stream: new(text)?, receipt: receipt.unwrap_or_default() },
+            Verb::Hangup => Action::Hangup { stream: Some(new(text)?), receipt: receipt.unwrap_or_default() },
+            Verb::Close => Action::Close { stream: new(text)?, message, receipt: receipt.unwrap_or_default() },
+            Verb::Delete => Action::Delete { stream: new(text)?, message, receipt: receipt.unwrap_or_default() },
             Verb::Ping => Action::Ping { receipt: receipt.unwrap_or_default() },
         })
     }

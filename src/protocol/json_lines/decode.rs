@@ -3,51 +3,45 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Name, Receipt};
+use super::super::action::{Action, Message, Receipt};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
-use super::super::names::Names;
+use super::super::names::Latest;
 use super::super::reason::cut;
 use super::super::request::{self, Request, Stream, Verb};
-use super::encode::{self, PUT_HEAD, PUT_TAIL};
+use super::encode::{PUT_HEAD, PUT_TAIL};
 use super::explain;
-use super::kept;
 use super::object::Broken;
+use super::put;
 use super::scan;
 use super::token::skip_space;
 
 /// Decodes one line, with its end or, at the end of a connection, without.
-pub(super) fn decode<'a>(names: &'a mut Names, line: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
-    if let Some(hit) = kept::match_line(names, line)
-        && let Ok(end) = scan::value(line, hit.message)
-        && names.name(hit.index).is_some_and(|name| name.as_str().len() <= limits.name)
+pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
+    if let Some(put) = put::recognise(line, latest.bytes(), limits)
+        && let Ok(end) = scan::value(line, put.message)
+        && (put.again || latest.set(slice(line, put.name.clone())))
     {
-        let content = hit.message..end;
+        let content = put.message..end;
         if line.get(end..) == Some(b"}\n") {
-            let message = Message { content: slice(line, content), verbatim: hit.verbatim };
-            return Ok(names.name(hit.index).map(|name| Action::Put { stream: Name::Kept(name), message, header: None, receipt: None }));
+            let message = Message { content: slice(line, content), verbatim: put.is_output };
+            return Ok(latest.name(put.again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
         }
-        let mut members = hit.members(content);
+        let mut members = put.members(content);
         let whole = members.read_rest(line, end);
-        return general(names, line, &members, whole, limits);
+        return general(line, &members, whole, limits);
     }
     if skip_space(line, 0) == line.len() {
         return Ok(None);
     }
     let mut members = Members::default();
     let whole = members.read(line);
-    general(names, line, &members, whole, limits)
+    general(line, &members, whole, limits)
 }
 
 /// What the members of a line ask for, if the line was `whole`.
-fn general<'a>(
-    names: &'a mut Names,
-    line: &'a [u8],
-    members: &Members,
-    whole: Result<(), Broken>,
-    limits: &DecodeLimits,
-) -> Result<Option<Action<'a>>, Mistake> {
+fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
     let line_of = |range: &Range<usize>| slice(line, range.clone());
     let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(line_of(range), limits));
     let verbatim = matches!(&stream, Stream::Named(name) if is_output(line, name, members));
@@ -60,7 +54,7 @@ fn general<'a>(
         header: members.header.as_ref().map(line_of),
         verbatim,
     };
-    request.action(names, encode::put_envelope).map(Some)
+    request.action().map(Some)
 }
 
 fn slice(line: &[u8], range: Range<usize>) -> &[u8] {

@@ -26,12 +26,6 @@ pub(super) const PUT_ACTION: Range<usize> = 10..15;
 pub(super) const PUT_TAIL: &[u8] = br#"","message":"#;
 
 /// The beginning of every put of a stream, up to its message.
-pub(super) fn put_envelope(name: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(PUT_HEAD.len() + name.len() + PUT_TAIL.len());
-    write_put_envelope(&mut out, name);
-    out
-}
-
 fn write_put_envelope(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(br#"{"action":"put","stream":"#);
     write_text(out, name);
@@ -126,7 +120,7 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENCODER, PUT_HEAD, PUT_TAIL, put_envelope};
+    use super::{ENCODER, PUT_HEAD, PUT_TAIL, write_put_envelope};
     use crate::ids::StreamName;
     use crate::protocol::{Encode, ErrorCode, Event, Receipt, StreamState};
 
@@ -177,6 +171,8 @@ mod tests {
 
     #[test]
     fn the_envelope_is_its_head_the_name_and_its_tail() {
-        assert_eq!(put_envelope("s"), [PUT_HEAD, b"s", PUT_TAIL].concat());
+        let mut out = Vec::new();
+        write_put_envelope(&mut out, "s");
+        assert_eq!(out, [PUT_HEAD, b"s", PUT_TAIL].concat());
     }
 }

@@ -1,6 +1,6 @@
 //! JSON lines: one JSON object per line, ended by LF. The default encoding.
 //!
-//! Nearly all lines of a busy broker are puts that begin alike: `kept` knows them by their first bytes, `scan`
+//! Nearly all lines of a busy broker are puts that begin alike: `put` knows them by their first bytes, `scan`
 //! validates the message, with `numbers` for long arrays, and the line goes on as it stands. All others go through
 //! `object`, which finds the members, and `decode`, which makes an action of them; `explain` says what was wrong.
 //! Nothing here knows sockets or streams.
@@ -10,10 +10,10 @@ mod decode;
 mod encode;
 mod explain;
 mod foreign;
-mod kept;
 mod numbers;
 mod object;
 mod open;
+mod put;
 mod read_back;
 pub(super) mod scan;
 #[cfg(test)]
@@ -24,14 +24,14 @@ mod words;
 use super::action::Action;
 use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 use super::error::Mistake;
-use super::names::Names;
+use super::names::Latest;
 
 pub use encode::{ENCODER, JsonLinesEncoder};
 
 /// The decoder of one connection that speaks JSON lines.
 #[derive(Debug, Default)]
 pub struct JsonLines {
-    names: Names,
+    latest: Latest,
 }
 
 impl Codec for JsonLines {
@@ -54,6 +54,6 @@ impl Codec for JsonLines {
     }
 
     fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
-        decode::decode(&mut self.names, unit, limits)
+        decode::decode(&mut self.latest, unit, limits)
     }
 }

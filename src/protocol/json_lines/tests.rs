@@ -231,26 +231,45 @@ fn reasons_do_not_repeat_without_bound() {
 }
 
 #[test]
-fn only_puts_are_kept_and_a_listener_keeps_nothing() {
+fn the_state_of_a_decoder_is_one_pointer_and_a_listener_leaves_it_empty() {
     assert_eq!(size_of::<JsonLines>(), size_of::<usize>());
     let mut codec = JsonLines::default();
-    let put = |name: usize| format!("{{\"action\":\"put\",\"stream\":\"s{name}\",\"message\":1}}\n");
-    let is_kept = |codec: &mut JsonLines, name: usize| {
-        let line = format!("{{\"action\":\"listen\",\"stream\":\"s{name}\"}}\n");
-        matches!(codec.decode(line.as_bytes(), &LIMITS), Ok(Some(Action::Listen { stream: Name::Kept(_), .. })))
-    };
-    assert!(!is_kept(&mut codec, 0) && !is_kept(&mut codec, 0));
-    for name in 0..20 {
-        let line = put(name);
-        let action = codec.decode(line.as_bytes(), &LIMITS).unwrap().unwrap();
-        assert!(matches!(&action, Action::Put { stream: Name::Kept(_), .. }), "{action:?}");
-        assert_eq!(words(action), format!("put s{name} 1 as it stands"));
-    }
-    assert_eq!((0..20).filter(|name| is_kept(&mut codec, *name)).collect::<Vec<_>>(), (12..20).collect::<Vec<_>>());
+    assert!(codec.decode(b"{\"action\":\"listen\",\"stream\":\"s\"}\n", &LIMITS).is_ok());
+    assert!(codec.latest.name(false).is_none());
+    assert!(codec.decode(b"{\"action\":\"put\",\"stream\":\"s\",\"message\":1}\n", &LIMITS).is_ok());
+    assert!(codec.latest.name(false).is_some());
 }
 
 #[test]
-fn a_kept_name_is_held_to_a_lowered_limit() {
+fn every_put_names_its_own_stream_whatever_was_put_to_before() {
+    // Short ones, long ones, such that are not ASCII, one the beginning of the other, in both forms and with an escape.
+    let names = ["s", "s1", "s12", "é", "éé", "a name of more than twenty-three bytes", "a name of more than twenty-four bytes!", "$"];
+    let (limits, mut codec) = (DecodeLimits { name: 100, ..LIMITS }, JsonLines::default());
+    for before in names {
+        for name in names {
+            for line in [
+                format!("{{\"action\":\"put\",\"stream\":\"{name}\",\"message\":1}}\n"),
+                format!("{{\"action\": \"put\", \"stream\": \"{name}\", \"message\": 1}}\n"),
+                format!("{{\"action\":\"put\",\"stream\":\"{name}\\u0021\",\"message\":1}}\n"),
+            ] {
+                // The result is of no matter: "$" is refused.
+                let _ = codec.decode(format!("{{\"action\":\"put\",\"stream\":\"{before}\",\"message\":1}}\n").as_bytes(), &limits);
+                let unescaped = line.replace("\\u0021", "!");
+                let expected: serde_json::Value = serde_json::from_str(&unescaped).unwrap();
+                match codec.decode(line.as_bytes(), &limits) {
+                    Ok(Some(Action::Put { stream, message, .. })) => {
+                        assert_eq!(stream.as_name().as_str(), expected["stream"], "{line}");
+                        assert_eq!(message.verbatim, !line.contains(": ") && !line.contains('\\'), "{line}");
+                    }
+                    other => assert!(name == "$" && other.is_err(), "{line}{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_latest_name_is_held_to_a_lowered_limit() {
     let mut codec = JsonLines::default();
     let line = b"{\"action\":\"put\",\"stream\":\"name\",\"message\":1}\n";
     assert!(codec.decode(line, &LIMITS).is_ok());

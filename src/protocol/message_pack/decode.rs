@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Name, Receipt};
+use super::super::action::{Action, Message, Receipt};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
-use super::super::names::Names;
+use super::super::names::Latest;
 use super::super::request::{self, Request, Stream, Verb};
 use super::PREFIX;
-use super::encode::{PUT_HEAD, put_envelope};
+use super::encode::{MESSAGE, PUT_HEAD, put_envelope, text_head};
 use super::explain;
 use super::skip;
 use super::token::{Fault, Token, What, token};
@@ -40,7 +40,7 @@ impl From<Fault> for Broken {
 }
 
 /// Decodes one unit, its length included.
-pub(super) fn decode<'a>(names: &'a mut Names, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
+pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
     let body = unit.get(PREFIX..).unwrap_or_default();
     let announced = unit.first_chunk().map(|prefix| u32::from_be_bytes(*prefix) as usize);
     if announced != Some(body.len()) {
@@ -50,12 +50,13 @@ pub(super) fn decode<'a>(names: &'a mut Names, unit: &'a [u8], limits: &DecodeLi
     if body.is_empty() {
         return Ok(None);
     }
-    if let Some((index, start)) = names.search(|entry| body.starts_with(&entry.envelope).then_some(entry.envelope.len()))
+    if let Some((name, start)) = put(body, limits)
         && skip::value(body, start) == Ok(body.len())
-        && names.name(index).is_some_and(|name| name.as_str().len() <= limits.name)
+        && let again = name == latest.bytes()
+        && (again || latest.set(name))
     {
         let message = Message { content: slice(body, start..body.len()), verbatim: true };
-        return Ok(names.name(index).map(|name| Action::Put { stream: Name::Kept(name), message, header: None, receipt: None }));
+        return Ok(latest.name(again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
     }
     let mut members = Members::default();
     let whole = members.unpack(body);
@@ -71,7 +72,19 @@ pub(super) fn decode<'a>(names: &'a mut Names, unit: &'a [u8], limits: &DecodeLi
         header: members.header.as_ref().map(of),
         verbatim,
     };
-    request.action(names, put_envelope).map(Some)
+    request.action().map(Some)
+}
+
+/// The name of a unit that begins as a listener would get it, whether it is UTF-8 or not, and where its message begins.
+#[inline]
+fn put<'a>(body: &'a [u8], limits: &DecodeLimits) -> Option<(&'a [u8], usize)> {
+    let rest = body.strip_prefix(PUT_HEAD)?;
+    let (Token::Text(name), end) = token(rest, 0).ok()? else { return None };
+    if name.is_empty() || name.len() > limits.name || name.starts_with(b"$") || end - name.len() != text_head(name.len()) {
+        return None;
+    }
+    let message = rest.get(end..)?.strip_prefix(MESSAGE)?;
+    Some((name, body.len() - message.len()))
 }
 
 impl Members {

@@ -150,6 +150,16 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// How many bytes stand before a text of this length.
+pub(super) fn text_head(length: usize) -> usize {
+    match length {
+        0..=31 => 1,
+        32..=0xff => 2,
+        0x100..=0xffff => 3,
+        _ => 5,
+    }
+}
+
 pub(super) fn unsigned(out: &mut Vec<u8>, number: u64) {
     match number {
         0..=0x7f => out.push(number as u8),

@@ -20,7 +20,7 @@ mod token;
 use super::action::Action;
 use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 use super::error::Mistake;
-use super::names::Names;
+use super::names::Latest;
 
 pub use encode::{ENCODER, MessagePackEncoder};
 
@@ -30,7 +30,7 @@ const PREFIX: usize = size_of::<u32>();
 /// The decoder of one connection that speaks MessagePack.
 #[derive(Debug, Default)]
 pub struct MessagePack {
-    names: Names,
+    latest: Latest,
 }
 
 impl Codec for MessagePack {
@@ -51,6 +51,6 @@ impl Codec for MessagePack {
     }
 
     fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
-        decode::decode(&mut self.names, unit, limits)
+        decode::decode(&mut self.latest, unit, limits)
     }
 }

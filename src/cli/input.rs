@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use anyhow::Context;
 use msgstream::content::Content;
 use serde_json::value::RawValue;
 
@@ -12,9 +13,13 @@ pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, F
     let (given, whence) = match argument {
         Some(given) => (given, "the message"),
         None => {
-            let mut all = String::new();
-            std::io::stdin().read_to_string(&mut all).or_exit(Exit::Data)?;
-            (all, "standard input")
+            let mut all = Vec::new();
+            std::io::stdin().read_to_end(&mut all).context("cannot read standard input").or_exit(Exit::Io)?;
+            if all.is_empty() {
+                return Err(Failure::new(Exit::Data, "standard input is empty: give the message there or as an argument"));
+            }
+            let all = String::from_utf8(all);
+            (all.map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON has to be"))?, "standard input")
         }
     };
     content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))

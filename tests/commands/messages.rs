@@ -145,3 +145,58 @@ fn other_stdout() -> std::process::ChildStdout {
     child.wait().unwrap();
     child.stdout.take().unwrap()
 }
+
+/// A full disk is not a success: the file would be empty and nobody the wiser.
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "1"]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [&["get", "job"][..], &["completions", "bash"], &["listen", "job", "--timeout", "1s"], &["serve", "--check"]] {
+        let output = broker.command(arguments).stdout(full()).output().unwrap();
+        assert_fails(&output, 74, "cannot write to standard output: No space left on device");
+    }
+}
+
+#[test]
+fn negative_numbers_are_messages() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    for message in ["-5", "-1.5e3"] {
+        broker.ok(&["put", "job", message]);
+        assert_eq!(listening.line(), format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}"));
+    }
+    broker.ok(&["header", "job", "-7"]);
+    assert_eq!(broker.ok(&["get", "job"]), "-7\n");
+    broker.ok(&["close", "job", "-1"]);
+    assert_eq!(listening.line(), "{\"action\":\"close\",\"stream\":\"job\",\"message\":-1}");
+}
+
+#[test]
+fn input_that_cannot_be_read_says_so() {
+    let broker = Broker::start();
+    assert_fails(&broker.with_input(&["header", "job"], b"\xff"), 65, "standard input is not UTF-8");
+    assert_fails(&broker.with_input(&["header", "job"], b""), 65, "standard input is empty");
+    let directory = || std::fs::File::open("/").unwrap();
+    for command in ["put", "header"] {
+        let output = broker.command(&[command, "job"]).stdin(directory()).output().unwrap();
+        assert_fails(&output, 74, "cannot read standard input: Is a directory");
+    }
+}
+
+/// Many refusals in a row end the connection, and are refusals still.
+#[test]
+fn lines_that_the_broker_refuses_are_refused_however_many() {
+    let broker = Broker::start();
+    for count in [1, 1000, 100_000] {
+        assert_fails(&broker.with_input(&["put", "$sys"], "1\n".repeat(count).as_bytes()), 77, "the broker refused");
+    }
+}
+
+#[test]
+fn a_stream_that_is_named_twice_is_shown_once() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "1"]);
+    broker.ok(&["close", "job"]);
+    assert_eq!(broker.ok(&["listen", "job", "job"]).lines().count(), 2);
+}

@@ -8,6 +8,7 @@ use std::task::Poll;
 use msgstream::client::{Backoff, Event, Listener, Options};
 use msgstream::ids::StreamName;
 use msgstream::units::Span;
+use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
@@ -59,7 +60,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     let bars = !args.json && io::stdout().is_terminal();
     block_on(async move {
         let reconnect = args.reconnect.then(Backoff::default);
-        let remote = args.broker.connect(Options { reconnect, ..Options::default() }).await?;
+        let (remote, end) = args.broker.connect_within(args.timeout, Options { reconnect, ..Options::default() }).await?;
         let mut listening = Vec::with_capacity(args.streams.len());
         for (index, name) in args.streams.iter().enumerate() {
             // Named twice, as a pattern of the shell may do: shown once.
@@ -71,8 +72,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         }
         let mut output = if bars { Output::View(View::new(listening.len() > 1)) } else { Output::Lines(WireLines::new()) };
         let showing = show(&mut listening, &mut output, args.count);
-        let outcome = match args.timeout {
-            Some(Span(time)) => tokio::time::timeout(time, showing).await.unwrap_or(Ok(Exit::Timeout)),
+        let outcome = match end {
+            Some(end) => timeout_at(end, showing).await.unwrap_or(Ok(Exit::Timeout)),
             None => showing.await,
         };
         // What was gathered before the time was up is shown as well, and stays.

@@ -184,6 +184,21 @@ fn input_that_cannot_be_read_says_so() {
     }
 }
 
+/// The time limit is one for connecting, too, should the broker's machine not answer.
+#[test]
+fn the_time_limit_counts_for_connecting_as_well() {
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    // The one connection that may wait to be accepted; the next gets no answer.
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    for command in ["wait", "listen"] {
+        let output = program(&[command, "job", "--timeout", "100ms", "--server", &address.to_string()]).output().unwrap();
+        assert_fails(&output, 69, "no answer within 100ms");
+    }
+}
+
 /// Many refusals in a row end the connection, and are refusals still.
 #[test]
 fn lines_that_the_broker_refuses_are_refused_however_many() {

@@ -103,5 +103,5 @@ fn content(line: &[u8], text: bool) -> Result<Option<Content>, String> {
     if !text && line.trim().is_empty() {
         return Ok(None);
     }
-    input::content(line, text).map(Some).map_err(|error| error.to_string())
+    input::content(line, text).map(Some).map_err(|error| input::why(&error))
 }

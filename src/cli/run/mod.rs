@@ -36,6 +36,7 @@ const REST: Duration = Duration::from_secs(2);
 ///
 /// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
 /// monitor.Error with the exit status. Output appears here as well. The command runs, and goes on, whether the broker is there or not.
+/// What a process that it leaves behind still writes is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {

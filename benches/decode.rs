@@ -1,9 +1,14 @@
-//! What it costs to decode one line, beside `serde_json` skipping the same content: `cargo bench --bench decode`.
+//! What it costs to decode one line, or one message in MessagePack, beside `serde_json` and `rmp-serde` skipping the same content:
+//! `cargo bench --bench decode`.
+
+#![allow(clippy::expect_used, reason = "a benchmark with no input has nothing to measure")]
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
+use msgstream::ids::StreamName;
 use msgstream::protocol::json_lines::JsonLines;
-use msgstream::protocol::{Codec, DecodeLimits};
+use msgstream::protocol::message_pack::{ENCODER, MessagePack};
+use msgstream::protocol::{Codec, DecodeLimits, Encode, Event};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -115,11 +120,40 @@ fn extras(bencher: Bencher<'_, '_>, kind: &str) {
 }
 
 fn put(bencher: Bencher<'_, '_>, line: String) {
-    let mut codec = JsonLines::default();
-    assert!(codec.decode(line.as_bytes(), &LIMITS).is_ok_and(|action| action.is_some()));
-    bencher.counter(BytesCount::of_str(&line)).bench_local(|| {
-        black_box(codec.decode(black_box(line.as_bytes()), &LIMITS).is_ok());
+    decode(bencher, JsonLines::default(), line.as_bytes());
+}
+
+fn decode(bencher: Bencher<'_, '_>, mut codec: impl Codec, unit: &[u8]) {
+    assert!(codec.decode(unit, &LIMITS).is_ok_and(|action| action.is_some()));
+    bencher.counter(BytesCount::new(unit.len())).bench_local(|| {
+        black_box(codec.decode(black_box(unit), &LIMITS).is_ok());
     });
+}
+
+/// What MessagePack has, too: what is nested more deeply than 512 levels becomes an extension, which costs nothing to skip.
+fn packable() -> impl Iterator<Item = &'static str> {
+    CONTENTS.into_iter().filter(|kind| *kind != "deep 10k")
+}
+
+/// A whole message in MessagePack, with the same content. Its bytes are fewer: what is to be compared is the time.
+#[divan::bench(args = packable())]
+fn message_pack(bencher: Bencher<'_, '_>, kind: &str) {
+    decode(bencher, MessagePack::default(), &packed(content(kind).as_bytes()));
+}
+
+/// A put in MessagePack, with its length before it.
+fn packed(json: &[u8]) -> Vec<u8> {
+    let (stream, mut unit) = (StreamName::new("job-1").expect("a name"), Vec::new());
+    ENCODER.encode_json(&Event::Put { stream: &stream, message: json }, &mut unit);
+    unit
+}
+
+/// `rmp-serde` skips a whole message in MessagePack.
+#[divan::bench(args = packable())]
+fn rmp_ignored(bencher: Bencher<'_, '_>, kind: &str) {
+    let unit = packed(content(kind).as_bytes());
+    let body = &unit[4..];
+    bencher.counter(BytesCount::new(body.len())).bench_local(|| rmp_serde::from_slice::<IgnoredAny>(black_box(body)).is_ok());
 }
 
 /// `serde_json` skips the content alone, with no envelope around it.

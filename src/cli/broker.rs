@@ -4,7 +4,9 @@ use std::future::Future;
 
 use anyhow::Context;
 use msgstream::client::{Options, RemoteStream, ServerAddress};
+use msgstream::units::Span;
 use tokio::runtime::Builder;
+use tokio::time::Instant;
 
 use super::exit::{Exit, Failure, OrExit, Outcome};
 
@@ -20,6 +22,17 @@ impl Broker {
     /// Connects, or says why not.
     pub(crate) async fn connect(&self, options: Options) -> Result<RemoteStream, Failure> {
         Ok(RemoteStream::connect_with(self.server.clone(), options).await?)
+    }
+
+    /// Connects within this time, if there is a limit, and says when it will be up.
+    pub(crate) async fn connect_within(
+        &self,
+        time: Option<Span>,
+        mut options: Options,
+    ) -> Result<(RemoteStream, Option<Instant>), Failure> {
+        let end = time.and_then(|Span(time)| Instant::now().checked_add(time));
+        options.connect_time = time.map_or(options.connect_time, |Span(time)| time.min(options.connect_time));
+        Ok((self.connect(options).await?, end))
     }
 
     /// Connects in the background, for as long as it takes.

@@ -13,6 +13,7 @@ pub(crate) struct Args {
     /// The stream
     stream: String,
     /// A last message, as JSON [default: none]
+    #[arg(allow_negative_numbers = true)]
     message: Option<String>,
     /// Send the last message as a JSON string
     #[arg(long, requires = "message")]

@@ -1,8 +1,7 @@
 //! `msgstream completions`: what a shell needs to complete this program's command line.
 
-use std::io::Write;
-
 use super::exit::{Exit, Outcome};
+use super::standard::print;
 
 /// Print the completions for a shell
 ///
@@ -16,7 +15,6 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, mut program: clap::Command) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, "msgstream", &mut script);
-    // A reader that has gone, such as `head`, is no failure.
-    let _ = std::io::stdout().write_all(&script);
+    print(&script)?;
     Ok(Exit::Fine)
 }

@@ -1,11 +1,10 @@
 //! `msgstream get`: prints a stream's header.
 
-use std::io::Write;
-
 use msgstream::client::{Event, Options};
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, Outcome};
+use super::standard::print;
 
 /// Print the header of a stream, as JSON
 #[derive(Debug, clap::Args)]
@@ -23,6 +22,7 @@ Exit codes:
    1  the stream has no header, or nobody knows the stream
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
+  74  the header cannot be printed
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {
@@ -34,8 +34,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         remote.hangup(&args.stream).await?;
         match listener.next().await {
             Some(Event::Header(header)) => {
-                // A reader that has gone, such as `head`, is no failure.
-                let _ = writeln!(std::io::stdout(), "{header}");
+                print(format!("{header}\n").as_bytes())?;
                 Ok(Exit::Fine)
             }
             Some(Event::CutOff(reason)) if joined.is_none() => Err(Failure::new(Exit::Refused, reason.to_string())),

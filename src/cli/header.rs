@@ -15,6 +15,7 @@ pub(crate) struct Args {
     /// The stream
     stream: String,
     /// The header, as JSON [default: standard input as a whole]
+    #[arg(allow_negative_numbers = true)]
     message: Option<String>,
     /// Store it as a JSON string
     #[arg(long)]
@@ -29,6 +30,7 @@ Exit codes:
   64  the command line cannot be understood
   65  it is not JSON
   69  the broker cannot be reached, or the connection was lost
+  74  standard input cannot be read
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use anyhow::Context;
 use msgstream::content::Content;
 use serde_json::value::RawValue;
 
@@ -12,9 +13,13 @@ pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, F
     let (given, whence) = match argument {
         Some(given) => (given, "the message"),
         None => {
-            let mut all = String::new();
-            std::io::stdin().read_to_string(&mut all).or_exit(Exit::Data)?;
-            (all, "standard input")
+            let mut all = Vec::new();
+            std::io::stdin().read_to_end(&mut all).context("cannot read standard input").or_exit(Exit::Io)?;
+            if all.is_empty() {
+                return Err(Failure::new(Exit::Data, "standard input is empty: give the message there or as an argument"));
+            }
+            let all = String::from_utf8(all);
+            (all.map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON has to be"))?, "standard input")
         }
     };
     content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))
@@ -26,6 +31,11 @@ pub(crate) fn content(given: &str, text: bool) -> serde_json::Result<Content> {
         return serde_json::value::to_raw_value(given).map(|raw: Box<RawValue>| Content::from(&*raw));
     }
     Content::from_json(given)
+}
+
+/// What is wrong with one line. That it is the first of its own is nothing that a reader of many lines should be told.
+pub(crate) fn why(error: &serde_json::Error) -> String {
+    error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// Says what is not JSON, and the cure.

@@ -8,9 +8,11 @@ use std::task::Poll;
 use msgstream::client::{Backoff, Event, Listener, Options};
 use msgstream::ids::StreamName;
 use msgstream::units::Span;
+use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::standard::{printed, say};
 use super::view::View;
 use super::wire_lines::WireLines;
 
@@ -50,6 +52,7 @@ Exit codes:
    0  all streams have ended, or --count is reached
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
+  74  what came cannot be printed
   77  the broker refused it
  124  the time was up";
 
@@ -57,20 +60,27 @@ pub(crate) fn run(args: Args) -> Outcome {
     let bars = !args.json && io::stdout().is_terminal();
     block_on(async move {
         let reconnect = args.reconnect.then(Backoff::default);
-        let remote = args.broker.connect(Options { reconnect, ..Options::default() }).await?;
+        let (remote, end) = args.broker.connect_within(args.timeout, Options { reconnect, ..Options::default() }).await?;
         let mut listening = Vec::with_capacity(args.streams.len());
-        for name in &args.streams {
+        for (index, name) in args.streams.iter().enumerate() {
+            // Named twice, as a pattern of the shell may do: shown once.
+            if args.streams.iter().take(index).any(|before| before == name) {
+                continue;
+            }
             let stream = StreamName::new(name).or_exit(Exit::Usage)?;
             listening.push(Some((stream, remote.listen(name).await?)));
         }
-        let mut output = if bars { Output::View(View::new(args.streams.len() > 1)) } else { Output::Lines(WireLines::new()) };
+        let mut output = if bars { Output::View(View::new(listening.len() > 1)) } else { Output::Lines(WireLines::new()) };
         let showing = show(&mut listening, &mut output, args.count);
-        let outcome = match args.timeout {
-            Some(Span(time)) => tokio::time::timeout(time, showing).await.unwrap_or(Ok(Exit::Timeout)),
+        let outcome = match end {
+            Some(end) => timeout_at(end, showing).await.unwrap_or(Ok(Exit::Timeout)),
             None => showing.await,
         };
-        // What was gathered before the time was up is shown as well.
-        let _ = output.flush();
+        // What was gathered before the time was up is shown as well, and stays.
+        printed(output.flush())?;
+        if let Output::View(view) = &mut output {
+            view.leave();
+        }
         outcome
     })
 }
@@ -105,7 +115,7 @@ async fn show(listening: &mut [Option<(StreamName, Listener)>], output: &mut Out
         let (index, event) = match next(listening, &mut turn, output).await {
             Ok(Some(next)) => next,
             Ok(None) => break,
-            Err(error) => return unprinted(error),
+            Err(error) => return printed(Err(error)),
         };
         let Some(Some((stream, _))) = listening.get(index) else { break };
         if matches!(event, Event::Header(_) | Event::Message(_)) {
@@ -113,7 +123,7 @@ async fn show(listening: &mut [Option<(StreamName, Listener)>], output: &mut Out
         }
         let shown = output.event(stream, &event).and_then(|()| if left == 0 { output.flush() } else { Ok(()) });
         if let Err(error) = shown {
-            return unprinted(error);
+            return printed(Err(error));
         }
         match &event {
             Event::CutOff(reason) => {
@@ -124,7 +134,7 @@ async fn show(listening: &mut [Option<(StreamName, Listener)>], output: &mut Out
                 outcome = Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")));
             }
             Event::Reconnected { reason } if !matches!(output, Output::View(_)) => {
-                eprintln!("msgstream: {stream:?}: connected again, messages may be missing here: {reason}");
+                say(format_args!("{stream:?}: connected again, messages may be missing here: {reason}"));
             }
             Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Reconnected { .. } => {}
         }
@@ -135,11 +145,6 @@ async fn show(listening: &mut [Option<(StreamName, Listener)>], output: &mut Out
         }
     }
     outcome
-}
-
-/// A reader that has gone, such as `head`, has seen enough; anything else is a failure.
-fn unprinted(error: io::Error) -> Outcome {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(Exit::Fine) } else { Err(error).or_exit(Exit::Io) }
 }
 
 /// The next event of any listener, each in its turn; what was gathered is shown before there is a wait.

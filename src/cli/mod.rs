@@ -17,11 +17,11 @@ mod put;
 mod run;
 mod serve;
 mod signals;
+mod standard;
 mod view;
 mod wait;
 mod wire_lines;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -100,8 +100,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // A reader of standard error that has gone is no reason for another failure.
-            let _ = writeln!(io::stderr(), "msgstream: {}", whole_story(&failure.error));
+            standard::say(whole_story(&failure.error));
             failure.exit.into()
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
 use msgstream::client::{Options, RemoteStream};
 use msgstream::content::Content;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -9,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::input;
+use super::standard::say;
 
 /// Put a message to the listeners of a stream
 ///
@@ -20,12 +22,13 @@ pub(crate) struct Args {
     /// The stream
     stream: String,
     /// The message, as JSON [default: the lines of standard input]
+    #[arg(allow_negative_numbers = true)]
     message: Option<String>,
     /// Send the message, or each line, as a JSON string
     #[arg(long)]
     text: bool,
     /// Make this JSON the stream's header in the same step
-    #[arg(long, value_name = "JSON", requires = "message")]
+    #[arg(long, value_name = "JSON", allow_negative_numbers = true, requires = "message")]
     header: Option<String>,
     #[command(flatten)]
     broker: Broker,
@@ -66,13 +69,13 @@ pub(crate) fn run(args: Args) -> Outcome {
 /// Sends every line of standard input.
 async fn lines(remote: &RemoteStream, stream: &str, text: bool) -> Outcome {
     if std::io::stdin().is_terminal() {
-        eprintln!("msgstream: one message a line, ended by Ctrl-D");
+        say("one message a line, ended by Ctrl-D");
     }
     let mut input = BufReader::with_capacity(256 << 10, tokio::io::stdin());
     let (mut line, mut number, mut bad) = (Vec::new(), 0_u64, 0_u64);
     loop {
         line.clear();
-        if input.read_until(b'\n', &mut line).await.or_exit(Exit::Io)? == 0 {
+        if input.read_until(b'\n', &mut line).await.context("cannot read standard input").or_exit(Exit::Io)? == 0 {
             break;
         }
         number += 1;
@@ -81,7 +84,7 @@ async fn lines(remote: &RemoteStream, stream: &str, text: bool) -> Outcome {
             Ok(None) => {}
             Err(why) => {
                 bad += 1;
-                eprintln!("msgstream: line {number} is not JSON: {why}");
+                say(format_args!("line {number} is not JSON: {why}"));
             }
         }
     }
@@ -100,5 +103,5 @@ fn content(line: &[u8], text: bool) -> Result<Option<Content>, String> {
     if !text && line.trim().is_empty() {
         return Ok(None);
     }
-    input::content(line, text).map(Some).map_err(|error| error.to_string())
+    input::content(line, text).map(Some).map_err(|error| input::why(&error))
 }

@@ -1,7 +1,7 @@
 //! `msgstream serve`: reads the configuration and runs the broker until a signal ends it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -17,6 +17,7 @@ use super::exit::{Exit, Failure, OrExit};
 use super::log;
 use super::port_file::PortFile;
 use super::signals::Signals;
+use super::standard::print;
 
 /// Run the broker.
 ///
@@ -27,8 +28,8 @@ use super::signals::Signals;
 pub(crate) struct Args {
     /// Listen on this address: host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
     ///
-    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port. Only this machine can reach 127.0.0.1; 0.0.0.0 is for everybody who can reach this machine,
-    /// and there is no password.
+    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
+    /// Only this machine can reach 127.0.0.1; 0.0.0.0 is for everybody who can reach this machine, and there is no password.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
 
@@ -90,9 +91,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
     let config = configuration(args).or_exit(Exit::Config)?;
     if check {
         let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
-        // A reader that has gone, such as `head`, is no failure.
-        let _ = write!(io::stdout(), "ok\n{addresses}");
-        return Ok(());
+        return print(format!("ok\n{addresses}").as_bytes());
     }
     let _log = log::start(&config.log);
     raise_descriptor_limit();

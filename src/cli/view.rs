@@ -1,7 +1,7 @@
 //! Streams on a terminal: a bar for each that tells how far it is, everything else as lines above the bars.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgstream::client::Event;
@@ -66,21 +66,25 @@ impl View {
         }
     }
 
+    /// Leaves the bars of jobs that go on as they are, for whoever reads on.
+    pub(super) fn leave(&mut self) {
+        for job in self.jobs.values().filter(|job| !job.told) {
+            job.bar.abandon();
+        }
+    }
+
     fn content(&mut self, stream: &str, content: &Content) -> io::Result<()> {
         match Message::of(content) {
             Some(Message::Start(start)) => {
                 let k = Some(0.0);
-                self.step(stream, Step { title: start.title, k, total: start.total, units: start.units, text: None });
-                Ok(())
+                self.step(stream, Step { title: start.title, k, total: start.total, units: start.units, text: None })
             }
             Some(Message::Join(join)) => {
-                self.step(stream, Step { title: join.title, k: join.k, total: join.total, units: join.units, text: None });
-                Ok(())
+                self.step(stream, Step { title: join.title, k: join.k, total: join.total, units: join.units, text: None })
             }
             Some(Message::Progress(progress)) => {
                 let (k, text) = (Some(progress.k), progress.text);
-                self.step(stream, Step { title: None, k, total: progress.total, units: progress.units, text });
-                Ok(())
+                self.step(stream, Step { title: None, k, total: progress.total, units: progress.units, text })
             }
             Some(Message::Complete(complete)) => match complete.result {
                 Some(result) => self.end(stream, &format!("done: {}", shown(&result))),
@@ -110,8 +114,7 @@ impl View {
             && let Ok(step) = content.parse::<Step>()
             && step.k.is_some()
         {
-            self.step(stream, step);
-            return Ok(());
+            return self.step(stream, step);
         }
         match content.parse::<String>() {
             Ok(text) => self.line(stream, &text),
@@ -120,16 +123,27 @@ impl View {
     }
 
     /// Moves the bar, which appears with the first step.
-    fn step(&mut self, stream: &str, step: Step) {
-        let screen = &self.screen;
+    fn step(&mut self, stream: &str, step: Step) -> io::Result<()> {
+        let (screen, plain) = (&self.screen, self.is_plain());
         let job = self.jobs.entry(stream.to_owned()).or_insert_with(|| Job::new(screen));
         job.step(stream, step);
+        if !plain {
+            return Ok(());
+        }
+        let text = job.bar.message();
+        self.line(stream, &text)
+    }
+
+    /// The terminal cannot draw, as `TERM=dumb` says: all are lines.
+    fn is_plain(&self) -> bool {
+        self.screen.is_hidden()
     }
 
     /// Prints a line above the bars.
     fn line(&self, stream: &str, text: &str) -> io::Result<()> {
         let text = printable(text);
-        self.screen.println(if self.named { format!("{}: {text}", printable(stream)) } else { text })
+        let line = if self.named { format!("{}: {text}", printable(stream)) } else { text };
+        if self.is_plain() { writeln!(io::stdout(), "{line}") } else { self.screen.println(line) }
     }
 
     /// Says how it ended: on the bar, or in a line if there is none. What comes first counts.
@@ -138,7 +152,7 @@ impl View {
             Some(job) if job.told => Ok(()),
             Some(job) => {
                 job.end(how);
-                Ok(())
+                if self.is_plain() { self.line(stream, how) } else { Ok(()) }
             }
             None => self.line(stream, how),
         }

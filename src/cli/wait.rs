@@ -4,6 +4,7 @@ use msgstream::client::{Backoff, Event, Options, RemoteStream};
 use msgstream::content::Content;
 use msgstream::monitor::Message;
 use msgstream::units::Span;
+use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, Outcome};
@@ -43,12 +44,12 @@ Exit codes:
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let reconnect = args.reconnect.then(Backoff::default);
-        let remote = args.broker.connect(Options { reconnect, ..Options::default() }).await?;
+        let (remote, end) = args.broker.connect_within(args.timeout, Options { reconnect, ..Options::default() }).await?;
         let waiting = wait(&remote, &args.stream);
-        match args.timeout {
-            Some(Span(time)) => tokio::time::timeout(time, waiting)
+        match args.timeout.zip(end) {
+            Some((time, end)) => timeout_at(end, waiting)
                 .await
-                .unwrap_or_else(|_| Err(Failure::new(Exit::Timeout, format!("{:?} has not ended after {}", args.stream, Span(time))))),
+                .unwrap_or_else(|_| Err(Failure::new(Exit::Timeout, format!("{:?} has not ended after {time}", args.stream)))),
             None => waiting.await,
         }
     })

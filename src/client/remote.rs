@@ -147,8 +147,8 @@ impl RemoteStream {
         let line = self.line("put", stream, Some(message), None::<&()>, None)?;
         let first = {
             let mut state = self.shared().lock();
-            if let Some(reason) = &state.over {
-                return Err(ClientError::Lost(reason.clone()));
+            if let Some(failure) = state.failure() {
+                return Err(failure);
             }
             if !state.has_room(line.bytes.len(), self.shared().options.queue.0) {
                 return Err(ClientError::Full);
@@ -246,7 +246,7 @@ impl RemoteStream {
     }
 
     pub(super) fn lost(&self) -> ClientError {
-        ClientError::Lost(self.shared().lock().over.clone().unwrap_or_else(|| "the runtime has ended".to_owned()))
+        self.shared().lock().failure().unwrap_or_else(|| ClientError::Lost("the runtime has ended".to_owned()))
     }
 
     fn tell_if(&self, first: bool) {
@@ -312,8 +312,8 @@ impl RemoteStream {
             let room = self.shared().room.notified();
             {
                 let mut state = self.shared().lock();
-                if let Some(reason) = &state.over {
-                    return Err(ClientError::Lost(reason.clone()));
+                if let Some(failure) = state.failure() {
+                    return Err(failure);
                 }
                 if bytes == 0 || state.has_room(bytes, limit) {
                     return Ok(act(&mut state));

@@ -44,8 +44,8 @@ pub(super) struct Session<'s> {
     writing: Option<(Chunk, usize)>,
     /// When the broker was heard last.
     heard: Instant,
-    /// It has been asked for a word since.
-    asked: bool,
+    /// When it was asked for a word since.
+    asked: Option<Instant>,
     /// The broker has said something other than an end.
     pub(super) was_answered: bool,
 }
@@ -61,7 +61,7 @@ impl<'s> Session<'s> {
             searched: 0,
             writing: None,
             heard: Instant::now(),
-            asked: false,
+            asked: None,
             was_answered: false,
         }
     }
@@ -72,7 +72,8 @@ impl<'s> Session<'s> {
                 return self.leave().await;
             }
             let Options { idle_time, answer_time, .. } = self.shared.options;
-            let due = self.heard + if self.asked { idle_time + answer_time } else { idle_time };
+            // From when it was asked: a program that was suspended asks late.
+            let due = self.asked.map_or_else(|| self.heard + idle_time, |asked| asked + answer_time);
             self.received.reserve(READ);
             let outcome = tokio::select! {
                 read = self.read.read_buf(&mut self.received) => self.take(read),
@@ -100,7 +101,7 @@ impl<'s> Session<'s> {
             Ok(_) => {}
             Err(error) => return Err(End::Failed(error.to_string())),
         }
-        (self.heard, self.asked) = (Instant::now(), false);
+        (self.heard, self.asked) = (Instant::now(), None);
         let mut state = self.shared.lock();
         let mut room = false;
         while let Some(at) = memchr::memchr(b'\n', self.received.get(self.searched..).unwrap_or_default()) {
@@ -167,10 +168,17 @@ impl<'s> Session<'s> {
 
     /// The broker has not been heard for long.
     fn too_quiet(&mut self) -> Result<(), End> {
-        if self.asked {
+        if self.asked.is_some() {
+            // The answer may have come while this program was suspended.
+            if let Some(end) = self.last_words() {
+                return Err(end);
+            }
+            if self.asked.is_none() {
+                return Ok(());
+            }
             return Err(End::Failed(format!("the broker has not been heard for {:?}", self.heard.elapsed())));
         }
-        self.asked = true;
+        self.asked = Some(Instant::now());
         self.shared.lock().ping();
         Ok(())
     }

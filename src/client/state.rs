@@ -82,6 +82,8 @@ pub(super) struct State {
     pub(super) leaving: bool,
     /// The connection is lost for good, and why.
     pub(super) over: Option<String>,
+    /// It has ended because of what this client did.
+    turned_away: bool,
 }
 
 impl State {
@@ -256,22 +258,31 @@ impl State {
         }
     }
 
+    /// What whoever asks for something is told once the connection has ended for good.
+    pub(super) fn failure(&self) -> Option<ClientError> {
+        let why = self.over.as_ref()?;
+        let refused = self.refused.as_ref().filter(|_| self.turned_away);
+        Some(refused.map_or_else(|| ClientError::Lost(why.clone()), |reason| ClientError::Refused(reason.clone())))
+    }
+
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&mut self, last: &Event, why: &str) {
         self.over = Some(why.to_owned());
+        if let Event::CutOff(reason) = last
+            && reason.is_refusal()
+        {
+            self.turned_away = true;
+            // What was refused first says more than that it was done too often.
+            self.refused.get_or_insert_with(|| reason.clone());
+        }
         for listened in self.streams.values_mut() {
             listened.tell(last);
         }
         self.streams.clear();
         self.joins.clear();
-        let refused = match last {
-            Event::CutOff(reason) => Some(reason),
-            Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Lost { .. } | Event::Reconnected { .. } => None,
-        };
-        for (_, answer) in self.answers.drain() {
-            let error = refused.map_or_else(|| ClientError::Lost(why.to_owned()), |reason| ClientError::Refused(reason.clone()));
+        for (_, answer) in std::mem::take(&mut self.answers) {
             // Whoever does not wait any more needs no answer.
-            let _ = answer.send(Err(error));
+            let _ = answer.send(Err(self.failure().unwrap_or_else(|| ClientError::Lost(why.to_owned()))));
         }
         (self.out, self.queued) = (Vec::new(), 0);
         self.unconfirmed.clear();

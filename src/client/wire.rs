@@ -36,6 +36,13 @@ pub struct Reason {
     pub reason: String,
 }
 
+impl Reason {
+    /// Whether the client itself is the cause: it would be refused again. A broker that stops, or a queue that was full, is none.
+    pub(super) fn is_refusal(&self) -> bool {
+        !matches!(&*self.code, "shutdown" | "slow_listener")
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({})", self.reason, self.code)

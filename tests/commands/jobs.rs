@@ -1,6 +1,6 @@
 //! run and wait, with their exit codes and signals.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -129,4 +129,96 @@ fn joined(broker: &Broker, stream: &str) {
             tokio::task::yield_now().await;
         }
     });
+}
+
+/// As under nohup, or in the background of a shell that has no job control: what is ignored stays so, for the command as well.
+#[test]
+fn a_signal_that_is_ignored_does_not_reach_the_command() {
+    let broker = Broker::start();
+    let script = "grep SigIgn /proc/self/status; read go; echo alive";
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", "trap '' HUP INT; exec \"$0\" run job -- sh -c \"$1\"", env!("CARGO_BIN_EXE_msgstream"), script])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let ignored = u64::from_str_radix(line.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    assert_eq!(ignored & 0b11, 0b11, "the command ignores SIGHUP and SIGINT: {line}");
+    for signal in [Signal::HUP, Signal::INT] {
+        kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), signal).unwrap();
+    }
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    assert_eq!((child.wait().unwrap().code(), &*rest), (Some(0), "alive\n"));
+}
+
+#[test]
+fn a_reader_of_standard_error_that_has_gone_does_not_change_the_exit_status() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut child = program(&["run", "job", "--server", &nobody, "--", "sh", "-c", "exit 4"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+}
+
+/// A reader that does not read holds up the output, and nothing else.
+#[test]
+fn signals_reach_a_command_whose_output_nobody_reads() {
+    let broker = Broker::start();
+    // More than our pipe and the command's hold together.
+    let script = "trap 'echo got it >&2; exit 7' TERM; (yes | head -c 1000000) & echo ready >&2; while :; do sleep 0.01; done";
+    let mut child =
+        broker.command(&["run", "job", "--", "sh", "-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    full(child.stdout.as_ref().unwrap());
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "got it\n");
+    let mut rest = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(7));
+    assert!(rest.len() > 64 << 10, "what the command wrote is there: {} bytes", rest.len());
+}
+
+/// Waits until a pipe holds as much as Linux lets it.
+fn full(pipe: &std::process::ChildStdout) {
+    while rustix::io::ioctl_fionread(pipe).unwrap() < 64 << 10 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn characters_of_a_long_line_are_not_cut() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    // At 64 KiB, where lines are cut, there is a character.
+    let line = format!("xy{}", "é日".repeat(30_000));
+    let output = broker.with_input(&["run", "job", "--", "cat"], &[line.as_bytes(), b"\xff end"].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let (_, lines, _) = listening.end();
+    let text: String = lines.lines().filter_map(|line| Some(line.split_once(r#"{"text":""#)?.1.split_once('"')?.0)).collect();
+    assert!(text == format!("{line}\u{fffd} end"), "{} bytes of {}", text.len(), line.len());
+}
+
+#[test]
+fn what_a_command_leaves_behind_does_not_hold_up_the_end() {
+    let broker = Broker::start();
+    // The other process holds the pipes until its input, ours, ends.
+    let mut child = broker
+        .command(&["run", "job", "--", "sh", "-c", "exec 3<&0; cat <&3 >&1 & echo one; exit 3"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(child.stdin.take());
+    assert_fails(&broker.output(&["wait", "job"]), 1, "exit status 3");
 }

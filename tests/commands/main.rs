@@ -61,7 +61,8 @@ impl Broker {
     fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child =
             self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
-        child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+        // It may have had enough before it has read all.
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
         child.wait_with_output().expect("our child")
     }
 

@@ -56,7 +56,7 @@ fn what_is_not_json_is_named_with_its_line() {
     let broker = Broker::start();
     let listening = broker.listen(&["job", "--count", "3"]);
     let output = broker.with_input(&["put", "job"], b"{\"k\":1}\n\n  \nhalf done\n{\"k\":NaN}\n\xff\n{\"k\":2}");
-    assert_fails(&output, 65, "msgstream: line 4 is not JSON: expected value at line 1 column 1\n");
+    assert_fails(&output, 65, "msgstream: line 4 is not JSON: expected value at column 1\n");
     assert_fails(&output, 65, "msgstream: line 5 is not JSON: ");
     assert_fails(&output, 65, "msgstream: line 6 is not JSON: it is not UTF-8\n");
     assert_fails(&output, 65, "3 of 7 lines were not sent; use --text to send lines as strings");
@@ -144,4 +144,74 @@ fn other_stdout() -> std::process::ChildStdout {
     let mut child = program(&["--version"]).stdout(Stdio::piped()).spawn().unwrap();
     child.wait().unwrap();
     child.stdout.take().unwrap()
+}
+
+/// A full disk is not a success: the file would be empty and nobody the wiser.
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "1"]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [&["get", "job"][..], &["completions", "bash"], &["listen", "job", "--timeout", "1s"], &["serve", "--check"]] {
+        let output = broker.command(arguments).stdout(full()).output().unwrap();
+        assert_fails(&output, 74, "cannot write to standard output: No space left on device");
+    }
+}
+
+#[test]
+fn negative_numbers_are_messages() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    for message in ["-5", "-1.5e3"] {
+        broker.ok(&["put", "job", message]);
+        assert_eq!(listening.line(), format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}"));
+    }
+    broker.ok(&["header", "job", "-7"]);
+    assert_eq!(broker.ok(&["get", "job"]), "-7\n");
+    broker.ok(&["close", "job", "-1"]);
+    assert_eq!(listening.line(), "{\"action\":\"close\",\"stream\":\"job\",\"message\":-1}");
+}
+
+#[test]
+fn input_that_cannot_be_read_says_so() {
+    let broker = Broker::start();
+    assert_fails(&broker.with_input(&["header", "job"], b"\xff"), 65, "standard input is not UTF-8");
+    assert_fails(&broker.with_input(&["header", "job"], b""), 65, "standard input is empty");
+    let directory = || std::fs::File::open("/").unwrap();
+    for command in ["put", "header"] {
+        let output = broker.command(&[command, "job"]).stdin(directory()).output().unwrap();
+        assert_fails(&output, 74, "cannot read standard input: Is a directory");
+    }
+}
+
+/// The time limit is one for connecting, too, should the broker's machine not answer.
+#[test]
+fn the_time_limit_counts_for_connecting_as_well() {
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    // The one connection that may wait to be accepted; the next gets no answer.
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    for command in ["wait", "listen"] {
+        let output = program(&[command, "job", "--timeout", "100ms", "--server", &address.to_string()]).output().unwrap();
+        assert_fails(&output, 69, "no answer within 100ms");
+    }
+}
+
+/// Many refusals in a row end the connection, and are refusals still.
+#[test]
+fn lines_that_the_broker_refuses_are_refused_however_many() {
+    let broker = Broker::start();
+    for count in [1, 1000, 100_000] {
+        assert_fails(&broker.with_input(&["put", "$sys"], "1\n".repeat(count).as_bytes()), 77, "the broker refused");
+    }
+}
+
+#[test]
+fn a_stream_that_is_named_twice_is_shown_once() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "1"]);
+    broker.ok(&["close", "job"]);
+    assert_eq!(broker.ok(&["listen", "job", "job"]).lines().count(), 2);
 }

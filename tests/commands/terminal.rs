@@ -82,3 +82,40 @@ fn json_is_for_terminals_too() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
     assert_eq!(output.status.code(), Some(0));
 }
+
+/// What a terminal has shown last stays there when the time is up.
+#[test]
+fn bars_stay_when_listening_ends_before_the_job() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
+    let output = Command::new("python3")
+        .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream"), "listen", "job", "--count", "1"])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null())
+        .output()
+        .expect("python3 runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let erased = shown.rfind("\u{1b}[2K").unwrap_or_default();
+    assert!(shown[erased..].contains("1/4"), "{shown:?}");
+}
+
+/// Who wants no colours, or has a terminal that can draw nothing, still gets to see something.
+#[test]
+fn a_terminal_without_colours_shows_messages_as_well() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "\"a line\""]);
+    broker.ok(&["close", "job"]);
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let output = Command::new("python3")
+            .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream"), "listen", "job"])
+            .env("MSGSTREAM_SERVER", &broker.address)
+            .env("TERM", "xterm-256color")
+            .env(name, value)
+            .stdin(Stdio::null())
+            .output()
+            .expect("python3 runs");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(shown.contains("a line") && shown.contains("ended"), "{name}={value}: {shown}");
+    }
+}

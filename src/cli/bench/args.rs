@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
-use msgstream::server::Address;
+use msgstream::server::{Address, Encoding, Listen};
 use msgstream::units::{ByteSize, Span};
 
 use super::content::Kind;
@@ -18,15 +18,16 @@ use super::wire::{self, Wire};
     msgstream bench --listeners 8                                  throughput, 1 publisher to 8 listeners\n  \
     msgstream bench --listeners 100 --rate 1000 --duration 10s     latency at 1,000 messages a second\n  \
     msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery and memory of process 4242\n  \
+    msgstream bench --server msgpack+tcp://127.0.0.1:7343          in MessagePack\n  \
     msgstream bench --join --size 16KiB                            listeners that join a stream with a header\n  \
     msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection")]
 pub(crate) struct Args {
-    /// The broker to load: HOST:PORT, or unix:PATH
+    /// The broker to load: HOST:PORT or unix:PATH, with msgpack+tcp:// or msgpack+ before it where it speaks MessagePack
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]
-    pub(crate) server: Address,
-    /// What to speak. All but msgstream are for comparison
-    #[arg(long, value_enum, default_value_t = Protocol::Msgstream)]
-    pub(crate) protocol: Protocol,
+    pub(crate) server: Listen,
+    /// What to speak. All but msgstream and msgpack are for comparison [default: msgstream, or what the address says]
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
     /// Publishing connections. More streams than publishers: each publisher takes its streams in turn
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) publishers: usize,
@@ -85,6 +86,8 @@ pub(crate) struct Args {
 pub(crate) enum Protocol {
     /// JSON lines, this program's own
     Msgstream,
+    /// MessagePack, this program's own as well
+    Msgpack,
     /// Redis publish and subscribe (RESP)
     Redis,
     /// NATS core
@@ -97,6 +100,8 @@ pub(crate) enum Protocol {
 
 /// What a run does, checked.
 pub(crate) struct Plan {
+    /// What is spoken.
+    pub(crate) protocol: Protocol,
     /// How the broker is spoken to.
     pub(crate) wire: &'static dyn Wire,
     /// Where it is.
@@ -122,6 +127,20 @@ const MOST_STREAMS: usize = 1_000_000;
 const MOST_MESSAGES: u64 = 9_999_999_999;
 
 impl Args {
+    /// What is spoken: what was asked for, or else what the address says.
+    ///
+    /// # Errors
+    /// If the two contradict each other.
+    fn protocol(&self) -> Result<Protocol> {
+        Ok(match (self.server.encoding, self.protocol) {
+            (Encoding::JsonLines, asked) => asked.unwrap_or(Protocol::Msgstream),
+            (Encoding::MessagePack, None | Some(Protocol::Msgpack)) => Protocol::Msgpack,
+            (Encoding::MessagePack, Some(_)) => {
+                bail!("{} speaks MessagePack: leave --protocol out, or give the address without \"msgpack+\"", self.server)
+            }
+        })
+    }
+
     /// Checks the options against each other.
     pub(crate) fn plan(&self) -> Result<Plan> {
         ensure!((1..=MOST_PUBLISHERS).contains(&self.publishers), "--publishers must be between 1 and {MOST_PUBLISHERS}");
@@ -130,16 +149,18 @@ impl Args {
         ensure!(self.streams_per_listener > 0, "--streams-per-listener must be at least 1");
         ensure!(self.messages > 0 && self.messages + self.warmup <= MOST_MESSAGES, "--messages must be between 1 and {MOST_MESSAGES}");
         ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate <= 1e6), "--rate must be between 0 and 1,000,000");
-        if self.protocol == Protocol::Relay && (self.publishers > 1 || self.streams > 1 || self.join) {
+        let protocol = self.protocol()?;
+        if protocol == Protocol::Relay && (self.publishers > 1 || self.streams > 1 || self.join) {
             bail!("the relay has one stream and one publisher, and no headers");
         }
-        let content = super::content::Content::new(self.kind, self.size.0)?;
-        let wire = wire::of(self.protocol);
+        let wire = wire::of(protocol);
+        let content = wire.content(self.kind, self.size.0)?;
         let line = wire.published(0, &content).len();
         let window = (self.window.0 / line).max(4);
         Ok(Plan {
+            protocol,
             wire,
-            server: self.server.clone(),
+            server: self.server.address.clone(),
             topology: Topology {
                 publishers: self.publishers,
                 streams: self.streams,

@@ -261,7 +261,7 @@ mod tests {
     const TOPOLOGY: Topology = Topology { publishers: 3, streams: 2, listeners: 1, block: 2 };
 
     fn message(stream: usize, publisher: usize, number: u64) -> Vec<u8> {
-        let content = Content::new(Kind::Progress, 108).unwrap();
+        let content = Content::json(Kind::Progress, 108).unwrap();
         let mut template = wire::of(Protocol::Nats).delivered(stream, &content);
         let at = template.id_at();
         template.head[at..].copy_from_slice(&id(publisher, number));
@@ -270,7 +270,7 @@ mod tests {
 
     /// Feeds the bytes in pieces of every size up to 300, which must make no difference.
     fn check(bytes: &[u8]) -> Result<u64, Fault> {
-        let content = Content::new(Kind::Progress, 108).unwrap();
+        let content = Content::json(Kind::Progress, 108).unwrap();
         let mut results = (1..300).map(|size| {
             let mut checker = Checker::new(wire::of(Protocol::Nats), TOPOLOGY, 0, &content);
             let mut count = 0;

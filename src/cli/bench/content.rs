@@ -1,4 +1,7 @@
-//! What messages contain: valid JSON of an exact size, with an id at a fixed place so that checking it is cheap.
+//! What messages contain: valid JSON of an exact size, with an id at a fixed place so that checking it is cheap. In
+//! [`message_pack`] the same in MessagePack.
+
+mod message_pack;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -23,18 +26,18 @@ pub(crate) struct Content {
     pub(crate) after: Vec<u8>,
 }
 
-/// The id is a JSON number: `10003.0000000042` is message 42 of
+/// The id is a JSON number, and in MessagePack a string of it: `10003.0000000042` is message 42 of
 /// publisher 3 to one stream. A leading 1 keeps it valid JSON, a fixed width keeps it in place.
 pub(crate) const ID: usize = 16;
 /// Where the digits of the sequence number begin in an id.
 pub(crate) const ID_NUMBER: usize = 6;
 
 impl Content {
-    /// Content of `size` bytes.
+    /// Content of `size` bytes in JSON.
     ///
     /// # Errors
     /// If no valid JSON with an id is that small.
-    pub(crate) fn new(kind: Kind, size: usize) -> Result<Self> {
+    pub(crate) fn json(kind: Kind, size: usize) -> Result<Self> {
         let (before, least) = match kind {
             Kind::Progress => (r#"{"job":"#, 1),
             Kind::Curve => ("[", 1),
@@ -106,10 +109,10 @@ fn progress(room: usize) -> String {
 
 fn curve(room: usize) -> String {
     let mut points = String::with_capacity(room);
-    let mut x = 0.0_f64;
+    let mut number = 0;
     while points.len() + 10 <= room {
-        points.push_str(&format!(",{:.6}", 0.5 + 0.49 * x.sin()));
-        x += 0.05;
+        points.push_str(&format!(",{:.6}", point(number)));
+        number += 1;
     }
     // What is left is less than a point: more digits for the last one, or blanks if there is none.
     let filler = if points.is_empty() { ' ' } else { '1' };
@@ -118,6 +121,11 @@ fn curve(room: usize) -> String {
     }
     points.push(']');
     points
+}
+
+/// A point of the curve.
+fn point(number: usize) -> f64 {
+    0.5 + 0.49 * (number as f64 * 0.05).sin()
 }
 
 fn text(length: usize) -> String {
@@ -132,12 +140,12 @@ mod tests {
     fn content_is_json_of_the_size_asked_for() {
         for kind in [Kind::Progress, Kind::Curve, Kind::Text] {
             for size in (24..200).chain([16 << 10, 1_000_003]) {
-                let content = Content::new(kind, size).unwrap();
+                let content = Content::json(kind, size).unwrap();
                 let bytes = content.with_id(id(3, 42));
                 assert_eq!((bytes.len(), content.len()), (size, size), "{kind:?}");
                 assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(), "{}", String::from_utf8_lossy(&bytes));
             }
-            assert!(Content::new(kind, 10).is_err());
+            assert!(Content::json(kind, 10).is_err());
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn measure(args: &Args, mut plan: Plan) -> Result<()> {
     process::allow_connections(args.idle.map_or(plan.topology.connections() + plan.topology.publishers, |idle| idle + 1))?;
     let report = Report {
-        protocol: format!("{:?}", args.protocol).to_lowercase(),
+        protocol: format!("{:?}", plan.protocol).to_lowercase(),
         publishers: args.publishers,
         streams: args.streams,
         listeners: plan.topology.listeners,

@@ -1,42 +1,60 @@
 //! Signals on their way to the command.
 
+use std::fs::{self, File};
 use std::io;
 
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::termios::tcgetpgrp;
 use tokio::signal::unix::{Signal as Caught, SignalKind, signal};
 
 /// The signals that are passed on, from now on caught.
 pub(super) struct Forward {
-    terminate: Caught,
-    interrupt: Caught,
-    hangup: Caught,
-    quit: Caught,
-    user_1: Caught,
-    user_2: Caught,
+    terminate: Option<Caught>,
+    interrupt: Option<Caught>,
+    hangup: Option<Caught>,
+    quit: Option<Caught>,
+    user_1: Option<Caught>,
+    user_2: Option<Caught>,
 }
 
 impl Forward {
     pub(super) fn catch() -> io::Result<Self> {
+        let ignored = ignored()?;
+        // What is ignored, by nohup for one, stays so, and so the command inherits it.
+        let catch = |kind: SignalKind| match ignored >> (kind.as_raw_value() - 1) & 1 {
+            0 => signal(kind).map(Some),
+            _ => Ok(None),
+        };
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            quit: signal(SignalKind::quit())?,
-            user_1: signal(SignalKind::user_defined1())?,
-            user_2: signal(SignalKind::user_defined2())?,
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+            hangup: catch(SignalKind::hangup())?,
+            quit: catch(SignalKind::quit())?,
+            user_1: catch(SignalKind::user_defined1())?,
+            user_2: catch(SignalKind::user_defined2())?,
         })
+    }
+
+    /// Waits for one signal.
+    async fn caught(&mut self) -> (Signal, bool) {
+        tokio::select! {
+            () = received(&mut self.terminate) => (Signal::TERM, false),
+            () = received(&mut self.interrupt) => (Signal::INT, true),
+            () = received(&mut self.hangup) => (Signal::HUP, false),
+            () = received(&mut self.quit) => (Signal::QUIT, true),
+            () = received(&mut self.user_1) => (Signal::USR1, false),
+            () = received(&mut self.user_2) => (Signal::USR2, false),
+        }
+    }
+
+    /// Waits for a signal that asks to end, when there is no command any more that it could be meant for.
+    pub(super) async fn asked_to_end(&mut self) {
+        while matches!(self.caught().await.0, Signal::USR1 | Signal::USR2) {}
     }
 
     /// Waits for one signal and passes it on.
     pub(super) async fn next(&mut self, child: Option<u32>) {
-        let (signal, from_keyboard) = tokio::select! {
-            _ = self.terminate.recv() => (Signal::TERM, false),
-            _ = self.interrupt.recv() => (Signal::INT, true),
-            _ = self.hangup.recv() => (Signal::HUP, false),
-            _ = self.quit.recv() => (Signal::QUIT, true),
-            _ = self.user_1.recv() => (Signal::USR1, false),
-            _ = self.user_2.recv() => (Signal::USR2, false),
-        };
+        let (signal, from_keyboard) = self.caught().await;
         // The keyboard's signals reach the command without us, and a second one often means something else.
         if from_keyboard && has_keyboard() {
             return;
@@ -47,7 +65,24 @@ impl Forward {
     }
 }
 
-/// Whether we are what the keyboard's signals go to, and with us the command.
+/// Waits for one that is caught; one that is not never comes.
+async fn received(signal: &mut Option<Caught>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether we are what the keyboard's signals go to, and with us the command. Standard input may be something else.
 fn has_keyboard() -> bool {
-    rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|foreground| foreground == getpgrp())
+    File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
+}
+
+/// The signals that this process ignores, a bit for each, the first the lowest (see proc_pid_status(5)).
+fn ignored() -> io::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    Ok(mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
 }

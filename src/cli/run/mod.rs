@@ -6,19 +6,23 @@
 mod forward;
 mod output;
 
+use std::future::pending;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use anyhow::Context;
 use msgstream::client::{Backoff, Options, RemoteStream};
 use msgstream::monitor::{Complete, Error, Message, Start};
 use serde_json::json;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, block_on};
-use super::exit::{Exit, Failure, Outcome};
+use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::standard::say;
 use forward::Forward;
 use output::Publisher;
 
@@ -32,6 +36,7 @@ const REST: Duration = Duration::from_secs(2);
 ///
 /// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
 /// monitor.Error with the exit status. Output appears here as well. The command runs, and goes on, whether the broker is there or not.
+/// What a process that it leaves behind still writes is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -58,6 +63,7 @@ Signals:
 Exit codes:
   that of the command, or 128 and the number of the signal that ended it
   64   the command line cannot be understood
+  74   signals cannot be caught
  126   the command cannot be run
  127   there is no such command";
 
@@ -71,33 +77,37 @@ pub(crate) fn run(args: Args) -> Outcome {
         let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
         let start = Start::new(title);
         publisher.start(&start.into()).await;
+        let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
         let (last, outcome) = match spawn(&args.command) {
-            Ok((child, forward)) => ended(watch(child, forward, &publisher).await),
+            Ok(child) => ended(watch(child, &mut forward, &publisher).await),
             Err(error) => {
                 let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
                 let reason = format!("cannot run {:?}: {error}", args.command.first().map_or("", String::as_str));
                 (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
             }
         };
-        finish(remote, &last, &publisher, &args).await;
+        finish(remote, &last, &publisher, &args, &mut forward).await;
         outcome
     })
 }
 
-/// Starts the command, with its signals caught before it could be sent any.
-fn spawn(command: &[String]) -> io::Result<(Child, Forward)> {
-    let forward = Forward::catch()?;
+/// Starts the command. Its signals are to be caught by then, so that none is lost.
+fn spawn(command: &[String]) -> io::Result<Child> {
     let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    let child = Command::new(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    Ok((child, forward))
+    Command::new(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// Passes output and signals on until the command has ended.
-async fn watch(mut child: Child, mut forward: Forward, publisher: &Publisher) -> io::Result<ExitStatus> {
+async fn watch(mut child: Child, forward: &mut Forward, publisher: &Publisher) -> io::Result<ExitStatus> {
     let id = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    // What a process that outlives the command still writes is not the job's.
+    let cut = CancellationToken::new();
     let pass = async {
-        tokio::join!(output::pass(stdout, io::stdout(), "info", publisher), output::pass(stderr, io::stderr(), "warning", publisher));
+        tokio::join!(
+            output::pass(stdout, tokio::io::stdout(), "info", publisher, &cut),
+            output::pass(stderr, tokio::io::stderr(), "warning", publisher, &cut)
+        );
     };
     tokio::pin!(pass);
     let mut all_passed = false;
@@ -109,8 +119,17 @@ async fn watch(mut child: Child, mut forward: Forward, publisher: &Publisher) ->
         }
     };
     if !all_passed {
-        // What a process that outlives the command still writes is not the job's.
-        let _ = timeout(REST, pass).await;
+        // Only reading is cut short: who reads slowly here still gets all.
+        let late = async {
+            sleep(REST).await;
+            cut.cancel();
+            pending().await
+        };
+        tokio::select! {
+            () = pass => {}
+            () = late => {}
+            () = forward.asked_to_end() => {}
+        }
     }
     status
 }
@@ -142,22 +161,27 @@ fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
 }
 
 /// Says how the job ended, ends the stream and waits, not for ever, until the broker has it all.
-async fn finish(remote: RemoteStream, last: &Message, publisher: &Publisher, args: &Args) {
+///
+/// Who interrupts that does not want to wait for it.
+async fn finish(remote: RemoteStream, last: &Message, publisher: &Publisher, args: &Args, forward: &mut Forward) {
     let closed = timeout(LAST_WORDS, async {
         remote.put_with_header(&args.stream, last, last).await?;
         remote.close(&args.stream).await?;
         remote.flush().await
     });
-    let lost = match closed.await {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
-        Err(_) => Some("it did not answer in time".to_owned()),
+    let lost = tokio::select! {
+        closed = closed => match closed {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("it did not answer in time".to_owned()),
+        },
+        () = forward.asked_to_end() => Some("interrupted".to_owned()),
     };
     if let Some(why) = lost {
-        eprintln!("msgstream: the broker at {} may not know how the job ended: {why}", args.broker.address());
+        say(format_args!("the broker at {} may not know how the job ended: {why}", args.broker.address()));
     }
     match publisher.left_out() {
         0 => {}
-        lines => eprintln!("msgstream: {lines} lines of output were not published: the broker did not take them in time"),
+        lines => say(format_args!("{lines} lines of output were not published: the broker did not take them in time")),
     }
 }

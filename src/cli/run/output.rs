@@ -1,13 +1,13 @@
 //! What a command writes: to its own terminal as it comes, to the stream as lines.
 
 use std::cell::Cell;
-use std::io::Write;
 use std::time::Duration;
 
 use msgstream::client::{ClientError, RemoteStream};
 use msgstream::monitor::{Log, Message};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long the command waits for room in the queue before lines are left out.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -63,27 +63,60 @@ impl Publisher {
     }
 }
 
-/// Passes on everything until the end.
-pub(super) async fn pass(from: Option<impl AsyncRead + Unpin>, mut to: impl Write, level: &str, publisher: &Publisher) {
+/// Passes on everything until the end, or until it is cut.
+///
+/// Where nobody reads here, the command is held up as it would be without us, and nothing else: signals still reach it.
+pub(super) async fn pass(
+    from: Option<impl AsyncRead + Unpin>,
+    mut to: impl AsyncWrite + Unpin,
+    level: &str,
+    publisher: &Publisher,
+    cut: &CancellationToken,
+) {
     let Some(mut from) = from else { return };
     let (mut block, mut line) = (Vec::with_capacity(READ), Vec::new());
     loop {
         block.clear();
-        match from.read_buf(&mut block).await {
+        // What a pipe holds when it is cut is still the command's, and one read takes all of it.
+        let last = cut.is_cancelled();
+        let read = tokio::select! {
+            biased;
+            read = from.read_buf(&mut block) => read,
+            () = cut.cancelled() => break,
+        };
+        match read {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
         // Nobody may be there to read it here, which is no reason to end the job.
-        let _ = to.write_all(&block).and_then(|()| to.flush());
+        if to.write_all(&block).await.is_ok() {
+            let _ = to.flush().await;
+        }
         // A progress bar draws over its line: each drawing is one.
         for piece in block.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || piece.ends_with(b"\r") || line.len() >= LONGEST {
+                let rest = unfinished(&mut line);
                 publish(&mut line, level, publisher).await;
+                line.extend_from_slice(&rest);
             }
+        }
+        if last {
+            break;
         }
     }
     publish(&mut line, level, publisher).await;
+}
+
+/// Takes the beginning of a character off the end of a piece: the next one has the rest of it.
+fn unfinished(line: &mut Vec<u8>) -> Vec<u8> {
+    let start = line.len().saturating_sub(3);
+    let tail = line.get(start..).unwrap_or_default();
+    // From the last byte that begins a character of several bytes.
+    let begun = tail.iter().rposition(|byte| *byte >= 0xc0);
+    let is_begun =
+        |at: &usize| tail.get(*at..).is_some_and(|tail| std::str::from_utf8(tail).is_err_and(|error| error.error_len().is_none()));
+    begun.filter(is_begun).map(|at| line.split_off(start + at)).unwrap_or_default()
 }
 
 async fn publish(line: &mut Vec<u8>, level: &str, publisher: &Publisher) {

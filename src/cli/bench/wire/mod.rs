@@ -4,6 +4,7 @@
 //! beforehand, with the stream's digits and the id at fixed places. The rest is read with [`Wire::unit`], which may be slow.
 
 mod lines;
+mod message_pack;
 mod mqtt;
 mod nats;
 mod redis;
@@ -11,10 +12,17 @@ mod redis;
 use anyhow::Result;
 
 use super::args::Protocol;
-use super::content::{Content, ID, id, write_digits};
+use super::content::{Content, ID, Kind, id, write_digits};
 
 /// A protocol, as the generator needs it.
 pub(crate) trait Wire: Sync {
+    /// What messages contain: JSON, unless the protocol has an encoding of its own.
+    ///
+    /// # Errors
+    /// If there is no content of that size.
+    fn content(&self, kind: Kind, size: usize) -> Result<Content> {
+        Content::json(kind, size)
+    }
     /// What a connection says first.
     fn hello(&self) -> Vec<u8>;
     /// Listens to a stream.
@@ -105,6 +113,7 @@ impl Template {
 pub(crate) fn of(protocol: Protocol) -> &'static dyn Wire {
     match protocol {
         Protocol::Msgstream => &lines::Lines { relay: false },
+        Protocol::Msgpack => &message_pack::MessagePack,
         Protocol::Relay => &lines::Lines { relay: true },
         Protocol::Redis => &redis::Redis,
         Protocol::Nats => &nats::Nats,
@@ -131,13 +140,14 @@ fn lossy(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
-    use crate::cli::bench::content::Kind;
 
     #[test]
     fn templates_keep_the_places_of_stream_and_id() {
-        let content = Content::new(Kind::Progress, 108).unwrap();
-        for protocol in [Protocol::Msgstream, Protocol::Redis, Protocol::Nats, Protocol::Mqtt, Protocol::Relay] {
+        for protocol in Protocol::value_variants().iter().copied() {
+            let content = of(protocol).content(Kind::Progress, 108).unwrap();
             for template in [of(protocol).published(42, &content), of(protocol).delivered(42, &content)] {
                 assert_eq!(&template.head[template.stream_at..][..STREAM_DIGITS], b"000042", "{protocol:?}");
                 assert_eq!(&template.head[template.id_at()..], id(0, 0), "{protocol:?}");
@@ -147,8 +157,8 @@ mod tests {
 
     #[test]
     fn delivered_messages_are_units() {
-        let content = Content::new(Kind::Curve, 4000).unwrap();
-        for protocol in [Protocol::Msgstream, Protocol::Redis, Protocol::Nats, Protocol::Mqtt] {
+        for protocol in [Protocol::Msgstream, Protocol::Msgpack, Protocol::Redis, Protocol::Nats, Protocol::Mqtt] {
+            let content = of(protocol).content(Kind::Curve, 4000).unwrap();
             let bytes = of(protocol).delivered(42, &content).bytes();
             assert_eq!(of(protocol).unit(&bytes[..bytes.len() - 1]).unwrap(), None, "{protocol:?}");
             assert_eq!(of(protocol).unit(&bytes).unwrap(), Some((bytes.len(), Unit::Delivered(bytes.len()))), "{protocol:?}");
@@ -157,10 +167,14 @@ mod tests {
 
     #[test]
     fn answers_are_understood() {
-        let cases: [(Protocol, &[u8], Unit); 11] = [
+        let cases: [(Protocol, &[u8], Unit); 15] = [
             (Protocol::Msgstream, b"{\"action\":\"pong\"}\n", Unit::Pong),
             (Protocol::Msgstream, b"{\"action\":\"receipt\",\"receipt\":1}\n", Unit::Noise),
             (Protocol::Msgstream, b"{\"action\":\"close\"}\n", Unit::Failure("{\"action\":\"close\"}".into())),
+            (Protocol::Msgpack, b"\0\0\0\x0d\x81\xa6action\xa4pong", Unit::Pong),
+            (Protocol::Msgpack, b"\0\0\0\x19\x82\xa6action\xa7receipt\xa7receipt\x01", Unit::Noise),
+            (Protocol::Msgpack, b"\0\0\0\x0e\x81\xa6action\xa5close", Unit::Failure("action close".into())),
+            (Protocol::Msgpack, b"{\"action\":\"close\"}\n", Unit::Failure("{\"action\":\"close\"}\n".into())),
             (Protocol::Redis, b":1\r\n", Unit::Published),
             (Protocol::Redis, b"*2\r\n$4\r\npong\r\n$0\r\n\r\n", Unit::Pong),
             (Protocol::Redis, b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n", Unit::Noise),

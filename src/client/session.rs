@@ -108,7 +108,10 @@ impl<'s> Session<'s> {
             self.searched = 0;
             match wire::read(&line) {
                 Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
-                Ok(Reply::CloseConnection(None)) => return Err(End::Left),
+                // It was not asked to.
+                Ok(Reply::CloseConnection(None)) => {
+                    return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
+                }
                 Ok(reply) => {
                     self.was_answered = true;
                     room |= state.take(reply);

@@ -123,6 +123,10 @@ impl<'s> Session<'s> {
             }
         }
         self.searched = self.received.len();
+        let most = self.shared.options.longest_line;
+        if self.received.len() > most.0 {
+            return Err(End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)")));
+        }
         drop(state);
         if room {
             self.shared.room.notify_waiters();

@@ -76,6 +76,12 @@ impl Mailbox {
         self.0.send(command).await.is_ok()
     }
 
+    /// Waits for room for so many commands, which are then sent without a wait: all or, if this is dropped, none. None if
+    /// the actor is gone.
+    pub(crate) async fn reserve(&self, count: usize) -> Option<mpsc::PermitIterator<'_, Command>> {
+        self.0.reserve_many(count).await.ok()
+    }
+
     /// Waits until the actor is gone, which it is before all mailboxes are only by a panic.
     pub async fn closed(&self) {
         self.0.closed().await;

@@ -67,8 +67,8 @@ impl<L: Take> Listened<L> {
         }
         let held = self.held.take();
         self.deliver_held(held);
+        // Whoever still wants more had no room for the end, and has yet to be told.
         self.deliver(&Event::Ended { message });
-        self.listeners.clear();
     }
 
     /// The receipt of a listen action has come.
@@ -85,9 +85,11 @@ impl<L: Take> Listened<L> {
         for listener in newcomers {
             listener.joined(state);
             let goes_on = header.clone().is_none_or(|header| listener.take(Event::Header(header)));
-            if state == StreamState::Ended {
-                listener.take(Event::Ended { message: ended.clone().flatten() });
-            } else if goes_on {
+            let goes_on = match state {
+                StreamState::Ended => listener.take(Event::Ended { message: ended.clone().flatten() }),
+                StreamState::Waiting | StreamState::Running => goes_on,
+            };
+            if goes_on {
                 self.listeners.push(listener);
             }
         }
@@ -171,7 +173,7 @@ mod tests {
                 Event::Ended { message: Some(content) } => format!("ended {content}"),
                 other => format!("{other:?}"),
             });
-            true
+            !event.is_last()
         }
 
         fn joined(&self, state: StreamState) {

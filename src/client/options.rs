@@ -27,6 +27,10 @@ pub struct Options {
     pub queue: ByteSize,
     /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
     pub listener_queue: ByteSize,
+    /// The longest line that is taken from the broker, in bytes: a peer that sends a longer one is none, and would take all
+    /// memory. 128 MiB, which is more than becomes of a broker's longest line (its `limits.line`, 16 MiB unless configured)
+    /// when it comes from MessagePack.
+    pub longest_line: ByteSize,
     /// What becomes of NaN and the infinities. They are refused.
     pub non_finite: NonFinite,
 }
@@ -40,6 +44,7 @@ impl Default for Options {
             answer_time: Duration::from_secs(45),
             queue: ByteSize(4 << 20),
             listener_queue: ByteSize(64 << 20),
+            longest_line: ByteSize(128 << 20),
             non_finite: NonFinite::default(),
         }
     }

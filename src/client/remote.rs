@@ -15,7 +15,7 @@ use super::inbox::Inbox;
 use super::listener::Listener;
 use super::options::Options;
 use super::state::{Answer, Line, State};
-use super::task::{Shared, run};
+use super::task::{Served, Shared, run};
 use super::wire::{Request, bare};
 
 /// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
@@ -65,7 +65,7 @@ impl Drop for Link {
 
 impl Link {
     fn start(shared: Arc<Shared>, connected: Option<Box<dyn Transport>>) -> Arc<Self> {
-        let task = tokio::spawn(run(Arc::clone(&shared), connected));
+        let task = tokio::spawn(run(Served(Arc::clone(&shared)), connected));
         Arc::new(Self { shared, task })
     }
 
@@ -106,7 +106,7 @@ impl RemoteStream {
 
     /// Listens to a stream. A stream that nobody has written to yet may be listened to.
     ///
-    /// Returns once the request is queued; [`Listener::joined`] waits for the broker. Several listeners of one stream each
+    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the broker. Several listeners of one stream each
     /// get the header, and each every message.
     ///
     /// # Errors
@@ -114,7 +114,8 @@ impl RemoteStream {
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
         named(stream)?;
         let inbox = Inbox::new(self.shared().options.listener_queue.0);
-        let first = self.with_room(0, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        // About what the line takes; the room for hanging up again is paid by who listens next.
+        let first = self.with_room(stream.len() + 64, |state| state.listen(stream, Arc::clone(&inbox))).await?;
         self.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }

@@ -109,7 +109,10 @@ impl<'s> Session<'s> {
             self.searched = 0;
             match wire::read(&line) {
                 Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
-                Ok(Reply::CloseConnection(None)) => return Err(End::Left),
+                // It was not asked to.
+                Ok(Reply::CloseConnection(None)) => {
+                    return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
+                }
                 Ok(reply) => {
                     self.was_answered = true;
                     room |= state.take(reply);
@@ -121,6 +124,10 @@ impl<'s> Session<'s> {
             }
         }
         self.searched = self.received.len();
+        let most = self.shared.options.longest_line;
+        if self.received.len() > most.0 {
+            return Err(End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)")));
+        }
         drop(state);
         if room {
             self.shared.room.notify_waiters();

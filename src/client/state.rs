@@ -15,6 +15,9 @@ use super::inbox::Inbox;
 use super::listened::{Listened, Take};
 use super::wire::{self, Reason, Reply};
 
+/// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
+type Headers = HashMap<String, Option<Vec<u8>>>;
+
 /// What a receipt said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
@@ -64,14 +67,17 @@ pub(super) struct State {
     joins: HashMap<u64, String>,
     /// Who waits for the receipts of other actions.
     answers: HashMap<u64, Answer>,
-    /// This client's last header of each stream, as a line.
+    /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
+    /// these: a later header in front of it would make the stream go back.
     headers: HashMap<String, Vec<u8>>,
+    /// What the lines in `out` do to them.
+    changes: Headers,
     /// Lines that are to be written next.
     out: Vec<u8>,
     /// Where listen, hangup and repeated headers stand in `out`.
     own: Vec<Range<usize>>,
-    /// Written, and not confirmed.
-    unconfirmed: VecDeque<Chunk>,
+    /// Written, and not confirmed; and what it does to the headers.
+    unconfirmed: VecDeque<(Chunk, Headers)>,
     /// Bytes to be written, or written and not confirmed.
     queued: usize,
     /// The latest receipt given out.
@@ -110,10 +116,7 @@ impl State {
         if self.keeps
             && let Some((stream, header)) = line.header
         {
-            match header {
-                Some(header) => self.headers.insert(stream, header),
-                None => self.headers.remove(&stream),
-            };
+            self.changes.insert(stream, header);
         }
         self.append(&line.bytes)
     }
@@ -154,7 +157,7 @@ impl State {
         let (bytes, own) = (std::mem::take(&mut self.out), std::mem::take(&mut self.own));
         let chunk = Chunk { bytes: bytes.into(), own, ping };
         if self.keeps {
-            self.unconfirmed.push_back(chunk.clone());
+            self.unconfirmed.push_back((chunk.clone(), std::mem::take(&mut self.changes)));
         }
         Some(chunk)
     }
@@ -206,13 +209,22 @@ impl State {
                 }
             }
             Reply::Pong { receipt: Some(receipt) } => {
-                let confirmed = self.unconfirmed.iter().position(|chunk| chunk.ping == Some(receipt));
+                let confirmed = self.unconfirmed.iter().position(|(chunk, _)| chunk.ping == Some(receipt));
                 if let Some(position) = confirmed {
-                    let bytes: usize = self.unconfirmed.drain(..=position).map(|chunk| chunk.bytes.len()).sum();
-                    self.queued -= bytes;
+                    for (chunk, changes) in self.unconfirmed.drain(..=position) {
+                        self.queued -= chunk.bytes.len();
+                        for (stream, header) in changes {
+                            match header {
+                                Some(header) => self.headers.insert(stream, header),
+                                None => self.headers.remove(&stream),
+                            };
+                        }
+                    }
                     return true;
                 }
-                let refused = self.refused.take_if(|_| self.answers.contains_key(&receipt));
+                // Not by a flush that nobody waits for any more.
+                let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
+                let refused = self.refused.take_if(|_| waited_for);
                 self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
             }
             Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
@@ -235,9 +247,13 @@ impl State {
         let mut first: Vec<u8> = self.headers.values().flatten().copied().collect();
         let headers = first.len();
         let chunks = std::mem::take(&mut self.unconfirmed);
-        for chunk in &chunks {
+        let mut changes = Headers::new();
+        for (chunk, headers) in chunks {
             without(&chunk.bytes, &chunk.own, &mut first);
+            changes.extend(headers);
         }
+        changes.extend(std::mem::take(&mut self.changes));
+        self.changes = changes;
         without(&self.out, &self.own, &mut first);
         self.out = first;
         // Should this connection fail too, the next has its own headers as well.

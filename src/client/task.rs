@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::address::{ServerAddress, Transport};
 use super::event::Event;
@@ -63,20 +63,38 @@ impl Shared {
     }
 }
 
+/// What the task serves. Dropped before its end, with its runtime or by a panic, it leaves nobody waiting.
+pub(super) struct Served(pub(super) Arc<Shared>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.0.lock().over.is_none() {
+            let why = "the runtime of this client has ended".to_owned();
+            self.0.end(&Event::Lost { reason: why.clone() }, &why);
+        }
+    }
+}
+
 /// Serves a client until it leaves or its connection is lost for good. `connected` is the first connection; without one
 /// it is made here.
-pub(super) async fn run(shared: Arc<Shared>, connected: Option<Box<dyn Transport>>) {
+pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
+    let shared = &*served.0;
     let mut next = connected;
     let mut attempt = 0;
+    // Why the connection before was lost.
+    let mut lost: Option<String> = None;
     loop {
         let transport = match next.take() {
             Some(transport) => transport,
-            None => match connect_again(&shared, &mut attempt).await {
+            None => match connect_again(shared, &mut attempt).await {
                 Ok(transport) => transport,
                 Err(reason) => return shared.end(&Event::Lost { reason: reason.clone() }, &reason),
             },
         };
-        let mut session = Session::new(&shared, transport);
+        if let Some(why) = lost.take() {
+            shared.lock().reconnected(&why);
+        }
+        let mut session = Session::new(shared, transport);
         let end = session.run().await;
         let (last, why) = match end {
             End::Left => {
@@ -95,17 +113,19 @@ pub(super) async fn run(shared: Arc<Shared>, connected: Option<Box<dyn Transport
         };
         let Some(backoff) = &shared.options.reconnect else { return shared.end(&last, &why) };
         tracing::debug!(address = %shared.address, reason = why, "connection lost; connecting again");
-        shared.lock().reconnected(&why);
         if session.was_answered {
             attempt = 0;
-        } else {
-            // A broker that turns every connection away is not to be asked without a pause.
-            let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
-            attempt += 1;
-            if !shared.pause(pause).await {
-                return shared.end(&last, &why);
-            }
         }
+        // A broker that turns connections away, or has just lost a thousand, is not to be asked without a pause.
+        let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
+        attempt += 1;
+        if session.was_answered {
+            // Also for one that nobody holds any more: what it has queued is worth another connection.
+            sleep(pause).await;
+        } else if !shared.pause(pause).await {
+            return shared.end(&last, &why);
+        }
+        lost = Some(why);
     }
 }
 

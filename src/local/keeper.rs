@@ -4,7 +4,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio_util::sync::CancellationToken;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use crate::actor::Command;
@@ -18,29 +20,43 @@ use super::listener::Listener;
 use super::sink::{LISTEN, ListenerSink, Standing};
 use super::{Listening, LocalError};
 
-/// Begins to listen.
-pub(super) async fn listen(shared: &Arc<Shared>, stream: StreamName, listener: Box<dyn Listener>) -> Result<Listening, LocalError> {
+/// Begins to listen. Dropped before it is done, it has begun nothing.
+pub(super) async fn listen(
+    shared: &Arc<Shared>,
+    runtime: &Handle,
+    stream: StreamName,
+    listener: Box<dyn Listener>,
+) -> Result<Listening, LocalError> {
     let outbox = Arc::new(Outbox::new(ListenerSink::new(listener), Arc::clone(&shared.outbox)));
-    let id = begin(shared, &outbox).await?;
-    let listening = Listening { wanted: CancellationToken::new(), ended: CancellationToken::new() };
-    tokio::spawn(keep_listener(Arc::clone(shared), id, outbox, listening.clone()));
+    let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
+    let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
+    // Room for both at once: a connection that begins and never listens would have nobody to end it.
+    let room = shared.mailbox.reserve(2).await.ok_or(LocalError::Ended)?;
+    let id = shared.ids.take();
     let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
-    let told = shared.mailbox.send(Command::Batch { from: id, inputs: vec![listen] }).await;
-    if told { Ok(listening) } else { Err(LocalError::Ended) }
+    let begin = [connected(id, &outbox), Command::Batch { from: id, inputs: vec![listen] }];
+    room.zip(begin).for_each(|(room, command)| room.send(command));
+    runtime.spawn(keep_listener(Arc::clone(shared), id, outbox, wanted, ended.drop_guard()));
+    Ok(listening)
 }
 
 /// Makes an outbox known to the actor.
-pub(super) async fn begin<S: Sink + 'static>(shared: &Shared, outbox: &Arc<Outbox<S>>) -> Result<ConnectionId, LocalError> {
-    let id = shared.ids.take();
-    let sink: Arc<Outbox<dyn Sink>> = Arc::clone(outbox) as Arc<Outbox<dyn Sink>>;
-    if shared.mailbox.send(Command::Connected(id, sink)).await { Ok(id) } else { Err(LocalError::Ended) }
+pub(super) fn connected<S: Sink + 'static>(id: ConnectionId, outbox: &Arc<Outbox<S>>) -> Command {
+    Command::Connected(id, Arc::clone(outbox) as Arc<Outbox<dyn Sink>>)
 }
 
-async fn keep_listener(shared: Arc<Shared>, id: ConnectionId, outbox: Arc<Outbox<ListenerSink>>, listening: Listening) {
+/// `ended` is told when this ends, also if it is dropped with its runtime.
+async fn keep_listener(
+    shared: Arc<Shared>,
+    id: ConnectionId,
+    outbox: Arc<Outbox<ListenerSink>>,
+    wanted: CancellationToken,
+    ended: DropGuard,
+) {
     tokio::select! {
         biased;
-        () = listening.wanted.cancelled() => outbox.kill(),
-        () = keep(&shared, id, &outbox) => {}
+        () = wanted.cancelled() => outbox.kill(),
+        () = keep(&shared, id, &outbox, None) => {}
     }
     match outbox.sink().standing() {
         Standing::Full => {
@@ -48,18 +64,22 @@ async fn keep_listener(shared: Arc<Shared>, id: ConnectionId, outbox: Arc<Outbox
             shared.stats.cut_limit.add(1);
             outbox.sink().cut("the channel of this listener was full; receive faster, or give it more room");
         }
-        Standing::Open if !listening.wanted.is_cancelled() => outbox.sink().lose(),
+        Standing::Open if !wanted.is_cancelled() => outbox.sink().lose(),
         Standing::Open | Standing::Done => {}
     }
     shared.mailbox.send(Command::Gone(id)).await;
-    listening.ended.cancel();
+    drop(ended);
 }
 
-/// Waits until a local outbox has ended: everything was taken and no more will come, or nobody takes it.
-pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Outbox<S>) {
+/// Waits until a local outbox has ended: everything was taken and no more will come, or nobody takes it. Meanwhile tells
+/// those who publish by it when they are held back no longer.
+pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Outbox<S>, released: Option<&Notify>) {
     loop {
         let quiesce = poll_fn(|cx| {
             let standing = outbox.standing(cx);
+            if let Some(released) = released.filter(|_| !standing.held) {
+                released.notify_waiters();
+            }
             if standing.blocked && !standing.dead {
                 // Nothing here blocks: after a long turn, or a cut, the rest is taken at once.
                 match outbox.write_turn() {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Input;
@@ -51,6 +52,8 @@ pub use listener::{Listener, NotTaken};
 #[derive(Clone)]
 pub struct MessageStream {
     shared: Arc<Shared>,
+    /// Where its tasks live, whoever calls.
+    runtime: Handle,
     publisher: Arc<Publisher>,
 }
 
@@ -91,11 +94,11 @@ impl MessageStream {
 
     /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
     pub fn with_settings(settings: &Settings) -> Self {
-        let (actor, shared) = server::assemble(settings);
-        tokio::spawn(actor.run());
-        tokio::spawn(server::keep_time(Arc::downgrade(&shared), server::tick(settings)));
-        let publisher = Publisher::start(&shared);
-        Self { shared, publisher }
+        let (runtime, (actor, shared)) = (Handle::current(), server::assemble(settings));
+        runtime.spawn(actor.run());
+        runtime.spawn(server::keep_time(Arc::downgrade(&shared), server::tick(settings)));
+        let publisher = Publisher::start(&shared, &runtime);
+        Self { shared, runtime, publisher }
     }
 
     /// Serves this broker over sockets as well: what is published here reaches listeners there, and the other way round.
@@ -118,7 +121,10 @@ impl MessageStream {
         Server::bind_shared(listen, settings, Arc::clone(&self.shared))
     }
 
-    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox.
+    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and,
+    /// under the policy [`Throttle`](crate::outbox::Policy::Throttle), while a listener is full that this handle or a clone of
+    /// it has sent to, as a publisher over a socket would; see [`apart`](Self::apart). Dropped while it waits, it has sent
+    /// nothing.
     ///
     /// # Errors
     /// [`LocalError`].
@@ -184,7 +190,7 @@ impl MessageStream {
     /// [`LocalError::Ended`].
     pub async fn flush(&self) -> Result<(), LocalError> {
         // To hang up where it does not listen is the cheapest thing that is answered.
-        self.publisher.ask(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
+        self.publisher.ask_at_once(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
     }
 
     /// Hands in a listener: it gets the header, if there is one, and every later message, until the stream ends, it is hung
@@ -194,7 +200,7 @@ impl MessageStream {
     /// [`LocalError`].
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
-        keeper::listen(&self.shared, stream, Box::new(listener)).await
+        keeper::listen(&self.shared, &self.runtime, stream, Box::new(listener)).await
     }
 
     /// Stops a listener: it is dropped, without another word. One that has ended is no error.
@@ -207,7 +213,15 @@ impl MessageStream {
     /// this handle and the clones made of it.
     #[must_use]
     pub fn non_finite(&self, non_finite: NonFinite) -> Self {
-        Self { shared: Arc::clone(&self.shared), publisher: self.publisher.with(non_finite) }
+        Self { publisher: self.publisher.with(non_finite), ..self.clone() }
+    }
+
+    /// A handle that publishes apart from this one and its clones, as over a connection of its own: a full listener that holds
+    /// one of them back does not hold the other. For programs with several jobs, under the policy
+    /// [`Throttle`](crate::outbox::Policy::Throttle). Between the two there is no order.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { publisher: self.publisher.apart(), ..self.clone() }
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::actor::Command;
@@ -31,9 +32,13 @@ pub(super) struct Publisher {
 /// The way to the broker and back, made with the first action.
 struct Way {
     shared: Arc<Shared>,
+    /// The broker's: whoever publishes first may do so on one that ends sooner.
+    runtime: Handle,
     id: OnceCell<ConnectionId>,
     outbox: Arc<Outbox<Answers>>,
     latest: AtomicU64,
+    /// No full listener holds this publisher back any more.
+    released: Arc<Notify>,
     /// The broker has stopped: the id may be somebody else's.
     ended: CancellationToken,
 }
@@ -43,11 +48,15 @@ struct Way {
 struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Told, LocalError>>>>);
 
 impl Publisher {
-    pub(super) fn start(shared: &Arc<Shared>) -> Arc<Self> {
-        let outbox = Arc::new(Outbox::new(Answers::default(), Arc::clone(&shared.outbox)));
-        let way =
-            Way { shared: Arc::clone(shared), id: OnceCell::new(), outbox, latest: AtomicU64::new(0), ended: CancellationToken::new() };
-        Arc::new(Self { way: Arc::new(way), non_finite: NonFinite::default() })
+    pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> Arc<Self> {
+        let way = Arc::new(Way::new(Arc::clone(shared), runtime.clone()));
+        Arc::new(Self { way, non_finite: NonFinite::default() })
+    }
+
+    /// A way of its own, with the same rule for numbers.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        let way = Arc::new(Way::new(Arc::clone(&self.way.shared), self.way.runtime.clone()));
+        Arc::new(Self { way, non_finite: self.non_finite })
     }
 
     /// The same way, with another rule for numbers.
@@ -73,8 +82,8 @@ impl Publisher {
     pub(super) fn message<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(StreamName, Frame), LocalError> {
         let name = self.name(stream)?;
         let content = self.content(message)?;
-        let frame = Frame::new(bytes_of(&Event::Put { stream: &name, message: &content }), 1, &ENCODER);
-        Ok((name, frame))
+        let bytes = self.within_line(bytes_of(&Event::Put { stream: &name, message: &content }))?;
+        Ok((name, Frame::new(bytes, 1, &ENCODER)))
     }
 
     /// A header, as those who join get it.
@@ -92,41 +101,36 @@ impl Publisher {
     pub(super) fn close<M: Serialize + ?Sized>(&self, stream: &str, message: Option<&M>) -> Result<(StreamName, Frame), LocalError> {
         let name = self.name(stream)?;
         let content = message.map(|message| self.content(message)).transpose()?;
-        let frame = Frame::lasting(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }), &ENCODER);
-        Ok((name, frame))
+        let bytes = self.within_line(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }))?;
+        Ok((name, Frame::lasting(bytes, &ENCODER)))
     }
 
-    /// Sends an action that nobody answers.
+    /// Sends an action that nobody answers, once no full listener holds this publisher back. Dropped before it is done, it
+    /// has sent nothing.
     pub(super) async fn tell(&self, input: Input) -> Result<(), LocalError> {
-        let from = self.id().await?;
-        if self.way.ended.is_cancelled() {
-            return Err(LocalError::Ended);
-        }
-        let told = self.way.shared.mailbox.send(Command::Batch { from, inputs: vec![input] }).await;
-        if told { Ok(()) } else { Err(LocalError::Ended) }
+        self.way.send(input, Way::is_free).await
     }
 
-    /// Sends an action and waits until it has taken effect.
+    /// Sends an action, as [`tell`](Self::tell), and waits until it has taken effect.
     pub(super) async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
-        let receipt = self.way.latest.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.way.outbox.sink().lock().insert(receipt, answer);
-        let told = self.tell(input(Some(Receipt(receipt.to_string().into())))).await;
-        if let Err(error) = told {
-            self.way.outbox.sink().lock().remove(&receipt);
-            return Err(error);
-        }
-        answered.await.unwrap_or(Err(LocalError::Ended))
+        self.way.ask(input, Way::is_free).await
     }
 
-    async fn id(&self) -> Result<ConnectionId, LocalError> {
-        let Way { shared, id, outbox, ended, .. } = &*self.way;
-        let begin = async {
-            let id = keeper::begin(shared, outbox).await?;
-            tokio::spawn(keep(Arc::clone(shared), id, Arc::clone(outbox), ended.clone()));
-            Ok(id)
-        };
-        id.get_or_try_init(|| begin).await.copied()
+    /// The same for an action that gives no listener anything: it need not wait for those that are full.
+    pub(super) async fn ask_at_once(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
+        self.way.ask(input, |_| true).await
+    }
+
+    /// What would be too long for a line of a client is too long here: listeners are made for no more.
+    fn within_line(&self, bytes: Box<[u8]>) -> Result<Box<[u8]>, LocalError> {
+        // Without its line end, as there.
+        let (length, most) = (bytes.len().saturating_sub(1), self.way.shared.reader.decode.line);
+        if length > most {
+            let reason =
+                format!("the message takes a line of {length} bytes, more than {}, the most allowed (limits.line)", ByteSize(most));
+            return Err(refused(ErrorCode::LineTooLong, reason));
+        }
+        Ok(bytes)
     }
 
     fn content<M: Serialize + ?Sized>(&self, message: &M) -> Result<Vec<u8>, LocalError> {
@@ -142,6 +146,64 @@ fn bytes_of(event: &Event<'_>) -> Box<[u8]> {
     bytes.into_boxed_slice()
 }
 
+impl Way {
+    fn new(shared: Arc<Shared>, runtime: Handle) -> Self {
+        let outbox = Arc::new(Outbox::new(Answers::default(), Arc::clone(&shared.outbox)));
+        let (latest, released, ended) = (AtomicU64::new(0), Arc::default(), CancellationToken::new());
+        Self { shared, runtime, id: OnceCell::new(), outbox, latest, released, ended }
+    }
+
+    /// Sends once it may.
+    async fn send(&self, input: Input, may: fn(&Self) -> bool) -> Result<(), LocalError> {
+        let from = self.id().await?;
+        loop {
+            // Made before the look, so that a release in between is not missed.
+            let released = self.released.notified();
+            // Looked at only once there is room: all who waited for that may be held back by now.
+            let room = self.shared.mailbox.reserve(1).await.ok_or(LocalError::Ended)?;
+            if self.ended.is_cancelled() {
+                return Err(LocalError::Ended);
+            }
+            if may(self) {
+                room.zip([Command::Batch { from, inputs: vec![input] }]).for_each(|(room, command)| room.send(command));
+                return Ok(());
+            }
+            drop(room);
+            tokio::select! {
+                () = released => {}
+                () = self.ended.cancelled() => {}
+            }
+        }
+    }
+
+    /// Sends once it may, and waits for the answer.
+    async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input, may: fn(&Self) -> bool) -> Result<Told, LocalError> {
+        let receipt = self.latest.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        self.outbox.sink().lock().insert(receipt, answer);
+        let _forgotten = Forget { answers: self.outbox.sink(), receipt };
+        self.send(input(Some(Receipt(receipt.to_string().into()))), may).await?;
+        answered.await.unwrap_or(Err(LocalError::Ended))
+    }
+
+    /// Whether no full listener holds this publisher back.
+    fn is_free(&self) -> bool {
+        !self.outbox.is_held()
+    }
+
+    async fn id(&self) -> Result<ConnectionId, LocalError> {
+        let begin = async {
+            let room = self.shared.mailbox.reserve(1).await.ok_or(LocalError::Ended)?;
+            let id = self.shared.ids.take();
+            room.zip([keeper::connected(id, &self.outbox)]).for_each(|(room, command)| room.send(command));
+            let kept = Kept { outbox: Arc::clone(&self.outbox), ended: self.ended.clone() };
+            self.runtime.spawn(keep(Arc::clone(&self.shared), id, kept, Arc::clone(&self.released)));
+            Ok(id)
+        };
+        self.id.get_or_try_init(|| begin).await.copied()
+    }
+}
+
 /// The last handle is gone: so is the publisher.
 impl Drop for Way {
     fn drop(&mut self) {
@@ -149,12 +211,37 @@ impl Drop for Way {
     }
 }
 
-async fn keep(shared: Arc<Shared>, id: ConnectionId, outbox: Arc<Outbox<Answers>>, ended: CancellationToken) {
-    keeper::keep(&shared, id, &outbox).await;
-    ended.cancel();
-    // Nobody will answer those who still wait.
-    outbox.sink().lock().clear();
-    outbox.kill();
+/// Whoever asked and was dropped waits no more.
+struct Forget<'a> {
+    answers: &'a Answers,
+    receipt: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.answers.lock().remove(&self.receipt);
+    }
+}
+
+/// What the publisher's task keeps going. Its end, with its runtime if need be, is the end of all who wait.
+struct Kept {
+    outbox: Arc<Outbox<Answers>>,
+    ended: CancellationToken,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.ended.cancel();
+        // Nobody will answer those who still wait.
+        let waiting = std::mem::take(&mut *self.outbox.sink().lock());
+        drop(waiting);
+        self.outbox.kill();
+    }
+}
+
+async fn keep(shared: Arc<Shared>, id: ConnectionId, kept: Kept, released: Arc<Notify>) {
+    keeper::keep(&shared, id, &kept.outbox, Some(&released)).await;
+    drop(kept);
     shared.mailbox.send(Command::Gone(id)).await;
 }
 
@@ -199,5 +286,27 @@ impl Sink for Answers {
 
     fn peer(&self) -> String {
         "in this process".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use crate::local::MessageStream;
+
+    /// A job that gives up waiting again and again takes no memory by it.
+    #[tokio::test]
+    async fn whoever_asked_and_was_dropped_is_forgotten() {
+        let broker = MessageStream::new();
+        broker.flush().await.unwrap();
+        for _ in 0..100 {
+            // Soon the mailbox is full, so that some of these are never sent.
+            assert!(pin!(broker.close("job")).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(broker.publisher.way.outbox.sink().lock().len(), 0);
+        broker.flush().await.unwrap();
     }
 }

@@ -330,6 +330,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         publisher.release_one();
     }
 
+    /// Whether a full outbox holds this publisher back.
+    pub fn is_held(&self) -> bool {
+        self.lock().holds > 0
+    }
+
     /// What waits, in bytes.
     pub fn bytes(&self) -> usize {
         self.lock().queue.bytes()

@@ -165,6 +165,21 @@ async fn what_is_no_broker_is_named() {
     assert!(refused.starts_with(&format!("cannot connect to {address}: ")), "{refused}");
 }
 
+/// A peer that never ends a line does not take all memory.
+#[tokio::test]
+async fn a_line_without_end_is_no_line_of_a_broker() {
+    let imposter = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = msgstream::client::Options { longest_line: msgstream::units::ByteSize(100_000), ..Default::default() };
+    let client = RemoteStream::connect_with(imposter.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    let (mut socket, _) = imposter.accept().await.unwrap();
+    socket.write_all(&vec![b' '; 100_001]).await.unwrap();
+    match listener.next().await.unwrap() {
+        Event::Lost { reason } => assert!(reason.contains("Options::longest_line"), "{reason}"),
+        other => panic!("{}", told(&other)),
+    }
+}
+
 /// Whatever is sent as raw JSON arrives byte for byte, and so does what other clients send.
 #[tokio::test]
 async fn content_is_verbatim() {

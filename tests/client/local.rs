@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use msgstream::client::{Event, Receipt, RemoteStream};
 use msgstream::local::{Listener, LocalError, MessageStream, NotTaken};
 use msgstream::server::Settings;
+use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
 
 use crate::broker::{next, told};
@@ -70,6 +71,30 @@ async fn a_full_channel_is_cut_off_and_told_and_nobody_waits_for_it() {
     assert_eq!(from_wide.try_iter().count(), 1001);
 }
 
+/// The end comes in the same write as the message that there was no room for: the receiver must not take the closed channel
+/// for an end of the stream.
+#[tokio::test]
+async fn a_full_channel_is_told_also_if_the_stream_ends_at_once() {
+    let broker = MessageStream::new();
+    let (narrow, mut from_narrow) = tokio::sync::mpsc::channel(1);
+    broker.listen("job", narrow).await.unwrap();
+    broker.flush().await.unwrap();
+    // None of these waits, so that the broker finds them all at once.
+    broker.put("job", &1).await.unwrap();
+    broker.put("job", &2).await.unwrap();
+    broker.close("job").await.unwrap();
+    assert_eq!(rest(&mut from_narrow).await, ["1", "cut off: slow_listener"]);
+
+    // And so with the header of a stream that has ended, for a channel that something else has filled.
+    broker.header("ended", &1).await.unwrap();
+    broker.close("ended").await.unwrap();
+    let (narrow, mut from_narrow) = tokio::sync::mpsc::channel(1);
+    narrow.try_send(Event::Ended { message: None }).unwrap();
+    broker.listen("ended", narrow).await.unwrap();
+    broker.flush().await.unwrap();
+    assert_eq!(rest(&mut from_narrow).await, ["ended", "cut off: slow_listener"]);
+}
+
 #[tokio::test]
 async fn whoever_hangs_up_panics_or_goes_is_forgotten() {
     let broker = MessageStream::new();
@@ -119,7 +144,7 @@ async fn a_type_of_the_programs_own_may_listen() {
 
 #[tokio::test]
 async fn what_is_refused_is_told() {
-    let limits = msgstream::limits::Limits { streams: 1, header: msgstream::units::ByteSize(10), ..Default::default() };
+    let limits = msgstream::limits::Limits { streams: 1, header: ByteSize(10), line: ByteSize(200), ..Default::default() };
     let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
     let code = |result: Result<(), LocalError>| match result.unwrap_err() {
         LocalError::Refused(reason) => reason.code,
@@ -130,6 +155,8 @@ async fn what_is_refused_is_told() {
     assert_eq!(code(broker.header("job", "far too long for it").await), "limit");
     assert_eq!(code(broker.put("$sys", &1).await), "denied");
     assert_eq!(code(broker.put("", &1).await), "bad_stream");
+    assert_eq!(code(broker.put("job", &"x".repeat(200)).await), "line_too_long");
+    assert_eq!(code(broker.close_with("job", &"x".repeat(200)).await.map(|_| ())), "line_too_long");
     assert!(matches!(broker.put("job", &f64::NAN).await, Err(LocalError::Encode(_))));
     let lax = broker.non_finite(msgstream::content::NonFinite::Null);
     lax.put("job", &f64::NAN).await.unwrap();

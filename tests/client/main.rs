@@ -5,11 +5,17 @@
 //! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
 //! - `local`: the broker inside a program, alone and beside a server.
 //! - `objects`: typed content from one program to another.
+//! - `throttle`: the broker inside a program holds its own publishers back.
+//! - `encodings`: the broker inside a program, and listeners in both encodings.
+//! - `dropped`: futures that are dropped half way, and runtimes that end.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod broker;
+mod dropped;
+mod encodings;
 mod events;
 mod local;
 mod objects;
 mod publish;
 mod reconnect;
+mod throttle;

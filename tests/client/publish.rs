@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use msgstream::client::{ClientError, Options, Receipt, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Options, Receipt, RemoteStream};
 use msgstream::content::NonFinite;
 use msgstream::units::ByteSize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -120,6 +120,36 @@ async fn a_number_that_json_does_not_have_is_refused_by_name() {
     let mut listener = lax.listen("job").await.unwrap();
     lax.put("job", &[f64::NAN, 1.0]).await.unwrap();
     assert_eq!(next(&mut listener, 1).await, ["[null,1.0]"]);
+}
+
+/// What was refused is not lost with a flush that nobody waits for any more.
+#[tokio::test]
+async fn a_flush_that_is_dropped_leaves_the_refusal_for_the_next() {
+    let broker = Broker::start();
+    let job = broker.connect().await;
+    job.put("$sys", &1).await.unwrap();
+    {
+        let mut dropped = pin!(job.flush());
+        assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert!(matches!(job.flush().await, Err(ClientError::Refused(_))));
+}
+
+/// Listening, too, waits for room: a program that listens and hangs up again and again, while nobody reads, would
+/// otherwise take all memory.
+#[tokio::test]
+async fn listening_waits_for_room() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let options = Options { queue: ByteSize(1_000), reconnect: Some(Backoff::default()), ..Options::default() };
+    let client = RemoteStream::start(nobody.parse().unwrap(), options);
+    let mut listened = 0;
+    // Nothing is awaited, so that the connection's task does not run.
+    while let Poll::Ready(listener) = pin!(client.listen("job")).poll(&mut Context::from_waker(Waker::noop())) {
+        drop(listener.unwrap());
+        listened += 1;
+        assert!(listened < 1_000, "nothing held it back");
+    }
+    assert!(listened > 1);
 }
 
 /// A peer that reads nothing until told to, so that everything beyond the sockets' buffers has to wait.

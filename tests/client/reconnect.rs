@@ -111,8 +111,8 @@ async fn what_was_not_confirmed_is_sent_again() {
         again.push(second.next_line().await.unwrap().unwrap());
     }
     let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
-    // The last header, what was not confirmed, then who listens.
-    assert_eq!(kinds, ["header", "header", "put", "ping", "listen", "ping"]);
+    // What was not confirmed, the header among it, then who listens.
+    assert_eq!(kinds, ["header", "put", "ping", "listen", "ping"]);
     assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
     drop(second);
 
@@ -122,7 +122,91 @@ async fn what_was_not_confirmed_is_sent_again() {
         again.push(third.next_line().await.unwrap().unwrap());
     }
     let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
-    assert_eq!(kinds, ["header", "header", "put", "ping", "ping", "listen"], "nothing piles up");
+    assert_eq!(kinds, ["header", "put", "ping", "ping", "listen"], "nothing piles up");
+}
+
+/// The header that a new connection gets first is the one from before what is sent again: with a later one, whoever joins
+/// meanwhile would see the job go back.
+#[tokio::test]
+async fn the_confirmed_header_comes_before_what_is_sent_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let (read, mut write) = peer.accept().await.unwrap().0.into_split();
+    let mut first = BufReader::new(read).lines();
+    client.header("job", &0).await.unwrap();
+    client.header("closed", &0).await.unwrap();
+    while let Some(line) = first.next_line().await.unwrap() {
+        if line.contains("ping") {
+            let pong = line.replace("ping", "pong") + "\n";
+            write.write_all(pong.as_bytes()).await.unwrap();
+            break;
+        }
+    }
+    // Until its task has heard that: the answer to a question of its own comes behind it.
+    let (flushed, ()) = tokio::join!(client.flush(), async {
+        for _ in 0..2 {
+            let pong = first.next_line().await.unwrap().unwrap().replace("ping", "pong") + "\n";
+            write.write_all(pong.as_bytes()).await.unwrap();
+        }
+    });
+    flushed.unwrap();
+    client.put_with_header("job", "one", &1).await.unwrap();
+    client.put_with_header("job", "two", &2).await.unwrap();
+    client.close("closed").await.unwrap();
+    while !first.next_line().await.unwrap().unwrap().contains("ping") {}
+    drop((first, write));
+
+    let mut second = BufReader::new(peer.accept().await.unwrap().0).lines();
+    let mut again = Vec::new();
+    while !again.last().is_some_and(|line: &String| line.contains("ping")) {
+        again.push(second.next_line().await.unwrap().unwrap());
+    }
+    again.pop();
+    // Which of the headers comes first does not matter.
+    again[..2].sort();
+    let expected = [
+        r#"{"action":"header","stream":"closed","message":0}"#,
+        r#"{"action":"header","stream":"job","message":0}"#,
+        r#"{"action":"put","stream":"job","message":"one","header":1}"#,
+        r#"{"action":"put","stream":"job","message":"two","header":2}"#,
+        r#"{"action":"close","stream":"closed"}"#,
+    ];
+    assert_eq!(again, expected);
+}
+
+/// A broker that greets every connection and then closes it is not asked again without a pause, and the listener hears of
+/// new connections, not of attempts.
+#[tokio::test]
+async fn there_is_a_pause_before_every_new_connection() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let first = Duration::from_millis(40);
+    let backoff = Backoff { first, longest: first, attempts: None };
+    let options = Options { reconnect: Some(backoff), ..Options::default() };
+    let client = RemoteStream::connect_with(address, options).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    let began = tokio::time::Instant::now();
+    for round in 1..4 {
+        let (mut socket, _) = peer.accept().await.unwrap();
+        socket.write_all(b"{\"action\":\"pong\"}\n").await.unwrap();
+        socket.shutdown().await.unwrap();
+        assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
+        assert!(began.elapsed() >= first / 2 * round, "round {round} came after {:?}", began.elapsed());
+    }
+}
+
+/// A broker that ends the connection without saying why has not been asked to: that is no end that this client wanted.
+#[tokio::test]
+async fn a_close_without_a_reason_is_a_lost_connection() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    let (mut socket, _) = peer.accept().await.unwrap();
+    socket.write_all(b"{\"action\":\"close\"}\n").await.unwrap();
+    let _again = peer.accept().await.unwrap();
+    assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
 }
 
 /// A peer that takes everything and says nothing: its connection counts as lost after the set times.

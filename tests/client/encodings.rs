@@ -1,0 +1,67 @@
+//! The broker inside a program, and listeners in both encodings over TCP.
+
+use msgstream::local::MessageStream;
+use msgstream::server::Settings;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+async fn connect(address: &str) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+fn framed(value: &Value) -> Vec<u8> {
+    let body = rmp_serde::to_vec(value).unwrap();
+    let length = u32::try_from(body.len()).unwrap();
+    [&length.to_be_bytes()[..], &body].concat()
+}
+
+async fn event(socket: &mut TcpStream) -> Value {
+    let length = socket.read_u32().await.unwrap();
+    let mut body = vec![0; length as usize];
+    socket.read_exact(&mut body).await.unwrap();
+    rmp_serde::from_slice(&body).unwrap()
+}
+
+#[tokio::test]
+async fn a_publisher_in_the_program_reaches_listeners_in_both_encodings_alike() {
+    let broker = MessageStream::new();
+    let listen = ["127.0.0.1:0".parse().unwrap(), "msgpack+tcp://127.0.0.1:0".parse().unwrap()];
+    let server = broker.serve(&listen, &Settings::default()).unwrap();
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    broker.header("job", &json!({"k": 0, "name": "fit"})).await.unwrap();
+
+    let listen = json!({"action": "listen", "stream": "job", "receipt": 1});
+    let mut lines = connect(&addresses[0]).await;
+    lines.write_all(format!("{listen}\n").as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(lines).lines();
+    let mut packed = connect(addresses[1].trim_start_matches("msgpack+tcp://")).await;
+    packed.write_all(&framed(&listen)).await.unwrap();
+    let header = json!({"action": "put", "stream": "job", "message": {"k": 0, "name": "fit"}});
+    let joined = json!({"action": "receipt", "receipt": 1, "state": "running"});
+    for expected in [&header, &joined] {
+        assert_eq!(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap(), *expected);
+        assert_eq!(event(&mut packed).await, *expected);
+    }
+
+    let content =
+        [json!(null), json!(true), json!(-1), json!(u64::MAX), json!(0.1), json!("é\n\"x\""), json!([1, [], {"a": {"b": [null, 2.5]}}])];
+    for number in 0..300 {
+        let message = json!([number, content[number % content.len()]]);
+        if number % 50 == 0 {
+            assert_eq!(broker.put_with_header("job", &message, &number).await.unwrap().listeners, Some(2));
+        } else {
+            broker.put("job", &message).await.unwrap();
+        }
+    }
+    broker.close_with("job", &json!({"result": 1.5})).await.unwrap();
+    for number in 0..300 {
+        let expected = json!({"action": "put", "stream": "job", "message": [number, content[number % content.len()]]});
+        assert_eq!(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap(), expected);
+        assert_eq!(event(&mut packed).await, expected);
+    }
+    let closed = json!({"action": "close", "stream": "job", "message": {"result": 1.5}});
+    assert_eq!(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap(), closed);
+    assert_eq!(event(&mut packed).await, closed);
+}

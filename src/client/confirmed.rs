@@ -11,12 +11,12 @@ use super::state::Receipt;
 ///
 /// ```
 /// use msgstream::client::RemoteStream;
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-///
 /// let broker = RemoteStream::connect(&address).await?;
 /// let listener = broker.listen("job-1").await?;
 /// assert_eq!(broker.confirmed().header("job-1", "begun").await?.listeners, None);

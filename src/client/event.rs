@@ -76,12 +76,12 @@ impl Event {
 ///
 /// ```
 /// use msgstream::client::{ClientError, RemoteStream};
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-///
 /// assert!(matches!(RemoteStream::connect("a broker somewhere").await, Err(ClientError::Connect { .. })));
 ///
 /// let broker = RemoteStream::connect(&address).await?;

@@ -20,12 +20,12 @@ use super::remote::Link;
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
 /// use msgstream::protocol::StreamState;
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-///
 /// let broker = RemoteStream::connect(&address).await?;
 /// broker.header("job-1", "half done").await?;
 ///

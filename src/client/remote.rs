@@ -30,12 +30,12 @@ use super::wire::{Request, bare};
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-///
 /// let broker = RemoteStream::connect(&address).await?;
 /// let mut job = broker.listen("job-1").await?;
 /// broker.put("job-1", &[1, 2, 3]).await?;
@@ -90,12 +90,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.put("job-1", "hello").await?;
     /// broker.disconnect().await?;
@@ -117,12 +117,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Backoff, Options, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
     /// let broker = RemoteStream::connect_with(address.parse()?, options).await?;
     /// broker.put("job-1", "hello").await?;
@@ -141,12 +141,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Backoff, Options, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
     /// let broker = RemoteStream::start(address.parse()?, options);
     /// // Queued until there is a connection.
@@ -168,12 +168,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// let (mut one, mut other) = (broker.listen("job-1").await?, broker.listen("job-1").await?);
     /// broker.put("job-1", &42).await?;
@@ -197,12 +197,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// let mut listener = broker.listen("job-1").await?;
     /// broker.hangup("job-1").await?;
@@ -225,12 +225,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// #[derive(serde::Serialize)]
     /// struct Step {
     ///     k: u32,
@@ -254,12 +254,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{ClientError, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// for k in 0..1000 {
     ///     match broker.try_put("job-1", &k) {
@@ -294,12 +294,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// for k in 1..=3 {
     ///     broker.put_with_header("job-1", &k, &format!("{k} of 10")).await?;
@@ -323,12 +323,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "half done").await?;
     /// broker.flush().await?;
@@ -346,12 +346,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "all done").await?;
     /// broker.close("job-1").await?;
@@ -371,12 +371,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// let mut listener = broker.listen("job-1").await?;
     /// broker.close_with("job-1", &serde_json::json!({ "exit": 0 })).await?;
@@ -395,12 +395,12 @@ impl RemoteStream {
     /// ```
     /// use msgstream::client::RemoteStream;
     /// use msgstream::protocol::StreamState;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "a mistake").await?;
     /// broker.delete("job-1").await?;
@@ -415,12 +415,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// let receipt = broker.confirmed().put("job-1", "anybody there?").await?;
     /// assert_eq!(receipt.listeners, Some(0));
@@ -438,12 +438,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{ClientError, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.put("$job", "names that begin with $ are the broker's own").await?;
     /// assert!(matches!(broker.flush().await, Err(ClientError::Refused(reason)) if reason.code == "denied"));
@@ -468,12 +468,12 @@ impl RemoteStream {
     ///
     /// ```
     /// use msgstream::client::{ClientError, RemoteStream};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    ///
     /// let broker = RemoteStream::connect(&address).await?;
     /// let clone = broker.clone();
     /// broker.put("job-1", "the last word").await?;

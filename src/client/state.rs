@@ -19,9 +19,9 @@ use super::wire::{self, Reason, Reply};
 ///
 /// ```
 /// use msgstream::local::MessageStream;
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///
 /// let broker = MessageStream::new();
 /// broker.listen("job-1", |event| println!("{event:?}")).await?;
 /// let receipt = broker.close("job-1").await?;

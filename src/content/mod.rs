@@ -82,7 +82,8 @@ impl Content {
     ///
     /// ```
     /// # use msgstream::content::Content;
-    /// let object = Content::from_json(r#"{".class":"my.Fit",".version":"0.1",".state":{"chisq":2.5}}"#)?.object().ok_or("not an object")?;
+    /// let content = Content::from_json(r#"{".class":"my.Fit",".version":"0.1",".state":{"chisq":2.5}}"#)?;
+    /// let object = content.object().ok_or("not an object")?;
     /// assert_eq!((object.class.as_str(), object.version.as_str()), ("my.Fit", "0.1"));
     /// assert_eq!(object.state, r#"{"chisq":2.5}"#);
     /// assert!(Content::from_json("7")?.object().is_none());

@@ -58,9 +58,9 @@ pub struct MessageStream {
 ///
 /// ```
 /// use msgstream::local::{LocalError, MessageStream};
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///
 /// let broker = MessageStream::new();
 /// assert!(matches!(broker.put("", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "bad_stream"));
 /// assert!(matches!(broker.put("$job", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "denied"));
@@ -84,9 +84,9 @@ pub enum LocalError {
 ///
 /// ```
 /// use msgstream::local::MessageStream;
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///
 /// let broker = MessageStream::new();
 /// let listening = broker.listen("job-1", |event| println!("{event:?}")).await?;
 /// broker.close("job-1").await?;
@@ -119,9 +119,9 @@ impl MessageStream {
     /// use msgstream::limits::Limits;
     /// use msgstream::local::MessageStream;
     /// use msgstream::server::Settings;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let limits = Limits { streams: 1, ..Limits::default() };
     /// let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
     /// broker.header("job-1", "the only one").await?;
@@ -160,14 +160,15 @@ impl MessageStream {
     /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Encode`] if it cannot be
+    /// written as JSON; [`LocalError::Ended`].
     ///
     /// ```
     /// use msgstream::local::MessageStream;
     /// use msgstream::monitor::{Message, Progress};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// broker.put("job-1", &[1.5, 2.5]).await?;
     /// broker.put("job-1", "a text is a message as well").await?;
@@ -182,13 +183,14 @@ impl MessageStream {
     /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
     ///
     /// # Errors
-    /// [`LocalError`]; if the header is refused, so is the message.
+    /// As [`header`](Self::header); if the header is refused, so is the message.
     ///
     /// ```
+    /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// let receipt = broker.put_with_header("job-1", &3, "3 of 10").await?;
     /// assert_eq!(receipt.listeners, Some(0));
@@ -196,7 +198,8 @@ impl MessageStream {
     /// let (sender, receiver) = std::sync::mpsc::channel();
     /// broker.listen("job-1", sender).await?;
     /// broker.put_with_header("job-1", &4, "4 of 10").await?;
-    /// println!("{:?}, then {:?}", receiver.recv()?, receiver.recv()?);
+    /// assert!(matches!(receiver.recv()?, Event::Header(header) if header == "\"3 of 10\""));
+    /// assert!(matches!(receiver.recv()?, Event::Message(message) if message == "4"));
     /// # Ok(()) }
     /// ```
     pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<Receipt, LocalError>
@@ -212,13 +215,14 @@ impl MessageStream {
     /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// As [`put`](Self::put), and [`LocalError::Refused`] over a limit: `limits.header`, `limits.headers_total` or
+    /// `limits.streams`.
     ///
     /// ```
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// broker.header("job-1", &serde_json::json!({ "k": 5, "total": 10 })).await?;
     /// # Ok(()) }
@@ -233,13 +237,13 @@ impl MessageStream {
     /// hour unless set.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// As [`put`](Self::put), and [`LocalError::Refused`] over `limits.streams`, since the end of a stream is remembered.
     ///
     /// ```
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// broker.listen("job-1", |event| println!("{event:?}")).await?;
     /// assert_eq!(broker.close("job-1").await?.listeners, Some(1));
@@ -253,14 +257,14 @@ impl MessageStream {
     /// Ends the stream with a last message.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// As [`close`](Self::close).
     ///
     /// ```
     /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// let (sender, receiver) = std::sync::mpsc::channel();
     /// broker.listen("job-1", sender).await?;
@@ -276,13 +280,13 @@ impl MessageStream {
     /// Forgets the stream, header and all; its listeners see it end.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Ended`].
     ///
     /// ```
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// broker.header("job-1", "a mistake").await?;
     /// // Nobody was listening; whoever joins now finds no header.
@@ -302,9 +306,9 @@ impl MessageStream {
     /// ```
     /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-1", sender).await?;
@@ -322,13 +326,14 @@ impl MessageStream {
     /// up, or it takes no more. See [`Listener`].
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that may not be used or over a limit; otherwise [`LocalError`].
+    /// [`LocalError::Refused`] if the name is empty; [`LocalError::Ended`]. A limit that is met comes as
+    /// [`Event::CutOff`](crate::client::Event::CutOff).
     ///
     /// ```
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// // A channel is cut off when it is full; a closure has to be quick.
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
@@ -349,9 +354,9 @@ impl MessageStream {
     ///
     /// ```
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// let listening = broker.listen("job-1", sender).await?;
@@ -371,9 +376,9 @@ impl MessageStream {
     /// use msgstream::client::Event;
     /// use msgstream::content::NonFinite;
     /// use msgstream::local::MessageStream;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let broker = MessageStream::new();
     /// let (sender, receiver) = std::sync::mpsc::channel();
     /// broker.listen("fit", sender).await?;

@@ -16,9 +16,9 @@ use super::settings::{Address, TcpSettings, UnixSettings};
 ///
 /// ```
 /// use msgstream::server::{Server, Settings};
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///
 /// let first = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
 /// let taken = first.addresses()[0].clone();
 /// let error = Server::bind(&[taken.clone().into()], &Settings::default()).err().ok_or("two brokers on one port")?;

@@ -129,9 +129,9 @@ impl Server {
     ///
     /// ```
     /// use msgstream::server::{Server, Settings};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let listen = ["127.0.0.1:0".parse()?, "msgpack+tcp://127.0.0.1:0".parse()?];
     /// let server = Server::bind(&listen, &Settings::default())?;
     /// assert_eq!(server.addresses().len(), 2);
@@ -151,10 +151,11 @@ impl Server {
     ///
     /// ```
     /// use std::sync::Arc;
+    ///
     /// use msgstream::server::{Server, Settings, assemble, keep_time, tick};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let settings = Settings::default();
     /// let (actor, shared) = assemble(&settings);
     /// tokio::spawn(actor.run());
@@ -200,9 +201,9 @@ impl Server {
     ///
     /// ```
     /// use msgstream::server::{Address, Server, Settings};
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
     /// let Address::Tcp(address) = server.addresses()[0] else { panic!() };
     /// assert_ne!(address.port(), 0);
@@ -218,9 +219,9 @@ impl Server {
     /// use msgstream::client::RemoteStream;
     /// use msgstream::server::{Server, Settings};
     /// use tokio::sync::oneshot;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
     /// let (stats, address) = (server.stats(), server.addresses()[0].to_string());
     /// let (stop, stopped) = oneshot::channel::<()>();
@@ -245,9 +246,9 @@ impl Server {
     /// ```
     /// use msgstream::server::{Server, Settings};
     /// use tokio_util::sync::CancellationToken;
+    ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    ///
     /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
     /// // In a service: the first signal, and the second.
     /// let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
@@ -396,9 +397,9 @@ const KEPT_TRANSLATIONS: usize = 4;
 /// use msgstream::server::{Settings, assemble};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tokio::net::UnixStream;
+///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-///
 /// let (actor, shared) = assemble(&Settings::default());
 /// tokio::spawn(actor.run());
 /// let (mut client, server) = UnixStream::pair()?;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! msgstream serve
-//! msgstream listen fit
+//! msgstream listen fit                                        # or: cargo run --example listen -- fit
 //! cargo run --example fit -- fit --steps 200 --pause 50ms
 //! ```
 //!
@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::Parser;
 use msgstream::client::{Backoff, Options, RemoteStream, ServerAddress};
 use msgstream::monitor::{Complete, Improvement, Message, Progress, Start};
@@ -37,7 +38,7 @@ struct Args {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let broker = RemoteStream::start(args.server, Options { reconnect: Some(Backoff::default()), ..Options::default() });
     let job = args.stream.as_str();
@@ -71,7 +72,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The result is printed already: a broker that is not there must not keep the program.
     match tokio::time::timeout(Duration::from_secs(5), broker.flush()).await {
         Ok(flushed) => Ok(flushed?),
-        Err(_) => Err("the broker does not know of the result".into()),
+        Err(_) => bail!("the broker does not know of the result"),
     }
 }
 

@@ -5,12 +5,13 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
-use msgstream::client::Event;
+use anyhow::anyhow;
+use msgstream::client::{Event, RemoteStream};
 use msgstream::local::MessageStream;
 use msgstream::server::Settings;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> anyhow::Result<()> {
     let broker = MessageStream::new();
 
     // Anything that takes events may listen: here a channel of the standard library, read by a thread of its own.
@@ -21,15 +22,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             match event {
                 Event::Header(content) => println!("thread: it stands at {content}"),
                 Event::Message(content) => println!("thread: {content}"),
-                Event::Ended { message } => println!("thread: ended, {message:?}"),
+                Event::Ended { message: Some(last) } => println!("thread: ended with {last}"),
                 other => println!("thread: {other:?}"),
             }
         }
     });
 
-    // The same streams over TCP, for others: try `msgstream listen job --server` with this address.
+    // The same streams over TCP, for other programs.
     let server = broker.serve(&["127.0.0.1:0".parse()?], &Settings::default())?;
-    println!("listening on {}", server.addresses()[0]);
+    let address = server.addresses()[0].to_string();
+    println!("listening on {address}");
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move { drop(stopped.await) }, std::future::pending()));
 
@@ -39,10 +41,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     broker.listen("job", |event| println!("late closure: {event:?}")).await?;
     broker.put("job", "almost there").await?;
-    let receipt = broker.close_with("job", "done").await?;
-    println!("{:?} were told of the end", receipt.listeners);
 
-    watching.join().map_err(|_| "the thread panicked")?;
+    let remote = RemoteStream::connect(&address).await?;
+    let mut listener = remote.listen("job").await?;
+    listener.joined().await;
+    let receipt = broker.close_with("job", "done").await?;
+    println!("{} listeners were told of the end", receipt.listeners.unwrap_or(0));
+    while let Some(event) = listener.next().await {
+        println!("over TCP: {event:?}");
+    }
+
+    watching.join().map_err(|_| anyhow!("the thread panicked"))?;
     drop(stop);
     serving.await??;
     Ok(())

@@ -5,6 +5,13 @@ use serde::Deserialize;
 use crate::units::{ByteSize, Span};
 
 /// The `[limits]` section of the configuration.
+///
+/// ```
+/// # use msgstream::limits::Limits;
+/// # use msgstream::units::{ByteSize, Span};
+/// let limits = Limits { line: ByteSize(1 << 20), ended_time: Span::from_secs(60), ..Limits::default() };
+/// assert_eq!(limits.header, ByteSize(1 << 20));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {

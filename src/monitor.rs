@@ -9,7 +9,14 @@ use serde_json::{Map, Value};
 
 use crate::content::{Content, Object};
 
-/// The version of the states below.
+/// The version of the states below, which goes with each message. A receiver takes any.
+///
+/// ```
+/// # use msgstream::monitor::{Log, Message, VERSION};
+/// let text = serde_json::to_string(&Message::from(Log::new("hot")))?;
+/// assert_eq!(text, format!(r#"{{".class":"monitor.Log",".version":"{VERSION}",".state":{{"text":"hot"}}}}"#));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub const VERSION: &str = "1.0";
 
 /// What all classes here begin with.
@@ -54,6 +61,11 @@ macro_rules! messages {
 
         impl Message {
             /// The class on the wire.
+            ///
+            /// ```
+            /// # use msgstream::monitor::{Log, Message};
+            /// assert_eq!(Message::from(Log::new("hot")).class(), "monitor.Log");
+            /// ```
             pub fn class(&self) -> &'static str {
                 match self { $(Self::$name(_) => concat!("monitor.", stringify!($name)),)* }
             }
@@ -161,7 +173,17 @@ messages! {
 }
 
 impl Message {
-    /// The message that a content is, if it is one.
+    /// The message that a content is; none if it is of another class, or of one that this version does not know.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// # use msgstream::monitor::Message;
+    /// let content = Content::from_json(r#"{".class":"monitor.Progress",".version":"1.0",".state":{"k":3,"total":10}}"#)?;
+    /// let Some(Message::Progress(progress)) = Message::of(&content) else { panic!() };
+    /// assert_eq!((progress.k, progress.total), (3.0, Some(10.0)));
+    /// assert_eq!(Message::of(&Content::from_json("{\"k\":3}")?), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn of(content: &Content) -> Option<Self> {
         let object = content.object()?;
         if !object.class.starts_with(PREFIX) {
@@ -171,6 +193,12 @@ impl Message {
     }
 
     /// Whether the job ends with it.
+    ///
+    /// ```
+    /// # use msgstream::monitor::{Complete, Log, Message};
+    /// assert!(Message::from(Complete::default()).is_last());
+    /// assert!(!Message::from(Log::new("nearly there")).is_last());
+    /// ```
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Complete(_) | Self::Abort(_) | Self::Error(_))
     }
@@ -185,6 +213,12 @@ impl<'de> Deserialize<'de> for Message {
 
 impl Start {
     /// The beginning of a job of this title.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Start;
+    /// let start = Start::new("decay").of(200.0).units("steps");
+    /// assert_eq!((start.total, start.units.as_deref()), (Some(200.0), Some("steps")));
+    /// ```
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: Some(title.into()), ..Self::default() }
     }
@@ -202,6 +236,12 @@ impl Start {
     }
 
     /// What the header of the job says once `k` units are done.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Start;
+    /// let header = Start::new("decay").of(200.0).join(3.0);
+    /// assert_eq!((header.title.as_deref(), header.k, header.total), (Some("decay"), Some(3.0), Some(200.0)));
+    /// ```
     pub fn join(&self, k: f64) -> Join {
         Join { title: self.title.clone(), k: Some(k), total: self.total, units: self.units.clone(), more: self.more.clone() }
     }
@@ -209,6 +249,12 @@ impl Start {
 
 impl Progress {
     /// So many units done.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Progress;
+    /// let progress = Progress::new(3.0).of(200.0).units("steps").text("chisq 2.5");
+    /// assert_eq!((progress.k, progress.text.as_deref()), (3.0, Some("chisq 2.5")));
+    /// ```
     pub fn new(k: f64) -> Self {
         Self { k, ..Self::default() }
     }
@@ -234,6 +280,13 @@ impl Progress {
 
 impl Improvement {
     /// A better result.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Improvement;
+    /// let mut better = Improvement::new(2.5);
+    /// better.more.insert("rate".to_owned(), 0.7.into());
+    /// assert_eq!(serde_json::to_string(&better).unwrap(), r#"{"value":2.5,"rate":0.7}"#);
+    /// ```
     pub fn new(value: impl Into<Value>) -> Self {
         Self { value: value.into(), ..Self::default() }
     }
@@ -241,6 +294,12 @@ impl Improvement {
 
 impl Complete {
     /// The end, with what came out.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Complete;
+    /// let complete = Complete::new("fit.csv");
+    /// assert_eq!(complete.result, Some("fit.csv".into()));
+    /// ```
     pub fn new(result: impl Into<Value>) -> Self {
         Self { result: Some(result.into()), ..Self::default() }
     }
@@ -248,6 +307,11 @@ impl Complete {
 
 impl Abort {
     /// The end on request.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Abort;
+    /// assert_eq!(Abort::new("Ctrl-C").reason.as_deref(), Some("Ctrl-C"));
+    /// ```
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..Self::default() }
     }
@@ -255,6 +319,12 @@ impl Abort {
 
 impl Error {
     /// The end by a failure.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Error;
+    /// let error = Error::new("no data");
+    /// assert_eq!((error.reason.as_str(), error.traceback), ("no data", None));
+    /// ```
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), ..Self::default() }
     }
@@ -262,6 +332,12 @@ impl Error {
 
 impl Log {
     /// A line.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Log;
+    /// let line = Log::new("32 points read").level("info");
+    /// assert_eq!((line.text.as_str(), line.level.as_deref()), ("32 points read", Some("info")));
+    /// ```
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }

@@ -7,10 +7,25 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 /// A number of bytes. Reads `4096`, `16MiB`, `1.5 GB`, `64k`; writes the largest binary unit that is exact.
+///
+/// ```
+/// # use msgstream::units::ByteSize;
+/// assert_eq!("1.5 GB".parse(), Ok(ByteSize(1_500_000_000)));
+/// assert_eq!("64k".parse(), Ok(ByteSize(65_536)));
+/// assert_eq!(ByteSize(64 << 20).to_string(), "64MiB");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub usize);
 
 /// A span of time. Reads `10s`, `250ms`, `1h 30m`, `2d`; a bare number other than 0 is refused, since its unit would be a guess.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use msgstream::units::Span;
+/// assert_eq!("1h 30m".parse(), Ok(Span(Duration::from_secs(5400))));
+/// assert_eq!(Span::from_secs(3600).to_string(), "1h");
+/// assert!("10".parse::<Span>().is_err(), "10 of what?");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(pub Duration);
 
@@ -22,6 +37,12 @@ impl Span {
 }
 
 /// A size or a time that could not be read, and what would be right.
+///
+/// ```
+/// # use msgstream::units::ByteSize;
+/// let error = "64 megs".parse::<ByteSize>().unwrap_err();
+/// assert!(error.to_string().contains("write a number and a unit"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadUnit(String);

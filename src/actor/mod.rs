@@ -21,7 +21,7 @@ use crate::outbox::{Outbox, Sink};
 use crate::protocol::{Gauge, Translations};
 
 use routes::Routes;
-pub use stats::{Stats, StatsSnapshot};
+pub use stats::{Count, Stats, StatsSnapshot};
 
 /// Batches that may wait for the actor. A full mailbox stops the reading of sockets, which is the back-pressure that
 /// publishers feel; few are as quick as many, and bound what waits here.
@@ -55,6 +55,22 @@ pub enum Command {
 }
 
 /// How connections reach the actor. Cheap to clone.
+///
+/// ```
+/// use msgstream::actor::Command;
+/// use msgstream::server::{Settings, assemble};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (actor, shared) = assemble(&Settings::default());
+/// let mailbox = shared.mailbox.clone();
+/// assert!(mailbox.send(Command::Shutdown).await);
+/// // The actor is gone, and with it the broker.
+/// drop(actor);
+/// mailbox.closed().await;
+/// assert!(!mailbox.send(Command::Shutdown).await);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Mailbox(mpsc::Sender<Command>);
 
@@ -89,6 +105,13 @@ impl Mailbox {
 }
 
 /// Gives out connection ids, dense and reused.
+///
+/// ```
+/// # use msgstream::actor::Ids;
+/// # use msgstream::ids::ConnectionId;
+/// let ids = Ids::default();
+/// assert_eq!([ids.take(), ids.take()], [ConnectionId(0), ConnectionId(1)]);
+/// ```
 #[derive(Debug, Default)]
 pub struct Ids {
     next: AtomicU32,
@@ -124,6 +147,30 @@ pub struct ActorSettings {
 }
 
 /// The actor, before it runs.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use msgstream::actor::{Actor, ActorSettings};
+/// use msgstream::broker::CoreLimits;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let core = CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
+/// let (actor, mailbox) = Actor::new(ActorSettings {
+///     core,
+///     total: 1 << 20,
+///     gauge: Arc::default(),
+///     translations: Arc::default(),
+///     ids: Arc::default(),
+///     stats: Arc::default(),
+/// });
+/// let running = tokio::spawn(actor.run());
+/// drop(mailbox);
+/// running.await?;
+/// # Ok(()) }
+/// ```
 pub struct Actor {
     core: Core,
     routes: Routes,

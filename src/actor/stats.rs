@@ -3,6 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that many tasks add to.
+///
+/// ```
+/// # use msgstream::actor::Count;
+/// let count = Count::default();
+/// count.add(2);
+/// assert_eq!(count.value(), 2);
+/// ```
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
@@ -26,6 +33,13 @@ impl Count {
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts since the broker began.
+        ///
+        /// ```
+        /// # use msgstream::actor::Stats;
+        /// let stats = Stats::default();
+        /// stats.delivered.add(3);
+        /// assert_eq!(stats.snapshot().delivered, 3);
+        /// ```
         #[derive(Debug, Default)]
         pub struct Stats { $($(#[$doc])* pub $name: Count,)* }
 

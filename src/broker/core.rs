@@ -27,6 +27,45 @@ pub struct CoreLimits {
 }
 
 /// Every stream's header and listeners.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use msgstream::broker::{Core, CoreLimits, Deliver, Input};
+/// use msgstream::ids::{ConnectionId, StreamName};
+/// use msgstream::protocol::{Event, Frame, json_lines};
+///
+/// /// Notes who was sent what.
+/// #[derive(Default)]
+/// struct Notes(Vec<(ConnectionId, Vec<u8>)>);
+///
+/// impl Deliver for Notes {
+///     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
+///         self.0.push((to, frame.bytes().to_vec()));
+///         true
+///     }
+///
+///     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
+///
+///     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
+/// }
+///
+/// let limits = CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
+/// let (mut core, mut notes) = (Core::new(limits), Notes::default());
+/// let (listener, publisher, stream) = (ConnectionId(0), ConnectionId(1), StreamName::new("job-1")?);
+/// core.handle(listener, Input::Listen { stream: stream.clone(), receipt: None }, &mut notes);
+///
+/// // The core never reads a frame: any bytes will do.
+/// let run = Frame::new(b"a message".as_slice().into(), 1, &json_lines::ENCODER);
+/// core.handle(publisher, Input::Put { stream, run, header: None, receipt: None }, &mut notes);
+/// assert_eq!(notes.0, [(listener, b"a message".to_vec())]);
+/// assert_eq!((core.streams(), core.stored()), (1, 0));
+///
+/// core.hang_up_all(listener);
+/// core.tick(Duration::from_secs(1));
+/// assert_eq!(core.streams(), 0);
+/// # Ok::<(), msgstream::ids::EmptyName>(())
+/// ```
 #[derive(Debug)]
 pub struct Core {
     limits: CoreLimits,

@@ -29,6 +29,11 @@ pub enum ServerAddress {
 
 impl ServerAddress {
     /// Where a broker listens unless told otherwise.
+    ///
+    /// ```
+    /// # use msgstream::client::ServerAddress;
+    /// assert_eq!(ServerAddress::DEFAULT.parse(), Ok(ServerAddress::Tcp("127.0.0.1:7342".to_owned())));
+    /// ```
     pub const DEFAULT: &'static str = "127.0.0.1:7342";
 
     /// Makes a connection.
@@ -51,6 +56,12 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// An address that could not be read, and what would be right.
+///
+/// ```
+/// # use msgstream::client::ServerAddress;
+/// let error = "http://localhost:7342".parse::<ServerAddress>().unwrap_err();
+/// assert!(error.to_string().contains("there is no \"http\" transport"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is not the address of a broker: {why}; write \"127.0.0.1:7342\", \"broker.example:7342\" or \"unix:/run/msgstream.sock\""

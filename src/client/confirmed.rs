@@ -9,10 +9,23 @@ use super::state::Receipt;
 
 /// The actions of a [`RemoteStream`], each of which waits until it has taken effect, and tells how many were reached.
 ///
-/// ```no_run
-/// # async fn example(broker: msgstream::client::RemoteStream) -> Result<(), msgstream::client::ClientError> {
-/// let receipt = broker.confirmed().put("job-1", "hello").await?;
-/// println!("{:?} listeners", receipt.listeners);
+/// ```
+/// use msgstream::client::RemoteStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let address = server.addresses()[0].to_string();
+/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+/// let broker = RemoteStream::connect(&address).await?;
+/// let listener = broker.listen("job-1").await?;
+/// assert_eq!(broker.confirmed().header("job-1", "begun").await?.listeners, None);
+/// assert_eq!(broker.confirmed().put("job-1", &1).await?.listeners, Some(1));
+/// assert_eq!(broker.confirmed().put_with_header("job-1", &2, "at 2").await?.listeners, Some(1));
+/// assert_eq!(broker.confirmed().close_with("job-1", "done").await?.listeners, Some(1));
+/// // The end was told: nobody listens any more.
+/// assert_eq!(broker.confirmed().close("job-1").await?.listeners, Some(0));
+/// assert_eq!(broker.confirmed().delete("job-1").await?.listeners, Some(0));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy)]

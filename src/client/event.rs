@@ -7,6 +7,24 @@ use super::wire::Reason;
 /// What a listener of one stream sees.
 ///
 /// After [`Ended`](Self::Ended), [`CutOff`](Self::CutOff) and [`Lost`](Self::Lost) nothing more comes.
+///
+/// ```
+/// # use msgstream::client::{Event, Reason};
+/// fn shown(event: &Event) -> String {
+///     match event {
+///         Event::Header(content) => format!("stands at {content}"),
+///         Event::Message(content) => content.to_string(),
+///         Event::Ended { .. } => "the job has ended".to_owned(),
+///         Event::CutOff(Reason { reason, .. }) | Event::Lost { reason } => format!("{reason}; the job may go on"),
+///         Event::Reconnected { .. } => "messages may be missing here".to_owned(),
+///     }
+/// }
+///
+/// let lost = Event::Lost { reason: "end of file".to_owned() };
+/// assert_eq!(shown(&lost), "end of file; the job may go on");
+/// assert!(lost.is_last());
+/// assert!(!Event::Reconnected { reason: "end of file".to_owned() }.is_last());
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The stream's header, as it stood when this listener joined, or joined again.
@@ -55,6 +73,24 @@ impl Event {
 }
 
 /// What a client can fail with.
+///
+/// ```
+/// use msgstream::client::{ClientError, RemoteStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let address = server.addresses()[0].to_string();
+/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+/// assert!(matches!(RemoteStream::connect("a broker somewhere").await, Err(ClientError::Connect { .. })));
+///
+/// let broker = RemoteStream::connect(&address).await?;
+/// assert!(matches!(broker.put("", "hello").await, Err(ClientError::EmptyName)));
+/// assert!(matches!(broker.put("job-1", &f64::NAN).await, Err(ClientError::Encode(_))));
+/// // Names that begin with $ are the broker's own.
+/// assert!(matches!(broker.confirmed().put("$job", "hello").await, Err(ClientError::Refused(reason)) if reason.code == "denied"));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection could be made.

@@ -16,6 +16,29 @@ use super::remote::Link;
 /// A listener of one stream. Dropping it hangs up.
 ///
 /// It is a [`Stream`] of [`Event`]s; [`next`](Self::next) does without a crate for streams.
+///
+/// ```
+/// use msgstream::client::{Event, RemoteStream};
+/// use msgstream::protocol::StreamState;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let address = server.addresses()[0].to_string();
+/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+/// let broker = RemoteStream::connect(&address).await?;
+/// broker.header("job-1", "half done").await?;
+///
+/// let mut listener = broker.listen("job-1").await?;
+/// assert_eq!(listener.stream(), "job-1");
+/// assert_eq!(listener.joined().await, Some(StreamState::Running));
+/// broker.close("job-1").await?;
+///
+/// assert!(matches!(listener.next().await, Some(Event::Header(header)) if header == "\"half done\""));
+/// assert_eq!(listener.next().await, Some(Event::Ended { message: None }));
+/// assert_eq!(listener.next().await, None);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     stream: String,

@@ -52,6 +52,16 @@ impl Default for Options {
 
 /// The pauses between attempts to connect: each twice the one before, with a random part, so that a thousand clients of a
 /// broker that restarts do not all come at once.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use msgstream::client::{Backoff, Options};
+/// // Soon at first, then about every half minute; given up after 120 attempts.
+/// let patient = Backoff { longest: Duration::from_secs(30), attempts: Some(120), ..Backoff::default() };
+/// let options = Options { reconnect: Some(patient), ..Options::default() };
+/// assert_eq!(Backoff::default().first, Duration::from_millis(100));
+/// assert_eq!(Backoff::default().attempts, None);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backoff {
     /// The first pause. 100 ms.

@@ -28,12 +28,18 @@ use super::wire::{Request, bare};
 /// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
 /// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
 ///
-/// ```no_run
-/// # use msgstream::client::{Event, RemoteStream};
-/// # async fn example() -> Result<(), msgstream::client::ClientError> {
-/// let broker = RemoteStream::connect("127.0.0.1:7342").await?;
+/// ```
+/// use msgstream::client::{Event, RemoteStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let address = server.addresses()[0].to_string();
+/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+/// let broker = RemoteStream::connect(&address).await?;
 /// let mut job = broker.listen("job-1").await?;
 /// broker.put("job-1", &[1, 2, 3]).await?;
+/// broker.close("job-1").await?;
 /// while let Some(event) = job.next().await {
 ///     match event {
 ///         Event::Header(content) | Event::Message(content) => println!("{content}"),
@@ -41,8 +47,8 @@ use super::wire::{Request, bare};
 ///         other => println!("{other:?}"),
 ///     }
 /// }
-/// broker.flush().await
-/// # }
+/// broker.flush().await?;
+/// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
 pub struct RemoteStream {
@@ -81,6 +87,23 @@ impl RemoteStream {
     ///
     /// # Errors
     /// [`ClientError::Connect`] if the address makes no sense or nobody answers there in time.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// broker.disconnect().await?;
+    ///
+    /// let error = RemoteStream::connect("broker.example").await.unwrap_err();
+    /// assert!(error.to_string().contains("the port is missing"));
+    /// # Ok(()) }
+    /// ```
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
         let connect = |error: &dyn ToString| ClientError::Connect { address: address.to_owned(), reason: error.to_string() };
         let parsed: ServerAddress = address.parse().map_err(|error| connect(&error))?;
@@ -91,6 +114,21 @@ impl RemoteStream {
     ///
     /// # Errors
     /// [`ClientError::Connect`] if nobody answers there in time.
+    ///
+    /// ```
+    /// use msgstream::client::{Backoff, Options, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let broker = RemoteStream::connect_with(address.parse()?, options).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// broker.flush().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
         let shared = Shared::new(address, options);
         let connected = shared.connect().await;
@@ -100,6 +138,22 @@ impl RemoteStream {
 
     /// Connects in the background, as after a lost connection: for programs that are not to wait for a broker. Without
     /// [`Options::reconnect`] there is one attempt.
+    ///
+    /// ```
+    /// use msgstream::client::{Backoff, Options, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let broker = RemoteStream::start(address.parse()?, options);
+    /// // Queued until there is a connection.
+    /// broker.put("job-1", "hello").await?;
+    /// broker.flush().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn start(address: ServerAddress, options: Options) -> Self {
         Self { link: Link::start(Shared::new(address, options), None) }
     }
@@ -111,6 +165,22 @@ impl RemoteStream {
     ///
     /// # Errors
     /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let (mut one, mut other) = (broker.listen("job-1").await?, broker.listen("job-1").await?);
+    /// broker.put("job-1", &42).await?;
+    /// assert!(matches!(one.next().await, Some(Event::Message(message)) if message == "42"));
+    /// assert!(matches!(other.next().await, Some(Event::Message(message)) if message == "42"));
+    /// # Ok(()) }
+    /// ```
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
         named(stream)?;
         let inbox = Inbox::new(self.shared().options.listener_queue.0);
@@ -120,10 +190,27 @@ impl RemoteStream {
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
 
-    /// Stops listening to a stream: all its listeners of this connection. Dropping a [`Listener`] stops that one.
+    /// Stops listening to a stream: all its listeners of this connection, whose last event is
+    /// [`Event::CutOff`](super::Event::CutOff). Dropping a [`Listener`] stops that one.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut listener = broker.listen("job-1").await?;
+    /// broker.hangup("job-1").await?;
+    /// assert!(matches!(listener.next().await, Some(Event::CutOff(reason)) if reason.code == "hangup"));
+    /// assert_eq!(listener.next().await, None);
+    /// # Ok(()) }
+    /// ```
     pub async fn hangup(&self, stream: &str) -> Result<(), ClientError> {
         named(stream)?;
         let first = self.with_room(0, |state| state.hang_up(stream)).await?;
@@ -134,8 +221,29 @@ impl RemoteStream {
     /// Sends a message to every listener of the stream. It is not stored.
     ///
     /// # Errors
-    /// [`ClientError::Encode`] if it cannot be written as JSON, [`ClientError::Lost`] if the connection is gone for good.
-    /// What the broker refuses is told by the next [`flush`](Self::flush).
+    /// [`ClientError::EmptyName`]; [`ClientError::Encode`] if it cannot be written as JSON; [`ClientError::Lost`] if the
+    /// connection is gone for good. What the broker refuses is told by the next [`flush`](Self::flush).
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// #[derive(serde::Serialize)]
+    /// struct Step {
+    ///     k: u32,
+    ///     chisq: f64,
+    /// }
+    ///
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("fit", &Step { k: 1, chisq: 2.5 }).await?;
+    /// broker.put("fit", "a text is a message as well").await?;
+    /// broker.flush().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
         self.queue("put", stream, Some(message), None::<&()>).await
     }
@@ -144,6 +252,26 @@ impl RemoteStream {
     ///
     /// # Errors
     /// [`ClientError::Full`] if there is no room; otherwise as [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{ClientError, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 0..1000 {
+    ///     match broker.try_put("job-1", &k) {
+    ///         Ok(()) => {}
+    ///         // The computation matters more than one of its many messages.
+    ///         Err(ClientError::Full) => continue,
+    ///         Err(error) => return Err(error.into()),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
         let line = self.line("put", stream, Some(message), None::<&()>, None)?;
         let first = {
@@ -164,6 +292,23 @@ impl RemoteStream {
     ///
     /// # Errors
     /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 1..=3 {
+    ///     broker.put_with_header("job-1", &k, &format!("{k} of 10")).await?;
+    /// }
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"3 of 10\""));
+    /// # Ok(()) }
+    /// ```
     pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<(), ClientError>
     where
         M: Serialize + ?Sized,
@@ -176,14 +321,46 @@ impl RemoteStream {
     ///
     /// # Errors
     /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "half done").await?;
+    /// broker.flush().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {
         self.queue("header", stream, Some(header), None::<&()>).await
     }
 
-    /// Ends the stream. Its header stays for those who join later, for a time.
+    /// Ends the stream. Its header stays for those who join later, for the broker's `limits.ended_time`: an hour unless
+    /// configured.
     ///
     /// # Errors
     /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "all done").await?;
+    /// broker.close("job-1").await?;
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"all done\""));
+    /// assert_eq!(late.next().await, Some(Event::Ended { message: None }));
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self, stream: &str) -> Result<(), ClientError> {
         self.queue("close", stream, None::<&()>, None::<&()>).await
     }
@@ -192,6 +369,21 @@ impl RemoteStream {
     ///
     /// # Errors
     /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut listener = broker.listen("job-1").await?;
+    /// broker.close_with("job-1", &serde_json::json!({ "exit": 0 })).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Ended { message: Some(last) }) if last == "{\"exit\":0}"));
+    /// # Ok(()) }
+    /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
         self.queue("close", stream, Some(message), None::<&()>).await
     }
@@ -200,11 +392,41 @@ impl RemoteStream {
     ///
     /// # Errors
     /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    /// use msgstream::protocol::StreamState;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "a mistake").await?;
+    /// broker.delete("job-1").await?;
+    /// assert_eq!(broker.listen("job-1").await?.joined().await, Some(StreamState::Waiting));
+    /// # Ok(()) }
+    /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
         self.queue("delete", stream, None::<&()>, None::<&()>).await
     }
 
     /// The same actions, each of which waits until it has taken effect.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let receipt = broker.confirmed().put("job-1", "anybody there?").await?;
+    /// assert_eq!(receipt.listeners, Some(0));
+    /// # Ok(()) }
+    /// ```
     pub fn confirmed(&self) -> Confirmed<'_> {
         Confirmed::new(self)
     }
@@ -214,6 +436,22 @@ impl RemoteStream {
     /// # Errors
     /// [`ClientError::Refused`] with the first action since the last flush that the broker refused;
     /// [`ClientError::Lost`] if the connection is gone for good, and with it perhaps some of what was sent.
+    ///
+    /// ```
+    /// use msgstream::client::{ClientError, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("$job", "names that begin with $ are the broker's own").await?;
+    /// assert!(matches!(broker.flush().await, Err(ClientError::Refused(reason)) if reason.code == "denied"));
+    /// // Told once.
+    /// broker.flush().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn flush(&self) -> Result<(), ClientError> {
         let receipt = self.shared().lock().next_receipt();
         let mut bytes = Vec::with_capacity(64);
@@ -228,6 +466,22 @@ impl RemoteStream {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
+    ///
+    /// ```
+    /// use msgstream::client::{ClientError, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let clone = broker.clone();
+    /// broker.put("job-1", "the last word").await?;
+    /// broker.disconnect().await?;
+    /// assert!(matches!(clone.put("job-1", "too late").await, Err(ClientError::Lost(_))));
+    /// # Ok(()) }
+    /// ```
     pub async fn disconnect(self) -> Result<(), ClientError> {
         let flushed = self.flush().await;
         self.shared().lock().leaving = true;

@@ -19,6 +19,18 @@ use super::wire::{self, Reason, Reply};
 type Headers = HashMap<String, Option<Vec<u8>>>;
 
 /// What a receipt said.
+///
+/// ```
+/// use msgstream::local::MessageStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MessageStream::new();
+/// broker.listen("job-1", |event| println!("{event:?}")).await?;
+/// let receipt = broker.close("job-1").await?;
+/// assert_eq!(receipt.listeners, Some(1));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
     /// How many listeners a put, close or delete has reached.

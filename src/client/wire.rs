@@ -28,6 +28,12 @@ pub(crate) enum Reply {
 }
 
 /// Why the broker refused an action or ended a connection.
+///
+/// ```
+/// # use msgstream::client::Reason;
+/// let reason = Reason { code: "limit".to_owned(), reason: "there are 5 streams, the most allowed (limits.streams)".to_owned() };
+/// assert_eq!(reason.to_string(), "there are 5 streams, the most allowed (limits.streams) (limit)");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Reason {
     /// The kind, as the wire names it: `slow_listener`, `limit`, `shutdown` and so on.

@@ -62,6 +62,14 @@ impl Shared {
 }
 
 /// How long things may take.
+///
+/// ```
+/// # use msgstream::server::{Settings, assemble};
+/// # use std::time::Duration;
+/// // They follow from the settings.
+/// let (_actor, shared) = assemble(&Settings::default());
+/// assert_eq!(shared.times.drain, Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Times {
     /// From the first byte to the end of the first unit.
@@ -77,6 +85,27 @@ pub struct Times {
 /// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
+///
+/// ```
+/// use msgstream::connection::serve;
+/// use msgstream::protocol::message_pack::{self, MessagePack};
+/// use msgstream::server::{Settings, assemble};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (actor, shared) = assemble(&Settings::default());
+/// tokio::spawn(actor.run());
+/// let (mut client, server) = UnixStream::pair()?;
+/// tokio::spawn(serve(server, MessagePack::default(), shared.speaking(&message_pack::ENCODER)));
+///
+/// client.write_all(b"\x00\x00\x00\x0d\x81\xa6action\xa4ping").await?;
+/// let mut answer = [0; 17];
+/// client.read_exact(&mut answer).await?;
+/// assert_eq!(&answer, b"\x00\x00\x00\x0d\x81\xa6action\xa4pong");
+/// # Ok(()) }
+/// ```
 pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
     debug_assert!(std::ptr::addr_eq(codec.encoder(), shared.outbox.encoder), "it would be answered in another encoding");
     Connection {

@@ -8,6 +8,16 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use super::finite::{self, NotFinite};
 
 /// What becomes of NaN and the infinities, which JSON does not have.
+///
+/// ```
+/// # use msgstream::content::{NonFinite, encode_line};
+/// let losses = [0.5, f64::INFINITY];
+/// let mut out = Vec::new();
+/// assert!(encode_line(&losses, NonFinite::default(), &mut out).is_err());
+/// encode_line(&losses, NonFinite::Null, &mut out)?;
+/// assert_eq!(out, b"[0.5,null]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
     /// Encoding fails and names where the number stands.
@@ -18,6 +28,17 @@ pub enum NonFinite {
 }
 
 /// A value that could not be written as JSON.
+///
+/// ```
+/// # use std::collections::BTreeMap;
+/// # use msgstream::content::{EncodeError, NonFinite, encode_line};
+/// let mut out = Vec::new();
+/// let nan = encode_line(&f64::NAN, NonFinite::Refuse, &mut out);
+/// assert!(matches!(nan, Err(EncodeError::NotFinite(_))));
+/// // The keys of an object are texts.
+/// let odd = encode_line(&BTreeMap::from([([1, 2], "value")]), NonFinite::Refuse, &mut out);
+/// assert!(matches!(odd, Err(EncodeError::Json(_))));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// It holds a number that JSON does not have.

@@ -7,6 +7,13 @@ use std::fmt::{self, Display};
 use serde::ser::{self, Serialize};
 
 /// NaN or an infinity, which JSON does not have.
+///
+/// ```
+/// # use msgstream::content::{EncodeError, NonFinite, encode_line};
+/// let rates = std::collections::BTreeMap::from([("rates", [1.0, f64::NEG_INFINITY])]);
+/// let Err(EncodeError::NotFinite(found)) = encode_line(&rates, NonFinite::Refuse, &mut Vec::new()) else { panic!() };
+/// assert_eq!((found.path.as_str(), found.number), ("rates[1]", "-Infinity"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {number}, which JSON does not have: send null or a text instead, or ask for null with NonFinite::Null", if path.is_empty() { "the message" } else { path })]
 pub struct NotFinite {

@@ -35,11 +35,25 @@ impl Content {
     ///
     /// # Errors
     /// If it is not one JSON value.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// assert_eq!(Content::from_json("[1, 2]")?, "[1, 2]");
+    /// assert!(Content::from_json("[1, 2").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_json(text: &str) -> serde_json::Result<Self> {
         serde_json::from_str::<&RawValue>(text).map(Self::from)
     }
 
     /// The text.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// // More than a float can hold, and still what the publisher sent.
+    /// assert_eq!(Content::from_json("18446744073709551617")?.as_str(), "18446744073709551617");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
@@ -48,11 +62,33 @@ impl Content {
     ///
     /// # Errors
     /// If the text does not have the form that the type wants.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// #[derive(serde::Deserialize)]
+    /// struct Step {
+    ///     k: u32,
+    /// }
+    ///
+    /// assert_eq!(Content::from_json("{\"k\":3}")?.parse::<Step>()?.k, 3);
+    /// assert!(Content::from_json("3")?.parse::<Step>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(self.as_str())
     }
 
     /// The content as an [`Object`], if it has that form.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// let content = Content::from_json(r#"{".class":"my.Fit",".version":"0.1",".state":{"chisq":2.5}}"#)?;
+    /// let object = content.object().ok_or("not an object")?;
+    /// assert_eq!((object.class.as_str(), object.version.as_str()), ("my.Fit", "0.1"));
+    /// assert_eq!(object.state, r#"{"chisq":2.5}"#);
+    /// assert!(Content::from_json("7")?.object().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn object(&self) -> Option<Object<Content>> {
         // Most content is something else: looking for the key first is much quicker than failing to parse.
         if !self.as_str().contains("\".class\"") {

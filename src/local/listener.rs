@@ -37,6 +37,16 @@ pub trait Listener: Send + 'static {
 }
 
 /// Why a listener did not take an event.
+///
+/// ```
+/// # use msgstream::client::Event;
+/// use msgstream::local::{Listener, NotTaken};
+///
+/// let (mut sender, _receiver) = tokio::sync::mpsc::channel(1);
+/// let event = || Event::Reconnected { reason: "an example".to_owned() };
+/// assert_eq!(sender.put(event()), Ok(()));
+/// assert_eq!(sender.put(event()), Err(NotTaken::Full));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
     /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].

@@ -58,6 +58,18 @@ pub struct MessageStream {
 }
 
 /// What can go wrong with a broker in this process.
+///
+/// ```
+/// use msgstream::local::{LocalError, MessageStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MessageStream::new();
+/// assert!(matches!(broker.put("", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "bad_stream"));
+/// assert!(matches!(broker.put("$job", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "denied"));
+/// assert!(matches!(broker.put("job-1", &f64::INFINITY).await, Err(LocalError::Encode(_))));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
     /// The message cannot be written as JSON.
@@ -72,6 +84,18 @@ pub enum LocalError {
 }
 
 /// Somebody who listens, to hang up by. Dropping it changes nothing: whoever was handed in listens on.
+///
+/// ```
+/// use msgstream::local::MessageStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MessageStream::new();
+/// let listening = broker.listen("job-1", |event| println!("{event:?}")).await?;
+/// broker.close("job-1").await?;
+/// listening.ended().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Listening {
     wanted: CancellationToken,
@@ -93,6 +117,21 @@ impl MessageStream {
     }
 
     /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
+    ///
+    /// ```
+    /// use msgstream::limits::Limits;
+    /// use msgstream::local::MessageStream;
+    /// use msgstream::server::Settings;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let limits = Limits { streams: 1, ..Limits::default() };
+    /// let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
+    /// broker.header("job-1", "the only one").await?;
+    /// let error = broker.header("job-2", "one too many").await.unwrap_err();
+    /// assert!(error.to_string().contains("limits.streams"));
+    /// # Ok(()) }
+    /// ```
     pub fn with_settings(settings: &Settings) -> Self {
         let (runtime, (actor, shared)) = (Handle::current(), server::assemble(settings));
         runtime.spawn(actor.run());
@@ -127,7 +166,21 @@ impl MessageStream {
     /// nothing.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Encode`] if it cannot be
+    /// written as JSON; [`LocalError::Ended`].
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    /// use msgstream::monitor::{Message, Progress};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// broker.put("job-1", &[1.5, 2.5]).await?;
+    /// broker.put("job-1", "a text is a message as well").await?;
+    /// broker.put("job-1", &Message::from(Progress::new(3.0).of(10.0))).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), LocalError> {
         let (stream, run) = self.publisher.message(stream, message)?;
         self.publisher.tell(Input::Put { stream, run, header: None, receipt: None }).await
@@ -136,7 +189,25 @@ impl MessageStream {
     /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
     ///
     /// # Errors
-    /// [`LocalError`]; if the header is refused, so is the message.
+    /// As [`header`](Self::header); if the header is refused, so is the message.
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let receipt = broker.put_with_header("job-1", &3, "3 of 10").await?;
+    /// assert_eq!(receipt.listeners, Some(0));
+    ///
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// broker.listen("job-1", sender).await?;
+    /// broker.put_with_header("job-1", &4, "4 of 10").await?;
+    /// assert!(matches!(receiver.recv()?, Event::Header(header) if header == "\"3 of 10\""));
+    /// assert!(matches!(receiver.recv()?, Event::Message(message) if message == "4"));
+    /// # Ok(()) }
+    /// ```
     pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<Receipt, LocalError>
     where
         M: Serialize + ?Sized,
@@ -150,17 +221,40 @@ impl MessageStream {
     /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// As [`put`](Self::put), and [`LocalError::Refused`] over a limit: `limits.header`, `limits.headers_total` or
+    /// `limits.streams`.
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// broker.header("job-1", &serde_json::json!({ "k": 5, "total": 10 })).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), LocalError> {
         let stream = self.publisher.name(stream)?;
         let header = self.publisher.header(&stream, header)?;
         self.publisher.ask(|receipt| Input::Header { stream, header, receipt }).await.map(|_| ())
     }
 
-    /// Ends the stream. Its header stays for those who join later, for a time.
+    /// Ends the stream. Its header stays for those who join later, for [`ended_time`](crate::limits::Limits::ended_time): an
+    /// hour unless set.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// As [`put`](Self::put), and [`LocalError::Refused`] over `limits.streams`, since the end of a stream is remembered.
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// broker.listen("job-1", |event| println!("{event:?}")).await?;
+    /// assert_eq!(broker.close("job-1").await?.listeners, Some(1));
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self, stream: &str) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.close(stream, None::<&()>)?;
         self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
@@ -169,7 +263,21 @@ impl MessageStream {
     /// Ends the stream with a last message.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// As [`close`](Self::close).
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// broker.listen("job-1", sender).await?;
+    /// broker.close_with("job-1", "done").await?;
+    /// assert!(matches!(receiver.recv()?, Event::Ended { message: Some(last) } if last == "\"done\""));
+    /// # Ok(()) }
+    /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.close(stream, Some(message))?;
         self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
@@ -178,7 +286,19 @@ impl MessageStream {
     /// Forgets the stream, header and all; its listeners see it end.
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Ended`].
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// broker.header("job-1", "a mistake").await?;
+    /// // Nobody was listening; whoever joins now finds no header.
+    /// assert_eq!(broker.delete("job-1").await?.listeners, Some(0));
+    /// # Ok(()) }
+    /// ```
     pub async fn delete(&self, stream: &str) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.close(stream, None::<&()>)?;
         self.publisher.ask(|receipt| Input::Delete { stream, last, receipt }).await
@@ -188,6 +308,21 @@ impl MessageStream {
     ///
     /// # Errors
     /// [`LocalError::Ended`].
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
+    /// broker.put("job-1", &1).await?;
+    /// broker.flush().await?;
+    /// assert!(matches!(receiver.try_recv()?, Event::Message(message) if message == "1"));
+    /// # Ok(()) }
+    /// ```
     pub async fn flush(&self) -> Result<(), LocalError> {
         // To hang up where it does not listen is the cheapest thing that is answered.
         self.publisher.ask_at_once(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
@@ -197,13 +332,44 @@ impl MessageStream {
     /// up, or it takes no more. See [`Listener`].
     ///
     /// # Errors
-    /// [`LocalError`].
+    /// [`LocalError::Refused`] if the name is empty; [`LocalError::Ended`]. A limit that is met comes as
+    /// [`Event::CutOff`](crate::client::Event::CutOff).
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// // A channel is cut off when it is full; a closure has to be quick.
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
+    /// broker.listen("job-1", |event| println!("{event:?}")).await?;
+    /// broker.close("job-1").await?;
+    /// while let Some(event) = receiver.recv().await {
+    ///     println!("received {event:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
         keeper::listen(&self.shared, &self.runtime, stream, Box::new(listener)).await
     }
 
     /// Stops a listener: it is dropped, without another word. One that has ended is no error.
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// let listening = broker.listen("job-1", sender).await?;
+    /// broker.hangup(&listening).await;
+    /// assert_eq!(receiver.recv().await, None);
+    /// # Ok(()) }
+    /// ```
     pub async fn hangup(&self, listening: &Listening) {
         listening.wanted.cancel();
         listening.ended().await;
@@ -211,6 +377,22 @@ impl MessageStream {
 
     /// What becomes of NaN and the infinities in what is published: they are refused, unless this says otherwise. Counts for
     /// this handle and the clones made of it.
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::content::NonFinite;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// broker.listen("fit", sender).await?;
+    /// broker.non_finite(NonFinite::Null).put("fit", &[0.5, f64::NAN]).await?;
+    /// broker.flush().await?;
+    /// assert!(matches!(receiver.recv()?, Event::Message(message) if message == "[0.5,null]"));
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn non_finite(&self, non_finite: NonFinite) -> Self {
         Self { publisher: self.publisher.with(non_finite), ..self.clone() }

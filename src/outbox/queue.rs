@@ -15,6 +15,31 @@ const SMALL: usize = 4 << 10;
 pub const SLICES: usize = 16;
 
 /// A first-in, first-out queue of frames, counted in bytes, that allocates nothing for a single frame.
+///
+/// ```
+/// use std::io::IoSlice;
+///
+/// use msgstream::outbox::{Queue, SLICES};
+/// use msgstream::protocol::{Frame, Gauge, json_lines};
+///
+/// let (mut queue, gauge) = (Queue::default(), Gauge::default());
+/// for line in [b"one\n", b"two\n"] {
+///     queue.push(Frame::new(line.as_slice().into(), 1, &json_lines::ENCODER), &gauge);
+/// }
+/// let mut gathered = Vec::new();
+/// let mut slices = [IoSlice::new(&[]); SLICES];
+/// assert_eq!(queue.front(&mut gathered, &mut slices, 1024), 0, "small frames are gathered");
+/// assert_eq!(gathered, b"one\ntwo\n");
+///
+/// // The socket took five bytes.
+/// queue.advance(5, &gauge);
+/// assert_eq!(queue.bytes(), 3);
+/// // The rest of what was begun is kept, so that the peer gets whole units.
+/// queue.push(Frame::new(b"three\n".as_slice().into(), 1, &json_lines::ENCODER), &gauge);
+/// assert_eq!(queue.truncate(&gauge), 3);
+/// queue.clear(&gauge);
+/// assert!(queue.is_empty());
+/// ```
 #[derive(Debug, Default)]
 pub struct Queue {
     first: Option<Frame>,

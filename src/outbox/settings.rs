@@ -5,6 +5,14 @@ use serde::Deserialize;
 use crate::units::{ByteSize, Span};
 
 /// How much may wait for a connection, and what happens to one that does not take it.
+///
+/// ```
+/// # use msgstream::outbox::{OutboxSettings, Policy};
+/// # use msgstream::units::{ByteSize, Span};
+/// let patient = OutboxSettings { policy: Policy::Throttle, throttle_time: Span::from_secs(5), ..OutboxSettings::default() };
+/// assert_eq!(patient.limit, ByteSize(64 << 20));
+/// assert_eq!(Policy::default(), Policy::Disconnect);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutboxSettings {

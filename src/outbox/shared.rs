@@ -25,6 +25,32 @@ const WRITE: usize = 64 << 10;
 const TURN: usize = 256 << 10;
 
 /// Where an outbox is emptied to.
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::sync::Mutex;
+///
+/// use msgstream::outbox::Sink;
+///
+/// /// Takes everything.
+/// struct Memory(Mutex<Vec<u8>>);
+///
+/// impl Sink for Memory {
+///     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         let Ok(mut bytes) = self.0.lock() else { return Err(io::ErrorKind::BrokenPipe.into()) };
+///         slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+///         Ok(slices.iter().map(|slice| slice.len()).sum())
+///     }
+///
+///     fn peer(&self) -> String {
+///         "memory".to_owned()
+///     }
+/// }
+///
+/// let memory = Memory(Mutex::default());
+/// assert_eq!(memory.try_write(&[IoSlice::new(b"two "), IoSlice::new(b"parts")])?, 9);
+/// # Ok::<(), io::Error>(())
+/// ```
 pub trait Sink: Send + Sync {
     /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
     ///
@@ -52,6 +78,44 @@ pub struct OutboxLimits {
 }
 
 /// The outbox of one connection.
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::sync::Arc;
+///
+/// use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Sink};
+/// use msgstream::protocol::{Event, json_lines};
+///
+/// /// A peer that takes nothing.
+/// struct Asleep;
+///
+/// impl Sink for Asleep {
+///     fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+///         Err(io::ErrorKind::WouldBlock.into())
+///     }
+///
+///     fn peer(&self) -> String {
+///         "asleep".to_owned()
+///     }
+/// }
+///
+/// let limits = OutboxLimits {
+///     encoder: &json_lines::ENCODER,
+///     limit: 40,
+///     policy: Policy::Disconnect,
+///     gauge: Arc::default(),
+///     translations: Arc::default(),
+/// };
+/// let outbox = Outbox::new(Asleep, Arc::new(limits));
+/// let frame = outbox.encode(&Event::Pong { receipt: None });
+/// assert_eq!(outbox.push(&frame), Pushed::First);
+/// assert_eq!(outbox.push(&frame), Pushed::Queued);
+/// outbox.flush();
+/// assert_eq!(outbox.bytes(), 2 * frame.bytes().len());
+/// // Over the limit: the reason is queued instead, and nothing after it.
+/// assert_eq!(outbox.push(&frame), Pushed::Cut);
+/// assert_eq!(outbox.push(&frame), Pushed::Refused);
+/// ```
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,
     state: Mutex<State>,

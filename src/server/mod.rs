@@ -39,6 +39,17 @@ pub use settings::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen, RuntimeS
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// What a server is held to.
+///
+/// ```
+/// # use msgstream::limits::Limits;
+/// # use msgstream::outbox::{OutboxSettings, Policy};
+/// # use msgstream::server::Settings;
+/// let settings = Settings {
+///     limits: Limits { streams: 1000, ..Limits::default() },
+///     outbox: OutboxSettings { policy: Policy::Throttle, ..OutboxSettings::default() },
+///     ..Settings::default()
+/// };
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     /// What a peer can make grow.
@@ -52,6 +63,18 @@ pub struct Settings {
 }
 
 /// A broker could not go on.
+///
+/// ```
+/// # use msgstream::server::ServerError;
+/// // What `msgstream serve` does with it: a supervisor is to start the broker anew.
+/// fn exit_code(ended: Result<(), ServerError>) -> u8 {
+///     match ended {
+///         Ok(()) => 0,
+///         Err(ServerError::ActorPanicked) => 70,
+///     }
+/// }
+/// assert_eq!(exit_code(Err(ServerError::ActorPanicked)), 70);
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The actor panicked: no stream can be trusted any more, so that the broker ends rather than lives by half.
@@ -103,6 +126,17 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
+    ///
+    /// ```
+    /// use msgstream::server::{Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listen = ["127.0.0.1:0".parse()?, "msgpack+tcp://127.0.0.1:0".parse()?];
+    /// let server = Server::bind(&listen, &Settings::default())?;
+    /// assert_eq!(server.addresses().len(), 2);
+    /// # Ok(()) }
+    /// ```
     pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
         let (actor, shared) = assemble(settings);
         Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
@@ -114,6 +148,22 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use msgstream::server::{Server, Settings, assemble, keep_time, tick};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = Settings::default();
+    /// let (actor, shared) = assemble(&settings);
+    /// tokio::spawn(actor.run());
+    /// tokio::spawn(keep_time(Arc::downgrade(&shared), tick(&settings)));
+    /// let server = Server::bind_shared(&["127.0.0.1:0".parse()?], &settings, shared)?;
+    /// server.run(std::future::ready(()), std::future::pending()).await?;
+    /// # Ok(()) }
+    /// ```
     pub fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
@@ -148,11 +198,41 @@ impl Server {
     }
 
     /// The addresses in use, in the order asked for, with the ports that the system chose.
+    ///
+    /// ```
+    /// use msgstream::server::{Address, Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let Address::Tcp(address) = server.addresses()[0] else { panic!() };
+    /// assert_ne!(address.port(), 0);
+    /// # Ok(()) }
+    /// ```
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
     /// What the broker counts; goes on counting while it runs.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    /// use msgstream::server::{Server, Settings};
+    /// use tokio::sync::oneshot;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let (stats, address) = (server.stats(), server.addresses()[0].to_string());
+    /// let (stop, stopped) = oneshot::channel::<()>();
+    /// let running = tokio::spawn(server.run(async { drop(stopped.await) }, std::future::pending()));
+    ///
+    /// RemoteStream::connect(&address).await?.disconnect().await?;
+    /// drop(stop);
+    /// running.await??;
+    /// assert_eq!(stats.snapshot().connections_opened, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.admission.shared.stats)
     }
@@ -162,6 +242,21 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError::ActorPanicked`].
+    ///
+    /// ```
+    /// use msgstream::server::{Server, Settings};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// // In a service: the first signal, and the second.
+    /// let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    /// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), at_once.clone().cancelled_owned()));
+    /// stop.cancel();
+    /// running.await??;
+    /// # Ok(()) }
+    /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { listeners, actor, mailbox, admission, tick, drain_time, .. } = self;
         let stop = CancellationToken::new();
@@ -219,7 +314,17 @@ async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
     }
 }
 
-/// How often the core's clock is to move.
+/// How often the core's clock is to move: four times while an ended stream is remembered, from 10 ms to 1 s.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use msgstream::limits::Limits;
+/// # use msgstream::server::{Settings, tick};
+/// # use msgstream::units::Span;
+/// assert_eq!(tick(&Settings::default()), Duration::from_secs(1));
+/// let limits = Limits { ended_time: Span::from_secs(2), ..Limits::default() };
+/// assert_eq!(tick(&Settings { limits, ..Settings::default() }), Duration::from_millis(500));
+/// ```
 pub fn tick(settings: &Settings) -> Duration {
     (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
@@ -264,7 +369,8 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
 }
 
 /// Moves the clock of a broker that was made by [`assemble`], as long as anything uses it: the core itself has none, and the
-/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself.
+/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself. See
+/// [`Server::bind_shared`] for an example.
 pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(period);
@@ -284,6 +390,26 @@ const KEPT_TRANSLATIONS: usize = 4;
 
 /// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
 /// JSON lines; [`Shared::speaking`] makes the same for another encoding.
+///
+/// ```
+/// use msgstream::connection::serve;
+/// use msgstream::protocol::json_lines::JsonLines;
+/// use msgstream::server::{Settings, assemble};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (actor, shared) = assemble(&Settings::default());
+/// tokio::spawn(actor.run());
+/// let (mut client, server) = UnixStream::pair()?;
+/// tokio::spawn(serve(server, JsonLines::default(), shared));
+/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
+/// # Ok(()) }
+/// ```
 pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory::memory();

@@ -10,10 +10,24 @@ use serde::de::{self, Deserialize, Deserializer};
 use crate::units::{ByteSize, Span};
 
 /// The port that a broker listens on unless told otherwise.
+///
+/// ```
+/// # use msgstream::client::ServerAddress;
+/// # use msgstream::server::DEFAULT_PORT;
+/// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
+/// ```
 pub const DEFAULT_PORT: u16 = 7342;
 
 /// Where the broker listens: a TCP address (`127.0.0.1:7342`, `[::1]:7342`, `localhost:7342`) or a Unix socket
 /// (`unix:/run/msgstream.sock`).
+///
+/// ```
+/// # use msgstream::server::Address;
+/// let address: Address = "127.0.0.1:7342".parse()?;
+/// assert_eq!(address, Address::Tcp(([127, 0, 0, 1], 7342).into()));
+/// assert_eq!("unix:/run/msgstream.sock".parse::<Address>()?.to_string(), "unix:/run/msgstream.sock");
+/// # Ok::<(), msgstream::server::BadAddress>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A TCP address; port 0 lets the system choose.
@@ -23,6 +37,12 @@ pub enum Address {
 }
 
 /// An address that could not be read, and what would be right.
+///
+/// ```
+/// # use msgstream::server::Address;
+/// let error = "127.0.0.1".parse::<Address>().unwrap_err();
+/// assert!(error.to_string().contains("the port is missing"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\", with \"msgpack+tcp://\" or \"msgpack+\" before it for MessagePack"
@@ -70,6 +90,13 @@ impl<'de> Deserialize<'de> for Address {
 }
 
 /// What is spoken where.
+///
+/// ```
+/// # use msgstream::server::{Encoding, Listen};
+/// assert_eq!("127.0.0.1:7342".parse::<Listen>()?.encoding, Encoding::JsonLines);
+/// assert_eq!("msgpack+tcp://127.0.0.1:7343".parse::<Listen>()?.encoding, Encoding::MessagePack);
+/// # Ok::<(), msgstream::server::BadAddress>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Encoding {
     /// One JSON object a line.
@@ -81,6 +108,17 @@ pub enum Encoding {
 
 /// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
 /// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
+///
+/// ```
+/// # use msgstream::server::{Address, Encoding, Listen};
+/// let listen: Listen = "msgpack+unix:/run/msgpack.sock".parse()?;
+/// assert_eq!(listen.address, Address::Unix("/run/msgpack.sock".into()));
+/// assert_eq!(listen.encoding, Encoding::MessagePack);
+///
+/// let json = Listen::from(Address::Tcp(([127, 0, 0, 1], 7342).into()));
+/// assert_eq!(json.to_string(), "127.0.0.1:7342");
+/// # Ok::<(), msgstream::server::BadAddress>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Where.
@@ -131,6 +169,13 @@ impl<'de> Deserialize<'de> for Listen {
 }
 
 /// The `[tcp]` section: options of every TCP connection, in the system's terms.
+///
+/// ```
+/// # use msgstream::server::{Settings, TcpSettings};
+/// # use msgstream::units::ByteSize;
+/// let tcp = TcpSettings { send_buffer: ByteSize(64 << 10), ..TcpSettings::default() };
+/// let settings = Settings { tcp, ..Settings::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
@@ -167,6 +212,13 @@ impl Default for TcpSettings {
 }
 
 /// The `[unix]` section.
+///
+/// ```
+/// # use msgstream::server::{Settings, UnixSettings};
+/// // Everybody on this machine may connect.
+/// let settings = Settings { unix: UnixSettings { mode: 0o666 }, ..Settings::default() };
+/// assert_eq!(UnixSettings::default().mode, 0o660);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnixSettings {
@@ -187,7 +239,14 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
 }
 
-/// The `[runtime]` section.
+/// The `[runtime]` section, for whoever makes the runtime: a [`Server`](super::Server) runs on the one it finds.
+///
+/// ```
+/// # use msgstream::server::RuntimeSettings;
+/// let workers = RuntimeSettings::default().workers;
+/// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSettings {

@@ -14,6 +14,13 @@ pub struct JsonLinesEncoder {
 }
 
 /// The one encoder of JSON lines, as frames and connections remember it.
+///
+/// ```
+/// # use msgstream::protocol::{Encode, Event, json_lines};
+/// let mut out = Vec::new();
+/// json_lines::ENCODER.encode(&Event::Pong { receipt: None }, &mut out);
+/// assert_eq!(out, b"{\"action\":\"pong\"}\n");
+/// ```
 pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder { name: "JSON lines" };
 
 /// What stands before the name in a put.

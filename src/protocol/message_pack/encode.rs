@@ -11,6 +11,13 @@ pub struct MessagePackEncoder {
 }
 
 /// The one encoder of MessagePack, as frames and connections remember it.
+///
+/// ```
+/// # use msgstream::protocol::{Encode, Event, message_pack};
+/// let mut out = Vec::new();
+/// message_pack::ENCODER.encode(&Event::Pong { receipt: None }, &mut out);
+/// assert_eq!(out, b"\x00\x00\x00\x0d\x81\xa6action\xa4pong");
+/// ```
 pub static ENCODER: MessagePackEncoder = MessagePackEncoder { name: "MessagePack" };
 
 /// What stands before the name in a put, the unit's length aside.

@@ -271,3 +271,35 @@ def test_jupyter_shows_bars_that_move(broker: Broker) -> None:
         assert (bar.value, bar.max, bar.bar_style) == (8.0, 8.0, "success")
         view.stop()
 
+
+
+FORKED_BAR = """
+import os, sys
+from msgstream.contrib.tqdm import tqdm
+for k in tqdm(range(3), stream="fit", disable=True):
+    if k == 1:
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        assert os.waitpid(child, 0) == (child, 0)
+"""
+
+
+def test_a_forked_child_does_not_end_the_bar_of_its_parent(broker: Broker, listener: Listener, script: Any) -> None:
+    ended = script(FORKED_BAR)
+    assert ended.returncode == 0, ended.stderr
+    told = messages(listener)
+    assert told[-1] == Complete() and not [message for message in told if isinstance(message, Abort)]
+
+
+OPEN_BAR = """
+from msgstream.contrib.tqdm import tqdm
+bar = tqdm(total=5, stream="fit", disable=True)
+bar.update(2)
+"""
+
+
+def test_a_bar_that_is_left_open_tells_its_end_with_the_program(broker: Broker, listener: Listener, script: Any) -> None:
+    ended = script(OPEN_BAR)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert messages(listener)[-2:] == [Progress(2, 5), Abort("ended at 2 of 5")]

@@ -56,7 +56,8 @@ class Background:
 
     def _begin(self) -> None:
         """What a process starts with: also a forked one, whose copies of these belong to threads that it does not have."""
-        self._lock = threading.Lock()
+        # A signal handler, or an object that is collected, may publish in the middle of what its thread does here.
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
         self._idle = False

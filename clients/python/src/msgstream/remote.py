@@ -55,20 +55,22 @@ class RemoteStream(Background):
         """Sends a message to all who listen to the stream. With ``header`` that becomes the stream's header in the same step, so
         that whoever joins sees each update exactly once. An ``essential`` message is among the last to be dropped while the
         broker is away."""
-        text = self._encode(message)
+        text = self.encoded(message)
         if header is ABSENT and not essential:
             head = self._heads.get(stream)
             if head is None:
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        header_text = None if header is ABSENT else self._encode(header, "header")
-        line = wire.put(_name(stream), text, header_text)
-        self._add(Entry(PUT, line, stream, header_text, essential))
+        self.put_encoded(stream, text, None if header is ABSENT else self.encoded(header, "header"), essential)
+
+    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool) -> None:
+        """The same with what ``encoded`` has made."""
+        self._add(Entry(PUT, wire.put(_name(stream), text, header), stream, header, essential))
 
     def header(self, stream: str, message: Any) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
-        text = self._encode(message, "header")
+        text = self.encoded(message, "header")
         self._add(Entry(HEADER, wire.header(_name(stream), text), stream, text))
 
     def __setitem__(self, stream: str, header: Any) -> None:
@@ -82,7 +84,7 @@ class RemoteStream(Background):
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
-        text = None if message is ABSENT else self._encode(message)
+        text = None if message is ABSENT else self.encoded(message)
         self._add(Entry(CLOSE, wire.close(_name(stream), text), stream))
 
     def delete(self, stream: str) -> None:
@@ -163,7 +165,8 @@ class RemoteStream(Background):
 
     # Text.
 
-    def _encode(self, message: Any, what: str = "message") -> str:
+    def encoded(self, message: Any, what: str = "message") -> str:
+        """The text of a message or header, as it is sent. Raises EncodeError."""
         try:
             text = self._codec.encode(message)
         except EncodeError as error:

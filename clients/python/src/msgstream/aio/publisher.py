@@ -142,8 +142,8 @@ class Job(Publisher):
 
     async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
         """Any other message."""
-        self.job.start()
-        await super().put(message, header, essential=essential)
+        self.job.put(message, header, essential=essential)
+        await self.remote.room()
 
     async def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends."""
@@ -166,8 +166,6 @@ class Job(Publisher):
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         try:
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
-                self.job.abort("cancelled")
             self.job.conclude(kind, error, traceback)
             await self._leave()
         except Exception as failure:

@@ -60,6 +60,8 @@ class Background:
         self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
+        #: For those who cannot wait in a thread.
+        self._when_room: List[Callable[[], object]] = []
         self._idle = False
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
@@ -81,20 +83,32 @@ class Background:
         seconds; in strict mode that raises Disconnected. None waits for ever."""
         if threading.current_thread() in (self._thread, self._receiver):
             raise RuntimeError("flush would wait for its own thread: a queue's put cannot call it")
-        done = threading.Event()
+        over = threading.Event()
+        mark = self._mark(over.set)
+        if mark is None:
+            return True
+        over.wait(timeout)
+        return self._flushed(mark, timeout)
+
+    def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
+        """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed")
             self._raise_failure()
             if self._out.empty:
-                return True
-            self._put_in(Entry(MARK, "", on_done=done.set))
-        waited = done.wait(timeout)
+                return None
+            mark = Entry(MARK, "", when_over=when_over)
+            self._put_in(mark)
+            return mark
+
+    def _flushed(self, mark: Entry, timeout: Optional[float]) -> bool:
+        """What a flush says that has waited for its mark."""
         with self._lock:
             self._raise_failure()
-        if self.strict and not waited:
+        if self.strict and not mark.done:
             raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
-        return waited
+        return mark.done
 
     # The queue. What is not for the threads is called with the lock held.
 
@@ -108,10 +122,6 @@ class Background:
     def _when_full(self) -> None:
         self._make_room()
 
-    def _wait_for_room(self) -> None:
-        with self._lock:
-            self._make_room()
-
     def _make_room(self) -> None:
         """Waits while the broker takes what is queued; drops while it is away."""
         if threading.current_thread() is self._receiver:
@@ -120,16 +130,31 @@ class Background:
                 self._out.trim()
             return
         deadline = time.monotonic() + self.options.answer_time
-        while self._out.size > self._out.limit and not self._ending:
-            self._raise_failure()
-            if not self._connected:
-                self._out.trim()
-                return
+        while self._is_full():
             before = self._out.size
             if not self._room.wait(max(0.0, deadline - time.monotonic())):
-                self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+                self._hangs()
             elif self._out.size < before:
                 deadline = time.monotonic() + self.options.answer_time
+
+    def _is_full(self) -> bool:
+        """Whether there is something to wait for before more is put in. While the broker is away there is not: it makes room."""
+        if self._out.size <= self._out.limit or self._ending:
+            return False
+        self._raise_failure()
+        if not self._connected:
+            self._out.trim()
+        return self._connected
+
+    def _hangs(self) -> None:
+        self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+
+    def _tell_room(self) -> None:
+        """There may be room. Whoever waits for it looks again."""
+        self._room.notify_all()
+        tell, self._when_room = self._when_room, []
+        for each in tell:
+            each()
 
     def _wake(self) -> None:
         self._idle = False
@@ -149,12 +174,17 @@ class Background:
         if self._thread is not None:
             return
         thread = threading.Thread(target=self._run, name=f"msgstream {self.address}", daemon=True)
+        # Before it is started, for a Ctrl-C in the midst of that must not lead to a second one.
+        self._thread = thread
         try:
             thread.start()
-        except RuntimeError:
+        except BaseException as error:
+            if thread.ident is None:
+                self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise
             # The interpreter is shutting down. What is left over is counted at the end.
             return
-        self._thread = thread
         lifetime.in_worker_processes_too()
 
     def _run(self) -> None:
@@ -268,10 +298,8 @@ class Background:
 
     def _release_all(self) -> None:
         """Nobody waits for what will not come."""
-        for entry in self._out.waiting:
-            if isinstance(entry, Entry) and entry.kind == MARK and entry.on_done is not None:
-                entry.on_done()
-        self._room.notify_all()
+        self._out.release()
+        self._tell_room()
 
     def _notice(self, stream: str, dropped: int) -> Optional[str]:
         notice = self._notices.get(stream)
@@ -325,7 +353,7 @@ class Background:
         with self._lock:
             if said.action == "pong" and isinstance(said.receipt, int):
                 self._out.confirm(said.receipt)
-                self._room.notify_all()
+                self._tell_room()
             known = said.receipt
             deliveries = self._listens.settle(said)
         if said.action == "error" and known is None:
@@ -337,8 +365,8 @@ class Background:
             for target in targets:
                 try:
                     target.deliver(event)
-                except Exception:
-                    # Its owner's mistake. The other queues, and what is published, go on.
+                except BaseException:
+                    # Its owner's mistake, or its way to stop. The other queues, and what is published, go on.
                     log.exception("a queue that listens to %s failed and is hung up", self.address)
                     with self._lock:
                         for line in self._listens.leave(None, lambda other, failed=target: other is failed):  # type: ignore[misc]
@@ -371,23 +399,25 @@ class Background:
         if self._connection is not None:
             self._connection.shutdown()
         self._work.notify_all()
-        self._room.notify_all()
+        self._tell_room()
 
     # The end.
 
     def finish(self, timeout: Optional[float] = None) -> None:
         if self._closed:
             return
+        timeout = self.options.exit_time if timeout is None else timeout
+        deadline = time.monotonic() + timeout
         try:
             # In strict mode a failure is told to whoever closes.
-            self._flush_at_exit(self.options.exit_time if timeout is None else timeout)
+            self._flush_at_exit(timeout)
         finally:
             with self._lock:
                 self._closed = self._ending = True
                 thread, receiver = self._thread, self._receiver
                 left = self._out.unfinished
                 self._work.notify_all()
-                self._room.notify_all()
+                self._release_all()
             if left:
                 log.warning("%d lines for %s were not confirmed and are given up", left, self.address)
             lifetime.closed(self)
@@ -395,7 +425,8 @@ class Background:
                 if self._opened is not None:
                     self._opened.close()
             elif threading.current_thread() not in (thread, receiver):
-                thread.join(1.5)
+                # What was confirmed needs no more time, and the rest has had it.
+                thread.join(max(0.05, min(1.5, deadline - time.monotonic())))
                 with self._lock:
                     if self._connection is not None:
                         # It hangs; this ends what it waits for.

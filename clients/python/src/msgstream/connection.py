@@ -101,6 +101,13 @@ class Connection:
         except WireError as error:
             raise CutShort(f"the broker sent {error}") from None
 
+    def readable(self, timeout: Optional[float]) -> bool:
+        """Whether something has come, or the end, within this time. To be interrupted here loses nothing."""
+        try:
+            return self._wait(selectors.EVENT_READ, timeout)
+        except (OSError, ValueError) as error:
+            raise CutShort(f"the connection failed: {_said(error)}") from None
+
     def parse(self, line: str) -> Line:
         """What a line says. Raises CutShort if it is none of the protocol, or says that the connection ends."""
         said = self._line(line, "the broker")

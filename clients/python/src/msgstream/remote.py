@@ -44,7 +44,10 @@ class RemoteStream(Background):
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        chosen: Codec = codec if codec is not None else JsonCodec(nan) if nan != "error" else msgstream.codec
+        usual = JsonCodec(nan)
+        # A codec of somebody else's has its own idea of NaN. What it is replaced for would not read ours.
+        replaced = type(msgstream.codec) is not JsonCodec
+        chosen: Codec = codec if codec is not None else msgstream.codec if replaced or nan == "error" else usual
         self._checked = type(chosen) is JsonCodec
         self._heads: Dict[str, str] = {}
         super().__init__(Address.of(host, port), options or Options(), strict, chosen)

@@ -377,3 +377,57 @@ def test_a_blocked_queue_does_not_hold_up_what_is_published(broker: Broker) -> N
             drained.append(full.get(timeout=DEADLINE))
         assert drained[:-1] == list(range(len(drained) - 1))
         assert remote.flush()
+
+
+def test_a_long_message_on_a_slow_line_is_not_given_up(away: Broker) -> None:
+    """The stand-in reads steadily, and more slowly than ``answer_time`` would allow for the whole of it."""
+    pace = threading.Event()
+    taken: List[int] = []
+    stand_in = socket.create_server(("127.0.0.1", 0))
+    stand_in.settimeout(DEADLINE)
+
+    def read() -> None:
+        peer, _ = stand_in.accept()
+        with peer:
+            peer.settimeout(DEADLINE)
+            rest = b""
+            while data := peer.recv(65536):
+                taken.append(len(data))
+                if len(data) > 1000:
+                    pace.wait(0.01)
+                *lines, rest = (rest + data).split(b"\n") if b"\n" in data else [rest + data]
+                for line in lines:
+                    if b'"action":"ping"' in line[:20]:
+                        receipt = line[line.rindex(b":") + 1 : -1]
+                        peer.sendall(b'{"action":"pong","receipt":' + receipt + b"}\n")
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        options = quick(answer_time=0.8, idle_time=0.05)
+        with RemoteStream("127.0.0.1", stand_in.getsockname()[1], options=options) as remote:
+            lost = Queue()
+            remote.listen("fit", lost)
+            remote.put("fit", "x" * 12_000_000)
+            assert remote.flush(DEADLINE)
+            assert sum(taken) > 12_000_000 and lost.items.empty()
+    finally:
+        stand_in.close()
+    thread.join(DEADLINE)
+
+
+MANY = """
+import msgstream
+options = msgstream.Options(exit_time=0.2, connect_time=30.0)
+clients = [msgstream.RemoteStream(options=options) for _ in range(12)]
+for client in clients:
+    client.put("fit", 1)
+"""
+
+
+def test_clients_of_one_program_share_the_time_at_its_end(broker: Broker, script: Any) -> None:
+    broker.pause()
+    began = time.monotonic()
+    ended = script(MANY)
+    # A second and a half for each would be eighteen.
+    assert ended.returncode == 0 and time.monotonic() - began < 12, ended.stderr

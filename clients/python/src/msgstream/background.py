@@ -133,7 +133,7 @@ class Background:
         while self._is_full():
             before = self._out.size
             if not self._room.wait(max(0.0, deadline - time.monotonic())):
-                self._hangs()
+                deadline = self._more_patience()
             elif self._out.size < before:
                 deadline = time.monotonic() + self.options.answer_time
 
@@ -146,8 +146,14 @@ class Background:
             self._out.trim()
         return self._connected
 
-    def _hangs(self) -> None:
-        self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+    def _more_patience(self) -> float:
+        """Nothing has been confirmed for ``answer_time``. Until when that may go on: a long message on a slow line takes long; a
+        broker that takes nothing counts as away."""
+        connection = self._connection
+        deadline = 0.0 if connection is None else connection.moved + self.options.answer_time
+        if deadline <= time.monotonic():
+            self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+        return deadline
 
     def _tell_room(self) -> None:
         """There may be room. Whoever waits for it looks again."""
@@ -322,7 +328,7 @@ class Background:
             while True:
                 lines = connection.receive(self.options.idle_time)
                 if lines is None:
-                    self._ask_for_a_word()
+                    self._ask_for_a_word(connection)
                 else:
                     for line in lines:
                         self._handle(connection, line)
@@ -382,13 +388,13 @@ class Background:
         if count & (count - 1) == 0:
             log.error("the broker refused, %d times so far: %s: %s (stream %s)", count, said.code, said.reason, said.stream)
 
-    def _ask_for_a_word(self) -> None:
+    def _ask_for_a_word(self, connection: Connection) -> None:
         with self._lock:
             since = self._out.asked_since()
             if since is None:
                 self._ask = True
                 self._wake()
-            elif time.monotonic() - since >= self.options.answer_time:
+            elif time.monotonic() - max(since, connection.moved) >= self.options.answer_time:
                 raise CutShort(f"the broker has not answered for {self.options.answer_time:g} s")
 
     def _sever(self, short: CutShort) -> None:

@@ -43,6 +43,8 @@ class Connection:
         self._options = options
         self._lines = LineReader()
         self._parser = Parser()
+        #: When the peer last took something.
+        self.moved = time.monotonic()
         try:
             self._socket = _open(address, options, allowed)
         except (OSError, UnicodeError) as error:
@@ -76,6 +78,7 @@ class Connection:
             while rest:
                 try:
                     rest = rest[self._socket.send(rest) :]
+                    self.moved = time.monotonic()
                 except (BlockingIOError, InterruptedError):
                     if not self._wait(selectors.EVENT_WRITE, patience):
                         raise CutShort(f"the broker has taken nothing for {patience:g} s") from None

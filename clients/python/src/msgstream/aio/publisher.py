@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any, Callable, Optional, Type
 
@@ -21,7 +22,7 @@ class RemoteStream(_RemoteStream):
         if self._out.size <= self._out.limit:
             return
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
-        deadline = loop.time() + self.options.answer_time
+        deadline = time.monotonic() + self.options.answer_time
         while True:
             with self._lock:
                 if not self._is_full():
@@ -29,11 +30,11 @@ class RemoteStream(_RemoteStream):
                 before = self._out.size
                 changed.clear()
                 self._when_room.append(_from_thread(loop, changed.set))
-            if not await _in_time(changed, deadline - loop.time()):
+            if not await _in_time(changed, deadline - time.monotonic()):
                 with self._lock:
-                    self._hangs()
+                    deadline = self._more_patience()
             elif self._out.size < before:
-                deadline = loop.time() + self.options.answer_time
+                deadline = time.monotonic() + self.options.answer_time
 
     async def flushed(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all that was asked before has taken effect. False if that took longer, as ``flush`` says it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import threading
 from typing import Any, Callable, List
@@ -440,3 +441,44 @@ def test_a_job_that_is_cancelled_has_not_failed(broker: Broker) -> None:
     with pytest.raises(asyncio.CancelledError), Job("other", server=broker.address, options=QUICK):
         raise asyncio.CancelledError
     assert broker.header_of("other") == Abort("cancelled")
+
+
+SENT = """
+import concurrent.futures, multiprocessing, sys, msgstream
+def work(job, k):
+    job.log(str(k))
+    return id(job.publisher.remote)
+def leave(job):
+    with job:
+        job.log("left")
+if __name__ == "__main__":
+    options = msgstream.Options(exit_time=20.0)
+    with msgstream.Job("fit", options=options, nan="null") as job:
+        assert job.flush()
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            # One client for all tasks of a worker.
+            assert len(set(pool.map(work, [job] * 4, range(4)))) == 1
+            pool.submit(leave, job).result()
+        job.progress(1)
+"""
+
+
+def test_a_job_can_be_sent_to_worker_processes(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("fit")
+        ended = script(SENT)
+        assert ended.returncode == 0, ended.stderr
+        told = [event.message for event in listener if isinstance(event, Message)]
+        assert [message.text for message in told if isinstance(message, Log)] == ["0", "1", "2", "3", "left"]
+        assert sum(isinstance(message, Start) for message in told) == 1
+        assert told[-2:] == [Progress(1), Complete()]
+
+
+def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
+    remote, fit = away.remote(), Publisher("fit", away.address)
+    assert pickle.loads(pickle.dumps(remote)) is remote
+    assert pickle.loads(pickle.dumps(fit)).remote is fit.remote
+    fit.disconnect()
+    remote.close()

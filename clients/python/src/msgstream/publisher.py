@@ -252,6 +252,17 @@ class Job:
             what = "".join(traceback.format_exception_only(kind, error)).strip()
             self.error(what, "".join(traceback.format_exception(kind, error, trace)))
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """For another process, where it is as in a forked child: it can tell what it does, and does not end the job."""
+        with self._lock:
+            return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.after_fork()
+        self.publisher.remote.when_dropped(self.stream, _dropped)
+        lifetime.survives_forks(self)
+
     def after_fork(self) -> None:
         """In a forked child, where a thread that held the lock is gone."""
         self._lock = threading.RLock()

@@ -5,7 +5,10 @@ A put only encodes and queues, so that a job goes on when the broker does not.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Type
+import threading
+import uuid
+import weakref
+from typing import Any, Dict, Optional, Tuple, Type
 
 import msgstream
 
@@ -20,6 +23,11 @@ from .sinks import Sink, Target
 
 #: Stands for "none given" where None is a message like any other.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+
+
+#: The clients of this process by what they are called in others.
+_by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
+_remaking = threading.Lock()
 
 
 class RemoteStream(Background):
@@ -50,7 +58,15 @@ class RemoteStream(Background):
         chosen: Codec = codec if codec is not None else msgstream.codec if replaced or nan == "error" else usual
         self._checked = type(chosen) is JsonCodec
         self._heads: Dict[str, str] = {}
+        self._token = uuid.uuid4().hex
+        # The codec that is everybody's is that of the other process there.
+        self._given = (strict, nan, codec)
         super().__init__(Address.of(host, port), options or Options(), strict, chosen)
+        _by_token[self._token] = self
+
+    def __reduce__(self) -> "Tuple[Any, ...]":
+        """In another process it is a client of its own, as in a forked child: one, however often it is sent there."""
+        return _remade, (self._token, type(self), str(self.address), *self._given, self.options)
 
     # Publishing.
 
@@ -196,6 +212,16 @@ class RemoteStream(Background):
             self._put_in(entry)
             if self._out.size > self._out.limit:
                 self._when_full()
+
+
+def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
+    with _remaking:
+        remote = _by_token.get(token)
+        if remote is None:
+            remote = kind(address, strict=strict, nan=nan, codec=codec, options=options)
+            remote._token = token
+            _by_token[token] = remote
+        return remote
 
 
 def _name(stream: str) -> str:

@@ -229,6 +229,19 @@ def test_to_close_ends_whoever_waits(broker: Broker) -> None:
     run(main)
 
 
+def test_to_close_ends_at_each_place_where_it_waits(broker: Broker) -> None:
+    async def main() -> None:
+        for steps in range(60):
+            listener = listen(broker, "fit")
+            waiting = asyncio.ensure_future(listener.next())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(listener.close(), DEADLINE / 3)
+            assert await waiting is None
+
+    run(main)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_a_listener_goes_on_in_another_loop(broker: Broker) -> None:
     with broker.remote() as remote:

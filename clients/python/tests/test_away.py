@@ -13,6 +13,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually
+from msgstream.connection import CutShort
 from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, RemoteStream, monitor
 
 
@@ -380,40 +381,34 @@ def test_a_blocked_queue_does_not_hold_up_what_is_published(broker: Broker) -> N
 
 
 def test_a_long_message_on_a_slow_line_is_not_given_up(away: Broker) -> None:
-    """The stand-in reads steadily, and more slowly than ``answer_time`` would allow for the whole of it."""
-    pace = threading.Event()
-    taken: List[int] = []
-    stand_in = socket.create_server(("127.0.0.1", 0))
-    stand_in.settimeout(DEADLINE)
+    """What counts is when the broker last took something, not when the message began to be sent."""
 
-    def read() -> None:
-        peer, _ = stand_in.accept()
-        with peer:
-            peer.settimeout(DEADLINE)
-            rest = b""
-            while data := peer.recv(65536):
-                taken.append(len(data))
-                if len(data) > 1000:
-                    pace.wait(0.01)
-                *lines, rest = (rest + data).split(b"\n") if b"\n" in data else [rest + data]
-                for line in lines:
-                    if b'"action":"ping"' in line[:20]:
-                        receipt = line[line.rindex(b":") + 1 : -1]
-                        peer.sendall(b'{"action":"pong","receipt":' + receipt + b"}\n")
+    class Line:
+        def __init__(self, moved: float) -> None:
+            self.moved = moved
 
-    thread = threading.Thread(target=read, daemon=True)
-    thread.start()
-    try:
-        options = quick(answer_time=0.8, idle_time=0.05)
-        with RemoteStream("127.0.0.1", stand_in.getsockname()[1], options=options) as remote:
-            lost = Queue()
-            remote.listen("fit", lost)
-            remote.put("fit", "x" * 12_000_000)
-            assert remote.flush(DEADLINE)
-            assert sum(taken) > 12_000_000 and lost.items.empty()
-    finally:
-        stand_in.close()
-    thread.join(DEADLINE)
+        def shutdown(self) -> None:
+            pass
+
+    remote = away.remote(options=quick(answer_time=100.0))
+    remote._out.add("a long message")
+    remote._out.take(1)
+    # It has been under way for longer than answer_time.
+    ping, entries, size, began = remote._out._sent.pop()
+    remote._out._sent.append((ping, entries, size, began - 200.0))
+    now = time.monotonic()
+    moving, stuck = Line(now - 1.0), Line(now - 150.0)
+    remote._ask_for_a_word(moving)  # type: ignore[arg-type]
+    with pytest.raises(CutShort, match="has not answered for 100 s"):
+        remote._ask_for_a_word(stuck)  # type: ignore[arg-type]
+    with remote._lock:
+        remote._connection = moving  # type: ignore[assignment]
+        assert remote._more_patience() > now + 90.0 and remote._broken is None
+        remote._connection = stuck  # type: ignore[assignment]
+        remote._more_patience()
+        assert remote._broken is not None and "has confirmed nothing" in remote._broken.reason
+        remote._connection = None
+        remote._out.confirm(ping)
 
 
 MANY = """
@@ -431,3 +426,11 @@ def test_clients_of_one_program_share_the_time_at_its_end(broker: Broker, script
     ended = script(MANY)
     # A second and a half for each would be eighteen.
     assert ended.returncode == 0 and time.monotonic() - began < 12, ended.stderr
+
+
+def test_a_strict_client_that_is_closed_at_once_gives_its_connection_back(broker: Broker) -> None:
+    for _ in range(20):
+        remote = broker.remote(strict=True)
+        remote.close(timeout=0)
+        eventually(lambda: not remote._thread.is_alive())
+        assert (remote._opened or remote._connection) is None or remote._opened._socket.fileno() == -1

@@ -212,6 +212,9 @@ class Background:
                     attempt += 1
             if self.strict:
                 return
+        if self._opened is not None:
+            # Closed before it was used.
+            self._opened.close()
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there."""

@@ -117,7 +117,8 @@ class Listener(AsyncIterator[Event]):
 
     async def _fill(self) -> None:
         """Until something is ready, or nothing more comes."""
-        while not self._ready and self._listens.streams:
+        # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
+        while not self._ready and self._listens.streams and not self._closed:
             try:
                 if self._connection is None:
                     await self._connect()

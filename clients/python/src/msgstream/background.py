@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -66,6 +67,8 @@ class Background:
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
         self._opened = None
+        #: How the first receiver gets its connection.
+        self._first: "Optional[queue.SimpleQueue[Optional[Connection]]]" = None
         self._connection: Optional[Connection] = None
         self._connected = False
         self._broken: Optional[CutShort] = None
@@ -180,9 +183,16 @@ class Background:
         if self._thread is not None:
             return
         thread = threading.Thread(target=self._run, name=f"msgstream {self.address}", daemon=True)
+        # A program that ends at once makes no more threads (Python 3.12), so the first receiver is there before its connection.
+        self._first = queue.SimpleQueue()
+        receiver = threading.Thread(
+            target=self._receive_first, args=(self._first,), name=f"msgstream {self.address} receiver", daemon=True
+        )
         # Before it is started, for a Ctrl-C in the midst of that must not lead to a second one.
         self._thread = thread
         try:
+            receiver.start()
+            self._receiver = receiver
             thread.start()
         except BaseException as error:
             if thread.ident is None:
@@ -212,6 +222,8 @@ class Background:
                     attempt += 1
             if self.strict:
                 return
+        if self._first is not None:
+            self._first.put(None)
         if self._opened is not None:
             # Closed before it was used.
             self._opened.close()
@@ -235,14 +247,20 @@ class Background:
             missing = self._out.dropped.copy()
             first = "".join(self._listens.again(self._out.controls()) + self._out.connected(self._notice))
             self._connection, self._connected, self._ask = connection, True, bool(first)
-            self._receiver = receiver = threading.Thread(
-                target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
-            )
+            first_receiver, self._first = self._first, None
+            if first_receiver is None or self._receiver is None:
+                self._receiver = threading.Thread(
+                    target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
+                )
+            receiver = self._receiver
         if self._last_trouble:
             log.warning("connected to %s again%s", self.address, self._said_dropped(missing))
             self._last_trouble = ""
         try:
-            receiver.start()
+            if first_receiver is not None:
+                first_receiver.put(connection)
+            else:
+                receiver.start()
         except RuntimeError as error:
             self._broken = CutShort(str(error))
         try:
@@ -325,6 +343,11 @@ class Background:
         return f"; {total} messages have been dropped so far, since more than {self.options.queue} bytes waited"
 
     # The receiving thread.
+
+    def _receive_first(self, first: "queue.SimpleQueue[Optional[Connection]]") -> None:
+        connection = first.get()
+        if connection is not None:
+            self._receive(connection)
 
     def _receive(self, connection: Connection) -> None:
         try:

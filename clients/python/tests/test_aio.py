@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any, Callable, Coroutine, List
 
 import pytest
@@ -180,3 +181,125 @@ def test_without_reconnecting_a_loss_is_the_end(away: Broker) -> None:
 
     run(main)
     assert issubclass(aio.RemoteStream, msgstream.RemoteStream)
+
+
+def test_a_cancelled_wait_loses_nothing_and_several_may_wait(broker: Broker) -> None:
+    async def main() -> None:
+        with broker.remote() as remote:
+            remote["fit"] = -1
+            assert await asyncio.to_thread(remote.flush)
+            async with listen(broker, "fit") as listener:
+                got: List[Any] = []
+                for steps in range(40):
+                    # Cancelled after each number of turns of the loop: at each place where it waits.
+                    waiting = asyncio.ensure_future(listener.next())
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    waiting.cancel()
+                    await asyncio.wait([waiting])
+                    if not waiting.cancelled():
+                        got.append(waiting.result())
+                    remote.put("fit", steps)
+                while got[-1:] != [Message("fit", 39)]:
+                    got.append(await listener.next())
+                numbers = [event.message for event in got]
+                assert isinstance(got[0], Header) and numbers[1:] == list(range(numbers[1], 40))
+
+                both = [asyncio.ensure_future(listener.next()) for _ in range(2)]
+                await asyncio.sleep(0)
+                remote.put("fit", "one")
+                done, rest = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                remote.put("fit", "two")
+                if rest:
+                    await asyncio.wait(rest)
+                assert {task.result().message for task in both} == {"one", "two"}
+
+    run(main)
+
+
+def test_to_close_ends_whoever_waits(broker: Broker) -> None:
+    async def main() -> None:
+        listener = listen(broker, "fit")
+        waiting = [asyncio.ensure_future(listener.next()), asyncio.ensure_future(listener.next())]
+        with pytest.raises(TimeoutError):
+            await listener.next(0.01)
+        await listener.close()
+        assert [await each for each in waiting] == [None, None]
+
+    run(main)
+
+
+def test_to_close_ends_at_each_place_where_it_waits(broker: Broker) -> None:
+    async def main() -> None:
+        for steps in range(60):
+            listener = listen(broker, "fit")
+            waiting = asyncio.ensure_future(listener.next())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await asyncio.wait_for(listener.close(), DEADLINE / 3)
+            assert await waiting is None
+
+    run(main)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_a_listener_goes_on_in_another_loop(broker: Broker) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = 1
+        assert remote.flush()
+        listener = listen(broker, "fit")
+
+        async def first() -> None:
+            assert await listener.next() == Header("fit", 1)
+            with pytest.raises(TimeoutError):
+                await listener.next(0.0)
+
+        async def second() -> None:
+            lost = await listener.next()
+            assert isinstance(lost, Lost) and "the event loop" in lost.reason
+            assert await listener.next() == Header("fit", 1)
+            await listener.close()
+
+        run(first)
+        run(second)
+        # asyncio warns of the connection that its first loop left behind: here, and not in another test.
+        gc.collect()
+
+
+def test_waiting_takes_no_thread_of_the_loop(broker: Broker) -> None:
+    async def main() -> None:
+        used: List[Any] = []
+        loop = asyncio.get_running_loop()
+        original = loop.run_in_executor
+        async with aio.Publisher("fit", broker.address, options=Options(queue=1000, exit_time=DEADLINE)) as fit:
+            await fit.put("connected")
+            assert await fit.flush()
+            loop.run_in_executor = lambda *arguments: used.append(arguments) or original(*arguments)  # type: ignore
+            await asyncio.gather(*(fit.put("x" * 100) for _ in range(1000)))
+            assert await fit.flush() and fit.remote.dropped == 0
+            assert used == []
+
+    run(main)
+
+
+def test_a_strict_client_that_nobody_waits_for_any_more_is_closed(broker: Broker) -> None:
+    made: List[Any] = []
+
+    async def main() -> None:
+        publisher = aio.Publisher("fit", broker.address, strict=True, options=QUICK)
+        make = publisher._make
+
+        def remember() -> Any:
+            made.append(make())
+            return made[-1]
+
+        publisher._make = remember
+        entering = asyncio.ensure_future(publisher.__aenter__())
+        await asyncio.sleep(0)
+        entering.cancel()
+        await asyncio.wait([entering])
+        assert entering.cancelled()
+        while not made or not made[0]._closed:
+            await asyncio.sleep(0.001)
+
+    run(main)

@@ -13,6 +13,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually
+from msgstream.connection import CutShort
 from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, RemoteStream, monitor
 
 
@@ -377,3 +378,59 @@ def test_a_blocked_queue_does_not_hold_up_what_is_published(broker: Broker) -> N
             drained.append(full.get(timeout=DEADLINE))
         assert drained[:-1] == list(range(len(drained) - 1))
         assert remote.flush()
+
+
+def test_a_long_message_on_a_slow_line_is_not_given_up(away: Broker) -> None:
+    """What counts is when the broker last took something, not when the message began to be sent."""
+
+    class Line:
+        def __init__(self, moved: float) -> None:
+            self.moved = moved
+
+        def shutdown(self) -> None:
+            pass
+
+    remote = away.remote(options=quick(answer_time=100.0))
+    remote._out.add("a long message")
+    remote._out.take(1)
+    # It has been under way for longer than answer_time.
+    ping, entries, size, began = remote._out._sent.pop()
+    remote._out._sent.append((ping, entries, size, began - 200.0))
+    now = time.monotonic()
+    moving, stuck = Line(now - 1.0), Line(now - 150.0)
+    remote._ask_for_a_word(moving)  # type: ignore[arg-type]
+    with pytest.raises(CutShort, match="has not answered for 100 s"):
+        remote._ask_for_a_word(stuck)  # type: ignore[arg-type]
+    with remote._lock:
+        remote._connection = moving  # type: ignore[assignment]
+        assert remote._more_patience() > now + 90.0 and remote._broken is None
+        remote._connection = stuck  # type: ignore[assignment]
+        remote._more_patience()
+        assert remote._broken is not None and "has confirmed nothing" in remote._broken.reason
+        remote._connection = None
+        remote._out.confirm(ping)
+
+
+MANY = """
+import msgstream
+options = msgstream.Options(exit_time=0.2, connect_time=30.0)
+clients = [msgstream.RemoteStream(options=options) for _ in range(12)]
+for client in clients:
+    client.put("fit", 1)
+"""
+
+
+def test_clients_of_one_program_share_the_time_at_its_end(broker: Broker, script: Any) -> None:
+    broker.pause()
+    began = time.monotonic()
+    ended = script(MANY)
+    # A second and a half for each would be eighteen.
+    assert ended.returncode == 0 and time.monotonic() - began < 12, ended.stderr
+
+
+def test_a_strict_client_that_is_closed_at_once_gives_its_connection_back(broker: Broker) -> None:
+    for _ in range(20):
+        remote = broker.remote(strict=True)
+        remote.close(timeout=0)
+        eventually(lambda: not remote._thread.is_alive())
+        assert (remote._opened or remote._connection) is None or remote._opened._socket.fileno() == -1

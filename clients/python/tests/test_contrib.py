@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, List, Optional
 
@@ -271,3 +272,68 @@ def test_jupyter_shows_bars_that_move(broker: Broker) -> None:
         assert (bar.value, bar.max, bar.bar_style) == (8.0, 8.0, "success")
         view.stop()
 
+
+
+FORKED_BAR = """
+import os, sys
+from msgstream.contrib.tqdm import tqdm
+for k in tqdm(range(3), stream="fit", disable=True):
+    if k == 1:
+        child = os.fork()
+        if child == 0:
+            sys.exit(0)
+        assert os.waitpid(child, 0) == (child, 0)
+"""
+
+
+def test_a_forked_child_does_not_end_the_bar_of_its_parent(broker: Broker, listener: Listener, script: Any) -> None:
+    ended = script(FORKED_BAR)
+    assert ended.returncode == 0, ended.stderr
+    told = messages(listener)
+    assert told[-1] == Complete() and not [message for message in told if isinstance(message, Abort)]
+
+
+OPEN_BAR = """
+from msgstream.contrib.tqdm import tqdm
+bar = tqdm(total=5, stream="fit", disable=True)
+bar.update(2)
+"""
+
+
+def test_a_bar_that_is_left_open_tells_its_end_with_the_program(broker: Broker, listener: Listener, script: Any) -> None:
+    ended = script(OPEN_BAR)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert messages(listener)[-2:] == [Progress(2, 5), Abort("ended at 2 of 5")]
+
+
+def test_a_record_of_this_package_does_not_wait_for_the_handler(away: Broker) -> None:
+    handler = Handler("fit", away.address, options=type(QUICK)(exit_time=0.01))
+    logger = logging.getLogger("msgstream.test")
+    logger.addHandler(handler)
+    handler.acquire()
+    try:
+        # As the thread of a connection does, while another thread publishes a record and waits for that connection.
+        thread = threading.Thread(target=logger.warning, args=("refused",), daemon=True)
+        thread.start()
+        thread.join(DEADLINE / 3)
+        assert not thread.is_alive()
+    finally:
+        handler.release()
+        logger.removeHandler(handler)
+        handler.close()
+    # What comes after the end of the program's clients has nowhere to go, and that is no error of logging.
+    handler.handleError = lambda record: pytest.fail("an error of logging")  # type: ignore[method-assign]
+    handler.handle(logging.LogRecord("a", logging.WARNING, "f", 1, "late", None, None))
+
+
+def test_a_view_shows_whatever_another_program_sent() -> None:
+    state = State("fit")
+    for message in (
+        Start(7, float("inf"), 1),  # type: ignore[arg-type]
+        Progress(10**400, text=5),  # type: ignore[arg-type]
+        Log(3),  # type: ignore[arg-type]
+        Error(5, 6),  # type: ignore[arg-type]
+    ):
+        line = state.take(Message("fit", message))
+        assert line is None or isinstance(line, str)
+        assert state.summary is not None and state.label == "7"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pickle
 import datetime
 import decimal
 import enum
@@ -160,3 +162,18 @@ def test_the_error_names_the_header_if_it_is_that() -> None:
     with pytest.raises(EncodeError, match="^message.chisq is NaN"):
         remote.put("fit", {"chisq": math.nan}, header={})
     remote.close()
+
+
+def test_whatever_an_object_raises_is_said_with_its_path() -> None:
+    @dataclasses.dataclass
+    class Unset:
+        x: float
+        y: float = dataclasses.field(init=False)
+
+    with pytest.raises(msgstream.EncodeError, match=r"message.fits\[1\] cannot be encoded: AttributeError: .*'y'"):
+        msgstream.codec.encode({"fits": [1, Unset(1.0)]})
+
+
+def test_an_error_says_the_same_in_another_process() -> None:
+    error = msgstream.EncodeError(".x", "is NaN", "header")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "header.x is NaN"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import threading
 from typing import Any, Callable, List
@@ -343,3 +344,141 @@ for thread in threads: thread.join()
 """
     ended = script(text)
     assert ended.returncode == 0, ended.stderr
+
+
+class Meddling:
+    """Does something while it is encoded, as a signal handler does in the middle of an update."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self.act = act
+
+    def state(self) -> str:
+        self.act()
+        return "state"
+
+
+@pytest.fixture
+def meddling() -> Any:
+    msgstream.serial.register(Meddling, "meddling", to_state=Meddling.state, from_state=lambda state, version: state)
+    yield Meddling
+    msgstream.serial.unregister(Meddling)
+
+
+def test_what_a_signal_handler_tells_in_the_middle_of_an_update_is_told(broker: Broker, meddling: Any) -> None:
+    with broker.remote() as remote:
+        job = Job("fit", remote=remote).start()
+        assert remote.flush()
+        listener = broker.joined("fit")
+        job.progress(1, what=meddling(lambda: job.log("from within")))
+        job.progress(2, what=meddling(lambda: job.abort("asked to end")))
+        assert job.ended
+        job.put("not any more", header="nor this")
+        assert remote.flush()
+        told = [event.message for event in listener if isinstance(event, Message)]
+        assert Log("from within") in told and told[-1] == Abort("asked to end")
+        assert [message.k for message in told if isinstance(message, Progress)][-1] == 2
+        # The update that was under way has not opened the stream again.
+        assert list(broker.listen("fit")) == [Header("fit", Abort("asked to end")), Ended("fit")]
+
+
+SIGNALS = """
+import signal, msgstream
+job = msgstream.Job("signals", options=msgstream.Options(exit_time=20.0)).start()
+signal.signal(signal.SIGALRM, lambda *unused: job.log("tick"))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.002)
+for k in range(5000):
+    job.progress(k)
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert job.flush()
+"""
+
+
+def test_a_signal_handler_may_publish_whatever_it_interrupts(script: Callable[..., Any]) -> None:
+    ended = script(SIGNALS)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_what_is_too_large_for_a_header_does_not_silence_the_job(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    large = [0.5] * 400_000
+    with Job("fit", total=3, server=broker.address, options=QUICK) as job:
+        assert job.flush()
+        listener = broker.joined("fit")
+        job.progress(1)
+        job.improvement(2.5, x=large)
+        job.progress(2, curve=large)
+        assert job.flush()
+        header = broker.header_of("fit")
+        assert header.k == 2 and header.more == {"improvement": {"value": 2.5}}
+        job.complete(large)
+    told = [event.message for event in listener if isinstance(event, Message)]
+    assert told == [Progress(1, 3), Improvement(2.5, {"x": large}), Progress(2, 3, more={"curve": large}), Complete(large)]
+    (late,) = [event.message for event in broker.listen("fit") if isinstance(event, Header)]
+    assert isinstance(late, Complete) and late.result is None and "left out" in late.more["text"]
+    assert caplog.text.count("what is large is left out") == 1 and "refused" not in caplog.text
+
+
+def test_an_end_that_is_too_large_for_a_line_is_told_without_what_makes_it_so(away: Broker) -> None:
+    broker = away.start(LIMITS__LINE="64KiB", LIMITS__HEADER="32KiB")
+    options = msgstream.Options(exit_time=DEADLINE, line=64 * 1024, header=32 * 1024)
+    with pytest.raises(ValueError), Job("fit", server=broker.address, options=options):
+        raise ValueError("x" * 100_000)
+    header = broker.header_of("fit")
+    assert isinstance(header, Error) and header.reason.startswith("ValueError: xxx") and len(header.reason) == 10_000
+
+
+def test_a_job_that_is_cancelled_has_not_failed(broker: Broker) -> None:
+    import asyncio
+
+    def steps() -> Any:
+        with Job("fit", server=broker.address, options=QUICK):
+            yield
+
+    running = steps()
+    next(running)
+    running.close()
+    assert broker.header_of("fit") == Abort("cancelled")
+
+    with pytest.raises(asyncio.CancelledError), Job("other", server=broker.address, options=QUICK):
+        raise asyncio.CancelledError
+    assert broker.header_of("other") == Abort("cancelled")
+
+
+SENT = """
+import concurrent.futures, multiprocessing, sys, msgstream
+def work(job, k):
+    job.log(str(k))
+    return id(job.publisher.remote)
+def leave(job):
+    with job:
+        job.log("left")
+if __name__ == "__main__":
+    options = msgstream.Options(exit_time=20.0)
+    with msgstream.Job("fit", options=options, nan="null") as job:
+        assert job.flush()
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            # One client for all tasks of a worker.
+            assert len(set(pool.map(work, [job] * 4, range(4)))) == 1
+            pool.submit(leave, job).result()
+        job.progress(1)
+"""
+
+
+def test_a_job_can_be_sent_to_worker_processes(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("fit")
+        ended = script(SENT)
+        assert ended.returncode == 0, ended.stderr
+        told = [event.message for event in listener if isinstance(event, Message)]
+        assert [message.text for message in told if isinstance(message, Log)] == ["0", "1", "2", "3", "left"]
+        assert sum(isinstance(message, Start) for message in told) == 1
+        assert told[-2:] == [Progress(1), Complete()]
+
+
+def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
+    remote, fit = away.remote(), Publisher("fit", away.address)
+    assert pickle.loads(pickle.dumps(remote)) is remote
+    assert pickle.loads(pickle.dumps(fit)).remote is fit.remote
+    fit.disconnect()
+    remote.close()

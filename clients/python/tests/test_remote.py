@@ -11,7 +11,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually
-from msgstream import BrokerError, Closed, CutOff, Disconnected, Ended, Event, Header, Message, Options, RemoteStream, Undecodable
+from msgstream import BrokerError, Closed, CutOff, Disconnected, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable
 
 
 def test_a_queue_gets_the_header_then_each_message_then_the_end(broker: Broker) -> None:
@@ -371,3 +371,98 @@ def test_events_are_told_from_messages() -> None:
     assert all(isinstance(kind, Event) for kind in kinds)
     assert [msgstream.is_last(kind) for kind in kinds] == [False, False, True, True, True]
     assert not msgstream.is_last(msgstream.Lost("s", "r", reconnecting=True))
+
+
+def test_a_queue_that_exits_is_hung_up_and_the_rest_goes_on(broker: Broker) -> None:
+    class Exiting:
+        def put(self, message: Any) -> None:
+            raise SystemExit
+
+    with broker.remote() as remote:
+        remote["fit"] = 0
+        other = Queue()
+        remote.listen("fit", Exiting())
+        remote.listen("fit", other)
+        assert remote.flush()
+        assert other.get() == 0
+        remote.put("fit", 1)
+        # The connection has stayed: no Lost, no second header.
+        assert other.get() == 1
+
+
+def test_a_loop_that_ctrl_c_interrupts_shows_what_may_be_missing(broker: Broker) -> None:
+    class Interrupted(msgstream.JsonCodec):
+        interrupts = 1
+
+        def decode(self, text: str) -> Any:
+            if text == "3" and self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            return super().decode(text)
+
+    with broker.remote() as remote:
+        remote["fit"] = 0
+        assert remote.flush()
+        listener = broker.joined("fit", codec=Interrupted())
+        for k in range(1, 6):
+            remote.put("fit", k, header=k)
+        assert remote.flush()
+        remote.close("fit")
+        seen: List[Any] = []
+        with pytest.raises(KeyboardInterrupt):
+            for event in listener:
+                seen.append(event)
+        seen += list(listener)
+        numbers = [event.message for event in seen if isinstance(event, Message)]
+        assert any(isinstance(event, Lost) for event in seen) or numbers == [1, 2, 3, 4, 5]
+        assert Header("fit", 5) in seen and seen[-1] == Ended("fit")
+
+
+def test_another_thread_may_end_a_loop(broker: Broker) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = 0
+        assert remote.flush()
+        listener = broker.joined("fit", timeout=None)
+        seen: List[Any] = []
+        thread = threading.Thread(target=lambda: seen.extend(listener))
+        thread.start()
+        remote.put("fit", 1)
+        eventually(lambda: seen == [Message("fit", 1)])
+        listener.close()
+        thread.join(DEADLINE / 3)
+        assert not thread.is_alive() and seen == [Message("fit", 1)]
+
+
+def test_a_flush_that_waits_ends_with_its_client(away: Broker) -> None:
+    remote = away.remote(options=Options(exit_time=0.01))
+    remote.put("fit", 1)
+    answers: List[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(remote.flush(None)))
+    thread.start()
+    eventually(lambda: any(getattr(entry, "when_over", None) for entry in list(remote._out.waiting)))
+    remote.close()
+    thread.join(DEADLINE / 3)
+    assert answers == [False]
+
+
+def test_the_codec_that_was_replaced_counts_also_with_nan(away: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hexadecimal:
+        @staticmethod
+        def encode(message: Any) -> str:
+            return '"' + repr(message).encode().hex() + '"'
+
+        @staticmethod
+        def decode(text: str) -> Any:
+            return bytes.fromhex(text[1:-1]).decode()
+
+    monkeypatch.setattr(msgstream, "codec", Hexadecimal)
+    assert away.remote(nan="null").encoded(float("nan")) == '"6e616e"'
+    with pytest.raises(ValueError, match="nan is"):
+        away.remote(nan="nil")
+
+
+def test_a_port_is_a_number() -> None:
+    with pytest.raises(msgstream.BadAddress, match="a port from 1 to 65535"):
+        RemoteStream("localhost", "7342")  # type: ignore[arg-type]
+    with pytest.raises(msgstream.BadAddress, match="is a string"):
+        RemoteStream(7342)  # type: ignore[arg-type]

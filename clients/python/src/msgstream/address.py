@@ -31,11 +31,13 @@ class Address(NamedTuple):
         """The address of ``host`` and ``port``. Without a port, host is ``"host:port"`` or ``"unix:/path"``; without a host too,
         it is what MSGSTREAM_SERVER says, or ``127.0.0.1:7342``."""
         if host is not None and port is not None:
-            if not host or not 0 < port < 65536:
+            if not host or not isinstance(port, int) or not 0 < port < 65536:
                 raise BadAddress(f"{host!r} and {port!r} are not a host and a port from 1 to 65535")
             return Address(host.strip("[]") if ":" in host else host, port)
         if port is not None:
             return Address.of("127.0.0.1", port)
+        if not isinstance(host, (str, type(None))):
+            raise BadAddress(f"{host!r} is not the address of a broker, which is a string")
         return Address.read(host or os.environ.get(VARIABLE) or DEFAULT)
 
     @staticmethod

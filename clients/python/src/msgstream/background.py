@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
@@ -56,13 +57,18 @@ class Background:
 
     def _begin(self) -> None:
         """What a process starts with: also a forked one, whose copies of these belong to threads that it does not have."""
-        self._lock = threading.Lock()
+        # A signal handler, or an object that is collected, may publish in the middle of what its thread does here.
+        self._lock = threading.RLock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
+        #: For those who cannot wait in a thread.
+        self._when_room: List[Callable[[], object]] = []
         self._idle = False
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
         self._opened = None
+        #: How the first receiver gets its connection.
+        self._first: "Optional[queue.SimpleQueue[Optional[Connection]]]" = None
         self._connection: Optional[Connection] = None
         self._connected = False
         self._broken: Optional[CutShort] = None
@@ -80,20 +86,32 @@ class Background:
         seconds; in strict mode that raises Disconnected. None waits for ever."""
         if threading.current_thread() in (self._thread, self._receiver):
             raise RuntimeError("flush would wait for its own thread: a queue's put cannot call it")
-        done = threading.Event()
+        over = threading.Event()
+        mark = self._mark(over.set)
+        if mark is None:
+            return True
+        over.wait(timeout)
+        return self._flushed(mark, timeout)
+
+    def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
+        """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed")
             self._raise_failure()
             if self._out.empty:
-                return True
-            self._put_in(Entry(MARK, "", on_done=done.set))
-        waited = done.wait(timeout)
+                return None
+            mark = Entry(MARK, "", when_over=when_over)
+            self._put_in(mark)
+            return mark
+
+    def _flushed(self, mark: Entry, timeout: Optional[float]) -> bool:
+        """What a flush says that has waited for its mark."""
         with self._lock:
             self._raise_failure()
-        if self.strict and not waited:
+        if self.strict and not mark.done:
             raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
-        return waited
+        return mark.done
 
     # The queue. What is not for the threads is called with the lock held.
 
@@ -107,10 +125,6 @@ class Background:
     def _when_full(self) -> None:
         self._make_room()
 
-    def _wait_for_room(self) -> None:
-        with self._lock:
-            self._make_room()
-
     def _make_room(self) -> None:
         """Waits while the broker takes what is queued; drops while it is away."""
         if threading.current_thread() is self._receiver:
@@ -119,16 +133,37 @@ class Background:
                 self._out.trim()
             return
         deadline = time.monotonic() + self.options.answer_time
-        while self._out.size > self._out.limit and not self._ending:
-            self._raise_failure()
-            if not self._connected:
-                self._out.trim()
-                return
+        while self._is_full():
             before = self._out.size
             if not self._room.wait(max(0.0, deadline - time.monotonic())):
-                self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+                deadline = self._more_patience()
             elif self._out.size < before:
                 deadline = time.monotonic() + self.options.answer_time
+
+    def _is_full(self) -> bool:
+        """Whether there is something to wait for before more is put in. While the broker is away there is not: it makes room."""
+        if self._out.size <= self._out.limit or self._ending:
+            return False
+        self._raise_failure()
+        if not self._connected:
+            self._out.trim()
+        return self._connected
+
+    def _more_patience(self) -> float:
+        """Nothing has been confirmed for ``answer_time``. Until when that may go on: a long message on a slow line takes long; a
+        broker that takes nothing counts as away."""
+        connection = self._connection
+        deadline = 0.0 if connection is None else connection.moved + self.options.answer_time
+        if deadline <= time.monotonic():
+            self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+        return deadline
+
+    def _tell_room(self) -> None:
+        """There may be room. Whoever waits for it looks again."""
+        self._room.notify_all()
+        tell, self._when_room = self._when_room, []
+        for each in tell:
+            each()
 
     def _wake(self) -> None:
         self._idle = False
@@ -148,12 +183,24 @@ class Background:
         if self._thread is not None:
             return
         thread = threading.Thread(target=self._run, name=f"msgstream {self.address}", daemon=True)
+        # A program that ends at once makes no more threads (Python 3.12), so the first receiver is there before its connection.
+        self._first = queue.SimpleQueue()
+        receiver = threading.Thread(
+            target=self._receive_first, args=(self._first,), name=f"msgstream {self.address} receiver", daemon=True
+        )
+        # Before it is started, for a Ctrl-C in the midst of that must not lead to a second one.
+        self._thread = thread
         try:
+            receiver.start()
+            self._receiver = receiver
             thread.start()
-        except RuntimeError:
+        except BaseException as error:
+            if thread.ident is None:
+                self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise
             # The interpreter is shutting down. What is left over is counted at the end.
             return
-        self._thread = thread
         lifetime.in_worker_processes_too()
 
     def _run(self) -> None:
@@ -175,6 +222,11 @@ class Background:
                     attempt += 1
             if self.strict:
                 return
+        if self._first is not None:
+            self._first.put(None)
+        if self._opened is not None:
+            # Closed before it was used.
+            self._opened.close()
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there."""
@@ -195,14 +247,20 @@ class Background:
             missing = self._out.dropped.copy()
             first = "".join(self._listens.again(self._out.controls()) + self._out.connected(self._notice))
             self._connection, self._connected, self._ask = connection, True, bool(first)
-            self._receiver = receiver = threading.Thread(
-                target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
-            )
+            first_receiver, self._first = self._first, None
+            if first_receiver is None or self._receiver is None:
+                self._receiver = threading.Thread(
+                    target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
+                )
+            receiver = self._receiver
         if self._last_trouble:
             log.warning("connected to %s again%s", self.address, self._said_dropped(missing))
             self._last_trouble = ""
         try:
-            receiver.start()
+            if first_receiver is not None:
+                first_receiver.put(connection)
+            else:
+                receiver.start()
         except RuntimeError as error:
             self._broken = CutShort(str(error))
         try:
@@ -267,10 +325,8 @@ class Background:
 
     def _release_all(self) -> None:
         """Nobody waits for what will not come."""
-        for entry in self._out.waiting:
-            if isinstance(entry, Entry) and entry.kind == MARK and entry.on_done is not None:
-                entry.on_done()
-        self._room.notify_all()
+        self._out.release()
+        self._tell_room()
 
     def _notice(self, stream: str, dropped: int) -> Optional[str]:
         notice = self._notices.get(stream)
@@ -288,12 +344,17 @@ class Background:
 
     # The receiving thread.
 
+    def _receive_first(self, first: "queue.SimpleQueue[Optional[Connection]]") -> None:
+        connection = first.get()
+        if connection is not None:
+            self._receive(connection)
+
     def _receive(self, connection: Connection) -> None:
         try:
             while True:
                 lines = connection.receive(self.options.idle_time)
                 if lines is None:
-                    self._ask_for_a_word()
+                    self._ask_for_a_word(connection)
                 else:
                     for line in lines:
                         self._handle(connection, line)
@@ -324,7 +385,7 @@ class Background:
         with self._lock:
             if said.action == "pong" and isinstance(said.receipt, int):
                 self._out.confirm(said.receipt)
-                self._room.notify_all()
+                self._tell_room()
             known = said.receipt
             deliveries = self._listens.settle(said)
         if said.action == "error" and known is None:
@@ -336,8 +397,8 @@ class Background:
             for target in targets:
                 try:
                     target.deliver(event)
-                except Exception:
-                    # Its owner's mistake. The other queues, and what is published, go on.
+                except BaseException:
+                    # Its owner's mistake, or its way to stop. The other queues, and what is published, go on.
                     log.exception("a queue that listens to %s failed and is hung up", self.address)
                     with self._lock:
                         for line in self._listens.leave(None, lambda other, failed=target: other is failed):  # type: ignore[misc]
@@ -353,13 +414,13 @@ class Background:
         if count & (count - 1) == 0:
             log.error("the broker refused, %d times so far: %s: %s (stream %s)", count, said.code, said.reason, said.stream)
 
-    def _ask_for_a_word(self) -> None:
+    def _ask_for_a_word(self, connection: Connection) -> None:
         with self._lock:
             since = self._out.asked_since()
             if since is None:
                 self._ask = True
                 self._wake()
-            elif time.monotonic() - since >= self.options.answer_time:
+            elif time.monotonic() - max(since, connection.moved) >= self.options.answer_time:
                 raise CutShort(f"the broker has not answered for {self.options.answer_time:g} s")
 
     def _sever(self, short: CutShort) -> None:
@@ -370,23 +431,25 @@ class Background:
         if self._connection is not None:
             self._connection.shutdown()
         self._work.notify_all()
-        self._room.notify_all()
+        self._tell_room()
 
     # The end.
 
     def finish(self, timeout: Optional[float] = None) -> None:
         if self._closed:
             return
+        timeout = self.options.exit_time if timeout is None else timeout
+        deadline = time.monotonic() + timeout
         try:
             # In strict mode a failure is told to whoever closes.
-            self._flush_at_exit(self.options.exit_time if timeout is None else timeout)
+            self._flush_at_exit(timeout)
         finally:
             with self._lock:
                 self._closed = self._ending = True
                 thread, receiver = self._thread, self._receiver
                 left = self._out.unfinished
                 self._work.notify_all()
-                self._room.notify_all()
+                self._release_all()
             if left:
                 log.warning("%d lines for %s were not confirmed and are given up", left, self.address)
             lifetime.closed(self)
@@ -394,7 +457,8 @@ class Background:
                 if self._opened is not None:
                     self._opened.close()
             elif threading.current_thread() not in (thread, receiver):
-                thread.join(1.5)
+                # What was confirmed needs no more time, and the rest has had it.
+                thread.join(max(0.05, min(1.5, deadline - time.monotonic())))
                 with self._lock:
                     if self._connection is not None:
                         # It hangs; this ends what it waits for.

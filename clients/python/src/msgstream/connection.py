@@ -43,6 +43,8 @@ class Connection:
         self._options = options
         self._lines = LineReader()
         self._parser = Parser()
+        #: When the peer last took something.
+        self.moved = time.monotonic()
         try:
             self._socket = _open(address, options, allowed)
         except (OSError, UnicodeError) as error:
@@ -76,6 +78,7 @@ class Connection:
             while rest:
                 try:
                     rest = rest[self._socket.send(rest) :]
+                    self.moved = time.monotonic()
                 except (BlockingIOError, InterruptedError):
                     if not self._wait(selectors.EVENT_WRITE, patience):
                         raise CutShort(f"the broker has taken nothing for {patience:g} s") from None
@@ -100,6 +103,13 @@ class Connection:
             return self._lines.feed(data)
         except WireError as error:
             raise CutShort(f"the broker sent {error}") from None
+
+    def readable(self, timeout: Optional[float]) -> bool:
+        """Whether something has come, or the end, within this time. To be interrupted here loses nothing."""
+        try:
+            return self._wait(selectors.EVENT_READ, timeout)
+        except (OSError, ValueError) as error:
+            raise CutShort(f"the connection failed: {_said(error)}") from None
 
     def parse(self, line: str) -> Line:
         """What a line says. Raises CutShort if it is none of the protocol, or says that the connection ends."""

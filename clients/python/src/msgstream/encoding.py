@@ -55,7 +55,7 @@ class JsonCodec:
         """The JSON text of a message. Raises EncodeError with the path of what cannot be encoded."""
         try:
             return self._encoder.encode(message)
-        except (ValueError, TypeError, RecursionError):
+        except Exception:
             # Only now is the path worth finding out, and what the encoder cannot do by itself worth doing: its keys.
             return self._encode_slowly(message)
 
@@ -76,7 +76,7 @@ class JsonCodec:
             raise EncodeError("", "is nested too deeply") from None
         except EncodeError:
             raise
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             raise EncodeError("", f"cannot be encoded: {error}") from error
 
     def _plain(self, value: Any, path: str, above: List[int]) -> Any:
@@ -98,7 +98,10 @@ class JsonCodec:
                 }
             if isinstance(value, (list, tuple)):
                 return [self._plain(item, f"{path}[{at}]", above) for at, item in enumerate(value)]
-            wire = serial.to_wire(value)
+            try:
+                wire = serial.to_wire(value)
+            except Exception as error:
+                raise EncodeError(path, f"cannot be encoded: {type(error).__name__}: {error}") from error
             if wire is not None:
                 # The path is the program's: its objects have attributes, and no ".state".
                 wire[".state"] = self._plain(wire[".state"], path, above)
@@ -107,6 +110,8 @@ class JsonCodec:
                 simpler = _simpler(value)
             except EncodeError as error:
                 raise EncodeError(path, error.problem) from None
+            except Exception as error:
+                raise EncodeError(path, f"cannot be encoded: {type(error).__name__}: {error}") from error
             return self._plain(simpler, path, above)
         finally:
             above.pop()

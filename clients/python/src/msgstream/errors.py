@@ -19,9 +19,10 @@ class EncodeError(MsgstreamError, ValueError):
         super().__init__(f"{what}{path} {problem}")
         self.path = path
         self.problem = problem
+        self.what = what
 
-    def __reduce__(self) -> "tuple[type[EncodeError], tuple[str, str]]":
-        return (type(self), (self.path, self.problem))
+    def __reduce__(self) -> "tuple[type[EncodeError], tuple[str, str, str]]":
+        return (type(self), (self.path, self.problem, self.what))
 
 
 class BadAddress(MsgstreamError, ValueError):

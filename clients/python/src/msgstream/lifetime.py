@@ -24,6 +24,13 @@ class Client(Protocol):
         """Sends what waits, in that time, and ends."""
 
 
+class Unfinished(Protocol):
+    """What has something to say at its end."""
+
+    def close(self) -> None:
+        """Says it. More than once is no error."""
+
+
 class Forked(Protocol):
     """What a fork concerns."""
 
@@ -32,6 +39,7 @@ class Forked(Protocol):
 
 
 _clients: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_unfinished: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _forked: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _finalized_in: Optional[int] = None
 
@@ -44,6 +52,11 @@ def opened(client: Client) -> None:
 def closed(client: Client) -> None:
     """It has done that itself."""
     _clients.discard(client)
+
+
+def ends_first(what: Unfinished) -> None:
+    """From now on it is closed at the end of the process, if it is still there, while its client can still send."""
+    _unfinished.add(what)
 
 
 def survives_forks(what: Forked) -> None:
@@ -66,6 +79,11 @@ def in_worker_processes_too() -> None:
 
 def _finish_all() -> None:
     """One limit for all, the longest that one of them allows."""
+    for what in list(_unfinished):
+        try:
+            what.close()
+        except Exception as error:
+            log.warning("%s", error)
     clients = list(_clients)
     deadline = time.monotonic() + max((client.options.exit_time for client in clients), default=0.0)
     for client in clients:

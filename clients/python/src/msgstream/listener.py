@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from types import TracebackType
@@ -69,6 +70,7 @@ class Listener(Iterator[Event]):
         self._answer_by: Optional[float] = None
         self._patience = 0.0
         self._closed = False
+        self._stop = threading.Event()
 
     def __next__(self) -> Event:
         event = self.next(self.timeout)
@@ -88,17 +90,20 @@ class Listener(Iterator[Event]):
             try:
                 self._advance(None if deadline is None else deadline - time.monotonic())
             except CutShort as short:
-                self._interrupted(short)
+                if not self._closed:
+                    self._interrupted(short)
             if not self._ready and deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"nothing came within {timeout:g} s")
         return self._ready.popleft()
 
     def close(self) -> None:
-        """Stops listening. Iteration is over."""
+        """Stops listening. Iteration is over, also for another thread that waits for an event."""
         self._closed = True
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._stop.set()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.shutdown()
+            connection.close()
 
     def __enter__(self) -> "Listener":
         return self
@@ -118,19 +123,30 @@ class Listener(Iterator[Event]):
         if connection is None:
             pause = self._next_attempt - time.monotonic()
             if pause > 0:
-                time.sleep(pause if left is None else max(0.0, min(pause, left)))
+                self._stop.wait(pause if left is None else max(0.0, min(pause, left)))
                 return
             # Making it is not broken off after a moment, lest somebody who asks for an event every millisecond never gets there.
             connection = Connection(self.address, self._options, self._options.connect_time if left is None else max(left, 1.0))
             self._connection = connection
+            if self._closed:
+                self.close()
+                return
             self._ask(self._options.connect_time)
             connection.send("".join(self._listens.again()))
             return
         patience = self._options.idle_time if self._answer_by is None else max(0.0, self._answer_by - time.monotonic())
-        lines = connection.receive(patience if left is None else max(0.0, min(patience, left)))
-        if lines is not None:
-            self._attempt, self._answer_by, self._trouble = 0, None, None
-            self._take(connection, lines)
+        if connection.readable(patience if left is None else max(0.0, min(patience, left))):
+            try:
+                lines = connection.receive(0.0)
+                if lines is not None:
+                    self._attempt, self._answer_by, self._trouble = 0, None, None
+                    self._take(connection, lines)
+            except CutShort:
+                raise
+            except BaseException:
+                # Ctrl-C between two lines. Who goes on after it must see that some may be missing.
+                self._interrupted(CutShort("reading was interrupted"))
+                raise
         elif left is None or left >= patience:
             if self._answer_by is not None:
                 raise CutShort(f"{self.address} has not answered for {self._patience:g} s")

@@ -20,6 +20,10 @@ class Options:
     #: What may wait to be sent or confirmed. Beyond it ``put`` waits while connected; while the broker is away, the oldest
     #: progress is dropped and counted.
     queue: int = 16 * 2**20
+    #: The largest header, as the broker's ``limits.header``. A job leaves what is large out of a header that would be refused.
+    header: int = 2**20
+    #: The longest line, as the broker's ``limits.line``.
+    line: int = 16 * 2**20
     #: How long the end of a program or of a ``with`` block may be held up to send what waits.
     exit_time: float = 5.0
     #: The first pause before connecting again; each is twice the one before.

@@ -31,7 +31,7 @@ MARK = "mark"
 class Entry:
     """A line that is more than a droppable message."""
 
-    __slots__ = ("kind", "line", "stream", "header", "essential", "on_done")
+    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done")
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Entry:
         stream: str = "",
         header: Optional[str] = None,
         essential: bool = True,
-        on_done: Optional[Callable[[], None]] = None,
+        when_over: Optional[Callable[[], object]] = None,
     ) -> None:
         self.kind = kind
         self.line = line
@@ -49,8 +49,9 @@ class Entry:
         self.header = header
         #: Whether it is among the last to go.
         self.essential = essential
-        #: Called when the entry, and all before it, has taken effect.
-        self.on_done = on_done
+        #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
+        self.when_over = when_over
+        self.done = False
 
 
 Waiting = Union[str, Entry]
@@ -155,13 +156,11 @@ class Outgoing:
             if self.size > goal:
                 self._drop(droppable, goal)
 
-    def abandon(self) -> int:
-        """Gives up everything, and says how many lines that were."""
-        count = self.unfinished
-        self.waiting.clear()
-        self._sent.clear()
-        self.size = 0
-        return count
+    def release(self) -> None:
+        """Nothing will be confirmed any more: those who wait for it are told."""
+        for entry in [*(entry for _, sent, _, _ in self._sent for entry in sent), *self.waiting]:
+            if isinstance(entry, Entry) and entry.when_over is not None:
+                entry.when_over()
 
     def _drop(self, droppable: "Callable[[Waiting], bool]", goal: int) -> None:
         excess = self.size - goal
@@ -210,8 +209,9 @@ class Outgoing:
         elif entry.kind in (CLOSE, DELETE):
             # Sent again it would open the stream again.
             self.headers.pop(entry.stream, None)
-        if entry.on_done is not None:
-            entry.on_done()
+        entry.done = True
+        if entry.when_over is not None:
+            entry.when_over()
 
 
 def weight(entry: Waiting) -> int:

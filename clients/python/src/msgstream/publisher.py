@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import datetime
 import logging
 import os
+import sys
 import threading
 import time
 import traceback
 from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Type, TypeVar
+from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, TypeVar
 
 from . import lifetime
 from .encoding import Codec
@@ -19,6 +22,9 @@ from .options import Options
 from .remote import ABSENT, RemoteStream
 
 log = logging.getLogger("msgstream")
+
+#: What a single value may take in a header that has become too large, and what is kept of a text that has.
+_SMALL = 10_000
 
 T = TypeVar("T")
 
@@ -124,16 +130,18 @@ class Job:
         self.publisher = Publisher(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
         self.stream = stream
         self._join = Join(title=title, total=total, units=units)
-        self._lock = threading.Lock()
+        # A signal handler runs in the middle of whatever its thread does, and may tell something as well.
+        self._lock = threading.RLock()
         self._process = os.getpid()
-        self._started = self._ended = False
+        self._started = self._ended = self._telling = self._warned = False
+        self._last: Optional[MonitorMessage] = None
         # Where progress is missing, the job's own listeners are told.
         self.publisher.remote.when_dropped(stream, _dropped)
         lifetime.survives_forks(self)
 
     def start(self) -> "Job":
         """Says that the job begins. ``with`` does that; so does the first update."""
-        with self._lock:
+        with self._update():
             self._begin()
         return self
 
@@ -141,31 +149,32 @@ class Job:
         self, k: float, total: Optional[float] = None, units: Optional[str] = None, *, text: Optional[str] = None, **more: Any
     ) -> None:
         """``k`` units are done since the start, of ``total``, if that is known. What is given beside goes along."""
-        with self._lock:
+        with self._update():
             join = self._join
             total = join.total if total is None else total
             units = join.units if units is None else units
             said = {**more} if text is None else {"text": text, **more}
-            self._update(Progress(k, total, units, text, more), _with(join, said, k=k, total=total, units=units))
+            self._put(Progress(k, total, units, text, more), _with(join, said, k=k, total=total, units=units))
 
     def improvement(self, value: Any, **more: Any) -> None:
         """A better result has been found. Who joins later finds the best one in the header, as ``improvement``."""
-        with self._lock:
+        with self._update():
             found = {"improvement": {"value": value, **more}}
-            self._update(Improvement(value, more), _with(self._join, found), essential=True)
+            self._put(Improvement(value, more), _with(self._join, found), essential=True)
 
     def log(self, text: str, level: Optional[str] = None, **more: Any) -> None:
         """A line for people. It is not kept for who joins later."""
-        with self._lock:
-            if not self._ended:
+        with self._update():
+            if not self.ended:
                 self._begin()
                 self.publisher.put(Log(text, level, more), essential=level in ("warning", "error", "critical"))
 
-    def put(self, message: Any, header: Any = ABSENT) -> None:
+    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
         """Any other message."""
-        with self._lock:
-            self._begin()
-            self.publisher.put(message, header)
+        with self._update():
+            if not self.ended:
+                self._begin()
+                self.publisher.put(message, header, essential=essential)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""
@@ -200,7 +209,12 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether its end has been told."""
-        return self._ended
+        return self._ended or self._last is not None
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is the copy of a job in a forked child. It can tell what it does; the job is the parent's to end."""
+        return os.getpid() != self._process
 
     def disconnect(self) -> None:
         """Sends what waits, within ``options.exit_time``. ``with`` does that."""
@@ -212,7 +226,7 @@ class Job:
     def __exit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        if os.getpid() != self._process:
+        if self.inherited:
             # A forked child that leaves this block does not end its parent's job.
             return
         try:
@@ -230,15 +244,43 @@ class Job:
             self.complete()
         elif issubclass(kind, KeyboardInterrupt):
             self.abort("interrupted")
+        elif issubclass(kind, _cancellations()):
+            self.abort("cancelled")
         elif isinstance(error, SystemExit):
             self.error(f"exit status {error.code}")
         else:
             what = "".join(traceback.format_exception_only(kind, error)).strip()
             self.error(what, "".join(traceback.format_exception(kind, error, trace)))
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """For another process, where it is as in a forked child: it can tell what it does, and does not end the job."""
+        with self._lock:
+            return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.after_fork()
+        self.publisher.remote.when_dropped(self.stream, _dropped)
+        lifetime.survives_forks(self)
+
     def after_fork(self) -> None:
         """In a forked child, where a thread that held the lock is gone."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._telling, self._last = False, None
+
+    @contextlib.contextmanager
+    def _update(self) -> Iterator[None]:
+        """Around all that is told. An end that a signal handler tells in the middle of it is told after it: what is under way would
+        open the stream again."""
+        with self._lock:
+            within, self._telling = self._telling, True
+            try:
+                yield
+            finally:
+                self._telling = within
+                if not within and self._last is not None:
+                    last, self._last = self._last, None
+                    self._conclude(last)
 
     def _begin(self) -> None:
         if self._started:
@@ -249,31 +291,86 @@ class Job:
         # Of a run before of the same name nothing stays.
         self.publisher.put(Start(join.title, join.total, join.units), header=join, essential=True)
 
-    def _update(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
-        if self._ended:
+    def _put(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
+        if self.ended:
             return
         self._begin()
         join.started = self._join.started
+        remote = self.publisher.remote
+        text, header = remote.encoded(message), remote.encoded(join, "header")
+        if _bytes(header) > remote.options.header:
+            # The broker would refuse the header, and the message with it.
+            self._warn(_bytes(header))
+            join = dataclasses.replace(join, more=self._shortened(join.more))
+            header = remote.encoded(join, "header")
         # Only what could be sent counts: a refused value must not stay in the header.
-        self.publisher.put(message, header=join, essential=essential)
+        remote.put_encoded(self.stream, text, header, essential)
         self._join = join
 
     def _end(self, message: MonitorMessage) -> None:
-        with self._lock:
-            if self._ended:
-                return
+        with self._update():
+            if not self.ended:
+                self._last = message
+
+    def _conclude(self, message: MonitorMessage) -> None:
+        self._ended = True
+        try:
             self._begin()
+            remote = self.publisher.remote
+            text = header = remote.encoded(message)
+            size = _bytes(text)
+            if size > remote.options.header:
+                self._warn(size)
+                header = remote.encoded(_short(message, size), "header")
+                if size + _bytes(header) > remote.options.line:
+                    text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
-            self.publisher.put(message, header=message, essential=True)
+            remote.put_encoded(self.stream, text, header, True)
             self.publisher.close()
-            self._ended = True
+        except BaseException:
+            self._ended = False
+            raise
+
+    def _warn(self, size: int) -> None:
+        if not self._warned:
+            self._warned = True
+            allowed = self.publisher.remote.options.header
+            log.warning("a header of %r would take %d bytes, more than %d: what is large is left out of it", self.stream, size, allowed)
+
+    def _shortened(self, more: Dict[str, Any]) -> Dict[str, Any]:
+        """What of it is small. Of a dictionary, such as an improvement with its parameters, what is small in it."""
+        encoded = self.publisher.remote.encoded
+
+        def small(values: Dict[str, Any]) -> Dict[str, Any]:
+            return {name: value for name, value in values.items() if _bytes(encoded(value)) <= _SMALL}
+
+        return small({name: small(value) if isinstance(value, dict) else value for name, value in more.items()})
 
 
 def _with(join: Join, more: Dict[str, Any], **known: Any) -> Join:
     values = {"title": join.title, "k": join.k, "total": join.total, "units": join.units, **known}
     kept = {name: value for name, value in join.more.items() if name != "text" or "k" not in known}
     return Join(**values, started=join.started, more={**kept, **more})
+
+
+def _short(message: MonitorMessage, size: int) -> MonitorMessage:
+    """An end that is too large for a header, without what makes it so."""
+    if isinstance(message, Error):
+        return Error(message.reason[:_SMALL], (message.traceback or "")[-_SMALL:] or None)
+    if isinstance(message, Abort):
+        return Abort((message.reason or "")[:_SMALL])
+    return Complete(more={"text": f"the result is left out: it takes {size} bytes"})
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _cancellations() -> Tuple[Type[BaseException], ...]:
+    """What ends a block without being a failure of it. asyncio's is there only if somebody has loaded asyncio."""
+    asyncio = sys.modules.get("asyncio")
+    return (GeneratorExit,) if asyncio is None else (GeneratorExit, asyncio.CancelledError)
 
 
 def _dropped(count: int) -> Log:

@@ -5,7 +5,10 @@ A put only encodes and queues, so that a job goes on when the broker does not.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Type
+import threading
+import uuid
+import weakref
+from typing import Any, Dict, Optional, Tuple, Type
 
 import msgstream
 
@@ -20,6 +23,11 @@ from .sinks import Sink, Target
 
 #: Stands for "none given" where None is a message like any other.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
+
+
+#: The clients of this process by what they are called in others.
+_by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
+_remaking = threading.Lock()
 
 
 class RemoteStream(Background):
@@ -44,10 +52,21 @@ class RemoteStream(Background):
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        chosen: Codec = codec if codec is not None else JsonCodec(nan) if nan != "error" else msgstream.codec
+        usual = JsonCodec(nan)
+        # A codec of somebody else's has its own idea of NaN. What it is replaced for would not read ours.
+        replaced = type(msgstream.codec) is not JsonCodec
+        chosen: Codec = codec if codec is not None else msgstream.codec if replaced or nan == "error" else usual
         self._checked = type(chosen) is JsonCodec
         self._heads: Dict[str, str] = {}
+        self._token = uuid.uuid4().hex
+        # The codec that is everybody's is that of the other process there.
+        self._given = (strict, nan, codec)
         super().__init__(Address.of(host, port), options or Options(), strict, chosen)
+        _by_token[self._token] = self
+
+    def __reduce__(self) -> "Tuple[Any, ...]":
+        """In another process it is a client of its own, as in a forked child: one, however often it is sent there."""
+        return _remade, (self._token, type(self), str(self.address), *self._given, self.options)
 
     # Publishing.
 
@@ -55,20 +74,22 @@ class RemoteStream(Background):
         """Sends a message to all who listen to the stream. With ``header`` that becomes the stream's header in the same step, so
         that whoever joins sees each update exactly once. An ``essential`` message is among the last to be dropped while the
         broker is away."""
-        text = self._encode(message)
+        text = self.encoded(message)
         if header is ABSENT and not essential:
             head = self._heads.get(stream)
             if head is None:
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        header_text = None if header is ABSENT else self._encode(header, "header")
-        line = wire.put(_name(stream), text, header_text)
-        self._add(Entry(PUT, line, stream, header_text, essential))
+        self.put_encoded(stream, text, None if header is ABSENT else self.encoded(header, "header"), essential)
+
+    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool) -> None:
+        """The same with what ``encoded`` has made."""
+        self._add(Entry(PUT, wire.put(_name(stream), text, header), stream, header, essential))
 
     def header(self, stream: str, message: Any) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
-        text = self._encode(message, "header")
+        text = self.encoded(message, "header")
         self._add(Entry(HEADER, wire.header(_name(stream), text), stream, text))
 
     def __setitem__(self, stream: str, header: Any) -> None:
@@ -82,7 +103,7 @@ class RemoteStream(Background):
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
-        text = None if message is ABSENT else self._encode(message)
+        text = None if message is ABSENT else self.encoded(message)
         self._add(Entry(CLOSE, wire.close(_name(stream), text), stream))
 
     def delete(self, stream: str) -> None:
@@ -163,7 +184,8 @@ class RemoteStream(Background):
 
     # Text.
 
-    def _encode(self, message: Any, what: str = "message") -> str:
+    def encoded(self, message: Any, what: str = "message") -> str:
+        """The text of a message or header, as it is sent. Raises EncodeError."""
         try:
             text = self._codec.encode(message)
         except EncodeError as error:
@@ -190,6 +212,16 @@ class RemoteStream(Background):
             self._put_in(entry)
             if self._out.size > self._out.limit:
                 self._when_full()
+
+
+def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
+    with _remaking:
+        remote = _by_token.get(token)
+        if remote is None:
+            remote = kind(address, strict=strict, nan=nan, codec=codec, options=options)
+            remote._token = token
+            _by_token[token] = remote
+        return remote
 
 
 def _name(stream: str) -> str:

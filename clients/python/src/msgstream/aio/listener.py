@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections import deque
@@ -60,6 +61,7 @@ class Listener(AsyncIterator[Event]):
         self._attempt = 0
         self._trouble: Optional[str] = None
         self._closed = False
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
 
     async def __anext__(self) -> Event:
         event = await self.next(self.timeout)
@@ -69,26 +71,41 @@ class Listener(AsyncIterator[Event]):
 
     async def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event, or None when all streams have ended. Raises TimeoutError after ``timeout`` seconds; None waits."""
-        if not self._ready and timeout is None and self._filling is None:
-            await self._fill()
-        elif not self._ready:
-            # What is begun, such as a connection, goes on beyond the timeout, for the next call.
-            filling = self._filling = self._filling or asyncio.ensure_future(self._fill())
-            done, _ = await asyncio.wait([filling], timeout=timeout)
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        if self._loop is not loop:
+            self._change_loop(loop)
+        while not self._ready:
+            if self._closed or not self._listens.streams:
+                self._disconnect()
+                return None
+            # A task of its own: what is begun, such as a connection, goes on when the caller is cancelled or waits no longer, and
+            # several callers wait for the same.
+            filling = self._filling
+            if filling is None or filling.done():
+                filling = self._filling = asyncio.ensure_future(self._fill())
+            done, _ = await asyncio.wait([filling], timeout=None if deadline is None else max(0.0, deadline - loop.time()))
             if not done:
                 raise TimeoutError(f"nothing came within {timeout} s")
-            self._filling = None
-            filling.result()
-        return self._ready.popleft() if self._ready else None
+            if not filling.cancelled():
+                filling.result()
+        return self._ready.popleft()
 
     async def close(self) -> None:
         """Stops listening. Iteration is over."""
         self._closed = True
+        self._ready.clear()
         filling, self._filling = self._filling, None
-        if filling is not None:
+        if filling is not None and not filling.done() and self._loop is asyncio.get_running_loop():
             filling.cancel()
             await asyncio.wait([filling])
         self._disconnect()
+
+    def _change_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """A connection belongs to the loop that made it, which has ended if there is another."""
+        if self._connection is not None:
+            self._interrupted(CutShort("the event loop that had the connection has ended"))
+        self._loop, self._filling = loop, None
 
     async def __aenter__(self) -> "Listener":
         return self
@@ -100,10 +117,8 @@ class Listener(AsyncIterator[Event]):
 
     async def _fill(self) -> None:
         """Until something is ready, or nothing more comes."""
-        while not self._ready:
-            if self._closed or not self._listens.streams:
-                self._disconnect()
-                return
+        # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
+        while not self._ready and self._listens.streams and not self._closed:
             try:
                 if self._connection is None:
                     await self._connect()
@@ -225,7 +240,13 @@ class _Connection:
     def close(self) -> None:
         """Ends the connection."""
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except RuntimeError:
+                # Its loop has ended. The broker need not wait until the rest of it is collected.
+                opened = self._writer.get_extra_info("socket")
+                with contextlib.suppress(OSError):
+                    opened.shutdown(socket.SHUT_RDWR)
 
     async def _read(self) -> List[str]:
         assert self._reader is not None, "open comes first"

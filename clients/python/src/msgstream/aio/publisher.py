@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import TracebackType
 from typing import Any, Callable, Optional, Type
 
@@ -14,16 +15,66 @@ from ..remote import RemoteStream as _RemoteStream
 
 
 class RemoteStream(_RemoteStream):
-    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead."""
+    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead, and ``flushed`` in place of ``flush``."""
 
     async def room(self) -> None:
         """Waits while more than ``options.queue`` waits to be sent to a broker that is there."""
-        if self._out.size > self._out.limit:
-            await asyncio.to_thread(self._wait_for_room)
+        if self._out.size <= self._out.limit:
+            return
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        deadline = time.monotonic() + self.options.answer_time
+        while True:
+            with self._lock:
+                if not self._is_full():
+                    return
+                before = self._out.size
+                changed.clear()
+                self._when_room.append(_from_thread(loop, changed.set))
+            if not await _in_time(changed, deadline - time.monotonic()):
+                with self._lock:
+                    deadline = self._more_patience()
+            elif self._out.size < before:
+                deadline = time.monotonic() + self.options.answer_time
+
+    async def flushed(self, timeout: Optional[float] = 30.0) -> bool:
+        """Waits until all that was asked before has taken effect. False if that took longer, as ``flush`` says it."""
+        over = asyncio.Event()
+        mark = self._mark(_from_thread(asyncio.get_running_loop(), over.set))
+        if mark is None:
+            return True
+        await _in_time(over, timeout)
+        return self._flushed(mark, timeout)
 
     def _when_full(self) -> None:
         if not self._connected:
             self._out.trim()
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
+    """The call, made in its loop from another thread."""
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            # The loop has ended, and with it whoever waited there.
+            pass
+
+    return tell
+
+
+async def _in_time(event: asyncio.Event, timeout: Optional[float]) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), None if timeout is None else max(0.0, timeout))
+    except asyncio.TimeoutError:
+        return False
+    return True
+
+
+def _close_unused(making: "asyncio.Future[RemoteStream]") -> None:
+    """Whoever wanted it was cancelled meanwhile."""
+    if not making.cancelled() and making.exception() is None:
+        making.result().close(timeout=0)
 
 
 class Publisher:
@@ -72,7 +123,7 @@ class Publisher:
 
     async def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer."""
-        return await asyncio.to_thread(self.remote.flush, timeout)
+        return await self.remote.flushed(timeout)
 
     async def __aenter__(self) -> "Publisher":
         await self._enter()
@@ -86,13 +137,18 @@ class Publisher:
     async def _enter(self) -> None:
         if self._remote is None:
             # In a thread, since in strict mode it connects.
-            self._remote = await asyncio.to_thread(self._make)
+            making = asyncio.ensure_future(asyncio.to_thread(self._make))
+            try:
+                self._remote = await asyncio.shield(making)
+            except asyncio.CancelledError:
+                making.add_done_callback(_close_unused)
+                raise
 
     async def _leave(self) -> None:
         if self._owned:
             await asyncio.to_thread(self.remote.close)
         else:
-            await asyncio.to_thread(self.remote.flush, self.remote.options.exit_time)
+            await self.remote.flushed(self.remote.options.exit_time)
 
 
 class Job(Publisher):
@@ -142,8 +198,8 @@ class Job(Publisher):
 
     async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
         """Any other message."""
-        self.job.start()
-        await super().put(message, header, essential=essential)
+        self.job.put(message, header, essential=essential)
+        await self.remote.room()
 
     async def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends."""
@@ -166,8 +222,6 @@ class Job(Publisher):
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         try:
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
-                self.job.abort("cancelled")
             self.job.conclude(kind, error, traceback)
             await self._leave()
         except Exception as failure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -43,30 +44,30 @@ class State:
 
     def _message(self, message: Any) -> Optional[str]:
         if isinstance(message, Log):
-            return f"{message.level}: {message.text}" if message.level else message.text
+            return f"{message.level}: {message.text}" if message.level else str(message.text)
         if self.outcome in ("waiting", "gone"):
             self.outcome, self.text = "running", ""
         if isinstance(message, Start):
-            self.title, self.k, self.total, self.units = message.title or "", 0, _number(message.total), message.units or ""
+            self.title, self.k, self.total, self.units = _text(message.title), 0, _number(message.total), _text(message.units)
         elif isinstance(message, Join):
-            self.title, self.k, self.total = message.title or "", _number(message.k) or 0, _number(message.total)
-            self.units, self.text = message.units or "", str(message.more.get("text", ""))
+            self.title, self.k, self.total = _text(message.title), _number(message.k) or 0, _number(message.total)
+            self.units, self.text = _text(message.units), _text(message.more.get("text"))
             best = message.more.get("improvement")
             self.best = best.get("value") if isinstance(best, dict) else None
         elif isinstance(message, Progress):
-            self.k, self.text = _number(message.k) or 0, message.text or ""
+            self.k, self.text = _number(message.k) or 0, _text(message.text)
             self.total = _number(message.total) if message.total is not None else self.total
-            self.units = message.units or self.units
+            self.units = _text(message.units) or self.units
         elif isinstance(message, Improvement):
             self.best = message.value
         elif isinstance(message, Complete):
             self.outcome, self.text = "complete", ""
             self.k = self.total if self.total is not None else self.k
         elif isinstance(message, Abort):
-            self.outcome, self.text = "aborted", message.reason or ""
+            self.outcome, self.text = "aborted", _text(message.reason)
         elif isinstance(message, Error):
-            self.outcome, self.text = "failed", message.reason
-            return message.traceback or message.reason
+            self.outcome, self.text = "failed", _text(message.reason)
+            return _text(message.traceback) or _text(message.reason)
         else:
             return str(message)
         return None
@@ -90,4 +91,13 @@ class State:
 
 def _number(value: Any) -> Optional[float]:
     """Another program's idea of a number may not be one."""
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -15,6 +15,7 @@ from typing import Any, Iterable, Optional
 
 from tqdm import std
 
+from .. import lifetime
 from ..publisher import Job
 from ..remote import RemoteStream
 
@@ -56,6 +57,7 @@ class tqdm(std.tqdm):  # type: ignore[misc]
             units = None if self.unit == _UNITS else self.unit
             self._job = Job(stream, self.desc or None, self.total, units, server=server, remote=remote, strict=strict, nan="null")
             self._tell()
+            lifetime.ends_first(self)
 
     def display(self, *args: Any, **kwargs: Any) -> Any:
         """Shows and publishes how far it is. tqdm calls this whenever it is time to."""
@@ -69,7 +71,7 @@ class tqdm(std.tqdm):  # type: ignore[misc]
 
     def close(self) -> None:
         """Ends the bar and the stream."""
-        if self._job is not None and not self._job.ended:
+        if self._job is not None and not self._job.ended and not self._job.inherited:
             self._tell()
             if self.total is None or self.n >= self.total:
                 self._job.complete()
@@ -81,7 +83,7 @@ class tqdm(std.tqdm):  # type: ignore[misc]
             job.disconnect()
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if self._job is not None and kind is not None:
+        if self._job is not None and kind is not None and not self._job.inherited:
             self._tell()
             self._job.conclude(kind, error, traceback)
         super().__exit__(kind, error, traceback)

@@ -99,14 +99,14 @@ pub struct OutboxLimits {
 ///     }
 /// }
 ///
-/// let limits = OutboxLimits {
+/// let limits = Arc::new(OutboxLimits {
 ///     encoder: &json_lines::ENCODER,
 ///     limit: 40,
 ///     policy: Policy::Disconnect,
 ///     gauge: Arc::default(),
 ///     translations: Arc::default(),
-/// };
-/// let outbox = Outbox::new(Asleep, Arc::new(limits));
+/// });
+/// let outbox = Outbox::new(Asleep, Arc::clone(&limits));
 /// let frame = outbox.encode(&Event::Pong { receipt: None });
 /// assert_eq!(outbox.push(&frame), Pushed::First);
 /// assert_eq!(outbox.push(&frame), Pushed::Queued);
@@ -115,6 +115,15 @@ pub struct OutboxLimits {
 /// // Over the limit: the reason is queued instead, and nothing after it.
 /// assert_eq!(outbox.push(&frame), Pushed::Cut);
 /// assert_eq!(outbox.push(&frame), Pushed::Refused);
+/// assert!(!outbox.cut("it is too slow"), "it was cut off already");
+///
+/// // One that ends takes no more, and holds nobody back.
+/// let ending = Outbox::new(Asleep, Arc::clone(&limits));
+/// let publisher: Arc<Outbox<dyn Sink>> = Arc::new(Outbox::new(Asleep, limits));
+/// ending.finish(Some(&frame));
+/// assert_eq!(ending.push(&frame), Pushed::Refused);
+/// ending.hold(&publisher);
+/// assert!(!publisher.is_held());
 /// ```
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,

@@ -180,7 +180,7 @@ impl Core {
     /// With many streams the memory of each is a wait of its own when inputs are handled one after the other; looked at in
     /// a loop that does nothing else, several are waited for at once.
     pub fn foresee(&self, inputs: &[Input]) {
-        if self.streams.len() < FEW {
+        if self.streams.len() < FEW || inputs.len() < 2 {
             return;
         }
         let mut hashes = [0; TOGETHER];

@@ -198,3 +198,42 @@ impl<'b> Batch<'b> {
         bytes.into_boxed_slice()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+    use crate::broker::Input;
+    use crate::protocol::json_lines::{ENCODER, JsonLines};
+    use crate::protocol::{Codec, DecodeLimits};
+
+    #[test]
+    fn a_run_ends_where_another_stream_begins_however_its_line_is_written() {
+        // The second line is in no usual form: the codec still keeps the name of the first.
+        let lines = [
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":1}\n",
+            "{\"message\":2,\"stream\":\"b\",\"action\":\"put\"}\n",
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":3}\n",
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":4}\n",
+        ];
+        let block = lines.concat();
+        let (mut codec, limits) = (JsonLines::default(), DecodeLimits { line: 100, name: 10 });
+        let mut built = Vec::new();
+        let mut batch = Batch::new(block.as_bytes(), &mut built, &ENCODER, 100);
+        let mut at = 0;
+        for line in lines {
+            let action = codec.decode(line.as_bytes(), &limits).unwrap().unwrap();
+            assert_eq!(batch.action(action, at..at + line.len()), Ok(false));
+            at += line.len();
+        }
+        let (inputs, whole) = batch.finish();
+        assert!(whole.is_none());
+        let runs: Vec<_> = inputs
+            .iter()
+            .map(|input| match input {
+                Input::Put { stream, run, .. } => (stream.as_str(), run.messages()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(runs, [("a", 1), ("b", 1), ("a", 2)]);
+    }
+}

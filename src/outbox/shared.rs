@@ -83,7 +83,7 @@ pub struct OutboxLimits {
 /// use std::io::{self, IoSlice};
 /// use std::sync::Arc;
 ///
-/// use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Sink};
+/// use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Relieved, Sink};
 /// use msgstream::protocol::{Event, json_lines};
 ///
 /// /// A peer that takes nothing.
@@ -124,6 +124,12 @@ pub struct OutboxLimits {
 /// assert_eq!(ending.push(&frame), Pushed::Refused);
 /// ending.hold(&publisher);
 /// assert!(!publisher.is_held());
+///
+/// // One that is cut off for the memory of all gives back what waits; one that is killed drops all.
+/// assert_eq!(publisher.push(&frame), Pushed::First);
+/// assert_eq!(publisher.relieve("all queues took too much"), Relieved::Cut { promised: 0 });
+/// publisher.kill();
+/// assert_eq!(publisher.relieve("once more"), Relieved::Nothing);
 /// ```
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,

@@ -206,6 +206,12 @@ def test_what_the_messages_of_a_stream_add_up_to() -> None:
     odd = State("odd")
     feed(odd, Message("odd", Progress("many", total=[1])), Ended("odd", monitor.Complete()))  # type: ignore[arg-type]
     assert (odd.outcome, odd.k) == ("complete", 0)
+    # All digits of a count tell how far it is: 1.23457e+06 does not move for a long time.
+    many = State("many")
+    feed(many, Message("many", Progress(1_234_567, 20_000_000.0)))
+    assert many.summary == "1234567/20000000"
+    feed(many, Message("many", Progress(0.25, 1e300)))
+    assert many.summary == "0.25/1e+300"
     plain_end = State("plain")
     feed(plain_end, Ended("plain"))
     assert plain_end.outcome == "ended"
@@ -235,6 +241,19 @@ def test_rich_shows_bars_and_the_lines_above_them(broker: Broker) -> None:
     assert "info: a line" in text
     states = rich.watch("fit", "other", server=broker.address, console=Console(file=io.StringIO()))
     assert (states["fit"].outcome, states["other"].outcome) == ("complete", "ended")
+
+
+def test_rich_shows_no_control_characters() -> None:
+    shown = io.BytesIO()
+    terminal = io.TextIOWrapper(shown, encoding="utf-8")
+    with rich.View(["fit"], Console(file=terminal, force_terminal=True, width=120)) as view:
+        view.put(Message("fit", Start("a title\x1b[2J", total=2)))
+        view.put(Message("fit", Progress(1, text="a text\x1b[3J\nin two lines")))
+        view.put(Message("fit", Log("a line\x1b]0;\x9b4J\x07, \ud800, and\n\tanother")))
+    terminal.flush()
+    text = shown.getvalue().decode()
+    assert "a title\ufffd[2J" in text and "a text\ufffd[3J\ufffdin two lines" in text
+    assert "a line\ufffd]0;\ufffd4J\ufffd, \ufffd, and\n" in text and "another" in text
 
 
 def test_rich_is_a_command(broker: Broker, tmp_path: Path) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..events import CutOff, Ended, Event, Header, Lost, Message, is_last
 from ..monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
+
+
+# Control characters, which a terminal would obey, and halves of surrogate pairs, which cannot be encoded.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass
@@ -27,7 +32,11 @@ class State:
     over: bool = False
 
     def take(self, event: Event) -> Optional[str]:
-        """Takes an event into account. What is returned is a line for people."""
+        """Takes an event into account. What is returned is a line for people, or several."""
+        said = self._take(event)
+        return None if said is None else _UNPRINTABLE.sub("\ufffd", said)
+
+    def _take(self, event: Event) -> Optional[str]:
         if isinstance(event, (Header, Message)):
             return self._message(event.message)
         if isinstance(event, Ended):
@@ -75,18 +84,27 @@ class State:
     @property
     def label(self) -> str:
         """What it is called."""
-        return self.title or self.stream
+        return _one_line(self.title or self.stream)
 
     @property
     def summary(self) -> str:
         """How it is, in a few words."""
-        count = f"{self.k:g}" if self.total is None else f"{self.k:g}/{self.total:g}"
+        count = _count(self.k) if self.total is None else f"{_count(self.k)}/{_count(self.total)}"
         parts = [f"{count} {self.units}".strip() if self.outcome != "waiting" else ""]
         best = f"{self.best:g}" if isinstance(self.best, float) else self.best
         parts.append(f"best {best}" if best is not None else "")
         parts.append(self.outcome if self.outcome != "running" else "")
         parts.append(self.text)
-        return ", ".join(part for part in parts if part)
+        return _one_line(", ".join(part for part in parts if part))
+
+
+def _count(value: float) -> str:
+    """A whole number with all its digits, as far as people read them."""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:g}"
+
+
+def _one_line(text: str) -> str:
+    return _UNPRINTABLE.sub("\ufffd", text.replace("\n", "\ufffd"))
 
 
 def _number(value: Any) -> Optional[float]:

@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgstream::client::Event;
 use msgstream::content::Content;
 use msgstream::monitor::Message;
+use rustix::termios::tcgetwinsize;
 
 /// How finely a bar is drawn, whatever the job's units are.
 const FINENESS: u64 = 10_000;
 
 /// How often bars are drawn, in frames a second.
 const FRAMES: u8 = 20;
+
+/// How often a bar is drawn while nothing comes: the time goes on.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What is on the screen.
 pub(super) struct View {
@@ -28,7 +33,8 @@ struct Job {
     title: Option<String>,
     total: Option<f64>,
     units: Option<String>,
-    k: f64,
+    /// None as long as it has not said how far it is, as a command under `run` never does.
+    k: Option<f64>,
     text: Option<String>,
     /// It has been told how it ended.
     told: bool,
@@ -76,7 +82,10 @@ impl View {
     fn content(&mut self, stream: &str, content: &Content) -> io::Result<()> {
         match Message::of(content) {
             Some(Message::Start(start)) => {
-                let k = Some(0.0);
+                if let Some(job) = self.jobs.get_mut(stream) {
+                    job.k = None;
+                }
+                let k = start.total.map(|_| 0.0);
                 self.step(stream, Step { title: start.title, k, total: start.total, units: start.units, text: None })
             }
             Some(Message::Join(join)) => {
@@ -126,12 +135,13 @@ impl View {
     fn step(&mut self, stream: &str, step: Step) -> io::Result<()> {
         let (screen, plain) = (&self.screen, self.is_plain());
         let job = self.jobs.entry(stream.to_owned()).or_insert_with(|| Job::new(screen));
-        job.step(stream, step);
+        job.step(stream, step, if plain { usize::MAX } else { columns() });
         if !plain {
             return Ok(());
         }
         let text = job.bar.message();
-        self.line(stream, &text)
+        let text = if text.is_empty() { job.title.clone().unwrap_or_default() } else { text };
+        if text.is_empty() { Ok(()) } else { self.line(stream, &text) }
     }
 
     /// The terminal cannot draw, as `TERM=dumb` says: all are lines.
@@ -161,20 +171,26 @@ impl View {
 
 impl Job {
     fn new(screen: &MultiProgress) -> Self {
-        let bar = screen.add(ProgressBar::no_length());
-        Self { bar, title: None, total: None, units: None, k: 0.0, text: None, told: false }
+        // It is drawn as soon as it is there, before the first step gives it its form.
+        let bar = screen.add(ProgressBar::no_length().with_style(style("{prefix:.bold} {msg}")));
+        bar.enable_steady_tick(QUIET);
+        Self { bar, title: None, total: None, units: None, k: None, text: None, told: false }
     }
 
-    fn step(&mut self, stream: &str, step: Step) {
+    fn step(&mut self, stream: &str, step: Step, columns: usize) {
         // A stream that goes on after its end is another job.
-        self.told = false;
+        if self.told {
+            self.told = false;
+            self.bar.reset();
+            self.bar.enable_steady_tick(QUIET);
+        }
         self.title = step.title.or(self.title.take());
         self.total = step.total.or(self.total);
         self.units = step.units.or(self.units.take());
         self.text = step.text;
-        self.k = step.k.unwrap_or(self.k);
+        self.k = step.k.or(self.k);
         let name = match &self.title {
-            Some(title) => format!("{} {}", printable(stream), printable(title)),
+            Some(title) => format!("{} {}", printable(stream), short(&printable(title), columns / 3)),
             None => printable(stream),
         };
         self.bar.set_prefix(name);
@@ -183,33 +199,54 @@ impl Job {
                 self.bar.set_style(style("{prefix:.bold} {wide_bar} {msg} {eta}"));
                 self.bar.set_length(FINENESS);
                 // Between nothing and all, whatever the job says.
-                self.bar.set_position(((self.k / total).clamp(0.0, 1.0) * FINENESS as f64) as u64);
+                self.bar.set_position(((self.k.unwrap_or_default() / total).clamp(0.0, 1.0) * FINENESS as f64) as u64);
             }
+            None if self.k.is_none() => self.bar.set_style(style("{prefix:.bold} {spinner} {elapsed} {msg}")),
             None => self.bar.set_style(style("{prefix:.bold} {spinner} {msg} {elapsed}")),
         }
-        let text = self.text.as_ref().map(|text| format!(" {}", printable(text))).unwrap_or_default();
-        self.bar.set_message(format!("{}{text}", self.amount()));
+        let text = self.text.as_ref().map(|text| short(&printable(text), columns / 4)).unwrap_or_default();
+        self.bar.set_message(spaced(&self.amount(), &text));
         self.bar.tick();
     }
 
     fn end(&mut self, how: &str) {
         self.told = true;
         self.bar.set_style(style("{prefix:.bold} {msg}"));
-        let amount = self.amount();
-        self.bar.finish_with_message(format!("{amount} {}", printable(how)));
+        self.bar.finish_with_message(spaced(&self.amount(), &printable(how)));
     }
 
-    /// `3/10 steps`.
+    /// `3/10 steps`, or nothing.
     fn amount(&self) -> String {
+        if self.k.is_none() && self.total.is_none() {
+            return String::new();
+        }
         let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
         let units = self.units.as_ref().map(|units| format!(" {}", printable(units))).unwrap_or_default();
-        format!("{}{total}{units}", self.k)
+        format!("{}{total}{units}", self.k.unwrap_or_default())
     }
 }
 
 /// The templates are constant and right; a wrong one would only look plain.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// How wide the terminal is now.
+fn columns() -> usize {
+    tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(40)
+}
+
+/// The beginning of a text, of so many characters at most: what a job says must leave room for its bar.
+fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+        None => text.to_owned(),
+    }
+}
+
+/// Both, with a space between them if it takes one.
+fn spaced(left: &str, right: &str) -> String {
+    format!("{left} {right}").trim().to_owned()
 }
 
 fn with_reason(how: &str, reason: Option<&str>) -> String {

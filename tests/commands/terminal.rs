@@ -65,6 +65,44 @@ fn a_terminal_shows_bars_and_lines_above_them() {
     assert!(shown.contains("a fit") && shown.contains('█'), "{shown}");
 }
 
+/// Runs `listen job` on a terminal to its end and returns what it has shown.
+fn shown(broker: &Broker) -> String {
+    let output = Command::new("python3")
+        .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream"), "listen", "job"])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null())
+        .output()
+        .expect("python3 runs");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What a job has to say takes no more of the line than leaves room for the bar.
+#[test]
+fn long_titles_and_texts_leave_room_for_the_bar() {
+    let broker = Broker::start();
+    let long = "so long ".repeat(20);
+    broker.ok(&["header", "job", &format!(r#"{{"k":1,"total":2,"title":"{long}","text":"{long}"}}"#)]);
+    broker.ok(&["close", "job"]);
+    let shown = shown(&broker);
+    assert!(shown.contains('█') && shown.contains("so long") && shown.contains('…'), "{shown}");
+}
+
+/// A command under `run` never says how far it is, and may be quiet for long.
+#[test]
+fn a_job_that_does_not_say_how_far_it_is_shows_how_long_it_runs() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#"{".class":"monitor.Start",".version":"1.0",".state":{"title":"make all"}}"#]);
+    let closed = std::thread::scope(|scope| {
+        let listening = scope.spawn(|| shown(&broker));
+        std::thread::sleep(std::time::Duration::from_millis(2600));
+        broker.ok(&["close", "job"]);
+        listening.join().unwrap()
+    });
+    assert!(closed.contains(" 1s") || closed.contains(" 2s"), "the time stands still: {closed:?}");
+    assert!(closed.contains(" ended") && !closed.contains(" 0 "), "it has not said 0: {closed:?}");
+}
+
 /// Without a terminal the same command prints the lines of the protocol, and with `--json` so it does on one.
 #[test]
 fn json_is_for_terminals_too() {

@@ -14,8 +14,8 @@ use super::standard::say;
 
 /// Put a message to the listeners of a stream
 ///
-/// Without MESSAGE, every line of standard input is one, sent as soon as it is read, over one connection. Blank lines are passed
-/// over. A line that is not JSON is named with its number and left out; the others are sent.
+/// Without MESSAGE, every line of standard input is one, sent as soon as it is read, over one connection. A line that is not JSON is
+/// named with its number and left out; the others are sent. Blank lines are passed over; with --text they are empty strings.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -46,6 +46,7 @@ Exit codes:
   64  the command line cannot be understood
   65  some of it is not JSON: the rest was sent
   69  the broker cannot be reached, or the connection was lost
+  74  standard input cannot be read
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {

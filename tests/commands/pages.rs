@@ -21,6 +21,8 @@ fn every_subcommand_has_help_that_fits_a_terminal_of_100_columns() {
     for code in ["   0  ", "   1  ", "   2  ", "  69  ", " 124  "] {
         assert!(text(&help.stdout).contains(code), "{code} is not in the help of wait");
     }
+    let help = program(&["put", "--help"]).output().unwrap();
+    assert!(text(&help.stdout).contains("  74  standard input cannot be read"), "a code that put ends with is not in its help");
 }
 
 #[test]
@@ -44,5 +46,7 @@ fn a_manual_page_for_every_subcommand() {
     }
     assert!(fs::read_to_string(directory.join("msgstream.1")).unwrap().contains("msgstream\\-listen(1)"));
     assert!(fs::read_to_string(directory.join("msgstream-wait.1")).unwrap().contains("124"), "the exit codes are in the page");
+    let page = fs::read_to_string(directory.join("msgstream-wait.1")).unwrap();
+    assert!(page.contains("MSGSTREAM_SERVER"), "the variable is in the page: {page}");
     fs::remove_dir_all(directory).unwrap();
 }

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// What the job is called [default: the command]
     #[arg(long)]
     title: Option<String>,
-    /// The command and its arguments
+    /// The command and its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
     command: Vec<String>,
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! What all subcommands that talk to a broker share: where it is, and the runtime.
 
+use std::env;
 use std::future::Future;
 
 use anyhow::Context;
-use msgstream::client::{Options, RemoteStream, ServerAddress};
+use msgstream::client::{BadServerAddress, Options, RemoteStream, ServerAddress};
 use msgstream::units::Span;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
@@ -14,8 +15,17 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Broker {
     /// The broker: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", env = "MSGSTREAM_SERVER", default_value = ServerAddress::DEFAULT)]
+    #[arg(long, value_name = "ADDR", env = VARIABLE, default_value = ServerAddress::DEFAULT, value_parser = address)]
     server: ServerAddress,
+}
+
+/// The variable that says where the broker is, for whoever does not say it.
+const VARIABLE: &str = "MSGSTREAM_SERVER";
+
+/// Reads an address. A variable that is empty says nothing; clap does not tell whether a value is the variable's.
+fn address(text: &str) -> Result<ServerAddress, BadServerAddress> {
+    let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
+    if is_unset { ServerAddress::DEFAULT } else { text }.parse()
 }
 
 impl Broker {

@@ -88,6 +88,10 @@ impl From<ClientError> for Failure {
             ClientError::Encode(_) => Exit::Data,
             ClientError::EmptyName => Exit::Usage,
         };
+        if let ClientError::Connect { .. } = &error {
+            let cure = "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER";
+            return Self::new(exit, format!("{error}; {cure}"));
+        }
         Self { exit, error: error.into() }
     }
 }

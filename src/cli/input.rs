@@ -25,6 +25,11 @@ pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, F
     content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))
 }
 
+/// The header that goes with a message. It has no `--text`, which is the message's.
+pub(crate) fn header(given: &str) -> Result<Content, Failure> {
+    content(given, false).map_err(|why| Failure::new(Exit::Data, format!("the header is not JSON: {why}; quote it as JSON")))
+}
+
 /// A text as a message: as it stands if it is JSON, or as a string on request.
 pub(crate) fn content(given: &str, text: bool) -> serde_json::Result<Content> {
     if text {

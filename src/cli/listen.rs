@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     /// Stop after this many messages, headers included
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
     /// Stop after this time, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
@@ -55,6 +55,10 @@ Exit codes:
   74  what came cannot be printed
   77  the broker refused it
  124  the time was up";
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a whole number, such as 100".to_owned())
+}
 
 pub(crate) fn run(args: Args) -> Outcome {
     let bars = !args.json && io::stdout().is_terminal();

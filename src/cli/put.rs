@@ -56,7 +56,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             return lines(&remote, &args.stream, args.text).await;
         };
         let message = input::message(Some(message), args.text)?;
-        let header = args.header.map(|header| input::message(Some(header), false)).transpose()?;
+        let header = args.header.map(|header| input::header(&header)).transpose()?;
         let remote = args.broker.connect(Options::default()).await?;
         match header {
             Some(header) => remote.put_with_header(&args.stream, &message, &header).await?,

@@ -64,6 +64,9 @@ fn what_is_not_json_is_named_with_its_line() {
     assert_eq!((code, lines.matches("{\"k\":").count()), (Some(0), 2), "the others were sent: {lines}");
 
     assert_fails(&broker.output(&["put", "job", "half done"]), 65, "the message is not JSON");
+    // --text is for the message, and no cure for the header.
+    let output = broker.output(&["put", "job", "1", "--header", "half done"]);
+    assert_fails(&output, 65, "msgstream: the header is not JSON: expected value at line 1 column 1; quote it as JSON\n");
     assert_fails(&broker.with_input(&["header", "job"], b"{"), 65, "standard input is not JSON");
 }
 
@@ -101,7 +104,9 @@ fn time_limits_and_lost_connections_have_their_exit_codes() {
     let (code, lines, said) = listening.end();
     assert_eq!((code, &*lines), (Some(69), ""));
     assert!(said.contains("the connection to the broker was lost"), "{said}");
-    assert_fails(&broker.output(&["put", "job", "1"]), 69, &format!("cannot connect to {}", broker.address));
+    let output = broker.output(&["put", "job", "1"]);
+    assert_fails(&output, 69, &format!("cannot connect to {}", broker.address));
+    assert_fails(&output, 69, "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER");
 }
 
 #[test]
@@ -113,6 +118,21 @@ fn what_the_broker_refuses_and_what_cannot_be_understood() {
     assert_fails(&program(&["listen", "job", "--server", "nowhere"]).output().unwrap(), 64, "the port is missing");
     assert_fails(&program(&["listen"]).output().unwrap(), 64, "<STREAM>");
     assert_fails(&program(&["listen", "job", "--timeout", "10"]).output().unwrap(), 64, "not a time");
+    for count in ["-1", "many"] {
+        assert_fails(&program(&["listen", "job", "--count", count]).output().unwrap(), 64, "write a whole number, such as 100");
+    }
+}
+
+/// As `MSGSTREAM_SERVER=` in a file of settings leaves it, and as the Python client takes it.
+#[test]
+fn a_server_that_is_empty_in_the_environment_is_not_given() {
+    let output = program(&["put", "--help"]).env("MSGSTREAM_SERVER", "").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    // Whether a broker is there or not, the address is understood.
+    let output = program(&["put", "job", "not JSON"]).env("MSGSTREAM_SERVER", "").output().unwrap();
+    assert_fails(&output, 65, "the message is not JSON");
+    let output = program(&["put", "job", "1", "--server", ""]).output().unwrap();
+    assert_fails(&output, 64, "the port is missing");
 }
 
 #[test]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
+import time
 from typing import Any, Callable, List
 
 import pytest
@@ -246,6 +247,22 @@ job.progress(1)
     ended = script(text, MSGSTREAM_SERVER="127.0.0.1:1")
     assert ended.returncode == 0
     assert "2 lines for 127.0.0.1:1 were not confirmed and are given up" in ended.stderr
+
+
+def test_a_client_waits_for_no_longer_than_it_allows_whatever_others_do(script: Callable[..., Any]) -> None:
+    text = """
+import msgstream
+here = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))
+here.put("here", 1)
+away = msgstream.RemoteStream("127.0.0.1:1", options=msgstream.Options(exit_time=0.1))
+away.put("away", 1)
+assert here.flush()
+"""
+    begun = time.monotonic()
+    ended = script(text)
+    assert ended.returncode == 0
+    assert "127.0.0.1:1 did not take everything within 0.1 s" in ended.stderr
+    assert time.monotonic() - begun < 10
 
 
 FORKS = """

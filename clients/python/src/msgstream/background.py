@@ -471,7 +471,7 @@ class Background:
         if threading.current_thread() in (self._thread, self._receiver):
             return
         if not self.flush(timeout):
-            log.warning("%s did not take everything within %g s", self.address, timeout)
+            log.warning("%s did not take everything within %g s", self.address, round(timeout, 1))
 
     def after_fork(self) -> None:
         """In a forked child: the threads are gone, and the connection is the parent's."""

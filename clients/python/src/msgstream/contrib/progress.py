@@ -100,7 +100,7 @@ class State:
 
 def _count(value: float) -> str:
     """A whole number with all its digits, as far as people read them."""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:g}"
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else f"{value:g}"
 
 
 def _one_line(text: str) -> str:

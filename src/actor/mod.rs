@@ -28,6 +28,27 @@ pub use stats::{Count, Stats, StatsSnapshot};
 const MAILBOX: usize = 16;
 
 /// What the actor is told.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use msgstream::actor::Command;
+/// use msgstream::server::{Settings, assemble};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (actor, shared) = assemble(&Settings::default());
+/// let running = tokio::spawn(actor.run());
+/// // It knows no clock but this.
+/// assert!(shared.mailbox.send(Command::Tick(Duration::from_secs(1))).await);
+/// // With no connection all have taken in what they received.
+/// let (done, all_taken_in) = tokio::sync::oneshot::channel();
+/// assert!(shared.mailbox.send(Command::Quiesce(done)).await);
+/// all_taken_in.await?;
+/// drop(shared);
+/// running.await?;
+/// # Ok(()) }
+/// ```
 pub enum Command {
     /// A connection begins.
     Connected(ConnectionId, Arc<Outbox<dyn Sink>>),
@@ -130,7 +151,27 @@ impl Ids {
     }
 }
 
-/// What the actor is built from.
+/// What the actor is built from. [`assemble`](crate::server::assemble) makes it of a broker's settings.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use msgstream::actor::{Actor, ActorSettings, Stats};
+/// use msgstream::broker::CoreLimits;
+///
+/// let stats = Arc::new(Stats::default());
+/// let (_actor, _mailbox) = Actor::new(ActorSettings {
+///     core: CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) },
+///     total: 1 << 20,
+///     gauge: Arc::default(),
+///     translations: Arc::default(),
+///     ids: Arc::default(),
+///     // Whoever shares it reads what the actor counts.
+///     stats: Arc::clone(&stats),
+/// });
+/// assert_eq!(stats.streams.value(), 0);
+/// ```
 pub struct ActorSettings {
     /// The core's limits.
     pub core: CoreLimits,

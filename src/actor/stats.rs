@@ -44,6 +44,14 @@ macro_rules! stats {
         pub struct Stats { $($(#[$doc])* pub $name: Count,)* }
 
         /// The counts at one moment.
+        ///
+        /// ```
+        /// # use msgstream::actor::Stats;
+        /// let stats = Stats::default();
+        /// let before = stats.snapshot();
+        /// stats.delivered.add(5);
+        /// assert_eq!(stats.snapshot().delivered - before.delivered, 5);
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 

@@ -38,6 +38,19 @@ const LINGER: Duration = Duration::from_secs(1);
 const LAST_READS: u8 = 128;
 
 /// What all connections of a broker share that speak one encoding.
+///
+/// ```
+/// use msgstream::connection::Shared;
+/// use msgstream::protocol::message_pack;
+/// use msgstream::server::{Settings, assemble};
+///
+/// let (_actor, shared) = assemble(&Settings::default());
+/// assert_eq!(shared.outbox.encoder.name(), "JSON lines");
+/// // Another encoding, the same broker.
+/// let packed = Shared::speaking(&shared, &message_pack::ENCODER);
+/// assert_eq!(packed.outbox.encoder.name(), "MessagePack");
+/// assert_eq!(packed.outbox.limit, shared.outbox.limit);
+/// ```
 #[derive(Clone)]
 pub struct Shared {
     /// Reaches the actor.

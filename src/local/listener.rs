@@ -10,20 +10,36 @@ use crate::client::Event;
 /// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and harms nobody else.
 ///
 /// ```
-/// # use msgstream::client::Event;
-/// # use msgstream::local::{Listener, NotTaken};
-/// struct Counter(usize);
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// use msgstream::client::Event;
+/// use msgstream::local::{Listener, MessageStream, NotTaken};
+///
+/// /// Counts messages.
+/// struct Counter(Arc<AtomicUsize>);
 ///
 /// impl Listener for Counter {
 ///     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
-///         self.0 += 1;
+///         self.0.fetch_add(1, Ordering::Relaxed);
 ///         Ok(())
 ///     }
 ///
 ///     fn close(&mut self, last: Event) {
-///         println!("{} messages, then {last:?}", self.0);
+///         println!("that was all: {last:?}");
 ///     }
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), msgstream::local::LocalError> {
+/// let (broker, count) = (MessageStream::new(), Arc::new(AtomicUsize::new(0)));
+/// let listening = broker.listen("job-1", Counter(Arc::clone(&count))).await?;
+/// broker.put("job-1", "one").await?;
+/// broker.put("job-1", "two").await?;
+/// broker.close("job-1").await?;
+/// listening.ended().await;
+/// assert_eq!(count.load(Ordering::Relaxed), 2);
+/// # Ok(()) }
 /// ```
 pub trait Listener: Send + 'static {
     /// Takes a header or a message.

@@ -401,6 +401,21 @@ impl MessageStream {
     /// A handle that publishes apart from this one and its clones, as over a connection of its own: a full listener that holds
     /// one of them back does not hold the other. For programs with several jobs, under the policy
     /// [`Throttle`](crate::outbox::Policy::Throttle). Between the two there is no order.
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let other = broker.apart();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// broker.listen("job-2", sender).await?;
+    /// other.put("job-2", "hello").await?;
+    /// other.flush().await?;
+    /// assert_eq!(receiver.try_iter().count(), 1, "it is one broker all the same");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn apart(&self) -> Self {
         Self { publisher: self.publisher.apart(), ..self.clone() }

@@ -3,6 +3,8 @@
 //! Each travels as an [`Object`] whose class is `monitor.` and its name. Fields that these types do not know are kept, in
 //! `more`, so that a program passes on what a newer one sent.
 
+mod amount;
+
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -56,7 +58,7 @@ macro_rules! messages {
         #[derive(Debug, Clone, PartialEq)]
         #[non_exhaustive]
         pub enum Message {
-            $($(#[$doc])* $name($name),)*
+            $(#[doc = concat!("Of class `monitor.", stringify!($name), "`.")] $name($name),)*
         }
 
         impl Message {
@@ -89,12 +91,20 @@ macro_rules! messages {
 
 messages! {
     /// The job begins.
+    ///
+    /// ```
+    /// # use msgstream::monitor::{Message, Start};
+    /// let start = Start::new("decay").of(200.0).units("steps");
+    /// let text = r#"{".class":"monitor.Start",".version":"1.0",".state":{"title":"decay","total":200,"units":"steps"}}"#;
+    /// assert_eq!(serde_json::to_string(&Message::from(start))?, text);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Start {
         /// What the job is called.
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
         /// How many units of work there are.
-        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
         total: Option<f64>,
         /// What the units are called.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,15 +112,28 @@ messages! {
     }
 
     /// How far the job is, for whoever joins: what a header holds.
+    ///
+    /// ```
+    /// # use msgstream::local::{LocalError, MessageStream};
+    /// # use msgstream::monitor::{Join, Message, Progress, Start};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), LocalError> {
+    /// let (broker, start) = (MessageStream::new(), Start::new("decay").of(200.0));
+    /// // The listeners get the step, and whoever joins from now on gets how far the job is.
+    /// let join: Join = start.join(3.0);
+    /// broker.put_with_header("job-1", &Message::from(Progress::new(3.0)), &Message::from(join.clone())).await?;
+    /// assert_eq!((join.title.as_deref(), join.k, join.total), (Some("decay"), Some(3.0), Some(200.0)));
+    /// # Ok(()) }
+    /// ```
     Join {
         /// What the job is called.
         #[serde(skip_serializing_if = "Option::is_none")]
         title: Option<String>,
         /// Units done.
-        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
         k: Option<f64>,
         /// How many units of work there are.
-        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
         total: Option<f64>,
         /// What the units are called.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,12 +141,21 @@ messages! {
     }
 
     /// Some units of work are done.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Progress;
+    /// let text = serde_json::to_string(&Progress::new(3.0).of(200.0).units("steps").text("chisq 2.5"))?;
+    /// assert_eq!(text, r#"{"k":3,"total":200,"units":"steps","text":"chisq 2.5"}"#);
+    /// // Halves are amounts, too.
+    /// assert_eq!(serde_json::from_str::<Progress>(r#"{"k":2.5}"#)?, Progress::new(2.5));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Progress {
         /// Units done since the start.
-        #[serde(with = "amount_there")]
+        #[serde(with = "amount::there")]
         k: f64,
         /// How many units of work there are.
-        #[serde(default, with = "amount", skip_serializing_if = "Option::is_none")]
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
         total: Option<f64>,
         /// What the units are called.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,12 +166,37 @@ messages! {
     }
 
     /// A better result has been found.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Improvement;
+    /// // What a job says beside the result is kept.
+    /// let better: Improvement = serde_json::from_str(r#"{"value":2.5,"rate":0.7}"#)?;
+    /// assert_eq!((better.value.as_f64(), better.more["rate"].as_f64()), (Some(2.5), Some(0.7)));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Improvement {
         /// The result.
         value: Value,
     }
 
     /// The job has ended well.
+    ///
+    /// ```
+    /// # use msgstream::client::Event;
+    /// # use msgstream::local::MessageStream;
+    /// # use msgstream::monitor::{Complete, Message};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let listening = broker.listen("job-1", sender).await?;
+    /// broker.close_with("job-1", &Message::from(Complete::new("fit.csv"))).await?;
+    ///
+    /// listening.ended().await;
+    /// let Event::Ended { message: Some(last) } = receiver.recv()? else { panic!("it has not ended") };
+    /// assert_eq!(Message::of(&last), Some(Complete::new("fit.csv").into()));
+    /// # Ok(()) }
+    /// ```
     Complete {
         /// What came out.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +204,13 @@ messages! {
     }
 
     /// The job was asked to end.
+    ///
+    /// ```
+    /// # use msgstream::monitor::{Abort, Message};
+    /// let message = Message::from(Abort::new("Ctrl-C"));
+    /// assert!(message.is_last());
+    /// assert_eq!(message.class(), "monitor.Abort");
+    /// ```
     Abort {
         /// Why.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +218,15 @@ messages! {
     }
 
     /// The job has failed.
+    ///
+    /// ```
+    /// # use msgstream::monitor::Error;
+    /// let mut error = Error::new("division by zero");
+    /// error.traceback = Some("fit.py, line 3".to_owned());
+    /// let text = serde_json::to_string(&error)?;
+    /// assert_eq!(text, r#"{"reason":"division by zero","traceback":"fit.py, line 3"}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Error {
         /// Why.
         reason: String,
@@ -163,6 +236,14 @@ messages! {
     }
 
     /// A line for people.
+    ///
+    /// ```
+    /// # use msgstream::content::Content;
+    /// # use msgstream::monitor::{Log, Message};
+    /// let line = Content::from_json(r#"{".class":"monitor.Log",".version":"1.0",".state":{"text":"hot","level":"warning"}}"#)?;
+    /// assert_eq!(Message::of(&line), Some(Log::new("hot").level("warning").into()));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     Log {
         /// The line.
         text: String,
@@ -346,41 +427,6 @@ impl Log {
     #[must_use]
     pub fn level(self, level: impl Into<String>) -> Self {
         Self { level: Some(level.into()), ..self }
-    }
-}
-
-/// Amounts of work: whole ones are written without a point, as other languages write their integers.
-mod amount_there {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Above it not every whole number is a float.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-
-    pub(super) fn serialize<S: Serializer>(amount: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        if amount.fract() == 0.0 && amount.abs() < EXACT {
-            return serializer.serialize_i64(*amount as i64);
-        }
-        serializer.serialize_f64(*amount)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        f64::deserialize(deserializer)
-    }
-}
-
-/// The same, where there may be none.
-mod amount {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(amount: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-        match amount {
-            Some(amount) => super::amount_there::serialize(amount, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-        Option::deserialize(deserializer)
     }
 }
 

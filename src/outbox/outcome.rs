@@ -2,7 +2,37 @@
 
 use tokio::time::Instant;
 
-/// What became of a frame; [`Outbox`](super::Outbox) has an example.
+/// What became of a frame.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Sink};
+/// # use msgstream::protocol::{Event, json_lines};
+/// # use std::io::{self, IoSlice};
+/// # struct Asleep;
+/// # impl Sink for Asleep {
+/// #     fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+/// #         Err(io::ErrorKind::WouldBlock.into())
+/// #     }
+/// #     fn peer(&self) -> String {
+/// #         "asleep".to_owned()
+/// #     }
+/// # }
+/// # let limits = OutboxLimits {
+/// #     encoder: &json_lines::ENCODER,
+/// #     limit: 20,
+/// #     policy: Policy::Throttle,
+/// #     gauge: Arc::default(),
+/// #     translations: Arc::default(),
+/// # };
+/// // Twenty bytes may wait, under the policy that holds publishers back.
+/// let outbox = Outbox::new(Asleep, Arc::new(limits));
+/// let pong = outbox.encode(&Event::Pong { receipt: None });
+/// assert_eq!(outbox.push(&pong), Pushed::First);
+/// assert_eq!(outbox.push(&pong), Pushed::Full);
+/// outbox.kill();
+/// assert_eq!(outbox.push(&pong), Pushed::Refused);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     /// It waits, and is the first since the last flush.

@@ -31,6 +31,14 @@ pub struct OutboxSettings {
 }
 
 /// What happens when an outbox is full.
+///
+/// ```
+/// # use msgstream::outbox::{OutboxSettings, Policy};
+/// // As the configuration says it.
+/// let settings: OutboxSettings = serde_json::from_str(r#"{"policy":"throttle"}"#)?;
+/// assert_eq!(settings.policy, Policy::Throttle);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {

@@ -49,6 +49,7 @@ const TURN: usize = 256 << 10;
 ///
 /// let memory = Memory(Mutex::default());
 /// assert_eq!(memory.try_write(&[IoSlice::new(b"two "), IoSlice::new(b"parts")])?, 9);
+/// assert_eq!(memory.peer(), "memory");
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait Sink: Send + Sync {
@@ -63,6 +64,14 @@ pub trait Sink: Send + Sync {
 }
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
+///
+/// ```
+/// # use msgstream::outbox::Policy;
+/// # use msgstream::server::{Settings, assemble};
+/// // They follow from the settings.
+/// let (_actor, shared) = assemble(&Settings::default());
+/// assert_eq!((shared.outbox.limit, shared.outbox.policy), (64 << 20, Policy::Disconnect));
+/// ```
 #[derive(Debug, Clone)]
 pub struct OutboxLimits {
     /// The codec's encoder.
@@ -82,8 +91,9 @@ pub struct OutboxLimits {
 /// ```
 /// use std::io::{self, IoSlice};
 /// use std::sync::Arc;
+/// use std::task::{Context, Waker};
 ///
-/// use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Relieved, Sink};
+/// use msgstream::outbox::{Outbox, OutboxLimits, Policy, Pushed, Relieved, Sink, Written};
 /// use msgstream::protocol::{Event, json_lines};
 ///
 /// /// A peer that takes nothing.
@@ -116,6 +126,16 @@ pub struct OutboxLimits {
 /// assert_eq!(outbox.push(&frame), Pushed::Cut);
 /// assert_eq!(outbox.push(&frame), Pushed::Refused);
 /// assert!(!outbox.cut("it is too slow"), "it was cut off already");
+///
+/// // Its task finds what it has to do, and tries again when the socket is ready.
+/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).blocked);
+/// assert_eq!(outbox.write_turn(), Written::Blocked { progress: false });
+/// assert_eq!((outbox.peer(), outbox.sink().peer()), ("asleep".to_owned(), "asleep".to_owned()));
+///
+/// // While the broker drains, a connection takes in what it has received.
+/// outbox.quiesce();
+/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).quiesce);
+/// outbox.quiesced();
 ///
 /// // One that ends takes no more, and holds nobody back.
 /// let ending = Outbox::new(Asleep, Arc::clone(&limits));

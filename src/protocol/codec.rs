@@ -27,6 +27,11 @@ use super::event::Event;
 /// let mut line = Vec::new();
 /// message_pack::ENCODER.read_back(&packed, &mut |event| json_lines::ENCODER.encode_json(event, &mut line));
 /// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":[1,2]}\n");
+///
+/// // Content that is in the encoding already stands there byte for byte.
+/// line.clear();
+/// json_lines::ENCODER.encode(&Event::Put { stream: &stream, message: b"[1, 2]" }, &mut line);
+/// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":[1, 2]}\n");
 /// # Ok::<(), msgstream::ids::EmptyName>(())
 /// ```
 pub trait Encode: fmt::Debug + Send + Sync + 'static {
@@ -62,6 +67,7 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 /// assert_eq!(codec.decode(&received[..end], &limits), Ok(Some(Action::Ping { receipt: None })));
 /// assert_eq!(codec.unit(&received[end..], 0), Unit::Partial);
 /// assert_eq!(codec.encoder().name(), "JSON lines");
+/// assert_eq!(JsonLines::FRAMING, 1, "the end of a line is not counted");
 /// ```
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.

@@ -49,6 +49,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 ///     outbox: OutboxSettings { policy: Policy::Throttle, ..OutboxSettings::default() },
 ///     ..Settings::default()
 /// };
+/// assert_eq!(settings.limits.listens, 10_000, "what is not named has its default");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -369,8 +370,24 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
 }
 
 /// Moves the clock of a broker that was made by [`assemble`], as long as anything uses it: the core itself has none, and the
-/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself. See
-/// [`Server::bind_shared`] for an example.
+/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use msgstream::server::{Settings, assemble, keep_time, tick};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = Settings::default();
+/// let (actor, shared) = assemble(&settings);
+/// tokio::spawn(actor.run());
+/// let clock = tokio::spawn(keep_time(Arc::downgrade(&shared), tick(&settings)));
+/// // With the last who uses the broker the clock ends, too.
+/// drop(shared);
+/// clock.await?;
+/// # Ok(()) }
+/// ```
 pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
     let began = Instant::now();
     let mut interval = tokio::time::interval(period);

@@ -175,6 +175,7 @@ impl<'de> Deserialize<'de> for Listen {
 /// # use msgstream::units::ByteSize;
 /// let tcp = TcpSettings { send_buffer: ByteSize(64 << 10), ..TcpSettings::default() };
 /// let settings = Settings { tcp, ..Settings::default() };
+/// assert!(settings.tcp.no_delay, "what is not named has its default");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -7,7 +7,14 @@ use super::super::codec::Encode;
 use super::super::event::Event;
 use super::read_back;
 
-/// The encoder of JSON lines.
+/// The encoder of JSON lines, of which there is one: [`ENCODER`].
+///
+/// ```
+/// # use msgstream::protocol::Encode;
+/// # use msgstream::protocol::json_lines::{ENCODER, JsonLinesEncoder};
+/// let encoder: &'static JsonLinesEncoder = &ENCODER;
+/// assert_eq!(encoder.name(), "JSON lines");
+/// ```
 #[derive(Debug)]
 pub struct JsonLinesEncoder {
     name: &'static str,

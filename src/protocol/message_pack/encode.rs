@@ -4,7 +4,14 @@ use super::super::codec::Encode;
 use super::super::event::Event;
 use super::{PREFIX, from_json, read_back};
 
-/// The encoder of MessagePack.
+/// The encoder of MessagePack, of which there is one: [`ENCODER`].
+///
+/// ```
+/// # use msgstream::protocol::Encode;
+/// # use msgstream::protocol::message_pack::{ENCODER, MessagePackEncoder};
+/// let encoder: &'static MessagePackEncoder = &ENCODER;
+/// assert_eq!(encoder.name(), "MessagePack");
+/// ```
 #[derive(Debug)]
 pub struct MessagePackEncoder {
     name: &'static str,

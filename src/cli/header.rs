@@ -34,7 +34,7 @@ Exit codes:
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let header = input::message(args.message, args.text)?;
+    let header = input::message(args.message, args.text, "the header")?;
     block_on(async move {
         let remote = args.broker.connect(Options::default()).await?;
         remote.confirmed().header(&args.stream, &header).await?;

@@ -1,18 +1,21 @@
 //! Messages from the command line and from standard input.
 
-use std::io::Read;
+use std::fmt::Display;
+use std::io::{IsTerminal, Read};
 
 use anyhow::Context;
 use msgstream::content::Content;
 use serde_json::value::RawValue;
 
 use super::exit::{Exit, Failure, OrExit};
+use super::standard::say;
 
-/// One message from an argument, or else all of standard input as one.
-pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, Failure> {
+/// One message from an argument, or else all of standard input as one; asks for `what` if somebody is to type it.
+pub(crate) fn message(argument: Option<String>, text: bool, what: &str) -> Result<Content, Failure> {
     let (given, whence) = match argument {
         Some(given) => (given, "the message"),
         None => {
+            ask(format_args!("{what}, ended by Ctrl-D"));
             let mut all = Vec::new();
             std::io::stdin().read_to_end(&mut all).context("cannot read standard input").or_exit(Exit::Io)?;
             if all.is_empty() {
@@ -23,6 +26,13 @@ pub(crate) fn message(argument: Option<String>, text: bool) -> Result<Content, F
         }
     };
     content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))
+}
+
+/// Says what to type, if standard input is a terminal.
+pub(crate) fn ask(what: impl Display) {
+    if std::io::stdin().is_terminal() {
+        say(what);
+    }
 }
 
 /// The header that goes with a message. It has no `--text`, which is the message's.

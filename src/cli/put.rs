@@ -1,7 +1,5 @@
 //! `msgstream put`: publishes one message, or the lines of standard input.
 
-use std::io::IsTerminal;
-
 use anyhow::Context;
 use msgstream::client::{Options, RemoteStream};
 use msgstream::content::Content;
@@ -55,7 +53,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             let remote = args.broker.connect(Options::default()).await?;
             return lines(&remote, &args.stream, args.text).await;
         };
-        let message = input::message(Some(message), args.text)?;
+        let message = input::message(Some(message), args.text, "the message")?;
         let header = args.header.map(|header| input::header(&header)).transpose()?;
         let remote = args.broker.connect(Options::default()).await?;
         match header {
@@ -69,9 +67,7 @@ pub(crate) fn run(args: Args) -> Outcome {
 
 /// Sends every line of standard input.
 async fn lines(remote: &RemoteStream, stream: &str, text: bool) -> Outcome {
-    if std::io::stdin().is_terminal() {
-        say("one message a line, ended by Ctrl-D");
-    }
+    input::ask("one message a line, ended by Ctrl-D");
     let mut input = BufReader::with_capacity(256 << 10, tokio::io::stdin());
     let (mut line, mut number, mut bad) = (Vec::new(), 0_u64, 0_u64);
     loop {

@@ -212,6 +212,12 @@ def test_what_the_messages_of_a_stream_add_up_to() -> None:
     assert many.summary == "1234567/20000000"
     feed(many, Message("many", Progress(0.25, 1e300)))
     assert many.summary == "0.25/1e+300"
+    # A job in another language, which says it as ``msgstream listen`` reads it.
+    bare = State("bare")
+    step = {"title": "Fit", "k": 3, "total": 10, "units": "steps", "text": "hot"}
+    assert feed(bare, Message("bare", step), Message("bare", {"k": 4})) == [None, None]
+    assert (bare.label, bare.summary) == ("Fit", "4/10 steps")
+    assert feed(bare, Message("bare", {"k": "four"})) == ["{'k': 'four'}"]
     plain_end = State("plain")
     feed(plain_end, Ended("plain"))
     assert plain_end.outcome == "ended"

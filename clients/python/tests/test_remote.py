@@ -302,7 +302,7 @@ def test_a_refusal_of_the_broker_is_logged_and_the_rest_goes_on(broker: Broker, 
         remote["fit"] = 1
         assert remote.flush()
     refusals = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
-    assert len(refusals) == 3 and "denied" in refusals[0], refusals
+    assert len(refusals) == 3 and "denied" in refusals[0] and "(stream '$mine')" in refusals[0], refusals
 
 
 def test_a_refused_listen_is_told_to_its_queue(away: Broker) -> None:

@@ -407,12 +407,13 @@ class Background:
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)
         count = self._refused[key] = self._refused.get(key, 0) + 1
+        error = BrokerError(said.code, said.reason, said.stream)
         if self.strict:
             with self._lock:
-                self._failure = self._failure or BrokerError(said.code, said.reason, said.stream)
+                self._failure = self._failure or error
         # A program that repeats its mistake should not fill its log with it.
         if count & (count - 1) == 0:
-            log.error("the broker refused, %d times so far: %s: %s (stream %s)", count, said.code, said.reason, said.stream)
+            log.error("the broker refused, %d times so far: %s", count, error)
 
     def _ask_for_a_word(self, connection: Connection) -> None:
         with self._lock:

@@ -31,7 +31,7 @@ Exit codes:
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let message = args.message.map(|message| input::message(Some(message), args.text, "the message")).transpose()?;
+    let message = args.message.map(|message| input::message(&message, args.text)).transpose()?;
     block_on(async move {
         let remote = args.broker.connect(Options::default()).await?;
         match message {

@@ -34,7 +34,10 @@ Exit codes:
   77  the broker refused it";
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let header = input::message(args.message, args.text, "the header")?;
+    let header = match args.message {
+        Some(header) => input::message(&header, args.text)?,
+        None => input::read_message("the header", args.text)?,
+    };
     block_on(async move {
         let remote = args.broker.connect(Options::default()).await?;
         remote.confirmed().header(&args.stream, &header).await?;

@@ -10,22 +10,21 @@ use serde_json::value::RawValue;
 use super::exit::{Exit, Failure, OrExit};
 use super::standard::say;
 
-/// One message from an argument, or else all of standard input as one; asks for `what` if somebody is to type it.
-pub(crate) fn message(argument: Option<String>, text: bool, what: &str) -> Result<Content, Failure> {
-    let (given, whence) = match argument {
-        Some(given) => (given, "the message"),
-        None => {
-            ask(format_args!("{what}, ended by Ctrl-D"));
-            let mut all = Vec::new();
-            std::io::stdin().read_to_end(&mut all).context("cannot read standard input").or_exit(Exit::Io)?;
-            if all.is_empty() {
-                return Err(Failure::new(Exit::Data, "standard input is empty: give the message there or as an argument"));
-            }
-            let all = String::from_utf8(all);
-            (all.map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON has to be"))?, "standard input")
-        }
-    };
-    content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json(whence, &why))
+/// One message, from an argument.
+pub(crate) fn message(given: &str, text: bool) -> Result<Content, Failure> {
+    content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json("the message", &why))
+}
+
+/// One message, from all of standard input; asks for `what` if somebody is to type it.
+pub(crate) fn read_message(what: &str, text: bool) -> Result<Content, Failure> {
+    ask(format_args!("{what}, ended by Ctrl-D"));
+    let mut all = Vec::new();
+    std::io::stdin().read_to_end(&mut all).context("cannot read standard input").or_exit(Exit::Io)?;
+    if all.is_empty() {
+        return Err(Failure::new(Exit::Data, "standard input is empty: give the message there or as an argument"));
+    }
+    let all = String::from_utf8(all).map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON has to be"))?;
+    content(all.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json("standard input", &why))
 }
 
 /// Says what to type, if standard input is a terminal.

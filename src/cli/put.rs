@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             let remote = args.broker.connect(Options::default()).await?;
             return lines(&remote, &args.stream, args.text).await;
         };
-        let message = input::message(Some(message), args.text, "the message")?;
+        let message = input::message(&message, args.text)?;
         let header = args.header.map(|header| input::header(&header)).transpose()?;
         let remote = args.broker.connect(Options::default()).await?;
         match header {

@@ -40,13 +40,15 @@ use super::wire::{Request, bare};
 /// let mut job = broker.listen("job-1").await?;
 /// broker.put("job-1", &[1, 2, 3]).await?;
 /// broker.close("job-1").await?;
+/// let mut received = Vec::new();
 /// while let Some(event) = job.next().await {
 ///     match event {
-///         Event::Header(content) | Event::Message(content) => println!("{content}"),
+///         Event::Header(content) | Event::Message(content) => received.push(content.to_string()),
 ///         Event::Ended { .. } => println!("the job has ended"),
 ///         other => println!("{other:?}"),
 ///     }
 /// }
+/// assert_eq!(received, ["[1,2,3]"]);
 /// broker.flush().await?;
 /// # Ok(()) }
 /// ```
@@ -116,7 +118,7 @@ impl RemoteStream {
     /// [`ClientError::Connect`] if nobody answers there in time.
     ///
     /// ```
-    /// use msgstream::client::{Backoff, Options, RemoteStream};
+    /// use msgstream::client::{Backoff, Event, Options, RemoteStream};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -125,8 +127,9 @@ impl RemoteStream {
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
     /// let broker = RemoteStream::connect_with(address.parse()?, options).await?;
+    /// let mut job = broker.listen("job-1").await?;
     /// broker.put("job-1", "hello").await?;
-    /// broker.flush().await?;
+    /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "\"hello\""));
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
@@ -140,7 +143,7 @@ impl RemoteStream {
     /// [`Options::reconnect`] there is one attempt.
     ///
     /// ```
-    /// use msgstream::client::{Backoff, Options, RemoteStream};
+    /// use msgstream::client::{Backoff, Event, Options, RemoteStream};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -150,8 +153,9 @@ impl RemoteStream {
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
     /// let broker = RemoteStream::start(address.parse()?, options);
     /// // Queued until there is a connection.
+    /// let mut job = broker.listen("job-1").await?;
     /// broker.put("job-1", "hello").await?;
-    /// broker.flush().await?;
+    /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "\"hello\""));
     /// # Ok(()) }
     /// ```
     pub fn start(address: ServerAddress, options: Options) -> Self {
@@ -225,7 +229,7 @@ impl RemoteStream {
     /// connection is gone for good. What the broker refuses is told by the next [`flush`](Self::flush).
     ///
     /// ```
-    /// use msgstream::client::RemoteStream;
+    /// use msgstream::client::{Event, RemoteStream};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -239,9 +243,10 @@ impl RemoteStream {
     /// }
     ///
     /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut fit = broker.listen("fit").await?;
     /// broker.put("fit", &Step { k: 1, chisq: 2.5 }).await?;
     /// broker.put("fit", "a text is a message as well").await?;
-    /// broker.flush().await?;
+    /// assert!(matches!(fit.next().await, Some(Event::Message(message)) if message == r#"{"k":1,"chisq":2.5}"#));
     /// # Ok(()) }
     /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
@@ -262,14 +267,16 @@ impl RemoteStream {
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut left_out = 0;
     /// for k in 0..1000 {
     ///     match broker.try_put("job-1", &k) {
     ///         Ok(()) => {}
     ///         // The computation matters more than one of its many messages.
-    ///         Err(ClientError::Full) => continue,
+    ///         Err(ClientError::Full) => left_out += 1,
     ///         Err(error) => return Err(error.into()),
     ///     }
     /// }
+    /// assert_eq!(left_out, 0, "so few have room in a queue of the usual size");
     /// # Ok(()) }
     /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
@@ -323,7 +330,7 @@ impl RemoteStream {
     /// As [`put`](Self::put).
     ///
     /// ```
-    /// use msgstream::client::RemoteStream;
+    /// use msgstream::client::{Event, RemoteStream};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -332,7 +339,8 @@ impl RemoteStream {
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "half done").await?;
-    /// broker.flush().await?;
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"half done\""));
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {

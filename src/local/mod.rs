@@ -29,7 +29,8 @@ pub use listener::{Listener, NotTaken};
 /// A broker in this process. Cheap to clone: all clones are one broker, which ends with the last of them, the last listener
 /// and the last server.
 ///
-/// [`put`](Self::put) returns once the message has its place in the order; everything else returns once it has taken effect.
+/// [`put`](Self::put) and [`listen`](Self::listen) return once they have their place in the order; everything else returns once it
+/// has taken effect.
 ///
 /// ```
 /// # use msgstream::client::Event;
@@ -91,9 +92,11 @@ pub enum LocalError {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let broker = MessageStream::new();
-/// let listening = broker.listen("job-1", |event| println!("{event:?}")).await?;
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// let listening = broker.listen("job-1", sender).await?;
 /// broker.close("job-1").await?;
 /// listening.ended().await;
+/// assert_eq!(receiver.try_iter().count(), 1, "the end itself is there by then");
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
@@ -152,8 +155,14 @@ impl MessageStream {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
     /// let server = broker.serve(&["127.0.0.1:0".parse()?], &Default::default())?;
-    /// println!("listening on {}", server.addresses()[0]);
+    /// let address = server.addresses()[0].to_string();
     /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    ///
+    /// // What a client asks for, the program sees.
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
+    /// msgstream::client::RemoteStream::connect(&address).await?.put("job-1", &42).await?;
+    /// assert!(matches!(receiver.recv().await, Some(msgstream::client::Event::Message(message)) if message == "42"));
     /// # Ok(()) }
     /// ```
     pub fn serve(&self, listen: &[Listen], settings: &Settings) -> Result<Server, BindError> {
@@ -170,15 +179,19 @@ impl MessageStream {
     /// written as JSON; [`LocalError::Ended`].
     ///
     /// ```
+    /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
     /// use msgstream::monitor::{Message, Progress};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
     /// broker.put("job-1", &[1.5, 2.5]).await?;
     /// broker.put("job-1", "a text is a message as well").await?;
     /// broker.put("job-1", &Message::from(Progress::new(3.0).of(10.0))).await?;
+    /// assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "[1.5,2.5]"));
     /// # Ok(()) }
     /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), LocalError> {
@@ -225,12 +238,16 @@ impl MessageStream {
     /// `limits.streams`.
     ///
     /// ```
+    /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
     /// broker.header("job-1", &serde_json::json!({ "k": 5, "total": 10 })).await?;
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
+    /// assert!(matches!(receiver.recv().await, Some(Event::Header(header)) if header == r#"{"k":5,"total":10}"#));
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), LocalError> {
@@ -346,9 +363,8 @@ impl MessageStream {
     /// broker.listen("job-1", sender).await?;
     /// broker.listen("job-1", |event| println!("{event:?}")).await?;
     /// broker.close("job-1").await?;
-    /// while let Some(event) = receiver.recv().await {
-    ///     println!("received {event:?}");
-    /// }
+    /// assert_eq!(receiver.recv().await, Some(msgstream::client::Event::Ended { message: None }));
+    /// assert_eq!(receiver.recv().await, None);
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
@@ -409,11 +425,10 @@ impl MessageStream {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
     /// let other = broker.apart();
-    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-2", sender).await?;
     /// other.put("job-2", "hello").await?;
-    /// other.flush().await?;
-    /// assert_eq!(receiver.try_iter().count(), 1, "it is one broker all the same");
+    /// assert!(receiver.recv().await.is_some(), "it is one broker all the same");
     /// # Ok(()) }
     /// ```
     #[must_use]

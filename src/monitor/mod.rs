@@ -292,6 +292,29 @@ impl<'de> Deserialize<'de> for Message {
     }
 }
 
+/// What tells how much there is to do.
+macro_rules! counted {
+    ($($name:ident)*) => {
+        $(
+            impl $name {
+                /// Of so many units of work.
+                #[must_use]
+                pub fn of(self, total: f64) -> Self {
+                    Self { total: Some(total), ..self }
+                }
+
+                /// With a name for the units.
+                #[must_use]
+                pub fn units(self, units: impl Into<String>) -> Self {
+                    Self { units: Some(units.into()), ..self }
+                }
+            }
+        )*
+    };
+}
+
+counted! { Start Progress }
+
 impl Start {
     /// The beginning of a job of this title.
     ///
@@ -302,18 +325,6 @@ impl Start {
     /// ```
     pub fn new(title: impl Into<String>) -> Self {
         Self { title: Some(title.into()), ..Self::default() }
-    }
-
-    /// With so many units of work.
-    #[must_use]
-    pub fn of(self, total: f64) -> Self {
-        Self { total: Some(total), ..self }
-    }
-
-    /// With a name for the units.
-    #[must_use]
-    pub fn units(self, units: impl Into<String>) -> Self {
-        Self { units: Some(units.into()), ..self }
     }
 
     /// What the header of the job says once `k` units are done.
@@ -338,18 +349,6 @@ impl Progress {
     /// ```
     pub fn new(k: f64) -> Self {
         Self { k, ..Self::default() }
-    }
-
-    /// Of so many.
-    #[must_use]
-    pub fn of(self, total: f64) -> Self {
-        Self { total: Some(total), ..self }
-    }
-
-    /// With a name for the units.
-    #[must_use]
-    pub fn units(self, units: impl Into<String>) -> Self {
-        Self { units: Some(units.into()), ..self }
     }
 
     /// With what is being done.

@@ -245,6 +245,7 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 /// ```
 /// # use msgstream::server::RuntimeSettings;
 /// let workers = RuntimeSettings::default().workers;
+/// assert_eq!(workers, 1, "no message waits for another core");
 /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```

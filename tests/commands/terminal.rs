@@ -74,7 +74,15 @@ impl Terminal {
         let mut rest = Vec::new();
         self.child.stdout.take().expect("a pipe").read_to_end(&mut rest).unwrap();
         self.shown.push_str(&String::from_utf8_lossy(&rest));
-        (self.child.wait().unwrap().code(), self.shown)
+        (self.child.wait().unwrap().code(), std::mem::take(&mut self.shown))
+    }
+}
+
+impl Drop for Terminal {
+    /// Ends the terminal, and with it, by a hang-up, what runs on it: a test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

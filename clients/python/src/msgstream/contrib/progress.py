@@ -52,6 +52,10 @@ class State:
         return None
 
     def _message(self, message: Any) -> Optional[str]:
+        if isinstance(message, dict) and _number(message.get("k")) is not None:
+            # As good as a Progress: what ``msgstream listen`` draws a bar of.
+            self.title = _text(message.get("title")) or self.title
+            message = Progress(message["k"], message.get("total"), message.get("units"), message.get("text"))
         if isinstance(message, Log):
             return f"{message.level}: {message.text}" if message.level else str(message.text)
         if self.outcome in ("waiting", "gone"):
@@ -77,13 +81,6 @@ class State:
         elif isinstance(message, Error):
             self.outcome, self.text = "failed", _text(message.reason)
             return _text(message.traceback) or _text(message.reason)
-        elif isinstance(message, dict) and (k := _number(message.get("k"))) is not None:
-            # As good as a Progress: what ``msgstream listen`` draws a bar of.
-            self.k, self.text = k, _text(message.get("text"))
-            self.title = _text(message.get("title")) or self.title
-            total = _number(message.get("total"))
-            self.total = total if total is not None else self.total
-            self.units = _text(message.get("units")) or self.units
         else:
             return str(message)
         return None

@@ -221,6 +221,10 @@ def test_what_the_messages_of_a_stream_add_up_to() -> None:
     plain_end = State("plain")
     feed(plain_end, Ended("plain"))
     assert plain_end.outcome == "ended"
+    # Who comes after the end is not told how far the job was: that is not 0.
+    late = State("late")
+    feed(late, Header("late", monitor.Complete()), Ended("late"))
+    assert late.summary == "complete"
 
 
 def test_rich_shows_bars_and_the_lines_above_them(broker: Broker) -> None:

@@ -94,7 +94,8 @@ class State:
     def summary(self) -> str:
         """How it is, in a few words."""
         count = _count(self.k) if self.total is None else f"{_count(self.k)}/{_count(self.total)}"
-        parts = [f"{count} {self.units}".strip() if self.outcome != "waiting" else ""]
+        # A job that counts nothing, or has not said so far, is not at 0.
+        parts = [f"{count} {self.units}".strip() if self.k or self.total is not None else ""]
         best = f"{self.best:g}" if isinstance(self.best, float) else self.best
         parts.append(f"best {best}" if best is not None else "")
         parts.append(self.outcome if self.outcome != "running" else "")

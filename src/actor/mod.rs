@@ -11,9 +11,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::broker::{Core, CoreLimits, Input};
 use crate::ids::ConnectionId;
@@ -30,8 +30,6 @@ const MAILBOX: usize = 16;
 /// What the actor is told.
 ///
 /// ```
-/// use std::time::Duration;
-///
 /// use msgstream::actor::Command;
 /// use msgstream::server::{Settings, assemble};
 ///
@@ -39,8 +37,6 @@ const MAILBOX: usize = 16;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (actor, shared) = assemble(&Settings::default());
 /// let running = tokio::spawn(actor.run());
-/// // It knows no clock but this.
-/// assert!(shared.mailbox.send(Command::Tick(Duration::from_secs(1))).await);
 /// // With no connection all have taken in what they received.
 /// let (done, all_taken_in) = tokio::sync::oneshot::channel();
 /// assert!(shared.mailbox.send(Command::Quiesce(done)).await);
@@ -63,8 +59,6 @@ pub enum Command {
     Cut(ConnectionId),
     /// The connection has ended; its id may be given to another.
     Gone(ConnectionId),
-    /// Time since the broker began.
-    Tick(Duration),
     /// The broker stops: every connection takes in what it has received, then `done` is told.
     Quiesce(tokio::sync::oneshot::Sender<()>),
     /// The connection has done so.
@@ -232,8 +226,11 @@ impl Actor {
 
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
-        let mut commands = Vec::with_capacity(MAILBOX);
+        let (began, mut commands) = (Instant::now(), Vec::with_capacity(MAILBOX));
         while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
+            // Nobody can tell whether a stream was forgotten on time or just before he asks for it. So no timer runs: one that
+            // does costs every turn of the runtime more than this.
+            self.core.tick(began.elapsed());
             for command in commands.drain(..) {
                 self.handle(command);
                 if self.routes.is_full() {
@@ -272,7 +269,6 @@ impl Actor {
                 }
                 self.settings.ids.give_back(id);
             }
-            Command::Tick(now) => self.core.tick(now),
             Command::Quiesce(done) => {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();

@@ -138,7 +138,6 @@ impl MessageStream {
     pub fn with_settings(settings: &Settings) -> Self {
         let (runtime, (actor, shared)) = (Handle::current(), server::assemble(settings));
         runtime.spawn(actor.run());
-        runtime.spawn(server::keep_time(Arc::downgrade(&shared), server::tick(settings)));
         let publisher = Publisher::start(&shared, &runtime);
         Self { shared, runtime, publisher }
     }

@@ -8,13 +8,13 @@ mod memory;
 mod settings;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -118,7 +118,6 @@ pub struct Server {
     mailbox: Mailbox,
     admission: Admission,
     /// How often the core's clock moves.
-    tick: Duration,
     drain_time: Duration,
 }
 
@@ -143,9 +142,8 @@ impl Server {
         Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
     }
 
-    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. Whoever runs it moves its clock
-    /// (with [`keep_time`]) as well. When the server stops, it stops the whole broker: every connection, of whatever
-    /// transport, is told so.
+    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. When the server stops, it stops the
+    /// whole broker: every connection, of whatever transport, is told so.
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
@@ -153,14 +151,13 @@ impl Server {
     /// ```
     /// use std::sync::Arc;
     ///
-    /// use msgstream::server::{Server, Settings, assemble, keep_time, tick};
+    /// use msgstream::server::{Server, Settings, assemble};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let settings = Settings::default();
     /// let (actor, shared) = assemble(&settings);
     /// tokio::spawn(actor.run());
-    /// tokio::spawn(keep_time(Arc::downgrade(&shared), tick(&settings)));
     /// let server = Server::bind_shared(&["127.0.0.1:0".parse()?], &settings, shared)?;
     /// assert_eq!(server.addresses().len(), 1);
     /// server.run(std::future::ready(()), std::future::pending()).await?;
@@ -194,7 +191,6 @@ impl Server {
             actor: None,
             mailbox: admission.shared.mailbox.clone(),
             admission,
-            tick: tick(settings),
             drain_time: settings.outbox.drain_time.0,
         })
     }
@@ -260,10 +256,9 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listeners, actor, mailbox, admission, tick, drain_time, .. } = self;
+        let Self { listeners, actor, mailbox, admission, drain_time, .. } = self;
         let stop = CancellationToken::new();
-        let owned = actor.map(|actor| (tokio::spawn(actor.run()), tokio::spawn(keep_time(Arc::downgrade(&admission.shared), tick))));
-        let (mut actor, ticker) = owned.unzip();
+        let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
         for (listener, encoding) in listeners {
@@ -283,9 +278,6 @@ impl Server {
         if ended.is_none() {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
-        }
-        if let Some(ticker) = ticker {
-            ticker.abort();
         }
         let stats = admission.shared.stats.snapshot();
         info!(
@@ -314,21 +306,6 @@ async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
         Some(actor) => drop(actor.await),
         None => mailbox.closed().await,
     }
-}
-
-/// How often the core's clock is to move: four times while an ended stream is remembered, from 10 ms to 1 s.
-///
-/// ```
-/// # use std::time::Duration;
-/// # use msgstream::limits::Limits;
-/// # use msgstream::server::{Settings, tick};
-/// # use msgstream::units::Span;
-/// assert_eq!(tick(&Settings::default()), Duration::from_secs(1));
-/// let limits = Limits { ended_time: Span::from_secs(2), ..Limits::default() };
-/// assert_eq!(tick(&Settings { limits, ..Settings::default() }), Duration::from_millis(500));
-/// ```
-pub fn tick(settings: &Settings) -> Duration {
-    (settings.limits.ended_time.0 / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 
 /// The actor ends when its last connection has; one that does not end now was told to and is past caring.
@@ -367,38 +344,6 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
         warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
         mailbox.send(Command::Abort).await;
         let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
-    }
-}
-
-/// Moves the clock of a broker that was made by [`assemble`], as long as anything uses it: the core itself has none, and the
-/// actor waits for nothing but its mailbox. A [`Server`] that brings its own broker does so by itself.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use msgstream::server::{Settings, assemble, keep_time, tick};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let settings = Settings::default();
-/// let (actor, shared) = assemble(&settings);
-/// tokio::spawn(actor.run());
-/// let clock = tokio::spawn(keep_time(Arc::downgrade(&shared), tick(&settings)));
-/// // With the last who uses the broker the clock ends, too.
-/// drop(shared);
-/// assert!(clock.await.is_ok());
-/// # }
-/// ```
-pub async fn keep_time(broker: Weak<Shared>, period: Duration) {
-    let began = Instant::now();
-    let mut interval = tokio::time::interval(period);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    loop {
-        interval.tick().await;
-        let Some(broker) = broker.upgrade() else { return };
-        if !broker.mailbox.send(Command::Tick(began.elapsed())).await {
-            return;
-        }
     }
 }
 

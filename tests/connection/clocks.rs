@@ -5,7 +5,7 @@ use std::time::Duration;
 use msgstream::outbox::Policy;
 use msgstream::server::Settings;
 use msgstream::units::{ByteSize, Span};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, advance, timeout};
 
 use super::{Broker, put};
 
@@ -137,7 +137,6 @@ async fn throttle_ends_with_a_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn ended_streams_are_forgotten() {
-    use msgstream::actor::Command;
     let broker = Broker::start(&Settings::default());
     let peer = broker.connect();
     peer.line(r#"{"action":"header","stream":"s","message":"h"}"#);
@@ -145,10 +144,10 @@ async fn ended_streams_are_forgotten() {
     peer.line(r#"{"action":"listen","stream":"s"}"#);
     let ended = "{\"action\":\"put\",\"stream\":\"s\",\"message\":\"h\"}\n{\"action\":\"close\",\"stream\":\"s\",\"message\":\"end\"}\n";
     assert_eq!(peer.ping().await, ended);
-    broker.shared.mailbox.send(Command::Tick(Duration::from_secs(3599))).await;
+    advance(Duration::from_secs(3599)).await;
     peer.line(r#"{"action":"listen","stream":"s"}"#);
     assert_eq!(peer.ping().await, ended);
-    broker.shared.mailbox.send(Command::Tick(Duration::from_secs(3600))).await;
+    advance(Duration::from_secs(1)).await;
     peer.line(r#"{"action":"listen","stream":"s","receipt":1}"#);
     assert_eq!(peer.ping().await, "{\"action\":\"receipt\",\"receipt\":1,\"state\":\"waiting\"}\n");
 }

@@ -16,12 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use msgstream::actor::Command;
 use msgstream::connection::{Shared, serve};
 use msgstream::protocol::json_lines::JsonLines;
 use msgstream::server::{Settings, assemble};
 use msgstream::units::{ByteSize, Span};
-use tokio::time::sleep;
+use tokio::time::{advance, sleep};
 
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
 use super::{BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, without_reason};
@@ -118,7 +117,7 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
 async fn take(history: &[Line], shared: Arc<Shared>) {
-    let mut broker = Broker { shared, peers: array::from_fn(|_| None), now: Duration::ZERO };
+    let mut broker = Broker { shared, peers: array::from_fn(|_| None) };
     let mut model = Model::new();
     let mut mistakes = [0; CONNECTIONS as usize];
     let mut turn = Turn::default();
@@ -132,7 +131,7 @@ async fn take(history: &[Line], shared: Arc<Shared>) {
         }
         let Some(from) = from else {
             if let Doing::Step(Step::Tick { seconds }) = doing {
-                broker.tick(*seconds).await;
+                advance(Duration::from_secs(*seconds)).await;
                 model.step(&Step::Tick { seconds: *seconds });
             }
             continue;
@@ -221,15 +220,9 @@ impl Turn {
 struct Broker {
     shared: Arc<Shared>,
     peers: [Option<Peer>; CONNECTIONS as usize],
-    now: Duration,
 }
 
 impl Broker {
-    async fn tick(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
-        assert!(self.shared.mailbox.send(Command::Tick(self.now)).await, "the actor is gone");
-    }
-
     /// Sends what one connection says, waits until it has taken effect, and compares what everybody got.
     async fn turn(&mut self, turn: &mut Turn, model: &mut Model, number: usize) {
         let Turn { from, bytes, parted_at, over, end_of_file, reset } = std::mem::take(turn);

@@ -228,8 +228,8 @@ impl Actor {
     pub async fn run(mut self) {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(MAILBOX));
         while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
-            // Nobody can tell whether a stream was forgotten on time or just before he asks for it. So no timer runs: one that
-            // does costs every turn of the runtime more than this.
+            // Nobody can tell whether a stream was forgotten on time or just before somebody asks for it. So no timer runs: one
+            // that does costs every turn of the runtime more than this.
             self.core.tick(began.elapsed());
             for command in commands.drain(..) {
                 self.handle(command);

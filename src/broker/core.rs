@@ -197,17 +197,21 @@ impl Core {
     /// Moves the clock and forgets the streams whose time is over. `now` counts from any fixed moment and never goes back.
     pub fn tick(&mut self, now: Duration) {
         self.now = self.now.max(now);
+        let mut forgotten = false;
         while let Some((forget_at, _)) = self.ended.first() {
             if *forget_at > self.now {
                 break;
             }
+            forgotten = true;
             if let Some((_, name)) = self.ended.pop_first()
                 && let Some(stream) = self.streams.remove(&name)
             {
                 self.stored -= stream.stored();
             }
         }
-        self.give_back();
+        if forgotten {
+            self.give_back();
+        }
     }
 
     /// Brings what the next inputs need into the processor's caches. It changes nothing.

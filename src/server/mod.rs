@@ -117,7 +117,6 @@ pub struct Server {
     actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
-    /// How often the core's clock moves.
     drain_time: Duration,
 }
 

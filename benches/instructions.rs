@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use msgstream::broker::{Core, CoreLimits, Input};
-use msgstream::connection::{Transport, serve};
-use msgstream::ids::ConnectionId;
-use msgstream::outbox::Sink;
-use msgstream::protocol::json_lines::JsonLines;
-use msgstream::protocol::{Codec, DecodeLimits, Unit};
-use msgstream::server::{Settings, assemble};
+use msgstream::broker::assemble;
+use msgstream::broker::connection::{Transport, serve};
+use msgstream::broker::core::{Core, CoreLimits, Input};
+use msgstream::broker::outbox::Sink;
+use msgstream::broker::settings::Settings;
+use msgstream::wire::ids::ConnectionId;
+use msgstream::wire::json_lines::JsonLines;
+use msgstream::wire::{Codec, DecodeLimits, Unit};
 
 use inputs::{Nowhere, Outboxes, PROGRESS, any_order_line, floats, name, outbox, put_line, python_line, run};
 

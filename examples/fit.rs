@@ -16,8 +16,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Parser;
 use msgstream::client::{Backoff, Options, RemoteStream, ServerAddress};
-use msgstream::monitor::{Complete, Improvement, Message, Progress, Start};
-use msgstream::units::Span;
+use msgstream::job::monitor::{Complete, Improvement, Message, Progress, Start};
+use msgstream::wire::units::Span;
 use serde_json::json;
 
 /// Fit a decay to noisy points, and publish how it goes.

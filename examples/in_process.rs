@@ -6,9 +6,9 @@
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use anyhow::anyhow;
+use msgstream::broker::settings::Settings;
 use msgstream::client::{Event, RemoteStream};
 use msgstream::local::MessageStream;
-use msgstream::server::Settings;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {

@@ -10,9 +10,9 @@
 use anyhow::bail;
 use clap::Parser;
 use msgstream::client::{Backoff, Event, Listener, Options, RemoteStream, ServerAddress};
-use msgstream::content::Content;
-use msgstream::monitor::Message;
-use msgstream::protocol::StreamState;
+use msgstream::job::content::Content;
+use msgstream::job::monitor::Message;
+use msgstream::wire::StreamState;
 use tokio::task::JoinSet;
 
 /// Follow streams, and print what comes.

@@ -6,7 +6,7 @@
 //! ```
 //! use msgstream::client::{Event, RemoteStream};
 //! use msgstream::local::MessageStream;
-//! use msgstream::server::Settings;
+//! use msgstream::broker::settings::Settings;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,39 +30,26 @@
 //!
 //! # Layout
 //!
-//! Each module may use only those above it in this list; a test holds them to it.
+//! Each room may use only those above it in this list; a test holds them to it, and their own rooms to an order of theirs.
 //!
-//! - [`ids`], [`units`], [`limits`]: names, ids, sizes and limits.
-//! - [`content`]: what messages carry; [`monitor`]: the messages of a job.
-//! - [`protocol`]: actions, events and the codecs between them and bytes.
-//! - [`broker`]: the core, a pure state machine.
-//! - [`outbox`]: what waits to be sent to one connection.
-//! - [`actor`]: the one owner of the core.
-//! - [`connection`]: the life of one connection.
-//! - [`server`]: binds, accepts, drains.
-//! - [`config`]: composes the settings of all of these and reads them.
-//!
-//! Beside them, for programs that use a broker:
-//!
-//! - [`client`]: a broker in another process; it shares names, limits, contents and the protocol with the others, no more.
+//! - [`wire`]: what is said between a client and a broker; no sockets, no tasks.
+//! - [`job`]: what a job's author writes: contents and progress.
+//! - [`broker`]: all that serves.
+//! - [`client`]: a broker in another process.
 //! - [`local`]: a broker in this process, with or without a server.
+//! - `cli` and `bench`: the program and its load generator.
 //!
-//! To run a broker inside another program, see [`local::MessageStream`], and [`server::Server`] for a whole one.
+//! To run a broker inside another program, see [`local::MessageStream`], and [`broker::server::Server`] for a whole one.
 
-pub mod actor;
+#[doc(hidden)]
+pub mod bench;
 pub mod broker;
+#[doc(hidden)]
+pub mod cli;
 pub mod client;
-pub mod config;
-pub mod connection;
-pub mod content;
-pub mod ids;
-pub mod limits;
+pub mod job;
 pub mod local;
-pub mod monitor;
-pub mod outbox;
-pub mod protocol;
-pub mod server;
-pub mod units;
+pub mod wire;
 
 // So that the examples of the README are compiled.
 #[cfg(doctest)]

@@ -1,6 +1,4 @@
-//! The `msgstream` program: reads the command line, runs a subcommand, and turns its outcome into an exit code.
-
-mod cli;
+//! The `msgstream` program; see [`msgstream::cli`].
 
 use std::process::ExitCode;
 
@@ -10,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    cli::main()
+    msgstream::cli::main()
 }

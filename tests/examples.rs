@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::process::{Output, Stdio};
 
-use msgstream::server::{Server, Settings};
+use msgstream::broker::server::Server;
+use msgstream::broker::settings::Settings;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 

@@ -6,11 +6,12 @@ use std::hint::black_box;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use msgstream::broker::Deliver;
-use msgstream::ids::{ConnectionId, StreamName};
-use msgstream::outbox::{Outbox, OutboxLimits, Policy, Sink};
-use msgstream::protocol::json_lines::ENCODER;
-use msgstream::protocol::{Event, Frame, Gauge};
+use msgstream::broker::core::Deliver;
+use msgstream::broker::outbox::{Outbox, OutboxLimits, Sink};
+use msgstream::broker::settings::Policy;
+use msgstream::wire::ids::{ConnectionId, StreamName};
+use msgstream::wire::json_lines::ENCODER;
+use msgstream::wire::{Event, Frame, Gauge};
 
 /// A small progress object of about 108 bytes.
 pub(crate) const PROGRESS: &str =

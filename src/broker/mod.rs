@@ -1,14 +1,18 @@
-//! The broker's core: who listens to what, and what every stream's header is.
+//! All that serves: the core, what waits, the actor, connections, the server, and their settings.
 //!
-//! A pure state machine. Inputs and deliveries are values; it knows no socket, channel, clock or task, which
-//! `clippy.toml` enforces. One owner drives it: the actor, a test, or a program that embeds it. Its answers to one
-//! history of inputs are always the same.
-#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+//! - [`settings`]: what a broker is held to.
+//! - [`core`]: every stream's header and listeners; a pure state machine.
+//! - [`outbox`]: what waits to be sent to one connection.
+//! - [`actor`]: the one owner of the core.
+//! - [`connection`]: the life of one connection.
+//! - [`server`]: binds, accepts, drains.
 
-mod core;
-mod input;
-mod listens;
-mod stream;
+pub mod actor;
+mod assemble;
+pub mod connection;
+pub mod core;
+pub mod outbox;
+pub mod server;
+pub mod settings;
 
-pub use core::{Core, CoreLimits};
-pub use input::{Deliver, Input};
+pub use assemble::assemble;

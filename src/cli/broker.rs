@@ -3,9 +3,9 @@
 use std::env;
 use std::future::Future;
 
+use crate::client::{BadServerAddress, Options, RemoteStream, ServerAddress};
+use crate::wire::units::Span;
 use anyhow::Context;
-use msgstream::client::{BadServerAddress, Options, RemoteStream, ServerAddress};
-use msgstream::units::Span;
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! `msgstream close`: ends a stream.
 
-use msgstream::client::Options;
+use crate::client::Options;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Outcome};

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use msgstream::client::ClientError;
+use crate::client::ClientError;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

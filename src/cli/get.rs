@@ -1,6 +1,6 @@
 //! `msgstream get`: prints a stream's header.
 
-use msgstream::client::{Event, Options};
+use crate::client::{Event, Options};
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, Outcome};

@@ -1,6 +1,6 @@
 //! `msgstream header`: stores what whoever joins gets first.
 
-use msgstream::client::Options;
+use crate::client::Options;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Outcome};

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Read};
 
+use crate::job::content::Content;
 use anyhow::Context;
-use msgstream::content::Content;
 use serde_json::value::RawValue;
 
 use super::exit::{Exit, Failure, OrExit};

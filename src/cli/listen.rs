@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal};
 use std::pin::pin;
 use std::task::Poll;
 
-use msgstream::client::{Backoff, Event, Listener, Options};
-use msgstream::ids::StreamName;
-use msgstream::units::Span;
+use crate::client::{Backoff, Event, Listener, Options};
+use crate::wire::ids::StreamName;
+use crate::wire::units::Span;
 use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};

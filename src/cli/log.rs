@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use msgstream::config::{LogFormat, LogLevel, LogSettings};
+use crate::cli::config::{LogFormat, LogLevel, LogSettings};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::LevelFilter;
 

@@ -1,11 +1,11 @@
 //! The command line: one module for each subcommand, and what they share.
 
-mod bench;
 mod broker;
 mod close;
 mod completions;
+pub mod config;
 mod delete;
-mod exit;
+pub(crate) mod exit;
 mod get;
 mod header;
 mod input;
@@ -26,6 +26,8 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::bench;
 
 use exit::Exit;
 
@@ -70,7 +72,7 @@ enum Command {
 }
 
 /// Runs the program. Its own mistakes and the user's go to standard error, each with an exit code of its own.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
         Err(told) => {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::wire::Address;
 use anyhow::Context;
-use msgstream::server::Address;
 
 /// A port file. It is removed when this is dropped, so that it stands only while the broker listens.
 #[derive(Debug)]

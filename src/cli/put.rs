@@ -1,8 +1,8 @@
 //! `msgstream put`: publishes one message, or the lines of standard input.
 
+use crate::client::{Options, RemoteStream};
+use crate::job::content::Content;
 use anyhow::Context;
-use msgstream::client::{Options, RemoteStream};
-use msgstream::content::Content;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::broker::{Broker, block_on};

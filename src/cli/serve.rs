@@ -4,10 +4,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use crate::broker::server::Server;
+use crate::broker::settings::Settings;
+use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
+use crate::wire::{BadAddress, Listen};
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
-use msgstream::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use msgstream::server::{BadAddress, Listen, Server, Settings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};

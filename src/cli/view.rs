@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use crate::client::Event;
+use crate::job::content::Content;
+use crate::job::monitor::Message;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msgstream::client::Event;
-use msgstream::content::Content;
-use msgstream::monitor::Message;
 use rustix::termios::tcgetwinsize;
 
 /// How finely a bar is drawn, whatever the job's units are.
@@ -113,7 +113,7 @@ impl View {
                 let more: String = better.more.iter().map(|(key, value)| format!(", {key} {}", shown(value))).collect();
                 self.line(stream, &format!("better: {}{more}", shown(&better.value)))
             }
-            Some(_) | None => self.other(stream, content),
+            None => self.other(stream, content),
         }
     }
 

@@ -1,9 +1,9 @@
 //! `msgstream wait`: sleeps until a job has ended, and says how by its exit code.
 
-use msgstream::client::{Backoff, Event, Options, RemoteStream};
-use msgstream::content::Content;
-use msgstream::monitor::Message;
-use msgstream::units::Span;
+use crate::client::{Backoff, Event, Options, RemoteStream};
+use crate::job::content::Content;
+use crate::job::monitor::Message;
+use crate::wire::units::Span;
 use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};

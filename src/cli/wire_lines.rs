@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use msgstream::client::Event;
-use msgstream::ids::StreamName;
-use msgstream::protocol::json_lines::ENCODER;
-use msgstream::protocol::{Encode, Event as WireEvent};
+use crate::client::Event;
+use crate::wire::ids::StreamName;
+use crate::wire::json_lines::ENCODER;
+use crate::wire::{Encode, Event as WireEvent};
 
 /// Prints lines to standard output. What is printed together is flushed together, and never later than the next wait.
 pub(super) struct WireLines {

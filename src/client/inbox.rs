@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::protocol::StreamState;
+use crate::wire::StreamState;
 
 use super::event::Event;
 use super::wire::Reason;

@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use crate::content::Content;
-use crate::protocol::StreamState;
+use crate::job::content::Content;
+use crate::wire::StreamState;
 
 use super::event::Event;
 use super::wire::Reason;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::protocol::StreamState;
+use crate::wire::StreamState;
 
 use super::event::Event;
 use super::inbox::Inbox;
@@ -19,11 +19,11 @@ use super::remote::Link;
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
-/// use msgstream::protocol::StreamState;
+/// use msgstream::wire::StreamState;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 /// let broker = RemoteStream::connect(&address).await?;

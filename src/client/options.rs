@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::content::NonFinite;
-use crate::units::ByteSize;
+use crate::job::content::NonFinite;
+use crate::wire::units::ByteSize;
 
 /// How a [`RemoteStream`](super::RemoteStream) behaves.
 ///

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::content::NonFinite;
-use crate::protocol::StreamState;
+use crate::job::content::NonFinite;
+use crate::wire::StreamState;
 
 use super::event::{ClientError, Event};
 use super::inbox::Inbox;

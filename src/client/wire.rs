@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::content::{Content, EncodeError, NonFinite, encode_line};
-use crate::protocol::StreamState;
+use crate::job::content::{Content, EncodeError, NonFinite, encode_line};
+use crate::wire::StreamState;
 
 /// What a broker says in one line.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,12 +9,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::actor::Command;
-use crate::broker::Input;
-use crate::connection::Shared;
-use crate::ids::{ConnectionId, StreamName};
-use crate::outbox::{Outbox, Sink, Written};
-use crate::protocol::Receipt;
+use crate::broker::actor::Command;
+use crate::broker::connection::Shared;
+use crate::broker::core::Input;
+use crate::broker::outbox::{Outbox, Sink, Written};
+use crate::wire::Receipt;
+use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::listener::Listener;
 use super::sink::{LISTEN, ListenerSink, Standing};

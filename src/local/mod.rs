@@ -15,12 +15,15 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::Input;
+use crate::broker::assemble;
+use crate::broker::connection::Shared;
+use crate::broker::core::Input;
+use crate::broker::server::{BindError, Server};
+use crate::broker::settings::Settings;
 use crate::client::{Reason, Receipt};
-use crate::connection::Shared;
-use crate::content::{EncodeError, NonFinite};
-use crate::ids::StreamName;
-use crate::server::{self, BindError, Listen, Server, Settings};
+use crate::job::content::{EncodeError, NonFinite};
+use crate::wire::Listen;
+use crate::wire::ids::StreamName;
 
 use publisher::Publisher;
 
@@ -122,9 +125,9 @@ impl MessageStream {
     /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
     ///
     /// ```
-    /// use msgstream::limits::Limits;
+    /// use msgstream::broker::settings::Limits;
     /// use msgstream::local::MessageStream;
-    /// use msgstream::server::Settings;
+    /// use msgstream::broker::settings::Settings;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -136,7 +139,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub fn with_settings(settings: &Settings) -> Self {
-        let (runtime, (actor, shared)) = (Handle::current(), server::assemble(settings));
+        let (runtime, (actor, shared)) = (Handle::current(), assemble(settings));
         runtime.spawn(actor.run());
         let publisher = Publisher::start(&shared, &runtime);
         Self { shared, runtime, publisher }
@@ -169,7 +172,7 @@ impl MessageStream {
     }
 
     /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and,
-    /// under the policy [`Throttle`](crate::outbox::Policy::Throttle), while a listener is full that this handle or a clone of
+    /// under the policy [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of
     /// it has sent to, as a publisher over a socket would; see [`apart`](Self::apart). Dropped while it waits, it has sent
     /// nothing.
     ///
@@ -180,7 +183,7 @@ impl MessageStream {
     /// ```
     /// use msgstream::client::Event;
     /// use msgstream::local::MessageStream;
-    /// use msgstream::monitor::{Message, Progress};
+    /// use msgstream::job::monitor::{Message, Progress};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -255,7 +258,7 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::Header { stream, header, receipt }).await.map(|_| ())
     }
 
-    /// Ends the stream. Its header stays for those who join later, for [`ended_time`](crate::limits::Limits::ended_time): an
+    /// Ends the stream. Its header stays for those who join later, for [`ended_time`](crate::broker::settings::Limits::ended_time): an
     /// hour unless set.
     ///
     /// # Errors
@@ -395,7 +398,7 @@ impl MessageStream {
     ///
     /// ```
     /// use msgstream::client::Event;
-    /// use msgstream::content::NonFinite;
+    /// use msgstream::job::content::NonFinite;
     /// use msgstream::local::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -415,7 +418,7 @@ impl MessageStream {
 
     /// A handle that publishes apart from this one and its clones, as over a connection of its own: a full listener that holds
     /// one of them back does not hold the other. For programs with several jobs, under the policy
-    /// [`Throttle`](crate::outbox::Policy::Throttle). Between the two there is no order.
+    /// [`Throttle`](crate::broker::settings::Policy::Throttle). Between the two there is no order.
     ///
     /// ```
     /// use msgstream::local::MessageStream;

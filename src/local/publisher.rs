@@ -10,16 +10,16 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::actor::Command;
-use crate::broker::Input;
+use crate::broker::actor::Command;
+use crate::broker::connection::Shared;
+use crate::broker::core::Input;
+use crate::broker::outbox::{Outbox, Sink};
 use crate::client::{Reason, Receipt as Told, Reply, read};
-use crate::connection::Shared;
-use crate::content::{NonFinite, encode_line};
-use crate::ids::{ConnectionId, EmptyName, StreamName};
-use crate::outbox::{Outbox, Sink};
-use crate::protocol::json_lines::ENCODER;
-use crate::protocol::{Encode, ErrorCode, Event, Frame, Receipt};
-use crate::units::ByteSize;
+use crate::job::content::{NonFinite, encode_line};
+use crate::wire::ids::{ConnectionId, EmptyName, StreamName};
+use crate::wire::json_lines::ENCODER;
+use crate::wire::units::ByteSize;
+use crate::wire::{Encode, ErrorCode, Event, Frame, Receipt};
 
 use super::{LocalError, keeper};
 

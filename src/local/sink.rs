@@ -4,9 +4,9 @@ use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::broker::outbox::Sink;
 use crate::client::{Event, Listened, Reason, Reply, Take, read};
-use crate::outbox::Sink;
-use crate::protocol::{ErrorCode, StreamState};
+use crate::wire::{ErrorCode, StreamState};
 
 use super::listener::{Listener, NotTaken};
 

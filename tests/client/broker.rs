@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
+use msgstream::broker::server::Server;
+use msgstream::broker::settings::Settings;
 use msgstream::client::{Event, Listener, RemoteStream};
-use msgstream::server::{Address, Server, Settings};
+use msgstream::wire::Address;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 

@@ -1,7 +1,7 @@
 //! The broker inside a program, and listeners in both encodings over TCP.
 
+use msgstream::broker::settings::Settings;
 use msgstream::local::MessageStream;
-use msgstream::server::Settings;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use msgstream::outbox::Policy;
-use msgstream::server::Settings;
-use msgstream::units::{ByteSize, Span};
+use msgstream::broker::settings::Policy;
+use msgstream::broker::settings::Settings;
+use msgstream::wire::units::{ByteSize, Span};
 use tokio::time::{Instant, advance, timeout};
 
 use super::{Broker, put};

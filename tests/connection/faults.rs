@@ -1,8 +1,8 @@
 //! Panics, resets, full memory, the end of the broker.
 
-use msgstream::actor::Command;
-use msgstream::server::Settings;
-use msgstream::units::ByteSize;
+use msgstream::broker::actor::Command;
+use msgstream::broker::settings::Settings;
+use msgstream::wire::units::ByteSize;
 use tokio::sync::oneshot;
 
 use super::{Broker, put};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use msgstream::actor::Command;
-use msgstream::outbox::Policy;
-use msgstream::server::Settings;
-use msgstream::units::{ByteSize, Span};
+use msgstream::broker::actor::Command;
+use msgstream::broker::settings::Policy;
+use msgstream::broker::settings::Settings;
+use msgstream::wire::units::{ByteSize, Span};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 

@@ -14,10 +14,11 @@ mod splits;
 
 use std::sync::Arc;
 
-use msgstream::connection::{Shared, serve};
-use msgstream::protocol::json_lines::JsonLines;
-use msgstream::protocol::message_pack::{ENCODER, MessagePack};
-use msgstream::server::{Settings, assemble};
+use msgstream::broker::assemble;
+use msgstream::broker::connection::{Shared, serve};
+use msgstream::broker::settings::Settings;
+use msgstream::wire::json_lines::JsonLines;
+use msgstream::wire::message_pack::{ENCODER, MessagePack};
 use tokio::task::JoinHandle;
 
 use pipe::{Peer, pipe};

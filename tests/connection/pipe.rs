@@ -5,8 +5,8 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use msgstream::connection::Transport;
-use msgstream::outbox::Sink;
+use msgstream::broker::connection::Transport;
+use msgstream::broker::outbox::Sink;
 
 #[derive(Default)]
 struct State {

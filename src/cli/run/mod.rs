@@ -12,9 +12,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use crate::client::{Backoff, Options, RemoteStream};
+use crate::job::monitor::{Complete, Error, Message, Start};
 use anyhow::Context;
-use msgstream::client::{Backoff, Options, RemoteStream};
-use msgstream::monitor::{Complete, Error, Message, Start};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};

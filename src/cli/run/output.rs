@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use msgstream::client::{ClientError, RemoteStream};
-use msgstream::monitor::{Log, Message};
+use crate::client::{ClientError, RemoteStream};
+use crate::job::monitor::{Log, Message};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;

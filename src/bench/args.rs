@@ -1,0 +1,176 @@
+//! The options as typed, and the plan that they make once checked.
+
+use std::time::Duration;
+
+use crate::wire::units::{ByteSize, Span};
+use crate::wire::{Address, Encoding, Listen};
+use anyhow::{Result, bail, ensure};
+use clap::ValueEnum;
+
+use super::content::Kind;
+use super::topology::Topology;
+use super::wire::{self, Wire};
+
+/// Load a broker, check all that it delivers, and report throughput, latency and cost.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Every message carries its publisher and a sequence number. One that is lost, doubled, changed or out of \
+    order ends the run with an error and exit code 1.\n\nExamples:\n  \
+    msgstream bench --listeners 8                                  throughput, 1 publisher to 8 listeners\n  \
+    msgstream bench --listeners 100 --rate 1000 --duration 10s     latency at 1,000 messages a second\n  \
+    msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery and memory of process 4242\n  \
+    msgstream bench --server msgpack+tcp://127.0.0.1:7343          in MessagePack\n  \
+    msgstream bench --join --size 16KiB                            listeners that join a stream with a header\n  \
+    msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection")]
+pub(crate) struct Args {
+    /// The broker to load: HOST:PORT or unix:PATH, with msgpack+tcp:// or msgpack+ before it where it speaks MessagePack
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]
+    pub(crate) server: Listen,
+    /// What to speak. All but msgstream and msgpack are for comparison [default: msgstream, or what the address says]
+    #[arg(long, value_enum)]
+    protocol: Option<Protocol>,
+    /// Publishing connections. More streams than publishers: each publisher takes its streams in turn
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) publishers: usize,
+    /// Streams
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) streams: usize,
+    /// Listening connections per stream
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "no_listeners")]
+    pub(crate) listeners: usize,
+    /// How many streams each listening connection listens to
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) streams_per_listener: usize,
+    /// Publish to nobody
+    #[arg(long, conflicts_with_all = ["rate", "join", "idle"])]
+    pub(crate) no_listeners: bool,
+    /// The size of a message's content, such as 108, 16KiB or 1MB
+    #[arg(long, value_name = "SIZE", default_value = "108")]
+    pub(crate) size: ByteSize,
+    /// What the content is: a progress object, a curve of numbers, or text
+    #[arg(long, value_enum, default_value_t = Kind::Progress)]
+    pub(crate) kind: Kind,
+    /// Messages to publish, over all publishers; with --join, joins
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, conflicts_with = "rate")]
+    pub(crate) messages: u64,
+    /// Publish this many messages a second over all publishers and measure latency, from the time each was due
+    #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["join", "idle"])]
+    pub(crate) rate: Option<f64>,
+    /// How long to publish with --rate
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) duration: Span,
+    /// How far publishers may be ahead of any listener, in bytes. At least four messages
+    #[arg(long, value_name = "SIZE", default_value = "256KiB")]
+    pub(crate) window: ByteSize,
+    /// Messages published, received and checked before measuring begins
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) warmup: u64,
+    /// The broker's process, to report its CPU time and memory. It must be on this machine
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Measure joins: each of --listeners connections leaves the stream and joins it again to receive its header
+    #[arg(long, conflicts_with = "idle")]
+    pub(crate) join: bool,
+    /// Measure memory: open this many listening connections and let them idle
+    #[arg(long, value_name = "N", requires = "pid")]
+    pub(crate) idle: Option<usize>,
+    /// Fail when nothing has moved for this long
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) timeout: Span,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A protocol that the generator speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// JSON lines, this program's own
+    Msgstream,
+    /// MessagePack, this program's own as well
+    Msgpack,
+    /// Redis publish and subscribe (RESP)
+    Redis,
+    /// NATS core
+    Nats,
+    /// MQTT 3.1.1, quality of service 0
+    Mqtt,
+    /// The bare relay of benches/compare, which copies bytes and parses nothing
+    Relay,
+}
+
+/// What a run does, checked.
+pub(crate) struct Plan {
+    /// What is spoken.
+    pub(crate) protocol: Protocol,
+    /// How the broker is spoken to.
+    pub(crate) wire: &'static dyn Wire,
+    /// Where it is.
+    pub(crate) server: Address,
+    /// Who publishes and listens to what.
+    pub(crate) topology: Topology,
+    /// The content of a message, up to and including its id.
+    pub(crate) content: super::content::Content,
+    /// Messages that a publisher may be ahead of a listener.
+    pub(crate) window: u64,
+    /// Messages written at once, when the rate is not set.
+    pub(crate) batch: u64,
+    /// How long nothing may move.
+    pub(crate) timeout: Duration,
+}
+
+/// What is written at once when the rate is not set: as much as the brokers read at once.
+const BATCH: usize = 64 << 10;
+
+/// Ids have five digits for the publisher, ten for the number; names six for the stream.
+const MOST_PUBLISHERS: usize = 10_000;
+const MOST_STREAMS: usize = 1_000_000;
+const MOST_MESSAGES: u64 = 9_999_999_999;
+
+impl Args {
+    /// What is spoken: what was asked for, or else what the address says.
+    ///
+    /// # Errors
+    /// If the two contradict each other.
+    fn protocol(&self) -> Result<Protocol> {
+        Ok(match (self.server.encoding, self.protocol) {
+            (Encoding::JsonLines, asked) => asked.unwrap_or(Protocol::Msgstream),
+            (Encoding::MessagePack, None | Some(Protocol::Msgpack)) => Protocol::Msgpack,
+            (Encoding::MessagePack, Some(_)) => {
+                bail!("{} speaks MessagePack: leave --protocol out, or give the address without \"msgpack+\"", self.server)
+            }
+        })
+    }
+
+    /// Checks the options against each other.
+    pub(crate) fn plan(&self) -> Result<Plan> {
+        ensure!((1..=MOST_PUBLISHERS).contains(&self.publishers), "--publishers must be between 1 and {MOST_PUBLISHERS}");
+        ensure!((1..=MOST_STREAMS).contains(&self.streams), "--streams must be between 1 and {MOST_STREAMS}");
+        ensure!(self.listeners > 0, "--listeners must be at least 1; use --no-listeners to publish to nobody");
+        ensure!(self.streams_per_listener > 0, "--streams-per-listener must be at least 1");
+        ensure!(self.messages > 0 && self.messages + self.warmup <= MOST_MESSAGES, "--messages must be between 1 and {MOST_MESSAGES}");
+        ensure!(self.rate.is_none_or(|rate| rate > 0.0 && rate <= 1e6), "--rate must be between 0 and 1,000,000");
+        let protocol = self.protocol()?;
+        if protocol == Protocol::Relay && (self.publishers > 1 || self.streams > 1 || self.join) {
+            bail!("the relay has one stream and one publisher, and no headers");
+        }
+        let wire = wire::of(protocol);
+        let content = wire.content(self.kind, self.size.0)?;
+        let line = wire.published(0, &content).len();
+        let window = (self.window.0 / line).max(4);
+        Ok(Plan {
+            protocol,
+            wire,
+            server: self.server.address.clone(),
+            topology: Topology {
+                publishers: self.publishers,
+                streams: self.streams,
+                listeners: if self.no_listeners { 0 } else { self.listeners },
+                block: self.streams_per_listener.min(self.streams),
+            },
+            content,
+            window: window as u64,
+            batch: (BATCH / line).clamp(1, window) as u64,
+            timeout: self.timeout.0,
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! Connections of the generator: made and greeted one after the other, blocking; then driven by readiness.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use crate::wire::Address;
+use anyhow::{Context, Result, bail};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use super::args::Plan;
+use super::wire::{Unit, Wire};
+
+/// A TCP or Unix connection.
+pub(crate) enum Socket {
+    /// TCP, with `TCP_NODELAY`.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Connects, says hello and what else is to be said, and waits for the answer that proves it to have taken effect.
+    ///
+    /// # Errors
+    /// If the broker cannot be reached, refuses, or does not answer in time.
+    pub(crate) fn open(plan: &Plan, words: &[Vec<u8>]) -> Result<Self> {
+        let mut socket = Self::connect(&plan.server, plan.timeout)?;
+        let ping = plan.wire.ping();
+        let says = [&plan.wire.hello()[..], &words.concat(), &ping].concat();
+        socket.write_all(&says).context("the broker closed the connection")?;
+        // The relay has no ping: it answers those who listen.
+        if !ping.is_empty() || !words.is_empty() {
+            socket.await_pong(plan.wire, plan.timeout)?;
+        }
+        Ok(socket)
+    }
+
+    fn connect(address: &Address, timeout: Duration) -> Result<Self> {
+        let whom = || format!("no connection to {address}");
+        let socket = match address {
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, timeout).with_context(whom)?;
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                Self::Tcp(stream)
+            }
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).with_context(whom)?;
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                Self::Unix(stream)
+            }
+        };
+        Ok(socket)
+    }
+
+    /// Reads, blocking, until the broker has answered a ping.
+    fn await_pong(&mut self, wire: &dyn Wire, timeout: Duration) -> Result<()> {
+        let (mut carry, mut scratch) = (Vec::new(), [0; 4096]);
+        let deadline = Instant::now() + timeout;
+        while Instant::now() < deadline {
+            let read = match self.read(&mut scratch) {
+                Ok(0) => bail!("the broker closed the connection: {}", String::from_utf8_lossy(&carry)),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            };
+            carry.extend_from_slice(&scratch[..read]);
+            let answers = Answers::take(wire, &mut carry)?;
+            if answers.pings > 0 {
+                self.write_all(wire.pong())?;
+            }
+            if answers.pongs > 0 {
+                return Ok(());
+            }
+        }
+        bail!("no answer from the broker within {timeout:?}")
+    }
+
+    /// Makes it non-blocking and has its readiness reported, as edges.
+    pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> Result<()> {
+        self.set_nonblocking()?;
+        Ok(registry.register(&mut SourceFd(&self.descriptor()), token, interest)?)
+    }
+
+    /// Makes it non-blocking.
+    pub(crate) fn set_nonblocking(&self) -> Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nonblocking(true)?,
+            Self::Unix(stream) => stream.set_nonblocking(true)?,
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, or says that nothing is (`None`).
+    ///
+    /// # Errors
+    /// If the connection is broken or at its end.
+    pub(crate) fn read_some(&mut self, scratch: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            match self.read(scratch) {
+                Ok(0) => bail!("the broker closed a connection"),
+                Ok(read) => return Ok(Some(read)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("the broker broke a connection"),
+            }
+        }
+    }
+
+    /// Writes what fits, perhaps nothing.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub(crate) fn write_some(&mut self, bytes: &[u8]) -> Result<usize> {
+        match self.write(bytes) {
+            Ok(written) => Ok(written),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(0),
+            Err(error) => Err(error).context("the broker broke a connection"),
+        }
+    }
+
+    fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a broker has answered, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    /// Publications that were answered.
+    pub(crate) published: u64,
+    /// Answers to pings.
+    pub(crate) pongs: u64,
+    /// Pings that want an answer.
+    pub(crate) pings: u64,
+    /// Messages and headers.
+    pub(crate) delivered: u64,
+}
+
+impl Answers {
+    /// Takes all whole units off the front of `carry` and counts them.
+    ///
+    /// # Errors
+    /// If one of them says that something has failed.
+    pub(crate) fn take(wire: &dyn Wire, carry: &mut Vec<u8>) -> Result<Self> {
+        let (mut answers, mut at) = (Self::default(), 0);
+        while let Some((length, unit)) = wire.unit(&carry[at..])? {
+            match unit {
+                Unit::Published => answers.published += 1,
+                Unit::Pong => answers.pongs += 1,
+                Unit::Ping => answers.pings += 1,
+                Unit::Delivered(_) => answers.delivered += 1,
+                Unit::Noise => {}
+                Unit::Failure(text) => bail!("the broker said {text:?}"),
+            }
+            at += length;
+        }
+        carry.drain(..at);
+        Ok(answers)
+    }
+}

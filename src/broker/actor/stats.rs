@@ -1,0 +1,94 @@
+//! What the broker counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count that many tasks add to.
+///
+/// ```
+/// # use msgstream::broker::actor::Count;
+/// let count = Count::default();
+/// count.add(2);
+/// assert_eq!(count.value(), 2);
+/// ```
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Adds to the count.
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Sets what is a level rather than a count.
+    pub(super) fn set(&self, level: u64) {
+        self.0.store(level, Ordering::Relaxed);
+    }
+
+    /// The count now.
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the broker began.
+        ///
+        /// ```
+        /// # use msgstream::broker::actor::Stats;
+        /// let stats = Stats::default();
+        /// stats.delivered.add(3);
+        /// assert_eq!(stats.snapshot().delivered, 3);
+        /// ```
+        #[derive(Debug, Default)]
+        pub struct Stats { $($(#[$doc])* pub $name: Count,)* }
+
+        /// The counts at one moment.
+        ///
+        /// ```
+        /// # use msgstream::broker::actor::Stats;
+        /// let stats = Stats::default();
+        /// let before = stats.snapshot();
+        /// stats.delivered.add(5);
+        /// assert_eq!(stats.snapshot().delivered - before.delivered, 5);
+        /// ```
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Stats {
+            /// The counts now.
+            pub fn snapshot(&self) -> StatsSnapshot {
+                StatsSnapshot { $($name: self.$name.value(),)* }
+            }
+        }
+    };
+}
+
+stats! {
+    /// Streams that exist now.
+    streams,
+    /// Connections that began.
+    connections_opened,
+    /// Connections that ended.
+    connections_closed,
+    /// Connections turned away because there were too many.
+    connections_refused,
+    /// Steps taken; consecutive messages of one publisher to one stream are one step.
+    actions,
+    /// Messages and answers queued, once for each connection that they were queued for.
+    delivered,
+    /// Messages translated for listeners of another encoding, once each however many there were.
+    translated,
+    /// Lines that were refused.
+    mistakes,
+    /// Listeners cut off over their own limit.
+    cut_limit,
+    /// Listeners cut off over the limit for all.
+    cut_total,
+    /// Listeners cut off because they took nothing for too long, or held publishers back for too long.
+    cut_time,
+    /// Accepts that failed for want of descriptors or memory.
+    accept_failed,
+    /// Connections that ended by a panic.
+    panics,
+}

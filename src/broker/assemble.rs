@@ -1,0 +1,88 @@
+//! From settings to the running parts of a broker.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use crate::broker::actor::{Actor, ActorSettings, Ids, Stats};
+use crate::broker::connection::{ReaderLimits, Shared, Times};
+use crate::broker::core::CoreLimits;
+use crate::broker::outbox::OutboxLimits;
+use crate::broker::settings::{Settings, memory};
+use crate::wire::json_lines;
+use crate::wire::units::ByteSize;
+use crate::wire::{DecodeLimits, Gauge, Translations};
+
+/// Headers' translations for listeners of another encoding are kept up to this part of what headers may take. Beyond it a
+/// header is translated for each who joins.
+const KEPT_TRANSLATIONS: usize = 4;
+
+/// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
+/// JSON lines; [`Shared::speaking`] makes the same for another encoding.
+///
+/// ```
+/// use msgstream::broker::connection::serve;
+/// use msgstream::wire::json_lines::JsonLines;
+/// use msgstream::broker::settings::Settings;
+/// use msgstream::broker::assemble;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (actor, shared) = assemble(&Settings::default());
+/// tokio::spawn(actor.run());
+/// let (mut client, server) = UnixStream::pair()?;
+/// tokio::spawn(serve(server, JsonLines::default(), shared));
+/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
+/// # Ok(()) }
+/// ```
+pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
+    let Settings { limits, outbox, .. } = settings;
+    let memory = memory();
+    debug!(memory, "limits that are set to 0 follow from the memory");
+    let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
+    let stored = auto(limits.headers_total, memory / 4);
+    let frames = Arc::new(Gauge::default());
+    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS));
+    let (ids, stats) = (Arc::new(Ids::default()), Arc::new(Stats::default()));
+    let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
+    let (actor, mailbox) = Actor::new(ActorSettings {
+        core,
+        total: auto(outbox.total, memory / 4),
+        gauge: Arc::clone(&frames),
+        translations: Arc::clone(&translations),
+        ids: Arc::clone(&ids),
+        stats: Arc::clone(&stats),
+    });
+    let shared = Shared {
+        mailbox,
+        reader: ReaderLimits {
+            decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
+            header: limits.header.0,
+            errors_in_a_row: limits.errors_in_a_row,
+            // One line must fit beside another of its length, on the smallest machine too.
+            unfinished: auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)),
+            unfinished_gauge: Arc::default(),
+        },
+        outbox: Arc::new(OutboxLimits {
+            encoder: &json_lines::ENCODER,
+            limit: outbox.limit.0,
+            policy: outbox.policy,
+            gauge: frames,
+            translations,
+        }),
+        times: Times {
+            first_line: limits.first_line_time.0,
+            write: outbox.write_time.0,
+            throttle: outbox.throttle_time.0,
+            drain: outbox.drain_time.0,
+        },
+        ids,
+        stats,
+    };
+    (actor, Arc::new(shared))
+}

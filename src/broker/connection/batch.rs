@@ -1,0 +1,239 @@
+//! From decoded actions to the core's inputs: consecutive messages to one stream become one run.
+
+use std::ops::Range;
+
+use crate::broker::core::Input;
+use crate::wire::ids::StreamName;
+use crate::wire::units::ByteSize;
+use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt};
+
+/// The inputs of one turn of reading, in the order of the bytes they came from.
+pub(super) struct Batch<'b> {
+    /// The bytes that the units are decoded from.
+    block: &'b [u8],
+    /// Room for runs that are not one piece of the block.
+    built: &'b mut Vec<u8>,
+    encoder: &'static dyn Encode,
+    /// The largest header, in bytes.
+    header: usize,
+    run: Option<Run>,
+    inputs: Vec<Input>,
+}
+
+/// Consecutive messages of this turn to one stream.
+struct Run {
+    stream: StreamName,
+    /// Whether the last message's name is the one that the codec keeps.
+    kept: bool,
+    messages: u32,
+    /// Where they stand in the block, as long as they can be passed on as they stand.
+    piece: Range<usize>,
+    /// Whether they have been copied to `built` instead.
+    copied: bool,
+}
+
+/// A run that is the whole block, as it stands.
+#[derive(Debug)]
+pub(super) struct Whole {
+    stream: StreamName,
+    messages: u32,
+}
+
+impl Whole {
+    /// The input, with the block's bytes.
+    pub(super) fn input(self, block: Box<[u8]>, encoder: &'static dyn Encode) -> Input {
+        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), header: None, receipt: None }
+    }
+}
+
+impl<'b> Batch<'b> {
+    pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
+        Self { block, built, encoder, header, run: None, inputs: Vec::new() }
+    }
+
+    /// Takes one action, decoded from the given part of the block. True if it ends the connection.
+    pub(super) fn action(&mut self, action: Action<'_>, unit: Range<usize>) -> Result<bool, Mistake> {
+        match action {
+            Action::Put { stream, message, header: None, receipt: None } => {
+                self.message(&stream, message, unit);
+                return Ok(false);
+            }
+            Action::Put { stream, message, header, receipt } => {
+                let header = match header {
+                    Some(header) => Some(self.header(stream.as_name(), header, receipt.as_ref())?),
+                    None => None,
+                };
+                let run = self.put(stream.as_name(), message);
+                self.input(Input::Put { stream: stream.into_name(), run, header, receipt });
+            }
+            Action::Header { stream, message, receipt } => {
+                let header = self.header(stream.as_name(), message, receipt.as_ref())?;
+                self.input(Input::Header { stream: stream.into_name(), header, receipt });
+            }
+            Action::Listen { stream, receipt } => self.input(Input::Listen { stream: stream.into_name(), receipt }),
+            Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
+            Action::Close { stream, message, receipt } => {
+                let last = self.close(stream.as_name(), message);
+                self.input(Input::Close { stream: stream.into_name(), last, receipt });
+            }
+            Action::Delete { stream, message, receipt } => {
+                let last = self.close(stream.as_name(), message);
+                self.input(Input::Delete { stream: stream.into_name(), last, receipt });
+            }
+            Action::Ping { receipt } => {
+                let pong = self.encode(&Event::Pong { receipt: receipt.as_ref() });
+                self.input(Input::Answer(pong));
+            }
+            Action::CloseConnection { receipt } => {
+                self.leave(None, receipt);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Answers a mistake, in its place among the actions.
+    pub(super) fn mistake(&mut self, mistake: &Mistake) {
+        let Mistake { code, reason, stream, receipt } = mistake;
+        let error = self.encode(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
+        self.input(Input::Answer(error));
+    }
+
+    /// Ends the connection, telling why if the client did not ask for it.
+    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<Receipt>) {
+        let last = Some(self.encode(&Event::CloseConnection { why }));
+        self.input(Input::Leave { last, receipt });
+    }
+
+    /// Ends the connection after its client has said that no more comes.
+    pub(super) fn end_of_file(&mut self) {
+        self.input(Input::Leave { last: None, receipt: None });
+    }
+
+    /// The inputs. A run that is all there is and the whole block is returned as such, for the block to become its frame.
+    pub(super) fn finish(mut self) -> (Vec<Input>, Option<Whole>) {
+        if self.inputs.is_empty()
+            && let Some(Run { stream, messages, .. }) = self.run.take_if(|run| !run.copied && run.piece == (0..self.block.len()))
+        {
+            return (self.inputs, Some(Whole { stream, messages }));
+        }
+        self.end_run();
+        (self.inputs, None)
+    }
+
+    /// Adds a message to the run, or begins another.
+    fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) {
+        let name = stream.as_name();
+        // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
+        let again = |run: &Run| run.kept && matches!(stream, Name::Again(_)) || run.stream == *name;
+        if !self.run.as_ref().is_some_and(again) {
+            self.end_run();
+            self.built.clear();
+            let copied = !message.verbatim;
+            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, piece: unit.start..unit.start, copied });
+        }
+        let Some(run) = &mut self.run else { return };
+        run.kept = !matches!(stream, Name::New(_));
+        run.messages += 1;
+        if message.verbatim && !run.copied && run.piece.end == unit.start {
+            run.piece.end = unit.end;
+            return;
+        }
+        if !run.copied {
+            run.copied = true;
+            self.built.extend_from_slice(&self.block[run.piece.clone()]);
+        }
+        if message.verbatim {
+            self.built.extend_from_slice(&self.block[unit]);
+        } else {
+            self.encoder.encode(&Event::Put { stream: name, message: message.content }, self.built);
+        }
+    }
+
+    fn end_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let bytes = if run.copied { &self.built[..] } else { &self.block[run.piece] };
+        let frame = Frame::new(Box::from(bytes), run.messages, self.encoder);
+        self.inputs.push(Input::Put { stream: run.stream, run: frame, header: None, receipt: None });
+    }
+
+    fn input(&mut self, input: Input) {
+        self.end_run();
+        self.inputs.push(input);
+    }
+
+    fn put(&mut self, stream: &StreamName, message: Message<'_>) -> Frame {
+        self.encode(&Event::Put { stream, message: message.content })
+    }
+
+    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+        let (length, most) = (message.content.len(), self.header);
+        if length > most {
+            let reason = format!(
+                "the header has {length} bytes, more than {}, the most allowed (limits.header); send a shorter one, or raise the limit",
+                ByteSize(most)
+            );
+            let stream = Some(stream.as_str().to_owned());
+            return Err(Mistake { code: ErrorCode::Limit, reason, stream, receipt: receipt.cloned() });
+        }
+        Ok(self.lasting(&Event::Put { stream, message: message.content }))
+    }
+
+    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>) -> Frame {
+        self.lasting(&Event::Close { stream, message: message.map(|message| message.content) })
+    }
+
+    /// What the core may store.
+    fn lasting(&mut self, event: &Event<'_>) -> Frame {
+        Frame::lasting(self.bytes_of(event), self.encoder)
+    }
+
+    fn encode(&mut self, event: &Event<'_>) -> Frame {
+        Frame::new(self.bytes_of(event), 1, self.encoder)
+    }
+
+    fn bytes_of(&mut self, event: &Event<'_>) -> Box<[u8]> {
+        let mut bytes = Vec::with_capacity(128);
+        self.encoder.encode(event, &mut bytes);
+        bytes.into_boxed_slice()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+    use crate::broker::core::Input;
+    use crate::wire::json_lines::{ENCODER, JsonLines};
+    use crate::wire::{Codec, DecodeLimits};
+
+    #[test]
+    fn a_run_ends_where_another_stream_begins_however_its_line_is_written() {
+        // The second line is in no usual form: the codec still keeps the name of the first.
+        let lines = [
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":1}\n",
+            "{\"message\":2,\"stream\":\"b\",\"action\":\"put\"}\n",
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":3}\n",
+            "{\"action\":\"put\",\"stream\":\"a\",\"message\":4}\n",
+        ];
+        let block = lines.concat();
+        let (mut codec, limits) = (JsonLines::default(), DecodeLimits { line: 100, name: 10 });
+        let mut built = Vec::new();
+        let mut batch = Batch::new(block.as_bytes(), &mut built, &ENCODER, 100);
+        let mut at = 0;
+        for line in lines {
+            let action = codec.decode(line.as_bytes(), &limits).unwrap().unwrap();
+            assert_eq!(batch.action(action, at..at + line.len()), Ok(false));
+            at += line.len();
+        }
+        let (inputs, whole) = batch.finish();
+        assert!(whole.is_none());
+        let runs: Vec<_> = inputs
+            .iter()
+            .map(|input| match input {
+                Input::Put { stream, run, .. } => (stream.as_str(), run.messages()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(runs, [("a", 1), ("b", 1), ("a", 2)]);
+    }
+}

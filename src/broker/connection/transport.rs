@@ -1,0 +1,134 @@
+//! Sockets, as a connection uses them: readiness first, then reads and writes that never wait.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll};
+
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::broker::outbox::Sink;
+
+/// A connected byte stream, shared by the task that reads it and the actor that writes to it.
+///
+/// Reads and writes take `&self` and never wait; the two `poll` functions say when to try again. TCP and Unix sockets are
+/// of this kind; an encrypted session or an in-memory pipe can be made so.
+///
+/// ```
+/// use std::future::poll_fn;
+///
+/// use msgstream::broker::connection::Transport;
+/// use tokio::io::AsyncWriteExt;
+/// use tokio::net::UnixStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut far, near) = UnixStream::pair()?;
+/// far.write_all(b"hello").await?;
+/// poll_fn(|cx| near.poll_readable(cx)).await?;
+/// let mut buffer = Vec::with_capacity(100);
+/// assert_eq!(Transport::try_read(&near, &mut buffer)?, 5);
+/// assert_eq!(buffer, b"hello");
+///
+/// poll_fn(|cx| near.poll_writable(cx)).await?;
+/// near.close();
+/// # Ok(()) }
+/// ```
+pub trait Transport: Sink + Unpin + 'static {
+    /// Ready when a read may succeed.
+    ///
+    /// # Errors
+    /// If the transport can no longer be waited for.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when a write may succeed.
+    ///
+    /// # Errors
+    /// If the transport can no longer be waited for.
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Appends what has come to `buffer`, no more than its spare room. 0 is the end.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing has come; any other error means that the peer is gone.
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// Says that nothing more will be written.
+    fn close(&self);
+}
+
+/// Reads into the spare room of `buffer`. A short read has emptied the socket: saying so to the runtime
+/// (as `WouldBlock`) spares the system call that would find it out.
+fn read(
+    fd: impl AsFd,
+    buffer: &mut Vec<u8>,
+    try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let room = buffer.capacity() - buffer.len();
+    let mut got = None;
+    let done = try_io(&mut || {
+        let count = rustix::io::read(fd.as_fd(), rustix::buffer::spare_capacity(buffer))?;
+        got = Some(count);
+        if count == 0 || count == room { Ok(count) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    });
+    got.map_or(done, Ok)
+}
+
+/// Writes without raising SIGPIPE; a short write has filled the socket, as above.
+fn write(
+    fd: impl AsFd,
+    slices: &[IoSlice<'_>],
+    try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let asked: usize = slices.iter().map(|slice| slice.len()).sum();
+    let mut put = None;
+    let done = try_io(&mut || {
+        let count = match slices {
+            [one] => rustix::net::send(fd.as_fd(), one, SendFlags::NOSIGNAL)?,
+            many => sendmsg(fd.as_fd(), many, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)?,
+        };
+        put = Some(count);
+        if count == asked { Ok(count) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    });
+    put.map_or(done, Ok)
+}
+
+macro_rules! transport {
+    ($socket:ty, $peer:expr) => {
+        impl Sink for $socket {
+            fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+                write(self, slices, |attempt| self.try_io(Interest::WRITABLE, attempt))
+            }
+
+            fn peer(&self) -> String {
+                $peer(self)
+            }
+        }
+
+        impl Transport for $socket {
+            fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_read_ready(cx)
+            }
+
+            fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                self.poll_write_ready(cx)
+            }
+
+            fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+                read(self, buffer, |attempt| self.try_io(Interest::READABLE, attempt))
+            }
+
+            fn close(&self) {
+                // A peer that is gone already is no matter.
+                let _ = socket2::SockRef::from(self).shutdown(Shutdown::Write);
+            }
+        }
+    };
+}
+
+transport!(TcpStream, |socket: &TcpStream| socket.peer_addr().map_or_else(|_| "gone".to_owned(), |address| address.to_string()));
+transport!(UnixStream, |socket: &UnixStream| {
+    socket.peer_cred().ok().and_then(|peer| peer.pid()).map_or_else(|| "unix".to_owned(), |pid| format!("unix pid {pid}"))
+});

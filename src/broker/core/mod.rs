@@ -1,0 +1,14 @@
+//! The broker's core: who listens to what, and what every stream's header is.
+//!
+//! A pure state machine. Inputs and deliveries are values; it knows no socket, channel, clock or task, which
+//! `clippy.toml` enforces. One owner drives it: the actor, a test, or a program that embeds it. Its answers to one
+//! history of inputs are always the same.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod input;
+mod listens;
+mod machine;
+mod stream;
+
+pub use input::{Deliver, Input};
+pub use machine::{Core, CoreLimits};

@@ -1,0 +1,293 @@
+//! The frames that wait for one connection. Pure: no lock, no socket.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use crate::wire::{Frame, Gauge};
+
+/// What a waiting frame costs beside itself: its place in the queue, doubled as the queue may be half empty.
+const PLACE: usize = 2 * size_of::<Frame>();
+
+/// Frames up to this size are gathered into one buffer, since copying them costs less than handing them over one by one.
+const SMALL: usize = 4 << 10;
+
+/// The most frames handed over in one write: large ones soon make it worth its call.
+///
+/// ```
+/// # use std::io::IoSlice;
+/// # use msgstream::broker::outbox::{Queue, SLICES};
+/// # use msgstream::wire::{Frame, Gauge, json_lines};
+/// let (mut queue, gauge) = (Queue::default(), Gauge::default());
+/// for _ in 0..SLICES + 1 {
+///     queue.push(Frame::new(vec![b' '; 10_000].into(), 1, &json_lines::ENCODER), &gauge);
+/// }
+/// let mut slices = [IoSlice::new(&[]); SLICES];
+/// assert_eq!(queue.front(&mut Vec::new(), &mut slices, 1 << 20), SLICES);
+/// ```
+pub const SLICES: usize = 16;
+
+/// A first-in, first-out queue of frames, counted in bytes, that allocates nothing for a single frame.
+///
+/// ```
+/// use std::io::IoSlice;
+///
+/// use msgstream::broker::outbox::{Queue, SLICES};
+/// use msgstream::wire::{Frame, Gauge, json_lines};
+///
+/// let (mut queue, gauge) = (Queue::default(), Gauge::default());
+/// for line in [b"one\n", b"two\n"] {
+///     queue.push(Frame::new(line.as_slice().into(), 1, &json_lines::ENCODER), &gauge);
+/// }
+/// let mut gathered = Vec::new();
+/// let mut slices = [IoSlice::new(&[]); SLICES];
+/// assert_eq!(queue.front(&mut gathered, &mut slices, 1024), 0, "small frames are gathered");
+/// assert_eq!(gathered, b"one\ntwo\n");
+///
+/// // The socket took five bytes.
+/// queue.advance(5, &gauge);
+/// assert_eq!(queue.bytes(), 3);
+/// // The rest of what was begun is kept, so that the peer gets whole units.
+/// queue.push(Frame::new(b"three\n".as_slice().into(), 1, &json_lines::ENCODER), &gauge);
+/// assert_eq!(queue.truncate(&gauge), 3);
+/// // What is still there when its round is over is counted.
+/// assert_eq!(gauge.bytes(), 0);
+/// queue.count(&gauge);
+/// assert!(gauge.bytes() > 3);
+/// queue.clear(&gauge);
+/// assert!(queue.is_empty());
+/// assert_eq!(gauge.bytes(), 0);
+/// ```
+#[derive(Debug, Default)]
+pub struct Queue {
+    first: Option<Frame>,
+    /// What stands behind the first; dropped when empty.
+    #[expect(clippy::box_collection, reason = "idle connections stay small")]
+    rest: Option<Box<VecDeque<Frame>>>,
+    /// How many bytes of the first frame have been sent.
+    sent: usize,
+    /// All bytes that wait.
+    bytes: usize,
+    /// Whether the gauge counts what waits. What is sent in the round in which it came is never counted: that is most of
+    /// all, and counting costs as much as queueing.
+    counted: bool,
+}
+
+impl Queue {
+    /// The bytes that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Adds a frame at the end.
+    pub fn push(&mut self, frame: Frame, gauge: &Gauge) {
+        self.bytes += frame.bytes().len();
+        if self.counted {
+            enter(&frame, gauge);
+        }
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            self.rest.get_or_insert_default().push_back(frame);
+        }
+    }
+
+    /// From now on, until it is empty, the gauge counts what waits: the frames, and their places in the queue.
+    pub fn count(&mut self, gauge: &Gauge) {
+        if self.counted || self.first.is_none() {
+            return;
+        }
+        self.counted = true;
+        for frame in self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter())) {
+            enter(frame, gauge);
+        }
+    }
+
+    /// What the next write of about `most` bytes should carry: several small frames are copied into `gathered`, larger
+    /// ones are listed in `slices`. Returns how many slices there are; with none, `gathered` holds all.
+    pub fn front<'a>(&'a self, gathered: &mut Vec<u8>, slices: &mut [IoSlice<'a>; SLICES], most: usize) -> usize {
+        gathered.clear();
+        let Some(first) = &self.first else { return 0 };
+        let first = &first.bytes()[self.sent..];
+        let Some(rest) = self.rest.as_ref().filter(|rest| !rest.is_empty()) else {
+            slices[0] = IoSlice::new(first);
+            return 1;
+        };
+        if first.len() <= SMALL {
+            gathered.extend_from_slice(first);
+            for frame in rest.iter() {
+                if frame.bytes().len() > SMALL || gathered.len() + frame.bytes().len() > most {
+                    break;
+                }
+                gathered.extend_from_slice(frame.bytes());
+            }
+            return 0;
+        }
+        slices[0] = IoSlice::new(first);
+        let (mut count, mut total) = (1, first.len());
+        for frame in rest.iter().take(SLICES - 1) {
+            if total >= most {
+                break;
+            }
+            total += frame.bytes().len();
+            slices[count] = IoSlice::new(frame.bytes());
+            count += 1;
+        }
+        count
+    }
+
+    /// Takes `written` bytes off the front.
+    pub fn advance(&mut self, written: usize, gauge: &Gauge) {
+        debug_assert!(written <= self.bytes, "more was written than waited");
+        self.bytes -= written;
+        self.sent += written;
+        while let Some(first) = &self.first {
+            let len = first.bytes().len();
+            if self.sent < len {
+                return;
+            }
+            self.sent -= len;
+            if self.counted {
+                leave(first, gauge);
+            }
+            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+                self.rest = None;
+            }
+        }
+        self.counted = false;
+    }
+
+    /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
+    /// Returns how many bytes still wait for that.
+    pub fn truncate(&mut self, gauge: &Gauge) -> usize {
+        self.drop_rest(gauge);
+        match &self.first {
+            Some(first) if self.sent > 0 => self.bytes = first.bytes().len() - self.sent,
+            _ => self.clear(gauge),
+        }
+        self.bytes
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self, gauge: &Gauge) {
+        self.drop_rest(gauge);
+        if let Some(first) = self.first.take()
+            && self.counted
+        {
+            leave(&first, gauge);
+        }
+        (self.sent, self.bytes, self.counted) = (0, 0, false);
+    }
+
+    fn drop_rest(&mut self, gauge: &Gauge) {
+        for frame in self.rest.take().into_iter().flat_map(|rest| rest.into_iter()) {
+            if self.counted {
+                leave(&frame, gauge);
+            }
+        }
+    }
+}
+
+fn enter(frame: &Frame, gauge: &Gauge) {
+    frame.enter(gauge);
+    gauge.add(PLACE);
+}
+
+fn leave(frame: &Frame, gauge: &Gauge) {
+    frame.leave(gauge);
+    gauge.remove(PLACE);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop};
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::*;
+    use crate::wire::json_lines::ENCODER;
+
+    fn frame(bytes: &[u8]) -> Frame {
+        Frame::new(bytes.into(), 1, &ENCODER)
+    }
+
+    /// What one write would carry.
+    fn next_write(queue: &Queue, most: usize) -> Vec<u8> {
+        let (mut gathered, mut slices) = (Vec::new(), [IoSlice::new(&[]); SLICES]);
+        let count = queue.front(&mut gathered, &mut slices, most);
+        assert!(count == 0 || gathered.is_empty());
+        let listed = slices[..count].iter().flat_map(|slice| slice.iter().copied());
+        gathered.iter().copied().chain(listed).collect()
+    }
+
+    proptest! {
+        /// Whatever is pushed comes out, whole and in order, however the writes are cut; and the counts are right.
+        #[test]
+        fn queue_is_a_pipe(
+            lengths in prop::collection::vec(1_usize..9000, 0..40),
+            writes in prop::collection::vec(any::<u16>(), 1..40),
+            most in 1_usize..70_000,
+        ) {
+            let gauge = Gauge::default();
+            let (mut queue, mut pushed, mut popped) = (Queue::default(), Vec::new(), Vec::new());
+            for (number, length) in lengths.iter().enumerate() {
+                let bytes = vec![number as u8; *length];
+                pushed.extend_from_slice(&bytes);
+                queue.push(frame(&bytes), &gauge);
+                if number % 3 == 0 {
+                    queue.count(&gauge);
+                }
+                let ready = next_write(&queue, most);
+                let written = ready.len().min(usize::from(writes[number % writes.len()]));
+                popped.extend_from_slice(&ready[..written]);
+                queue.advance(written, &gauge);
+                prop_assert_eq!(queue.bytes(), pushed.len() - popped.len());
+            }
+            while !queue.is_empty() {
+                let ready = next_write(&queue, most);
+                popped.extend_from_slice(&ready);
+                queue.advance(ready.len(), &gauge);
+            }
+            prop_assert_eq!(pushed, popped);
+            prop_assert_eq!(gauge.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn truncate_keeps_only_the_rest_of_a_started_frame() {
+        let gauge = Gauge::default();
+        let mut queue = Queue::default();
+        for text in ["one\n", "two\n", "three\n"] {
+            queue.push(frame(text.as_bytes()), &gauge);
+        }
+        queue.advance(5, &gauge);
+        queue.truncate(&gauge);
+        assert_eq!(next_write(&queue, 100), b"wo\n");
+        queue.advance(3, &gauge);
+        assert!(queue.is_empty());
+
+        queue.push(frame(b"four\n"), &gauge);
+        queue.truncate(&gauge);
+        assert!(queue.is_empty());
+        assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn clear_drops_a_started_frame_too() {
+        let gauge = Gauge::default();
+        let mut queue = Queue::default();
+        for text in ["one\n", "two\n"] {
+            queue.push(frame(text.as_bytes()), &gauge);
+        }
+        queue.advance(1, &gauge);
+        queue.clear(&gauge);
+        assert!(queue.is_empty());
+        assert_eq!((queue.bytes(), gauge.bytes()), (0, 0));
+        queue.push(frame(b"three\n"), &gauge);
+        assert_eq!(next_write(&queue, 100), b"three\n");
+    }
+}

@@ -1,0 +1,562 @@
+//! The handle of an outbox, shared by the actor, which fills it, and the connection's task, which empties it.
+//!
+//! The actor writes straight to the socket as long as the socket takes it; once it does not, the outbox is *blocked* and
+//! the task writes when the socket is ready again. Exactly one of the two writes at any time: `blocked` says which, and
+//! changes under the lock only.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use tokio::time::Instant;
+
+use crate::broker::settings::Policy;
+use crate::wire::units::ByteSize;
+use crate::wire::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
+
+use super::outcome::{Pushed, Relieved, Standing, Written};
+use super::queue::{Queue, SLICES};
+
+/// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
+const WRITE: usize = 64 << 10;
+
+/// What one side writes in one turn before others get theirs.
+const TURN: usize = 256 << 10;
+
+/// Where an outbox is emptied to.
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::sync::Mutex;
+///
+/// use msgstream::broker::outbox::Sink;
+///
+/// /// Takes everything.
+/// struct Memory(Mutex<Vec<u8>>);
+///
+/// impl Sink for Memory {
+///     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+///         let Ok(mut bytes) = self.0.lock() else { return Err(io::ErrorKind::BrokenPipe.into()) };
+///         slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
+///         Ok(slices.iter().map(|slice| slice.len()).sum())
+///     }
+///
+///     fn peer(&self) -> String {
+///         "memory".to_owned()
+///     }
+/// }
+///
+/// let memory = Memory(Mutex::default());
+/// assert_eq!(memory.try_write(&[IoSlice::new(b"two "), IoSlice::new(b"parts")])?, 9);
+/// assert_eq!(memory.peer(), "memory");
+/// # Ok::<(), io::Error>(())
+/// ```
+pub trait Sink: Send + Sync {
+    /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Who is at the other end, for logs.
+    fn peer(&self) -> String;
+}
+
+/// What all outboxes of one codec share: one pointer in each, since there are many.
+///
+/// ```
+/// # use msgstream::broker::settings::Policy;
+/// # use msgstream::broker::settings::Settings;
+/// # use msgstream::broker::assemble;
+/// // They follow from the settings.
+/// let (_actor, shared) = assemble(&Settings::default());
+/// assert_eq!((shared.outbox.limit, shared.outbox.policy), (64 << 20, Policy::Disconnect));
+/// ```
+#[derive(Debug, Clone)]
+pub struct OutboxLimits {
+    /// The codec's encoder.
+    pub encoder: &'static dyn Encode,
+    /// What may wait for one connection, in bytes.
+    pub limit: usize,
+    /// What happens at the limit.
+    pub policy: Policy,
+    /// Counts the memory of all frames and queues.
+    pub gauge: Arc<Gauge>,
+    /// Counts what is translated for listeners of another encoding.
+    pub translations: Arc<Translations>,
+}
+
+/// The outbox of one connection.
+///
+/// ```
+/// use std::io::{self, IoSlice};
+/// use std::sync::Arc;
+/// use std::task::{Context, Waker};
+///
+/// use msgstream::broker::outbox::{Outbox, OutboxLimits, Pushed, Relieved, Sink, Written};
+/// use msgstream::broker::settings::Policy;
+/// use msgstream::wire::{Event, json_lines};
+///
+/// /// A peer that takes nothing.
+/// struct Asleep;
+///
+/// impl Sink for Asleep {
+///     fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
+///         Err(io::ErrorKind::WouldBlock.into())
+///     }
+///
+///     fn peer(&self) -> String {
+///         "asleep".to_owned()
+///     }
+/// }
+///
+/// let limits = Arc::new(OutboxLimits {
+///     encoder: &json_lines::ENCODER,
+///     limit: 40,
+///     policy: Policy::Disconnect,
+///     gauge: Arc::default(),
+///     translations: Arc::default(),
+/// });
+/// let outbox = Outbox::new(Asleep, Arc::clone(&limits));
+/// let frame = outbox.encode(&Event::Pong { receipt: None });
+/// assert_eq!(outbox.push(&frame), Pushed::First);
+/// assert_eq!(outbox.push(&frame), Pushed::Queued);
+/// outbox.flush();
+/// assert_eq!(outbox.bytes(), 2 * frame.bytes().len());
+/// // Over the limit: the reason is queued instead, and nothing after it.
+/// assert_eq!(outbox.push(&frame), Pushed::Cut);
+/// assert_eq!(outbox.push(&frame), Pushed::Refused);
+/// assert!(!outbox.cut("it is too slow"), "it was cut off already");
+///
+/// // Its task finds what it has to do, and tries again when the socket is ready.
+/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).blocked);
+/// assert_eq!(outbox.write_turn(), Written::Blocked { progress: false });
+/// assert_eq!((outbox.peer(), outbox.sink().peer()), ("asleep".to_owned(), "asleep".to_owned()));
+///
+/// // While the broker drains, a connection takes in what it has received.
+/// outbox.quiesce();
+/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).quiesce);
+/// outbox.quiesced();
+///
+/// // One that ends takes no more, and holds nobody back.
+/// let ending = Outbox::new(Asleep, Arc::clone(&limits));
+/// let publisher: Arc<Outbox<dyn Sink>> = Arc::new(Outbox::new(Asleep, limits));
+/// ending.finish(Some(&frame));
+/// assert_eq!(ending.push(&frame), Pushed::Refused);
+/// ending.hold(&publisher);
+/// assert!(!publisher.is_held());
+///
+/// // One that is cut off for the memory of all gives back what waits; one that is killed drops all.
+/// assert_eq!(publisher.push(&frame), Pushed::First);
+/// assert_eq!(publisher.relieve("all queues took too much"), Relieved::Cut { promised: 0 });
+/// publisher.kill();
+/// assert_eq!(publisher.relieve("once more"), Relieved::Nothing);
+/// ```
+pub struct Outbox<S: ?Sized> {
+    limits: Arc<OutboxLimits>,
+    state: Mutex<State>,
+    sink: S,
+}
+
+#[derive(Default)]
+struct State {
+    queue: Queue,
+    /// The connection's task.
+    waker: Option<Waker>,
+    phase: Phase,
+    /// Something was queued since the actor last flushed.
+    touched: bool,
+    /// The socket takes no more: the task writes, once it is ready.
+    blocked: bool,
+    /// The broker drains: the task is to take in what has been received.
+    quiesce: bool,
+    /// How many full outboxes hold this connection's reading back.
+    holds: u32,
+    /// Whom this outbox holds back because it is full. Boxed, since few ever do.
+    held: Option<Box<Held>>,
+    /// It was cut off for the memory of all, and is to be ended if that was not enough.
+    relieved: bool,
+}
+
+impl State {
+    /// The task, and whom the outbox holds back.
+    fn told(&mut self) -> Told {
+        Told { waker: self.waker.take(), held: self.held.take() }
+    }
+}
+
+/// Whom a change concerns: told once the lock is released, since they take locks of their own.
+#[derive(Default)]
+#[must_use]
+struct Told {
+    waker: Option<Waker>,
+    held: Option<Box<Held>>,
+}
+
+impl Told {
+    fn tell(self) {
+        release(self.held);
+        wake(self.waker);
+    }
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Takes frames.
+    #[default]
+    Open,
+    /// Takes no more; the connection ends when the queue is sent.
+    Finishing,
+    /// The peer is gone, or its time is up: what waits is of no use.
+    Dead,
+}
+
+struct Held {
+    since: Instant,
+    publishers: Vec<Arc<Outbox<dyn Sink>>>,
+}
+
+thread_local! {
+    /// Small frames on their way into one write.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE));
+}
+
+impl<S: Sink> Outbox<S> {
+    /// An empty outbox.
+    pub fn new(sink: S, limits: Arc<OutboxLimits>) -> Self {
+        Self { limits, state: Mutex::default(), sink }
+    }
+
+    /// The socket.
+    pub fn sink(&self) -> &S {
+        &self.sink
+    }
+}
+
+impl<S: Sink + ?Sized> Outbox<S> {
+    /// Queues a frame, translated if it is in another encoding.
+    pub fn push(&self, frame: &Frame) -> Pushed {
+        if frame.is_in(self.limits.encoder) {
+            return self.push_own(frame);
+        }
+        // Nothing is translated for a connection that takes no more; and not under the lock, since it may take a while.
+        if self.lock().phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        self.push_own(&frame.translated(self.limits.encoder, &self.limits.translations))
+    }
+
+    fn push_own(&self, frame: &Frame) -> Pushed {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        let (more, limit) = (frame.bytes().len(), self.limits.limit);
+        // Twice the limit: publishers are held back only once the actor has seen the first frame too many, and each may
+        // have sent some more by then.
+        let cut_at = match self.limits.policy {
+            Policy::Disconnect => limit,
+            Policy::Throttle => limit.saturating_mul(2),
+        };
+        let mut told = Told::default();
+        if state.queue.bytes() + more > cut_at {
+            // Nobody is cut off whose socket was not tried: much may come within one round.
+            told = self.write_now(&mut state);
+        }
+        // A run may be longer than the limit by itself, so that one always has room.
+        if !state.queue.is_empty() && state.queue.bytes() + more > cut_at {
+            let twice = if cut_at == limit { "" } else { "twice " };
+            let reason = format!(
+                "more than {twice}{} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
+                ByteSize(limit)
+            );
+            let cut = self.cut_off(&mut state, &reason);
+            drop(state);
+            told.tell();
+            cut.tell();
+            return Pushed::Cut;
+        }
+        if state.phase == Phase::Dead {
+            drop(state);
+            told.tell();
+            return Pushed::Refused;
+        }
+        state.queue.push(frame.clone(), &self.limits.gauge);
+        let first = !std::mem::replace(&mut state.touched, true);
+        let full = state.queue.bytes() > limit && self.limits.policy == Policy::Throttle;
+        drop(state);
+        told.tell();
+        match (full, first) {
+            (true, _) => Pushed::Full,
+            (false, true) => Pushed::First,
+            (false, false) => Pushed::Queued,
+        }
+    }
+
+    /// Encodes an event for this connection.
+    pub fn encode(&self, event: &Event<'_>) -> Frame {
+        let mut bytes = Vec::with_capacity(128);
+        let encoder = self.limits.encoder;
+        encoder.encode(event, &mut bytes);
+        Frame::new(bytes.into_boxed_slice(), 1, encoder)
+    }
+
+    /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
+    pub fn flush(&self) {
+        let mut state = self.lock();
+        state.touched = false;
+        let told = self.write_now(&mut state);
+        drop(state);
+        told.tell();
+    }
+
+    /// The task's turn: writes what waits, once the socket is ready.
+    pub fn write_turn(&self) -> Written {
+        let mut state = self.lock();
+        let written = self.write(&mut state);
+        let held = self.after_writing(&mut state, written);
+        drop(state);
+        release(held);
+        written
+    }
+
+    /// How the outbox stands; the task is woken when that changes.
+    pub fn standing(&self, cx: &Context<'_>) -> Standing {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Standing {
+            blocked: state.blocked,
+            finishing: state.phase == Phase::Finishing,
+            empty: state.queue.is_empty(),
+            dead: state.phase == Phase::Dead,
+            quiesce: state.quiesce,
+            held: state.holds > 0,
+            holding_since: state.held.as_ref().map(|held| held.since),
+        }
+    }
+
+    /// Queues the last frame, if there is one, and takes no more. The caller flushes.
+    pub fn finish(&self, last: Option<&Frame>) {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return;
+        }
+        if let Some(last) = last {
+            debug_assert!(last.is_in(self.limits.encoder), "a last frame is one connection's own");
+            state.queue.push(last.clone(), &self.limits.gauge);
+        }
+        state.phase = Phase::Finishing;
+        // The drain time begins, which the task keeps, also if it waits for a socket that is never ready again.
+        let told = state.told();
+        drop(state);
+        told.tell();
+    }
+
+    /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
+    /// was ending anyway.
+    pub fn cut(&self, reason: &str) -> bool {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        let told = self.cut_off(&mut state, reason);
+        drop(state);
+        told.tell();
+        true
+    }
+
+    /// Cuts the connection off and gives back the memory of what waits: only the rest of a frame that was sent in part
+    /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
+    pub fn relieve(&self, reason: &str) -> Relieved {
+        let mut state = self.lock();
+        if state.phase == Phase::Dead || state.queue.is_empty() {
+            return Relieved::Nothing;
+        }
+        if std::mem::replace(&mut state.relieved, true) {
+            drop(state);
+            self.kill();
+            return Relieved::Ended;
+        }
+        let promised = state.queue.truncate(&self.limits.gauge);
+        let told = self.cut_off(&mut state, reason);
+        drop(state);
+        told.tell();
+        Relieved::Cut { promised }
+    }
+
+    /// Ends the connection at once: what waits is dropped.
+    pub fn kill(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Dead;
+        state.queue.clear(&self.limits.gauge);
+        let told = state.told();
+        drop(state);
+        told.tell();
+    }
+
+    /// Asks the task to take in what has been received.
+    pub fn quiesce(&self) {
+        let mut state = self.lock();
+        state.quiesce = true;
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+    }
+
+    /// The task has done what [`quiesce`](Self::quiesce) asked for.
+    pub fn quiesced(&self) {
+        self.lock().quiesce = false;
+    }
+
+    /// Holds a publisher's reading back until this outbox, which is full, has emptied by half.
+    pub fn hold(&self, publisher: &Arc<Outbox<dyn Sink>>) {
+        // Counted first, so that a release in between finds the hold it takes back.
+        publisher.lock().holds += 1;
+        let mut state = self.lock();
+        let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
+        let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
+        if full && !known {
+            // The first hold starts a clock, which the task keeps.
+            let waker = if state.held.is_none() { state.waker.take() } else { None };
+            let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
+            held.publishers.push(Arc::clone(publisher));
+            drop(state);
+            wake(waker);
+            return;
+        }
+        drop(state);
+        publisher.release_one();
+    }
+
+    /// Whether a full outbox holds this publisher back.
+    pub fn is_held(&self) -> bool {
+        self.lock().holds > 0
+    }
+
+    /// What waits, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.lock().queue.bytes()
+    }
+
+    /// Who is at the other end, for logs.
+    pub fn peer(&self) -> String {
+        self.sink.peer()
+    }
+
+    /// Queues the reason and takes no more. Returns whom to tell, without the lock.
+    fn cut_off(&self, state: &mut State, reason: &str) -> Told {
+        let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
+        state.queue.push(last, &self.limits.gauge);
+        state.phase = Phase::Finishing;
+        // The task takes over, and with it the drain time begins.
+        state.blocked = true;
+        state.queue.count(&self.limits.gauge);
+        state.told()
+    }
+
+    /// Writes what waits, unless the task waits to do so. Returns whom to tell, without the lock.
+    fn write_now(&self, state: &mut State) -> Told {
+        if state.blocked || state.phase == Phase::Dead {
+            return Told::default();
+        }
+        let written = self.write(state);
+        let held = self.after_writing(state, written);
+        let wake = match written {
+            Written::All => state.phase == Phase::Finishing,
+            Written::More | Written::Blocked { .. } | Written::Gone => true,
+        };
+        Told { waker: if wake { state.waker.take() } else { None }, held }
+    }
+
+    /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.
+    fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
+        match written {
+            Written::All => state.blocked = false,
+            Written::More | Written::Blocked { .. } => {
+                state.blocked = true;
+                state.queue.count(&self.limits.gauge);
+            }
+            Written::Gone => {
+                state.phase = Phase::Dead;
+                state.queue.clear(&self.limits.gauge);
+            }
+        }
+        let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
+        if enough { state.held.take() } else { None }
+    }
+
+    fn release_one(&self) {
+        let mut state = self.lock();
+        state.holds = state.holds.saturating_sub(1);
+        let waker = if state.holds == 0 { state.waker.take() } else { None };
+        drop(state);
+        wake(waker);
+    }
+
+    fn write(&self, state: &mut State) -> Written {
+        let mut total = 0;
+        while !state.queue.is_empty() {
+            if total >= TURN {
+                return Written::More;
+            }
+            let (asked, written) = self.write_once(&state.queue);
+            match written {
+                Ok(0) => return Written::Gone,
+                Ok(written) => {
+                    state.queue.advance(written, &self.limits.gauge);
+                    total += written;
+                    if written < asked {
+                        return Written::Blocked { progress: true };
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Gone,
+            }
+        }
+        Written::All
+    }
+
+    /// One write from the front of the queue: how much it was to carry, and how much it did.
+    fn write_once(&self, queue: &Queue) -> (usize, io::Result<usize>) {
+        GATHERED.with_borrow_mut(|gathered| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = queue.front(gathered, &mut slices, WRITE);
+            if count == 0 {
+                return (gathered.len(), self.sink.try_write(&[IoSlice::new(gathered)]));
+            }
+            let slices = &slices[..count];
+            (slices.iter().map(|slice| slice.len()).sum(), self.sink.try_write(slices))
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock is a panic of the actor, which ends the broker, or of this connection, which then ends:
+        // nobody goes on with a state that is half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: ?Sized> Drop for Outbox<S> {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.queue.clear(&self.limits.gauge);
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn release(held: Option<Box<Held>>) {
+    if let Some(held) = held {
+        for publisher in held.publishers {
+            publisher.release_one();
+        }
+    }
+}

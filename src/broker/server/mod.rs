@@ -1,0 +1,343 @@
+//! Binds, accepts, drains.
+//!
+//! The caller owns the signals: [`Server::run`] ends when the future it is given does.
+
+mod accept;
+mod listener;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::broker::actor::{Actor, Command, Mailbox, Stats};
+use crate::broker::assemble;
+use crate::broker::connection::Shared;
+use crate::broker::settings::{Limits, Settings};
+use crate::wire::json_lines::JsonLines;
+use crate::wire::message_pack::{self, MessagePack};
+use crate::wire::{Address, Encoding, Listen};
+
+use accept::{Admission, accept};
+use listener::Listener;
+
+pub use listener::BindError;
+
+/// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// A broker could not go on.
+///
+/// ```
+/// # use msgstream::broker::server::ServerError;
+/// // What `msgstream serve` does with it: a supervisor is to start the broker anew.
+/// fn exit_code(ended: Result<(), ServerError>) -> u8 {
+///     match ended {
+///         Ok(()) => 0,
+///         Err(ServerError::ActorPanicked) => 70,
+///     }
+/// }
+/// assert_eq!(exit_code(Err(ServerError::ActorPanicked)), 70);
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The actor panicked: no stream can be trusted any more, so that the broker ends rather than lives by half.
+    #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
+    ActorPanicked,
+}
+
+/// A broker that listens, and does not serve yet.
+///
+/// ```
+/// use msgstream::broker::server::Server;
+/// use msgstream::broker::settings::Settings;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tokio::net::TcpStream;
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+/// let address = server.addresses()[0].to_string();
+/// let stop = CancellationToken::new();
+/// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
+///
+/// let mut client = TcpStream::connect(address).await?;
+/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
+/// drop(client);
+///
+/// stop.cancel();
+/// running.await??;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    listeners: Vec<(Listener, Encoding)>,
+    addresses: Vec<Address>,
+    /// Runs with the server; none if somebody else runs it.
+    actor: Option<Actor>,
+    mailbox: Mailbox,
+    admission: Admission,
+    drain_time: Duration,
+}
+
+impl Server {
+    /// Listens on all addresses. Connections are accepted once [`run`](Self::run) is called. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on.
+    ///
+    /// ```
+    /// use msgstream::broker::server::Server;
+    /// use msgstream::broker::settings::Settings;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listen = ["127.0.0.1:0".parse()?, "msgpack+tcp://127.0.0.1:0".parse()?];
+    /// let server = Server::bind(&listen, &Settings::default())?;
+    /// assert_eq!(server.addresses().len(), 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
+        let (actor, shared) = assemble(settings);
+        Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
+    }
+
+    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. When the server stops, it stops the
+    /// whole broker: every connection, of whatever transport, is told so.
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use msgstream::broker::server::Server;
+    /// use msgstream::broker::settings::Settings;
+    /// use msgstream::broker::assemble;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let settings = Settings::default();
+    /// let (actor, shared) = assemble(&settings);
+    /// tokio::spawn(actor.run());
+    /// let server = Server::bind_shared(&["127.0.0.1:0".parse()?], &settings, shared)?;
+    /// assert_eq!(server.addresses().len(), 1);
+    /// server.run(std::future::ready(()), std::future::pending()).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
+        let mut tcp = settings.tcp.clone();
+        // The system must not end a slow connection before the broker could tell it why.
+        let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
+        if !tcp.user_timeout.0.is_zero() {
+            tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
+        }
+        let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
+        let bound = addresses.iter().map(|address| Listener::bind(address, &addresses, &tcp, &settings.unix));
+        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
+        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or(asked));
+        let addresses = in_use.collect();
+        let listeners = listeners.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
+        let reserved = settings.limits.reserved_descriptors;
+        let admission = Admission {
+            most: most_connections(&settings.limits),
+            open: Arc::default(),
+            most_refusals: (reserved / 2).max(1),
+            refusals: Arc::new(AtomicUsize::new(0)),
+            tasks: TaskTracker::new(),
+            shared,
+        };
+        Ok(Self {
+            listeners,
+            addresses,
+            actor: None,
+            mailbox: admission.shared.mailbox.clone(),
+            admission,
+            drain_time: settings.outbox.drain_time.0,
+        })
+    }
+
+    /// The addresses in use, in the order asked for, with the ports that the system chose.
+    ///
+    /// ```
+    /// use msgstream::wire::Address;
+    /// use msgstream::broker::server::Server;
+    /// use msgstream::broker::settings::Settings;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let Address::Tcp(address) = server.addresses()[0] else { panic!() };
+    /// assert_ne!(address.port(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// What the broker counts; goes on counting while it runs.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    /// use msgstream::broker::server::Server;
+    /// use msgstream::broker::settings::Settings;
+    /// use tokio::sync::oneshot;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let (stats, address) = (server.stats(), server.addresses()[0].to_string());
+    /// let (stop, stopped) = oneshot::channel::<()>();
+    /// let running = tokio::spawn(server.run(async { drop(stopped.await) }, std::future::pending()));
+    ///
+    /// RemoteStream::connect(&address).await?.disconnect().await?;
+    /// drop(stop);
+    /// running.await??;
+    /// assert_eq!(stats.snapshot().connections_opened, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.admission.shared.stats)
+    }
+
+    /// Serves until `shutdown` is ready, then drains: accepts no more, takes in what was received, sends what is queued,
+    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within about twice the drain time.
+    ///
+    /// # Errors
+    /// [`ServerError::ActorPanicked`].
+    ///
+    /// ```
+    /// use msgstream::broker::server::Server;
+    /// use msgstream::broker::settings::Settings;
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// // In a service: the first signal, and the second.
+    /// let (stop, at_once) = (CancellationToken::new(), CancellationToken::new());
+    /// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), at_once.clone().cancelled_owned()));
+    /// stop.cancel();
+    /// assert!(running.await?.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self { listeners, actor, mailbox, admission, drain_time, .. } = self;
+        let stop = CancellationToken::new();
+        let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
+        let accepting = TaskTracker::new();
+        let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
+        for (listener, encoding) in listeners {
+            match encoding {
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(listener, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(listener, message_pack.clone(), stop.clone())),
+            };
+        }
+        drop(message_pack);
+        accepting.close();
+
+        let ended = tokio::select! {
+            () = shutdown => None,
+            ended = end_of(&mut actor, &mailbox) => Some(ended),
+        };
+        stop.cancel();
+        if ended.is_none() {
+            accepting.wait().await;
+            drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
+        }
+        let stats = admission.shared.stats.snapshot();
+        info!(
+            connections = stats.connections_opened,
+            delivered = stats.delivered,
+            mistakes = stats.mistakes,
+            cut_limit = stats.cut_limit,
+            cut_total = stats.cut_total,
+            cut_time = stats.cut_time,
+            translated = stats.translated,
+            refused = stats.connections_refused,
+            "stopped"
+        );
+        drop((mailbox, admission));
+        match (ended, actor) {
+            (Some(_), _) => Err(ServerError::ActorPanicked),
+            (None, Some(actor)) => last_word(actor).await,
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// The actor ends before its server only by a panic, which has been printed.
+async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
+    match actor {
+        Some(actor) => drop(actor.await),
+        None => mailbox.closed().await,
+    }
+}
+
+/// The actor ends when its last connection has; one that does not end now was told to and is past caring.
+async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
+    let abort = actor.abort_handle();
+    match timeout(Duration::from_secs(1), actor).await {
+        Ok(Err(error)) if error.is_panic() => Err(ServerError::ActorPanicked),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            abort.abort();
+            Ok(())
+        }
+    }
+}
+
+/// Brings the connections to their end.
+async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut_short: impl Future<Output = ()>) {
+    info!(connections = tasks.len(), "stopping: sending what is queued");
+    tasks.close();
+    let orderly = async {
+        let (done, all_taken_in) = oneshot::channel();
+        mailbox.send(Command::Quiesce(done)).await;
+        // First all connections take in what they have received, so that none is told the end before the others' messages.
+        if timeout(drain_time, all_taken_in).await.is_err() {
+            warn!("some connections did not take in all that they received");
+        }
+        mailbox.send(Command::Shutdown).await;
+        // Each connection keeps its own drain time; this is for those that do not.
+        timeout(drain_time + LAST_MOMENT, tasks.wait()).await.is_ok()
+    };
+    let ended = tokio::select! {
+        ended = orderly => ended,
+        () = cut_short => false,
+    };
+    if !ended {
+        warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
+        mailbox.send(Command::Abort).await;
+        let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
+    }
+}
+
+/// As many connections as asked for, or as there are descriptors beside those in use and in reserve.
+fn most_connections(limits: &Limits) -> usize {
+    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);
+    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use.saturating_add(limits.reserved_descriptors)).max(1);
+    if limits.connections == 0 {
+        return free;
+    }
+    if limits.connections > free {
+        warn!(
+            asked = limits.connections,
+            possible = free,
+            "limits.connections is more than the descriptors allow; raise the limit of open files"
+        );
+    }
+    limits.connections.min(free)
+}

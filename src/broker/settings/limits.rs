@@ -1,0 +1,61 @@
+//! Limits on everything that a peer can make grow, with their defaults and reasons.
+
+use serde::Deserialize;
+
+use crate::wire::units::{ByteSize, Span};
+
+/// The `[limits]` section of the configuration.
+///
+/// ```
+/// # use msgstream::broker::settings::Limits;
+/// # use msgstream::wire::units::{ByteSize, Span};
+/// let limits = Limits { line: ByteSize(1 << 20), ended_time: Span::from_secs(60), ..Limits::default() };
+/// assert_eq!(limits.header, ByteSize(1 << 20));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The longest line, in bytes, its end not counted. A longer one is skipped without being stored. 16 MiB.
+    pub line: ByteSize,
+    /// The longest stream name, in bytes of UTF-8. 1 KiB.
+    pub name: ByteSize,
+    /// The largest header, in bytes. 1 MiB.
+    pub header: ByteSize,
+    /// All headers and last messages that are stored, in bytes. 0: a quarter of the machine's or cgroup's memory.
+    pub headers_total: ByteSize,
+    /// The most streams that exist at once: with a header, with a listener, or ended. 1,000,000.
+    pub streams: usize,
+    /// How long an ended stream is remembered. 1 h.
+    pub ended_time: Span,
+    /// The most streams that one connection listens to at once. 10,000.
+    pub listens: usize,
+    /// The most connections at once. 0: as many as there are descriptors, less the reserve.
+    pub connections: usize,
+    /// Descriptors that connections never take, so that refusing one and everything else still works. 16.
+    pub reserved_descriptors: usize,
+    /// Bad lines in a row after which a connection is closed. 64.
+    pub errors_in_a_row: usize,
+    /// The time from a connection's first byte to the end of its first line. 10 s.
+    pub first_line_time: Span,
+    /// All unfinished lines together, in bytes. 0: an eighth of the machine's or cgroup's memory.
+    pub unfinished_lines: ByteSize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line: ByteSize(16 << 20),
+            name: ByteSize(1 << 10),
+            header: ByteSize(1 << 20),
+            headers_total: ByteSize(0),
+            streams: 1_000_000,
+            ended_time: Span::from_secs(3600),
+            listens: 10_000,
+            connections: 0,
+            reserved_descriptors: 16,
+            errors_in_a_row: 64,
+            first_line_time: Span::from_secs(10),
+            unfinished_lines: ByteSize(0),
+        }
+    }
+}

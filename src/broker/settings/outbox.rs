@@ -1,0 +1,63 @@
+//! The `[outbox]` section of the configuration.
+
+use serde::Deserialize;
+
+use crate::wire::units::{ByteSize, Span};
+
+/// How much may wait for a connection, and what happens to one that does not take it.
+///
+/// ```
+/// # use msgstream::broker::settings::{OutboxSettings, Policy};
+/// # use msgstream::wire::units::{ByteSize, Span};
+/// let patient = OutboxSettings { policy: Policy::Throttle, throttle_time: Span::from_secs(5), ..OutboxSettings::default() };
+/// assert_eq!(patient.limit, ByteSize(64 << 20));
+/// assert_eq!(Policy::default(), Policy::Disconnect);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutboxSettings {
+    /// What may wait for one connection, in bytes. 64 MiB.
+    pub limit: ByteSize,
+    /// What may wait for all connections together, in bytes of memory. 0: a quarter of the machine's or cgroup's memory.
+    pub total: ByteSize,
+    /// What happens at the limit.
+    pub policy: Policy,
+    /// With [`Policy::Throttle`]: how long publishers are held back before the listener is cut off. 30 s.
+    pub throttle_time: Span,
+    /// A connection that takes nothing for this long, although something waits, is cut off. 10 s.
+    pub write_time: Span,
+    /// How long a connection that ends may take to receive what is queued for it; also the broker's own last moments. 5 s.
+    pub drain_time: Span,
+}
+
+/// What happens when an outbox is full.
+///
+/// ```
+/// # use msgstream::broker::settings::{OutboxSettings, Policy};
+/// // As the configuration says it.
+/// let settings: OutboxSettings = serde_json::from_str(r#"{"policy":"throttle"}"#)?;
+/// assert_eq!(settings.policy, Policy::Throttle);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// The listener is cut off, and told.
+    #[default]
+    Disconnect,
+    /// The publishers of its streams are read no faster than it takes, for a time; then it is cut off, and told.
+    Throttle,
+}
+
+impl Default for OutboxSettings {
+    fn default() -> Self {
+        Self {
+            limit: ByteSize(64 << 20),
+            total: ByteSize(0),
+            policy: Policy::default(),
+            throttle_time: Span::from_secs(30),
+            write_time: Span::from_secs(10),
+            drain_time: Span::from_secs(5),
+        }
+    }
+}

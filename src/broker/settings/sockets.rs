@@ -1,0 +1,100 @@
+//! The settings of the sockets: `[tcp]`, `[unix]`, `[runtime]`.
+
+use serde::de::{self, Deserialize, Deserializer};
+
+use crate::wire::units::{ByteSize, Span};
+
+/// The `[tcp]` section: options of every TCP connection, in the system's terms.
+///
+/// ```
+/// # use msgstream::broker::settings::{Settings, TcpSettings};
+/// # use msgstream::wire::units::ByteSize;
+/// let tcp = TcpSettings { send_buffer: ByteSize(64 << 10), ..TcpSettings::default() };
+/// let settings = Settings { tcp, ..Settings::default() };
+/// assert!(settings.tcp.no_delay, "what is not named has its default");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TcpSettings {
+    /// What the kernel may hold for a connection on top of its outbox (`SO_SNDBUF`). 0 leaves it to the kernel, which may
+    /// park megabytes for a listener that does not read. 256 KiB.
+    pub send_buffer: ByteSize,
+    /// Send small messages at once (`TCP_NODELAY`). On.
+    pub no_delay: bool,
+    /// Idle time before the first keepalive probe. 60 s.
+    pub keepalive_time: Span,
+    /// Time between keepalive probes. 10 s.
+    pub keepalive_interval: Span,
+    /// Unanswered probes after which an idle peer is gone. 6.
+    pub keepalive_retries: u32,
+    /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). Never less
+    /// than `outbox.write_time` and `outbox.drain_time` together, which end a slow connection with a reason. 30 s.
+    pub user_timeout: Span,
+    /// Connections that may wait to be accepted. 1,024.
+    pub backlog: u32,
+}
+
+impl Default for TcpSettings {
+    fn default() -> Self {
+        Self {
+            send_buffer: ByteSize(256 << 10),
+            no_delay: true,
+            keepalive_time: Span::from_secs(60),
+            keepalive_interval: Span::from_secs(10),
+            keepalive_retries: 6,
+            user_timeout: Span::from_secs(30),
+            backlog: 1024,
+        }
+    }
+}
+
+/// The `[unix]` section.
+///
+/// ```
+/// # use msgstream::broker::settings::{Settings, UnixSettings};
+/// // Everybody on this machine may connect.
+/// let settings = Settings { unix: UnixSettings { mode: 0o666 }, ..Settings::default() };
+/// assert_eq!(UnixSettings::default().mode, 0o660);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnixSettings {
+    /// The socket file's mode, in octal: who may connect. `0660`: owner and group.
+    #[serde(deserialize_with = "octal")]
+    pub mode: u32,
+}
+
+impl Default for UnixSettings {
+    fn default() -> Self {
+        Self { mode: 0o660 }
+    }
+}
+
+fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let mode = u32::from_str_radix(text.trim_start_matches("0o"), 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
+}
+
+/// The `[runtime]` section, for whoever makes the runtime: a [`Server`](super::Server) runs on the one it finds.
+///
+/// ```
+/// # use msgstream::broker::settings::RuntimeSettings;
+/// let workers = RuntimeSettings::default().workers;
+/// assert_eq!(workers, 1, "no message waits for another core");
+/// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// Threads that serve connections. 1 is the quickest and the least costly up to a core's worth of work; more help
+    /// where TLS or many cores matter. 1.
+    pub workers: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self { workers: 1 }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is wrong with a configuration, said so that it can be repaired without looking anything up.
+
+use std::fmt;
+use std::io;
+
+/// The configuration cannot be used.
+///
+/// ```
+/// # use crate::cli::config::{Config, ConfigError, Sources};
+/// let error = Config::load(Sources { file: Some(("my.toml", "listen = [")), ..Sources::default() }).unwrap_err();
+/// assert!(matches!(&error, ConfigError::Syntax { file, .. } if file == "my.toml"));
+/// assert!(error.to_string().starts_with("my.toml is not valid TOML"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {file}: {source}")]
+    Unreadable {
+        /// Its path, as given.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{file} is not valid TOML:\n{reason}")]
+    Syntax {
+        /// Its path, as given.
+        file: String,
+        /// Where and why, over several lines.
+        reason: String,
+    },
+    /// All that is wrong with keys and values.
+    #[error("the configuration is not valid:{}", .0.iter().map(|problem| format!("\n  {problem}")).collect::<String>())]
+    Invalid(Vec<Problem>),
+    /// The list of settings and their types disagree, which is a mistake in this program.
+    #[error("the configuration cannot be put together: {0}")]
+    Unexpected(String),
+}
+
+/// One thing that is wrong.
+///
+/// ```
+/// # use crate::cli::config::{Config, ConfigError, Problem, Sources};
+/// let sources = Sources { file: Some(("my.toml", "port = 7342")), ..Sources::default() };
+/// let Err(ConfigError::Invalid(problems)) = Config::load(sources) else { panic!() };
+/// assert!(matches!(&problems[0], Problem::UnknownKey { nearest: "listen", .. }));
+/// assert_eq!(problems[0].to_string(), "unknown key \"port\" in my.toml; did you mean \"listen\"?");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// A key that no setting has.
+    UnknownKey {
+        /// The key, with its section.
+        key: String,
+        /// The file.
+        file: String,
+        /// The known key that is most like it.
+        nearest: &'static str,
+    },
+    /// A variable that looks like a setting and is none.
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// The known variable that is most like it.
+        nearest: String,
+    },
+    /// A value that cannot be used.
+    BadValue {
+        /// The key, with its section.
+        key: String,
+        /// The value, as given.
+        value: String,
+        /// Where the value comes from: "in FILE", "from VARIABLE", "from --flag", "by default".
+        origin: String,
+        /// Why, and what would be right.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey { key, file, nearest } => write!(f, "unknown key {key:?} in {file}; did you mean {nearest:?}?"),
+            Self::UnknownVariable { name, nearest } => {
+                write!(f, "unknown variable {name} in the environment; did you mean {nearest}?")
+            }
+            Self::BadValue { key, value, origin, reason } => write!(f, "{key} = {value} ({origin}): {reason}"),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The one list of settings: their names and what a value of each looks like.
+
+use config::{ConfigError, Map, Value, ValueKind};
+
+use super::log::{LogFormat, LogLevel};
+use crate::broker::settings::UnixSettings;
+use crate::wire::Listen;
+use crate::wire::units::{ByteSize, Span};
+
+/// What a value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Addresses,
+    Path,
+    OneOf(&'static [&'static str]),
+    Size,
+    Time,
+    /// A whole number, and the largest that there may be.
+    Count(u64),
+    Switch,
+    Mode,
+}
+
+/// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
+pub(super) const KEYS: [(&str, Kind); 31] = [
+    ("listen", Kind::Addresses),
+    ("port_file", Kind::Path),
+    ("log.format", Kind::OneOf(&LogFormat::NAMES)),
+    ("log.level", Kind::OneOf(&LogLevel::NAMES)),
+    ("limits.line", Kind::Size),
+    ("limits.name", Kind::Size),
+    ("limits.header", Kind::Size),
+    ("limits.headers_total", Kind::Size),
+    ("limits.streams", Kind::Count(usize::MAX as u64)),
+    ("limits.ended_time", Kind::Time),
+    ("limits.listens", Kind::Count(usize::MAX as u64)),
+    ("limits.connections", Kind::Count(usize::MAX as u64)),
+    ("limits.reserved_descriptors", Kind::Count(usize::MAX as u64)),
+    ("limits.errors_in_a_row", Kind::Count(usize::MAX as u64)),
+    ("limits.first_line_time", Kind::Time),
+    ("limits.unfinished_lines", Kind::Size),
+    ("outbox.limit", Kind::Size),
+    ("outbox.total", Kind::Size),
+    ("outbox.policy", Kind::OneOf(&["disconnect", "throttle"])),
+    ("outbox.throttle_time", Kind::Time),
+    ("outbox.write_time", Kind::Time),
+    ("outbox.drain_time", Kind::Time),
+    ("tcp.send_buffer", Kind::Size),
+    ("tcp.no_delay", Kind::Switch),
+    ("tcp.keepalive_time", Kind::Time),
+    ("tcp.keepalive_interval", Kind::Time),
+    ("tcp.keepalive_retries", Kind::Count(u32::MAX as u64)),
+    ("tcp.user_timeout", Kind::Time),
+    ("tcp.backlog", Kind::Count(u32::MAX as u64)),
+    ("unix.mode", Kind::Mode),
+    ("runtime.workers", Kind::Count(usize::MAX as u64)),
+];
+
+/// Names that people try because other programs have them, and the setting that they mean.
+const OTHER_NAMES: [(&str, &str); 5] =
+    [("port", "listen"), ("bind", "listen"), ("address", "listen"), ("host", "listen"), ("threads", "runtime.workers")];
+
+/// The names of all settings, with their sections: `listen`, `outbox.limit`, ...
+///
+/// ```
+/// # use crate::cli::config::known_keys;
+/// assert!(known_keys().any(|key| key == "outbox.limit"));
+/// ```
+pub fn known_keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|(key, _)| *key)
+}
+
+/// The environment variable of a setting: `outbox.limit` is `MSGSTREAM_OUTBOX__LIMIT`.
+///
+/// ```
+/// # use crate::cli::config::variable;
+/// assert_eq!(variable("outbox.limit"), "MSGSTREAM_OUTBOX__LIMIT");
+/// ```
+pub fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
+}
+
+/// What every variable begins with.
+pub(super) const PREFIX: &str = "MSGSTREAM_";
+
+pub(super) fn is_section(name: &str) -> bool {
+    known_keys().any(|key| key.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// The known key that is most like an unknown one. A right name in a wrong section counts as nearly right.
+pub(super) fn nearest(unknown: &str) -> &'static str {
+    let unknown = unknown.to_ascii_lowercase().replace("__", ".").replace('-', "_");
+    if let Some((_, key)) = OTHER_NAMES.iter().find(|(name, _)| *name == unknown) {
+        return key;
+    }
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |key: &&str| {
+        // A dot and an underscore are one mistake away from another in a variable's name, so they count as equal.
+        let whole = strsim::damerau_levenshtein(&unknown.replace('.', "_"), &key.replace('.', "_"));
+        let name = strsim::damerau_levenshtein(&last(&unknown), &last(key));
+        (whole.min(name + 1), whole)
+    };
+    known_keys().min_by_key(distance).unwrap_or_default()
+}
+
+impl Kind {
+    /// Why a value cannot be used, if so.
+    ///
+    /// Stricter than the deserializer underneath, which takes `true` for 1, rounds 1.5, and reads a TOML `0o660` as decimal.
+    pub(super) fn fault(self, value: &Value) -> Option<String> {
+        let text = match &value.kind {
+            ValueKind::String(text) => Some(text.as_str()),
+            _ => None,
+        };
+        match self {
+            Self::Addresses => addresses_fault(value),
+            Self::Path => text.is_none().then(|| "is not a path: write a text such as \"/run/msgstream/port\"".to_owned()),
+            Self::OneOf(names) => {
+                let known = text.is_some_and(|text| names.contains(&text));
+                (!known).then(|| format!("is none of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")))
+            }
+            Self::Size => value.clone().try_deserialize::<ByteSize>().err().map(reason),
+            Self::Time => value.clone().try_deserialize::<Span>().err().map(reason),
+            Self::Count(most) => {
+                let number = match (&value.kind, text) {
+                    (ValueKind::I64(number), _) => u64::try_from(*number).ok(),
+                    (ValueKind::U64(number), _) => Some(*number),
+                    (_, Some(text)) => text.parse::<u64>().ok(),
+                    (_, None) => None,
+                };
+                let range = if most == usize::MAX as u64 { "0 up".to_owned() } else { format!("0 to {most}") };
+                let reason = || format!("is not a whole number from {range}: write digits only, such as 64");
+                number.is_none_or(|number| number > most).then(reason)
+            }
+            Self::Switch => {
+                let known = matches!(value.kind, ValueKind::Boolean(_)) || text.is_some_and(|text| ["true", "false"].contains(&text));
+                (!known).then(|| "is neither true nor false".to_owned())
+            }
+            Self::Mode if text.is_none() => Some("is not a text: write the mode in octal and in quotes, such as \"0660\"".to_owned()),
+            Self::Mode => {
+                let section = Value::new(None, Map::from_iter([("mode".to_owned(), value.clone())]));
+                section.try_deserialize::<UnixSettings>().err().map(reason)
+            }
+        }
+    }
+}
+
+fn addresses_fault(value: &Value) -> Option<String> {
+    let ValueKind::Array(items) = &value.kind else {
+        return Some("is not a list: write it in brackets, such as [\"127.0.0.1:7342\"]".to_owned());
+    };
+    items.iter().find_map(|item| match &item.kind {
+        ValueKind::String(text) => text.parse::<Listen>().err().map(|error| error.to_string()),
+        other => Some(format!("{other} is not an address: write a text such as \"127.0.0.1:7342\"")),
+    })
+}
+
+/// The plain reason, without the key and the origin that are reported beside it.
+pub(super) fn reason(error: ConfigError) -> String {
+    match error {
+        ConfigError::At { error, .. } => reason(*error),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_what_a_person_meant() {
+        for (unknown, meant) in [
+            ("outbox.limt", "outbox.limit"),
+            ("outbox_limit", "outbox.limit"),
+            ("outbox.line", "limits.line"),
+            ("workers", "runtime.workers"),
+            ("log_level", "log.level"),
+            ("limits.max-streams", "limits.streams"),
+            ("Listen", "listen"),
+            ("port", "listen"),
+            ("tcp.nodelay", "tcp.no_delay"),
+        ] {
+            assert_eq!(nearest(unknown), meant, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_variable_has_two_underscores_below_its_section() {
+        assert_eq!(variable("port_file"), "MSGSTREAM_PORT_FILE");
+        assert_eq!(variable("outbox.limit"), "MSGSTREAM_OUTBOX__LIMIT");
+    }
+}

@@ -1,0 +1,80 @@
+//! The whole configuration: composes the settings that live beside each component, and reads them from a file, the
+//! environment and flags.
+//!
+//! [`Config::load`] is a function of its [`Sources`]: it reads neither the process's environment nor a file by itself, so
+//! that every case is a test of values. What it returns has passed [`Config::check`]. It knows nothing of the command line's
+//! parser.
+
+mod check;
+mod error;
+mod keys;
+mod load;
+mod log;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::broker::settings::Limits;
+use crate::broker::settings::OutboxSettings;
+use crate::broker::settings::{RuntimeSettings, TcpSettings, UnixSettings};
+use crate::wire::{Address, DEFAULT_PORT, Listen};
+
+pub use check::Fault;
+pub use error::{ConfigError, Problem};
+pub use keys::{known_keys, variable};
+pub use load::{Flags, Sources};
+pub use log::{LogFormat, LogLevel, LogSettings};
+
+/// Everything that can be set. `config/msgstream.toml` explains each setting.
+///
+/// ```
+/// # use crate::cli::config::{Config, Sources};
+/// let config = Config::load(Sources { file: Some(("msgstream.toml", "[outbox]\nlimit = \"32MiB\"")), ..Sources::default() })?;
+/// assert_eq!(config.outbox.limit.to_string(), "32MiB");
+/// assert_eq!(config.listen, Config::default().listen);
+/// # Ok::<(), crate::cli::config::ConfigError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the broker listens, and what is spoken there. `127.0.0.1:7342`, JSON lines.
+    pub listen: Vec<Listen>,
+    /// A file that holds the ports while the broker runs. None.
+    #[serde(deserialize_with = "path_or_nothing")]
+    pub port_file: Option<PathBuf>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// Limits on everything that a peer can make grow.
+    pub limits: Limits,
+    /// How much may wait for a connection.
+    pub outbox: OutboxSettings,
+    /// Options of TCP connections.
+    pub tcp: TcpSettings,
+    /// Options of Unix sockets.
+    pub unix: UnixSettings,
+    /// The threads.
+    pub runtime: RuntimeSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            // Only this machine: there is no password yet, so a wider address is the operator's decision.
+            listen: vec![Address::Tcp(([127, 0, 0, 1], DEFAULT_PORT).into()).into()],
+            port_file: None,
+            log: LogSettings::default(),
+            limits: Limits::default(),
+            outbox: OutboxSettings::default(),
+            tcp: TcpSettings::default(),
+            unix: UnixSettings::default(),
+            runtime: RuntimeSettings::default(),
+        }
+    }
+}
+
+/// An empty text stands for no path, so that a file or variable can also take a setting back.
+fn path_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}

@@ -1,0 +1,468 @@
+//! The messages that a job sends to whoever monitors it.
+//!
+//! Each travels as an [`Object`] whose class is `monitor.` and its name. Fields that these types do not know are kept, in
+//! `more`, so that a program passes on what a newer one sent.
+
+mod amount;
+
+use serde::de::{self, Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::job::content::{Content, Object};
+
+/// The version of the states below, which goes with each message. A receiver takes any.
+///
+/// ```
+/// # use msgstream::job::monitor::{Log, Message, VERSION};
+/// let text = serde_json::to_string(&Message::from(Log::new("hot")))?;
+/// assert_eq!(text, format!(r#"{{".class":"monitor.Log",".version":"{VERSION}",".state":{{"text":"hot"}}}}"#));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub const VERSION: &str = "1.0";
+
+/// What all classes here begin with.
+const PREFIX: &str = "monitor.";
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+            #[non_exhaustive]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+                /// Fields beside these.
+                #[serde(flatten)]
+                pub more: Map<String, Value>,
+            }
+
+            impl From<$name> for Message {
+                fn from(state: $name) -> Self {
+                    Self::$name(state)
+                }
+            }
+        )*
+
+        /// Any message of a job.
+        ///
+        /// ```
+        /// # use msgstream::job::content::Content;
+        /// # use msgstream::job::monitor::{Message, Progress};
+        /// let progress = Message::from(Progress::new(3.0).of(10.0).units("steps"));
+        /// let text = serde_json::to_string(&progress)?;
+        /// assert_eq!(text, r#"{".class":"monitor.Progress",".version":"1.0",".state":{"k":3,"total":10,"units":"steps"}}"#);
+        /// assert_eq!(Message::of(&Content::from_json(&text)?), Some(progress));
+        /// # Ok::<(), serde_json::Error>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq)]
+        #[non_exhaustive]
+        pub enum Message {
+            $(#[doc = concat!("Of class `monitor.", stringify!($name), "`.")] $name($name),)*
+        }
+
+        impl Message {
+            /// The class on the wire.
+            ///
+            /// ```
+            /// # use msgstream::job::monitor::{Log, Message};
+            /// assert_eq!(Message::from(Log::new("hot")).class(), "monitor.Log");
+            /// ```
+            pub fn class(&self) -> &'static str {
+                match self { $(Self::$name(_) => concat!("monitor.", stringify!($name)),)* }
+            }
+
+            fn read<E: de::Error>(class: &str, state: Value) -> Result<Self, E> {
+                match class.strip_prefix(PREFIX) {
+                    $(Some(stringify!($name)) => serde_json::from_value(state).map(Self::$name).map_err(E::custom),)*
+                    _ => Err(E::custom(format_args!("{class:?} is no message of a monitor"))),
+                }
+            }
+        }
+
+        impl Serialize for Message {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let (class, version) = (self.class().to_owned(), VERSION.to_owned());
+                match self { $(Self::$name(state) => Object { class, version, state }.serialize(serializer),)* }
+            }
+        }
+    };
+}
+
+messages! {
+    /// The job begins.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::{Message, Start};
+    /// let start = Start::new("decay").of(200.0).units("steps");
+    /// let text = r#"{".class":"monitor.Start",".version":"1.0",".state":{"title":"decay","total":200,"units":"steps"}}"#;
+    /// assert_eq!(serde_json::to_string(&Message::from(start))?, text);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    Start {
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// How many units of work there are.
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+    }
+
+    /// How far the job is, for whoever joins: what a header holds.
+    ///
+    /// ```
+    /// # use msgstream::local::{LocalError, MessageStream};
+    /// # use msgstream::job::monitor::{Join, Message, Progress, Start};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), LocalError> {
+    /// let (broker, start) = (MessageStream::new(), Start::new("decay").of(200.0));
+    /// // The listeners get the step, and whoever joins from now on gets how far the job is.
+    /// let join: Join = start.join(3.0);
+    /// broker.put_with_header("job-1", &Message::from(Progress::new(3.0)), &Message::from(join.clone())).await?;
+    /// assert_eq!((join.title.as_deref(), join.k, join.total), (Some("decay"), Some(3.0), Some(200.0)));
+    /// # Ok(()) }
+    /// ```
+    Join {
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// Units done.
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
+        k: Option<f64>,
+        /// How many units of work there are.
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+    }
+
+    /// Some units of work are done.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Progress;
+    /// let text = serde_json::to_string(&Progress::new(3.0).of(200.0).units("steps").text("chisq 2.5"))?;
+    /// assert_eq!(text, r#"{"k":3,"total":200,"units":"steps","text":"chisq 2.5"}"#);
+    /// // Halves are amounts, too.
+    /// assert_eq!(serde_json::from_str::<Progress>(r#"{"k":2.5}"#)?, Progress::new(2.5));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    Progress {
+        /// Units done since the start.
+        #[serde(with = "amount::there")]
+        k: f64,
+        /// How many units of work there are.
+        #[serde(default, with = "amount::optional", skip_serializing_if = "Option::is_none")]
+        total: Option<f64>,
+        /// What the units are called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        units: Option<String>,
+        /// What is being done.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+    }
+
+    /// A better result has been found.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Improvement;
+    /// // What a job says beside the result is kept.
+    /// let better: Improvement = serde_json::from_str(r#"{"value":2.5,"rate":0.7}"#)?;
+    /// assert_eq!((better.value.as_f64(), better.more["rate"].as_f64()), (Some(2.5), Some(0.7)));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    Improvement {
+        /// The result.
+        value: Value,
+    }
+
+    /// The job has ended well.
+    ///
+    /// ```
+    /// # use msgstream::client::Event;
+    /// # use msgstream::local::MessageStream;
+    /// # use msgstream::job::monitor::{Complete, Message};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let listening = broker.listen("job-1", sender).await?;
+    /// broker.close_with("job-1", &Message::from(Complete::new("fit.csv"))).await?;
+    ///
+    /// listening.ended().await;
+    /// let Event::Ended { message: Some(last) } = receiver.recv()? else { panic!("it has not ended") };
+    /// assert_eq!(Message::of(&last), Some(Complete::new("fit.csv").into()));
+    /// # Ok(()) }
+    /// ```
+    Complete {
+        /// What came out.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        result: Option<Value>,
+    }
+
+    /// The job was asked to end.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::{Abort, Message};
+    /// let message = Message::from(Abort::new("Ctrl-C"));
+    /// assert!(message.is_last());
+    /// assert_eq!(message.class(), "monitor.Abort");
+    /// ```
+    Abort {
+        /// Why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+
+    /// The job has failed.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Error;
+    /// let mut error = Error::new("division by zero");
+    /// error.traceback = Some("fit.py, line 3".to_owned());
+    /// let text = serde_json::to_string(&error)?;
+    /// assert_eq!(text, r#"{"reason":"division by zero","traceback":"fit.py, line 3"}"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    Error {
+        /// Why.
+        reason: String,
+        /// Where in the program.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        traceback: Option<String>,
+    }
+
+    /// A line for people.
+    ///
+    /// ```
+    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::monitor::{Log, Message};
+    /// let line = Content::from_json(r#"{".class":"monitor.Log",".version":"1.0",".state":{"text":"hot","level":"warning"}}"#)?;
+    /// assert_eq!(Message::of(&line), Some(Log::new("hot").level("warning").into()));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    Log {
+        /// The line.
+        text: String,
+        /// How important it is, such as `info` or `error`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        level: Option<String>,
+    }
+}
+
+impl Message {
+    /// The message that a content is; none if it is of another class, or of one that this version does not know.
+    ///
+    /// ```
+    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::monitor::Message;
+    /// let content = Content::from_json(r#"{".class":"monitor.Progress",".version":"1.0",".state":{"k":3,"total":10}}"#)?;
+    /// let Some(Message::Progress(progress)) = Message::of(&content) else { panic!() };
+    /// assert_eq!((progress.k, progress.total), (3.0, Some(10.0)));
+    /// assert_eq!(Message::of(&Content::from_json("{\"k\":3}")?), None);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn of(content: &Content) -> Option<Self> {
+        let object = content.object()?;
+        if !object.class.starts_with(PREFIX) {
+            return None;
+        }
+        Self::read::<serde_json::Error>(&object.class, object.state.parse().ok()?).ok()
+    }
+
+    /// Whether the job ends with it.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::{Complete, Log, Message};
+    /// assert!(Message::from(Complete::default()).is_last());
+    /// assert!(!Message::from(Log::new("nearly there")).is_last());
+    /// ```
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Complete(_) | Self::Abort(_) | Self::Error(_))
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let object = Object::<Value>::deserialize(deserializer)?;
+        Self::read(&object.class, object.state)
+    }
+}
+
+/// What tells how much there is to do.
+macro_rules! counted {
+    ($($name:ident)*) => {
+        $(
+            impl $name {
+                /// Of so many units of work.
+                #[must_use]
+                pub fn of(self, total: f64) -> Self {
+                    Self { total: Some(total), ..self }
+                }
+
+                /// With a name for the units.
+                #[must_use]
+                pub fn units(self, units: impl Into<String>) -> Self {
+                    Self { units: Some(units.into()), ..self }
+                }
+            }
+        )*
+    };
+}
+
+counted! { Start Progress }
+
+impl Start {
+    /// The beginning of a job of this title.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Start;
+    /// let start = Start::new("decay").of(200.0).units("steps");
+    /// assert_eq!((start.total, start.units.as_deref()), (Some(200.0), Some("steps")));
+    /// ```
+    pub fn new(title: impl Into<String>) -> Self {
+        Self { title: Some(title.into()), ..Self::default() }
+    }
+
+    /// What the header of the job says once `k` units are done.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Start;
+    /// let header = Start::new("decay").of(200.0).join(3.0);
+    /// assert_eq!((header.title.as_deref(), header.k, header.total), (Some("decay"), Some(3.0), Some(200.0)));
+    /// ```
+    pub fn join(&self, k: f64) -> Join {
+        Join { title: self.title.clone(), k: Some(k), total: self.total, units: self.units.clone(), more: self.more.clone() }
+    }
+}
+
+impl Progress {
+    /// So many units done.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Progress;
+    /// let progress = Progress::new(3.0).of(200.0).units("steps").text("chisq 2.5");
+    /// assert_eq!((progress.k, progress.text.as_deref()), (3.0, Some("chisq 2.5")));
+    /// ```
+    pub fn new(k: f64) -> Self {
+        Self { k, ..Self::default() }
+    }
+
+    /// With what is being done.
+    #[must_use]
+    pub fn text(self, text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), ..self }
+    }
+}
+
+impl Improvement {
+    /// A better result.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Improvement;
+    /// let mut better = Improvement::new(2.5);
+    /// better.more.insert("rate".to_owned(), 0.7.into());
+    /// assert_eq!(serde_json::to_string(&better).unwrap(), r#"{"value":2.5,"rate":0.7}"#);
+    /// ```
+    pub fn new(value: impl Into<Value>) -> Self {
+        Self { value: value.into(), ..Self::default() }
+    }
+}
+
+impl Complete {
+    /// The end, with what came out.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Complete;
+    /// let complete = Complete::new("fit.csv");
+    /// assert_eq!(complete.result, Some("fit.csv".into()));
+    /// ```
+    pub fn new(result: impl Into<Value>) -> Self {
+        Self { result: Some(result.into()), ..Self::default() }
+    }
+}
+
+impl Abort {
+    /// The end on request.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Abort;
+    /// assert_eq!(Abort::new("Ctrl-C").reason.as_deref(), Some("Ctrl-C"));
+    /// ```
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..Self::default() }
+    }
+}
+
+impl Error {
+    /// The end by a failure.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Error;
+    /// let error = Error::new("no data");
+    /// assert_eq!((error.reason.as_str(), error.traceback), ("no data", None));
+    /// ```
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), ..Self::default() }
+    }
+}
+
+impl Log {
+    /// A line.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::Log;
+    /// let line = Log::new("32 points read").level("info");
+    /// assert_eq!((line.text.as_str(), line.level.as_deref()), ("32 points read", Some("info")));
+    /// ```
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..Self::default() }
+    }
+
+    /// With its importance.
+    #[must_use]
+    pub fn level(self, level: impl Into<String>) -> Self {
+        Self { level: Some(level.into()), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every form that the other clients send and expect.
+    #[test]
+    fn every_message_has_its_form() {
+        let start = Start::new("fit").of(100.0).units("steps");
+        let table: [(Message, &str, &str); 9] = [
+            (start.clone().into(), "Start", r#"{"title":"fit","total":100,"units":"steps"}"#),
+            (start.join(2.5).into(), "Join", r#"{"title":"fit","k":2.5,"total":100,"units":"steps"}"#),
+            (Progress::new(3.0).text("hot").into(), "Progress", r#"{"k":3,"text":"hot"}"#),
+            (Improvement::new(1.5).into(), "Improvement", r#"{"value":1.5}"#),
+            (Complete::default().into(), "Complete", "{}"),
+            (Complete::new("out.dat").into(), "Complete", r#"{"result":"out.dat"}"#),
+            (Abort::new("asked").into(), "Abort", r#"{"reason":"asked"}"#),
+            (Error::new("no data").into(), "Error", r#"{"reason":"no data"}"#),
+            (Log::new("line").level("info").into(), "Log", r#"{"text":"line","level":"info"}"#),
+        ];
+        for (message, name, state) in table {
+            let text = format!(r#"{{".class":"monitor.{name}",".version":"1.0",".state":{state}}}"#);
+            assert_eq!(serde_json::to_string(&message).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
+            assert_eq!(Message::of(&Content::from_json(&text).unwrap()), Some(message));
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_and_unknown_classes_are_not_ours() {
+        let text = r#"{".class":"monitor.Improvement",".version":"1.0",".state":{"value":1,"chisq":2.5,"par":{"a":[1]}}}"#;
+        let message = Message::of(&Content::from_json(text).unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        for other in [r#"{".class":"my.Start",".state":{}}"#, r#"{".class":"monitor.Nonesuch",".state":{}}"#, r#"".class""#, "7"] {
+            assert_eq!(Message::of(&Content::from_json(other).unwrap()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The mistakes that a client can make, and their codes on the wire.
+
+use std::fmt;
+
+use super::action::Receipt;
+
+/// What kind of mistake an error or a closed connection is about.
+///
+/// ```
+/// # use msgstream::wire::ErrorCode;
+/// assert_eq!(ErrorCode::SlowListener.as_str(), "slow_listener");
+/// assert_eq!(ErrorCode::BadJson.to_string(), "bad_json");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// Not one JSON object, not UTF-8, NaN or Infinity, a key given twice.
+    BadJson,
+    /// The action is missing, unknown or not a string.
+    BadAction,
+    /// The action needs a stream.
+    MissingStream,
+    /// The stream is not a non-empty string, or longer than allowed.
+    BadStream,
+    /// The action needs a message.
+    MissingMessage,
+    /// Over the line limit.
+    LineTooLong,
+    /// Over another limit; the reason names it and its setting.
+    Limit,
+    /// Not allowed to this client.
+    Denied,
+    /// The connection began with something that is not this protocol. Closes.
+    NotJson,
+    /// Too many bad lines in a row. Closes.
+    TooManyErrors,
+    /// The listener did not take what was queued for it. Closes.
+    SlowListener,
+    /// The broker stops. Closes.
+    Shutdown,
+}
+
+impl ErrorCode {
+    /// The code on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadJson => "bad_json",
+            Self::BadAction => "bad_action",
+            Self::MissingStream => "missing_stream",
+            Self::BadStream => "bad_stream",
+            Self::MissingMessage => "missing_message",
+            Self::LineTooLong => "line_too_long",
+            Self::Limit => "limit",
+            Self::Denied => "denied",
+            Self::NotJson => "not_json",
+            Self::TooManyErrors => "too_many_errors",
+            Self::SlowListener => "slow_listener",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A unit that could not be taken as an action. It is answered, and the connection goes on.
+///
+/// ```
+/// # use msgstream::wire::json_lines::JsonLines;
+/// # use msgstream::wire::{Codec, DecodeLimits, ErrorCode, Mistake};
+/// # let limits = DecodeLimits { line: 1 << 20, name: 1024 };
+/// let mistake = JsonLines::default().decode(b"{\"action\":\"publish\"}\n", &limits).unwrap_err();
+/// assert_eq!(mistake.code, ErrorCode::BadAction);
+/// assert!(mistake.reason.contains("did you mean \"put\"?"));
+///
+/// let refused = Mistake::new(ErrorCode::Limit, "there are 5 streams, the most allowed (limits.streams)");
+/// assert_eq!((refused.stream, refused.receipt), (None, None));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// What kind.
+    pub code: ErrorCode,
+    /// What was wrong, and what would be right.
+    pub reason: String,
+    /// The stream it was about, where it could be read.
+    pub stream: Option<String>,
+    /// The receipt it carried, where it could be read.
+    pub receipt: Option<Receipt>,
+}
+
+impl Mistake {
+    /// A mistake of which no more is known.
+    pub fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
+        Self { code, reason: reason.into(), stream: None, receipt: None }
+    }
+}

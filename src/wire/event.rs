@@ -1,0 +1,94 @@
+//! What the broker tells a client.
+
+use crate::wire::ids::StreamName;
+
+use super::action::Receipt;
+use super::error::ErrorCode;
+
+/// One event for a client, before it is encoded.
+///
+/// ```
+/// use msgstream::wire::ids::StreamName;
+/// use msgstream::wire::{Encode, Event, json_lines};
+///
+/// let stream = StreamName::new("job-1")?;
+/// let mut line = Vec::new();
+/// json_lines::ENCODER.encode(&Event::Put { stream: &stream, message: b"1.10" }, &mut line);
+/// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":1.10}\n");
+/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A message of the stream, or its header.
+    Put {
+        /// The stream.
+        stream: &'a StreamName,
+        /// The content, in the encoding of the codec that encodes this event.
+        message: &'a [u8],
+    },
+    /// The stream has ended.
+    Close {
+        /// The stream.
+        stream: &'a StreamName,
+        /// The last message, if one came along.
+        message: Option<&'a [u8]>,
+    },
+    /// This connection ends now; with the reason, when the client did not ask for it.
+    CloseConnection {
+        /// Why, as a code and a text.
+        why: Option<(ErrorCode, &'a str)>,
+    },
+    /// The action with this receipt has taken effect.
+    Receipt {
+        /// The client's own mark.
+        receipt: &'a Receipt,
+        /// How many listeners were reached (put, close, delete).
+        listeners: Option<usize>,
+        /// How the stream stands (listen).
+        state: Option<StreamState>,
+    },
+    /// All earlier actions of this connection have taken effect.
+    Pong {
+        /// The client's own mark.
+        receipt: Option<&'a Receipt>,
+    },
+    /// An action was refused; the connection goes on.
+    Error {
+        /// What kind of mistake.
+        code: ErrorCode,
+        /// What was wrong and what would be right.
+        reason: &'a str,
+        /// The stream it was about, where known.
+        stream: Option<&'a str>,
+        /// The client's own mark, where known.
+        receipt: Option<&'a Receipt>,
+    },
+}
+
+/// How a stream stands when somebody begins to listen.
+///
+/// ```
+/// # use msgstream::wire::StreamState;
+/// let words = [StreamState::Waiting, StreamState::Running, StreamState::Ended].map(StreamState::as_str);
+/// assert_eq!(words, ["waiting", "running", "ended"]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamState {
+    /// No header yet.
+    Waiting,
+    /// It has a header.
+    Running,
+    /// It has ended.
+    Ended,
+}
+
+impl StreamState {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Ended => "ended",
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Names and ids that every layer speaks of. Knows nothing of the wire or of sockets.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+/// The name of a stream: a non-empty text. Up to 23 bytes stand in place, longer ones are shared; no clone copies a text.
+///
+/// Two names are one stream when their text is equal, however it was escaped on the wire. How long a name may be is
+/// a setting (`limits.name`) that the decoder holds.
+///
+/// ```
+/// # use msgstream::wire::ids::StreamName;
+/// let name = StreamName::new("job-1")?;
+/// assert_eq!(name.as_str(), "job-1");
+/// assert!(StreamName::new("$stats")?.is_reserved());
+/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamName(SmolStr);
+
+/// A stream name was empty.
+///
+/// ```
+/// # use msgstream::wire::ids::{EmptyName, StreamName};
+/// assert_eq!(StreamName::new(""), Err(EmptyName));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stream name needs at least one character")]
+pub struct EmptyName;
+
+impl StreamName {
+    /// Takes a name over.
+    ///
+    /// # Errors
+    /// [`EmptyName`] if it has no character.
+    pub fn new(name: &str) -> Result<Self, EmptyName> {
+        if name.is_empty() {
+            return Err(EmptyName);
+        }
+        Ok(Self(SmolStr::new(name)))
+    }
+
+    /// The name's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the name is one of the broker's own (it begins with `$`): clients may listen to it, not write to it.
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('$')
+    }
+}
+
+impl fmt::Debug for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One client's connection, as the core and the actor know it.
+///
+/// Ids are dense and reused: the id of a connection that has ended is given to a later one, but only after the actor
+/// has seen the end.
+///
+/// ```
+/// # use msgstream::wire::ids::ConnectionId;
+/// assert_eq!(ConnectionId(7).index(), 7);
+/// assert_eq!(ConnectionId(7).to_string(), "7");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u32);
+
+impl ConnectionId {
+    /// The id as an index into a table of connections.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,192 @@
+//! Events as lines: compact, keys in a fixed order, each line ended by LF.
+
+use std::ops::Range;
+
+use super::super::action::Receipt;
+use super::super::codec::Encode;
+use super::super::event::Event;
+use super::read_back;
+
+/// The encoder of JSON lines, of which there is one: [`ENCODER`].
+///
+/// ```
+/// # use msgstream::wire::Encode;
+/// # use msgstream::wire::json_lines::{ENCODER, JsonLinesEncoder};
+/// let encoder: &'static JsonLinesEncoder = &ENCODER;
+/// assert_eq!(encoder.name(), "JSON lines");
+/// ```
+#[derive(Debug)]
+pub struct JsonLinesEncoder {
+    name: &'static str,
+}
+
+/// The one encoder of JSON lines, as frames and connections remember it.
+///
+/// ```
+/// # use msgstream::wire::{Encode, Event, json_lines};
+/// let mut out = Vec::new();
+/// json_lines::ENCODER.encode(&Event::Pong { receipt: None }, &mut out);
+/// assert_eq!(out, b"{\"action\":\"pong\"}\n");
+/// ```
+pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder { name: "JSON lines" };
+
+/// What stands before the name in a put.
+pub(super) const PUT_HEAD: &[u8] = br#"{"action":"put","stream":""#;
+/// What stands before the name in the end of a stream.
+pub(super) const CLOSE_HEAD: &[u8] = br#"{"action":"close","stream":""#;
+/// Where the action stands in a put.
+pub(super) const PUT_ACTION: Range<usize> = 10..15;
+/// What stands between the name and the message in a put.
+pub(super) const PUT_TAIL: &[u8] = br#"","message":"#;
+
+/// The beginning of every put of a stream, up to its message.
+fn write_put_envelope(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(br#"{"action":"put","stream":"#);
+    write_text(out, name);
+    out.extend_from_slice(br#","message":"#);
+}
+
+impl Encode for JsonLinesEncoder {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        self.encode(event, out);
+    }
+
+    fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
+        read_back::read_back(units, each);
+    }
+
+    fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match event {
+            Event::Put { stream, message } => {
+                // One growth for the whole line: the envelope, the name (escapes are rare) and the message.
+                out.reserve(PUT_HEAD.len() + PUT_TAIL.len() + stream.as_str().len() + message.len() + 2);
+                write_put_envelope(out, stream.as_str());
+                out.extend_from_slice(message);
+            }
+            Event::Close { stream, message } => {
+                out.extend_from_slice(br#"{"action":"close","stream":"#);
+                write_text(out, stream.as_str());
+                if let Some(message) = message {
+                    out.extend_from_slice(br#","message":"#);
+                    out.extend_from_slice(message);
+                }
+            }
+            Event::CloseConnection { why } => {
+                out.extend_from_slice(br#"{"action":"close""#);
+                if let Some((code, reason)) = why {
+                    write_reason(out, code.as_str(), reason);
+                }
+            }
+            Event::Receipt { receipt, listeners, state } => {
+                out.extend_from_slice(br#"{"action":"receipt""#);
+                write_receipt(out, Some(receipt));
+                if let Some(listeners) = listeners {
+                    out.extend_from_slice(br#","listeners":"#);
+                    out.extend_from_slice(listeners.to_string().as_bytes());
+                }
+                if let Some(state) = state {
+                    out.extend_from_slice(br#","state":"#);
+                    write_text(out, state.as_str());
+                }
+            }
+            Event::Pong { receipt } => {
+                out.extend_from_slice(br#"{"action":"pong""#);
+                write_receipt(out, *receipt);
+            }
+            Event::Error { code, reason, stream, receipt } => {
+                out.extend_from_slice(br#"{"action":"error""#);
+                write_reason(out, code.as_str(), reason);
+                if let Some(stream) = stream {
+                    out.extend_from_slice(br#","stream":"#);
+                    write_text(out, stream);
+                }
+                write_receipt(out, *receipt);
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn write_reason(out: &mut Vec<u8>, code: &str, reason: &str) {
+    out.extend_from_slice(br#","message":{"code":"#);
+    write_text(out, code);
+    out.extend_from_slice(br#","reason":"#);
+    write_text(out, reason);
+    out.push(b'}');
+}
+
+fn write_receipt(out: &mut Vec<u8>, receipt: Option<&Receipt>) {
+    if let Some(Receipt(text)) = receipt {
+        out.extend_from_slice(br#","receipt":"#);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// A JSON string, escaped as `serde_json` does it.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    // Neither a string nor a vector can fail to be written.
+    let _ = serde_json::to_writer(out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ENCODER, PUT_HEAD, PUT_TAIL, write_put_envelope};
+    use crate::wire::ids::StreamName;
+    use crate::wire::{Encode, ErrorCode, Event, Receipt, StreamState};
+
+    fn line(event: &Event<'_>) -> String {
+        let mut out = b"before ".to_vec();
+        ENCODER.encode(event, &mut out);
+        String::from_utf8(out).unwrap().strip_prefix("before ").unwrap().to_owned()
+    }
+
+    #[test]
+    fn every_event_is_one_compact_line() {
+        let stream = &StreamName::new("job \"7\"\\\u{1}\u{7f}é").unwrap();
+        let receipt = &Receipt(r#""a\u0062""#.into());
+        let name = "\"job \\\"7\\\"\\\\\\u0001\u{7f}é\"";
+        let table = [
+            (Event::Put { stream, message: b"1.10" }, format!(r#"{{"action":"put","stream":{name},"message":1.10}}"#)),
+            (Event::Close { stream, message: None }, format!(r#"{{"action":"close","stream":{name}}}"#)),
+            (Event::Close { stream, message: Some(b"null") }, format!(r#"{{"action":"close","stream":{name},"message":null}}"#)),
+            (Event::CloseConnection { why: None }, r#"{"action":"close"}"#.to_owned()),
+            (
+                Event::CloseConnection { why: Some((ErrorCode::Shutdown, "a \"b\"")) },
+                r#"{"action":"close","message":{"code":"shutdown","reason":"a \"b\""}}"#.to_owned(),
+            ),
+            (Event::Receipt { receipt, listeners: None, state: None }, r#"{"action":"receipt","receipt":"a\u0062"}"#.to_owned()),
+            (
+                Event::Receipt { receipt, listeners: Some(12), state: None },
+                r#"{"action":"receipt","receipt":"a\u0062","listeners":12}"#.to_owned(),
+            ),
+            (
+                Event::Receipt { receipt, listeners: None, state: Some(StreamState::Running) },
+                r#"{"action":"receipt","receipt":"a\u0062","state":"running"}"#.to_owned(),
+            ),
+            (Event::Pong { receipt: None }, r#"{"action":"pong"}"#.to_owned()),
+            (Event::Pong { receipt: Some(receipt) }, r#"{"action":"pong","receipt":"a\u0062"}"#.to_owned()),
+            (
+                Event::Error { code: ErrorCode::BadJson, reason: "x", stream: Some("s\n"), receipt: Some(receipt) },
+                r#"{"action":"error","message":{"code":"bad_json","reason":"x"},"stream":"s\n","receipt":"a\u0062"}"#.to_owned(),
+            ),
+            (
+                Event::Error { code: ErrorCode::Denied, reason: "x", stream: None, receipt: None },
+                r#"{"action":"error","message":{"code":"denied","reason":"x"}}"#.to_owned(),
+            ),
+        ];
+        for (event, expected) in table {
+            assert_eq!(line(&event), expected + "\n");
+        }
+    }
+
+    #[test]
+    fn the_envelope_is_its_head_the_name_and_its_tail() {
+        let mut out = Vec::new();
+        write_put_envelope(&mut out, "s");
+        assert_eq!(out, [PUT_HEAD, b"s", PUT_TAIL].concat());
+    }
+}

@@ -1,0 +1,69 @@
+//! JSON lines: one JSON object per line, ended by LF. The default encoding.
+//!
+//! Nearly all lines of a busy broker are puts that begin alike: `put` knows them by their first bytes, `scan`
+//! validates the message, with `numbers` for long arrays, and the line goes on as it stands. All others go through
+//! `object`, which finds the members, and `decode`, which makes an action of them; `explain` says what was wrong.
+//! Nothing here knows sockets or streams.
+
+mod block;
+mod decode;
+mod encode;
+mod explain;
+mod foreign;
+mod numbers;
+mod object;
+mod open;
+mod put;
+mod read_back;
+pub(super) mod scan;
+#[cfg(test)]
+mod tests;
+pub(super) mod token;
+mod words;
+
+use super::action::Action;
+use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+use super::error::Mistake;
+use super::names::Latest;
+
+pub use encode::{ENCODER, JsonLinesEncoder};
+
+/// The decoder of one connection that speaks JSON lines.
+///
+/// ```
+/// use msgstream::wire::json_lines::JsonLines;
+/// use msgstream::wire::{Action, Codec, DecodeLimits};
+///
+/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
+/// let mut codec = JsonLines::default();
+/// assert!(matches!(codec.decode(b"{\"action\":\"hangup\"}\n", &limits), Ok(Some(Action::Hangup { stream: None, .. }))));
+/// assert_eq!(codec.decode(b"\r\n", &limits), Ok(None), "a blank line says nothing");
+/// ```
+#[derive(Debug, Default)]
+pub struct JsonLines {
+    latest: Latest,
+}
+
+impl Codec for JsonLines {
+    const FRAMING: usize = 1;
+
+    fn encoder(&self) -> &'static dyn Encode {
+        &ENCODER
+    }
+
+    fn unit(&self, bytes: &[u8], searched: usize) -> Unit {
+        let unsearched = bytes.get(searched..).unwrap_or_default();
+        match memchr::memchr(b'\n', unsearched) {
+            Some(at) => Unit::Complete(searched + at + 1),
+            None => Unit::Partial,
+        }
+    }
+
+    fn foreign(&self, start: &[u8]) -> Foreign {
+        foreign::recognise(start)
+    }
+
+    fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
+        decode::decode(&mut self.latest, unit, limits)
+    }
+}

@@ -1,0 +1,66 @@
+//! MessagePack: one map for each action or event, behind its length in four bytes, the first the highest.
+//!
+//! What [`JsonLines`](super::json_lines::JsonLines) is in text this is in binary: the same members, the same mistakes, and
+//! content that is passed on byte for byte. `skip` validates, `token` reads one marker, `decode` makes an action of a unit
+//! and `encode` a unit of an event. `from_json` and `to_json` take content from the one encoding to the other.
+
+mod decode;
+mod encode;
+mod explain;
+mod foreign;
+mod from_json;
+mod open;
+mod read_back;
+mod skip;
+#[cfg(test)]
+mod tests;
+mod to_json;
+mod token;
+
+use super::action::Action;
+use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+use super::error::Mistake;
+use super::names::Latest;
+
+pub use encode::{ENCODER, MessagePackEncoder};
+
+/// How many bytes say how long a unit is.
+const PREFIX: usize = size_of::<u32>();
+
+/// The decoder of one connection that speaks MessagePack.
+///
+/// ```
+/// use msgstream::wire::message_pack::MessagePack;
+/// use msgstream::wire::{Action, Codec, DecodeLimits};
+///
+/// // {"action": "ping"}, behind its length.
+/// let unit = b"\x00\x00\x00\x0d\x81\xa6action\xa4ping";
+/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
+/// assert_eq!(MessagePack::default().decode(unit, &limits), Ok(Some(Action::Ping { receipt: None })));
+/// ```
+#[derive(Debug, Default)]
+pub struct MessagePack {
+    latest: Latest,
+}
+
+impl Codec for MessagePack {
+    const FRAMING: usize = PREFIX;
+
+    fn encoder(&self) -> &'static dyn Encode {
+        &ENCODER
+    }
+
+    fn unit(&self, bytes: &[u8], _searched: usize) -> Unit {
+        let Some(prefix) = bytes.first_chunk() else { return Unit::Partial };
+        let length = PREFIX + u32::from_be_bytes(*prefix) as usize;
+        if bytes.len() < length { Unit::Announced(length) } else { Unit::Complete(length) }
+    }
+
+    fn foreign(&self, start: &[u8]) -> Foreign {
+        foreign::recognise(start)
+    }
+
+    fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
+        decode::decode(&mut self.latest, unit, limits)
+    }
+}

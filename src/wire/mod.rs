@@ -1,0 +1,26 @@
+//! What is said between a client and the broker: actions, events, mistakes, and the [`Codec`] that turns bytes into
+//! the first and the others into bytes. Knows nothing of sockets, streams' state or tasks.
+
+mod action;
+mod codec;
+mod endpoint;
+mod error;
+mod event;
+mod frame;
+pub mod ids;
+pub mod json_lines;
+mod members;
+pub mod message_pack;
+mod names;
+mod reason;
+mod request;
+mod translation;
+pub mod units;
+
+pub use action::{Action, Message, Name, Receipt};
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
+pub use error::{ErrorCode, Mistake};
+pub use event::{Event, StreamState};
+pub use frame::{Frame, Gauge};
+pub use translation::Translations;

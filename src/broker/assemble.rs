@@ -19,27 +19,6 @@ const KEPT_TRANSLATIONS: usize = 4;
 
 /// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
 /// JSON lines; [`Shared::speaking`] makes the same for another encoding.
-///
-/// ```
-/// use msgstream::broker::connection::serve;
-/// use msgstream::wire::json_lines::JsonLines;
-/// use msgstream::broker::settings::Settings;
-/// use msgstream::broker::assemble;
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// use tokio::net::UnixStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (actor, shared) = assemble(&Settings::default());
-/// tokio::spawn(actor.run());
-/// let (mut client, server) = UnixStream::pair()?;
-/// tokio::spawn(serve(server, JsonLines::default(), shared));
-/// client.write_all(b"{\"action\":\"ping\"}\n{\"action\":\"close\"}\n").await?;
-/// let mut answer = String::new();
-/// client.read_to_string(&mut answer).await?;
-/// assert_eq!(answer, "{\"action\":\"pong\"}\n{\"action\":\"close\"}\n");
-/// # Ok(()) }
-/// ```
 pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory();

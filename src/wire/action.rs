@@ -3,20 +3,6 @@
 use crate::wire::ids::StreamName;
 
 /// One decoded action of a client. Borrows from the bytes it was decoded from and from the codec, which keeps a name.
-///
-/// ```
-/// use msgstream::wire::json_lines::JsonLines;
-/// use msgstream::wire::{Action, Codec, DecodeLimits, Receipt};
-///
-/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// let mut codec = JsonLines::default();
-/// let line = br#"{"action":"put","stream":"job-1","message":[1, 2],"receipt":7}"#;
-/// let Ok(Some(Action::Put { stream, message, header: None, receipt })) = codec.decode(line, &limits) else { panic!() };
-/// assert_eq!(stream.as_name().as_str(), "job-1");
-/// assert_eq!(message.content, b"[1, 2]");
-/// assert_eq!(receipt, Some(Receipt("7".into())));
-/// assert_eq!(stream.into_name().as_str(), "job-1");
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<'a> {
     /// A message for every current listener, with a new header in the same step if there is one.
@@ -87,16 +73,6 @@ pub enum Action<'a> {
 ///
 /// A publisher names the same stream again and again: its codec keeps the name, so that no message costs an allocation, a
 /// reference count or a comparison of its own.
-///
-/// ```
-/// # use msgstream::wire::ids::StreamName;
-/// # use msgstream::wire::Name;
-/// let kept = StreamName::new("job-1")?;
-/// assert_eq!(Name::Kept(&kept).as_name(), &kept);
-/// assert_eq!(Name::Again(&kept).into_name(), kept);
-/// assert_eq!(Name::New(kept.clone()).into_name(), kept);
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
     /// Kept by the codec from now on.
@@ -126,16 +102,6 @@ impl Name<'_> {
 }
 
 /// A message's content, as the publisher sent it.
-///
-/// ```
-/// # use msgstream::wire::json_lines::JsonLines;
-/// # use msgstream::wire::{Action, Codec, DecodeLimits};
-/// # let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// let mut codec = JsonLines::default();
-/// let decoded = codec.decode(b"{\"action\":\"header\",\"stream\":\"job-1\",\"message\":1.10}\n", &limits);
-/// let Ok(Some(Action::Header { message, .. })) = decoded else { panic!() };
-/// assert_eq!((message.content, message.verbatim), (&b"1.10"[..], false));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     /// The content in the codec's encoding, byte for byte, valid in that encoding.
@@ -146,14 +112,5 @@ pub struct Message<'a> {
 }
 
 /// What a client wants to see again in the answer: the bytes of a JSON string or number, as the client wrote it.
-///
-/// ```
-/// # use msgstream::wire::ids::StreamName;
-/// # use msgstream::wire::{Encode, Event, Receipt, json_lines};
-/// let receipt = Receipt("\"end\"".into());
-/// let mut line = Vec::new();
-/// json_lines::ENCODER.encode(&Event::Receipt { receipt: &receipt, listeners: Some(2), state: None }, &mut line);
-/// assert_eq!(line, b"{\"action\":\"receipt\",\"receipt\":\"end\",\"listeners\":2}\n");
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt(pub Box<str>);

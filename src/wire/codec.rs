@@ -13,27 +13,6 @@ use super::event::Event;
 ///
 /// Two encoders are told apart by their addresses, which is one comparison on the way of every message. So the type of an
 /// encoder must have a size: statics without one may share an address.
-///
-/// ```
-/// use msgstream::wire::ids::StreamName;
-/// use msgstream::wire::{Encode, Event, json_lines, message_pack};
-///
-/// let stream = StreamName::new("job-1")?;
-/// let mut packed = Vec::new();
-/// message_pack::ENCODER.encode_json(&Event::Put { stream: &stream, message: b"[1, 2]" }, &mut packed);
-/// assert_eq!(message_pack::ENCODER.name(), "MessagePack");
-///
-/// // What one encoding wrote goes into another by way of JSON text.
-/// let mut line = Vec::new();
-/// message_pack::ENCODER.read_back(&packed, &mut |event| json_lines::ENCODER.encode_json(event, &mut line));
-/// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":[1,2]}\n");
-///
-/// // Content that is in the encoding already stands there byte for byte.
-/// line.clear();
-/// json_lines::ENCODER.encode(&Event::Put { stream: &stream, message: b"[1, 2]" }, &mut line);
-/// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":[1, 2]}\n");
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// The encoding's name, for people.
     fn name(&self) -> &'static str;
@@ -54,21 +33,6 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 ///
 /// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit is a line, or
 /// whatever carries one action), and hands it to [`decode`](Codec::decode).
-///
-/// ```
-/// use msgstream::wire::json_lines::JsonLines;
-/// use msgstream::wire::{Action, Codec, DecodeLimits, Foreign, Unit};
-///
-/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// let mut codec = JsonLines::default();
-/// let received = b"{\"action\":\"ping\"}\n{\"action\":";
-/// assert_eq!(codec.foreign(received), Foreign::Ours);
-/// let Unit::Complete(end) = codec.unit(received, 0) else { panic!() };
-/// assert_eq!(codec.decode(&received[..end], &limits), Ok(Some(Action::Ping { receipt: None })));
-/// assert_eq!(codec.unit(&received[end..], 0), Unit::Partial);
-/// assert_eq!(codec.encoder().name(), "JSON lines");
-/// assert_eq!(JsonLines::FRAMING, 1, "the end of a line is not counted");
-/// ```
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.
     const FRAMING: usize;
@@ -92,16 +56,6 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 }
 
 /// Where a unit ends.
-///
-/// ```
-/// # use msgstream::wire::json_lines::JsonLines;
-/// # use msgstream::wire::message_pack::MessagePack;
-/// # use msgstream::wire::{Codec, Unit};
-/// assert_eq!(JsonLines::default().unit(b"{}\n{", 0), Unit::Complete(3));
-/// assert_eq!(JsonLines::default().unit(b"{}", 0), Unit::Partial);
-/// // Its length, in four bytes, comes first.
-/// assert_eq!(MessagePack::default().unit(&[0, 0, 0, 9, 0x81], 0), Unit::Announced(13));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// The unit is complete and takes this many bytes, its end included.
@@ -113,13 +67,6 @@ pub enum Unit {
 }
 
 /// Whether a connection speaks this protocol at all.
-///
-/// ```
-/// # use msgstream::wire::json_lines::JsonLines;
-/// # use msgstream::wire::{Codec, Foreign};
-/// assert_eq!(JsonLines::default().foreign(b"{\"action\""), Foreign::Ours);
-/// assert!(matches!(JsonLines::default().foreign(b"GET / HTTP/1.1\r\n"), Foreign::Theirs(_)));
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Foreign {
     /// Yes, or at least something that deserves an error line.
@@ -131,14 +78,6 @@ pub enum Foreign {
 }
 
 /// What a decoder holds every unit to.
-///
-/// ```
-/// # use msgstream::wire::json_lines::JsonLines;
-/// # use msgstream::wire::{Codec, DecodeLimits, ErrorCode};
-/// let limits = DecodeLimits { line: 1 << 20, name: 4 };
-/// let line = b"{\"action\":\"listen\",\"stream\":\"job-1\"}\n";
-/// assert_eq!(JsonLines::default().decode(line, &limits).unwrap_err().code, ErrorCode::BadStream);
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// The longest unit, in bytes, its framing not counted. Longer ones never reach [`Codec::decode`].

@@ -5,12 +5,6 @@ use std::fmt;
 use super::action::Receipt;
 
 /// What kind of mistake an error or a closed connection is about.
-///
-/// ```
-/// # use msgstream::wire::ErrorCode;
-/// assert_eq!(ErrorCode::SlowListener.as_str(), "slow_listener");
-/// assert_eq!(ErrorCode::BadJson.to_string(), "bad_json");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// Not one JSON object, not UTF-8, NaN or Infinity, a key given twice.
@@ -66,18 +60,6 @@ impl fmt::Display for ErrorCode {
 }
 
 /// A unit that could not be taken as an action. It is answered, and the connection goes on.
-///
-/// ```
-/// # use msgstream::wire::json_lines::JsonLines;
-/// # use msgstream::wire::{Codec, DecodeLimits, ErrorCode, Mistake};
-/// # let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// let mistake = JsonLines::default().decode(b"{\"action\":\"publish\"}\n", &limits).unwrap_err();
-/// assert_eq!(mistake.code, ErrorCode::BadAction);
-/// assert!(mistake.reason.contains("did you mean \"put\"?"));
-///
-/// let refused = Mistake::new(ErrorCode::Limit, "there are 5 streams, the most allowed (limits.streams)");
-/// assert_eq!((refused.stream, refused.receipt), (None, None));
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// What kind.

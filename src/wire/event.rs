@@ -6,17 +6,6 @@ use super::action::Receipt;
 use super::error::ErrorCode;
 
 /// One event for a client, before it is encoded.
-///
-/// ```
-/// use msgstream::wire::ids::StreamName;
-/// use msgstream::wire::{Encode, Event, json_lines};
-///
-/// let stream = StreamName::new("job-1")?;
-/// let mut line = Vec::new();
-/// json_lines::ENCODER.encode(&Event::Put { stream: &stream, message: b"1.10" }, &mut line);
-/// assert_eq!(line, b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":1.10}\n");
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A message of the stream, or its header.
@@ -66,12 +55,6 @@ pub enum Event<'a> {
 }
 
 /// How a stream stands when somebody begins to listen.
-///
-/// ```
-/// # use msgstream::wire::StreamState;
-/// let words = [StreamState::Waiting, StreamState::Running, StreamState::Ended].map(StreamState::as_str);
-/// assert_eq!(words, ["waiting", "running", "ended"]);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamState {
     /// No header yet.

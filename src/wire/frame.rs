@@ -10,31 +10,6 @@ use super::translation::{Translation, Translations};
 /// Encoded output: one or more complete units, contiguous, refcounted and never changed.
 ///
 /// A frame of several units is a *run*: consecutive messages of one publisher to one stream, which travel together.
-///
-/// ```
-/// use std::sync::Arc;
-///
-/// use msgstream::wire::{Frame, Gauge, Translations, json_lines, message_pack};
-///
-/// let line = b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":1}\n";
-/// let frame = Frame::new(line.as_slice().into(), 1, &json_lines::ENCODER);
-/// assert_eq!((frame.bytes(), frame.messages()), (line.as_slice(), 1));
-/// assert!(frame.is_in(&json_lines::ENCODER));
-///
-/// // In two queues it takes its memory once.
-/// let gauge = Gauge::default();
-/// frame.enter(&gauge);
-/// frame.enter(&gauge);
-/// assert_eq!(gauge.bytes(), frame.cost());
-/// frame.leave(&gauge);
-/// frame.leave(&gauge);
-/// assert_eq!(gauge.bytes(), 0);
-///
-/// let translations = Arc::new(Translations::default());
-/// let packed = frame.translated(&message_pack::ENCODER, &translations);
-/// assert_eq!(packed.encoder().name(), "MessagePack");
-/// assert_eq!(translations.count(), 1);
-/// ```
 #[derive(Clone)]
 pub struct Frame(Arc<Inner>);
 
@@ -60,14 +35,6 @@ impl WeakFrame {
 }
 
 /// A count of bytes that many share.
-///
-/// ```
-/// # use msgstream::wire::Gauge;
-/// let gauge = Gauge::default();
-/// gauge.add(100);
-/// gauge.remove(40);
-/// assert_eq!(gauge.bytes(), 60);
-/// ```
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicUsize);
 
@@ -98,19 +65,6 @@ impl Frame {
     }
 
     /// A frame of one unit that is to be stored: headers and last messages.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use msgstream::wire::{Frame, Translations, json_lines, message_pack};
-    /// let line = b"{\"action\":\"put\",\"stream\":\"job-1\",\"message\":\"half done\"}\n";
-    /// let header = Frame::lasting(line.as_slice().into(), &json_lines::ENCODER);
-    /// // Its translation is kept with it, for those who join later.
-    /// let translations = Arc::new(Translations::keeping(1 << 20));
-    /// let cost = header.translated(&message_pack::ENCODER, &translations).cost();
-    /// assert_eq!(translations.kept(), cost);
-    /// drop(header);
-    /// assert_eq!(translations.kept(), 0);
-    /// ```
     pub fn lasting(bytes: Box<[u8]>, encoder: &'static dyn Encode) -> Self {
         Self::of(bytes, 1, true, encoder)
     }

@@ -8,23 +8,10 @@ use smol_str::SmolStr;
 ///
 /// Two names are one stream when their text is equal, however it was escaped on the wire. How long a name may be is
 /// a setting (`limits.name`) that the decoder holds.
-///
-/// ```
-/// # use msgstream::wire::ids::StreamName;
-/// let name = StreamName::new("job-1")?;
-/// assert_eq!(name.as_str(), "job-1");
-/// assert!(StreamName::new("$stats")?.is_reserved());
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamName(SmolStr);
 
 /// A stream name was empty.
-///
-/// ```
-/// # use msgstream::wire::ids::{EmptyName, StreamName};
-/// assert_eq!(StreamName::new(""), Err(EmptyName));
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stream name needs at least one character")]
 pub struct EmptyName;
@@ -68,12 +55,6 @@ impl fmt::Display for StreamName {
 ///
 /// Ids are dense and reused: the id of a connection that has ended is given to a later one, but only after the actor
 /// has seen the end.
-///
-/// ```
-/// # use msgstream::wire::ids::ConnectionId;
-/// assert_eq!(ConnectionId(7).index(), 7);
-/// assert_eq!(ConnectionId(7).to_string(), "7");
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
 

@@ -6,12 +6,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::frame::{Frame, WeakFrame};
 
 /// The translations of one broker: how many there were, and how much of them is kept.
-///
-/// ```
-/// # use msgstream::wire::Translations;
-/// let translations = Translations::keeping(1 << 20);
-/// assert_eq!((translations.count(), translations.kept()), (0, 0));
-/// ```
 #[derive(Debug, Default)]
 pub struct Translations {
     count: AtomicU64,

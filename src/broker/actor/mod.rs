@@ -28,24 +28,6 @@ pub use stats::{Count, Stats, StatsSnapshot};
 const MAILBOX: usize = 16;
 
 /// What the actor is told.
-///
-/// ```
-/// use msgstream::broker::actor::Command;
-/// use msgstream::broker::settings::Settings;
-/// use msgstream::broker::assemble;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (actor, shared) = assemble(&Settings::default());
-/// let running = tokio::spawn(actor.run());
-/// // With no connection all have taken in what they received.
-/// let (done, all_taken_in) = tokio::sync::oneshot::channel();
-/// assert!(shared.mailbox.send(Command::Quiesce(done)).await);
-/// all_taken_in.await?;
-/// drop(shared);
-/// running.await?;
-/// # Ok(()) }
-/// ```
 pub enum Command {
     /// A connection begins.
     Connected(ConnectionId, Arc<Outbox<dyn Sink>>),
@@ -71,23 +53,6 @@ pub enum Command {
 }
 
 /// How connections reach the actor. Cheap to clone.
-///
-/// ```
-/// use msgstream::broker::actor::Command;
-/// use msgstream::broker::settings::Settings;
-/// use msgstream::broker::assemble;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (actor, shared) = assemble(&Settings::default());
-/// let mailbox = shared.mailbox.clone();
-/// assert!(mailbox.send(Command::Shutdown).await);
-/// // The actor is gone, and with it the broker.
-/// drop(actor);
-/// mailbox.closed().await;
-/// assert!(!mailbox.send(Command::Shutdown).await);
-/// # Ok(()) }
-/// ```
 #[derive(Clone)]
 pub struct Mailbox(mpsc::Sender<Command>);
 
@@ -122,13 +87,6 @@ impl Mailbox {
 }
 
 /// Gives out connection ids, dense and reused.
-///
-/// ```
-/// # use msgstream::broker::actor::Ids;
-/// # use msgstream::wire::ids::ConnectionId;
-/// let ids = Ids::default();
-/// assert_eq!([ids.take(), ids.take()], [ConnectionId(0), ConnectionId(1)]);
-/// ```
 #[derive(Debug, Default)]
 pub struct Ids {
     next: AtomicU32,
@@ -148,26 +106,6 @@ impl Ids {
 }
 
 /// What the actor is built from. [`assemble`](crate::broker::assemble) makes it of a broker's settings.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-///
-/// use msgstream::broker::actor::{Actor, ActorSettings, Stats};
-/// use msgstream::broker::core::CoreLimits;
-///
-/// let stats = Arc::new(Stats::default());
-/// let (_actor, _mailbox) = Actor::new(ActorSettings {
-///     core: CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) },
-///     total: 1 << 20,
-///     gauge: Arc::default(),
-///     translations: Arc::default(),
-///     ids: Arc::default(),
-///     // Whoever shares it reads what the actor counts.
-///     stats: Arc::clone(&stats),
-/// });
-/// assert_eq!(stats.streams.value(), 0);
-/// ```
 pub struct ActorSettings {
     /// The core's limits.
     pub core: CoreLimits,
@@ -184,30 +122,6 @@ pub struct ActorSettings {
 }
 
 /// The actor, before it runs.
-///
-/// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-///
-/// use msgstream::broker::actor::{Actor, ActorSettings};
-/// use msgstream::broker::core::CoreLimits;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// let core = CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
-/// let (actor, mailbox) = Actor::new(ActorSettings {
-///     core,
-///     total: 1 << 20,
-///     gauge: Arc::default(),
-///     translations: Arc::default(),
-///     ids: Arc::default(),
-///     stats: Arc::default(),
-/// });
-/// let running = tokio::spawn(actor.run());
-/// drop(mailbox);
-/// assert!(running.await.is_ok(), "it ends with its last mailbox");
-/// # }
-/// ```
 pub struct Actor {
     core: Core,
     routes: Routes,

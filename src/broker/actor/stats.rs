@@ -3,13 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that many tasks add to.
-///
-/// ```
-/// # use msgstream::broker::actor::Count;
-/// let count = Count::default();
-/// count.add(2);
-/// assert_eq!(count.value(), 2);
-/// ```
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
@@ -33,25 +26,10 @@ impl Count {
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counts since the broker began.
-        ///
-        /// ```
-        /// # use msgstream::broker::actor::Stats;
-        /// let stats = Stats::default();
-        /// stats.delivered.add(3);
-        /// assert_eq!(stats.snapshot().delivered, 3);
-        /// ```
         #[derive(Debug, Default)]
         pub struct Stats { $($(#[$doc])* pub $name: Count,)* }
 
         /// The counts at one moment.
-        ///
-        /// ```
-        /// # use msgstream::broker::actor::Stats;
-        /// let stats = Stats::default();
-        /// let before = stats.snapshot();
-        /// stats.delivered.add(5);
-        /// assert_eq!(stats.snapshot().delivered - before.delivered, 5);
-        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 

@@ -38,20 +38,6 @@ const LINGER: Duration = Duration::from_secs(1);
 const LAST_READS: u8 = 128;
 
 /// What all connections of a broker share that speak one encoding.
-///
-/// ```
-/// use msgstream::broker::connection::Shared;
-/// use msgstream::wire::message_pack;
-/// use msgstream::broker::settings::Settings;
-/// use msgstream::broker::assemble;
-///
-/// let (_actor, shared) = assemble(&Settings::default());
-/// assert_eq!(shared.outbox.encoder.name(), "JSON lines");
-/// // Another encoding, the same broker.
-/// let packed = Shared::speaking(&shared, &message_pack::ENCODER);
-/// assert_eq!(packed.outbox.encoder.name(), "MessagePack");
-/// assert_eq!(packed.outbox.limit, shared.outbox.limit);
-/// ```
 #[derive(Clone)]
 pub struct Shared {
     /// Reaches the actor.
@@ -76,15 +62,6 @@ impl Shared {
 }
 
 /// How long things may take.
-///
-/// ```
-/// # use msgstream::broker::settings::Settings;
-/// # use msgstream::broker::assemble;
-/// # use std::time::Duration;
-/// // They follow from the settings.
-/// let (_actor, shared) = assemble(&Settings::default());
-/// assert_eq!(shared.times.drain, Duration::from_secs(5));
-/// ```
 #[derive(Debug, Clone)]
 pub struct Times {
     /// From the first byte to the end of the first unit.
@@ -100,28 +77,6 @@ pub struct Times {
 /// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
-///
-/// ```
-/// use msgstream::broker::connection::serve;
-/// use msgstream::wire::message_pack::{self, MessagePack};
-/// use msgstream::broker::settings::Settings;
-/// use msgstream::broker::assemble;
-/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// use tokio::net::UnixStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (actor, shared) = assemble(&Settings::default());
-/// tokio::spawn(actor.run());
-/// let (mut client, server) = UnixStream::pair()?;
-/// tokio::spawn(serve(server, MessagePack::default(), shared.speaking(&message_pack::ENCODER)));
-///
-/// client.write_all(b"\x00\x00\x00\x0d\x81\xa6action\xa4ping").await?;
-/// let mut answer = [0; 17];
-/// client.read_exact(&mut answer).await?;
-/// assert_eq!(&answer, b"\x00\x00\x00\x0d\x81\xa6action\xa4pong");
-/// # Ok(()) }
-/// ```
 pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
     debug_assert!(std::ptr::addr_eq(codec.encoder(), shared.outbox.encoder), "it would be answered in another encoding");
     Connection {

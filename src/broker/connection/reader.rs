@@ -24,15 +24,6 @@ const COUNTED: usize = 4 << 10;
 const LARGE: usize = 32 << 10;
 
 /// What readers are held to.
-///
-/// ```
-/// # use msgstream::broker::settings::Settings;
-/// # use msgstream::broker::assemble;
-/// // They follow from the settings.
-/// let (_actor, shared) = assemble(&Settings::default());
-/// assert_eq!(shared.reader.header, 1 << 20);
-/// assert_eq!(shared.reader.unfinished_gauge.bytes(), 0);
-/// ```
 #[derive(Debug, Clone)]
 pub struct ReaderLimits {
     /// What the codec checks.

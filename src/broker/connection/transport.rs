@@ -15,27 +15,6 @@ use crate::broker::outbox::Sink;
 ///
 /// Reads and writes take `&self` and never wait; the two `poll` functions say when to try again. TCP and Unix sockets are
 /// of this kind; an encrypted session or an in-memory pipe can be made so.
-///
-/// ```
-/// use std::future::poll_fn;
-///
-/// use msgstream::broker::connection::Transport;
-/// use tokio::io::AsyncWriteExt;
-/// use tokio::net::UnixStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut far, near) = UnixStream::pair()?;
-/// far.write_all(b"hello").await?;
-/// poll_fn(|cx| near.poll_readable(cx)).await?;
-/// let mut buffer = Vec::with_capacity(100);
-/// assert_eq!(Transport::try_read(&near, &mut buffer)?, 5);
-/// assert_eq!(buffer, b"hello");
-///
-/// poll_fn(|cx| near.poll_writable(cx)).await?;
-/// near.close();
-/// # Ok(()) }
-/// ```
 pub trait Transport: Sink + Unpin + 'static {
     /// Ready when a read may succeed.
     ///

@@ -14,40 +14,6 @@ use super::listens::Listens;
 use super::stream::{Ended, Stream};
 
 /// What the core holds its clients to.
-///
-/// ```
-/// use std::time::Duration;
-///
-/// use msgstream::broker::core::{Core, CoreLimits, Deliver, Input};
-/// use msgstream::wire::ids::{ConnectionId, StreamName};
-/// use msgstream::wire::{Event, Frame};
-///
-/// /// Keeps the last thing that anybody was told.
-/// #[derive(Default)]
-/// struct Told(String);
-///
-/// impl Deliver for Told {
-///     fn frame(&mut self, _: ConnectionId, _: &Frame) -> bool {
-///         true
-///     }
-///
-///     fn event(&mut self, _: ConnectionId, event: &Event<'_>) {
-///         if let Event::Error { reason, .. } = event {
-///             self.0 = (*reason).to_owned();
-///         }
-///     }
-///
-///     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
-/// }
-///
-/// let limits = CoreLimits { streams: 1, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
-/// let (mut core, mut told) = (Core::new(limits), Told::default());
-/// for name in ["job-1", "job-2"] {
-///     core.handle(ConnectionId(0), Input::Listen { stream: StreamName::new(name)?, receipt: None }, &mut told);
-/// }
-/// assert!(told.0.contains("limits.streams"), "a refusal names its setting: {}", told.0);
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreLimits {
     /// The most streams at once.
@@ -61,46 +27,6 @@ pub struct CoreLimits {
 }
 
 /// Every stream's header and listeners.
-///
-/// ```
-/// use std::time::Duration;
-///
-/// use msgstream::broker::core::{Core, CoreLimits, Deliver, Input};
-/// use msgstream::wire::ids::{ConnectionId, StreamName};
-/// use msgstream::wire::{Event, Frame, json_lines};
-///
-/// /// Notes who was sent what.
-/// #[derive(Default)]
-/// struct Notes(Vec<(ConnectionId, Vec<u8>)>);
-///
-/// impl Deliver for Notes {
-///     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
-///         self.0.push((to, frame.bytes().to_vec()));
-///         true
-///     }
-///
-///     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
-///
-///     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
-/// }
-///
-/// let limits = CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
-/// let (mut core, mut notes) = (Core::new(limits), Notes::default());
-/// let (listener, publisher, stream) = (ConnectionId(0), ConnectionId(1), StreamName::new("job-1")?);
-/// core.handle(listener, Input::Listen { stream: stream.clone(), receipt: None }, &mut notes);
-///
-/// // The core never reads a frame: any bytes will do.
-/// let run = Frame::new(b"a message".as_slice().into(), 1, &json_lines::ENCODER);
-/// core.handle(publisher, Input::Put { stream, run, header: None, receipt: None }, &mut notes);
-/// assert_eq!(notes.0, [(listener, b"a message".to_vec())]);
-/// assert_eq!((core.streams(), core.stored()), (1, 0));
-/// core.assert_invariants();
-///
-/// core.hang_up_all(listener);
-/// core.tick(Duration::from_secs(1));
-/// assert_eq!(core.streams(), 0);
-/// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-/// ```
 #[derive(Debug)]
 pub struct Core {
     limits: CoreLimits,
@@ -218,18 +144,6 @@ impl Core {
     ///
     /// With many streams the memory of each is a wait of its own when inputs are handled one after the other; looked at in
     /// a loop that does nothing else, several are waited for at once.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use msgstream::broker::core::{Core, CoreLimits, Input};
-    /// # use msgstream::wire::ids::StreamName;
-    /// # let limits = CoreLimits { streams: 10, listens: 10, stored: 1 << 20, ended_time: Duration::from_secs(60) };
-    /// let core = Core::new(limits);
-    /// let inputs = [Input::Listen { stream: StreamName::new("job-1")?, receipt: None }];
-    /// core.foresee(&inputs);
-    /// assert_eq!(core.streams(), 0);
-    /// # Ok::<(), msgstream::wire::ids::EmptyName>(())
-    /// ```
     pub fn foresee(&self, inputs: &[Input]) {
         if self.streams.len() < FEW || inputs.len() < 2 {
             return;

@@ -12,51 +12,9 @@ const PLACE: usize = 2 * size_of::<Frame>();
 const SMALL: usize = 4 << 10;
 
 /// The most frames handed over in one write: large ones soon make it worth its call.
-///
-/// ```
-/// # use std::io::IoSlice;
-/// # use msgstream::broker::outbox::{Queue, SLICES};
-/// # use msgstream::wire::{Frame, Gauge, json_lines};
-/// let (mut queue, gauge) = (Queue::default(), Gauge::default());
-/// for _ in 0..SLICES + 1 {
-///     queue.push(Frame::new(vec![b' '; 10_000].into(), 1, &json_lines::ENCODER), &gauge);
-/// }
-/// let mut slices = [IoSlice::new(&[]); SLICES];
-/// assert_eq!(queue.front(&mut Vec::new(), &mut slices, 1 << 20), SLICES);
-/// ```
 pub const SLICES: usize = 16;
 
 /// A first-in, first-out queue of frames, counted in bytes, that allocates nothing for a single frame.
-///
-/// ```
-/// use std::io::IoSlice;
-///
-/// use msgstream::broker::outbox::{Queue, SLICES};
-/// use msgstream::wire::{Frame, Gauge, json_lines};
-///
-/// let (mut queue, gauge) = (Queue::default(), Gauge::default());
-/// for line in [b"one\n", b"two\n"] {
-///     queue.push(Frame::new(line.as_slice().into(), 1, &json_lines::ENCODER), &gauge);
-/// }
-/// let mut gathered = Vec::new();
-/// let mut slices = [IoSlice::new(&[]); SLICES];
-/// assert_eq!(queue.front(&mut gathered, &mut slices, 1024), 0, "small frames are gathered");
-/// assert_eq!(gathered, b"one\ntwo\n");
-///
-/// // The socket took five bytes.
-/// queue.advance(5, &gauge);
-/// assert_eq!(queue.bytes(), 3);
-/// // The rest of what was begun is kept, so that the peer gets whole units.
-/// queue.push(Frame::new(b"three\n".as_slice().into(), 1, &json_lines::ENCODER), &gauge);
-/// assert_eq!(queue.truncate(&gauge), 3);
-/// // What is still there when its round is over is counted.
-/// assert_eq!(gauge.bytes(), 0);
-/// queue.count(&gauge);
-/// assert!(gauge.bytes() > 3);
-/// queue.clear(&gauge);
-/// assert!(queue.is_empty());
-/// assert_eq!(gauge.bytes(), 0);
-/// ```
 #[derive(Debug, Default)]
 pub struct Queue {
     first: Option<Frame>,

@@ -25,33 +25,6 @@ const WRITE: usize = 64 << 10;
 const TURN: usize = 256 << 10;
 
 /// Where an outbox is emptied to.
-///
-/// ```
-/// use std::io::{self, IoSlice};
-/// use std::sync::Mutex;
-///
-/// use msgstream::broker::outbox::Sink;
-///
-/// /// Takes everything.
-/// struct Memory(Mutex<Vec<u8>>);
-///
-/// impl Sink for Memory {
-///     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-///         let Ok(mut bytes) = self.0.lock() else { return Err(io::ErrorKind::BrokenPipe.into()) };
-///         slices.iter().for_each(|slice| bytes.extend_from_slice(slice));
-///         Ok(slices.iter().map(|slice| slice.len()).sum())
-///     }
-///
-///     fn peer(&self) -> String {
-///         "memory".to_owned()
-///     }
-/// }
-///
-/// let memory = Memory(Mutex::default());
-/// assert_eq!(memory.try_write(&[IoSlice::new(b"two "), IoSlice::new(b"parts")])?, 9);
-/// assert_eq!(memory.peer(), "memory");
-/// # Ok::<(), io::Error>(())
-/// ```
 pub trait Sink: Send + Sync {
     /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
     ///
@@ -64,15 +37,6 @@ pub trait Sink: Send + Sync {
 }
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
-///
-/// ```
-/// # use msgstream::broker::settings::Policy;
-/// # use msgstream::broker::settings::Settings;
-/// # use msgstream::broker::assemble;
-/// // They follow from the settings.
-/// let (_actor, shared) = assemble(&Settings::default());
-/// assert_eq!((shared.outbox.limit, shared.outbox.policy), (64 << 20, Policy::Disconnect));
-/// ```
 #[derive(Debug, Clone)]
 pub struct OutboxLimits {
     /// The codec's encoder.
@@ -88,71 +52,6 @@ pub struct OutboxLimits {
 }
 
 /// The outbox of one connection.
-///
-/// ```
-/// use std::io::{self, IoSlice};
-/// use std::sync::Arc;
-/// use std::task::{Context, Waker};
-///
-/// use msgstream::broker::outbox::{Outbox, OutboxLimits, Pushed, Relieved, Sink, Written};
-/// use msgstream::broker::settings::Policy;
-/// use msgstream::wire::{Event, json_lines};
-///
-/// /// A peer that takes nothing.
-/// struct Asleep;
-///
-/// impl Sink for Asleep {
-///     fn try_write(&self, _: &[IoSlice<'_>]) -> io::Result<usize> {
-///         Err(io::ErrorKind::WouldBlock.into())
-///     }
-///
-///     fn peer(&self) -> String {
-///         "asleep".to_owned()
-///     }
-/// }
-///
-/// let limits = Arc::new(OutboxLimits {
-///     encoder: &json_lines::ENCODER,
-///     limit: 40,
-///     policy: Policy::Disconnect,
-///     gauge: Arc::default(),
-///     translations: Arc::default(),
-/// });
-/// let outbox = Outbox::new(Asleep, Arc::clone(&limits));
-/// let frame = outbox.encode(&Event::Pong { receipt: None });
-/// assert_eq!(outbox.push(&frame), Pushed::First);
-/// assert_eq!(outbox.push(&frame), Pushed::Queued);
-/// outbox.flush();
-/// assert_eq!(outbox.bytes(), 2 * frame.bytes().len());
-/// // Over the limit: the reason is queued instead, and nothing after it.
-/// assert_eq!(outbox.push(&frame), Pushed::Cut);
-/// assert_eq!(outbox.push(&frame), Pushed::Refused);
-/// assert!(!outbox.cut("it is too slow"), "it was cut off already");
-///
-/// // Its task finds what it has to do, and tries again when the socket is ready.
-/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).blocked);
-/// assert_eq!(outbox.write_turn(), Written::Blocked { progress: false });
-/// assert_eq!((outbox.peer(), outbox.sink().peer()), ("asleep".to_owned(), "asleep".to_owned()));
-///
-/// // While the broker drains, a connection takes in what it has received.
-/// outbox.quiesce();
-/// assert!(outbox.standing(&Context::from_waker(Waker::noop())).quiesce);
-/// outbox.quiesced();
-///
-/// // One that ends takes no more, and holds nobody back.
-/// let ending = Outbox::new(Asleep, Arc::clone(&limits));
-/// let publisher: Arc<Outbox<dyn Sink>> = Arc::new(Outbox::new(Asleep, limits));
-/// ending.finish(Some(&frame));
-/// assert_eq!(ending.push(&frame), Pushed::Refused);
-/// ending.hold(&publisher);
-/// assert!(!publisher.is_held());
-///
-/// // One that is cut off for the memory of all gives back what waits; one that is killed drops all.
-/// assert_eq!(publisher.push(&frame), Pushed::First);
-/// assert_eq!(publisher.relieve("all queues took too much"), Relieved::Cut { promised: 0 });
-/// publisher.kill();
-/// assert_eq!(publisher.relieve("once more"), Relieved::Nothing);
-/// ```
 pub struct Outbox<S: ?Sized> {
     limits: Arc<OutboxLimits>,
     state: Mutex<State>,

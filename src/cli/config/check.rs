@@ -8,15 +8,6 @@ use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Address, Encoding, Listen};
 
 /// A value that is well-formed and still cannot work.
-///
-/// ```
-/// # use crate::cli::config::Config;
-/// let mut config = Config::default();
-/// config.runtime.workers = 0;
-/// let faults = config.check();
-/// assert_eq!((faults[0].key, faults[0].value.as_str()), ("runtime.workers", "0"));
-/// assert!(faults[0].reason.contains("write 1 or more"));
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// The setting.
@@ -79,12 +70,6 @@ impl Faults {
 
 impl Config {
     /// All that cannot work in this configuration. [`Config::load`] has done this already.
-    ///
-    /// ```
-    /// # use crate::cli::config::Config;
-    /// assert_eq!(Config::default().check(), []);
-    /// assert_eq!(Config { listen: vec![], ..Config::default() }.check()[0].key, "listen");
-    /// ```
     pub fn check(&self) -> Vec<Fault> {
         let mut faults = Faults(Vec::new());
         self.check_listen(&mut faults);

@@ -4,13 +4,6 @@ use std::fmt;
 use std::io;
 
 /// The configuration cannot be used.
-///
-/// ```
-/// # use crate::cli::config::{Config, ConfigError, Sources};
-/// let error = Config::load(Sources { file: Some(("my.toml", "listen = [")), ..Sources::default() }).unwrap_err();
-/// assert!(matches!(&error, ConfigError::Syntax { file, .. } if file == "my.toml"));
-/// assert!(error.to_string().starts_with("my.toml is not valid TOML"));
-/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
@@ -38,14 +31,6 @@ pub enum ConfigError {
 }
 
 /// One thing that is wrong.
-///
-/// ```
-/// # use crate::cli::config::{Config, ConfigError, Problem, Sources};
-/// let sources = Sources { file: Some(("my.toml", "port = 7342")), ..Sources::default() };
-/// let Err(ConfigError::Invalid(problems)) = Config::load(sources) else { panic!() };
-/// assert!(matches!(&problems[0], Problem::UnknownKey { nearest: "listen", .. }));
-/// assert_eq!(problems[0].to_string(), "unknown key \"port\" in my.toml; did you mean \"listen\"?");
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// A key that no setting has.

@@ -61,21 +61,11 @@ const OTHER_NAMES: [(&str, &str); 5] =
     [("port", "listen"), ("bind", "listen"), ("address", "listen"), ("host", "listen"), ("threads", "runtime.workers")];
 
 /// The names of all settings, with their sections: `listen`, `outbox.limit`, ...
-///
-/// ```
-/// # use crate::cli::config::known_keys;
-/// assert!(known_keys().any(|key| key == "outbox.limit"));
-/// ```
 pub fn known_keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, _)| *key)
 }
 
 /// The environment variable of a setting: `outbox.limit` is `MSGSTREAM_OUTBOX__LIMIT`.
-///
-/// ```
-/// # use crate::cli::config::variable;
-/// assert_eq!(variable("outbox.limit"), "MSGSTREAM_OUTBOX__LIMIT");
-/// ```
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
 }

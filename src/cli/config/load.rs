@@ -10,19 +10,6 @@ use super::keys::{self, KEYS, Kind, PREFIX};
 use super::{Config, keys::nearest};
 
 /// Everything that a configuration is read from.
-///
-/// ```
-/// # use crate::cli::config::{Config, Flags, Sources};
-/// let sources = Sources {
-///     file: Some(("msgstream.toml", "listen = [\"127.0.0.1:1\"]")),
-///     environment: vec![("MSGSTREAM_LIMITS__STREAMS".into(), "1000".into())],
-///     flags: Flags { listen: vec!["127.0.0.1:2".to_owned()], ..Flags::default() },
-/// };
-/// let config = Config::load(sources)?;
-/// assert_eq!(config.listen[0].to_string(), "127.0.0.1:2");
-/// assert_eq!(config.limits.streams, 1000);
-/// # Ok::<(), crate::cli::config::ConfigError>(())
-/// ```
 #[derive(Debug, Default)]
 pub struct Sources<'a> {
     /// The file's name, for messages, and its text.
@@ -34,13 +21,6 @@ pub struct Sources<'a> {
 }
 
 /// The settings that have a flag, as typed. What is not given is empty.
-///
-/// ```
-/// # use crate::cli::config::{Config, Flags, LogLevel, Sources};
-/// let flags = Flags { log_level: Some("debug".to_owned()), ..Flags::default() };
-/// assert_eq!(Config::load(Sources { flags, ..Sources::default() })?.log.level, LogLevel::Debug);
-/// # Ok::<(), crate::cli::config::ConfigError>(())
-/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Flags {
     /// `--listen`, once for each address.
@@ -61,14 +41,6 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] with everything that is wrong, not only the first.
-    ///
-    /// ```
-    /// # use crate::cli::config::{Config, Sources};
-    /// let text = "[outbox]\nlimt = \"1MiB\"\n[runtime]\nworkers = -1";
-    /// let error = Config::load(Sources { file: Some(("my.toml", text)), ..Sources::default() }).unwrap_err().to_string();
-    /// assert!(error.contains("did you mean \"outbox.limit\"?"));
-    /// assert!(error.contains("runtime.workers = -1 (in my.toml)"));
-    /// ```
     pub fn load(sources: Sources<'_>) -> Result<Self, ConfigError> {
         let mut problems = Vec::new();
         let file = match sources.file {

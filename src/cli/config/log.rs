@@ -3,11 +3,6 @@
 use serde::Deserialize;
 
 /// What is logged, and how. The log goes to standard error.
-///
-/// ```
-/// # use crate::cli::config::{LogFormat, LogLevel, LogSettings};
-/// assert_eq!(LogSettings::default(), LogSettings { format: LogFormat::Text, level: LogLevel::Info });
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
@@ -18,11 +13,6 @@ pub struct LogSettings {
 }
 
 /// How an event is written.
-///
-/// ```
-/// # use crate::cli::config::LogFormat;
-/// assert_eq!(LogFormat::NAMES, ["text", "json"]);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -34,12 +24,6 @@ pub enum LogFormat {
 }
 
 /// The least important events that are still logged.
-///
-/// ```
-/// # use crate::cli::config::LogLevel;
-/// assert_eq!(LogLevel::NAMES, ["off", "error", "warn", "info", "debug", "trace"]);
-/// assert_eq!(LogLevel::default(), LogLevel::Info);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {

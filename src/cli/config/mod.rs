@@ -27,14 +27,6 @@ pub use load::{Flags, Sources};
 pub use log::{LogFormat, LogLevel, LogSettings};
 
 /// Everything that can be set. `config/msgstream.toml` explains each setting.
-///
-/// ```
-/// # use crate::cli::config::{Config, Sources};
-/// let config = Config::load(Sources { file: Some(("msgstream.toml", "[outbox]\nlimit = \"32MiB\"")), ..Sources::default() })?;
-/// assert_eq!(config.outbox.limit.to_string(), "32MiB");
-/// assert_eq!(config.listen, Config::default().listen);
-/// # Ok::<(), crate::cli::config::ConfigError>(())
-/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

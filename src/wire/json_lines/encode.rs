@@ -8,26 +8,12 @@ use super::super::event::Event;
 use super::read_back;
 
 /// The encoder of JSON lines, of which there is one: [`ENCODER`].
-///
-/// ```
-/// # use msgstream::wire::Encode;
-/// # use msgstream::wire::json_lines::{ENCODER, JsonLinesEncoder};
-/// let encoder: &'static JsonLinesEncoder = &ENCODER;
-/// assert_eq!(encoder.name(), "JSON lines");
-/// ```
 #[derive(Debug)]
 pub struct JsonLinesEncoder {
     name: &'static str,
 }
 
 /// The one encoder of JSON lines, as frames and connections remember it.
-///
-/// ```
-/// # use msgstream::wire::{Encode, Event, json_lines};
-/// let mut out = Vec::new();
-/// json_lines::ENCODER.encode(&Event::Pong { receipt: None }, &mut out);
-/// assert_eq!(out, b"{\"action\":\"pong\"}\n");
-/// ```
 pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder { name: "JSON lines" };
 
 /// What stands before the name in a put.

@@ -29,16 +29,6 @@ use super::names::Latest;
 pub use encode::{ENCODER, JsonLinesEncoder};
 
 /// The decoder of one connection that speaks JSON lines.
-///
-/// ```
-/// use msgstream::wire::json_lines::JsonLines;
-/// use msgstream::wire::{Action, Codec, DecodeLimits};
-///
-/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// let mut codec = JsonLines::default();
-/// assert!(matches!(codec.decode(b"{\"action\":\"hangup\"}\n", &limits), Ok(Some(Action::Hangup { stream: None, .. }))));
-/// assert_eq!(codec.decode(b"\r\n", &limits), Ok(None), "a blank line says nothing");
-/// ```
 #[derive(Debug, Default)]
 pub struct JsonLines {
     latest: Latest,

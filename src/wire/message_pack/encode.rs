@@ -5,26 +5,12 @@ use super::super::event::Event;
 use super::{PREFIX, from_json, read_back};
 
 /// The encoder of MessagePack, of which there is one: [`ENCODER`].
-///
-/// ```
-/// # use msgstream::wire::Encode;
-/// # use msgstream::wire::message_pack::{ENCODER, MessagePackEncoder};
-/// let encoder: &'static MessagePackEncoder = &ENCODER;
-/// assert_eq!(encoder.name(), "MessagePack");
-/// ```
 #[derive(Debug)]
 pub struct MessagePackEncoder {
     name: &'static str,
 }
 
 /// The one encoder of MessagePack, as frames and connections remember it.
-///
-/// ```
-/// # use msgstream::wire::{Encode, Event, message_pack};
-/// let mut out = Vec::new();
-/// message_pack::ENCODER.encode(&Event::Pong { receipt: None }, &mut out);
-/// assert_eq!(out, b"\x00\x00\x00\x0d\x81\xa6action\xa4pong");
-/// ```
 pub static ENCODER: MessagePackEncoder = MessagePackEncoder { name: "MessagePack" };
 
 /// What stands before the name in a put, the unit's length aside.

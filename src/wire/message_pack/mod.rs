@@ -28,16 +28,6 @@ pub use encode::{ENCODER, MessagePackEncoder};
 const PREFIX: usize = size_of::<u32>();
 
 /// The decoder of one connection that speaks MessagePack.
-///
-/// ```
-/// use msgstream::wire::message_pack::MessagePack;
-/// use msgstream::wire::{Action, Codec, DecodeLimits};
-///
-/// // {"action": "ping"}, behind its length.
-/// let unit = b"\x00\x00\x00\x0d\x81\xa6action\xa4ping";
-/// let limits = DecodeLimits { line: 1 << 20, name: 1024 };
-/// assert_eq!(MessagePack::default().decode(unit, &limits), Ok(Some(Action::Ping { receipt: None })));
-/// ```
 #[derive(Debug, Default)]
 pub struct MessagePack {
     latest: Latest,

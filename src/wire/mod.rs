@@ -14,7 +14,6 @@ pub mod message_pack;
 mod names;
 mod reason;
 mod request;
-mod translation;
 pub mod units;
 
 pub use action::{Action, Message, Name, Receipt};
@@ -22,5 +21,4 @@ pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
-pub use frame::{Frame, Gauge};
-pub use translation::Translations;
+pub use frame::{Frame, Gauge, Translations, allocated};

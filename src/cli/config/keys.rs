@@ -45,6 +45,7 @@ pub(super) const KEYS: [(&str, Kind); 31] = [
     ("outbox.throttle_time", Kind::Time),
     ("outbox.write_time", Kind::Time),
     ("outbox.drain_time", Kind::Time),
+    ("outbox.drain_limit", Kind::Time),
     ("tcp.send_buffer", Kind::Size),
     ("tcp.no_delay", Kind::Switch),
     ("tcp.keepalive_time", Kind::Time),

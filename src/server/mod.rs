@@ -4,8 +4,10 @@
 
 mod accept;
 mod listener;
+mod lock_file;
 mod memory;
 mod settings;
+mod unix_socket;
 
 use std::future::Future;
 use std::sync::Arc;

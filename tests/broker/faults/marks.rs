@@ -13,8 +13,11 @@ use crate::harness::{Broker, Client, Encoding, Transport, settings, until};
 
 const LINES: &[u8] = b"{\"action\":\"ping\",\"receipt\":1}\n{\"action\":\"ping\",\"receipt\":2}\n{\"action\":\"ping\",\"receipt\":3}\n";
 
-/// Where a mark comes behind: the first byte, the midst of a line, its last byte but one, its end, and the first byte of the next.
-const PLACES: [usize; 5] = [1, 40, 63, 64, 65];
+/// Each line has so many bytes.
+const LINE: usize = LINES.len() / 3;
+
+/// How many bytes stand before a mark: the first, some of a line, all of it but its end, all of it, the first of the next as well.
+const PLACES: [usize; 5] = [1, LINE / 2, LINE - 1, LINE, LINE + 1];
 
 /// Sends to a broker that stands still, and expects all answers once it goes on.
 fn expect_all(broker: &Broker, client: &mut Client, send: impl FnOnce(&mut Client)) {
@@ -73,8 +76,8 @@ fn descriptors_that_come_along_are_closed_and_hold_nothing_up() {
         let file = File::open("/dev/null").unwrap();
         expect_all(&broker, &mut client, |client| {
             client.send_with_descriptor(&LINES[..place], file.as_fd());
-            client.send_with_descriptor(&LINES[place..100], file.as_fd());
-            client.send_bytes(&LINES[100..]);
+            client.send_with_descriptor(&LINES[place..2 * LINE], file.as_fd());
+            client.send_bytes(&LINES[2 * LINE..]);
         });
     }
     assert_eq!(broker.fds(), fds);

@@ -208,9 +208,16 @@ impl Drop for Broker {
 /// The program under test, allowed so many descriptors.
 pub(crate) fn command(descriptors: Option<u32>) -> Command {
     let program = std::env::var_os("MSGSTREAM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
-    let Some(most) = descriptors else { return Command::new(program) };
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+    let mut command = match descriptors {
+        None => Command::new(program),
+        Some(most) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+            command
+        }
+    };
+    // The broker does not start with a variable of its prefix that it does not know.
+    command.env_remove("MSGSTREAM_BIN");
     command
 }
 

@@ -32,8 +32,8 @@ fn expect_all(broker: &Broker, client: &mut Client, send: impl FnOnce(&mut Clien
     }
 }
 
-// Seen to fail: before the broker asked to be told of urgent data, with a tail that waited for the next byte; with the byte left
-// out of the stream, where the kernel puts it by default.
+// Seen to fail: when a short read was taken to have emptied the socket, with a tail that waited for the next byte; with the urgent
+// byte taken out of the stream, as the kernel does unless told otherwise.
 #[test]
 fn urgent_data_is_part_of_its_line_and_holds_nothing_up() {
     let broker = Broker::start(settings());
@@ -52,7 +52,7 @@ fn urgent_data_is_part_of_its_line_and_holds_nothing_up() {
     }
 }
 
-// Seen to fail: with a mark that is forgotten as soon as the socket was found empty once, although the next one has come.
+// Seen to fail: like the one above.
 #[test]
 fn urgent_data_comes_again_and_again() {
     let broker = Broker::start(settings());
@@ -83,7 +83,7 @@ fn descriptors_that_come_along_are_closed_and_hold_nothing_up() {
     assert_eq!(broker.fds(), fds);
 }
 
-// Seen to fail: with reads that go on until nothing is found, as after a mark.
+// Seen to fail: on both kinds of socket, with reads that go on until nothing is found, as after a mark.
 #[test]
 fn a_line_without_a_mark_costs_one_read() {
     const PINGS: u64 = 1_000;

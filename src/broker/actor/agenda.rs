@@ -17,7 +17,6 @@ const SPARE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Agenda<W> {
     /// Indexed by connection id; none while a connection has nothing to do.
-    #[expect(clippy::vec_box, reason = "most connections have no work: an idle one costs a pointer")]
     flows: Vec<Option<Box<Flow<W>>>>,
     /// The tags that connections had when they were last served.
     tags: Vec<u64>,

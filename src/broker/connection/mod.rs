@@ -6,6 +6,7 @@
 
 mod batch;
 mod reader;
+mod tcp;
 mod timers;
 mod transport;
 
@@ -28,6 +29,7 @@ use reader::{Outcome, Reader, Turn};
 use timers::{Timer, Timers};
 
 pub use reader::ReaderLimits;
+pub(crate) use tcp::{TcpTransport, register};
 pub use transport::Transport;
 
 /// What the last bytes of a peer that was told of the end may take to come: they are read and dropped, since closing a

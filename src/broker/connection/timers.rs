@@ -118,7 +118,7 @@ impl Timers {
             if running.sleep.deadline() != next {
                 running.sleep.as_mut().reset(next);
             }
-            if let Poll::Pending = running.sleep.as_mut().poll(cx) {
+            if running.sleep.as_mut().poll(cx).is_pending() {
                 return None;
             }
             let now = Instant::now();

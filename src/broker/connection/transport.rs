@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 use crate::broker::outbox::Sink;
 
@@ -38,11 +38,15 @@ pub trait Transport: Sink + Unpin + 'static {
     fn close(&self);
 }
 
-/// Reads into the spare room of `buffer`. A short read has emptied the socket: saying so to the runtime
-/// (as `WouldBlock`) spares the system call that would find it out.
-fn read(
+/// Reads into the spare room of `buffer`. A read that did not fill it has emptied the socket, if `emptied` agrees: saying so to
+/// the runtime (as `WouldBlock`) spares the system call that would find it out.
+///
+/// The kernel also ends a read early where the sender has put a mark into the stream. If what stands behind the mark came at the
+/// same time, nothing will wake the connection for it, so then the socket must stay ready.
+pub(super) fn read(
     fd: impl AsFd,
     buffer: &mut Vec<u8>,
+    emptied: impl Fn() -> bool,
     try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
 ) -> io::Result<usize> {
     let room = buffer.capacity() - buffer.len();
@@ -50,13 +54,13 @@ fn read(
     let done = try_io(&mut || {
         let count = rustix::io::read(fd.as_fd(), rustix::buffer::spare_capacity(buffer))?;
         got = Some(count);
-        if count == 0 || count == room { Ok(count) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if count == 0 || count == room || !emptied() { Ok(count) } else { Err(io::ErrorKind::WouldBlock.into()) }
     });
     got.map_or(done, Ok)
 }
 
-/// Writes without raising SIGPIPE; a short write has filled the socket, as above.
-fn write(
+/// Writes without raising SIGPIPE. A short write has filled the socket, and the runtime is told as above.
+pub(super) fn write(
     fd: impl AsFd,
     slices: &[IoSlice<'_>],
     try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
@@ -74,40 +78,34 @@ fn write(
     put.map_or(done, Ok)
 }
 
-macro_rules! transport {
-    ($socket:ty, $peer:expr) => {
-        impl Sink for $socket {
-            fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-                write(self, slices, |attempt| self.try_io(Interest::WRITABLE, attempt))
-            }
+impl Sink for UnixStream {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        write(self, slices, |attempt| self.try_io(Interest::WRITABLE, attempt))
+    }
 
-            fn peer(&self) -> String {
-                $peer(self)
-            }
-        }
-
-        impl Transport for $socket {
-            fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_read_ready(cx)
-            }
-
-            fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.poll_write_ready(cx)
-            }
-
-            fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-                read(self, buffer, |attempt| self.try_io(Interest::READABLE, attempt))
-            }
-
-            fn close(&self) {
-                // A peer that is gone already is no matter.
-                let _ = socket2::SockRef::from(self).shutdown(Shutdown::Write);
-            }
-        }
-    };
+    fn peer(&self) -> String {
+        self.peer_cred().ok().and_then(|peer| peer.pid()).map_or_else(|| "unix".to_owned(), |pid| format!("unix pid {pid}"))
+    }
 }
 
-transport!(TcpStream, |socket: &TcpStream| socket.peer_addr().map_or_else(|_| "gone".to_owned(), |address| address.to_string()));
-transport!(UnixStream, |socket: &UnixStream| {
-    socket.peer_cred().ok().and_then(|peer| peer.pid()).map_or_else(|| "unix".to_owned(), |pid| format!("unix pid {pid}"))
-});
+impl Transport for UnixStream {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_write_ready(cx)
+    }
+
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        // A read ends behind bytes that came with descriptors or credentials, and there is no sign of them, so the kernel is asked.
+        // The descriptors themselves are closed by a read that does not ask for them.
+        let emptied = || rustix::io::ioctl_fionread(self).is_ok_and(|left| left == 0);
+        read(self, buffer, emptied, |attempt| self.try_io(Interest::READABLE, attempt))
+    }
+
+    fn close(&self) {
+        // A peer that is gone already is no matter.
+        let _ = socket2::SockRef::from(self).shutdown(Shutdown::Write);
+    }
+}

@@ -4,6 +4,8 @@
 
 mod accept;
 mod listener;
+mod lock_file;
+mod unix_socket;
 
 use std::future::Future;
 use std::sync::Arc;

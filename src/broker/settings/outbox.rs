@@ -26,9 +26,10 @@ pub struct OutboxSettings {
     pub throttle_time: Span,
     /// A connection that takes nothing for this long, although something waits, is cut off. 10 s.
     pub write_time: Span,
-    /// How long a connection that ends may take none of what is queued for it. 5 s.
+    /// How long a connection that ends may take nothing of what is queued for it. 5 s.
     pub drain_time: Span,
-    /// How long it may take to receive all of that, as long as it goes on taking some; also the broker's own last moments. 20 s.
+    /// The longest time a connection that ends has to receive what is queued for it, while it goes on taking some. If it is less
+    /// than `drain_time`, that counts. 15 s.
     pub drain_limit: Span,
 }
 
@@ -67,7 +68,7 @@ impl Default for OutboxSettings {
             throttle_time: Span::from_secs(30),
             write_time: Span::from_secs(10),
             drain_time: Span::from_secs(5),
-            drain_limit: Span::from_secs(20),
+            drain_limit: Span::from_secs(15),
         }
     }
 }

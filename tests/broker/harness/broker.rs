@@ -205,11 +205,19 @@ impl Drop for Broker {
     }
 }
 
-fn command(descriptors: Option<u32>) -> Command {
+/// The program under test, allowed so many descriptors.
+pub(crate) fn command(descriptors: Option<u32>) -> Command {
     let program = std::env::var_os("MSGSTREAM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
-    let Some(most) = descriptors else { return Command::new(program) };
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+    let mut command = match descriptors {
+        None => Command::new(program),
+        Some(most) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+            command
+        }
+    };
+    // The broker does not start with a variable of its prefix that it does not know.
+    command.env_remove("MSGSTREAM_BIN");
     command
 }
 
@@ -226,10 +234,10 @@ fn collect(stderr: ChildStderr) -> Arc<Mutex<Vec<String>>> {
 
 /// A directory of one broker's own, gone with it.
 #[derive(Debug)]
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Not under cargo's target directory: the path of a Unix socket has at most 107 bytes.
@@ -238,7 +246,7 @@ impl Place {
         Self(path)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }

@@ -1,8 +1,12 @@
 //! A client: says lines, expects lines, byte for byte.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 use super::{Dialect, JSON_LINES, PATIENCE, Socket};
 
@@ -52,6 +56,23 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("the broker takes what is sent");
+    }
+
+    /// Sends bytes of which the last is urgent: a mark that a read ends at.
+    ///
+    /// # Errors
+    /// If the system has no urgent data on such a socket.
+    pub(crate) fn send_urgent(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.options().send_out_of_band(bytes).map(|sent| assert_eq!(sent, bytes.len()))
+    }
+
+    /// Sends bytes with a descriptor beside them, as one process gives another an open file.
+    pub(crate) fn send_with_descriptor(&mut self, bytes: &[u8], descriptor: impl AsFd) {
+        let (descriptors, mut space) = ([descriptor.as_fd()], [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))]);
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        assert!(beside.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        let sent = sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut beside, SendFlags::empty());
+        assert_eq!(sent, Ok(bytes.len()));
     }
 
     /// Sends as much as the broker takes; whether that was all. For connections that the broker may end at any time.

@@ -9,7 +9,7 @@ mod socket;
 mod transcript;
 mod wait;
 
-pub(crate) use broker::{Broker, Settings, settings};
+pub(crate) use broker::{Broker, Place, Settings, command, settings};
 pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};
 pub(crate) use process::{Process, descriptors_for};

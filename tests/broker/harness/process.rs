@@ -35,6 +35,13 @@ impl Process {
         fs::read_dir(self.file("fd")).expect("the process is there").count()
     }
 
+    /// Calls of `read` and its like so far, those that found nothing included; `send` and `recv` do not count.
+    pub(crate) fn reads(self) -> u64 {
+        let io = fs::read_to_string(self.file("io")).expect("the process is there");
+        let line = io.lines().find_map(|line| line.strip_prefix("syscr: ")).expect("a count of reads");
+        line.parse().expect("a number")
+    }
+
     /// Time on the processor since the start. The system counts it in hundredths of a second.
     pub(crate) fn cpu(self) -> Duration {
         let fields = self.stat();

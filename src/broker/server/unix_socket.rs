@@ -1,0 +1,70 @@
+//! A Unix socket's path: taken by one broker at a time, given a dead broker's socket, never a living one's.
+//!
+//! A lock file beside the socket says whose the path is. A look at the socket alone cannot: of two brokers that start over a
+//! dead socket, both see that it is dead.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::UnixListener;
+
+use super::lock_file::LockFile;
+use crate::broker::settings::UnixSettings;
+
+/// The file of a Unix socket; removed with the listener, if it is still the one that was made.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    pub(super) path: PathBuf,
+    inode: u64,
+    /// Given back when the socket's file has been removed.
+    _lock: LockFile,
+}
+
+/// Makes the socket and listens on it. Never waits for anybody.
+///
+/// Until the socket listens nobody can connect, so its mode is set in time.
+pub(super) fn bind(path: &Path, settings: &UnixSettings, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
+    // First, since it fails if the path is too long for a socket.
+    let address = SockAddr::unix(path)?;
+    let lock = LockFile::acquire(path)?;
+    make_way(path, &address)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address)?;
+    // Removes the socket if what follows fails.
+    let file = SocketFile { path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino(), _lock: lock };
+    fs::set_permissions(path, fs::Permissions::from_mode(settings.mode))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok((UnixListener::from_std(socket.into())?, file))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A process that knows nothing of the lock may have put its own there since.
+        if fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket that nobody listens on. A living one and any other file stay: not every process that could be there knows
+/// of the lock.
+fn make_way(path: &Path, address: &SockAddr) -> io::Result<()> {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !there.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of that name which is not a socket"));
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // One that has no room for another connection would let this one wait for ever.
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        // It has taken the connection, or would as soon as it has room.
+        Ok(()) | Err(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there")),
+    }
+}

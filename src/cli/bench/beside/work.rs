@@ -137,7 +137,7 @@ pub(crate) fn listens(protocol: Protocol, streams: &[&str]) -> Vec<Vec<u8>> {
     let listen = |(number, stream): (usize, &&str)| match protocol {
         Protocol::Redis => format!("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\n{stream}\r\n").into_bytes(),
         Protocol::Nats => format!("SUB {stream} {number}\r\n").into_bytes(),
-        Protocol::Msgpack => [&b"\0\0\0\x17\x82\xa6action\xa6listen\xa6stream\xa1"[..], stream.as_bytes()].concat(),
+        Protocol::Msgpack => [&b"\0\0\0\x18\x82\xa6action\xa6listen\xa6stream\xa1"[..], stream.as_bytes()].concat(),
         Protocol::Msgstream | Protocol::Mqtt | Protocol::Relay => {
             format!("{{\"action\":\"listen\",\"stream\":\"{stream}\"}}\n").into_bytes()
         }

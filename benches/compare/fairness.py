@@ -7,6 +7,8 @@ NAMES = {"msgstream": "**msgstream**", "redis": "Redis", "nats": "NATS"}
 PEERS = ("redis", "nats")
 #: What of all runs of a row counts: the middle one, and of the worst the worst.
 FIGURES = {"p50": median, "p99": median, "worst": max}
+#: How many rows are named that miss a target.
+MOST_TOLD = 3
 #: The bounds for a bystander, in milliseconds: up to 100 listeners, and with more.
 FEW = 100
 AIMS = {"p50": (5, 20), "worst": (5, 50)}
@@ -53,36 +55,37 @@ def table(rows, what, text):
     return lines + [""]
 
 
-def verdict(text, rows, missed):
-    """One line of the targets: how many rows meet it, and which do not."""
-    kept = len(rows) - len(missed)
-    return f"| {text} | {kept} of {len(rows)} | {'met' if not missed else '**missed**: ' + '; '.join(missed)} |"
+def verdict(text, count, missed, tell):
+    """One line of the targets: how many rows meet it, and which are the furthest from it, from the distance of each that does not."""
+    missed.sort(key=lambda found: found[0], reverse=True)
+    worst = "; ".join(f"{row['title']}, {row['listeners']:,}: {tell(*rest)}" for _, row, *rest in missed[:MOST_TOLD])
+    return f"| {text} | {count - len(missed)} of {count} | {'met' if not missed else f'**missed**, most by {worst}'} |"
 
 
 def behind(rows, name):
     """The rows at which msgstream is behind the better peer, with how far."""
-    measured, missed = [], []
+    count, missed = 0, []
     for row in rows:
         own = figure(row, "msgstream", name)
         peers = [found for peer in PEERS if (found := figure(row, peer, name)) is not None]
-        if own is None or not peers:
-            continue
-        measured.append(row)
-        if own > min(peers):
-            missed.append(f"{row['title']}, {row['listeners']:,} ({number(own / min(peers))} times)")
-    return verdict(f"{name} not behind the better of Redis and NATS", measured, missed)
+        if own is not None and peers:
+            count += 1
+            if own > min(peers):
+                missed.append((own / min(peers), row, own, min(peers)))
+    return verdict(f"{name} not behind the better of Redis and NATS", count, missed, lambda own, best: f"{number(own)} of {number(best)} ms")
 
 
 def within(rows, name):
     """The rows at which a bystander of msgstream waits longer than it should."""
     few, many = AIMS[name]
-    measured, missed = [], []
+    count, missed = 0, []
     for row in rows:
+        bound = few if row["listeners"] <= FEW else many
         if (own := figure(row, "msgstream", name)) is not None:
-            measured.append(row)
-            if own > (few if row["listeners"] <= FEW else many):
-                missed.append(f"{row['title']}, {row['listeners']:,} ({number(own)} ms)")
-    return verdict(f"{name} within {many} ms; with {FEW} listeners within {few} ms", measured, missed)
+            count += 1
+            if own > bound:
+                missed.append((own / bound, row, own))
+    return verdict(f"{name} within {many} ms; with {FEW} listeners within {few} ms", count, missed, lambda own: f"{number(own)} ms")
 
 
 def section(out):

@@ -13,7 +13,7 @@ use mio::{Events, Interest, Poll, Token};
 use super::super::args::Plan;
 use super::super::pace::histogram;
 use super::super::socket::{Answers, Socket};
-use super::Tally;
+use super::{TICK, Tally};
 
 /// A connection with nothing to do but to ping.
 pub(crate) struct Bystander<'p> {
@@ -49,33 +49,31 @@ impl<'p> Bystander<'p> {
         Ok(Self { plan, socket, poll, carry: Vec::new(), scratch: vec![0; 64 << 10], waiting: VecDeque::new(), pings })
     }
 
-    /// Pings for that long, then waits for the answers as long as the plan's timeout allows.
+    /// Pings until the time is over, then waits for the answers as long as the run allows.
     ///
     /// # Errors
     /// If the broker refuses or ends the connection.
-    pub(crate) fn ping(&mut self, duration: Duration, tally: &Tally) -> Result<Pings> {
+    pub(crate) fn ping(&mut self, tally: &Tally) -> Result<Pings> {
         let (ping, mut events) = (self.plan.wire.ping(), Events::with_capacity(1));
         let mut due = Instant::now();
-        let end = due + duration;
-        let given_up = end + self.plan.timeout;
         loop {
             let now = Instant::now();
-            if tally.has_ended() || now >= given_up || (now >= end && self.waiting.is_empty()) {
-                break;
+            let goes_on = now < tally.end;
+            if tally.has_ended() || (!goes_on && self.waiting.is_empty()) {
+                return Ok(self.give_up());
             }
-            if due <= now && now < end {
+            if goes_on && due <= now {
                 ensure!(self.socket.write_some(&ping)? == ping.len(), "the broker takes no pings");
                 self.waiting.push_back(now);
                 self.pings.lateness.saturating_record((now - due).as_nanos() as u64);
                 due += PERIOD;
             }
-            let next = if now < end { due } else { given_up };
-            match self.poll.poll(&mut events, Some(next.saturating_duration_since(now))) {
+            let pause = if goes_on { due.saturating_duration_since(now) } else { TICK };
+            match self.poll.poll(&mut events, Some(pause)) {
                 Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error.into()),
                 _ => self.read()?,
             }
         }
-        Ok(self.give_up())
     }
 
     fn read(&mut self) -> Result<()> {

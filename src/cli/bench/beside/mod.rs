@@ -45,14 +45,15 @@ pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Work) -> Res
     let mut crowd = Crowd::connect(listeners, &words, args.listeners)?;
     let per_burst = delivered * burst.messages * args.listeners as u64;
 
-    let (tally, meter, start) = (Tally::default(), Meter::start(args)?, Instant::now());
+    let (meter, start) = (Meter::start(args)?, Instant::now());
+    let tally = Tally::new(start + args.duration.0, plan.timeout);
     let (pings, bursts) = thread::scope(|scope| {
         let draining = scope.spawn(|| tally.guard(|| crowd.drain(&tally)));
         let working: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(|| tally.guard(|| worker.work(per_burst, &tally)))).collect();
-        let pings = tally.guard(|| bystander.ping(args.duration.0, &tally));
-        tally.end();
+        let pings = tally.guard(|| bystander.ping(&tally));
         let died = |_| anyhow!("a thread of the generator has failed");
         let bursts = working.into_iter().map(|worker| worker.join().map_err(died)?).sum::<Result<u64>>();
+        tally.end();
         // What befell the listeners explains what befell the others.
         draining.join().map_err(died)??;
         Ok::<_, anyhow::Error>((pings?, bursts?))
@@ -63,8 +64,11 @@ pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Work) -> Res
 }
 
 /// What the threads of a run tell each other.
-#[derive(Default)]
 struct Tally {
+    /// When nothing new is begun any more.
+    end: Instant,
+    /// When nothing is waited for any more.
+    given_up: Instant,
     /// Bytes that all listeners together have received.
     received: Mutex<u64>,
     moved: Condvar,
@@ -77,6 +81,18 @@ struct Tally {
 const TICK: Duration = Duration::from_millis(50);
 
 impl Tally {
+    /// A run until `end`, after which what has begun may take as long as `patience` allows.
+    fn new(end: Instant, patience: Duration) -> Self {
+        Self {
+            end,
+            given_up: end + patience,
+            received: Mutex::default(),
+            moved: Condvar::new(),
+            expected: AtomicU64::new(0),
+            ended: AtomicBool::new(false),
+        }
+    }
+
     /// Ends the run for all if one thread fails.
     fn guard<T>(&self, thread: impl FnOnce() -> Result<T>) -> Result<T> {
         let outcome = thread();
@@ -90,8 +106,9 @@ impl Tally {
         self.ended.store(true, Ordering::Relaxed);
     }
 
+    /// Whether all is done, or has taken too long, or cannot go on.
     fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
+        self.ended.load(Ordering::Relaxed) || Instant::now() >= self.given_up
     }
 
     /// Notes what the listeners will receive; returns how much that makes in all.

@@ -1,6 +1,7 @@
 //! A connection that keeps the broker busy: writes a burst, waits until it is answered and delivered, and writes the next.
 
 use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
@@ -47,22 +48,24 @@ impl<'p> Worker<'p> {
         }
     }
 
-    /// Writes bursts, each of which brings that many bytes to all listeners together, until the run ends. Returns how many
-    /// were answered and delivered; the last one may be left as it is.
+    /// Writes bursts, each of which brings that many bytes to all listeners together, until the time is over: at least one.
+    /// Returns how many were answered and delivered.
     pub(crate) fn work(&mut self, per_burst: u64, tally: &Tally) -> Result<u64> {
         self.socket.set_patience(TICK)?;
         let mut bursts = 0;
-        while !tally.has_ended() {
+        loop {
             let goal = tally.expect(per_burst);
             if !self.write(tally)? || !self.await_answers(tally)? || !tally.await_received(goal) {
-                break;
+                return Ok(bursts);
             }
             bursts += 1;
+            if Instant::now() >= tally.end {
+                return Ok(bursts);
+            }
         }
-        Ok(bursts)
     }
 
-    /// Writes a burst; says whether it was taken before the run ended.
+    /// Writes a burst; says whether it was taken before it was given up.
     fn write(&mut self, tally: &Tally) -> Result<bool> {
         let mut unsent = &self.burst.bytes[..];
         while !unsent.is_empty() {
@@ -74,7 +77,7 @@ impl<'p> Worker<'p> {
         Ok(true)
     }
 
-    /// Reads until the last ping of a burst is answered; says whether it was before the run ended.
+    /// Reads until the last ping of a burst is answered; says whether it was before it was given up.
     fn await_answers(&mut self, tally: &Tally) -> Result<bool> {
         let mut pongs = 0;
         while pongs < self.burst.pings {

@@ -5,8 +5,8 @@ from statistics import median
 
 NAMES = {"msgstream": "**msgstream**", "redis": "Redis", "nats": "NATS"}
 PEERS = ("redis", "nats")
-#: What of all runs of a row counts: the middle one, and of the worst the worst.
-FIGURES = {"p50": median, "p99": median, "worst": max}
+#: The figures of a run. Of several rounds the median counts, of the worst too: what else the machine does spoils some of them.
+FIGURES = ("p50", "p99", "worst")
 #: How many rows are named that miss a target.
 MOST_TOLD = 3
 #: The bounds for a bystander, in milliseconds: up to 100 listeners, and with more.
@@ -19,7 +19,7 @@ def figure(row, broker, name):
     runs = row["runs"].get(broker, [])
     if not runs or any("error" in run for run in runs):
         return None
-    return FIGURES[name]([run[name] for run in runs]) / 1000
+    return median(run[name] for run in runs) / 1000
 
 
 def number(value):
@@ -37,7 +37,8 @@ def cell(row, broker):
         return "failed"
     # A ping that was never answered took longer than it was waited for.
     at_least = "> " if any(run["unanswered"] for run in runs) else ""
-    return f"{number(figure(row, broker, 'p50'))} / {number(figure(row, broker, 'p99'))} / {at_least}{number(figure(row, broker, 'worst'))}"
+    most = f" ({number(max(run['worst'] for run in runs) / 1000)})" if len(runs) > 1 else ""
+    return " / ".join(number(figure(row, broker, name)) for name in FIGURES[:2]) + f" / {at_least}{number(figure(row, broker, 'worst'))}{most}"
 
 
 def rate(row, broker):
@@ -100,7 +101,7 @@ def section(out):
         "",
         f"One connection does the work as fast as it goes: bursts of as many messages as fit into 64 KiB (big messages: one of 1 MiB), each when "
         f"the one before has been answered and delivered. Another connection pings every 5 ms, whether or not the ping before was answered. "
-        f"{raw['rounds']} {'round' if raw['rounds'] == 1 else 'rounds'} of {raw['duration']} a cell, on {machine['cores']} cores that all share; "
+        f"{raw['rounds']} {'round' if raw['rounds'] == 1 else 'rounds, medians with the most of all in brackets,'} of {raw['duration']} a cell, on {machine['cores']} cores that all share; "
         f"{', '.join(raw['versions'].values())}. `benches/fairness` measures it.",
         "",
     ]

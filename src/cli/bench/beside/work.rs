@@ -111,7 +111,6 @@ impl Burst {
 /// One message, with what the work wants to be done with it.
 fn message(protocol: Protocol, work: Work, stream: &str, content: &[u8]) -> Vec<u8> {
     let length = content.len();
-    let with_header = work == Work::Headers;
     let (before, after) = match protocol {
         Protocol::Redis => (format!("*3\r\n$7\r\nPUBLISH\r\n$1\r\n{stream}\r\n${length}\r\n"), "\r\n"),
         Protocol::Nats => (format!("PUB {stream} {length}\r\n"), "\r\n"),
@@ -119,15 +118,15 @@ fn message(protocol: Protocol, work: Work, stream: &str, content: &[u8]) -> Vec<
             let extra = match work {
                 Work::Receipts => ",\"receipt\":1}\n",
                 Work::Headers => ",\"header\":1}\n",
-                _ => "}\n",
+                Work::Nothing | Work::Puts | Work::Alternating | Work::Errors | Work::Big | Work::Translation => "}\n",
             };
             (format!("{{\"action\":\"put\",\"stream\":\"{stream}\",\"message\":"), extra)
         }
     };
     let header = match protocol {
-        Protocol::Redis if with_header => format!("*3\r\n$3\r\nSET\r\n$1\r\n{stream}\r\n$1\r\n1\r\n"),
-        Protocol::Nats if with_header => format!("PUB header.{stream} 1\r\n1\r\n"),
-        _ => String::new(),
+        Protocol::Redis if work == Work::Headers => format!("*3\r\n$3\r\nSET\r\n$1\r\n{stream}\r\n$1\r\n1\r\n"),
+        Protocol::Nats if work == Work::Headers => format!("PUB header.{stream} 1\r\n1\r\n"),
+        Protocol::Redis | Protocol::Nats | Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay => String::new(),
     };
     [header.as_bytes(), before.as_bytes(), content, after.as_bytes()].concat()
 }

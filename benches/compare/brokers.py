@@ -91,11 +91,11 @@ def install(missing):
     subprocess.run([*sudo, "apt-get", "install", "-y", "-q", *packages], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-def build():
-    """Builds the release binary and the relay; returns their paths."""
+def build(with_relay=True):
+    """Builds the release binary and, if wanted, the relay; returns their paths."""
     # One after the other: an example brings what only tests need, and the program would be built with it, a clock for tests
     # among it. What is measured is what is installed.
-    for what in (["--example", "relay"], ["--bin", "msgstream"]):
+    for what in [["--example", "relay"]] * with_relay + [["--bin", "msgstream"]]:
         subprocess.run(["cargo", "build", "--release", "--locked", *what], cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
     return target / "msgstream", target / "examples" / "relay"

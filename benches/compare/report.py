@@ -2,6 +2,7 @@
 
 from statistics import median
 
+import fairness
 import plot
 
 PEERS = ("redis", "nats", "mosquitto")
@@ -174,9 +175,9 @@ def page(results):
 
 
 def write(raw, out):
-    """Writes `results.md` and the plots."""
+    """Writes `results.md`, with the section of `../fairness` if there is one, and the plots."""
     results = Results(raw)
-    (out / "results.md").write_text("\n".join(page(results)))
+    (out / "results.md").write_text("\n".join(page(results) + fairness.section(out)))
     plots = out / "plots"
     plots.mkdir(exist_ok=True)
     labels = {name: title.strip("*") for name, title in NAMES.items()}

@@ -7,6 +7,7 @@ use crate::wire::{Address, Encoding, Listen};
 use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
+use super::beside::Work;
 use super::content::Kind;
 use super::topology::Topology;
 use super::wire::{self, Wire};
@@ -20,7 +21,8 @@ use super::wire::{self, Wire};
     msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery and memory of process 4242\n  \
     msgstream bench --server msgpack+tcp://127.0.0.1:7343          in MessagePack\n  \
     msgstream bench --join --size 16KiB                            listeners that join a stream with a header\n  \
-    msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection")]
+    msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection\n  \
+    msgstream bench --beside receipts --listeners 1000             what others feel while one publishes with receipts")]
 pub(crate) struct Args {
     /// The broker to load: HOST:PORT or unix:PATH, with msgpack+tcp:// or msgpack+ before it where it speaks MessagePack
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]
@@ -55,7 +57,14 @@ pub(crate) struct Args {
     /// Publish this many messages a second over all publishers and measure latency, from the time each was due
     #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["join", "idle"])]
     pub(crate) rate: Option<f64>,
-    /// How long to publish with --rate
+    /// Measure how long a bystander's pings take beside such work, done in a closed loop by --publishers connections for all
+    /// listeners
+    #[arg(long, value_enum, value_name = "WORK", conflicts_with_all = ["rate", "join", "idle", "no_listeners", "messages", "streams", "size"])]
+    pub(crate) beside: Option<Work>,
+    /// With --beside: where the listeners connect, if not to --server
+    #[arg(long, value_name = "ADDRESS", requires = "beside")]
+    pub(crate) listeners_at: Option<Listen>,
+    /// How long to publish with --rate or --beside
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) duration: Span,
     /// How far publishers may be ahead of any listener, in bytes. At least four messages
@@ -153,6 +162,21 @@ impl Args {
         if protocol == Protocol::Relay && (self.publishers > 1 || self.streams > 1 || self.join) {
             bail!("the relay has one stream and one publisher, and no headers");
         }
+        if let Some(work) = self.beside {
+            let translates = self.listeners_at.as_ref().is_some_and(|listen| listen.encoding == Encoding::MessagePack);
+            work.check(protocol, translates)?;
+        }
+        self.plan_for(protocol)
+    }
+
+    /// The plan of the listeners of `--beside`, which may be elsewhere and speak another encoding.
+    pub(crate) fn listeners_plan(&self) -> Result<Plan> {
+        let Some(listen) = &self.listeners_at else { return self.plan() };
+        let there = Self { server: listen.clone(), protocol: None, ..self.clone() };
+        there.plan_for(there.protocol()?)
+    }
+
+    fn plan_for(&self, protocol: Protocol) -> Result<Plan> {
         let wire = wire::of(protocol);
         let content = wire.content(self.kind, self.size.0)?;
         let line = wire.published(0, &content).len();

@@ -2,8 +2,10 @@
 //!
 //! [`args`] makes a plan of the options; [`load`] (as fast as it goes), [`pace`] (at a rate) and [`join`] carry it out
 //! over [`socket`]s; [`check`] holds listeners' messages against what was published; [`wire`] knows the protocols.
+//! [`beside`] asks what others feel of the load.
 
 mod args;
+mod beside;
 mod check;
 mod content;
 mod join;
@@ -33,6 +35,10 @@ use report::{Costs, Latency, Report};
 /// If the broker cannot be reached, refuses, or has lost, doubled, changed or reordered a message.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let plan = args.plan().or_exit(Exit::Usage)?;
+    if let Some(work) = args.beside {
+        let listeners = args.listeners_plan().or_exit(Exit::Usage)?;
+        return beside::run(args, &plan, &listeners, work).or_exit(Exit::Failed);
+    }
     measure(args, plan).or_exit(Exit::Failed)
 }
 

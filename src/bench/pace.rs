@@ -111,6 +111,7 @@ fn pace(plan: &Plan, mut publishers: Vec<Publisher>, total: u64, due: &dyn Fn(u6
     Ok(lateness)
 }
 
-fn histogram() -> Result<Histogram<u64>> {
+/// Room for every latency that a run may meet, in nanoseconds.
+pub(crate) fn histogram() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(100, MOST.as_nanos() as u64, 3).context("no histogram")
 }

@@ -97,6 +97,21 @@ impl Socket {
         Ok(())
     }
 
+    /// Sets how long a read or a write may wait, where the socket blocks.
+    pub(crate) fn set_patience(&self, patience: Duration) -> Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+            }
+            Self::Unix(stream) => {
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads what is there, or says that nothing is (`None`).
     ///
     /// # Errors

@@ -1,0 +1,178 @@
+//! What keeps the broker busy: bursts of bytes, and the same for those who are compared with it. No sockets here.
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use super::super::args::Protocol;
+use super::super::content::{Content, Kind, id};
+
+/// What others do while the bystander pings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Work {
+    /// Nothing: the bystander is alone with idle listeners
+    Nothing,
+    /// Small messages
+    Puts,
+    /// Messages with receipts. Redis answers each anyway, NATS is asked to by `verbose`
+    Receipts,
+    /// Messages with headers. Redis: SET and PUBLISH; NATS stores none and takes a message to another subject in its place
+    Headers,
+    /// Messages that alternate between two streams, with every listener on both
+    Alternating,
+    /// Lines that are no actions, with a ping after each 63. NATS closes such connections
+    Errors,
+    /// Messages of 1 MiB
+    Big,
+    /// Messages for listeners of the other encoding, at --listeners-at. Other brokers: the same messages as they are
+    Translation,
+}
+
+/// One write, as much as a broker reads at once, and what it brings about.
+pub(crate) struct Burst {
+    /// What the connection says before its first burst.
+    pub(crate) greeting: Vec<u8>,
+    /// One message, to learn what a listener receives.
+    pub(crate) sample: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
+    /// Messages in it, each for every listener.
+    pub(crate) messages: u64,
+    /// Pings in it, of which the last is at its end.
+    pub(crate) pings: u64,
+    /// Whether it is meant to be answered by errors.
+    pub(crate) is_wrong: bool,
+}
+
+/// What is written at once.
+const BURST: usize = 64 << 10;
+const BIG: usize = 1 << 20;
+/// One below where the broker would close the connection.
+const ERRORS_IN_A_ROW: usize = 63;
+
+impl Work {
+    /// Whether it can be done in a protocol.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub(crate) fn check(self, protocol: Protocol, translates: bool) -> Result<()> {
+        match (protocol, self) {
+            (Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay, _) => bail!("--beside needs --protocol msgstream, redis or nats"),
+            (Protocol::Nats, Self::Errors) => bail!("NATS closes a connection after one error: there is no --beside errors"),
+            (Protocol::Msgstream, Self::Translation) if !translates => {
+                bail!("--beside translation needs --listeners-at with an address that begins with \"msgpack+\"")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The streams that every listener listens to.
+    pub(crate) fn streams(self) -> &'static [&'static str] {
+        if self == Self::Alternating { &["a", "b"] } else { &["a"] }
+    }
+
+    /// The content of each message, in JSON.
+    fn content(self) -> Vec<u8> {
+        let made = |kind, size| Content::json(kind, size).map(|content| content.with_id(id(0, 0)));
+        match self {
+            Self::Big => made(Kind::Text, BIG),
+            Self::Translation => made(Kind::Progress, 108),
+            Self::Nothing | Self::Puts | Self::Receipts | Self::Headers | Self::Alternating | Self::Errors => Ok(b"1".to_vec()),
+        }
+        .unwrap_or_default()
+    }
+}
+
+impl Burst {
+    /// The burst of a work in a protocol, of which `ping` is the ping. All protocols send as many messages as fit into
+    /// [`BURST`] as lines of JSON.
+    pub(crate) fn new(protocol: Protocol, work: Work, ping: Vec<u8>) -> Self {
+        let verbose = protocol == Protocol::Nats && work == Work::Receipts;
+        let greeting = if verbose { b"CONNECT {\"verbose\":true,\"pedantic\":false,\"echo\":true}\r\n".to_vec() } else { Vec::new() };
+        let none = Self { greeting, sample: Vec::new(), bytes: Vec::new(), messages: 0, pings: 0, is_wrong: false };
+        match work {
+            Work::Nothing => none,
+            Work::Errors => {
+                let wrong = if protocol == Protocol::Redis { &b"x\r\n"[..] } else { b"x\n" };
+                let group = [&wrong.repeat(ERRORS_IN_A_ROW), &ping[..]].concat();
+                let count = BURST / group.len();
+                Self { bytes: group.repeat(count), pings: count as u64, is_wrong: true, ..none }
+            }
+            Work::Puts | Work::Receipts | Work::Headers | Work::Alternating | Work::Big | Work::Translation => {
+                let content = work.content();
+                let count = (BURST / message(Protocol::Msgstream, work, "a", &content).len()).max(1);
+                let each: Vec<_> = work.streams().iter().map(|stream| message(protocol, work, stream, &content)).collect();
+                let mut bytes: Vec<u8> = each.iter().cycle().take(count).flatten().copied().collect();
+                bytes.extend(ping);
+                Self { sample: each[0].clone(), bytes, messages: count as u64, pings: 1, ..none }
+            }
+        }
+    }
+}
+
+/// One message, with what the work wants to be done with it.
+fn message(protocol: Protocol, work: Work, stream: &str, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let (before, after) = match protocol {
+        Protocol::Redis => (format!("*3\r\n$7\r\nPUBLISH\r\n$1\r\n{stream}\r\n${length}\r\n"), "\r\n"),
+        Protocol::Nats => (format!("PUB {stream} {length}\r\n"), "\r\n"),
+        Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay => {
+            let extra = match work {
+                Work::Receipts => ",\"receipt\":1}\n",
+                Work::Headers => ",\"header\":1}\n",
+                Work::Nothing | Work::Puts | Work::Alternating | Work::Errors | Work::Big | Work::Translation => "}\n",
+            };
+            (format!("{{\"action\":\"put\",\"stream\":\"{stream}\",\"message\":"), extra)
+        }
+    };
+    let header = match protocol {
+        Protocol::Redis if work == Work::Headers => format!("*3\r\n$3\r\nSET\r\n$1\r\n{stream}\r\n$1\r\n1\r\n"),
+        Protocol::Nats if work == Work::Headers => format!("PUB header.{stream} 1\r\n1\r\n"),
+        Protocol::Redis | Protocol::Nats | Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay => String::new(),
+    };
+    [header.as_bytes(), before.as_bytes(), content, after.as_bytes()].concat()
+}
+
+/// What a listener says to listen to the streams.
+pub(crate) fn listens(protocol: Protocol, streams: &[&str]) -> Vec<Vec<u8>> {
+    let listen = |(number, stream): (usize, &&str)| match protocol {
+        Protocol::Redis => format!("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\n{stream}\r\n").into_bytes(),
+        Protocol::Nats => format!("SUB {stream} {number}\r\n").into_bytes(),
+        Protocol::Msgpack => [&b"\0\0\0\x18\x82\xa6action\xa6listen\xa6stream\xa1"[..], stream.as_bytes()].concat(),
+        Protocol::Msgstream | Protocol::Mqtt | Protocol::Relay => {
+            format!("{{\"action\":\"listen\",\"stream\":\"{stream}\"}}\n").into_bytes()
+        }
+    };
+    streams.iter().enumerate().map(listen).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_fits_into_one_read_and_ends_with_a_ping() {
+        let ping = b"{\"action\":\"ping\"}\n";
+        for (work, least) in [(Work::Puts, 1400), (Work::Receipts, 1000), (Work::Headers, 1100), (Work::Alternating, 1400), (Work::Big, 1)]
+        {
+            let burst = Burst::new(Protocol::Msgstream, work, ping.to_vec());
+            assert!(burst.messages >= least, "{work:?}: {}", burst.messages);
+            assert!(burst.bytes.len() <= BURST + ping.len() || work == Work::Big, "{work:?}: {}", burst.bytes.len());
+            assert!(burst.bytes.ends_with(ping), "{work:?}");
+            let other = Burst::new(Protocol::Nats, work, b"PING\r\n".to_vec());
+            assert_eq!(other.messages, burst.messages, "{work:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_broken_by_pings() {
+        let burst = Burst::new(Protocol::Msgstream, Work::Errors, b"p\n".to_vec());
+        let lines: Vec<_> = burst.bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        assert_eq!(lines.len() as u64, burst.pings * 64);
+        assert!(lines.chunks(64).all(|group| group[..63].iter().all(|line| *line == b"x\n") && group[63] == b"p\n"));
+    }
+
+    #[test]
+    fn alternating_messages_alternate() {
+        let burst = Burst::new(Protocol::Nats, Work::Alternating, Vec::new());
+        assert!(burst.bytes.starts_with(b"PUB a 1\r\n1\r\nPUB b 1\r\n1\r\nPUB a 1\r\n"));
+    }
+}

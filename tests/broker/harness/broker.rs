@@ -177,6 +177,14 @@ impl Broker {
         self.process().signal(Signal::TERM);
     }
 
+    /// Stops the process while something is done, so that the broker finds all of it at once when it goes on.
+    pub(crate) fn while_stopped(&self, act: impl FnOnce()) {
+        self.process().signal(Signal::STOP);
+        until("the broker stands still", || (self.process().state() == 'T').then_some(()));
+        act();
+        self.process().signal(Signal::CONT);
+    }
+
     /// Waits until the broker has ended.
     pub(crate) fn until_ended(&mut self) -> ExitStatus {
         until("the broker ends", || self.child.try_wait().unwrap())

@@ -4,12 +4,16 @@
 
 mod bursts;
 mod crowd;
+mod cuts;
 mod descriptors;
+mod ended;
 mod fan;
 mod idle;
+mod late;
 mod long_lines;
 mod loris;
 mod many_streams;
+mod neighbours;
 mod odd_lines;
 mod shutdown;
 mod splits;
@@ -18,3 +22,4 @@ mod stopped;
 mod storm;
 mod throttle;
 mod torn;
+mod unread;

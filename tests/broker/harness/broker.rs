@@ -14,6 +14,9 @@ use rustix::process::Signal;
 
 use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, until};
 
+/// The variable that names another program to be tested than the one that cargo built.
+const PROGRAM: &str = "MSGSTREAM_BIN";
+
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
@@ -214,10 +217,17 @@ impl Drop for Broker {
 }
 
 fn command(descriptors: Option<u32>) -> Command {
-    let program = std::env::var_os("MSGSTREAM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
-    let Some(most) = descriptors else { return Command::new(program) };
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
+    let mut command = match descriptors {
+        None => Command::new(program),
+        Some(most) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!(r#"ulimit -n {most}; exec "$0" "$@""#)).arg(program);
+            command
+        }
+    };
+    // A setting that the broker does not know would stop it.
+    command.env_remove(PROGRAM);
     command
 }
 

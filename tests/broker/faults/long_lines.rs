@@ -125,3 +125,39 @@ fn unfinished_lines_share_one_limit() {
     }
     assert!((32..=60).contains(&refused), "{refused} of 64 unfinished lines were given up");
 }
+
+// Seen to fail: with buffers as large as each client's last line, all of which counted. The line of 5,000 bytes was refused.
+#[test]
+fn lines_that_were_long_do_not_count_for_those_that_follow() {
+    let _alone = alone();
+    let broker = Broker::start(settings().short_lines(1 << 20).set("limits.unfinished_lines", "4MiB"));
+    let mut listener = broker.listener("job");
+    let (whole, next) = (line_of((1 << 20) - 100), line_of(200 << 10));
+    let (begun, rest) = next.split_at(140 << 10);
+    let mut clients: Vec<_> = (0..8).map(|_| broker.client()).collect();
+    for client in &mut clients {
+        // One at a time: together they would be over the limit.
+        client.send(&whole);
+        listener.expect(&whole);
+    }
+    for client in &mut clients {
+        client.send_bytes(begun.as_bytes());
+    }
+    let mut other = broker.client();
+    other.ping();
+    let line = line_of(5_000);
+    other.send_bytes(&line.as_bytes()[..4_500]);
+    // So that it has been read before the rest comes.
+    let mut third = broker.client();
+    third.ping();
+    third.ping();
+    other.send_bytes(&line.as_bytes()[4_500..]);
+    other.send_bytes(b"\n");
+    other.expect_silence();
+    listener.expect(&line);
+    for client in &mut clients {
+        client.send(rest);
+        listener.expect(&next);
+        client.expect_silence();
+    }
+}

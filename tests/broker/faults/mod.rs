@@ -4,13 +4,17 @@
 
 mod bursts;
 mod crowd;
+mod cuts;
 mod descriptors;
+mod ended;
 mod fan;
 mod idle;
+mod late;
 mod long_lines;
 mod loris;
 mod many_streams;
 mod marks;
+mod neighbours;
 mod odd_lines;
 mod shutdown;
 mod socket_files;
@@ -20,3 +24,4 @@ mod stopped;
 mod storm;
 mod throttle;
 mod torn;
+mod unread;

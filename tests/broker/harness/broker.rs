@@ -14,6 +14,9 @@ use rustix::process::Signal;
 
 use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, until};
 
+/// The variable that names another program to be tested than the one that cargo built.
+const PROGRAM: &str = "MSGSTREAM_BIN";
+
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
@@ -177,6 +180,14 @@ impl Broker {
         self.process().signal(Signal::TERM);
     }
 
+    /// Stops the process while something is done, so that the broker finds all of it at once when it goes on.
+    pub(crate) fn while_stopped(&self, act: impl FnOnce()) {
+        self.process().signal(Signal::STOP);
+        until("the broker stands still", || (self.process().state() == 'T').then_some(()));
+        act();
+        self.process().signal(Signal::CONT);
+    }
+
     /// Waits until the broker has ended.
     pub(crate) fn until_ended(&mut self) -> ExitStatus {
         until("the broker ends", || self.child.try_wait().unwrap())
@@ -207,7 +218,7 @@ impl Drop for Broker {
 
 /// The program under test, allowed so many descriptors.
 pub(crate) fn command(descriptors: Option<u32>) -> Command {
-    let program = std::env::var_os("MSGSTREAM_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
+    let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_msgstream").into());
     let mut command = match descriptors {
         None => Command::new(program),
         Some(most) => {
@@ -216,8 +227,8 @@ pub(crate) fn command(descriptors: Option<u32>) -> Command {
             command
         }
     };
-    // The broker does not start with a variable of its prefix that it does not know.
-    command.env_remove("MSGSTREAM_BIN");
+    // A setting that the broker does not know would stop it.
+    command.env_remove(PROGRAM);
     command
 }
 

@@ -1,6 +1,7 @@
 //! What the tests stand on: the broker as a process, clients, transcripts, and waiting with a deadline.
 
 mod broker;
+mod bystander;
 mod client;
 mod dialect;
 mod node;
@@ -10,6 +11,7 @@ mod transcript;
 mod wait;
 
 pub(crate) use broker::{Broker, Place, Settings, command, settings};
+pub(crate) use bystander::Bystander;
 pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};
 pub(crate) use process::{Process, descriptors_for};

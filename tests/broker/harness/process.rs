@@ -25,8 +25,17 @@ impl Process {
 
     /// Memory in use, in bytes.
     pub(crate) fn rss(self) -> usize {
+        self.memory("VmRSS:")
+    }
+
+    /// The most memory that has been in use since the start, in bytes.
+    pub(crate) fn peak_rss(self) -> usize {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(self, field: &str) -> usize {
         let status = fs::read_to_string(self.file("status")).expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("a process has memory");
         line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") << 10
     }
 
@@ -47,6 +56,17 @@ impl Process {
         let fields = self.stat();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
+    }
+
+    /// The same of all its threads, to the nanosecond.
+    pub(crate) fn exact_cpu(self) -> Duration {
+        let threads = fs::read_dir(self.file("task")).expect("the process is there");
+        let times = threads.filter_map(|thread| {
+            // A thread that has ended meanwhile has no file any more.
+            let stat = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            stat.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(times.sum())
     }
 
     /// The state's letter: `S` sleeping, `R` running, `T` stopped.

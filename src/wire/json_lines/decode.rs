@@ -1,6 +1,5 @@
 //! From a line to an action, or to the mistake in it.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::action::{Action, Message, Receipt};
@@ -10,11 +9,12 @@ use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
 use super::super::request::{self, Request, Stream, Verb};
-use super::encode::{PUT_HEAD, PUT_TAIL};
 use super::explain;
-use super::object::Broken;
+use super::fault::Broken;
+use super::form::{PUT_HEAD, PUT_TAIL};
 use super::put;
 use super::scan;
+use super::text::{inner, text_of};
 use super::token::skip_space;
 
 /// Decodes one line, with its end or, at the end of a connection, without.
@@ -117,17 +117,4 @@ fn receipt(text: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
     }
     request::check_receipt(text.len())?;
     Ok(std::str::from_utf8(text).ok().map(|text| Receipt(text.into())))
-}
-
-/// What stands between the quotes of a JSON string.
-fn inner(text: &[u8]) -> &[u8] {
-    slice(text, 1..text.len().saturating_sub(1))
-}
-
-/// The text of a JSON string, its escapes decoded; none if it holds half a surrogate pair.
-pub(super) fn text_of(text: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'\\', text).is_none() {
-        return std::str::from_utf8(inner(text)).ok().map(Cow::Borrowed);
-    }
-    serde_json::from_slice(text).ok().map(Cow::Owned)
 }

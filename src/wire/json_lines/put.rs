@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::codec::DecodeLimits;
 use super::super::members::Members;
-use super::encode;
+use super::form;
 use super::words::{self, word};
 
 /// How a put is written up to its message.
@@ -19,7 +19,7 @@ struct Form {
     is_output: bool,
 }
 
-const COMPACT: Form = Form { head: encode::PUT_HEAD, tail: encode::PUT_TAIL, action: encode::PUT_ACTION, is_output: true };
+const COMPACT: Form = Form { head: form::PUT_HEAD, tail: form::PUT_TAIL, action: form::PUT_ACTION, is_output: true };
 
 /// As `json.dumps` of Python writes it.
 const PYTHON: Form = Form { head: br#"{"action": "put", "stream": ""#, tail: br#"", "message": "#, action: 11..16, is_output: false };

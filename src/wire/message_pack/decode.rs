@@ -9,35 +9,13 @@ use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
 use super::super::request::{self, Request, Stream, Verb};
-use super::PREFIX;
-use super::encode::{MESSAGE, PUT_HEAD, put_envelope, text_head};
+use super::encode::put_envelope;
 use super::explain;
+use super::fault::{Broken, What};
+use super::form::{MESSAGE, PREFIX, PUT_HEAD};
 use super::skip;
-use super::token::{Fault, Token, What, token};
-
-/// Why a unit is not one map, each key once.
-#[derive(Debug)]
-pub(super) enum Broken {
-    Fault(Fault),
-    /// The unit has fewer bytes than its length says.
-    Cut,
-    /// It is no map, but this.
-    NotMap(&'static str),
-    /// At this offset stands a key that is no text, but this.
-    KeyKind(usize, &'static str),
-    /// The key at this offset was given before.
-    Twice(usize, Vec<u8>),
-    /// At this offset there is one key too many that the protocol does not know.
-    Many(usize),
-    /// At this offset something follows the map.
-    After(usize),
-}
-
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
+use super::token::{Token, token};
+use super::write::text_head;
 
 /// Decodes one unit, its length included.
 pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {

@@ -111,7 +111,7 @@ pub enum ClientError {
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A stream needs a name.
-    #[error("a stream name needs at least one character")]
+    #[error("{}", crate::wire::ids::EmptyName)]
     EmptyName,
     /// There is no room in the queue now, and the call was not to wait.
     #[error("the queue of what is to be sent is full")]

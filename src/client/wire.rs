@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::job::content::{Content, EncodeError, NonFinite, encode_line};
-use crate::wire::StreamState;
+use crate::wire::{StreamState, Verb};
 
 /// What a broker says in one line.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,7 +107,7 @@ fn state(word: &str) -> Option<StreamState> {
 
 /// What a client asks for, ready to be written.
 pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
-    pub(crate) action: &'static str,
+    pub(crate) action: Verb,
     pub(crate) stream: Option<&'a str>,
     pub(crate) message: Option<&'a M>,
     pub(crate) header: Option<&'a H>,
@@ -115,7 +115,7 @@ pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
 }
 
 /// A request without content.
-pub(crate) fn bare<'a>(action: &'static str, stream: Option<&'a str>, receipt: Option<u64>) -> Request<'a, (), ()> {
+pub(crate) fn bare<'a>(action: Verb, stream: Option<&'a str>, receipt: Option<u64>) -> Request<'a, (), ()> {
     Request { action, stream, message: None, header: None, receipt }
 }
 
@@ -132,7 +132,7 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
 
     fn try_write(&self, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.extend_from_slice(br#"{"action":""#);
-        out.extend_from_slice(self.action.as_bytes());
+        out.extend_from_slice(self.action.word().as_bytes());
         out.push(b'"');
         if let Some(stream) = self.stream {
             out.extend_from_slice(br#","stream":"#);
@@ -194,10 +194,10 @@ mod tests {
     #[test]
     fn requests_stand_as_the_broker_passes_them_on() {
         let mut out = Vec::new();
-        let put = Request { action: "put", stream: Some("a"), message: Some(&[1.5]), header: None::<&()>, receipt: None };
+        let put = Request { action: Verb::Put, stream: Some("a"), message: Some(&[1.5]), header: None::<&()>, receipt: None };
         put.write(NonFinite::Refuse, &mut out).unwrap();
-        bare("ping", None, Some(3)).write(NonFinite::Refuse, &mut out).unwrap();
-        let both = Request { action: "put", stream: Some("a"), message: Some(&1), header: Some(&()), receipt: Some(4) };
+        bare(Verb::Ping, None, Some(3)).write(NonFinite::Refuse, &mut out).unwrap();
+        let both = Request { action: Verb::Put, stream: Some("a"), message: Some(&1), header: Some(&()), receipt: Some(4) };
         both.write(NonFinite::Refuse, &mut out).unwrap();
         let lost = Request { message: Some(&[f64::NAN]), ..put };
         assert!(lost.write(NonFinite::Refuse, &mut out).is_err());

@@ -13,9 +13,12 @@ mod members;
 pub mod message_pack;
 mod names;
 mod reason;
+pub(crate) mod refusal;
 mod request;
 mod translation;
 pub mod units;
+
+pub(crate) use action::{Repeated, Verb};
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};

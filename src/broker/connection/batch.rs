@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::broker::core::Input;
 use crate::wire::ids::StreamName;
-use crate::wire::units::ByteSize;
+use crate::wire::refusal;
 use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt};
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
@@ -169,12 +169,7 @@ impl<'b> Batch<'b> {
     fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
         let (length, most) = (message.content.len(), self.header);
         if length > most {
-            let reason = format!(
-                "the header has {length} bytes, more than {}, the most allowed (limits.header); send a shorter one, or raise the limit",
-                ByteSize(most)
-            );
-            let stream = Some(stream.as_str().to_owned());
-            return Err(Mistake { code: ErrorCode::Limit, reason, stream, receipt: receipt.cloned() });
+            return Err(refusal::long_header(length, most).on(stream, receipt));
         }
         Ok(self.lasting(&Event::Put { stream, message: message.content }))
     }

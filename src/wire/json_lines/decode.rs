@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Receipt};
+use super::super::action::{Action, Message, Receipt, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Request, Stream, Verb};
+use super::super::request::{self, Request, Stream};
 use super::explain;
 use super::fault::Broken;
 use super::form::{PUT_HEAD, PUT_TAIL};
@@ -75,16 +75,16 @@ fn is_output(line: &[u8], name: &str, members: &Members) -> bool {
 
 /// What is asked for, from the text of its value; or why it is nothing.
 fn verb(text: Option<&[u8]>) -> Result<Verb, String> {
-    let Some(text) = text else { return Err(Verb::missing()) };
+    let Some(text) = text else { return Err(request::no_verb()) };
     if !text.starts_with(b"\"") {
-        return Err(Verb::not_text(explain::kind(text)));
+        return Err(request::not_a_verb(explain::kind(text)));
     }
     if let Some(verb) = Verb::of(inner(text)) {
         return Ok(verb);
     }
     match text_of(text) {
-        Some(given) => Verb::of(given.as_bytes()).ok_or_else(|| Verb::unknown(&given)),
-        None => Err(Verb::unknown(&cut(text))),
+        Some(given) => Verb::of(given.as_bytes()).ok_or_else(|| request::unknown_verb(&given)),
+        None => Err(request::unknown_verb(&cut(text))),
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::codec::DecodeLimits;
 use super::super::members::Members;
 use super::form;
 use super::words::{self, word};
+use crate::wire::ids::is_reserved;
 
 /// How a put is written up to its message.
 struct Form {
@@ -58,7 +59,7 @@ fn recognise_form(line: &[u8], form: &Form, latest: &[u8], limits: &DecodeLimits
     let name = line.strip_prefix(form.head)?;
     let again = name.strip_prefix(latest).is_some_and(|rest| rest.starts_with(form.tail));
     let length = if again { latest.len() } else { plain_length(name) };
-    if length == 0 || length > limits.name || !again && (name.starts_with(b"$") || !name.get(length..)?.starts_with(form.tail)) {
+    if length == 0 || length > limits.name || !again && (is_reserved(name) || !name.get(length..)?.starts_with(form.tail)) {
         return None;
     }
     let start = form.head.len();

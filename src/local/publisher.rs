@@ -104,6 +104,10 @@ impl Publisher {
         let name = self.name(verb, stream)?;
         let content = message.map(|message| self.content(message)).transpose()?;
         let bytes = self.within_line(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }))?;
+        let (length, most) = (content.map_or(0, |content| content.len()), self.way.shared.reader.header);
+        if length > most {
+            return Err(refused(refusal::long_last_message(length, most)));
+        }
         Ok((name, Frame::lasting(bytes, &ENCODER)))
     }
 

@@ -28,6 +28,15 @@ pub(crate) fn long_header(length: usize, most: usize) -> Mistake {
     Mistake::new(ErrorCode::Limit, reason)
 }
 
+/// The last message of a stream, which is stored as a header is, is too long.
+pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
+    let most = ByteSize(most);
+    let reason = format!(
+        "the last message has {length} bytes, more than {most}, the most allowed for what is stored (limits.header); put it before the end, or raise the limit"
+    );
+    Mistake::new(ErrorCode::Limit, reason)
+}
+
 /// The line is too long.
 pub(crate) fn long_line(most: usize) -> Mistake {
     let most = ByteSize(most);

@@ -28,7 +28,7 @@ const LARGE: usize = 32 << 10;
 pub struct ReaderLimits {
     /// What the codec checks.
     pub decode: DecodeLimits,
-    /// The largest header, in bytes.
+    /// The largest header and the largest last message, in bytes.
     pub header: usize,
     /// Mistakes in a row after which the connection is closed.
     pub errors_in_a_row: usize,

@@ -3,12 +3,12 @@
 
 mod action;
 mod codec;
-mod endpoint;
 mod error;
 mod event;
 mod frame;
 pub mod ids;
 pub mod json_lines;
+mod listen;
 mod members;
 pub mod message_pack;
 mod names;
@@ -22,8 +22,8 @@ pub(crate) use action::{Repeated, Verb};
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
-pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 pub use frame::{Frame, Gauge};
+pub use listen::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
 pub use translation::Translations;

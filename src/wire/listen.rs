@@ -1,4 +1,4 @@
-//! Where a broker listens: addresses, and the encoding that is spoken at each.
+//! Where a broker listens: addresses, looked up, and the encoding that is spoken at each.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::de::{self, Deserialize, Deserializer};
+
+use super::endpoint::{Encoding, Endpoint, Place};
 
 /// The port that a broker listens on unless told otherwise.
 ///
@@ -16,7 +18,7 @@ use serde::de::{self, Deserialize, Deserializer};
 /// ```
 pub const DEFAULT_PORT: u16 = 7342;
 
-/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `[::1]:7342`, `localhost:7342`) or a Unix socket
+/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost:7342`) or a Unix socket
 /// (`unix:/run/msgstream.sock`).
 ///
 /// ```
@@ -43,32 +45,30 @@ pub enum Address {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\", with \"msgpack+tcp://\" or \"msgpack+\" before it for MessagePack"
+    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"tcp://[::1]:7342\" or \"unix:/run/msgstream.sock\", {}",
+    prefixes()
 )]
 pub struct BadAddress {
     text: String,
     why: String,
 }
 
+/// How other encodings are asked for.
+fn prefixes() -> String {
+    let prefixes: Vec<_> = Encoding::prefixed().map(|encoding| format!("{:?} for {}", encoding.prefix(), encoding.name())).collect();
+    format!("the last two with {} before them", prefixes.join(" or "))
+}
+
 impl FromStr for Address {
     type Err = BadAddress;
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let bad = |why: &str| BadAddress { text: text.to_owned(), why: why.to_owned() };
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(bad("the path is missing"));
-            }
-            return Ok(Self::Unix(PathBuf::from(path)));
+        let bad = |why: String| BadAddress { text: text.to_owned(), why };
+        let Listen { address, encoding } = text.parse()?;
+        if encoding != Encoding::default() {
+            return Err(bad(format!("only {} is spoken here: leave out {:?}", Encoding::default().name(), encoding.prefix())));
         }
-        if let Some((scheme, _)) = text.split_once("://") {
-            return Err(bad(&format!("there is no {scheme:?} transport")));
-        }
-        if !text.contains(':') {
-            return Err(bad("the port is missing"));
-        }
-        let mut found = text.to_socket_addrs().map_err(|error| bad(&error.to_string()))?;
-        found.next().map(Self::Tcp).ok_or_else(|| bad("the host name has no address"))
+        Ok(address)
     }
 }
 
@@ -85,23 +85,6 @@ impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
-}
-
-/// What is spoken where.
-///
-/// ```
-/// # use msgstream::wire::{Encoding, Listen};
-/// assert_eq!("127.0.0.1:7342".parse::<Listen>()?.encoding, Encoding::JsonLines);
-/// assert_eq!("msgpack+tcp://127.0.0.1:7343".parse::<Listen>()?.encoding, Encoding::MessagePack);
-/// # Ok::<(), msgstream::wire::BadAddress>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Encoding {
-    /// One JSON object a line.
-    #[default]
-    JsonLines,
-    /// MessagePack, each message behind its length.
-    MessagePack,
 }
 
 /// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
@@ -135,27 +118,26 @@ impl FromStr for Listen {
     type Err = BadAddress;
 
     fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let Some(rest) = text.strip_prefix("msgpack+") else { return text.parse().map(|address: Address| address.into()) };
         let bad = |why: String| BadAddress { text: text.to_owned(), why };
-        let address = match rest.strip_prefix("tcp://") {
-            Some(host) if host.starts_with("unix:") => None,
-            Some(host) => Some(host),
-            None => rest.starts_with("unix:").then_some(rest),
+        let Endpoint { encoding, place } = Endpoint::parse(text).map_err(bad)?;
+        let address = match place {
+            Place::Unix(path) => Address::Unix(path),
+            Place::Tcp(host) => {
+                let mut found = host.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
+                found.next().map(Address::Tcp).ok_or_else(|| bad("the host name has no address".to_owned()))?
+            }
         };
-        let Some(address) = address else {
-            return Err(bad("behind \"msgpack+\" stands \"tcp://HOST:PORT\" or \"unix:/PATH\"".to_owned()));
-        };
-        let address = address.parse().map_err(|error: BadAddress| bad(error.why))?;
-        Ok(Self { address, encoding: Encoding::MessagePack })
+        Ok(Self { address, encoding })
     }
 }
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.encoding, &self.address) {
-            (Encoding::JsonLines, address) => address.fmt(f),
-            (Encoding::MessagePack, Address::Tcp(address)) => write!(f, "msgpack+tcp://{address}"),
-            (Encoding::MessagePack, address @ Address::Unix(_)) => write!(f, "msgpack+{address}"),
+        let prefix = self.encoding.prefix();
+        match &self.address {
+            // Behind a prefix an address has its transport.
+            Address::Tcp(address) if !prefix.is_empty() => write!(f, "{prefix}tcp://{address}"),
+            address => write!(f, "{prefix}{address}"),
         }
     }
 }
@@ -177,16 +159,11 @@ mod tests {
             assert_eq!(listen.to_string(), text);
             assert_eq!(listen.encoding == Encoding::MessagePack, text.starts_with("msgpack+"));
         }
-        for (text, phrase) in [
-            ("msgpack+127.0.0.1:1", "tcp://HOST:PORT"),
-            ("msgpack+tls://127.0.0.1:1", "tcp://HOST:PORT"),
-            ("msgpack+tcp://unix:/a", "tcp://HOST:PORT"),
-            ("msgpack+tcp://127.0.0.1", "the port is missing"),
-            ("msgpack+unix:", "the path is missing"),
-            ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
-        ] {
-            let error = text.parse::<Listen>().unwrap_err().to_string();
-            assert!(error.contains(phrase) && error.contains(text), "{error}");
-        }
+        assert_eq!("tcp://127.0.0.1:1".parse::<Listen>().unwrap().to_string(), "127.0.0.1:1");
+        let error = "msgpack+127.0.0.1:1".parse::<Listen>().unwrap_err().to_string();
+        assert!(error.contains("tcp://HOST:PORT") && error.contains("\"msgpack+127.0.0.1:1\""), "{error}");
+        assert!(error.contains("with \"msgpack+\" for MessagePack before them"), "{error}");
+        let error = "msgpack+unix:/a".parse::<Address>().unwrap_err().to_string();
+        assert!(error.contains("leave out \"msgpack+\""), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod action;
 mod codec;
+mod endpoint;
 mod error;
 mod event;
 mod frame;
@@ -19,11 +20,13 @@ mod translation;
 pub mod units;
 
 pub(crate) use action::{Repeated, Verb};
+pub(crate) use endpoint::{Endpoint, Place};
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 pub use frame::{Frame, Gauge};
-pub use listen::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
+pub use listen::{Address, BadAddress, DEFAULT_PORT, Listen};
 pub use translation::Translations;

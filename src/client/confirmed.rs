@@ -4,10 +4,10 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::wire::Verb;
+use crate::wire::subscriber::Receipt;
 
-use super::event::ClientError;
+use super::error::ClientError;
 use super::remote::RemoteStream;
-use super::state::Receipt;
 
 /// The actions of a [`RemoteStream`], each of which waits until it has taken effect, and tells how many were reached.
 ///

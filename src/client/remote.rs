@@ -11,13 +11,13 @@ use crate::wire::{Repeated, Verb};
 
 use super::address::{ServerAddress, Transport};
 use super::confirmed::Confirmed;
-use super::event::ClientError;
+use super::error::ClientError;
 use super::inbox::Inbox;
 use super::listener::Listener;
 use super::options::Options;
+use super::request::{Request, bare};
 use super::state::{Answer, Line, State};
 use super::task::{Served, Shared, run};
-use super::wire::{Request, bare};
 
 /// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
 ///

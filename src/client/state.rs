@@ -8,34 +8,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
+use crate::wire::subscriber::{Event, Listened, Reason, Receipt, Reply, Take};
 use crate::wire::{StreamState, Verb};
 
-use super::event::{ClientError, Event};
+use super::error::ClientError;
 use super::inbox::Inbox;
-use super::listened::{Listened, Take};
-use super::wire::{self, Reason, Reply};
+use super::request;
 
 /// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
 type Headers = HashMap<String, Option<Vec<u8>>>;
-
-/// What a receipt said.
-///
-/// ```
-/// use msgstream::local::MessageStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = MessageStream::new();
-/// broker.listen("job-1", |event| println!("{event:?}")).await?;
-/// let receipt = broker.close("job-1").await?;
-/// assert_eq!(receipt.listeners, Some(1));
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Receipt {
-    /// How many listeners a put, close or delete has reached.
-    pub listeners: Option<usize>,
-}
 
 /// Whoever waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
@@ -350,7 +331,7 @@ impl State {
     fn append_bare(&mut self, action: Verb, stream: Option<&str>, receipt: Option<u64>) -> bool {
         let mut line = Vec::with_capacity(64);
         // A name is a text, which can always be written.
-        let _ = wire::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
+        let _ = request::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
         self.append(&line)
     }
 

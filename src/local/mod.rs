@@ -20,9 +20,9 @@ use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
 use crate::broker::settings::Settings;
-use crate::client::{Reason, Receipt};
 use crate::job::content::{EncodeError, NonFinite};
 use crate::wire::ids::StreamName;
+use crate::wire::subscriber::{Reason, Receipt};
 use crate::wire::{Listen, Verb};
 
 use publisher::Publisher;

@@ -14,10 +14,10 @@ use crate::broker::actor::Command;
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink};
-use crate::client::{Reason, Receipt as Told, Reply, read};
 use crate::job::content::{NonFinite, encode_line};
 use crate::wire::ids::{ConnectionId, EmptyName, StreamName};
 use crate::wire::json_lines::ENCODER;
+use crate::wire::subscriber::{Reason, Receipt as Told, Reply, read};
 use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, Receipt, Verb, refusal};
 
 use super::{LocalError, keeper};

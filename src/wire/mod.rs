@@ -16,6 +16,7 @@ mod names;
 mod reason;
 pub(crate) mod refusal;
 mod request;
+pub(crate) mod subscriber;
 mod translation;
 pub mod units;
 

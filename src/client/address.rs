@@ -8,7 +8,9 @@ use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Where a broker listens: `host:port` or `unix:/path`.
+use crate::wire::{Encoding, Endpoint, Place};
+
+/// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`.
 ///
 /// A host name is looked up anew for each connection, so that a client finds a broker that has moved.
 ///
@@ -75,21 +77,16 @@ impl FromStr for ServerAddress {
     type Err = BadServerAddress;
 
     fn from_str(text: &str) -> Result<Self, BadServerAddress> {
-        let bad = |why: &str| BadServerAddress { text: text.to_owned(), why: why.to_owned() };
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(bad("the path is missing")) } else { Ok(Self::Unix(path.into())) };
+        let bad = |why: String| BadServerAddress { text: text.to_owned(), why };
+        let Endpoint { encoding, place } = Endpoint::parse(text).map_err(bad)?;
+        if encoding != Encoding::default() {
+            let (spoken, prefix) = (Encoding::default().name(), encoding.prefix());
+            return Err(bad(format!("this client speaks {spoken}: leave out {prefix:?}, and connect to where the broker speaks them")));
         }
-        if let Some((scheme, _)) = text.split_once("://") {
-            return Err(bad(&format!("there is no {scheme:?} transport")));
-        }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| bad("the port is missing"))?;
-        if host.is_empty() {
-            return Err(bad("the host is missing"));
-        }
-        if port.parse::<u16>().is_err() {
-            return Err(bad("the port is not a number up to 65535"));
-        }
-        Ok(Self::Tcp(text.to_owned()))
+        Ok(match place {
+            Place::Tcp(host) => Self::Tcp(host),
+            Place::Unix(path) => Self::Unix(path),
+        })
     }
 }
 
@@ -111,15 +108,14 @@ mod tests {
         for text in ["127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s"] {
             assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), text);
         }
+        assert_eq!("tcp://localhost:1".parse(), Ok(ServerAddress::Tcp("localhost:1".to_owned())));
         for (text, why) in [
             ("localhost", "the port is missing"),
-            ("localhost:http", "the port is not a number"),
-            (":7342", "the host is missing"),
-            ("unix:", "the path is missing"),
             ("http://localhost:7342", "there is no \"http\" transport"),
+            ("msgpack+tcp://localhost:7343", "leave out \"msgpack+\""),
         ] {
             let error = text.parse::<ServerAddress>().unwrap_err().to_string();
-            assert!(error.contains(why), "{error}");
+            assert!(error.contains(why) && error.contains(text), "{error}");
         }
     }
 }

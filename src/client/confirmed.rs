@@ -3,9 +3,11 @@
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use super::event::ClientError;
+use crate::wire::Verb;
+use crate::wire::subscriber::Receipt;
+
+use super::error::ClientError;
 use super::remote::RemoteStream;
-use super::state::Receipt;
 
 /// The actions of a [`RemoteStream`], each of which waits until it has taken effect, and tells how many were reached.
 ///
@@ -43,7 +45,7 @@ impl<'r> Confirmed<'r> {
     /// # Errors
     /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
-        self.send("put", stream, Some(message), None::<&()>).await
+        self.send(Verb::Put, stream, Some(message), None::<&()>).await
     }
 
     /// As [`RemoteStream::put_with_header`].
@@ -55,7 +57,7 @@ impl<'r> Confirmed<'r> {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        self.send("put", stream, Some(message), Some(header)).await
+        self.send(Verb::Put, stream, Some(message), Some(header)).await
     }
 
     /// As [`RemoteStream::header`].
@@ -63,7 +65,7 @@ impl<'r> Confirmed<'r> {
     /// # Errors
     /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<Receipt, ClientError> {
-        self.send("header", stream, Some(header), None::<&()>).await
+        self.send(Verb::Header, stream, Some(header), None::<&()>).await
     }
 
     /// As [`RemoteStream::close`].
@@ -71,7 +73,7 @@ impl<'r> Confirmed<'r> {
     /// # Errors
     /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
     pub async fn close(&self, stream: &str) -> Result<Receipt, ClientError> {
-        self.send("close", stream, None::<&()>, None::<&()>).await
+        self.send(Verb::Close, stream, None::<&()>, None::<&()>).await
     }
 
     /// As [`RemoteStream::close_with`].
@@ -79,7 +81,7 @@ impl<'r> Confirmed<'r> {
     /// # Errors
     /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
-        self.send("close", stream, Some(message), None::<&()>).await
+        self.send(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
     /// As [`RemoteStream::delete`].
@@ -87,10 +89,10 @@ impl<'r> Confirmed<'r> {
     /// # Errors
     /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
     pub async fn delete(&self, stream: &str) -> Result<Receipt, ClientError> {
-        self.send("delete", stream, None::<&()>, None::<&()>).await
+        self.send(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }
 
-    async fn send<M, H>(&self, action: &'static str, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<Receipt, ClientError>
+    async fn send<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<Receipt, ClientError>
     where
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::wire::StreamState;
-
-use super::event::Event;
-use super::wire::Reason;
+use crate::wire::subscriber::{Event, Reason};
 
 /// The queue between the connection, which fills it, and the listener.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::wire::StreamState;
+use crate::wire::subscriber::Event;
 
-use super::event::Event;
 use super::inbox::Inbox;
 use super::remote::Link;
 

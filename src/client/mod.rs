@@ -5,25 +5,20 @@
 
 mod address;
 mod confirmed;
-mod event;
+mod error;
 mod inbox;
-mod listened;
 mod listener;
 mod options;
 mod remote;
+mod request;
 mod session;
 mod state;
 mod task;
-mod wire;
 
+pub use crate::wire::subscriber::{Event, Reason, Receipt};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
-pub use event::{ClientError, Event};
+pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};
 pub use remote::RemoteStream;
-pub use state::Receipt;
-pub use wire::Reason;
-
-pub(crate) use listened::{Listened, Take};
-pub(crate) use wire::{Reply, read};

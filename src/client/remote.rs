@@ -7,16 +7,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::job::content::NonFinite;
+use crate::wire::{Repeated, Verb};
 
 use super::address::{ServerAddress, Transport};
 use super::confirmed::Confirmed;
-use super::event::ClientError;
+use super::error::ClientError;
 use super::inbox::Inbox;
 use super::listener::Listener;
 use super::options::Options;
+use super::request::{Request, bare};
 use super::state::{Answer, Line, State};
 use super::task::{Served, Shared, run};
-use super::wire::{Request, bare};
 
 /// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
 ///
@@ -250,7 +251,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        self.queue("put", stream, Some(message), None::<&()>).await
+        self.queue(Verb::Put, stream, Some(message), None::<&()>).await
     }
 
     /// Sends a message if there is room for it now: for programs that are not to wait, and may lose some.
@@ -280,7 +281,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        let line = self.line("put", stream, Some(message), None::<&()>, None)?;
+        let line = self.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
         let first = {
             let mut state = self.shared().lock();
             if let Some(failure) = state.failure() {
@@ -321,7 +322,7 @@ impl RemoteStream {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        self.queue("put", stream, Some(message), Some(header)).await
+        self.queue(Verb::Put, stream, Some(message), Some(header)).await
     }
 
     /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
@@ -344,7 +345,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {
-        self.queue("header", stream, Some(header), None::<&()>).await
+        self.queue(Verb::Header, stream, Some(header), None::<&()>).await
     }
 
     /// Ends the stream. Its header stays for those who join later, for the broker's `limits.ended_time`: an hour unless
@@ -370,7 +371,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, stream: &str) -> Result<(), ClientError> {
-        self.queue("close", stream, None::<&()>, None::<&()>).await
+        self.queue(Verb::Close, stream, None::<&()>, None::<&()>).await
     }
 
     /// Ends the stream with a last message.
@@ -393,7 +394,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        self.queue("close", stream, Some(message), None::<&()>).await
+        self.queue(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
     /// Forgets the stream, header and all; its listeners see it end.
@@ -417,7 +418,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
-        self.queue("delete", stream, None::<&()>, None::<&()>).await
+        self.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }
 
     /// The same actions, each of which waits until it has taken effect.
@@ -463,7 +464,7 @@ impl RemoteStream {
     pub async fn flush(&self) -> Result<(), ClientError> {
         let receipt = self.shared().lock().next_receipt();
         let mut bytes = Vec::with_capacity(64);
-        bare("ping", None, Some(receipt)).write(self.shared().options.non_finite, &mut bytes)?;
+        bare(Verb::Ping, None, Some(receipt)).write(self.shared().options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
         let line = Line { bytes, answer: Some((receipt, answer)), header: None };
         self.send(line).await?;
@@ -521,7 +522,7 @@ impl RemoteStream {
     /// An action as a line, with a receipt if somebody waits for the answer.
     pub(super) fn line<M, H>(
         &self,
-        action: &'static str,
+        action: Verb,
         stream: &str,
         message: Option<&M>,
         header: Option<&H>,
@@ -538,19 +539,17 @@ impl RemoteStream {
         let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
         Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
         // What a later connection is to get: only one that may come needs it.
-        let header = match action {
-            _ if reconnect.is_none() => None,
-            "header" => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
-            "put" => match header {
-                Some(header) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
-                None => None,
-            },
-            _ => Some((stream.to_owned(), None)),
+        let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
+        let header = match (repeated, header) {
+            (Repeated::Stays, _) | (Repeated::Header, None) => None,
+            (Repeated::Message, _) => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
+            (Repeated::Header, Some(header)) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
+            (Repeated::Nothing, _) => Some((stream.to_owned(), None)),
         };
         Ok(Line { bytes, answer, header })
     }
 
-    async fn queue<M, H>(&self, action: &'static str, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
+    async fn queue<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
     where
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
@@ -594,6 +593,7 @@ fn named(stream: &str) -> Result<(), ClientError> {
 /// The action that makes this the header of a new connection's stream.
 fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
     let mut line = Vec::with_capacity(128);
-    Request { action: "header", stream: Some(stream), message: header, header: None::<&()>, receipt: None }.write(non_finite, &mut line)?;
+    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
+        .write(non_finite, &mut line)?;
     Ok(line)
 }

@@ -10,11 +10,12 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::wire::subscriber::{self, Reason, Reply};
+
 use super::address::Transport;
 use super::options::Options;
 use super::state::Chunk;
 use super::task::Shared;
-use super::wire::{self, Reason, Reply};
 
 /// What one read takes.
 const READ: usize = 64 << 10;
@@ -107,7 +108,7 @@ impl<'s> Session<'s> {
         while let Some(at) = memchr::memchr(b'\n', self.received.get(self.searched..).unwrap_or_default()) {
             let line = self.received.split_to(self.searched + at + 1);
             self.searched = 0;
-            match wire::read(&line) {
+            match subscriber::read(&line) {
                 Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
                 // It was not asked to.
                 Ok(Reply::CloseConnection(None)) => {

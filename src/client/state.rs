@@ -8,34 +8,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
-use crate::wire::StreamState;
+use crate::wire::subscriber::{Event, Listened, Reason, Receipt, Reply, Take};
+use crate::wire::{StreamState, Verb};
 
-use super::event::{ClientError, Event};
+use super::error::ClientError;
 use super::inbox::Inbox;
-use super::listened::{Listened, Take};
-use super::wire::{self, Reason, Reply};
+use super::request;
 
 /// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
 type Headers = HashMap<String, Option<Vec<u8>>>;
-
-/// What a receipt said.
-///
-/// ```
-/// use msgstream::local::MessageStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = MessageStream::new();
-/// broker.listen("job-1", |event| println!("{event:?}")).await?;
-/// let receipt = broker.close("job-1").await?;
-/// assert_eq!(receipt.listeners, Some(1));
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Receipt {
-    /// How many listeners a put, close or delete has reached.
-    pub listeners: Option<usize>,
-}
 
 /// Whoever waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
@@ -138,7 +119,7 @@ impl State {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
         self.streams.entry(stream.to_owned()).or_default().join(receipt, vec![inbox]);
-        self.append_own("listen", stream, Some(receipt))
+        self.append_own(Verb::Listen, stream, Some(receipt))
     }
 
     /// A listener is gone; whoever is the last to listen hangs up.
@@ -152,7 +133,7 @@ impl State {
     pub(super) fn hang_up(&mut self, stream: &str) -> bool {
         let Some(mut listened) = self.streams.remove(stream) else { return false };
         listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
-        self.append_own("hangup", stream, None)
+        self.append_own(Verb::Hangup, stream, None)
     }
 
     /// What is to be written next; none if nothing waits.
@@ -163,7 +144,7 @@ impl State {
         let mut ping = None;
         if self.keeps {
             let receipt = self.next_receipt();
-            self.append_bare("ping", None, Some(receipt));
+            self.append_bare(Verb::Ping, None, Some(receipt));
             ping = Some(receipt);
         }
         let (bytes, own) = (std::mem::take(&mut self.out), std::mem::take(&mut self.own));
@@ -190,7 +171,7 @@ impl State {
 
     /// Asks the broker for a word.
     pub(super) fn ping(&mut self) {
-        self.append_bare("ping", None, None);
+        self.append_bare(Verb::Ping, None, None);
     }
 
     /// Takes what the broker said. True if there is room again.
@@ -281,7 +262,7 @@ impl State {
             }
             let receipt = self.next_receipt();
             self.joins.insert(receipt, stream.clone());
-            self.append_own("listen", &stream, Some(receipt));
+            self.append_own(Verb::Listen, &stream, Some(receipt));
             self.streams.entry(stream).or_default().join(receipt, listeners);
         }
     }
@@ -337,20 +318,20 @@ impl State {
     }
 
     fn hang_up_if_empty(&mut self, stream: &str) -> bool {
-        self.forget_if_empty(stream) && self.append_own("hangup", stream, None)
+        self.forget_if_empty(stream) && self.append_own(Verb::Hangup, stream, None)
     }
 
-    fn append_own(&mut self, action: &'static str, stream: &str, receipt: Option<u64>) -> bool {
+    fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {
         let start = self.out.len();
         let first = self.append_bare(action, Some(stream), receipt);
         self.own.push(start..self.out.len());
         first
     }
 
-    fn append_bare(&mut self, action: &'static str, stream: Option<&str>, receipt: Option<u64>) -> bool {
+    fn append_bare(&mut self, action: Verb, stream: Option<&str>, receipt: Option<u64>) -> bool {
         let mut line = Vec::with_capacity(64);
         // A name is a text, which can always be written.
-        let _ = wire::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
+        let _ = request::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
         self.append(&line)
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::wire::subscriber::Event;
+
 use super::address::{ServerAddress, Transport};
-use super::event::Event;
 use super::options::Options;
 use super::session::{End, Session};
 use super::state::State;

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc as tokio_mpsc;
 
-use crate::client::Event;
+use crate::wire::subscriber::Event;
 
 /// Something that takes events: a sender of a channel, a closure, or a type of the program's own.
 ///

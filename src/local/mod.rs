@@ -20,10 +20,10 @@ use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
 use crate::broker::settings::Settings;
-use crate::client::{Reason, Receipt};
 use crate::job::content::{EncodeError, NonFinite};
-use crate::wire::Listen;
 use crate::wire::ids::StreamName;
+use crate::wire::subscriber::{Reason, Receipt};
+use crate::wire::{Listen, Verb};
 
 use publisher::Publisher;
 
@@ -253,7 +253,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), LocalError> {
-        let stream = self.publisher.name(stream)?;
+        let stream = self.publisher.name(Verb::Header, stream)?;
         let header = self.publisher.header(&stream, header)?;
         self.publisher.ask(|receipt| Input::Header { stream, header, receipt }).await.map(|_| ())
     }
@@ -275,7 +275,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, stream: &str) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.close(stream, None::<&()>)?;
+        let (stream, last) = self.publisher.last(Verb::Close, stream, None::<&()>)?;
         self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
     }
 
@@ -298,7 +298,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.close(stream, Some(message))?;
+        let (stream, last) = self.publisher.last(Verb::Close, stream, Some(message))?;
         self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
     }
 
@@ -319,7 +319,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.close(stream, None::<&()>)?;
+        let (stream, last) = self.publisher.last(Verb::Delete, stream, None::<&()>)?;
         self.publisher.ask(|receipt| Input::Delete { stream, last, receipt }).await
     }
 

@@ -15,12 +15,11 @@ use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink};
-use crate::client::{Reason, Receipt as Told, Reply, read};
 use crate::job::content::{NonFinite, encode_line};
 use crate::wire::ids::{ConnectionId, EmptyName, StreamName};
 use crate::wire::json_lines::ENCODER;
-use crate::wire::units::ByteSize;
-use crate::wire::{Encode, ErrorCode, Event, Frame, Receipt};
+use crate::wire::subscriber::{Reason, Receipt as Told, Reply, read};
+use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, Receipt, Verb, refusal};
 
 use super::{LocalError, keeper};
 
@@ -66,22 +65,21 @@ impl Publisher {
     }
 
     /// The name of a stream that may be written to.
-    pub(super) fn name(&self, stream: &str) -> Result<StreamName, LocalError> {
+    pub(super) fn name(&self, verb: Verb, stream: &str) -> Result<StreamName, LocalError> {
         let name = StreamName::new(stream).map_err(empty_name)?;
         let most = self.way.shared.reader.decode.name;
         if stream.len() > most {
-            let reason = format!("the stream's name has {} bytes, more than {most}, the most allowed (limits.name)", stream.len());
-            return Err(refused(ErrorCode::BadStream, reason));
+            return Err(refused(Mistake::new(ErrorCode::BadStream, refusal::long_name(stream.as_bytes(), most))));
         }
-        if name.is_reserved() {
-            return Err(refused(ErrorCode::Denied, format!("{name:?}: names that begin with $ are the broker's own")));
+        if verb.rule().writes && name.is_reserved() {
+            return Err(refused(refusal::reserved(verb, stream)));
         }
         Ok(name)
     }
 
     /// A message, as its listeners get it.
     pub(super) fn message<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(StreamName, Frame), LocalError> {
-        let name = self.name(stream)?;
+        let name = self.name(Verb::Put, stream)?;
         let content = self.content(message)?;
         let bytes = self.within_line(bytes_of(&Event::Put { stream: &name, message: &content }))?;
         Ok((name, Frame::new(bytes, 1, &ENCODER)))
@@ -92,17 +90,25 @@ impl Publisher {
         let content = self.content(header)?;
         let (length, most) = (content.len(), self.way.shared.reader.header);
         if length > most {
-            let reason = format!("the header has {length} bytes, more than {}, the most allowed (limits.header)", ByteSize(most));
-            return Err(refused(ErrorCode::Limit, reason));
+            return Err(refused(refusal::long_header(length, most)));
         }
         Ok(Frame::lasting(bytes_of(&Event::Put { stream, message: &content }), &ENCODER))
     }
 
     /// The end of a stream, as its listeners get it.
-    pub(super) fn close<M: Serialize + ?Sized>(&self, stream: &str, message: Option<&M>) -> Result<(StreamName, Frame), LocalError> {
-        let name = self.name(stream)?;
+    pub(super) fn last<M: Serialize + ?Sized>(
+        &self,
+        verb: Verb,
+        stream: &str,
+        message: Option<&M>,
+    ) -> Result<(StreamName, Frame), LocalError> {
+        let name = self.name(verb, stream)?;
         let content = message.map(|message| self.content(message)).transpose()?;
         let bytes = self.within_line(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }))?;
+        let (length, most) = (content.map_or(0, |content| content.len()), self.way.shared.reader.header);
+        if length > most {
+            return Err(refused(refusal::long_last_message(length, most)));
+        }
         Ok((name, Frame::lasting(bytes, &ENCODER)))
     }
 
@@ -127,9 +133,7 @@ impl Publisher {
         // Without its line end, as there.
         let (length, most) = (bytes.len().saturating_sub(1), self.way.shared.reader.decode.line);
         if length > most {
-            let reason =
-                format!("the message takes a line of {length} bytes, more than {}, the most allowed (limits.line)", ByteSize(most));
-            return Err(refused(ErrorCode::LineTooLong, reason));
+            return Err(refused(refusal::long_line(most)));
         }
         Ok(bytes)
     }
@@ -248,10 +252,10 @@ async fn keep(shared: Arc<Shared>, id: ConnectionId, kept: Kept, released: Arc<N
 
 /// A stream without a name.
 pub(super) fn empty_name(error: EmptyName) -> LocalError {
-    refused(ErrorCode::BadStream, error.to_string())
+    refused(Mistake::new(ErrorCode::BadStream, error.to_string()))
 }
 
-fn refused(code: ErrorCode, reason: String) -> LocalError {
+fn refused(Mistake { code, reason, .. }: Mistake) -> LocalError {
     LocalError::Refused(Reason { code: code.as_str().to_owned(), reason })
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::broker::outbox::Sink;
-use crate::client::{Event, Listened, Reason, Reply, Take, read};
+use crate::wire::subscriber::{Event, Listened, Reason, Reply, Take, read};
 use crate::wire::{ErrorCode, StreamState};
 
 use super::listener::{Listener, NotTaken};

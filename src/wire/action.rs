@@ -1,6 +1,108 @@
-//! What a client asks for.
+//! What a client asks for: the one table of actions, which decoders and clients use, and a decoded action.
 
 use crate::wire::ids::StreamName;
+
+/// What holds for an action, beside that any may have a receipt.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rule {
+    /// Its name on the wire.
+    pub(crate) word: &'static str,
+    /// What it is about.
+    pub(crate) target: Target,
+    /// Whether it has a message.
+    pub(crate) message: Need,
+    /// Whether it changes the stream for others.
+    pub(crate) writes: bool,
+    /// What it makes of the header that its client repeats on a new connection.
+    pub(crate) repeated: Repeated,
+}
+
+/// What an action is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A stream, always.
+    Stream,
+    /// A stream; without one, or with null, all that the connection listens to.
+    StreamOrAll,
+    /// A stream; without one the connection itself.
+    StreamOrConnection,
+    /// The connection. A stream is not looked at.
+    Connection,
+}
+
+/// Whether an action has a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Must,
+    May,
+    /// One that is given is not looked at.
+    Not,
+}
+
+/// What an action makes of the header that its client repeats on a new connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// It stays.
+    Stays,
+    /// The action's message takes its place.
+    Message,
+    /// The action's member `header`, which no other has, takes its place if there is one.
+    Header,
+    /// None is repeated any more.
+    Nothing,
+}
+
+/// Makes [`Verb`] of the table, so that no verb can lack a rule or be missing among all.
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $verb:ident: $word:literal, $target:ident, $message:ident, $writes:literal, $repeated:ident;)*) => {
+        /// An action's verb.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Verb {
+            $($(#[$doc])* $verb,)*
+        }
+
+        impl Verb {
+            /// Every verb, in the order in which people are told of them.
+            pub(crate) const ALL: [Self; [$($word),*].len()] = [$(Self::$verb),*];
+
+            /// What holds for it.
+            pub(crate) const fn rule(self) -> Rule {
+                match self {
+                    $(Self::$verb => Rule {
+                        word: $word,
+                        target: Target::$target,
+                        message: Need::$message,
+                        writes: $writes,
+                        repeated: Repeated::$repeated,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+verbs! {
+    // Verb: word, target, message, writes, repeated header
+    Header: "header", Stream,             Must, true,  Message;
+    Put:    "put",    Stream,             Must, true,  Header;
+    Listen: "listen", Stream,             Not,  false, Stays;
+    Hangup: "hangup", StreamOrAll,        Not,  false, Stays;
+    Close:  "close",  StreamOrConnection, May,  true,  Nothing;
+    Delete: "delete", Stream,             May,  true,  Nothing;
+    Ping:   "ping",   Connection,         Not,  false, Stays;
+}
+
+impl Verb {
+    /// The verb of a word.
+    pub(crate) fn of(word: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|verb| verb.word().as_bytes() == word)
+    }
+
+    /// Its name on the wire.
+    pub(crate) fn word(self) -> &'static str {
+        self.rule().word
+    }
+}
 
 /// One decoded action of a client. Borrows from the bytes it was decoded from and from the codec, which keeps a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,3 +216,16 @@ pub struct Message<'a> {
 /// What a client wants to see again in the answer: the bytes of a JSON string or number, as the client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt(pub Box<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::Verb;
+
+    #[test]
+    fn every_verb_is_known_by_its_own_word() {
+        for verb in Verb::ALL {
+            assert_eq!(Verb::of(verb.word().as_bytes()), Some(verb));
+        }
+        assert_eq!(Verb::of(b"Put"), None);
+    }
+}

@@ -1,192 +1,163 @@
-//! Where a broker listens: addresses, and the encoding that is spoken at each.
+//! Addresses as people write them: one grammar for the broker, which listens there, and for clients, which connect.
+//!
+//! An address is `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`; one of the latter two may have the prefix of an encoding
+//! before it. A further transport is a scheme in [`Place::parse`].
 
-use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer};
-
-/// The port that a broker listens on unless told otherwise.
-///
-/// ```
-/// # use msgstream::client::ServerAddress;
-/// # use msgstream::wire::DEFAULT_PORT;
-/// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
-/// ```
-pub const DEFAULT_PORT: u16 = 7342;
-
-/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `[::1]:7342`, `localhost:7342`) or a Unix socket
-/// (`unix:/run/msgstream.sock`).
-///
-/// ```
-/// # use msgstream::wire::Address;
-/// let address: Address = "127.0.0.1:7342".parse()?;
-/// assert_eq!(address, Address::Tcp(([127, 0, 0, 1], 7342).into()));
-/// assert_eq!("unix:/run/msgstream.sock".parse::<Address>()?.to_string(), "unix:/run/msgstream.sock");
-/// # Ok::<(), msgstream::wire::BadAddress>(())
-/// ```
+/// What an address says. No host is looked up here: a client does that anew for each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A TCP address; port 0 lets the system choose.
-    Tcp(SocketAddr),
+pub(crate) struct Endpoint {
+    pub(crate) encoding: Encoding,
+    pub(crate) place: Place,
+}
+
+/// Where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A host name or IP address and a port.
+    Tcp(String),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
 
-/// An address that could not be read, and what would be right.
-///
-/// ```
-/// # use msgstream::wire::Address;
-/// let error = "127.0.0.1".parse::<Address>().unwrap_err();
-/// assert!(error.to_string().contains("the port is missing"));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\", with \"msgpack+tcp://\" or \"msgpack+\" before it for MessagePack"
-)]
-pub struct BadAddress {
-    text: String,
-    why: String,
-}
+/// Makes [`Encoding`] of the table, so that none can lack a prefix or be missing among all.
+macro_rules! encodings {
+    ($($(#[$doc:meta])* $encoding:ident: $prefix:literal, $name:literal;)*) => {
+        /// What is spoken where.
+        ///
+        /// ```
+        /// # use msgstream::wire::{Encoding, Listen};
+        /// assert_eq!("127.0.0.1:7342".parse::<Listen>()?.encoding, Encoding::JsonLines);
+        /// assert_eq!("msgpack+tcp://127.0.0.1:7343".parse::<Listen>()?.encoding, Encoding::MessagePack);
+        /// # Ok::<(), msgstream::wire::BadAddress>(())
+        /// ```
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub enum Encoding {
+            $($(#[$doc])* $encoding,)*
+        }
 
-impl FromStr for Address {
-    type Err = BadAddress;
+        impl Encoding {
+            /// Every encoding.
+            const ALL: &[Self] = &[$(Self::$encoding),*];
 
-    fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let bad = |why: &str| BadAddress { text: text.to_owned(), why: why.to_owned() };
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(bad("the path is missing"));
+            /// What stands before an address where it is spoken.
+            pub(crate) const fn prefix(self) -> &'static str {
+                match self {
+                    $(Self::$encoding => $prefix,)*
+                }
             }
-            return Ok(Self::Unix(PathBuf::from(path)));
+
+            /// Its name, for people.
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$encoding => $name,)*
+                }
+            }
         }
-        if let Some((scheme, _)) = text.split_once("://") {
-            return Err(bad(&format!("there is no {scheme:?} transport")));
-        }
-        if !text.contains(':') {
-            return Err(bad("the port is missing"));
-        }
-        let mut found = text.to_socket_addrs().map_err(|error| bad(&error.to_string()))?;
-        found.next().map(Self::Tcp).ok_or_else(|| bad("the host name has no address"))
-    }
+    };
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Address {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// What is spoken where.
-///
-/// ```
-/// # use msgstream::wire::{Encoding, Listen};
-/// assert_eq!("127.0.0.1:7342".parse::<Listen>()?.encoding, Encoding::JsonLines);
-/// assert_eq!("msgpack+tcp://127.0.0.1:7343".parse::<Listen>()?.encoding, Encoding::MessagePack);
-/// # Ok::<(), msgstream::wire::BadAddress>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Encoding {
+encodings! {
     /// One JSON object a line.
     #[default]
-    JsonLines,
+    JsonLines: "", "JSON lines";
     /// MessagePack, each message behind its length.
-    MessagePack,
+    MessagePack: "msgpack+", "MessagePack";
 }
 
-/// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
-/// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
-///
-/// ```
-/// # use msgstream::wire::{Address, Encoding, Listen};
-/// let listen: Listen = "msgpack+unix:/run/msgpack.sock".parse()?;
-/// assert_eq!(listen.address, Address::Unix("/run/msgpack.sock".into()));
-/// assert_eq!(listen.encoding, Encoding::MessagePack);
-///
-/// let json = Listen::from(Address::Tcp(([127, 0, 0, 1], 7342).into()));
-/// assert_eq!(json.to_string(), "127.0.0.1:7342");
-/// # Ok::<(), msgstream::wire::BadAddress>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
-    /// Where.
-    pub address: Address,
-    /// What is spoken there.
-    pub encoding: Encoding,
-}
-
-impl From<Address> for Listen {
-    fn from(address: Address) -> Self {
-        Self { address, encoding: Encoding::default() }
+impl Encoding {
+    /// Those that are spoken only where it is asked for.
+    pub(crate) fn prefixed() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|encoding| !encoding.prefix().is_empty())
     }
 }
 
-impl FromStr for Listen {
-    type Err = BadAddress;
-
-    fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let Some(rest) = text.strip_prefix("msgpack+") else { return text.parse().map(|address: Address| address.into()) };
-        let bad = |why: String| BadAddress { text: text.to_owned(), why };
-        let address = match rest.strip_prefix("tcp://") {
-            Some(host) if host.starts_with("unix:") => None,
-            Some(host) => Some(host),
-            None => rest.starts_with("unix:").then_some(rest),
-        };
-        let Some(address) = address else {
-            return Err(bad("behind \"msgpack+\" stands \"tcp://HOST:PORT\" or \"unix:/PATH\"".to_owned()));
-        };
-        let address = address.parse().map_err(|error: BadAddress| bad(error.why))?;
-        Ok(Self { address, encoding: Encoding::MessagePack })
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.encoding, &self.address) {
-            (Encoding::JsonLines, address) => address.fmt(f),
-            (Encoding::MessagePack, Address::Tcp(address)) => write!(f, "msgpack+tcp://{address}"),
-            (Encoding::MessagePack, address @ Address::Unix(_)) => write!(f, "msgpack+{address}"),
+impl Endpoint {
+    /// Reads an address. The error tells people why it is none.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let asked = Encoding::prefixed().find_map(|encoding| Some((encoding, text.strip_prefix(encoding.prefix())?)));
+        let (encoding, rest) = asked.unwrap_or((Encoding::default(), text));
+        if encoding != Encoding::default() && !rest.starts_with("unix:") && !rest.contains("://") {
+            return Err(format!("behind {:?} stands \"tcp://HOST:PORT\" or \"unix:/PATH\"", encoding.prefix()));
         }
+        let place = Place::parse(rest, encoding)?;
+        Ok(Self { encoding, place })
     }
 }
 
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+impl Place {
+    fn parse(text: &str, encoding: Encoding) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err("the path is missing".to_owned()) } else { Ok(Self::Unix(path.into())) };
+        }
+        match text.split_once("://") {
+            None => host_and_port(text),
+            Some(("tcp", host)) => host_and_port(host),
+            Some((scheme, _)) => Err(format!("there is no \"{}{scheme}\" transport", encoding.prefix())),
+        }
+        .map(|host| Self::Tcp(host.to_owned()))
     }
+}
+
+fn host_and_port(text: &str) -> Result<&str, String> {
+    let why = match text.rsplit_once(':') {
+        // The last colon of an IPv6 address in its brackets is not a port's.
+        Some((_, rest)) if rest.ends_with(']') => "the port is missing",
+        Some(("", _)) => "the host is missing",
+        Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
+            "an IPv6 address stands in brackets before its port, as in [::1]:7342"
+        }
+        Some((_, port)) if port.parse::<u16>().is_err() => "the port is not a number up to 65535",
+        Some(_) => return Ok(text),
+        None => "the port is missing",
+    };
+    Err(why.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Encoding, Endpoint, Place};
 
     #[test]
-    fn an_address_names_its_encoding() {
-        for text in ["127.0.0.1:1", "[::1]:7342", "unix:/a/b", "msgpack+tcp://127.0.0.1:1", "msgpack+tcp://[::1]:0", "msgpack+unix:/a"] {
-            let listen: Listen = text.parse().unwrap();
-            assert_eq!(listen.to_string(), text);
-            assert_eq!(listen.encoding == Encoding::MessagePack, text.starts_with("msgpack+"));
+    fn an_address_is_read_in_every_form() {
+        let tcp = |host: &str| Place::Tcp(host.to_owned());
+        let unix = |path: &str| Place::Unix(path.into());
+        use Encoding::{JsonLines, MessagePack};
+        for (text, encoding, place) in [
+            ("127.0.0.1:7342", JsonLines, tcp("127.0.0.1:7342")),
+            ("tcp://broker.example:7342", JsonLines, tcp("broker.example:7342")),
+            ("[::1]:0", JsonLines, tcp("[::1]:0")),
+            ("unix:/a/b", JsonLines, unix("/a/b")),
+            ("msgpack+tcp://[::1]:1", MessagePack, tcp("[::1]:1")),
+            ("msgpack+unix:/a", MessagePack, unix("/a")),
+        ] {
+            assert_eq!(Endpoint::parse(text), Ok(Endpoint { encoding, place }), "{text}");
         }
-        for (text, phrase) in [
-            ("msgpack+127.0.0.1:1", "tcp://HOST:PORT"),
-            ("msgpack+tls://127.0.0.1:1", "tcp://HOST:PORT"),
-            ("msgpack+tcp://unix:/a", "tcp://HOST:PORT"),
+    }
+
+    #[test]
+    fn what_is_no_address_is_told() {
+        for (text, why) in [
+            ("localhost", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            ("", "the port is missing"),
+            (":7342", "the host is missing"),
+            ("tcp://:7342", "the host is missing"),
+            ("::1:7342", "in brackets"),
+            ("localhost:http", "not a number up to 65535"),
+            ("localhost:65536", "not a number up to 65535"),
+            ("unix:", "the path is missing"),
+            ("http://localhost:7342", "there is no \"http\" transport"),
+            ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
+            ("msgpack+tls://127.0.0.1:1", "there is no \"msgpack+tls\" transport"),
+            ("msgpack+127.0.0.1:1", "behind \"msgpack+\" stands \"tcp://HOST:PORT\""),
+            ("msgpack+tcp://unix:/a", "the port is not a number"),
             ("msgpack+tcp://127.0.0.1", "the port is missing"),
             ("msgpack+unix:", "the path is missing"),
-            ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
         ] {
-            let error = text.parse::<Listen>().unwrap_err().to_string();
-            assert!(error.contains(phrase) && error.contains(text), "{error}");
+            let error = Endpoint::parse(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 }

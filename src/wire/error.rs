@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::action::Receipt;
+use super::ids::StreamName;
 
 /// What kind of mistake an error or a closed connection is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,5 +77,10 @@ impl Mistake {
     /// A mistake of which no more is known.
     pub fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), stream: None, receipt: None }
+    }
+
+    /// The same mistake, of an action on this stream.
+    pub(crate) fn on(self, stream: &StreamName, receipt: Option<&Receipt>) -> Self {
+        Self { stream: Some(stream.as_str().to_owned()), receipt: receipt.cloned(), ..self }
     }
 }

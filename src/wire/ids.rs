@@ -35,8 +35,14 @@ impl StreamName {
 
     /// Whether the name is one of the broker's own (it begins with `$`): clients may listen to it, not write to it.
     pub fn is_reserved(&self) -> bool {
-        self.0.starts_with('$')
+        is_reserved(self.0.as_bytes())
     }
+}
+
+/// Whether a name, or the beginning of one, is the broker's own: the one place that says which are.
+#[inline]
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    name.first() == Some(&b'$')
 }
 
 impl fmt::Debug for StreamName {

@@ -9,16 +9,23 @@ mod event;
 mod frame;
 pub mod ids;
 pub mod json_lines;
+mod listen;
 mod members;
 pub mod message_pack;
 mod names;
 mod reason;
+pub(crate) mod refusal;
 mod request;
+pub(crate) mod subscriber;
 pub mod units;
+
+pub(crate) use action::{Repeated, Verb};
+pub(crate) use endpoint::{Endpoint, Place};
 
 pub use action::{Action, Message, Name, Receipt};
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
-pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
+pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 pub use frame::{Frame, Gauge, Translations, allocated};
+pub use listen::{Address, BadAddress, DEFAULT_PORT, Listen};

@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::action::{Action, Message, Name, Receipt};
+use super::action::{Action, Message, Name, Need, Receipt, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
-use super::reason::{cut, unknown_action};
-use crate::wire::ids::{EmptyName, StreamName};
+use super::reason::unknown_action;
+use super::refusal;
+use crate::wire::ids::{EmptyName, StreamName, is_reserved};
 
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
 const LONGEST_RECEIPT: usize = 256;
@@ -41,7 +42,7 @@ impl<'a> Stream<'a> {
     /// A text, if it can be a name.
     pub(super) fn named(text: Cow<'a, str>, limits: &DecodeLimits) -> Self {
         if text.is_empty() {
-            return Self::Wrong("\"stream\" is empty: a name needs at least one character".into());
+            return Self::Wrong(format!("\"stream\" is empty: {EmptyName}"));
         }
         if text.len() > limits.name {
             return Self::too_long(text.as_bytes(), limits);
@@ -50,8 +51,7 @@ impl<'a> Stream<'a> {
     }
 
     pub(super) fn too_long(text: &[u8], limits: &DecodeLimits) -> Self {
-        let (shown, most) = (cut(text), limits.name);
-        Self::Wrong(format!("the name of the stream, \"{shown}\", is longer than {most} bytes of UTF-8 (the broker's setting limits.name)"))
+        Self::Wrong(refusal::long_name(text, limits.name))
     }
 
     /// A value of this kind, which is no text.
@@ -96,103 +96,105 @@ impl<'a> Request<'a> {
         if let Err((code, reason)) = &receipt {
             return Err(mistake(*code, reason.clone()));
         }
-        let text = match (&stream, verb) {
-            (_, Verb::Ping) => return Ok(Action::Ping { receipt: receipt.unwrap_or_default() }),
-            (Stream::Absent | Stream::Null, Verb::Hangup) => {
-                return Ok(Action::Hangup { stream: None, receipt: receipt.unwrap_or_default() });
-            }
-            (Stream::Absent, Verb::Close) => return Ok(Action::CloseConnection { receipt: receipt.unwrap_or_default() }),
-            (Stream::Absent, _) => {
-                let reason = format!("\"{}\" needs a stream: add \"stream\":\"NAME\"", verb.word());
+        let rule = verb.rule();
+        let text = match (&stream, rule.target) {
+            (_, Target::Connection) | (Stream::Absent, Target::StreamOrAll | Target::StreamOrConnection) => None,
+            (Stream::Null, Target::StreamOrAll) => None,
+            (Stream::Absent, Target::Stream) => {
+                let reason = format!("\"{}\" needs a stream: add \"stream\":\"NAME\"", rule.word);
                 return Err(mistake(ErrorCode::MissingStream, reason));
             }
             (Stream::Null, _) => return Err(mistake(ErrorCode::BadStream, not_a_name("null"))),
             (Stream::Wrong(reason), _) => return Err(mistake(ErrorCode::BadStream, reason.clone())),
-            (Stream::Named(text), _) => text,
+            (Stream::Named(text), _) => Some(text),
         };
-        if verb.writes() && text.starts_with('$') {
-            let (verb, name) = (verb.word(), cut(text.as_bytes()));
-            let reason = format!("\"{verb}\" on \"{name}\": names that begin with $ are the broker's own, clients may only listen to them");
-            return Err(mistake(ErrorCode::Denied, reason));
+        if let Some(text) = text
+            && rule.writes
+            && is_reserved(text.as_bytes())
+        {
+            let Mistake { code, reason, .. } = refusal::reserved(verb, text);
+            return Err(mistake(code, reason));
         }
-        let message = message.map(|content| Message { content, verbatim: false });
-        let no_message = || {
-            let reason = format!("\"{}\" needs a message: add \"message\":VALUE, any JSON value, null included", verb.word());
-            mistake(ErrorCode::MissingMessage, reason)
+        let name = match text.map(|text| StreamName::new(text).map(Name::New)).transpose() {
+            Ok(name) => name,
+            Err(empty) => return Err(mistake(ErrorCode::BadStream, empty.to_string())),
         };
-        let empty = |empty: EmptyName| mistake(ErrorCode::BadStream, empty.to_string());
-        let new = |text: &str| StreamName::new(text).map(Name::New).map_err(empty);
-        Ok(match verb {
-            Verb::Put => {
-                let message = Message { verbatim, ..message.ok_or_else(no_message)? };
-                let header = header.map(|content| Message { content, verbatim: false });
-                Action::Put { stream: new(text)?, message, header, receipt: receipt.unwrap_or_default() }
-            }
-            Verb::Header => {
-                let message = message.ok_or_else(no_message)?;
-                Action::Header { stream: new(text)?, message, receipt: receipt.unwrap_or_default() }
-            }
-            Verb::Listen => Action::Listen { stream: new(text)?, receipt: receipt.unwrap_or_default() },
-            Verb::Hangup => Action::Hangup { stream: Some(new(text)?), receipt: receipt.unwrap_or_default() },
-            Verb::Close => Action::Close { stream: new(text)?, message, receipt: receipt.unwrap_or_default() },
-            Verb::Delete => Action::Delete { stream: new(text)?, message, receipt: receipt.unwrap_or_default() },
-            Verb::Ping => Action::Ping { receipt: receipt.unwrap_or_default() },
-        })
+        if rule.message == Need::Must && message.is_none() {
+            let reason = format!("\"{}\" needs a message: add \"message\":VALUE, any JSON value, null included", rule.word);
+            return Err(mistake(ErrorCode::MissingMessage, reason));
+        }
+        let message = message.map(|content| Message { content, verbatim: verbatim && verb == Verb::Put });
+        let header = header.map(|content| Message { content, verbatim: false });
+        let receipt = receipt.unwrap_or_default();
+        of_members(verb, name, message, header, receipt)
+            .ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))
     }
 }
 
-/// What a client asks for, as the wire names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
-    Header,
-    Put,
-    Listen,
-    Hangup,
-    Close,
-    Delete,
-    Ping,
+/// The action of these members. None if one is missing that the table of actions asks for, which was checked before.
+fn of_members<'a>(
+    verb: Verb,
+    stream: Option<Name<'a>>,
+    message: Option<Message<'a>>,
+    header: Option<Message<'a>>,
+    receipt: Option<Receipt>,
+) -> Option<Action<'a>> {
+    Some(match (verb, stream) {
+        (Verb::Put, stream) => Action::Put { stream: stream?, message: message?, header, receipt },
+        (Verb::Header, stream) => Action::Header { stream: stream?, message: message?, receipt },
+        (Verb::Listen, stream) => Action::Listen { stream: stream?, receipt },
+        (Verb::Hangup, stream) => Action::Hangup { stream, receipt },
+        (Verb::Close, Some(stream)) => Action::Close { stream, message, receipt },
+        (Verb::Close, None) => Action::CloseConnection { receipt },
+        (Verb::Delete, stream) => Action::Delete { stream: stream?, message, receipt },
+        (Verb::Ping, _) => Action::Ping { receipt },
+    })
 }
 
-impl Verb {
-    const ALL: [Self; 7] = [Self::Header, Self::Put, Self::Listen, Self::Hangup, Self::Close, Self::Delete, Self::Ping];
+/// Why there is no verb: the key is missing.
+pub(super) fn no_verb() -> String {
+    format!("the key \"action\" is missing: it must be one of {}", words().join(", "))
+}
 
-    /// The verb of a word.
-    pub(super) fn of(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|verb| verb.word().as_bytes() == word)
+/// Why there is no verb: the value is of this kind.
+pub(super) fn not_a_verb(kind: &str) -> String {
+    format!("\"action\" must be a string, one of {}, not {kind}", words().join(", "))
+}
+
+/// Why there is no verb: there is no such word.
+pub(super) fn unknown_verb(word: &str) -> String {
+    unknown_action(word, &words())
+}
+
+fn words() -> [&'static str; Verb::ALL.len()] {
+    Verb::ALL.map(Verb::word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Need, Target, Verb};
+    use crate::wire::json_lines::JsonLines;
+    use crate::wire::{Codec, DecodeLimits, ErrorCode};
+
+    /// The mistake in a line, if there is one.
+    fn mistake(verb: Verb, members: &str) -> Option<ErrorCode> {
+        let line = format!("{{\"action\":\"{}\"{members}}}\n", verb.word());
+        let limits = DecodeLimits { line: 100, name: 10 };
+        JsonLines::default().decode(line.as_bytes(), &limits).err().map(|mistake| mistake.code)
     }
 
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Put => "put",
-            Self::Listen => "listen",
-            Self::Hangup => "hangup",
-            Self::Close => "close",
-            Self::Delete => "delete",
-            Self::Ping => "ping",
-        }
-    }
-
-    /// Why there is none: the key is missing.
-    pub(super) fn missing() -> String {
-        format!("the key \"action\" is missing: it must be one of {}", Self::ALL.map(Self::word).join(", "))
-    }
-
-    /// Why there is none: the value is of this kind.
-    pub(super) fn not_text(kind: &str) -> String {
-        format!("\"action\" must be a string, one of {}, not {kind}", Self::ALL.map(Self::word).join(", "))
-    }
-
-    /// Why there is none: there is no such word.
-    pub(super) fn unknown(word: &str) -> String {
-        unknown_action(word, &Self::ALL.map(Self::word))
-    }
-
-    /// Whether it changes the stream for others.
-    fn writes(self) -> bool {
-        match self {
-            Self::Header | Self::Put | Self::Close | Self::Delete => true,
-            Self::Listen | Self::Hangup | Self::Ping => false,
+    #[test]
+    fn every_action_is_held_to_its_rule() {
+        for verb in Verb::ALL {
+            let rule = verb.rule();
+            let nameless = (rule.target == Target::Stream).then_some(ErrorCode::MissingStream);
+            assert_eq!(mistake(verb, ",\"message\":1"), nameless, "{verb:?}");
+            let null = matches!(rule.target, Target::Stream | Target::StreamOrConnection).then_some(ErrorCode::BadStream);
+            assert_eq!(mistake(verb, ",\"stream\":null,\"message\":1"), null, "{verb:?}");
+            let empty = (rule.message == Need::Must).then_some(ErrorCode::MissingMessage);
+            assert_eq!(mistake(verb, ",\"stream\":\"s\""), empty, "{verb:?}");
+            let reserved = rule.writes.then_some(ErrorCode::Denied);
+            assert_eq!(mistake(verb, ",\"stream\":\"$s\",\"message\":1"), reserved, "{verb:?}");
         }
     }
 }

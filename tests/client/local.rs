@@ -157,6 +157,7 @@ async fn what_is_refused_is_told() {
     assert_eq!(code(broker.put("", &1).await), "bad_stream");
     assert_eq!(code(broker.put("job", &"x".repeat(200)).await), "line_too_long");
     assert_eq!(code(broker.close_with("job", &"x".repeat(200)).await.map(|_| ())), "line_too_long");
+    assert_eq!(code(broker.close_with("job", "far too long for it").await.map(|_| ())), "limit");
     assert!(matches!(broker.put("job", &f64::NAN).await, Err(LocalError::Encode(_))));
     let lax = broker.non_finite(msgstream::job::content::NonFinite::Null);
     lax.put("job", &f64::NAN).await.unwrap();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
-use crate::wire::units::ByteSize;
+use crate::wire::refusal;
 use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt, allocated};
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
@@ -14,7 +14,7 @@ pub(super) struct Batch<'b> {
     /// Room for runs that are not one piece of the block.
     built: &'b mut Vec<u8>,
     encoder: &'static dyn Encode,
-    /// The largest header, in bytes.
+    /// The largest header and the largest last message, in bytes.
     header: usize,
     run: Option<Run>,
     /// Answers to this connection that stand together, encoded.
@@ -78,11 +78,11 @@ impl<'b> Batch<'b> {
             Action::Listen { stream, receipt } => self.input(Input::Listen { stream: stream.into_name(), receipt }),
             Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
             Action::Close { stream, message, receipt } => {
-                let last = self.close(stream.as_name(), message);
+                let last = self.close(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Close { stream: stream.into_name(), last, receipt });
             }
             Action::Delete { stream, message, receipt } => {
-                let last = self.close(stream.as_name(), message);
+                let last = self.close(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Delete { stream: stream.into_name(), last, receipt });
             }
             Action::Ping { receipt } => {
@@ -218,18 +218,19 @@ impl<'b> Batch<'b> {
     fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
         let (length, most) = (message.content.len(), self.header);
         if length > most {
-            let reason = format!(
-                "the header has {length} bytes, more than {}, the most allowed (limits.header); send a shorter one, or raise the limit",
-                ByteSize(most)
-            );
-            let stream = Some(stream.as_str().to_owned());
-            return Err(Mistake { code: ErrorCode::Limit, reason, stream, receipt: receipt.cloned() });
+            return Err(refusal::long_header(length, most).on(stream, receipt));
         }
         Ok(self.lasting(&Event::Put { stream, message: message.content }))
     }
 
-    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>) -> Frame {
-        self.lasting(&Event::Close { stream, message: message.map(|message| message.content) })
+    /// The end of a stream, whose message is stored as a header is.
+    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+        let message = message.map(|message| message.content);
+        let (length, most) = (message.map_or(0, <[u8]>::len), self.header);
+        if length > most {
+            return Err(refusal::long_last_message(length, most).on(stream, receipt));
+        }
+        Ok(self.lasting(&Event::Close { stream, message }))
     }
 
     /// What the core may store.

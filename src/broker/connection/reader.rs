@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::broker::actor::Intake;
 use crate::broker::core::Input;
-use crate::wire::units::ByteSize;
+use crate::wire::refusal;
 use crate::wire::{Codec, DecodeLimits, ErrorCode, Foreign, Mistake, Unit};
 
 use super::batch::{Batch, Whole};
@@ -36,7 +36,7 @@ const LARGE: usize = 32 << 10;
 pub struct ReaderLimits {
     /// What the codec checks.
     pub decode: DecodeLimits,
-    /// The largest header, in bytes.
+    /// The largest header and the largest last message, in bytes.
     pub header: usize,
     /// Mistakes in a row after which the connection is closed.
     pub errors_in_a_row: usize,
@@ -311,7 +311,8 @@ impl<C: Codec> Reader<C> {
                         }
                         self.stage = Stage::Open;
                         at = block.len();
-                        let mistake = if over { too_long(limits) } else { no_memory(limits) };
+                        let mistake =
+                            if over { refusal::long_line(limits.decode.line) } else { refusal::unfinished_lines(limits.intake.most()) };
                         mistakes += 1;
                         self.mistake(&mistake, &mut batch, limits);
                     }
@@ -327,7 +328,7 @@ impl<C: Codec> Reader<C> {
                 continue;
             }
             let done = if unit.len() - C::FRAMING > limits.decode.line {
-                Err(too_long(limits))
+                Err(refusal::long_line(limits.decode.line))
             } else {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
                     // A blank line says nothing, not even what the peer speaks.
@@ -371,7 +372,7 @@ impl<C: Codec> Reader<C> {
         let cut_short = matches!(self.codec.unit(rest, rest.len()), Unit::Announced(_));
         if self.stage != Stage::Left && !self.skipping && !rest.is_empty() && !cut_short {
             let done = match self.codec.decode(rest, &limits.decode) {
-                _ if rest.len() > limits.decode.line => Err(too_long(limits)),
+                _ if rest.len() > limits.decode.line => Err(refusal::long_line(limits.decode.line)),
                 Ok(None) => Ok(false),
                 Ok(Some(action)) => batch.action(action, 0..rest.len()),
                 // Most likely the start of a unit whose end was never sent.
@@ -453,22 +454,4 @@ fn failed(error: &io::Error) -> Turn {
         _ => Outcome::Gone,
     };
     Turn { inputs: Vec::new(), memory: 0, mistakes: 0, outcome }
-}
-
-fn too_long(limits: &ReaderLimits) -> Mistake {
-    let most = ByteSize(limits.decode.line);
-    Mistake::new(
-        ErrorCode::LineTooLong,
-        format!("the line is longer than {most}, the most allowed (limits.line); it was skipped; send less at once, or raise the limit"),
-    )
-}
-
-fn no_memory(limits: &ReaderLimits) -> Mistake {
-    let most = ByteSize(limits.intake.most());
-    Mistake::new(
-        ErrorCode::Limit,
-        format!(
-            "the unfinished lines of all connections take {most}, the most allowed (limits.unfinished_lines); the line was skipped; send it again later"
-        ),
-    )
 }

@@ -19,7 +19,7 @@ pub struct Limits {
     pub line: ByteSize,
     /// The longest stream name, in bytes of UTF-8. 1 KiB.
     pub name: ByteSize,
-    /// The largest header, in bytes. 1 MiB.
+    /// The largest header, and the largest last message of a stream, in bytes. 1 MiB.
     pub header: ByteSize,
     /// All headers and last messages that are stored, in bytes. 0: a quarter of the machine's or cgroup's memory.
     pub headers_total: ByteSize,

@@ -1,20 +1,20 @@
 //! From a line to an action, or to the mistake in it.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Receipt};
+use super::super::action::{Action, Message, Receipt, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Request, Stream, Verb};
-use super::encode::{PUT_HEAD, PUT_TAIL};
+use super::super::request::{self, Request, Stream};
 use super::explain;
-use super::object::Broken;
+use super::fault::Broken;
+use super::form::{PUT_HEAD, PUT_TAIL};
 use super::put;
 use super::scan;
+use super::text::{inner, text_of};
 use super::token::skip_space;
 
 /// Decodes one line, with its end or, at the end of a connection, without.
@@ -75,16 +75,16 @@ fn is_output(line: &[u8], name: &str, members: &Members) -> bool {
 
 /// What is asked for, from the text of its value; or why it is nothing.
 fn verb(text: Option<&[u8]>) -> Result<Verb, String> {
-    let Some(text) = text else { return Err(Verb::missing()) };
+    let Some(text) = text else { return Err(request::no_verb()) };
     if !text.starts_with(b"\"") {
-        return Err(Verb::not_text(explain::kind(text)));
+        return Err(request::not_a_verb(explain::kind(text)));
     }
     if let Some(verb) = Verb::of(inner(text)) {
         return Ok(verb);
     }
     match text_of(text) {
-        Some(given) => Verb::of(given.as_bytes()).ok_or_else(|| Verb::unknown(&given)),
-        None => Err(Verb::unknown(&cut(text))),
+        Some(given) => Verb::of(given.as_bytes()).ok_or_else(|| request::unknown_verb(&given)),
+        None => Err(request::unknown_verb(&cut(text))),
     }
 }
 
@@ -117,17 +117,4 @@ fn receipt(text: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
     }
     request::check_receipt(text.len())?;
     Ok(std::str::from_utf8(text).ok().map(|text| Receipt(text.into())))
-}
-
-/// What stands between the quotes of a JSON string.
-fn inner(text: &[u8]) -> &[u8] {
-    slice(text, 1..text.len().saturating_sub(1))
-}
-
-/// The text of a JSON string, its escapes decoded; none if it holds half a surrogate pair.
-pub(super) fn text_of(text: &[u8]) -> Option<Cow<'_, str>> {
-    if memchr::memchr(b'\\', text).is_none() {
-        return std::str::from_utf8(inner(text)).ok().map(Cow::Borrowed);
-    }
-    serde_json::from_slice(text).ok().map(Cow::Owned)
 }

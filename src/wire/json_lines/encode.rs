@@ -1,10 +1,9 @@
 //! Events as lines: compact, keys in a fixed order, each line ended by LF.
 
-use std::ops::Range;
-
 use super::super::action::Receipt;
 use super::super::codec::Encode;
 use super::super::event::Event;
+use super::form::{MESSAGE, PUT_HEAD, PUT_TAIL};
 use super::read_back;
 
 /// The encoder of JSON lines, of which there is one: [`ENCODER`].
@@ -16,20 +15,11 @@ pub struct JsonLinesEncoder {
 /// The one encoder of JSON lines, as frames and connections remember it.
 pub static ENCODER: JsonLinesEncoder = JsonLinesEncoder { name: "JSON lines" };
 
-/// What stands before the name in a put.
-pub(super) const PUT_HEAD: &[u8] = br#"{"action":"put","stream":""#;
-/// What stands before the name in the end of a stream.
-pub(super) const CLOSE_HEAD: &[u8] = br#"{"action":"close","stream":""#;
-/// Where the action stands in a put.
-pub(super) const PUT_ACTION: Range<usize> = 10..15;
-/// What stands between the name and the message in a put.
-pub(super) const PUT_TAIL: &[u8] = br#"","message":"#;
-
 /// The beginning of every put of a stream, up to its message.
 fn write_put_envelope(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(br#"{"action":"put","stream":"#);
     write_text(out, name);
-    out.extend_from_slice(br#","message":"#);
+    out.extend_from_slice(MESSAGE);
 }
 
 impl Encode for JsonLinesEncoder {
@@ -57,7 +47,7 @@ impl Encode for JsonLinesEncoder {
                 out.extend_from_slice(br#"{"action":"close","stream":"#);
                 write_text(out, stream.as_str());
                 if let Some(message) = message {
-                    out.extend_from_slice(br#","message":"#);
+                    out.extend_from_slice(MESSAGE);
                     out.extend_from_slice(message);
                 }
             }
@@ -120,7 +110,8 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ENCODER, PUT_HEAD, PUT_TAIL, write_put_envelope};
+    use super::super::form::{PUT_HEAD, PUT_TAIL};
+    use super::{ENCODER, write_put_envelope};
     use crate::wire::ids::StreamName;
     use crate::wire::{Encode, ErrorCode, Event, Receipt, StreamState};
 

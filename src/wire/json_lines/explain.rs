@@ -2,8 +2,7 @@
 
 use super::super::members::MOST_UNKNOWN;
 use super::super::reason::{ECHO, cut};
-use super::object::Broken;
-use super::scan::{Fault, Wanted};
+use super::fault::{Broken, Fault, Wanted};
 use super::token::{byte, skip_space};
 
 const ONE_LINE: &str = "a whole object must stand on one line, ended by LF (no pretty-printing)";

@@ -2,14 +2,17 @@
 //!
 //! Nearly all lines of a busy broker are puts that begin alike: `put` knows them by their first bytes, `scan`
 //! validates the message, with `numbers` for long arrays, and the line goes on as it stands. All others go through
-//! `object`, which finds the members, and `decode`, which makes an action of them; `explain` says what was wrong.
+//! `object`, which finds the members, and `decode`, which makes an action of them; `fault` is what can be wrong, and
+//! `explain` says it. `form` holds the bytes that never change.
 //! Nothing here knows sockets or streams.
 
 mod block;
 mod decode;
 mod encode;
 mod explain;
+mod fault;
 mod foreign;
+mod form;
 mod numbers;
 mod object;
 mod open;
@@ -18,6 +21,7 @@ mod read_back;
 pub(super) mod scan;
 #[cfg(test)]
 mod tests;
+mod text;
 pub(super) mod token;
 mod words;
 

@@ -5,24 +5,9 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Error, Visitor};
 
 use super::super::members::{Members, Others, Surplus};
-use super::scan::{self, Fault, Wanted};
+use super::fault::{Broken, Wanted};
+use super::scan;
 use super::token::{byte, skip_space, string};
-
-/// Why a line is not one JSON object, each key once.
-#[derive(Debug)]
-pub(super) enum Broken {
-    Fault(Fault),
-    /// The key at this place was given before; the key, decoded.
-    Twice(usize, Vec<u8>),
-    /// At this place there is one key too many that the protocol does not know.
-    Many(usize),
-}
-
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
 
 impl Members {
     /// Reads a whole line. After a mistake, the members read before it are there.

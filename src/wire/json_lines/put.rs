@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::super::codec::DecodeLimits;
 use super::super::members::Members;
-use super::encode;
+use super::form;
 use super::words::{self, word};
+use crate::wire::ids::is_reserved;
 
 /// How a put is written up to its message.
 struct Form {
@@ -19,7 +20,7 @@ struct Form {
     is_output: bool,
 }
 
-const COMPACT: Form = Form { head: encode::PUT_HEAD, tail: encode::PUT_TAIL, action: encode::PUT_ACTION, is_output: true };
+const COMPACT: Form = Form { head: form::PUT_HEAD, tail: form::PUT_TAIL, action: form::PUT_ACTION, is_output: true };
 
 /// As `json.dumps` of Python writes it.
 const PYTHON: Form = Form { head: br#"{"action": "put", "stream": ""#, tail: br#"", "message": "#, action: 11..16, is_output: false };
@@ -58,7 +59,7 @@ fn recognise_form(line: &[u8], form: &Form, latest: &[u8], limits: &DecodeLimits
     let name = line.strip_prefix(form.head)?;
     let again = name.strip_prefix(latest).is_some_and(|rest| rest.starts_with(form.tail));
     let length = if again { latest.len() } else { plain_length(name) };
-    if length == 0 || length > limits.name || !again && (name.starts_with(b"$") || !name.get(length..)?.starts_with(form.tail)) {
+    if length == 0 || length > limits.name || !again && (is_reserved(name) || !name.get(length..)?.starts_with(form.tail)) {
         return None;
     }
     let start = form.head.len();

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::super::event::Event;
-use super::decode::text_of;
-use super::encode::{CLOSE_HEAD, PUT_HEAD};
+use super::form::{CLOSE_HEAD, MESSAGE, PUT_HEAD};
+use super::text::text_of;
 use super::token::string;
 use crate::wire::ids::StreamName;
 
@@ -45,6 +45,6 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     // The opening quote belongs to the head.
     let name = text_of(line.get(head.len() - 1..head.len() + end)?)?;
     let rest = rest.get(end..)?;
-    let message = if rest.is_empty() { None } else { Some(rest.strip_prefix(br#","message":"#)?) };
+    let message = if rest.is_empty() { None } else { Some(rest.strip_prefix(MESSAGE)?) };
     Some(Line { put, name, message })
 }

@@ -3,52 +3,10 @@
 //! It accepts what `serde_json` accepts when it skips a value: numbers of any size and `\u` escapes of lone surrogates
 //! are within the grammar. It goes to any depth without recursion, at one bit a level.
 
+use super::fault::{Fault, Wanted};
 use super::numbers::skip_numbers;
 use super::open::Open;
 use super::token::{byte, literal, number, skip_space, string};
-
-/// Where the bytes cease to be JSON, and what would have had to stand there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::wire) struct Fault {
-    /// The offset of the first byte that does not fit; the length, if the bytes end too soon.
-    pub(super) at: usize,
-    pub(super) wanted: Wanted,
-}
-
-/// What the grammar asks for where it was not found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::wire) enum Wanted {
-    /// The line's object.
-    Object,
-    Value,
-    /// A key, or the end of an empty object.
-    KeyOrEnd,
-    /// A key, after a comma.
-    Key,
-    Colon,
-    /// A comma or the end of an object.
-    CommaOrBrace,
-    /// A comma or the end of an array.
-    CommaOrBracket,
-    /// A character that may stand in a string, or its closing quote.
-    Character,
-    /// The rest of an escape.
-    Escape,
-    /// A well-formed character.
-    Utf8,
-    Digit,
-    /// No further digit, after a leading zero.
-    NoDigit,
-    /// The end of the line.
-    End,
-}
-
-impl Wanted {
-    #[inline]
-    pub(super) fn at(self, at: usize) -> Fault {
-        Fault { at, wanted: self }
-    }
-}
 
 /// The length from which on a run of numbers is long: it takes a while to enter and to leave [`skip_numbers`].
 const LONG: usize = 128;
@@ -146,7 +104,8 @@ mod tests {
     use proptest::sample::select;
     use serde_json::value::RawValue;
 
-    use super::{Fault, Wanted, value};
+    use super::super::fault::{Fault, Wanted};
+    use super::value;
 
     /// Whether the bytes are one value and nothing else, to us and to `serde_json`.
     fn both(bytes: &[u8]) -> (bool, bool) {

@@ -3,7 +3,7 @@
 //! Short runs are taken byte by byte: a guess at each branch lets the processor read on, where the length of a run, once
 //! computed, would have to be waited for. Long runs go by words and blocks.
 
-use super::scan::{Fault, Wanted};
+use super::fault::{Fault, Wanted};
 use super::words::{self, word};
 
 /// The byte at an offset; a NUL, which may stand nowhere in JSON, past the end.

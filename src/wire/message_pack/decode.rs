@@ -3,41 +3,20 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Receipt};
+use super::super::action::{Action, Message, Receipt, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
-use super::super::request::{self, Request, Stream, Verb};
-use super::PREFIX;
-use super::encode::{MESSAGE, PUT_HEAD, put_envelope, text_head};
+use super::super::request::{self, Request, Stream};
+use super::encode::put_envelope;
 use super::explain;
+use super::fault::{Broken, What};
+use super::form::{MESSAGE, PREFIX, PUT_HEAD};
 use super::skip;
-use super::token::{Fault, Token, What, token};
-
-/// Why a unit is not one map, each key once.
-#[derive(Debug)]
-pub(super) enum Broken {
-    Fault(Fault),
-    /// The unit has fewer bytes than its length says.
-    Cut,
-    /// It is no map, but this.
-    NotMap(&'static str),
-    /// At this offset stands a key that is no text, but this.
-    KeyKind(usize, &'static str),
-    /// The key at this offset was given before.
-    Twice(usize, Vec<u8>),
-    /// At this offset there is one key too many that the protocol does not know.
-    Many(usize),
-    /// At this offset something follows the map.
-    After(usize),
-}
-
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
+use super::token::{Token, token};
+use super::write::text_head;
+use crate::wire::ids::is_reserved;
 
 /// Decodes one unit, its length included.
 pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
@@ -80,7 +59,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
 fn put<'a>(body: &'a [u8], limits: &DecodeLimits) -> Option<(&'a [u8], usize)> {
     let rest = body.strip_prefix(PUT_HEAD)?;
     let (Token::Text(name), end) = token(rest, 0).ok()? else { return None };
-    if name.is_empty() || name.len() > limits.name || name.starts_with(b"$") || end - name.len() != text_head(name.len()) {
+    if name.is_empty() || name.len() > limits.name || is_reserved(name) || end - name.len() != text_head(name.len()) {
         return None;
     }
     let message = rest.get(end..)?.strip_prefix(MESSAGE)?;
@@ -128,10 +107,10 @@ fn first(value: &[u8]) -> Token<'_> {
 
 /// What is asked for, from the value of the action; or why it is nothing.
 fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
-    let Some(value) = value else { return Err(Verb::missing()) };
+    let Some(value) = value else { return Err(request::no_verb()) };
     match first(value) {
-        Token::Text(word) => Verb::of(word).ok_or_else(|| Verb::unknown(&String::from_utf8_lossy(word))),
-        other => Err(Verb::not_text(other.kind())),
+        Token::Text(word) => Verb::of(word).ok_or_else(|| request::unknown_verb(&String::from_utf8_lossy(word))),
+        other => Err(request::not_a_verb(other.kind())),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::super::codec::Encode;
 use super::super::event::Event;
-use super::{PREFIX, from_json, read_back};
+use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
+use super::write::{map, text, unsigned};
+use super::{from_json, read_back};
 
 /// The encoder of MessagePack, of which there is one: [`ENCODER`].
 #[derive(Debug)]
@@ -12,13 +14,6 @@ pub struct MessagePackEncoder {
 
 /// The one encoder of MessagePack, as frames and connections remember it.
 pub static ENCODER: MessagePackEncoder = MessagePackEncoder { name: "MessagePack" };
-
-/// What stands before the name in a put, the unit's length aside.
-pub(super) const PUT_HEAD: &[u8] = b"\x83\xa6action\xa3put\xa6stream";
-/// What stands before the name in the end of a stream, behind the map's head.
-pub(super) const CLOSE_HEAD: &[u8] = b"\xa6action\xa5close\xa6stream";
-/// What stands before the content.
-pub(super) const MESSAGE: &[u8] = b"\xa7message";
 
 /// How content goes into a unit: as it is, or from another encoding.
 type Content = fn(&[u8], &mut Vec<u8>);
@@ -57,7 +52,7 @@ impl Encode for MessagePackEncoder {
 fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
-    write(event, out, content);
+    write_map(event, out, content);
     // What may be sent is bounded far below the four bytes' range.
     let length = u32::try_from(out.len() - start - PREFIX).unwrap_or(u32::MAX);
     if let Some(prefix) = out.get_mut(start..start + PREFIX) {
@@ -65,7 +60,7 @@ fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
     }
 }
 
-fn write(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
+fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
     match event {
         Event::Put { stream, message } => {
             out.reserve(PUT_HEAD.len() + 5 + stream.as_str().len() + MESSAGE.len() + message.len());
@@ -134,81 +129,4 @@ fn write_reason(out: &mut Vec<u8>, code: &str, reason: &str) {
 fn pair(out: &mut Vec<u8>, key: &str, value: &str) {
     text(out, key);
     text(out, value);
-}
-
-/// The head of a map with a few pairs.
-fn map(out: &mut Vec<u8>, pairs: usize) {
-    debug_assert!(pairs < 16, "a larger map has another head");
-    out.push(0x80 | pairs as u8);
-}
-
-pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    match text.len() {
-        length @ 0..=31 => out.push(0xa0 | length as u8),
-        length => sized(out, [0xd9, 0xda, 0xdb], length),
-    }
-    out.extend_from_slice(text.as_bytes());
-}
-
-/// How many bytes stand before a text of this length.
-pub(super) fn text_head(length: usize) -> usize {
-    match length {
-        0..=31 => 1,
-        32..=0xff => 2,
-        0x100..=0xffff => 3,
-        _ => 5,
-    }
-}
-
-pub(super) fn unsigned(out: &mut Vec<u8>, number: u64) {
-    match number {
-        0..=0x7f => out.push(number as u8),
-        0x80..=0xff => out.extend_from_slice(&[0xcc, number as u8]),
-        0x100..=0xffff => with_marker(out, 0xcd, (number as u16).to_be_bytes()),
-        0x1_0000..=0xffff_ffff => with_marker(out, 0xce, (number as u32).to_be_bytes()),
-        0x1_0000_0000.. => with_marker(out, 0xcf, number.to_be_bytes()),
-    }
-}
-
-pub(super) fn signed(out: &mut Vec<u8>, number: i64) {
-    match number {
-        0.. => unsigned(out, number.unsigned_abs()),
-        -0x20..=-1 => out.push(number as u8),
-        -0x80..-0x20 => out.extend_from_slice(&[0xd0, number as u8]),
-        -0x8000..-0x80 => with_marker(out, 0xd1, (number as i16).to_be_bytes()),
-        -0x8000_0000..-0x8000 => with_marker(out, 0xd2, (number as i32).to_be_bytes()),
-        ..-0x8000_0000 => with_marker(out, 0xd3, number.to_be_bytes()),
-    }
-}
-
-pub(super) fn float(out: &mut Vec<u8>, number: f64) {
-    with_marker(out, 0xcb, number.to_be_bytes());
-}
-
-pub(super) fn extension(out: &mut Vec<u8>, kind: i8, data: &[u8]) {
-    match data.len() {
-        1 => out.push(0xd4),
-        2 => out.push(0xd5),
-        4 => out.push(0xd6),
-        8 => out.push(0xd7),
-        16 => out.push(0xd8),
-        length => sized(out, [0xc7, 0xc8, 0xc9], length),
-    }
-    out.push(kind.cast_unsigned());
-    out.extend_from_slice(data);
-}
-
-/// A length behind the shortest of three markers.
-fn sized(out: &mut Vec<u8>, markers: [u8; 3], length: usize) {
-    let [small, middle, large] = markers;
-    match length {
-        0..=0xff => out.extend_from_slice(&[small, length as u8]),
-        0x100..=0xffff => with_marker(out, middle, (length as u16).to_be_bytes()),
-        _ => with_marker(out, large, (length as u32).to_be_bytes()),
-    }
-}
-
-fn with_marker<const N: usize>(out: &mut Vec<u8>, marker: u8, bytes: [u8; N]) {
-    out.push(marker);
-    out.extend_from_slice(&bytes);
 }

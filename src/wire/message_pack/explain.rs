@@ -2,8 +2,7 @@
 
 use super::super::members::MOST_UNKNOWN;
 use super::super::reason::cut;
-use super::decode::Broken;
-use super::token::{Fault, What};
+use super::fault::{Broken, Fault, What};
 
 /// Why a unit is not one map with each key once. Offsets count from 0 behind the unit's length.
 pub(super) fn broken(broken: &Broken) -> String {

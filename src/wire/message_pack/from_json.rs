@@ -3,10 +3,8 @@
 //! What MessagePack has no value for travels as JSON text in an extension of type 74, and loses nothing.
 
 use super::super::json_lines::token::{byte, number, skip_space, string};
-use super::encode;
-
-/// The extension that holds JSON text: `J`.
-pub(super) const JSON: i8 = 74;
+use super::form::JSON;
+use super::write;
 
 /// Deeper content travels as text: readers of MessagePack recurse, and many stop at so many levels.
 pub(super) const DEEPEST: usize = 512;
@@ -33,7 +31,7 @@ pub(super) fn write(text: &[u8], out: &mut Vec<u8>) {
     let mut larger = Vec::new();
     if convert(text, out, &mut larger).is_none() {
         out.truncate(start);
-        encode::extension(out, JSON, text);
+        write::extension(out, JSON, text);
         return;
     }
     widen(out, &mut larger);
@@ -50,7 +48,7 @@ fn convert(text: &[u8], out: &mut Vec<u8>, larger: &mut Vec<Larger>) -> Option<(
                 let end = string(text, at + 1).ok()?;
                 let value = text.get(at..end)?;
                 if write_string(value, out).is_none() {
-                    encode::extension(out, JSON, value);
+                    write::extension(out, JSON, value);
                 }
                 at = end;
             }
@@ -121,17 +119,17 @@ fn key(text: &[u8], at: usize, out: &mut Vec<u8>) -> Option<usize> {
 fn write_string(quoted: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
     if memchr::memchr(b'\\', inner).is_none() {
-        encode::text(out, std::str::from_utf8(inner).ok()?);
+        write::text(out, std::str::from_utf8(inner).ok()?);
         return Some(());
     }
     let decoded: String = serde_json::from_slice(quoted).ok()?;
-    encode::text(out, &decoded);
+    write::text(out, &decoded);
     Some(())
 }
 
 fn write_number(text: &[u8], out: &mut Vec<u8>) {
     if try_number(text, out).is_none() {
-        encode::extension(out, JSON, text);
+        write::extension(out, JSON, text);
     }
 }
 
@@ -147,11 +145,11 @@ fn try_number(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if !number.is_finite() || vanished {
             return None;
         }
-        encode::float(out, number);
+        write::float(out, number);
     } else if digits.starts_with('-') {
-        encode::signed(out, digits.parse().ok()?);
+        write::signed(out, digits.parse().ok()?);
     } else {
-        encode::unsigned(out, digits.parse().ok()?);
+        write::unsigned(out, digits.parse().ok()?);
     }
     Some(())
 }

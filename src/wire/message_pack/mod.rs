@@ -2,12 +2,15 @@
 //!
 //! What [`JsonLines`](super::json_lines::JsonLines) is in text this is in binary: the same members, the same mistakes, and
 //! content that is passed on byte for byte. `skip` validates, `token` reads one marker, `decode` makes an action of a unit
-//! and `encode` a unit of an event. `from_json` and `to_json` take content from the one encoding to the other.
+//! and `encode` a unit of an event, with the values of `write`. `from_json` and `to_json` take content from the one encoding to
+//! the other. `form` holds the bytes that never change, `fault` what can be wrong.
 
 mod decode;
 mod encode;
 mod explain;
+mod fault;
 mod foreign;
+mod form;
 mod from_json;
 mod open;
 mod read_back;
@@ -16,16 +19,16 @@ mod skip;
 mod tests;
 mod to_json;
 mod token;
+mod write;
 
 use super::action::Action;
 use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 use super::error::Mistake;
 use super::names::Latest;
 
-pub use encode::{ENCODER, MessagePackEncoder};
+use form::PREFIX;
 
-/// How many bytes say how long a unit is.
-const PREFIX: usize = size_of::<u32>();
+pub use encode::{ENCODER, MessagePackEncoder};
 
 /// The decoder of one connection that speaks MessagePack.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 //! Units of the encoder's own form as events again, for listeners of another encoding.
 
 use super::super::event::Event;
-use super::encode::{CLOSE_HEAD, MESSAGE, PUT_HEAD};
+use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
+use super::to_json;
 use super::token::{Token, token};
-use super::{PREFIX, to_json};
 use crate::wire::ids::StreamName;
 
 /// Calls `each` with every event, its content as JSON text.

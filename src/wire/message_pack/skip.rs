@@ -1,8 +1,9 @@
 //! The validator: whether bytes are one MessagePack value that listeners of any encoding can be given, and where it ends.
 //! It stores and converts nothing, and goes to any depth without recursion.
 
+use super::fault::{Fault, What};
 use super::open::{Next, Open};
-use super::token::{Fault, Token, What, token};
+use super::token::{Token, token};
 
 /// The end of the value that begins at `start`.
 ///

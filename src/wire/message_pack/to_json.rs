@@ -3,7 +3,7 @@
 //! What JSON has no value for travels as an object with `.class`, `.version` and `.state`, as applications' own objects do.
 
 use super::super::json_lines::scan;
-use super::from_json::JSON;
+use super::form::JSON;
 use super::open::{Next, Open};
 use super::token::{Token, token};
 

@@ -1,31 +1,6 @@
 //! The tokens of MessagePack: one marker with what belongs to it. A container's token is its head alone.
 
-/// Where the bytes cease to be MessagePack that can be passed on, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// The offset of what does not fit.
-    pub(super) at: usize,
-    pub(super) what: What,
-}
-
-/// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    /// The value goes on beyond the end of the bytes.
-    TooShort,
-    /// The marker 0xc1, which stands for nothing.
-    Reserved,
-    /// A text that is not UTF-8.
-    Utf8,
-    /// A key of a map that is neither a text nor an integer.
-    Key,
-}
-
-impl What {
-    pub(super) fn at(self, at: usize) -> Fault {
-        Fault { at, what: self }
-    }
-}
+use super::fault::{Fault, What};
 
 /// One marker with what belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq)]

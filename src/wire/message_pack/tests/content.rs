@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::super::from_json::DEEPEST;
-use super::super::{encode, from_json, skip, to_json};
+use super::super::{form, from_json, skip, to_json, write};
 
 /// JSON text as MessagePack.
 fn packed(text: &str) -> Vec<u8> {
@@ -24,7 +24,7 @@ fn unpacked(value: &[u8]) -> String {
 
 fn as_text(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    encode::extension(&mut out, from_json::JSON, text.as_bytes());
+    write::extension(&mut out, form::JSON, text.as_bytes());
     out
 }
 

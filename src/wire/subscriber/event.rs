@@ -1,8 +1,10 @@
-//! What a listener sees, and what goes wrong.
+//! What a program is told: events of a stream, reasons and receipts.
 
-use crate::job::content::{Content, EncodeError};
+use std::fmt;
 
-use super::wire::Reason;
+use serde::Deserialize;
+
+use crate::job::content::Content;
 
 /// What a listener of one stream sees.
 ///
@@ -72,48 +74,49 @@ impl Event {
     }
 }
 
-/// What a client can fail with.
+/// Why the broker refused an action or ended a connection.
 ///
 /// ```
-/// use msgstream::client::{ClientError, RemoteStream};
+/// # use msgstream::client::Reason;
+/// let reason = Reason { code: "limit".to_owned(), reason: "there are 5 streams, the most allowed (limits.streams)".to_owned() };
+/// assert_eq!(reason.to_string(), "there are 5 streams, the most allowed (limits.streams) (limit)");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Reason {
+    /// The kind, as the wire names it: `slow_listener`, `limit`, `shutdown` and so on.
+    pub code: String,
+    /// What was wrong, and what would be right.
+    pub reason: String,
+}
+
+impl Reason {
+    /// Whether the client itself is the cause: it would be refused again. A broker that stops, or a queue that was full, is none.
+    pub(crate) fn is_refusal(&self) -> bool {
+        !matches!(&*self.code, "shutdown" | "slow_listener")
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.code)
+    }
+}
+
+/// What a receipt said.
+///
+/// ```
+/// use msgstream::local::MessageStream;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
-/// # let address = server.addresses()[0].to_string();
-/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-/// assert!(matches!(RemoteStream::connect("a broker somewhere").await, Err(ClientError::Connect { .. })));
-///
-/// let broker = RemoteStream::connect(&address).await?;
-/// assert!(matches!(broker.put("", "hello").await, Err(ClientError::EmptyName)));
-/// assert!(matches!(broker.put("job-1", &f64::NAN).await, Err(ClientError::Encode(_))));
-/// // Names that begin with $ are the broker's own.
-/// assert!(matches!(broker.confirmed().put("$job", "hello").await, Err(ClientError::Refused(reason)) if reason.code == "denied"));
+/// let broker = MessageStream::new();
+/// broker.listen("job-1", |event| println!("{event:?}")).await?;
+/// let receipt = broker.close("job-1").await?;
+/// assert_eq!(receipt.listeners, Some(1));
 /// # Ok(()) }
 /// ```
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// No connection could be made.
-    #[error("cannot connect to {address}: {reason}")]
-    Connect {
-        /// Where to.
-        address: String,
-        /// What the system said.
-        reason: String,
-    },
-    /// The connection was lost, and with it perhaps what had not been confirmed.
-    #[error("the connection to the broker was lost: {0}")]
-    Lost(String),
-    /// The broker refused an action.
-    #[error("the broker refused: {0}")]
-    Refused(Reason),
-    /// A message cannot be written as JSON.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// A stream needs a name.
-    #[error("a stream name needs at least one character")]
-    EmptyName,
-    /// There is no room in the queue now, and the call was not to wait.
-    #[error("the queue of what is to be sent is full")]
-    Full,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// How many listeners a put, close or delete has reached.
+    pub listeners: Option<usize>,
 }

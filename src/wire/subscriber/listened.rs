@@ -9,8 +9,7 @@ use std::collections::VecDeque;
 use crate::job::content::Content;
 use crate::wire::StreamState;
 
-use super::event::Event;
-use super::wire::Reason;
+use super::event::{Event, Reason};
 
 /// Somebody who listens.
 pub(crate) trait Take {

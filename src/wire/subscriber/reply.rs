@@ -1,12 +1,14 @@
-//! Lines as a client writes and reads them.
+//! What a broker says, read from JSON lines.
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::job::content::{Content, EncodeError, NonFinite, encode_line};
+use crate::job::content::Content;
 use crate::wire::StreamState;
+
+use super::event::Reason;
 
 /// What a broker says in one line.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,34 +27,6 @@ pub(crate) enum Reply {
     Error { reason: Reason, receipt: Option<u64> },
     /// Nothing that this client knows: a newer broker may say more.
     Unknown,
-}
-
-/// Why the broker refused an action or ended a connection.
-///
-/// ```
-/// # use msgstream::client::Reason;
-/// let reason = Reason { code: "limit".to_owned(), reason: "there are 5 streams, the most allowed (limits.streams)".to_owned() };
-/// assert_eq!(reason.to_string(), "there are 5 streams, the most allowed (limits.streams) (limit)");
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Reason {
-    /// The kind, as the wire names it: `slow_listener`, `limit`, `shutdown` and so on.
-    pub code: String,
-    /// What was wrong, and what would be right.
-    pub reason: String,
-}
-
-impl Reason {
-    /// Whether the client itself is the cause: it would be refused again. A broker that stops, or a queue that was full, is none.
-    pub(super) fn is_refusal(&self) -> bool {
-        !matches!(&*self.code, "shutdown" | "slow_listener")
-    }
-}
-
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.reason, self.code)
-    }
 }
 
 #[derive(Deserialize)]
@@ -105,56 +79,6 @@ fn state(word: &str) -> Option<StreamState> {
     [StreamState::Waiting, StreamState::Running, StreamState::Ended].into_iter().find(|state| state.as_str() == word)
 }
 
-/// What a client asks for, ready to be written.
-pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
-    pub(crate) action: &'static str,
-    pub(crate) stream: Option<&'a str>,
-    pub(crate) message: Option<&'a M>,
-    pub(crate) header: Option<&'a H>,
-    pub(crate) receipt: Option<u64>,
-}
-
-/// A request without content.
-pub(crate) fn bare<'a>(action: &'static str, stream: Option<&'a str>, receipt: Option<u64>) -> Request<'a, (), ()> {
-    Request { action, stream, message: None, header: None, receipt }
-}
-
-impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
-    /// Appends the line, in the form that the broker passes on without building it anew.
-    pub(crate) fn write(&self, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let start = out.len();
-        let written = self.try_write(non_finite, out);
-        if written.is_err() {
-            out.truncate(start);
-        }
-        written
-    }
-
-    fn try_write(&self, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        out.extend_from_slice(br#"{"action":""#);
-        out.extend_from_slice(self.action.as_bytes());
-        out.push(b'"');
-        if let Some(stream) = self.stream {
-            out.extend_from_slice(br#","stream":"#);
-            encode_line(stream, non_finite, out)?;
-        }
-        if let Some(message) = self.message {
-            out.extend_from_slice(br#","message":"#);
-            encode_line(message, non_finite, out)?;
-        }
-        if let Some(header) = self.header {
-            out.extend_from_slice(br#","header":"#);
-            encode_line(header, non_finite, out)?;
-        }
-        if let Some(receipt) = self.receipt {
-            out.extend_from_slice(br#","receipt":"#);
-            out.extend_from_slice(receipt.to_string().as_bytes());
-        }
-        out.extend_from_slice(b"}\n");
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,22 +113,5 @@ mod tests {
             assert_eq!(read(line.as_bytes()).unwrap(), reply, "{line}");
         }
         assert!(read(b"HTTP/1.1 400 Bad Request").is_err());
-    }
-
-    #[test]
-    fn requests_stand_as_the_broker_passes_them_on() {
-        let mut out = Vec::new();
-        let put = Request { action: "put", stream: Some("a"), message: Some(&[1.5]), header: None::<&()>, receipt: None };
-        put.write(NonFinite::Refuse, &mut out).unwrap();
-        bare("ping", None, Some(3)).write(NonFinite::Refuse, &mut out).unwrap();
-        let both = Request { action: "put", stream: Some("a"), message: Some(&1), header: Some(&()), receipt: Some(4) };
-        both.write(NonFinite::Refuse, &mut out).unwrap();
-        let lost = Request { message: Some(&[f64::NAN]), ..put };
-        assert!(lost.write(NonFinite::Refuse, &mut out).is_err());
-        let expected = r#"{"action":"put","stream":"a","message":[1.5]}
-{"action":"ping","receipt":3}
-{"action":"put","stream":"a","message":1,"header":null,"receipt":4}
-"#;
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

@@ -1,0 +1,169 @@
+//! Where a broker listens: addresses, looked up, and the encoding that is spoken at each.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::{self, Deserialize, Deserializer};
+
+use super::endpoint::{Encoding, Endpoint, Place};
+
+/// The port that a broker listens on unless told otherwise.
+///
+/// ```
+/// # use msgstream::client::ServerAddress;
+/// # use msgstream::wire::DEFAULT_PORT;
+/// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
+/// ```
+pub const DEFAULT_PORT: u16 = 7342;
+
+/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost:7342`) or a Unix socket
+/// (`unix:/run/msgstream.sock`).
+///
+/// ```
+/// # use msgstream::wire::Address;
+/// let address: Address = "127.0.0.1:7342".parse()?;
+/// assert_eq!(address, Address::Tcp(([127, 0, 0, 1], 7342).into()));
+/// assert_eq!("unix:/run/msgstream.sock".parse::<Address>()?.to_string(), "unix:/run/msgstream.sock");
+/// # Ok::<(), msgstream::wire::BadAddress>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// An address that could not be read, and what would be right.
+///
+/// ```
+/// # use msgstream::wire::Address;
+/// let error = "127.0.0.1".parse::<Address>().unwrap_err();
+/// assert!(error.to_string().contains("the port is missing"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"tcp://[::1]:7342\" or \"unix:/run/msgstream.sock\", {}",
+    prefixes()
+)]
+pub struct BadAddress {
+    text: String,
+    why: String,
+}
+
+/// How other encodings are asked for.
+fn prefixes() -> String {
+    let prefixes: Vec<_> = Encoding::prefixed().map(|encoding| format!("{:?} for {}", encoding.prefix(), encoding.name())).collect();
+    format!("the last two with {} before them", prefixes.join(" or "))
+}
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = |why: String| BadAddress { text: text.to_owned(), why };
+        let Listen { address, encoding } = text.parse()?;
+        if encoding != Encoding::default() {
+            return Err(bad(format!("only {} is spoken here: leave out {:?}", Encoding::default().name(), encoding.prefix())));
+        }
+        Ok(address)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
+/// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
+///
+/// ```
+/// # use msgstream::wire::{Address, Encoding, Listen};
+/// let listen: Listen = "msgpack+unix:/run/msgpack.sock".parse()?;
+/// assert_eq!(listen.address, Address::Unix("/run/msgpack.sock".into()));
+/// assert_eq!(listen.encoding, Encoding::MessagePack);
+///
+/// let json = Listen::from(Address::Tcp(([127, 0, 0, 1], 7342).into()));
+/// assert_eq!(json.to_string(), "127.0.0.1:7342");
+/// # Ok::<(), msgstream::wire::BadAddress>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: Address,
+    /// What is spoken there.
+    pub encoding: Encoding,
+}
+
+impl From<Address> for Listen {
+    fn from(address: Address) -> Self {
+        Self { address, encoding: Encoding::default() }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        let bad = |why: String| BadAddress { text: text.to_owned(), why };
+        let Endpoint { encoding, place } = Endpoint::parse(text).map_err(bad)?;
+        let address = match place {
+            Place::Unix(path) => Address::Unix(path),
+            Place::Tcp(host) => {
+                let mut found = host.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
+                found.next().map(Address::Tcp).ok_or_else(|| bad("the host name has no address".to_owned()))?
+            }
+        };
+        Ok(Self { address, encoding })
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = self.encoding.prefix();
+        match &self.address {
+            // Behind a prefix an address has its transport.
+            Address::Tcp(address) if !prefix.is_empty() => write!(f, "{prefix}tcp://{address}"),
+            address => write!(f, "{prefix}{address}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_encoding() {
+        for text in ["127.0.0.1:1", "[::1]:7342", "unix:/a/b", "msgpack+tcp://127.0.0.1:1", "msgpack+tcp://[::1]:0", "msgpack+unix:/a"] {
+            let listen: Listen = text.parse().unwrap();
+            assert_eq!(listen.to_string(), text);
+            assert_eq!(listen.encoding == Encoding::MessagePack, text.starts_with("msgpack+"));
+        }
+        assert_eq!("tcp://127.0.0.1:1".parse::<Listen>().unwrap().to_string(), "127.0.0.1:1");
+        let error = "msgpack+127.0.0.1:1".parse::<Listen>().unwrap_err().to_string();
+        assert!(error.contains("tcp://HOST:PORT") && error.contains("\"msgpack+127.0.0.1:1\""), "{error}");
+        assert!(error.contains("with \"msgpack+\" for MessagePack before them"), "{error}");
+        let error = "msgpack+unix:/a".parse::<Address>().unwrap_err().to_string();
+        assert!(error.contains("leave out \"msgpack+\""), "{error}");
+    }
+}

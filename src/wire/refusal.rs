@@ -1,0 +1,55 @@
+//! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and only
+//! ever read after a mistake.
+
+use super::action::Verb;
+use super::error::{ErrorCode, Mistake};
+use super::reason::cut;
+use super::units::ByteSize;
+
+/// The stream's name is one of the broker's own.
+pub(crate) fn reserved(verb: Verb, name: &str) -> Mistake {
+    let (verb, name) = (verb.word(), cut(name.as_bytes()));
+    let reason = format!("\"{verb}\" on \"{name}\": names that begin with $ are the broker's own, clients may only listen to them");
+    Mistake::new(ErrorCode::Denied, reason)
+}
+
+/// The stream's name is too long. As a text: not all that is too long is a name.
+pub(crate) fn long_name(name: &[u8], most: usize) -> String {
+    let shown = cut(name);
+    format!("the name of the stream, \"{shown}\", is longer than {most} bytes of UTF-8 (the broker's setting limits.name)")
+}
+
+/// The header is too long.
+pub(crate) fn long_header(length: usize, most: usize) -> Mistake {
+    let most = ByteSize(most);
+    let reason = format!(
+        "the header has {length} bytes, more than {most}, the most allowed (limits.header); send a shorter one, or raise the limit"
+    );
+    Mistake::new(ErrorCode::Limit, reason)
+}
+
+/// The last message of a stream, which is stored as a header is, is too long.
+pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
+    let most = ByteSize(most);
+    let reason = format!(
+        "the last message has {length} bytes, more than {most}, the most allowed for what is stored (limits.header); put it before the end, or raise the limit"
+    );
+    Mistake::new(ErrorCode::Limit, reason)
+}
+
+/// The line is too long.
+pub(crate) fn long_line(most: usize) -> Mistake {
+    let most = ByteSize(most);
+    let reason =
+        format!("the line is longer than {most}, the most allowed (limits.line); it was skipped; send less at once, or raise the limit");
+    Mistake::new(ErrorCode::LineTooLong, reason)
+}
+
+/// There is no room for one more unfinished line.
+pub(crate) fn unfinished_lines(most: usize) -> Mistake {
+    let most = ByteSize(most);
+    let reason = format!(
+        "the unfinished lines of all connections take {most}, the most allowed (limits.unfinished_lines); the line was skipped; send it again later"
+    );
+    Mistake::new(ErrorCode::Limit, reason)
+}

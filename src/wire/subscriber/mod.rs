@@ -1,0 +1,11 @@
+//! What a listener makes of what the broker says: lines become replies, and replies become events of streams. Used by the
+//! client of another process and by the broker within a program; no I/O.
+
+mod event;
+mod listened;
+mod reply;
+
+pub use event::{Event, Reason, Receipt};
+
+pub(crate) use listened::{Listened, Take};
+pub(crate) use reply::{Reply, read};

@@ -1,5 +1,5 @@
 //! The command line: one module for each subcommand, and what they share.
-
+mod bench;
 mod broker;
 mod close;
 mod completions;
@@ -26,8 +26,6 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::bench;
 
 use exit::Exit;
 
@@ -95,7 +93,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Run(args) => run::run(args),
-        Command::Bench(args) => bench::run(&args).map(|()| Exit::Fine),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args, Program::command()),
         Command::Man(args) => man::run(&args, Program::command()),
     };

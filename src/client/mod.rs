@@ -25,5 +25,7 @@ pub use remote::RemoteStream;
 pub use state::Receipt;
 pub use wire::Reason;
 
+pub use crate::wire::StreamState;
+
 pub(crate) use listened::{Listened, Take};
 pub(crate) use wire::{Reply, read};

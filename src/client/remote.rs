@@ -33,7 +33,7 @@ use super::wire::{Request, bare};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 /// let broker = RemoteStream::connect(&address).await?;
@@ -95,7 +95,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -122,7 +122,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
@@ -147,7 +147,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
@@ -175,7 +175,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -205,7 +205,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -233,7 +233,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// #[derive(serde::Serialize)]
@@ -263,7 +263,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -305,7 +305,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -334,7 +334,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -358,7 +358,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -383,7 +383,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -402,12 +402,11 @@ impl RemoteStream {
     /// As [`put`](Self::put).
     ///
     /// ```
-    /// use msgstream::client::RemoteStream;
-    /// use msgstream::wire::StreamState;
+    /// use msgstream::client::{RemoteStream, StreamState};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -427,7 +426,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -450,7 +449,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -480,7 +479,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;

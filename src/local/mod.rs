@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::assemble;
+use crate::broker::assemble::assemble;
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
@@ -125,9 +125,8 @@ impl MessageStream {
     /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
     ///
     /// ```
-    /// use msgstream::broker::settings::Limits;
+    /// use msgstream::broker::{Limits, Settings};
     /// use msgstream::local::MessageStream;
-    /// use msgstream::broker::settings::Settings;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -398,7 +397,7 @@ impl MessageStream {
     ///
     /// ```
     /// use msgstream::client::Event;
-    /// use msgstream::job::content::NonFinite;
+    /// use msgstream::job::NonFinite;
     /// use msgstream::local::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]

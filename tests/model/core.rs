@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use msgstream::broker::core::{Core, CoreLimits, Deliver, Input};
-use msgstream::wire::ids::{ConnectionId, StreamName};
-use msgstream::wire::json_lines::ENCODER;
-use msgstream::wire::{Encode, Event, Frame, Receipt};
+use msgstream::internal::broker::core::{Core, CoreLimits, Deliver, Input};
+use msgstream::internal::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::wire::json_lines::ENCODER;
+use msgstream::internal::wire::{Encode, Event, Frame, Receipt};
 
 use super::{
     BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,

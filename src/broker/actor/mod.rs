@@ -21,7 +21,7 @@ use crate::wire::ids::ConnectionId;
 use crate::wire::{Gauge, Translations};
 
 use routes::Routes;
-pub use stats::{Count, Stats, StatsSnapshot};
+pub use stats::{Stats, StatsSnapshot};
 
 /// Batches that may wait for the actor. A full mailbox stops the reading of sockets, which is the back-pressure that
 /// publishers feel; few are as quick as many, and bound what waits here.
@@ -105,7 +105,7 @@ impl Ids {
     }
 }
 
-/// What the actor is built from. [`assemble`](crate::broker::assemble) makes it of a broker's settings.
+/// What the actor is built from. [`assemble`](crate::broker::assemble::assemble) makes it of a broker's settings.
 pub struct ActorSettings {
     /// The core's limits.
     pub core: CoreLimits,

@@ -7,6 +7,7 @@ pub mod wire {
 }
 
 /// The parts of a broker.
+#[cfg(feature = "broker")]
 pub mod broker {
     pub use crate::broker::assemble::assemble;
 
@@ -32,6 +33,7 @@ pub mod broker {
 }
 
 /// The program.
+#[cfg(feature = "cli")]
 pub mod cli {
     pub use crate::cli::{config, main};
 }

@@ -35,17 +35,33 @@
 //! - [`local`]: a broker in this process, with or without a server; see [`local::MessageStream`].
 //! - [`broker`]: a whole broker with its sockets, and its settings.
 //! - [`units`]: sizes and times, as settings and options have them.
+//!
+//! # Features
+//!
+//! A program that only talks to a broker in another process wants none of these: `default-features = false`.
+//!
+//! - `broker`: the modules `broker` and `local`.
+//! - `cli`: the program `msgstream`. Default.
+//! - `bench`: its subcommand `bench`, the load generator. Default.
 
 // For whoever reads the source: five rooms, and the program. Each may use only those above it in this list; `tests/layers.rs`
 // holds them to it, and their own rooms to an order of theirs.
 mod wire;
 
 pub mod job;
+
+#[cfg(feature = "broker")]
 pub mod broker;
 
 pub mod client;
+
+#[cfg(feature = "broker")]
 pub mod local;
+
+#[cfg(feature = "bench")]
 mod bench;
+
+#[cfg(feature = "cli")]
 mod cli;
 
 #[doc(hidden)]

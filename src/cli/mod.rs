@@ -1,4 +1,6 @@
 //! The command line: one module for each subcommand, and what they share.
+
+#[cfg(feature = "bench")]
 mod bench;
 mod broker;
 mod close;
@@ -64,6 +66,7 @@ enum Command {
     Get(get::Args),
     Wait(wait::Args),
     Run(run::Args),
+    #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
     Man(man::Args),
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Run(args) => run::run(args),
+        #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args, Program::command()),
         Command::Man(args) => man::run(&args, Program::command()),

@@ -27,5 +27,8 @@ pub use wire::Reason;
 
 pub use crate::wire::StreamState;
 
+// A listener in this process sees what one of a connection sees.
+#[cfg(feature = "broker")]
 pub(crate) use listened::{Listened, Take};
+#[cfg(feature = "broker")]
 pub(crate) use wire::{Reply, read};

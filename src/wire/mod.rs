@@ -1,26 +1,42 @@
 //! What is said between a client and the broker: actions, events, mistakes, and the [`Codec`] that turns bytes into
 //! the first and the others into bytes. Knows nothing of sockets, streams' state or tasks.
+//!
+//! Encodings and frames belong to the broker: a client lets `serde_json` read and write its lines.
 
 mod action;
-mod codec;
 mod endpoint;
 mod error;
 mod event;
-mod frame;
 pub mod ids;
-pub mod json_lines;
-mod members;
-pub mod message_pack;
-mod names;
-mod reason;
-mod request;
-mod translation;
 pub mod units;
 
+#[cfg(feature = "broker")]
+mod codec;
+#[cfg(feature = "broker")]
+mod frame;
+#[cfg(feature = "broker")]
+pub mod json_lines;
+#[cfg(feature = "broker")]
+mod members;
+#[cfg(feature = "broker")]
+pub mod message_pack;
+#[cfg(feature = "broker")]
+mod names;
+#[cfg(feature = "broker")]
+mod reason;
+#[cfg(feature = "broker")]
+mod request;
+#[cfg(feature = "broker")]
+mod translation;
+
 pub use action::{Action, Message, Name, Receipt};
-pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
+
+#[cfg(feature = "broker")]
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+#[cfg(feature = "broker")]
 pub use frame::{Frame, Gauge};
+#[cfg(feature = "broker")]
 pub use translation::Translations;

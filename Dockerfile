@@ -20,18 +20,18 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --release --locked --bin msgstream \
     && cp target/release/msgstream /usr/local/bin/msgstream
 
-# Of the same Debian as above, since the program is linked against its glibc.
+# The same Debian as above, since the program is linked against its glibc.
 FROM debian:bookworm-slim
 COPY --from=build /usr/local/bin/msgstream /usr/local/bin/msgstream
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/msgstream/
 COPY config/msgstream.toml /etc/msgstream/msgstream.toml
-# Nobody: the broker owns no file and needs no right.
+# The user nobody: the broker owns no files and needs no rights.
 USER 65534:65534
 EXPOSE 7342
-# The first asks the broker to send what is queued and to stop; see `msgstream serve --help`.
+# The first SIGTERM asks the broker to send what is queued and stop; see `msgstream serve --help`.
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: there is no second program in here to ask with. Let the platform open a connection to the port.
+# No HEALTHCHECK: the image holds no other program to check with. Let the platform open a connection to the port.
 ENTRYPOINT ["msgstream"]
-# All addresses of the container; who reaches them is decided by what is published. To use the file, give it as the command:
+# All addresses of the container; the ports you publish decide who reaches them. To use the file, give this command:
 # serve --listen 0.0.0.0:7342 --config /etc/msgstream/msgstream.toml
 CMD ["serve", "--listen", "0.0.0.0:7342"]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use msgstream::internal::broker::core::{Core, CoreLimits, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 
 use inputs::{Nowhere, Outboxes, name, run};
@@ -21,14 +21,19 @@ fn main() {
 }
 
 fn core() -> Core {
-    Core::new(CoreLimits { streams: 1 << 20, listens: 10_000, stored: usize::MAX, ended_time: Duration::from_secs(3600) })
+    Core::new(CoreLimits { streams: 1 << 20, listens: 10_000, stored: usize::MAX, ended_time: Duration::from_secs(3600) }, Arc::default())
 }
 
 /// A core with so many listeners in one stream.
 fn crowded(listeners: u32, stream: &StreamName) -> Core {
     let mut core = core();
     for listener in 0..listeners {
-        core.handle(ConnectionId(listener), Input::Listen { stream: stream.clone(), receipt: None }, &mut Nowhere::default());
+        core.handle(
+            ConnectionId(listener),
+            Input::Listen { stream: stream.clone(), receipt: None },
+            &mut Budget::unlimited(),
+            &mut Nowhere::default(),
+        );
     }
     core
 }
@@ -39,8 +44,8 @@ fn put(bencher: Bencher<'_, '_>, listeners: u32) {
     let stream = name("job-1");
     let (mut core, frame, mut nowhere) = (crowded(listeners, &stream), run(1), Nowhere::default());
     bencher.counter(ItemsCount::new(listeners)).bench_local(|| {
-        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
-        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+        let input = Input::put(stream.clone(), frame.clone(), None, None);
+        core.handle(ConnectionId(0), black_box(input), &mut Budget::unlimited(), &mut nowhere);
     });
     assert!(nowhere.frames > 0);
 }
@@ -51,8 +56,8 @@ fn put_and_flush(bencher: Bencher<'_, '_>, listeners: u32) {
     let (stream, gauge) = (name("job-1"), Arc::default());
     let (mut core, frame, mut outboxes) = (crowded(listeners, &stream), run(1), Outboxes::new(listeners, &gauge));
     bencher.counter(ItemsCount::new(listeners)).bench_local(|| {
-        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
-        core.handle(ConnectionId(0), black_box(input), &mut outboxes);
+        let input = Input::put(stream.clone(), frame.clone(), None, None);
+        core.handle(ConnectionId(0), black_box(input), &mut Budget::unlimited(), &mut outboxes);
         outboxes.flush();
     });
     assert!(outboxes.0.iter().all(|outbox| outbox.bytes() == 0));
@@ -66,8 +71,13 @@ fn hang_up_and_listen_in_a_crowd(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         // A step that shares no factor with the crowd, so that everybody's turn comes and neighbours do not meet.
         next = (next + 7919) % CROWD;
-        core.handle(ConnectionId(next), Input::Hangup { stream: Some(stream.clone()), receipt: None }, &mut nowhere);
-        core.handle(ConnectionId(next), Input::Listen { stream: stream.clone(), receipt: None }, &mut nowhere);
+        core.handle(
+            ConnectionId(next),
+            Input::Hangup { stream: Some(stream.clone()), receipt: None },
+            &mut Budget::unlimited(),
+            &mut nowhere,
+        );
+        core.handle(ConnectionId(next), Input::Listen { stream: stream.clone(), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
     });
 }
 
@@ -79,7 +89,7 @@ fn header_among_many_streams(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         next = (next + 7919) % streams.len();
         let input = Input::Header { stream: streams[next].clone(), header: frame.clone(), receipt: None };
-        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+        core.handle(ConnectionId(0), black_box(input), &mut Budget::unlimited(), &mut nowhere);
     });
 }
 
@@ -90,8 +100,8 @@ fn put_among_many_streams(bencher: Bencher<'_, '_>) {
     let (frame, mut nowhere, mut next) = (run(1), Nowhere::default(), 0);
     bencher.bench_local(|| {
         next = (next + 7919) % streams.len();
-        let input = Input::Put { stream: streams[next].clone(), run: frame.clone(), header: None, receipt: None };
-        core.handle(ConnectionId(0), black_box(input), &mut nowhere);
+        let input = Input::put(streams[next].clone(), frame.clone(), None, None);
+        core.handle(ConnectionId(0), black_box(input), &mut Budget::unlimited(), &mut nowhere);
     });
 }
 
@@ -100,7 +110,7 @@ fn many_streams() -> (Core, Vec<StreamName>) {
     let streams: Vec<StreamName> = (0..STREAMS).map(|number| name(&format!("job-{number}"))).collect();
     for stream in &streams {
         let input = Input::Header { stream: stream.clone(), header: frame.clone(), receipt: None };
-        core.handle(ConnectionId(0), input, &mut Nowhere::default());
+        core.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut Nowhere::default());
     }
     (core, streams)
 }

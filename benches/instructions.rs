@@ -17,7 +17,7 @@ use std::time::Duration;
 use msgstream::broker::Settings;
 use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::connection::{Transport, serve};
-use msgstream::internal::broker::core::{Core, CoreLimits, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
 use msgstream::internal::broker::outbox::Sink;
 use msgstream::internal::wire::ids::ConnectionId;
 use msgstream::internal::wire::json_lines::JsonLines;
@@ -96,9 +96,14 @@ fn decode_in_turn(streams: u64, times: u64) {
 
 fn crowded(listeners: u32) -> Core {
     let limits = CoreLimits { streams: 100, listens: 100, stored: usize::MAX, ended_time: Duration::from_secs(3600) };
-    let mut core = Core::new(limits);
+    let mut core = Core::new(limits, Arc::default());
     for listener in 0..listeners {
-        core.handle(ConnectionId(listener), Input::Listen { stream: name("job-1"), receipt: None }, &mut Nowhere::default());
+        core.handle(
+            ConnectionId(listener),
+            Input::Listen { stream: name("job-1"), receipt: None },
+            &mut Budget::unlimited(),
+            &mut Nowhere::default(),
+        );
     }
     core
 }
@@ -106,8 +111,8 @@ fn crowded(listeners: u32) -> Core {
 fn core_put(listeners: u32, times: u64) {
     let (mut core, stream, frame, mut nowhere) = (crowded(listeners), name("job-1"), run(1), Nowhere::default());
     for _ in 0..times {
-        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
-        core.handle(ConnectionId(0), input, &mut nowhere);
+        let input = Input::put(stream.clone(), frame.clone(), None, None);
+        core.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut nowhere);
     }
     assert_eq!(nowhere.frames, times * u64::from(listeners));
 }
@@ -116,11 +121,11 @@ fn core_put(listeners: u32, times: u64) {
 fn core_leave_and_join(times: u64) {
     let (mut core, stream, mut nowhere) = (crowded(1000), name("job-1"), Nowhere::default());
     let header = run(1);
-    core.handle(ConnectionId(0), Input::Header { stream: stream.clone(), header, receipt: None }, &mut nowhere);
+    core.handle(ConnectionId(0), Input::Header { stream: stream.clone(), header, receipt: None }, &mut Budget::unlimited(), &mut nowhere);
     for number in 0..times {
         let from = ConnectionId((number * 7 % 1000) as u32);
-        core.handle(from, Input::Hangup { stream: Some(stream.clone()), receipt: None }, &mut nowhere);
-        core.handle(from, Input::Listen { stream: stream.clone(), receipt: None }, &mut nowhere);
+        core.handle(from, Input::Hangup { stream: Some(stream.clone()), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
+        core.handle(from, Input::Listen { stream: stream.clone(), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
     }
     assert_eq!(nowhere.frames, times);
 }
@@ -142,8 +147,8 @@ fn core_and_outboxes(times: u64) {
     let gauge = Arc::default();
     let (mut core, stream, frame, mut outboxes) = (crowded(8), name("job-1"), run(1), Outboxes::new(8, &gauge));
     for _ in 0..times {
-        let input = Input::Put { stream: stream.clone(), run: frame.clone(), header: None, receipt: None };
-        core.handle(ConnectionId(0), input, &mut outboxes);
+        let input = Input::put(stream.clone(), frame.clone(), None, None);
+        core.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut outboxes);
         outboxes.flush();
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use crate::broker::actor::{Actor, ActorSettings, Ids, Stats};
+use crate::broker::actor::{Actor, ActorSettings, CutLog, Ids, Intake, Stats};
 use crate::broker::connection::{ReaderLimits, Shared, Times};
 use crate::broker::core::CoreLimits;
 use crate::broker::outbox::OutboxLimits;
@@ -26,8 +26,8 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
     let stored = auto(limits.headers_total, memory / 4);
     let frames = Arc::new(Gauge::default());
-    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS));
-    let (ids, stats) = (Arc::new(Ids::default()), Arc::new(Stats::default()));
+    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS, Arc::clone(&frames)));
+    let (ids, stats, cut_log) = (Arc::new(Ids::default()), Arc::new(Stats::default()), Arc::new(CutLog::default()));
     let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,
@@ -36,6 +36,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
         translations: Arc::clone(&translations),
         ids: Arc::clone(&ids),
         stats: Arc::clone(&stats),
+        cut_log: Arc::clone(&cut_log),
     });
     let shared = Shared {
         mailbox,
@@ -44,8 +45,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             header: limits.header.0,
             errors_in_a_row: limits.errors_in_a_row,
             // One line must fit beside another of its length, on the smallest machine too.
-            unfinished: auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)),
-            unfinished_gauge: Arc::default(),
+            intake: Arc::new(Intake::new(auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)))),
         },
         outbox: Arc::new(OutboxLimits {
             encoder: &json_lines::ENCODER,
@@ -59,9 +59,11 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             write: outbox.write_time.0,
             throttle: outbox.throttle_time.0,
             drain: outbox.drain_time.0,
+            longest_drain: outbox.longest_drain(),
         },
         ids,
         stats,
+        cut_log,
     };
     (actor, Arc::new(shared))
 }

@@ -29,13 +29,11 @@ pub(crate) struct Listened<L> {
     joining: VecDeque<(u64, Vec<L>)>,
     /// The latest put, as long as it may be the header for those who join.
     held: Option<Content>,
-    /// A close that no listener had to be told, as long as it may be for those who join.
-    ended: Option<Option<Content>>,
 }
 
 impl<L> Default for Listened<L> {
     fn default() -> Self {
-        Self { listeners: Vec::new(), joining: VecDeque::new(), held: None, ended: None }
+        Self { listeners: Vec::new(), joining: VecDeque::new(), held: None }
     }
 }
 
@@ -50,31 +48,23 @@ impl<L: Take> Listened<L> {
         if self.joining.is_empty() {
             return self.deliver(&Event::Message(content));
         }
-        // What is held was no header then; after a close it came before, and was for nobody.
+        // What is held was no header then.
         let held = self.held.replace(content);
-        if self.ended.take().is_none() {
-            self.deliver_held(held);
-        }
+        self.deliver_held(held);
     }
 
-    /// A close of the stream has come.
+    /// A close of the stream has come. One that finds no listener was for a listening that was hung up before.
     pub(crate) fn close(&mut self, message: Option<Content>) {
-        if self.listeners.is_empty() && !self.joining.is_empty() {
-            if self.ended.replace(message).is_some() {
-                self.held = None;
-            }
-            return;
-        }
         let held = self.held.take();
         self.deliver_held(held);
         // Whoever still wants more had no room for the end, and has yet to be told.
         self.deliver(&Event::Ended { message });
     }
 
-    /// The receipt of a listen action has come.
+    /// The receipt of a listen action has come. If the stream has ended, its close comes next.
     pub(crate) fn joined(&mut self, receipt: u64, state: StreamState) {
         let Some(newcomers) = self.newcomers(receipt) else { return };
-        let (held, ended) = (self.held.take(), self.ended.take());
+        let held = self.held.take();
         let header = match state {
             StreamState::Waiting => {
                 self.deliver_held(held);
@@ -84,12 +74,7 @@ impl<L: Take> Listened<L> {
         };
         for listener in newcomers {
             listener.joined(state);
-            let goes_on = header.clone().is_none_or(|header| listener.take(Event::Header(header)));
-            let goes_on = match state {
-                StreamState::Ended => listener.take(Event::Ended { message: ended.clone().flatten() }),
-                StreamState::Waiting | StreamState::Running => goes_on,
-            };
-            if goes_on {
+            if header.clone().is_none_or(|header| listener.take(Event::Header(header))) {
                 self.listeners.push(listener);
             }
         }
@@ -230,8 +215,8 @@ mod tests {
         stream.put(content("1"));
         stream.close(None);
         stream.put(content("9"));
-        stream.close(Some(content("2")));
         stream.joined(2, StreamState::Ended);
+        stream.close(Some(content("2")));
         assert_eq!(one.text(), "waiting, 1, ended");
         assert_eq!(other.text(), "ended, header 9, ended 2");
         assert!(stream.is_empty());
@@ -252,8 +237,8 @@ mod tests {
         stream.join(2, vec![seen.clone()]);
         stream.put(content("1"));
         stream.close(None);
-        stream.close(Some(content("2")));
         stream.joined(2, StreamState::Ended);
+        stream.close(Some(content("2")));
         assert_eq!(seen.text(), "ended, ended 2");
     }
 

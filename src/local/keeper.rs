@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::broker::actor::Command;
+use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink, Written};
@@ -22,7 +22,7 @@ use super::listening::Listening;
 use super::sink::{LISTEN, ListenerSink, Standing};
 
 /// Begins to listen. Dropped before it is done, it has begun nothing.
-pub(super) async fn listen(
+pub(super) fn listen(
     shared: &Arc<Shared>,
     runtime: &Handle,
     stream: StreamName,
@@ -31,15 +31,19 @@ pub(super) async fn listen(
     let outbox = Arc::new(Outbox::new(ListenerSink::new(listener), Arc::clone(&shared.outbox)));
     let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
-    // Room for both at once: a connection that begins and never listens would have nobody to end it.
-    let room = shared.mailbox.reserve(2).await.ok_or(LocalError::Ended)?;
     let id = shared.ids.take();
     let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
-    let begin = [connected(id, &outbox), Command::Batch { from: id, inputs: vec![listen] }];
-    room.zip(begin).for_each(|(room, command)| room.send(command));
+    outbox.begin_batch(u32::MAX);
+    let begin = Command::Batch { from: id, inputs: vec![listen], claim: Claim::default() };
+    if !shared.mailbox.send(connected(id, &outbox)) || !shared.mailbox.send(begin) {
+        return Err(LocalError::Ended);
+    }
     runtime.spawn(keep_listener(Arc::clone(shared), id, outbox, wanted, ended.drop_guard()));
     Ok(listening)
 }
+
+/// How many actions of one publisher may be on their way to the actor.
+pub(super) const BATCHES: u32 = 16;
 
 /// Makes an outbox known to the actor.
 pub(super) fn connected<S: Sink + 'static>(id: ConnectionId, outbox: &Arc<Outbox<S>>) -> Command {
@@ -68,7 +72,7 @@ async fn keep_listener(
         Standing::Open if !wanted.is_cancelled() => outbox.sink().lose(),
         Standing::Open | Standing::Done => {}
     }
-    shared.mailbox.send(Command::Gone(id)).await;
+    shared.mailbox.send(Command::Gone(id));
     drop(ended);
 }
 
@@ -78,7 +82,7 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
     loop {
         let quiesce = poll_fn(|cx| {
             let standing = outbox.standing(cx);
-            if let Some(released) = released.filter(|_| !standing.held) {
+            if let Some(released) = released.filter(|_| !standing.held && standing.unapplied < BATCHES) {
                 released.notify_waiters();
             }
             if standing.blocked && !standing.dead {
@@ -102,6 +106,6 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
             return;
         }
         outbox.quiesced();
-        shared.mailbox.send(Command::Quiesced(id)).await;
+        shared.mailbox.send(Command::Quiesced(id));
     }
 }

@@ -146,7 +146,7 @@ impl MessageStream {
     /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), LocalError> {
         let (stream, run) = self.publisher.message(stream, message)?;
-        self.publisher.tell(Input::Put { stream, run, header: None, receipt: None }).await
+        self.publisher.tell(Input::put(stream, run, None, None)).await
     }
 
     /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
@@ -178,7 +178,7 @@ impl MessageStream {
     {
         let (stream, run) = self.publisher.message(stream, message)?;
         let header = Some(self.publisher.header(&stream, header)?);
-        self.publisher.ask(|receipt| Input::Put { stream, run, header, receipt }).await
+        self.publisher.ask(|receipt| Input::put(stream, run, header, receipt)).await
     }
 
     /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
@@ -319,7 +319,7 @@ impl MessageStream {
     /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
-        keeper::listen(&self.shared, &self.runtime, stream, Box::new(listener)).await
+        keeper::listen(&self.shared, &self.runtime, stream, Box::new(listener))
     }
 
     /// Stops a listener: it is dropped, without another word. One that has ended is no error.

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::actor::Command;
+use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink};
@@ -35,7 +36,7 @@ struct Way {
     shared: Arc<Shared>,
     /// The broker's: whoever publishes first may do so on one that ends sooner.
     runtime: Handle,
-    id: OnceCell<ConnectionId>,
+    id: Mutex<Option<ConnectionId>>,
     outbox: Arc<Outbox<Answers>>,
     latest: AtomicU64,
     /// No full listener holds this publisher back any more.
@@ -151,25 +152,23 @@ impl Way {
     fn new(shared: Arc<Shared>, runtime: Handle) -> Self {
         let outbox = Arc::new(Outbox::new(Answers::default(), Arc::clone(&shared.outbox)));
         let (latest, released, ended) = (AtomicU64::new(0), Arc::default(), CancellationToken::new());
-        Self { shared, runtime, id: OnceCell::new(), outbox, latest, released, ended }
+        Self { shared, runtime, id: Mutex::default(), outbox, latest, released, ended }
     }
 
     /// Sends once it may.
     async fn send(&self, input: Input, may: fn(&Self) -> bool) -> Result<(), LocalError> {
-        let from = self.id().await?;
+        let from = self.id()?;
         loop {
             // Made before the look, so that a release in between is not missed.
-            let released = self.released.notified();
-            // Looked at only once there is room: all who waited for that may be held back by now.
-            let room = self.shared.mailbox.reserve(1).await.ok_or(LocalError::Ended)?;
+            let mut released = pin!(self.released.notified());
+            released.as_mut().enable();
             if self.ended.is_cancelled() {
                 return Err(LocalError::Ended);
             }
-            if may(self) {
-                room.zip([Command::Batch { from, inputs: vec![input] }]).for_each(|(room, command)| room.send(command));
-                return Ok(());
+            if may(self) && self.outbox.begin_batch(keeper::BATCHES) {
+                let sent = self.shared.mailbox.send(Command::Batch { from, inputs: vec![input], claim: Claim::default() });
+                return if sent { Ok(()) } else { Err(LocalError::Ended) };
             }
-            drop(room);
             tokio::select! {
                 () = released => {}
                 () = self.ended.cancelled() => {}
@@ -192,16 +191,18 @@ impl Way {
         !self.outbox.is_held()
     }
 
-    async fn id(&self) -> Result<ConnectionId, LocalError> {
-        let begin = async {
-            let room = self.shared.mailbox.reserve(1).await.ok_or(LocalError::Ended)?;
-            let id = self.shared.ids.take();
-            room.zip([keeper::connected(id, &self.outbox)]).for_each(|(room, command)| room.send(command));
-            let kept = Kept { outbox: Arc::clone(&self.outbox), ended: self.ended.clone() };
-            self.runtime.spawn(keep(Arc::clone(&self.shared), id, kept, Arc::clone(&self.released)));
-            Ok(id)
-        };
-        self.id.get_or_try_init(|| begin).await.copied()
+    fn id(&self) -> Result<ConnectionId, LocalError> {
+        let mut id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = *id {
+            return Ok(id);
+        }
+        let new = self.shared.ids.take();
+        if !self.shared.mailbox.send(keeper::connected(new, &self.outbox)) {
+            return Err(LocalError::Ended);
+        }
+        let kept = Kept { outbox: Arc::clone(&self.outbox), ended: self.ended.clone() };
+        self.runtime.spawn(keep(Arc::clone(&self.shared), new, kept, Arc::clone(&self.released)));
+        Ok(*id.insert(new))
     }
 }
 
@@ -243,7 +244,7 @@ impl Drop for Kept {
 async fn keep(shared: Arc<Shared>, id: ConnectionId, kept: Kept, released: Arc<Notify>) {
     keeper::keep(&shared, id, &kept.outbox, Some(&released)).await;
     drop(kept);
-    shared.mailbox.send(Command::Gone(id)).await;
+    shared.mailbox.send(Command::Gone(id));
 }
 
 /// A stream without a name.

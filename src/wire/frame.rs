@@ -1,11 +1,10 @@
-//! Encoded units, shared by all connections that they are queued for.
+//! Encoded units, shared by all connections that they are queued for, with their translations into other encodings.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::codec::Encode;
-use super::translation::{Translation, Translations};
 
 /// Encoded output: one or more complete units, contiguous, refcounted and never changed.
 ///
@@ -20,26 +19,17 @@ struct Inner {
     /// Whether it is made to be stored, for those who join later.
     lasting: bool,
     encoder: &'static dyn Encode,
-    translation: Mutex<Translation>,
-    /// In how many queues it stands.
-    queues: AtomicUsize,
+    translations: Mutex<Slots>,
+    /// In how many queues it stands, and whether it is stored: see [`STORED`].
+    places: AtomicUsize,
 }
 
-/// A frame that is there as long as somebody else holds it.
-pub(super) struct WeakFrame(Weak<Inner>);
-
-impl WeakFrame {
-    pub(super) fn upgrade(&self) -> Option<Frame> {
-        self.0.upgrade().map(Frame)
-    }
-}
+/// The bit of `places` that says that the frame is stored. The bits below count queues.
+const STORED: usize = 1 << (usize::BITS - 1);
 
 /// A count of bytes that many share.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicUsize);
-
-/// What a frame costs beside its bytes: its own fields, two counts and the allocator's rounding.
-const OVERHEAD: usize = 128;
 
 impl Gauge {
     /// Bytes in use now.
@@ -58,6 +48,18 @@ impl Gauge {
     }
 }
 
+/// The memory that the allocator takes for a block of `size` bytes: jemalloc has four sizes for each doubling.
+pub fn allocated(size: usize) -> usize {
+    if size <= 128 {
+        return size.next_multiple_of(16);
+    }
+    let step = size.next_power_of_two() / 8;
+    size.next_multiple_of(step)
+}
+
+/// What a frame's own fields take, with the two counts of its pointer.
+const FIELDS: usize = size_of::<Inner>() + 2 * size_of::<usize>();
+
 impl Frame {
     /// A frame of `messages` complete units in the given encoding.
     pub fn new(bytes: Box<[u8]>, messages: u32, encoder: &'static dyn Encode) -> Self {
@@ -71,20 +73,46 @@ impl Frame {
 
     fn of(bytes: Box<[u8]>, messages: u32, lasting: bool, encoder: &'static dyn Encode) -> Self {
         debug_assert!(size_of_val(encoder) > 0, "an encoder without a size has no address of its own");
-        Self(Arc::new(Inner { bytes, messages, lasting, encoder, translation: Mutex::default(), queues: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner { bytes, messages, lasting, encoder, translations: Mutex::default(), places: AtomicUsize::new(0) }))
     }
 
-    /// It stands in one more queue. The gauge counts a frame once, in however many queues it is.
-    pub fn enter(&self, gauge: &Gauge) {
-        if self.0.queues.fetch_add(1, Ordering::Relaxed) == 0 {
-            gauge.add(self.cost());
+    /// It stands in one more queue. The gauge of queues counts a frame once, however many queues hold it, and not at all while
+    /// it is stored: then whoever stores it counts it.
+    pub fn enter(&self, queues: &Gauge) {
+        if self.0.places.fetch_add(1, Ordering::Relaxed) == 0 {
+            queues.add(self.cost());
         }
     }
 
     /// It stands in one queue less.
-    pub fn leave(&self, gauge: &Gauge) {
-        if self.0.queues.fetch_sub(1, Ordering::Relaxed) == 1 {
-            gauge.remove(self.cost());
+    pub fn leave(&self, queues: &Gauge) {
+        if self.0.places.fetch_sub(1, Ordering::Relaxed) == 1 {
+            queues.remove(self.cost());
+        }
+    }
+
+    /// It is stored, and counted by whoever stores it rather than by the gauge of queues.
+    pub fn store(&self, queues: &Gauge) {
+        let before = self.0.places.fetch_or(STORED, Ordering::Relaxed);
+        debug_assert!(before & STORED == 0, "a frame is stored in one place");
+        if before > 0 {
+            queues.remove(self.cost());
+        }
+    }
+
+    /// It is stored no more; if queues still hold it, their gauge counts it again.
+    pub fn unstore(&self, queues: &Gauge) {
+        if self.0.places.fetch_and(!STORED, Ordering::Relaxed) != STORED {
+            queues.add(self.cost());
+        }
+    }
+
+    /// What dropping it from one queue gives back on average: its cost, shared among the queues that hold it; nothing while
+    /// it is stored.
+    pub fn share(&self) -> usize {
+        match self.0.places.load(Ordering::Relaxed) {
+            stored if stored & STORED != 0 => 0,
+            queues => self.cost() / queues.max(1),
         }
     }
 
@@ -111,30 +139,256 @@ impl Frame {
 
     /// The same units in another encoding. The first who asks has them translated, and all others share the result.
     pub fn translated(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> Self {
-        let mut translation = self.0.translation.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = translation.frame().filter(|frame| frame.is_in(encoder)) {
+        let mut slots = self.0.translations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = slots.find(encoder) {
             return frame;
         }
         let mut out = Vec::with_capacity(self.0.bytes.len());
         self.0.encoder.read_back(&self.0.bytes, &mut |event| encoder.encode_json(event, &mut out));
-        translations.add(self.0.messages);
+        translations.add(self.0.messages, self.0.bytes.len());
         let frame = Self::new(out.into_boxed_slice(), self.0.messages, encoder);
-        *translation = Translation::of(&frame, self.0.lasting, translations);
+        slots.set(Translation::of(&frame, self.0.lasting, translations));
         frame
-    }
-
-    pub(super) fn downgrade(&self) -> WeakFrame {
-        WeakFrame(Arc::downgrade(&self.0))
     }
 
     /// What it costs in memory, in bytes.
     pub fn cost(&self) -> usize {
-        self.0.bytes.len() + OVERHEAD
+        allocated(self.0.bytes.len()) + allocated(FIELDS)
     }
 }
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", String::from_utf8_lossy(&self.0.bytes))
+    }
+}
+
+/// A frame's translations, one for each encoding that somebody needed. There are rarely two.
+#[derive(Default)]
+struct Slots {
+    first: Translation,
+    #[expect(clippy::box_collection, reason = "most frames are in the only other encoding, and small")]
+    more: Option<Box<Vec<Translation>>>,
+}
+
+impl Slots {
+    fn find(&self, encoder: &'static dyn Encode) -> Option<Frame> {
+        let more = self.more.iter().flat_map(|more| more.iter());
+        std::iter::once(&self.first).chain(more).filter_map(Translation::frame).find(|frame| frame.is_in(encoder))
+    }
+
+    /// Takes a translation in, in place of one that nobody holds any more.
+    fn set(&mut self, translation: Translation) {
+        if self.first.frame().is_none() {
+            self.first = translation;
+            return;
+        }
+        let more = self.more.get_or_insert_default();
+        match more.iter_mut().find(|slot| slot.frame().is_none()) {
+            Some(slot) => *slot = translation,
+            None => more.push(translation),
+        }
+    }
+}
+
+/// One translation of a frame.
+#[derive(Default)]
+enum Translation {
+    #[default]
+    Nothing,
+    /// Alive as long as it waits in a queue. All listeners of a message are given it at one time, so that nobody needs it
+    /// later; and were it kept, a slow listener to the one encoding would hold the other in memory, too.
+    Passing(Weak<Inner>),
+    /// Of a frame that is stored: there for all who join.
+    Kept(Kept),
+}
+
+/// A translation that counts among those kept.
+struct Kept {
+    frame: Frame,
+    translations: Arc<Translations>,
+}
+
+impl Translation {
+    /// The translation of a frame: kept if the frame is `lasting` and there is room.
+    fn of(frame: &Frame, lasting: bool, translations: &Arc<Translations>) -> Self {
+        if lasting && translations.keep(frame) {
+            return Self::Kept(Kept { frame: frame.clone(), translations: Arc::clone(translations) });
+        }
+        Self::Passing(Arc::downgrade(&frame.0))
+    }
+
+    /// The translation, if it is still there.
+    fn frame(&self) -> Option<Frame> {
+        match self {
+            Self::Nothing => None,
+            Self::Passing(frame) => frame.upgrade().map(Frame),
+            Self::Kept(kept) => Some(kept.frame.clone()),
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.translations.let_go(&self.frame);
+    }
+}
+
+/// The translations of one broker: how many there were, and how much of them is kept.
+#[derive(Debug, Default)]
+pub struct Translations {
+    count: AtomicU64,
+    bytes: AtomicUsize,
+    kept: AtomicUsize,
+    /// The most that `kept` may be.
+    most: usize,
+    /// Counts what stands in queues, which a translation that is kept does not.
+    queues: Arc<Gauge>,
+}
+
+impl Translations {
+    /// Translations of which `most` bytes may be kept with what is stored; `queues` counts what stands in queues. By default
+    /// none is kept.
+    pub fn keeping(most: usize, queues: Arc<Gauge>) -> Self {
+        Self { most, queues, ..Self::default() }
+    }
+
+    /// How many messages have been translated.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes have been translated, modulo 2^64 or what a `usize` holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The bytes of memory that are kept now.
+    pub fn kept(&self) -> usize {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, messages: u32, bytes: usize) {
+        self.count.fetch_add(u64::from(messages), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Keeps a frame, if there is room.
+    fn keep(&self, frame: &Frame) -> bool {
+        let room = |kept: usize| kept.checked_add(frame.cost()).filter(|kept| *kept <= self.most);
+        let keeps = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
+        if keeps {
+            frame.store(&self.queues);
+        }
+        keeps
+    }
+
+    fn let_go(&self, frame: &Frame) {
+        frame.unstore(&self.queues);
+        self.kept.fetch_sub(frame.cost(), Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Frame, Gauge, Slots, Translation, Translations, allocated};
+    use crate::wire::ids::StreamName;
+    use crate::wire::json_lines::ENCODER as JSON;
+    use crate::wire::message_pack::ENCODER as MESSAGE_PACK;
+    use crate::wire::{Encode, Event};
+
+    fn bytes(encoder: &dyn Encode, message: &[u8]) -> Box<[u8]> {
+        let mut out = Vec::new();
+        let stream = StreamName::new("s").unwrap();
+        encoder.encode(&Event::Put { stream: &stream, message }, &mut out);
+        out.into()
+    }
+
+    #[test]
+    fn a_message_is_translated_once_and_forgotten_with_its_last_listener() {
+        let translations = Arc::new(Translations::keeping(10_000, Arc::default()));
+        let frame = Frame::new(bytes(&JSON, b"[1]"), 1, &JSON);
+        assert!(frame.is_in(&JSON) && !frame.is_in(&MESSAGE_PACK));
+        let queued = frame.translated(&MESSAGE_PACK, &translations);
+        assert_eq!(queued.bytes(), &*bytes(&MESSAGE_PACK, b"\x91\x01"));
+        for _ in 0..100 {
+            assert_eq!(frame.translated(&MESSAGE_PACK, &translations).bytes().as_ptr(), queued.bytes().as_ptr());
+        }
+        assert_eq!((translations.count(), translations.kept()), (1, 0));
+        let weak = Translation::of(&queued, false, &translations);
+        drop(queued);
+        assert!(weak.frame().is_none());
+    }
+
+    #[test]
+    fn what_is_stored_keeps_its_translation_while_there_is_room() {
+        let cost = Frame::new(bytes(&JSON, b"[1]"), 1, &JSON).cost();
+        let translations = Arc::new(Translations::keeping(cost + cost / 2, Arc::default()));
+        let headers: Vec<_> = (0..2).map(|_| Frame::lasting(bytes(&MESSAGE_PACK, b"\x91\x01"), &MESSAGE_PACK)).collect();
+        for _ in 0..10 {
+            for header in &headers {
+                assert_eq!(header.translated(&JSON, &translations).bytes(), &*bytes(&JSON, b"[1]"));
+            }
+        }
+        // The first is kept; for the second there is no room.
+        assert_eq!(translations.count(), 1 + 10);
+        assert_eq!(translations.kept(), headers[0].translated(&JSON, &translations).cost());
+        drop(headers);
+        assert_eq!(translations.kept(), 0);
+    }
+
+    #[test]
+    fn each_encoding_has_a_slot_of_its_own() {
+        // Two values of one type are two encoders: they are told apart by their addresses.
+        let (one, other) = (Frame::new(Box::default(), 1, &JSON), Frame::new(Box::default(), 1, &MESSAGE_PACK));
+        let translations = Arc::new(Translations::default());
+        let mut slots = Slots::default();
+        slots.set(Translation::of(&one, false, &translations));
+        slots.set(Translation::of(&other, false, &translations));
+        assert!(slots.find(&JSON).is_some() && slots.find(&MESSAGE_PACK).is_some());
+        // The place of one that nobody holds is taken by the next.
+        drop(one);
+        assert!(slots.find(&JSON).is_none());
+        let third = Frame::new(Box::default(), 1, &JSON);
+        slots.set(Translation::of(&third, false, &translations));
+        assert!(slots.find(&JSON).is_some() && slots.find(&MESSAGE_PACK).is_some());
+        assert_eq!(slots.more.map_or(0, |more| more.len()), 1);
+    }
+
+    #[test]
+    fn a_frame_is_counted_once_wherever_it_stands() {
+        let gauge = Gauge::default();
+        let frame = Frame::new(bytes(&JSON, b"1"), 1, &JSON);
+        let cost = frame.cost();
+        for _ in 0..3 {
+            frame.enter(&gauge);
+        }
+        assert_eq!((gauge.bytes(), frame.share()), (cost, cost / 3));
+        frame.store(&gauge);
+        assert_eq!((gauge.bytes(), frame.share()), (0, 0), "who stores it counts it");
+        frame.enter(&gauge);
+        frame.leave(&gauge);
+        assert_eq!(gauge.bytes(), 0);
+        frame.unstore(&gauge);
+        assert_eq!(gauge.bytes(), cost, "queues hold it still");
+        for _ in 0..3 {
+            frame.leave(&gauge);
+        }
+        assert_eq!(gauge.bytes(), 0);
+        // Stored and let go while no queue holds it.
+        frame.store(&gauge);
+        frame.unstore(&gauge);
+        assert_eq!(gauge.bytes(), 0);
+    }
+
+    #[test]
+    fn the_allocator_rounds_up_by_a_quarter_at_most() {
+        for size in 1..100_000 {
+            let taken = allocated(size);
+            assert!((size..=size + (size / 4).max(15)).contains(&taken), "{size} takes {taken}");
+        }
+        assert_eq!([allocated(1), allocated(129), allocated(257), allocated(65_537)], [16, 160, 320, 81_920]);
     }
 }

@@ -26,8 +26,6 @@ mod names;
 mod reason;
 #[cfg(feature = "broker")]
 mod request;
-#[cfg(feature = "broker")]
-mod translation;
 
 pub use action::{Action, Message, Name, Receipt};
 pub use endpoint::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};
@@ -37,6 +35,4 @@ pub use event::{Event, StreamState};
 #[cfg(feature = "broker")]
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 #[cfg(feature = "broker")]
-pub use frame::{Frame, Gauge};
-#[cfg(feature = "broker")]
-pub use translation::Translations;
+pub use frame::{Frame, Gauge, Translations, allocated};

@@ -97,9 +97,9 @@ async fn the_end_comes_after_what_was_received() {
         publisher.line(line);
     }
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done)).await;
+    broker.shared.mailbox.send(Command::Quiesce(done));
     all_taken_in.await.unwrap();
-    broker.shared.mailbox.send(Command::Shutdown).await;
+    broker.shared.mailbox.send(Command::Shutdown);
     let text = listener.rest().await;
     assert!(text.starts_with(&all), "{text}");
     assert!(text[all.len()..].starts_with(r#"{"action":"close","message":{"code":"shutdown""#), "{text}");
@@ -146,7 +146,7 @@ async fn unfinished_lines_are_limited_together() {
     greedy.send("x".repeat(60_000));
     let text = greedy.until(|bytes| bytes.ends_with(b"\n")).await;
     assert!(text.contains("\"code\":\"limit\"") && text.contains("limits.unfinished_lines"), "{text}");
-    assert_eq!(broker.shared.reader.unfinished_gauge.bytes(), 0);
+    assert_eq!(broker.shared.reader.intake.received().bytes(), 0);
     modest.send("{\"action\":\"put\",\"stream\":\"s\",");
     modest.send("\"message\":1}\n");
     assert_eq!(modest.ping().await, "");

@@ -21,9 +21,9 @@ fn settings() -> Settings {
 
 async fn shut_down(broker: &Broker) {
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done)).await;
+    broker.shared.mailbox.send(Command::Quiesce(done));
     all_taken_in.await.unwrap();
-    broker.shared.mailbox.send(Command::Shutdown).await;
+    broker.shared.mailbox.send(Command::Shutdown);
 }
 
 /// Was: `finish` on a blocked outbox wakes nobody: the drain time begins only when some other clock runs out.
@@ -233,7 +233,7 @@ async fn a_panic_leaks_no_unfinished_line() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     peer.panic_on_read();
     peer.rest().await;
-    assert_eq!(broker.shared.reader.unfinished_gauge.bytes(), 0);
+    assert_eq!(broker.shared.reader.intake.received().bytes(), 0);
 }
 
 /// Was: "A refused action is answered by an error that carries the receipt", also as the last line without LF.
@@ -284,7 +284,7 @@ async fn abort_in_the_midst_of_a_frame_panics_nobody() {
     listener.room(10);
     publisher.line(&put("s", "1"));
     publisher.ping().await;
-    broker.shared.mailbox.send(Command::Abort).await;
+    broker.shared.mailbox.send(Command::Abort);
     let ended = timeout(Duration::from_secs(10), async { (listener.rest().await, publisher.rest().await) }).await;
     assert!(ended.is_ok() && !broker.actor.is_finished(), "the actor panicked");
 }

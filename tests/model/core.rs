@@ -1,8 +1,9 @@
 //! The model's steps, taken by the core alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use msgstream::internal::broker::core::{Core, CoreLimits, Deliver, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, Event, Frame, Receipt};
@@ -11,9 +12,9 @@ use super::{
     BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,
 };
 
-/// What it costs to keep a frame, beside its bytes.
-pub(crate) fn keeping() -> usize {
-    frame(String::new()).cost()
+/// What it costs to keep a line.
+pub(crate) fn cost(line: &str) -> usize {
+    frame(line.to_owned()).cost()
 }
 
 /// Takes a history step by step and compares.
@@ -40,7 +41,7 @@ struct Real {
 impl Real {
     fn new() -> Self {
         let limits = CoreLimits { streams: MOST_STREAMS, listens: MOST_LISTENS, stored: MOST_STORED, ended_time: ENDED_TIME };
-        Self { core: Core::new(limits), delivered: Delivered::default(), now: Duration::ZERO }
+        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO }
     }
 
     fn frame(&self, line: String) -> Frame {
@@ -54,7 +55,7 @@ impl Real {
             Step::Put { from, stream, text, header, receipt: wanted } => {
                 let run = self.frame(put_line(&name(*stream), *text));
                 let header = header.map(|header| self.frame(put_line(&name(*stream), header)));
-                (from, Input::Put { stream: stream_name(stream), run, header, receipt: receipt(wanted) })
+                (from, Input::put(stream_name(stream), run, header, receipt(wanted)))
             }
             Step::Header { from, stream, text, receipt: wanted } => {
                 let header = self.frame(put_line(&name(*stream), *text));
@@ -81,17 +82,18 @@ impl Real {
                 return;
             }
             Step::Reconnect { from } => {
-                self.core.hang_up_all(ConnectionId(*from));
+                self.core.hang_up_all(ConnectionId(*from), &mut Budget::unlimited());
                 self.delivered.deaf.remove(from);
                 return;
             }
             Step::Tick { seconds } => {
                 self.now += Duration::from_secs(*seconds);
-                self.core.tick(self.now);
+                self.core.set_time(self.now);
+                self.core.forget(&mut Budget::unlimited());
                 return;
             }
         };
-        self.core.handle(ConnectionId(*from), input, &mut self.delivered);
+        self.core.handle(ConnectionId(*from), input, &mut Budget::unlimited(), &mut self.delivered);
     }
 }
 

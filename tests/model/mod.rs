@@ -22,8 +22,13 @@ pub(crate) const STREAMS: usize = 5;
 pub(crate) const MOST_STREAMS: usize = 4;
 pub(crate) const MOST_LISTENS: usize = 3;
 pub(crate) const ENDED_TIME: Duration = Duration::from_secs(10);
-/// Room for three headers and two ends, or thereabouts: each costs its line and its keeping.
-pub(crate) const MOST_STORED: usize = 700;
+/// Room for three headers and two ends with a few listeners, or thereabouts.
+pub(crate) const MOST_STORED: usize = 1700;
+
+/// What a stream, its end and a listener take beside the lines that are kept, in bytes of memory.
+const PLACE: usize = 128;
+const END_KEPT: usize = 128;
+const LISTENER: usize = 80;
 
 /// The line that ends a connection which asked for its end.
 pub(crate) const BYE: &str = "{\"action\":\"close\"}\n";
@@ -108,9 +113,10 @@ struct Ended {
 }
 
 impl Stream {
-    fn stored(&self, keeping: usize) -> usize {
+    fn stored(&self) -> usize {
         let last = self.ended.iter().filter_map(|ended| ended.last.as_ref());
-        self.header.iter().chain(last).map(|line| line.len() + keeping).sum()
+        let lines: usize = self.header.iter().chain(last).map(|line| core::cost(line)).sum();
+        PLACE + lines + END_KEPT * usize::from(self.ended.is_some()) + LISTENER * self.listeners.len()
     }
 }
 
@@ -120,22 +126,20 @@ pub(crate) struct Model {
     streams: BTreeMap<String, Stream>,
     pub(crate) delivered: Delivered,
     now: Duration,
-    /// What it costs to keep a line, beside its bytes.
-    keeping: usize,
 }
 
 impl Model {
     pub(crate) fn new() -> Self {
-        Self { keeping: core::keeping(), ..Self::default() }
+        Self::default()
     }
 
     pub(crate) fn streams(&self) -> usize {
         self.streams.len()
     }
 
-    /// All headers and last messages, in bytes of memory.
+    /// What is kept of all streams, in bytes of memory.
     pub(crate) fn stored(&self) -> usize {
-        self.streams.values().map(|stream| stream.stored(self.keeping)).sum()
+        self.streams.values().map(Stream::stored).sum()
     }
 
     /// Whether the connection has ended, or takes no more.
@@ -212,14 +216,16 @@ impl Model {
         self.streams.contains_key(stream) || self.streams.len() < MOST_STREAMS
     }
 
-    /// What all streams but this one keep.
-    fn stored_by_others(&self, stream: &str) -> usize {
-        self.stored() - self.streams.get(stream).map_or(0, |stream| stream.stored(self.keeping))
+    /// Whether `more` bytes can be kept of a stream, and its place if there is none of that name.
+    fn room_to_keep(&self, stream: &str, more: usize) -> bool {
+        let place = if self.streams.contains_key(stream) { 0 } else { PLACE };
+        self.stored() + place + more <= MOST_STORED
     }
 
     fn store(&mut self, stream: &str, text: u16) -> bool {
         let header = put_line(stream, text);
-        if !self.room(stream) || self.stored_by_others(stream) + header.len() + self.keeping > MOST_STORED {
+        let before = self.streams.get(stream).and_then(|stream| stream.header.as_ref()).map_or(0, |line| core::cost(line));
+        if !self.room(stream) || !self.room_to_keep(stream, core::cost(&header).saturating_sub(before)) {
             return false;
         }
         let entry = self.streams.entry(stream.to_owned()).or_default();
@@ -234,7 +240,7 @@ impl Model {
     }
 
     fn close(&mut self, from: u32, stream: &str, text: u16, receipt: bool) {
-        if !self.room(stream) {
+        if !self.room(stream) || !self.streams.contains_key(stream) && !self.room_to_keep(stream, END_KEPT) {
             return self.refuse(from, stream, receipt);
         }
         let line = close_line(stream, text);
@@ -242,8 +248,8 @@ impl Model {
         let entry = self.streams.entry(stream.to_owned()).or_default();
         entry.listeners.clear();
         entry.ended = None;
-        // An end is never refused for want of room, but its message may be.
-        let last = Some(line).filter(|line| self.stored() + line.len() + self.keeping <= MOST_STORED);
+        // The end of a stream that is there is never refused for want of room, but its message may be.
+        let last = Some(line).filter(|line| self.stored() + END_KEPT + core::cost(line) <= MOST_STORED);
         let forget_at = self.now + ENDED_TIME;
         self.streams.entry(stream.to_owned()).or_default().ended = Some(Ended { last, forget_at });
         self.answer(from, receipt, Some(reached), None);
@@ -262,14 +268,16 @@ impl Model {
         let state = self.streams.get(stream).cloned().unwrap_or_default();
         if let Some(ended) = state.ended {
             let last = ended.last.unwrap_or_else(|| format!("{{\"action\":\"close\",\"stream\":\"{stream}\"}}\n"));
-            for line in state.header.into_iter().chain([last]) {
-                self.delivered.deliver(from, line);
+            if let Some(header) = state.header {
+                self.delivered.deliver(from, header);
             }
-            return self.answer(from, receipt, None, Some("ended"));
+            self.answer(from, receipt, None, Some("ended"));
+            self.delivered.deliver(from, last);
+            return;
         }
         let listens = self.streams.values().filter(|stream| stream.listeners.contains(&from)).count();
         let known = state.listeners.contains(&from);
-        if !known && (listens >= MOST_LISTENS || !self.room(stream)) {
+        if !known && (listens >= MOST_LISTENS || !self.room(stream) || !self.room_to_keep(stream, LISTENER)) {
             return self.refuse(from, stream, receipt);
         }
         self.streams.entry(stream.to_owned()).or_default().listeners.insert(from);

@@ -116,12 +116,12 @@ def test_messages_before_a_second_listen_is_answered_are_for_the_first() -> None
 def test_an_ended_stream_gives_its_header_and_its_end() -> None:
     listens: Listens[str] = Listens(codec.decode)
     listens.join("s", "one")
-    assert heard(listens, wire.put("s", "1"), wire.close("s", "2"), receipt(1, "ended")) == [
+    assert heard(listens, wire.put("s", "1"), receipt(1, "ended"), wire.close("s", "2")) == [
         (("one",), Header("s", 1)),
         (("one",), Ended("s", 2)),
     ]
     listens.join("s", "two")
-    assert heard(listens, wire.close("s"), receipt(2, "ended")) == [(("two",), Ended("s"))]
+    assert heard(listens, receipt(2, "ended"), wire.close("s")) == [(("two",), Ended("s"))]
     assert listens.streams == []
 
 

@@ -2,108 +2,54 @@
 //!
 //! A single task with a single mailbox drives the [`Core`]: so joining is atomic, each stream has one order, and no lock
 //! holds streams. It awaits nothing but its mailbox: not a listener, not a disk, not a network.
+//!
+//! It works in turns. What a turn does is counted, and when it has cost about a millisecond the actor yields, so that
+//! connections can read and write; who has more to do comes again behind the others. The [`agenda`] says whose work is next.
 
+mod agenda;
+mod cut_log;
+mod intake;
+mod mailbox;
+mod relief;
 mod routes;
 mod stats;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::broker::core::{Core, CoreLimits, Input};
-use crate::broker::outbox::{Outbox, Sink};
+use crate::broker::core::{Budget, Core, CoreLimits, INPUT, Input};
 use crate::wire::ids::ConnectionId;
 use crate::wire::{Gauge, Translations};
 
+use agenda::{Agenda, Flow};
 use routes::Routes;
+
+pub use cut_log::CutLog;
+pub use intake::{Claim, Intake};
+pub use mailbox::{Command, Ids, Mailbox};
 pub use stats::{Stats, StatsSnapshot};
 
-/// Batches that may wait for the actor. A full mailbox stops the reading of sockets, which is the back-pressure that
-/// publishers feel; few are as quick as many, and bound what waits here.
-const MAILBOX: usize = 16;
+/// Commands that are taken out of the mailbox before other work.
+const COMMANDS: usize = 64;
 
-/// What the actor is told.
-pub enum Command {
-    /// A connection begins.
-    Connected(ConnectionId, Arc<Outbox<dyn Sink>>),
-    /// The actions of one connection, in the order it sent them.
-    Batch {
-        /// The connection.
-        from: ConnectionId,
-        /// Its actions.
-        inputs: Vec<Input>,
-    },
-    /// The connection was cut off by its own task: it hangs up everywhere.
-    Cut(ConnectionId),
-    /// The connection has ended; its id may be given to another.
-    Gone(ConnectionId),
-    /// The broker stops: every connection takes in what it has received, then `done` is told.
-    Quiesce(tokio::sync::oneshot::Sender<()>),
-    /// The connection has done so.
-    Quiesced(ConnectionId),
-    /// Every connection is told that the broker stops, and ends when its queue is sent.
-    Shutdown,
-    /// Every connection ends at once.
-    Abort,
-}
-
-/// How connections reach the actor. Cheap to clone.
-#[derive(Clone)]
-pub struct Mailbox(mpsc::Sender<Command>);
-
-impl Mailbox {
-    /// Sends at once if there is room. If not, returns the wait for room, which tells whether the actor is still there;
-    /// boxed, since it is rare and would make every idle connection larger.
-    pub(crate) fn tell(&self, command: Command) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
-        match self.0.try_send(command) {
-            Ok(()) => None,
-            Err(mpsc::error::TrySendError::Full(command) | mpsc::error::TrySendError::Closed(command)) => {
-                let mailbox = self.clone();
-                Some(Box::pin(async move { mailbox.send(command).await }))
-            }
-        }
-    }
-
-    /// Sends, waiting for room. False if the actor is gone, and with it the broker.
-    pub async fn send(&self, command: Command) -> bool {
-        self.0.send(command).await.is_ok()
-    }
-
-    /// Waits for room for so many commands, which are then sent without a wait: all or, if this is dropped, none. None if
-    /// the actor is gone.
-    pub(crate) async fn reserve(&self, count: usize) -> Option<mpsc::PermitIterator<'_, Command>> {
-        self.0.reserve_many(count).await.ok()
-    }
-
-    /// Waits until the actor is gone, which it is before all mailboxes are only by a panic.
-    pub async fn closed(&self) {
-        self.0.closed().await;
-    }
-}
-
-/// Gives out connection ids, dense and reused.
-#[derive(Debug, Default)]
-pub struct Ids {
-    next: AtomicU32,
-    free: Mutex<Vec<u32>>,
-}
-
-impl Ids {
-    /// An id that no connection has now.
-    pub fn take(&self) -> ConnectionId {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        ConnectionId(free.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    fn give_back(&self, id: ConnectionId) {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(id.0);
-    }
-}
+/// What one turn may cost, in nanoseconds: then connections' tasks have theirs.
+const TURN: usize = 1_000_000;
+/// What one connection's work may cost before the next one's, ...
+const QUANTUM: usize = 250_000;
+/// ... and if it comes first because it has had little so far.
+const LIGHT_QUANTUM: usize = 20_000;
+/// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
+const CHORES: usize = 100_000;
+/// What it costs to translate one byte.
+const TRANSLATED: usize = 2;
+/// How many inputs are looked at in advance.
+const PREFETCHED: usize = 512;
+/// A connection's own queue is looked at after so many bytes that it asked for.
+const OWN: usize = 64 << 10;
 
 /// What the actor is built from. [`assemble`](crate::broker::assemble::assemble) makes it of a broker's settings.
 pub struct ActorSettings {
@@ -111,7 +57,7 @@ pub struct ActorSettings {
     pub core: CoreLimits,
     /// What may wait for all connections together, in bytes of memory.
     pub total: usize,
-    /// Counts the memory of all frames and queues.
+    /// Counts the memory of all frames in queues, and of queues.
     pub gauge: Arc<Gauge>,
     /// Counts what is translated for listeners of another encoding.
     pub translations: Arc<Translations>,
@@ -119,115 +65,285 @@ pub struct ActorSettings {
     pub ids: Arc<Ids>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Logs cut listeners.
+    pub cut_log: Arc<CutLog>,
 }
 
 /// The actor, before it runs.
 pub struct Actor {
     core: Core,
     routes: Routes,
-    mailbox: mpsc::Receiver<Command>,
+    agenda: Agenda<Work>,
+    mailbox: UnboundedReceiver<Command>,
     settings: ActorSettings,
-    /// Who has yet to take in what it has received, and who waits for that.
-    quiescing: Option<(Vec<bool>, usize, tokio::sync::oneshot::Sender<()>)>,
+    /// What a turn may cost.
+    turn: usize,
+    /// Those touched are written to until none is left.
+    flushing: bool,
+    quiescing: Option<Quiescing>,
+}
+
+/// Work of one connection.
+enum Work {
+    /// Its actions.
+    Batch {
+        /// One that was begun, then those that follow.
+        begun: Option<Input>,
+        inputs: std::vec::IntoIter<Input>,
+        claim: Claim,
+    },
+    /// It was cut off.
+    Cut,
+    /// It has ended.
+    Gone,
+    /// It has taken in what it has received.
+    Quiesced,
+}
+
+/// Who has yet to take in what it has received, and who waits for that.
+struct Quiescing {
+    /// By connection id.
+    waiting: Vec<bool>,
+    count: usize,
+    done: oneshot::Sender<()>,
 }
 
 impl Actor {
     /// An actor and the mailbox that reaches it. It ends when every mailbox is dropped.
     pub fn new(settings: ActorSettings) -> (Self, Mailbox) {
-        let (sender, mailbox) = mpsc::channel(MAILBOX);
-        let core = Core::new(settings.core.clone());
-        let routes = Routes::new(Arc::clone(&settings.stats));
-        (Self { core, routes, mailbox, settings, quiescing: None }, Mailbox(sender))
+        let (sender, mailbox) = Mailbox::new();
+        let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge));
+        let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
+        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, flushing: false, quiescing: None }, sender)
+    }
+
+    /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
+    #[must_use]
+    pub fn with_turns_of(self, nanoseconds: usize) -> Self {
+        Self { turn: nanoseconds, ..self }
     }
 
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
-        let (began, mut commands) = (Instant::now(), Vec::with_capacity(MAILBOX));
-        while self.mailbox.recv_many(&mut commands, MAILBOX).await > 0 {
+        let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
+        loop {
+            if self.is_idle() {
+                if self.mailbox.recv_many(&mut commands, COMMANDS).await == 0 {
+                    return;
+                }
+            } else {
+                commands.extend(std::iter::from_fn(|| self.mailbox.try_recv().ok()).take(COMMANDS));
+            }
             // Nobody can tell whether a stream was forgotten on time or just before somebody asks for it. So no timer runs: one
             // that does costs every turn of the runtime more than this.
-            self.core.tick(began.elapsed());
+            self.core.set_time(began.elapsed());
             for command in commands.drain(..) {
-                self.handle(command);
-                if self.routes.is_full() {
-                    self.end_round();
-                }
+                self.admit(command);
             }
-            self.end_round();
+            self.turn(&mut Budget::new(self.turn));
+            if !self.is_idle() {
+                yield_now().await;
+            }
         }
     }
 
-    fn handle(&mut self, command: Command) {
+    /// Whether there is nothing to do.
+    fn is_idle(&self) -> bool {
+        self.agenda.is_empty() && !self.routes.has_queued() && self.routes.first_cut().is_none() && !self.core.has_forgettable()
+    }
+
+    /// Does what is to be done at once, and puts the rest behind the connection's earlier work.
+    fn admit(&mut self, command: Command) {
         match command {
             Command::Connected(id, outbox) => {
+                if let Some(quiescing) = &mut self.quiescing {
+                    // It comes while the others take in what they have received, and does so too.
+                    outbox.quiesce();
+                    quiescing.wait_for(id);
+                }
                 self.routes.connect(id, outbox);
                 self.settings.stats.connections_opened.add(1);
             }
-            Command::Batch { from, inputs } => {
-                self.routes.publisher = Some(from);
+            Command::Batch { from, inputs, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
-                self.core.foresee(&inputs);
-                for input in inputs {
-                    self.core.handle(from, input, &mut self.routes);
-                    if self.routes.is_full() {
-                        self.end_round();
-                    }
-                }
-                self.routes.publisher = None;
-                self.hang_up_cut();
+                self.agenda.add(from, Work::Batch { begun: None, inputs: inputs.into_iter(), claim });
             }
-            Command::Cut(id) => self.core.hang_up_all(id),
-            Command::Gone(id) => {
-                self.core.hang_up_all(id);
-                self.quiesced(id);
-                if self.routes.disconnect(id) {
-                    self.settings.stats.connections_closed.add(1);
-                }
-                self.settings.ids.give_back(id);
-            }
+            Command::Room(id) => self.agenda.resume(id),
+            // One that ends is given no more, so that the rest of its work waits for nothing.
+            Command::Cut(id) => self.last_of(id, Work::Cut),
+            Command::Gone(id) => self.last_of(id, Work::Gone),
+            Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
-                if count == 0 {
-                    // Whoever asked may be gone by now, which is no matter.
-                    let _ = done.send(());
-                } else {
-                    self.quiescing = Some((waiting, count, done));
-                }
+                self.quiescing = Some(Quiescing { waiting, count, done });
+                self.tell_quiesced();
             }
-            Command::Quiesced(id) => self.quiesced(id),
-            Command::Shutdown => self.routes.shutdown(),
-            Command::Abort => self.routes.abort(),
+            Command::Shutdown => {
+                self.routes.shutdown();
+                self.agenda.resume_all();
+            }
+            Command::Abort => {
+                self.routes.abort();
+                self.agenda.resume_all();
+            }
         }
     }
 
-    /// Sends out what the round has queued, and keeps within the memory for all queues.
-    fn end_round(&mut self) {
-        self.routes.flush();
+    fn last_of(&mut self, id: ConnectionId, work: Work) {
+        self.agenda.add(id, work);
+        self.agenda.resume(id);
+    }
+
+    /// One turn: as much as the budget allows of what there is to do, the most urgent first.
+    fn turn(&mut self, budget: &mut Budget) {
+        self.chores(budget, CHORES);
+        while !budget.is_spent() {
+            if let Some((id, flow)) = self.agenda.take_light() {
+                self.serve(id, flow, true, LIGHT_QUANTUM, budget);
+            } else if self.flushing || self.agenda.is_empty() && self.routes.has_queued() {
+                self.flush(budget);
+            } else if let Some((id, flow)) = self.agenda.take() {
+                self.serve(id, flow, false, QUANTUM, budget);
+            } else if self.chores(budget, TURN) == 0 {
+                break;
+            }
+        }
         if self.settings.gauge.bytes() > self.settings.total {
-            self.routes.relieve(self.settings.total, || self.settings.gauge.bytes());
-            self.hang_up_cut();
+            relief::relieve(&mut self.routes, &self.settings.stats, self.settings.total, || self.settings.gauge.bytes());
         }
         self.settings.stats.streams.set(self.core.streams() as u64);
         self.settings.stats.translated.set(self.settings.translations.count());
     }
 
-    /// Whoever was cut off while something was queued listens to nothing any more.
-    fn hang_up_cut(&mut self) {
-        while let Some(id) = self.routes.cut.pop() {
-            self.core.hang_up_all(id);
+    /// Writes what was queued, until nothing is left of it.
+    fn flush(&mut self, budget: &mut Budget) {
+        self.flushing = true;
+        self.routes.flush_touched(budget);
+        self.flushing = self.routes.has_queued();
+        self.resume_roomy();
+    }
+
+    /// Takes up to `most` worth of one connection's work.
+    fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, light: bool, most: usize, budget: &mut Budget) {
+        self.routes.begin(id, light);
+        let ((), cost) = budget.part(most, |part| {
+            while let Some(mut work) = flow.work.pop_front() {
+                if !self.work(id, &mut work, part) {
+                    flow.work.push_front(work);
+                    break;
+                }
+                if part.is_spent() || self.routes.own() > OWN {
+                    break;
+                }
+            }
+        });
+        if self.routes.end() {
+            flow.pause();
+        }
+        self.routes.flush_urgent(budget);
+        self.flushing |= self.routes.is_full();
+        self.agenda.put_back(id, flow, cost);
+        self.resume_roomy();
+    }
+
+    /// Does some work of one connection. False if some of it is left.
+    fn work(&mut self, id: ConnectionId, work: &mut Work, budget: &mut Budget) -> bool {
+        match work {
+            Work::Batch { begun, inputs, claim } => {
+                if begun.is_none() {
+                    let next = inputs.as_slice();
+                    self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
+                }
+                let mut translated = self.settings.translations.bytes();
+                while let Some(input) = begun.take().or_else(|| inputs.next()) {
+                    *begun = self.core.handle(id, input, budget, &mut self.routes);
+                    let now = self.settings.translations.bytes();
+                    budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
+                    if begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
+                        break;
+                    }
+                }
+                let done = begun.is_none() && inputs.as_slice().is_empty();
+                if done {
+                    drop(std::mem::take(claim));
+                    self.routes.applied(id);
+                }
+                done
+            }
+            Work::Cut => self.core.hang_up_all(id, budget),
+            Work::Gone => {
+                let done = self.core.hang_up_all(id, budget);
+                if done {
+                    self.gone(id);
+                }
+                done
+            }
+            Work::Quiesced => {
+                self.quiesced(id);
+                true
+            }
+        }
+    }
+
+    fn gone(&mut self, id: ConnectionId) {
+        self.quiesced(id);
+        if self.routes.disconnect(id) {
+            self.settings.stats.connections_closed.add(1);
+        }
+        self.agenda.forget(id);
+        self.settings.ids.give_back(id);
+    }
+
+    /// What is nobody's own work: forgetting streams that are over, and taking connections that were cut off out of all lists. Returns
+    /// what it cost.
+    fn chores(&mut self, budget: &mut Budget, most: usize) -> usize {
+        let ((), cost) = budget.part(most, |part| {
+            self.core.forget(part);
+            while let Some(id) = self.routes.first_cut() {
+                part.spend(INPUT);
+                if part.is_spent() || !self.core.hang_up_all(id, part) {
+                    break;
+                }
+                self.routes.hung_up();
+                // It is given nothing any more, so that its work need not wait for room.
+                self.agenda.resume(id);
+            }
+        });
+        cost
+    }
+
+    fn resume_roomy(&mut self) {
+        while let Some(id) = self.routes.next_roomy() {
+            self.agenda.resume(id);
         }
     }
 
     fn quiesced(&mut self, id: ConnectionId) {
-        let Some((waiting, count, _)) = &mut self.quiescing else { return };
-        if waiting.get_mut(id.index()).is_some_and(|waits| std::mem::replace(waits, false)) {
-            *count -= 1;
-        }
-        if *count == 0
-            && let Some((_, _, done)) = self.quiescing.take()
+        if let Some(Quiescing { waiting, count, .. }) = &mut self.quiescing
+            && waiting.get_mut(id.index()).is_some_and(|waits| std::mem::replace(waits, false))
         {
+            *count -= 1;
+            self.tell_quiesced();
+        }
+    }
+
+    /// Tells when all connections have taken in what they have received.
+    fn tell_quiesced(&mut self) {
+        if let Some(Quiescing { done, .. }) = self.quiescing.take_if(|quiescing| quiescing.count == 0) {
+            // Whoever asked may be gone by now, which is no matter.
             let _ = done.send(());
+        }
+    }
+}
+
+impl Quiescing {
+    fn wait_for(&mut self, id: ConnectionId) {
+        if self.waiting.len() <= id.index() {
+            self.waiting.resize(id.index() + 1, false);
+        }
+        if !std::mem::replace(&mut self.waiting[id.index()], true) {
+            self.count += 1;
         }
     }
 }

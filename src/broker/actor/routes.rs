@@ -1,40 +1,86 @@
 //! From connection ids to outboxes: where the core's deliveries go.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tracing::{debug, warn};
-
-use crate::broker::core::Deliver;
-use crate::broker::outbox::{Outbox, Pushed, Relieved, Sink};
+use crate::broker::core::{Budget, Deliver};
+use crate::broker::outbox::{Outbox, Pushed, Sink};
 use crate::wire::ids::ConnectionId;
-use crate::wire::units::ByteSize;
 use crate::wire::{ErrorCode, Event, Frame};
 
+use super::cut_log::CutLog;
 use super::stats::Stats;
 
-/// Sockets are tried after so many bytes at the latest.
-const ROUND: usize = 512 << 10;
+/// What a write costs beside its bytes, in the terms of [`Budget`].
+const WRITE: usize = 2000;
 
-/// The outboxes of all connections, and what one round has done to them.
+/// What it costs to find that nothing can be written.
+const LOOK: usize = 50;
+
+/// So many bytes are sent at the cost of one nanosecond, as a budget has it.
+const BYTES: usize = 4;
+
+/// When more than this waits for its first write, the sockets are tried before more is queued: for all of them together, ...
+const MOST_QUEUED: (usize, usize) = (512 << 10, 32 << 20);
+/// ... for each that was touched, so that a write carries more than it costs, ...
+const QUEUED_EACH: usize = 8 << 10;
+/// ... and in frames, as each place in a queue takes memory.
+const MOST_PUSHES: usize = 256 << 10;
+
+/// A light connection's messages are urgent for this many listeners at a time.
+const MOST_URGENT: usize = 32;
+
+/// The outboxes of all connections, and what was queued for them and not tried to be written.
 pub(super) struct Routes {
     /// Indexed by connection id.
     outboxes: Vec<Option<Arc<Outbox<dyn Sink>>>>,
-    /// Who was queued something in this round.
-    touched: Vec<ConnectionId>,
-    /// About how many bytes were queued in this round, over all connections.
+    /// Who was queued something, in that order.
+    touched: VecDeque<ConnectionId>,
+    /// Who was queued something by a connection that has had less than its share: these do not wait behind the others.
+    urgent: VecDeque<ConnectionId>,
+    /// How many bytes were queued for those touched, about.
     queued: usize,
-    /// Who was cut off in this round and is still in the core's lists.
-    pub(super) cut: Vec<ConnectionId>,
+    /// How many frames.
+    pushes: usize,
+    /// Who was cut off and is still in the core's lists.
+    cut: VecDeque<ConnectionId>,
+    /// Whose paused work may go on.
+    roomy: Vec<ConnectionId>,
     /// Whose actions are being taken now.
-    pub(super) publisher: Option<ConnectionId>,
-    /// The broker stops: whoever still comes is told at once.
+    publisher: Option<Publisher>,
+    /// The broker stops: connections that still come are told at once.
     stopping: bool,
     stats: Arc<Stats>,
+    pub(super) cut_log: Arc<CutLog>,
+}
+
+/// The connection whose actions are being taken.
+struct Publisher {
+    id: ConnectionId,
+    /// Its answers, which are queued as one frame.
+    answers: Vec<u8>,
+    count: u32,
+    /// How many bytes it has queued for itself in this turn.
+    own: usize,
+    /// How many others may be written to before those who wait longer.
+    urgent: usize,
 }
 
 impl Routes {
-    pub(super) fn new(stats: Arc<Stats>) -> Self {
-        Self { outboxes: Vec::new(), touched: Vec::new(), queued: 0, cut: Vec::new(), publisher: None, stopping: false, stats }
+    pub(super) fn new(stats: Arc<Stats>, cut_log: Arc<CutLog>) -> Self {
+        Self {
+            outboxes: Vec::new(),
+            touched: VecDeque::new(),
+            urgent: VecDeque::new(),
+            queued: 0,
+            pushes: 0,
+            cut: VecDeque::new(),
+            roomy: Vec::new(),
+            publisher: None,
+            stopping: false,
+            stats,
+            cut_log,
+        }
     }
 
     pub(super) fn connect(&mut self, id: ConnectionId, outbox: Arc<Outbox<dyn Sink>>) {
@@ -49,54 +95,92 @@ impl Routes {
 
     /// Forgets a connection. False if it was never known.
     pub(super) fn disconnect(&mut self, id: ConnectionId) -> bool {
+        self.cut.retain(|other| *other != id);
         self.outboxes.get_mut(id.index()).and_then(Option::take).is_some()
+    }
+
+    /// From now on the actions of this connection are taken.
+    pub(super) fn begin(&mut self, id: ConnectionId, light: bool) {
+        let answers = self.publisher.take().map(|publisher| publisher.answers).unwrap_or_default();
+        self.publisher = Some(Publisher { id, answers, count: 0, own: 0, urgent: if light { MOST_URGENT } else { 0 } });
+    }
+
+    /// Its turn is over. True if it has been given all it should be before it takes some of it.
+    pub(super) fn end(&mut self) -> bool {
+        self.queue_answers();
+        let Some(publisher) = &mut self.publisher else { return false };
+        let (id, own) = (publisher.id, std::mem::take(&mut publisher.own));
+        own > 0 && self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
+    }
+
+    /// How much the connection has queued for itself in this turn, in bytes.
+    pub(super) fn own(&self) -> usize {
+        self.publisher.as_ref().map_or(0, |publisher| publisher.own)
+    }
+
+    /// The actor has applied a batch of this connection.
+    pub(super) fn applied(&self, id: ConnectionId) {
+        if let Some(outbox) = self.outbox(id) {
+            outbox.applied();
+        }
     }
 
     /// Whether so much was queued that sockets should be tried before more is.
     pub(super) fn is_full(&self) -> bool {
-        self.queued > ROUND
+        let (least, most) = MOST_QUEUED;
+        self.pushes > MOST_PUSHES || self.queued > (QUEUED_EACH * self.touched.len()).clamp(least, most)
     }
 
-    /// Writes what the round has queued.
-    pub(super) fn flush(&mut self) {
-        self.queued = 0;
-        while let Some(id) = self.touched.pop() {
-            if let Some(outbox) = self.outbox(id) {
-                outbox.flush();
-            }
+    /// Whether something was queued that no socket was tried for.
+    pub(super) fn has_queued(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Writes to those who are not to wait.
+    pub(super) fn flush_urgent(&mut self, budget: &mut Budget) {
+        while let Some(id) = self.urgent.pop_front() {
+            self.flush(id, budget);
         }
     }
 
-    /// Cuts the longest queues off until `queued` is within `total`.
-    ///
-    /// What waits for them is dropped rather than sent: it is the memory that has to come back, now. Sharers of the same
-    /// frames have queues of like length, and go together. What a cut will give back in a moment counts as given back, so
-    /// that the rest of a large frame that is on its way costs nobody else the connection.
-    pub(super) fn relieve(&mut self, total: usize, queued: impl Fn() -> usize) {
-        let mut longest: Vec<(usize, ConnectionId)> =
-            self.connections().map(|(id, outbox)| (outbox.bytes(), id)).filter(|(bytes, _)| *bytes > 0).collect();
-        longest.sort_unstable_by(|one, other| other.cmp(one));
-        let mut promised = 0;
-        for (bytes, id) in longest {
-            if queued().saturating_sub(promised) <= total {
-                break;
-            }
-            let Some(outbox) = self.outbox(id) else { continue };
-            let reason = format!(
-                "the queues of all connections together took more than {}, the most allowed (outbox.total), and this one, with {bytes} bytes, was among the longest; what waited in it was dropped; read faster, or listen to less",
-                ByteSize(total)
-            );
-            match outbox.relieve(&reason) {
-                Relieved::Nothing => {}
-                Relieved::Ended => debug!(connection = id.0, bytes, "a connection that was cut off is ended for its memory"),
-                Relieved::Cut { promised: rest } => {
-                    promised += rest;
-                    warn!(connection = id.0, peer = outbox.peer(), reason = "outbox_total", bytes, "listener cut off");
-                    self.stats.cut_total.add(1);
-                    self.cut.push(id);
-                }
-            }
+    /// Writes to those touched, as far as the budget goes.
+    pub(super) fn flush_touched(&mut self, budget: &mut Budget) {
+        while !budget.is_spent() {
+            let Some(id) = self.touched.pop_front() else { break };
+            self.flush(id, budget);
         }
+        if self.touched.is_empty() {
+            (self.queued, self.pushes) = (0, 0);
+        }
+    }
+
+    fn flush(&mut self, id: ConnectionId, budget: &mut Budget) {
+        let Some(outbox) = self.outbox(id) else { return };
+        let flushed = outbox.flush();
+        budget.spend(if flushed.bytes == 0 { LOOK } else { WRITE + flushed.bytes / BYTES });
+        if flushed.has_room {
+            self.roomy.push(id);
+        }
+    }
+
+    /// The next connection whose paused work may go on.
+    pub(super) fn next_roomy(&mut self) -> Option<ConnectionId> {
+        self.roomy.pop()
+    }
+
+    /// The connection that was cut off first and is still in the core's lists.
+    pub(super) fn first_cut(&self) -> Option<ConnectionId> {
+        self.cut.front().copied()
+    }
+
+    /// The first that was cut off is in no list any more.
+    pub(super) fn hung_up(&mut self) {
+        self.cut.pop_front();
+    }
+
+    /// A connection was cut off, and is still in the core's lists.
+    pub(super) fn was_cut(&mut self, id: ConnectionId) {
+        self.cut.push_back(id);
     }
 
     /// Asks every connection to take in what it has received; says, by id, who was asked.
@@ -122,13 +206,63 @@ impl Routes {
         }
     }
 
-    fn outbox(&self, id: ConnectionId) -> Option<&Arc<Outbox<dyn Sink>>> {
+    pub(super) fn outbox(&self, id: ConnectionId) -> Option<&Arc<Outbox<dyn Sink>>> {
         self.outboxes.get(id.index()).and_then(Option::as_ref)
     }
 
-    fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Arc<Outbox<dyn Sink>>)> {
+    pub(super) fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Arc<Outbox<dyn Sink>>)> {
         // Ids are u32, so that the index of one fits.
         self.outboxes.iter().enumerate().filter_map(|(index, outbox)| Some((ConnectionId(index as u32), outbox.as_ref()?)))
+    }
+
+    /// Queues the publisher's answers so far, which stand before what comes for it now.
+    fn queue_answers(&mut self) {
+        let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.count > 0) else { return };
+        let (id, bytes) = (publisher.id, Box::from(&publisher.answers[..]));
+        let count = std::mem::take(&mut publisher.count);
+        publisher.answers.clear();
+        if let Some(outbox) = self.outbox(id) {
+            let frame = Frame::new(bytes, count, outbox.encoder());
+            self.push(id, &frame);
+        }
+    }
+
+    fn push(&mut self, to: ConnectionId, frame: &Frame) -> bool {
+        let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
+        let length = frame.bytes().len();
+        self.queued += length;
+        self.pushes += 1;
+        let pushed = outbox.push(frame);
+        let mut urgent = false;
+        if let Some(publisher) = &mut self.publisher {
+            urgent = publisher.id == to || publisher.urgent > 0;
+            if publisher.id == to {
+                publisher.own += length;
+            } else {
+                publisher.urgent = publisher.urgent.saturating_sub(1);
+            }
+        }
+        match pushed {
+            // One that was touched before may stand far behind among those touched.
+            Pushed::First | Pushed::Queued if urgent => self.urgent.push_back(to),
+            Pushed::First => self.touched.push_back(to),
+            Pushed::Queued => {}
+            Pushed::Full => {
+                self.touched.push_back(to);
+                if let Some(publisher) = self.publisher.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
+                    outbox.hold(publisher);
+                }
+            }
+            Pushed::Cut => {
+                self.cut_log.cut(to, || outbox.peer(), "outbox_limit", outbox.bytes());
+                self.stats.cut_limit.add(1);
+                self.cut.push_back(to);
+                return false;
+            }
+            Pushed::Refused => return false,
+        }
+        self.stats.delivered.add(u64::from(frame.messages()));
+        true
     }
 }
 
@@ -147,40 +281,31 @@ fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
 
 impl Deliver for Routes {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
-        let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
-        self.queued += frame.bytes().len();
-        match outbox.push(frame) {
-            Pushed::First => self.touched.push(to),
-            Pushed::Queued => {}
-            Pushed::Full => {
-                self.touched.push(to);
-                if let Some(publisher) = self.publisher.and_then(|id| self.outbox(id)) {
-                    outbox.hold(publisher);
-                }
-            }
-            Pushed::Cut => {
-                warn!(connection = to.0, peer = outbox.peer(), reason = "outbox_limit", bytes = outbox.bytes(), "listener cut off");
-                self.stats.cut_limit.add(1);
-                self.cut.push(to);
-                return false;
-            }
-            Pushed::Refused => return false,
+        if self.publisher.as_ref().is_some_and(|publisher| publisher.count > 0 && publisher.id == to) {
+            self.queue_answers();
         }
-        self.stats.delivered.add(u64::from(frame.messages()));
-        true
+        self.push(to, frame)
     }
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
-        if let Some(outbox) = self.outbox(to) {
-            let frame = outbox.encode(event);
-            self.frame(to, &frame);
+        let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return };
+        match &mut self.publisher {
+            Some(publisher) if publisher.id == to => {
+                outbox.encoder().encode(event, &mut publisher.answers);
+                publisher.count += 1;
+            }
+            _ => {
+                let frame = outbox.encode(event);
+                self.push(to, &frame);
+            }
         }
     }
 
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>) {
+        self.queue_answers();
         if let Some(outbox) = self.outbox(to) {
             outbox.finish(last);
-            self.touched.push(to);
+            self.urgent.push_back(to);
         }
     }
 }

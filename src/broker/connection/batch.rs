@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::broker::core::Input;
+use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::units::ByteSize;
-use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt};
+use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt, allocated};
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -17,7 +17,12 @@ pub(super) struct Batch<'b> {
     /// The largest header, in bytes.
     header: usize,
     run: Option<Run>,
+    /// Answers to this connection that stand together, encoded.
+    answers: Vec<u8>,
+    answered: u32,
     inputs: Vec<Input>,
+    /// What the inputs take, in bytes of memory.
+    memory: usize,
 }
 
 /// Consecutive messages of this turn to one stream.
@@ -30,6 +35,8 @@ struct Run {
     piece: Range<usize>,
     /// Whether they have been copied to `built` instead.
     copied: bool,
+    /// What more some of them carry.
+    extras: Vec<Extra>,
 }
 
 /// A run that is the whole block, as it stands.
@@ -42,13 +49,13 @@ pub(super) struct Whole {
 impl Whole {
     /// The input, with the block's bytes.
     pub(super) fn input(self, block: Box<[u8]>, encoder: &'static dyn Encode) -> Input {
-        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), header: None, receipt: None }
+        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), extras: Vec::new() }
     }
 }
 
 impl<'b> Batch<'b> {
     pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
-        Self { block, built, encoder, header, run: None, inputs: Vec::new() }
+        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0 }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
@@ -56,15 +63,13 @@ impl<'b> Batch<'b> {
         match action {
             Action::Put { stream, message, header: None, receipt: None } => {
                 self.message(&stream, message, unit);
-                return Ok(false);
             }
             Action::Put { stream, message, header, receipt } => {
                 let header = match header {
                     Some(header) => Some(self.header(stream.as_name(), header, receipt.as_ref())?),
                     None => None,
                 };
-                let run = self.put(stream.as_name(), message);
-                self.input(Input::Put { stream: stream.into_name(), run, header, receipt });
+                self.message_with(&stream, message, unit, header, receipt);
             }
             Action::Header { stream, message, receipt } => {
                 let header = self.header(stream.as_name(), message, receipt.as_ref())?;
@@ -81,8 +86,7 @@ impl<'b> Batch<'b> {
                 self.input(Input::Delete { stream: stream.into_name(), last, receipt });
             }
             Action::Ping { receipt } => {
-                let pong = self.encode(&Event::Pong { receipt: receipt.as_ref() });
-                self.input(Input::Answer(pong));
+                self.answer(&Event::Pong { receipt: receipt.as_ref() });
             }
             Action::CloseConnection { receipt } => {
                 self.leave(None, receipt);
@@ -95,8 +99,7 @@ impl<'b> Batch<'b> {
     /// Answers a mistake, in its place among the actions.
     pub(super) fn mistake(&mut self, mistake: &Mistake) {
         let Mistake { code, reason, stream, receipt } = mistake;
-        let error = self.encode(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
-        self.input(Input::Answer(error));
+        self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
     /// Ends the connection, telling why if the client did not ask for it.
@@ -110,6 +113,12 @@ impl<'b> Batch<'b> {
         self.input(Input::Leave { last: None, receipt: None });
     }
 
+    /// What the inputs take so far, in bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        let run = self.run.as_ref().map_or(0, |run| run.piece.len() + run.extras.len() * size_of::<Extra>());
+        self.memory + run + self.built.len() + self.answers.len()
+    }
+
     /// The inputs. A run that is all there is and the whole block is returned as such, for the block to become its frame.
     pub(super) fn finish(mut self) -> (Vec<Input>, Option<Whole>) {
         if self.inputs.is_empty()
@@ -118,52 +127,92 @@ impl<'b> Batch<'b> {
             return (self.inputs, Some(Whole { stream, messages }));
         }
         self.end_run();
+        self.end_answers();
         (self.inputs, None)
     }
 
-    /// Adds a message to the run, or begins another.
-    fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) {
+    /// Adds a message to the run, or begins another. Returns where it stands in the run, if the run is copied.
+    fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) -> usize {
+        self.end_answers();
         let name = stream.as_name();
         // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
         let again = |run: &Run| run.kept && matches!(stream, Name::Again(_)) || run.stream == *name;
         if !self.run.as_ref().is_some_and(again) {
             self.end_run();
             self.built.clear();
-            let copied = !message.verbatim;
-            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, piece: unit.start..unit.start, copied });
+            let (copied, piece) = (!message.verbatim, unit.start..unit.start);
+            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, piece, copied, extras: Vec::new() });
         }
-        let Some(run) = &mut self.run else { return };
+        let Some(run) = &mut self.run else { return 0 };
         run.kept = !matches!(stream, Name::New(_));
         run.messages += 1;
         if message.verbatim && !run.copied && run.piece.end == unit.start {
             run.piece.end = unit.end;
-            return;
+            return 0;
         }
         if !run.copied {
             run.copied = true;
-            self.built.extend_from_slice(&self.block[run.piece.clone()]);
+            self.built.extend_from_slice(&self.block[std::mem::take(&mut run.piece)]);
         }
+        let start = self.built.len();
         if message.verbatim {
             self.built.extend_from_slice(&self.block[unit]);
         } else {
             self.encoder.encode(&Event::Put { stream: name, message: message.content }, self.built);
         }
+        start
+    }
+
+    /// The same for a message that comes with a header or asks for a receipt: it is never passed on as it stands.
+    fn message_with(
+        &mut self,
+        stream: &Name<'_>,
+        message: Message<'_>,
+        unit: Range<usize>,
+        header: Option<Frame>,
+        receipt: Option<Receipt>,
+    ) {
+        self.memory += receipt.as_ref().map_or(0, |Receipt(text)| allocated(text.len()));
+        let start = self.message(stream, Message { verbatim: false, ..message }, unit);
+        let Some(run) = &mut self.run else { return };
+        run.extras.push(Extra { unit: start..self.built.len(), index: run.messages - 1, header, receipt });
     }
 
     fn end_run(&mut self) {
         let Some(run) = self.run.take() else { return };
         let bytes = if run.copied { &self.built[..] } else { &self.block[run.piece] };
         let frame = Frame::new(Box::from(bytes), run.messages, self.encoder);
-        self.inputs.push(Input::Put { stream: run.stream, run: frame, header: None, receipt: None });
+        self.built.clear();
+        self.memory += frame.cost() + run.extras.capacity() * size_of::<Extra>();
+        self.push(Input::Put { stream: run.stream, run: frame, extras: run.extras });
+    }
+
+    /// Answers this connection, behind all that it has said before.
+    fn answer(&mut self, event: &Event<'_>) {
+        self.end_run();
+        self.encoder.encode(event, &mut self.answers);
+        self.answered += 1;
+    }
+
+    fn end_answers(&mut self) {
+        if self.answered > 0 {
+            let bytes = Box::from(&self.answers[..]);
+            self.answers.clear();
+            let frame = Frame::new(bytes, std::mem::take(&mut self.answered), self.encoder);
+            self.memory += frame.cost();
+            self.push(Input::Answer(frame));
+        }
     }
 
     fn input(&mut self, input: Input) {
         self.end_run();
-        self.inputs.push(input);
+        self.end_answers();
+        self.push(input);
     }
 
-    fn put(&mut self, stream: &StreamName, message: Message<'_>) -> Frame {
-        self.encode(&Event::Put { stream, message: message.content })
+    fn push(&mut self, input: Input) {
+        self.memory += size_of::<Input>();
+        self.inputs.push(input);
     }
 
     fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
@@ -185,7 +234,9 @@ impl<'b> Batch<'b> {
 
     /// What the core may store.
     fn lasting(&mut self, event: &Event<'_>) -> Frame {
-        Frame::lasting(self.bytes_of(event), self.encoder)
+        let frame = Frame::lasting(self.bytes_of(event), self.encoder);
+        self.memory += frame.cost();
+        frame
     }
 
     fn encode(&mut self, event: &Event<'_>) -> Frame {

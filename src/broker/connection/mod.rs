@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
-use crate::broker::actor::{Command, Ids, Mailbox, Stats};
+use crate::broker::actor::{Command, CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::{Outbox, OutboxLimits, Sink, Standing, Written};
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
@@ -37,6 +37,9 @@ const LINGER: Duration = Duration::from_secs(1);
 /// While the broker drains, a connection takes in what it has received: more than so much was sent after it was told to stop.
 const LAST_READS: u8 = 128;
 
+/// How many batches of one connection may be on their way to the actor: it decodes one while the other is applied.
+const BATCHES: u32 = 2;
+
 /// What all connections of a broker share that speak one encoding.
 #[derive(Clone)]
 pub struct Shared {
@@ -52,6 +55,8 @@ pub struct Shared {
     pub ids: Arc<Ids>,
     /// What is counted.
     pub stats: Arc<Stats>,
+    /// Logs cut listeners.
+    pub cut_log: Arc<CutLog>,
 }
 
 impl Shared {
@@ -70,8 +75,10 @@ pub struct Times {
     pub write: Duration,
     /// Holding publishers back.
     pub throttle: Duration,
-    /// Sending what is queued when the connection ends.
+    /// Without any progress in sending what is queued when the connection ends.
     pub drain: Duration,
+    /// All of it, whatever the progress.
+    pub longest_drain: Duration,
 }
 
 /// Serves one connection until it ends; to be spawned as a task.
@@ -85,7 +92,8 @@ pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>
         reader: Reader::new(codec),
         shared,
         timers: Timers::default(),
-        busy: None,
+        lingers: None,
+        is_orphan: false,
         phase: Phase::Start,
         last_reads: LAST_READS,
     }
@@ -98,8 +106,10 @@ struct Connection<T: Transport, C: Codec> {
     reader: Reader<C>,
     shared: Arc<Shared>,
     timers: Timers,
-    /// What must be over before anything else: room in the mailbox, the peer's end. True if the broker is still there.
-    busy: Option<Pin<Box<dyn Future<Output = bool> + Send>>>,
+    /// The wait for the peer's end.
+    lingers: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// The actor is gone, and with it the broker.
+    is_orphan: bool,
     phase: Phase,
     /// Reads that are left when the broker drains.
     last_reads: u8,
@@ -147,7 +157,7 @@ impl<T: Transport, C: Codec> Future for Connection<T, C> {
             Err(_) => {
                 error!(connection = this.id.0, "a connection ended by a panic; the broker goes on");
                 this.shared.stats.panics.add(1);
-                this.busy = None;
+                this.lingers = None;
                 this.phase = Phase::Ending;
                 this.poll_life(cx)
             }
@@ -159,13 +169,13 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     /// Goes from phase to phase until there is something to wait for.
     fn poll_life(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(busy) = &mut self.busy {
-                let broker_is_there = std::task::ready!(busy.as_mut().poll(cx));
-                self.busy = None;
-                if !broker_is_there {
-                    self.outbox.kill();
-                    return Poll::Ready(());
-                }
+            if let Some(lingers) = &mut self.lingers {
+                std::task::ready!(lingers.as_mut().poll(cx));
+                self.lingers = None;
+            }
+            if self.is_orphan {
+                self.outbox.kill();
+                return Poll::Ready(());
             }
             match self.phase {
                 Phase::Start => {
@@ -200,7 +210,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn answer(&mut self, wake: Wake) -> bool {
         match wake {
             // A read that did not fill its room has emptied the socket.
-            Wake::Readable => return self.read() == Outcome::More { full: true },
+            Wake::Readable => return matches!(self.read(), Outcome::More { full: true } | Outcome::Backlog),
             Wake::Quiesce => return self.last_read(),
             Wake::TooSlow => {
                 let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.shared.times.first_line));
@@ -214,7 +224,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             }
             Wake::Sent => {
                 self.phase = Phase::Lingering;
-                self.busy = Some(linger(Arc::clone(&self.outbox)));
+                self.lingers = Some(linger(Arc::clone(&self.outbox)));
             }
             Wake::Dead => self.phase = Phase::Ending,
         }
@@ -227,7 +237,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         let outcome = turn.outcome;
         self.forward(turn);
         match outcome {
-            Outcome::More { .. } | Outcome::Nothing => {}
+            Outcome::More { .. } | Outcome::Backlog | Outcome::Nothing => {}
             Outcome::Left => self.phase = Phase::Deaf,
             Outcome::Gone => self.phase = Phase::Ending,
         }
@@ -238,7 +248,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn last_read(&mut self) -> bool {
         if self.phase == Phase::Open && self.last_reads > 0 {
             self.last_reads -= 1;
-            if let Outcome::More { .. } = self.read() {
+            if let Outcome::More { .. } | Outcome::Backlog = self.read() {
                 return true;
             }
         }
@@ -259,44 +269,57 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
                 Poll::Ready(Ok(())) => {}
             }
-            match self.outbox.write_turn() {
-                Written::All => {}
+            let written = self.outbox.write_turn();
+            if matches!(written, Written::All | Written::More | Written::Blocked { progress: true }) {
+                // The clocks begin again.
+                self.timers.clear(Timer::Write);
+                self.timers.clear(Timer::Drain);
+            }
+            match written {
+                Written::All | Written::Blocked { .. } => {}
                 Written::More => {
                     // The rest after the others' turn.
-                    self.timers.clear(Timer::Write);
                     cx.waker().wake_by_ref();
                     break;
                 }
-                Written::Blocked { progress } => {
-                    if progress {
-                        self.timers.clear(Timer::Write);
-                    }
-                }
                 Written::Gone => return Poll::Ready(Wake::Dead),
             }
-            standing = self.outbox.standing(cx);
+            let now = self.outbox.standing(cx);
+            standing = Standing { has_room: standing.has_room || now.has_room, ..now };
         }
         if standing.dead {
             return Poll::Ready(Wake::Dead);
         }
+        if standing.has_room {
+            self.tell(Command::Room(self.id));
+        }
         if standing.finishing && standing.empty {
             return Poll::Ready(Wake::Sent);
         }
+        // Only so much of one connection is on its way to the actor.
+        let most = if self.shared.reader.intake.is_crowded() { 1 } else { BATCHES };
+        let may_read = |outbox: &Outbox<T>| standing.unapplied < most || !outbox.awaits_applied(most);
         if standing.quiesce {
             if standing.finishing {
                 // It has been told the end already: nothing more is taken from it.
                 self.phase = Phase::Deaf;
             }
-            return Poll::Ready(Wake::Quiesce);
+            if self.phase != Phase::Open || may_read(&self.outbox) {
+                return Poll::Ready(Wake::Quiesce);
+            }
         }
         if let Some(wake) = self.poll_timers(cx, standing) {
             return Poll::Ready(wake);
         }
-        if self.phase == Phase::Open && !standing.finishing && !standing.held {
-            match self.outbox.sink().poll_readable(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Wake::Readable),
+        if self.phase == Phase::Open && !standing.finishing && !standing.held && !standing.quiesce {
+            let ready = match self.reader.has_backlog() {
+                true => Poll::Ready(Ok(())),
+                false => self.outbox.sink().poll_readable(cx),
+            };
+            match ready {
+                Poll::Ready(Ok(())) if may_read(&self.outbox) => return Poll::Ready(Wake::Readable),
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
-                Poll::Pending => {}
+                Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
         Poll::Pending
@@ -308,20 +331,23 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         self.timers.keep(Timer::FirstUnit, self.reader.awaits_first_unit(), times.first_line);
         self.timers.keep(Timer::Write, standing.blocked && !standing.finishing, times.write);
         self.timers.keep(Timer::Drain, standing.finishing, times.drain);
-        match standing.holding_since {
-            Some(since) => self.timers.set(Timer::Throttle, since + times.throttle),
-            None => self.timers.clear(Timer::Throttle),
-        }
+        self.timers.keep(Timer::LongestDrain, standing.finishing, times.longest_drain);
+        self.timers.keep_since(Timer::Throttle, standing.holding_since, times.throttle);
         match self.timers.poll_expired(cx)? {
-            Timer::FirstUnit => {
-                self.timers.clear(Timer::FirstUnit);
-                Some(Wake::TooSlow)
-            }
+            // What has come is read before the peer is believed to be silent.
+            Timer::FirstUnit => match self.outbox.sink().poll_readable(cx) {
+                Poll::Ready(Ok(())) => Some(Wake::Readable),
+                Poll::Ready(Err(_)) => Some(Wake::Dead),
+                Poll::Pending => {
+                    self.timers.clear(Timer::FirstUnit);
+                    Some(Wake::TooSlow)
+                }
+            },
             timer @ Timer::Write => self.cut(timer, &format!("this listener took nothing for {} (outbox.write_time)", Span(times.write))),
             timer @ Timer::Throttle => {
                 self.cut(timer, &format!("this listener held its publishers back for {} (outbox.throttle_time)", Span(times.throttle)))
             }
-            Timer::Drain => {
+            Timer::Drain | Timer::LongestDrain => {
                 self.outbox.kill();
                 Some(Wake::Dead)
             }
@@ -332,7 +358,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         self.timers.clear(timer);
         if self.outbox.cut(reason) {
             self.shared.stats.cut_time.add(1);
-            warn!(connection = self.id.0, peer = self.outbox.peer(), reason, bytes = self.outbox.bytes(), "listener cut off");
+            self.shared.cut_log.cut(self.id, || self.outbox.peer(), reason, self.outbox.bytes());
         }
         Some(Wake::Cut)
     }
@@ -343,24 +369,24 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             self.shared.stats.mistakes.add(turn.mistakes);
         }
         if !turn.inputs.is_empty() {
-            self.tell(Command::Batch { from: self.id, inputs: turn.inputs });
+            self.outbox.begin_batch(u32::MAX);
+            let claim = self.shared.reader.intake.claim(turn.memory);
+            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, claim });
         }
     }
 
-    /// Tells the actor, at once if there is room; otherwise that is what the connection is busy with.
+    /// Tells the actor.
     fn tell(&mut self, command: Command) {
-        debug_assert!(self.busy.is_none(), "the commands of one connection would change places");
-        self.busy = self.shared.mailbox.tell(command);
+        self.is_orphan |= !self.shared.mailbox.send(command);
     }
 }
 
 /// Says that no more comes, and drops what still arrives until the peer has ended too.
-fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     outbox.sink().close();
     Box::pin(async move {
         // A peer that does not end in time is left to itself.
         let _ = tokio::time::timeout(LINGER, drop_input(outbox.sink())).await;
-        true
     })
 }
 

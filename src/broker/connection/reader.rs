@@ -7,15 +7,23 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+use crate::broker::actor::Intake;
 use crate::broker::core::Input;
 use crate::wire::units::ByteSize;
-use crate::wire::{Codec, DecodeLimits, ErrorCode, Foreign, Gauge, Mistake, Unit};
+use crate::wire::{Codec, DecodeLimits, ErrorCode, Foreign, Mistake, Unit};
 
 use super::batch::{Batch, Whole};
 use super::transport::Transport;
 
 /// What one turn reads: larger ones are a little cheaper and much less fair to other connections.
 const READ: usize = 64 << 10;
+
+/// What one turn reads while much waits for the actor.
+const CROWDED_READ: usize = 4 << 10;
+
+/// What a turn decodes, in bytes of memory that it gives, at once and while much waits for the actor. One unit more may come on
+/// top. The rest is decoded when this has taken effect.
+const BATCH: (usize, usize) = (256 << 10, 16 << 10);
 
 /// An unfinished unit of this size or more counts against the limit for all; smaller ones always have room.
 const COUNTED: usize = 4 << 10;
@@ -32,10 +40,8 @@ pub struct ReaderLimits {
     pub header: usize,
     /// Mistakes in a row after which the connection is closed.
     pub errors_in_a_row: usize,
-    /// All large unfinished units together, in bytes.
-    pub unfinished: usize,
-    /// Counts them.
-    pub unfinished_gauge: Arc<Gauge>,
+    /// What all connections have received and what has not taken effect.
+    pub intake: Arc<Intake>,
 }
 
 /// The reading side of one connection.
@@ -56,6 +62,8 @@ pub(super) struct Reader<C> {
 #[derive(Debug)]
 struct Carry {
     bytes: Vec<u8>,
+    /// Complete units may stand in it, from here on: they were not decoded for want of room.
+    backlog: Option<usize>,
     /// What of it is counted among the large unfinished units.
     counted: usize,
     /// How many bytes of a refused unit are still to be thrown away; nothing else is kept of it. Here, since it is rare and
@@ -80,6 +88,8 @@ enum Stage {
 pub(super) struct Turn {
     /// For the core.
     pub(super) inputs: Vec<Input>,
+    /// What the inputs take, in bytes of memory.
+    pub(super) memory: usize,
     /// How many units were refused.
     pub(super) mistakes: u64,
     /// Whether more may come.
@@ -93,6 +103,8 @@ pub(super) enum Outcome {
         /// It was.
         full: bool,
     },
+    /// More has come and is yet to be decoded.
+    Backlog,
     /// Nothing had come.
     Nothing,
     /// The client has left or is turned away; the core has been told.
@@ -122,15 +134,24 @@ impl<C: Codec> Reader<C> {
         self.stage == Stage::Begun
     }
 
-    /// Reads once and decodes all that is complete.
+    /// Whether units have come that are yet to be decoded.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.carry.as_ref().is_some_and(|carry| carry.backlog.is_some())
+    }
+
+    /// Reads once and decodes what is complete, as far as there is room for it.
     pub(super) fn turn(&mut self, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
         SCRATCH.with_borrow_mut(|Scratch { block, built }| {
-            let turn = match self.carry.take_if(|carry| carry.bytes.len() >= LARGE) {
-                Some(carry) => {
-                    limits.unfinished_gauge.remove(carry.counted);
-                    self.large_turn(carry.bytes, built, transport, limits)
-                }
-                None => self.small_turn(block, built, transport, limits),
+            let turn = if let Some(carry) = self.carry.take_if(|carry| carry.backlog.is_some()) {
+                limits.intake.received().remove(carry.counted);
+                self.backlog_turn(carry.bytes, carry.backlog.unwrap_or(0), built, limits)
+            } else if let Some(carry) = self.carry.take_if(|carry| carry.bytes.len() >= LARGE) {
+                limits.intake.received().remove(carry.counted);
+                self.large_turn(carry.bytes, built, transport, limits)
+            } else if limits.intake.is_crowded() {
+                self.small_turn(&mut Vec::new(), CROWDED_READ, built, transport, limits)
+            } else {
+                self.small_turn(block, READ, built, transport, limits)
             };
             // What one large unit needed is not kept for all that follow.
             for buffer in [block, built] {
@@ -149,22 +170,30 @@ impl<C: Codec> Reader<C> {
         let mut built = Vec::new();
         let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
         batch.leave(Some((ErrorCode::Limit, reason)), None);
+        let memory = batch.memory();
         let (inputs, _) = batch.finish();
-        Turn { inputs, mistakes: 1, outcome: Outcome::Left }
+        Turn { inputs, memory, mistakes: 1, outcome: Outcome::Left }
     }
 
     /// Gives back what an unfinished unit counts for.
     pub(super) fn drop_carry(&mut self, limits: &ReaderLimits) {
         if let Some(carry) = self.carry.take() {
-            limits.unfinished_gauge.remove(carry.counted);
+            limits.intake.received().remove(carry.counted);
         }
     }
 
     /// The usual turn: the start of a unit, if there is one, and what comes now stand in the thread's block.
-    fn small_turn(&mut self, block: &mut Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
+    fn small_turn(
+        &mut self,
+        block: &mut Vec<u8>,
+        read: usize,
+        built: &mut Vec<u8>,
+        transport: &impl Transport,
+        limits: &ReaderLimits,
+    ) -> Turn {
         block.clear();
         let searched = self.carry.as_ref().map_or(0, |carry| carry.bytes.len());
-        block.reserve(searched + READ);
+        block.reserve(searched + read);
         if let Some(carry) = &self.carry {
             block.extend_from_slice(&carry.bytes);
         }
@@ -180,7 +209,7 @@ impl<C: Codec> Reader<C> {
                 if let Some(whole) = whole {
                     turn.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
                 }
-                self.keep(block[consumed..].to_vec(), limits);
+                self.keep(block[consumed..].to_vec(), turn.outcome, limits);
                 turn
             }
             Err(error) => failed(&error),
@@ -205,18 +234,33 @@ impl<C: Codec> Reader<C> {
                 }
                 match whole {
                     Some(whole) => turn.inputs.push(whole.input(bytes.into_boxed_slice(), self.codec.encoder())),
-                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, limits),
+                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, turn.outcome, limits),
                 }
                 turn
             }
             Err(error) => {
-                self.keep(bytes, limits);
+                self.keep(bytes, Outcome::Nothing, limits);
                 failed(&error)
             }
         }
     }
 
-    /// Decodes all complete units of `block`. Returns what they gave, how many bytes are done with, and the run that is all
+    /// A turn that reads nothing: units have come that are yet to be decoded.
+    fn backlog_turn(&mut self, bytes: Vec<u8>, at: usize, built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
+        let block = &bytes[at..];
+        let (mut turn, consumed, whole) = self.decode(block, 0, true, built, limits);
+        if let Some(whole) = whole {
+            turn.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
+        }
+        match turn.outcome {
+            // The rest stays where it is: moving it each time would cost more than decoding it.
+            Outcome::Backlog => self.keep_from(bytes, Some(at + consumed), limits),
+            outcome => self.keep(bytes[at + consumed..].to_vec(), outcome, limits),
+        }
+        turn
+    }
+
+    /// Decodes the complete units of `block`, as far as there is room for what they give. Returns what they gave, how many bytes are done with, and the run that is all
     /// of the block, if there is one.
     fn decode(
         &mut self,
@@ -227,12 +271,17 @@ impl<C: Codec> Reader<C> {
         limits: &ReaderLimits,
     ) -> (Turn, usize, Option<Whole>) {
         let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
-        let (mut at, mut searched, mut mistakes) = (0, searched, 0);
+        let (mut at, mut searched, mut mistakes, mut backlog) = (0, searched, 0, false);
+        let most = if limits.intake.is_crowded() { BATCH.1 } else { BATCH.0 };
         // Blank lines say nothing: after them the connection is as silent as before.
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
         while at < block.len() && self.stage != Stage::Left {
+            if batch.memory() >= most {
+                backlog = true;
+                break;
+            }
             if self.stage == Stage::Begun {
                 match self.codec.foreign(&block[at..]) {
                     // A unit that is complete is ours, or blank.
@@ -304,9 +353,14 @@ impl<C: Codec> Reader<C> {
         if self.stage == Stage::Begun && at == block.len() {
             self.stage = Stage::Silent;
         }
-        let outcome = if self.stage == Stage::Left { Outcome::Left } else { Outcome::More { full } };
+        let outcome = match self.stage {
+            Stage::Left => Outcome::Left,
+            _ if backlog => Outcome::Backlog,
+            _ => Outcome::More { full },
+        };
+        let memory = batch.memory();
         let (inputs, whole) = batch.finish();
-        (Turn { inputs, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at }, whole)
+        (Turn { inputs, memory, mistakes, outcome }, if self.stage == Stage::Left { block.len() } else { at }, whole)
     }
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
@@ -337,11 +391,12 @@ impl<C: Codec> Reader<C> {
         }
         self.stage = Stage::Left;
         self.drop_carry(limits);
+        let memory = batch.memory();
         let (mut inputs, whole) = batch.finish();
         if let Some(whole) = whole {
             inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
         }
-        Turn { inputs, mistakes, outcome: Outcome::Left }
+        Turn { inputs, memory, mistakes, outcome: Outcome::Left }
     }
 
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
@@ -360,24 +415,36 @@ impl<C: Codec> Reader<C> {
     /// Whether an unfinished unit would take more than what it leaves to all others. So nobody can take the whole room: the
     /// first that is greedy gets half, the next a quarter, and small units always fit.
     fn no_room(&self, length: usize, limits: &ReaderLimits) -> bool {
-        length >= COUNTED && limits.unfinished_gauge.bytes() + 2 * length > limits.unfinished
+        length >= COUNTED && !has_room(length, limits)
     }
 
     /// Throws away so many of the bytes that come.
     fn throw_away(&mut self, left: usize) {
         if left > 0 {
-            self.carry = Some(Box::new(Carry { bytes: Vec::new(), counted: 0, left }));
+            self.carry = Some(Box::new(Carry { bytes: Vec::new(), backlog: None, counted: 0, left }));
         }
     }
 
-    fn keep(&mut self, bytes: Vec<u8>, limits: &ReaderLimits) {
-        if bytes.is_empty() || self.stage == Stage::Left {
-            return;
+    fn keep(&mut self, bytes: Vec<u8>, outcome: Outcome, limits: &ReaderLimits) {
+        if !bytes.is_empty() && self.stage != Stage::Left {
+            self.keep_from(bytes, (outcome == Outcome::Backlog).then_some(0), limits);
+        }
+    }
+
+    fn keep_from(&mut self, mut bytes: Vec<u8>, backlog: Option<usize>, limits: &ReaderLimits) {
+        // Room that was made for a long unit is kept for the next one, unless others need it: what is counted is the room.
+        if bytes.capacity() > 2 * bytes.len() && !has_room(bytes.capacity(), limits) {
+            bytes.shrink_to_fit();
         }
         let counted = if bytes.len() >= COUNTED { bytes.capacity() } else { 0 };
-        limits.unfinished_gauge.add(counted);
-        self.carry = Some(Box::new(Carry { bytes, counted, left: 0 }));
+        limits.intake.received().add(counted);
+        self.carry = Some(Box::new(Carry { bytes, backlog, counted, left: 0 }));
     }
+}
+
+/// Whether so many bytes more leave as many to all others.
+fn has_room(bytes: usize, limits: &ReaderLimits) -> bool {
+    limits.intake.received().bytes() + 2 * bytes <= limits.intake.most()
 }
 
 fn failed(error: &io::Error) -> Turn {
@@ -385,7 +452,7 @@ fn failed(error: &io::Error) -> Turn {
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Outcome::Nothing,
         _ => Outcome::Gone,
     };
-    Turn { inputs: Vec::new(), mistakes: 0, outcome }
+    Turn { inputs: Vec::new(), memory: 0, mistakes: 0, outcome }
 }
 
 fn too_long(limits: &ReaderLimits) -> Mistake {
@@ -397,7 +464,7 @@ fn too_long(limits: &ReaderLimits) -> Mistake {
 }
 
 fn no_memory(limits: &ReaderLimits) -> Mistake {
-    let most = ByteSize(limits.unfinished);
+    let most = ByteSize(limits.intake.most());
     Mistake::new(
         ErrorCode::Limit,
         format!(

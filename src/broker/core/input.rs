@@ -1,21 +1,21 @@
 //! What goes into the core and what comes out of it.
 
+use std::ops::Range;
+
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Event, Frame, Receipt};
 
 /// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// A run of messages for every current listener; with a new header in the same step, if there is one.
+    /// A run of messages for every current listener.
     Put {
         /// The stream.
         stream: StreamName,
         /// One or more messages of one publisher, in the order it sent them.
         run: Frame,
-        /// The new header, as the listeners who join will get it.
-        header: Option<Frame>,
-        /// Answered with how many listeners were reached.
-        receipt: Option<Receipt>,
+        /// What more some of the messages carry, in their order.
+        extras: Vec<Extra>,
     },
     /// Replaces the stream's header; reopens an ended stream.
     Header {
@@ -68,6 +68,28 @@ pub enum Input {
         /// Answered before the last frame.
         receipt: Option<Receipt>,
     },
+}
+
+impl Input {
+    /// One message, with a header and a receipt if there are.
+    pub fn put(stream: StreamName, message: Frame, header: Option<Frame>, receipt: Option<Receipt>) -> Self {
+        let has_more = header.is_some() || receipt.is_some();
+        let extra = has_more.then(|| Extra { unit: 0..message.bytes().len(), index: 0, header, receipt });
+        Self::Put { stream, run: message, extras: Vec::from_iter(extra) }
+    }
+}
+
+/// What one message of a run carries beside its content.
+#[derive(Debug, Clone)]
+pub struct Extra {
+    /// Where the message stands in the run's bytes.
+    pub unit: Range<usize>,
+    /// How many messages of the run stand before it.
+    pub index: u32,
+    /// The new header, as listeners who join get it.
+    pub header: Option<Frame>,
+    /// Answered with how many listeners were reached.
+    pub receipt: Option<Receipt>,
 }
 
 /// Where the core's output goes. Nothing here may wait.

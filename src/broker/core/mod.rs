@@ -5,10 +5,17 @@
 //! history of inputs are always the same.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod budget;
 mod input;
+#[cfg(any(test, debug_assertions))]
+mod invariants;
+mod keeping;
 mod listens;
 mod machine;
 mod stream;
+mod table;
 
-pub use input::{Deliver, Input};
+pub use budget::Budget;
+pub(super) use budget::INPUT;
+pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};

@@ -48,6 +48,19 @@ pub struct Standing {
     pub held: bool,
     /// Since when this outbox holds publishers back.
     pub holding_since: Option<Instant>,
+    /// How many batches of this connection the actor has yet to apply.
+    pub unapplied: u32,
+    /// The task is to tell the actor that there is room again.
+    pub has_room: bool,
+}
+
+/// What the actor's turn of writing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flushed {
+    /// How many bytes were sent.
+    pub bytes: usize,
+    /// The actor waited for room, and there is some.
+    pub has_room: bool,
 }
 
 /// How far a turn of writing got.

@@ -11,6 +11,9 @@ const PLACE: usize = 2 * size_of::<Frame>();
 /// Frames up to this size are gathered into one buffer, since copying them costs less than handing them over one by one.
 const SMALL: usize = 4 << 10;
 
+/// How many frames of a long queue are looked at to tell what dropping it would give back.
+const SAMPLE: usize = 64;
+
 /// The most frames handed over in one write: large ones soon make it worth its call.
 pub const SLICES: usize = 16;
 
@@ -39,6 +42,24 @@ impl Queue {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    /// How many frames wait.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    /// About how much memory dropping what waits would give back, in bytes: each place in the queue, and each frame's cost
+    /// shared among the queues that hold it. Of many frames a sample is looked at.
+    pub fn gain(&self) -> usize {
+        if !self.counted {
+            return 0;
+        }
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
+        let step = (rest / SAMPLE).max(1);
+        let sample = (0..rest).step_by(step).filter_map(|index| self.rest.as_ref()?.get(index));
+        let shares: usize = sample.map(Frame::share).sum();
+        self.first.as_ref().map_or(0, Frame::share) + step * shares + PLACE * self.len()
     }
 
     /// Adds a frame at the end.

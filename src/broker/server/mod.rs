@@ -87,7 +87,8 @@ pub struct Server {
     actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
-    drain_time: Duration,
+    /// How long a drain may go without progress, and in all.
+    drain_times: (Duration, Duration),
 }
 
 impl Server {
@@ -144,7 +145,7 @@ impl Server {
             actor: None,
             mailbox: admission.shared.mailbox.clone(),
             admission,
-            drain_time: settings.outbox.drain_time.0,
+            drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
     }
 
@@ -189,7 +190,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` is ready, then drains: accepts no more, takes in what was received, sends what is queued,
-    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within about twice the drain time.
+    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within the drain's
+    /// longest time and about two drain times.
     ///
     /// # Errors
     /// [`ServerError::ActorPanicked`].
@@ -209,7 +211,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listeners, actor, mailbox, admission, drain_time, .. } = self;
+        let Self { listeners, actor, mailbox, admission, drain_times, .. } = self;
         let stop = CancellationToken::new();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
@@ -230,8 +232,9 @@ impl Server {
         stop.cancel();
         if ended.is_none() {
             accepting.wait().await;
-            drain(&mailbox, &admission.tasks, drain_time, cut_short).await;
+            drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
+        admission.shared.cut_log.tell_rest();
         let stats = admission.shared.stats.snapshot();
         info!(
             connections = stats.connections_opened,
@@ -274,20 +277,32 @@ async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     }
 }
 
+/// What a future gives, if it does within a time of the broker's own: while it is stopped or starved, no time passes.
+async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    const STEPS: u32 = 8;
+    let mut future = std::pin::pin!(future);
+    for _ in 0..STEPS {
+        if let Ok(done) = timeout(time / STEPS, &mut future).await {
+            return Some(done);
+        }
+    }
+    None
+}
+
 /// Brings the connections to their end.
-async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut_short: impl Future<Output = ()>) {
+async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, (time, longest): (Duration, Duration), cut_short: impl Future<Output = ()>) {
     info!(connections = tasks.len(), "stopping: sending what is queued");
     tasks.close();
     let orderly = async {
         let (done, all_taken_in) = oneshot::channel();
-        mailbox.send(Command::Quiesce(done)).await;
+        mailbox.send(Command::Quiesce(done));
         // First all connections take in what they have received, so that none is told the end before the others' messages.
-        if timeout(drain_time, all_taken_in).await.is_err() {
+        if within(time, all_taken_in).await.is_none() {
             warn!("some connections did not take in all that they received");
         }
-        mailbox.send(Command::Shutdown).await;
+        mailbox.send(Command::Shutdown);
         // Each connection keeps its own drain time; this is for those that do not.
-        timeout(drain_time + LAST_MOMENT, tasks.wait()).await.is_ok()
+        within(longest + LAST_MOMENT, tasks.wait()).await.is_some()
     };
     let ended = tokio::select! {
         ended = orderly => ended,
@@ -295,7 +310,7 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, drain_time: Duration, cut
     };
     if !ended {
         warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
-        mailbox.send(Command::Abort).await;
+        mailbox.send(Command::Abort);
         let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
     }
 }

@@ -26,8 +26,10 @@ pub struct OutboxSettings {
     pub throttle_time: Span,
     /// A connection that takes nothing for this long, although something waits, is cut off. 10 s.
     pub write_time: Span,
-    /// How long a connection that ends may take to receive what is queued for it; also the broker's own last moments. 5 s.
+    /// How long a connection that ends may take none of what is queued for it. 5 s.
     pub drain_time: Span,
+    /// How long it may take to receive all of that, as long as it goes on taking some; also the broker's own last moments. 20 s.
+    pub drain_limit: Span,
 }
 
 /// What happens when an outbox is full.
@@ -49,6 +51,13 @@ pub enum Policy {
     Throttle,
 }
 
+impl OutboxSettings {
+    /// How long a drain may take in all: never less than it may take without any progress.
+    pub(in crate::broker) fn longest_drain(&self) -> std::time::Duration {
+        self.drain_limit.0.max(self.drain_time.0)
+    }
+}
+
 impl Default for OutboxSettings {
     fn default() -> Self {
         Self {
@@ -58,6 +67,7 @@ impl Default for OutboxSettings {
             throttle_time: Span::from_secs(30),
             write_time: Span::from_secs(10),
             drain_time: Span::from_secs(5),
+            drain_limit: Span::from_secs(20),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum Kind {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, Kind); 31] = [
+pub(super) const KEYS: [(&str, Kind); 32] = [
     ("listen", Kind::Addresses),
     ("port_file", Kind::Path),
     ("log.format", Kind::OneOf(&LogFormat::NAMES)),
@@ -45,6 +45,7 @@ pub(super) const KEYS: [(&str, Kind); 31] = [
     ("outbox.throttle_time", Kind::Time),
     ("outbox.write_time", Kind::Time),
     ("outbox.drain_time", Kind::Time),
+    ("outbox.drain_limit", Kind::Time),
     ("tcp.send_buffer", Kind::Size),
     ("tcp.no_delay", Kind::Switch),
     ("tcp.keepalive_time", Kind::Time),

@@ -28,12 +28,10 @@ class _Pending(Generic[T]):
 
 
 class _Held(NamedTuple):
-    """Lines that the next one explains."""
+    """A message that the next line explains."""
 
     stream: str
-    message: Optional[str] = None
-    ended: bool = False
-    last: Optional[str] = None
+    message: str
 
 
 class Listens(Generic[T]):
@@ -151,35 +149,23 @@ class Listens(Generic[T]):
             deliveries += self._release()
             held = None
         self._held = None
-        if held is not None and held.message is not None:
+        if held is not None:
             deliveries += self._to(targets, Header(stream, self._decode(held.message)))
-        if state == "ended":
-            last = held.last if held is not None else None
-            self._forget(stream, targets)
-            return deliveries + self._to(targets, self._ended(stream, last))
+        # If the stream has ended, its ``close`` comes next.
         self._activate(stream, self.active.get(stream, ()) + tuple(targets))
         return deliveries
 
     def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
-        active = self.active.get(stream, ())
-        if not active and any(pending.stream == stream for pending in self._pending.values()):
-            held = self._held
-            if held is not None and held.stream == stream and not held.ended:
-                self._held = held._replace(ended=True, last=last)
-                return []
-            deliveries = self._release()
-            self._held = _Held(stream, None, True, last)
-            return deliveries
         deliveries = self._release()
+        # A close that finds no listener was for one that has hung up.
+        active = self.active.get(stream, ())
         self._forget(stream, list(active))
         return deliveries + self._to(active, self._ended(stream, last))
 
     def _release(self) -> "List[Delivery[T]]":
-        """A held message was one, not a header. A held end was that of a listening already hung up."""
+        """A held message was one, not a header."""
         held, self._held = self._held, None
-        if held is None or held.message is None:
-            return []
-        return self._message(held.stream, held.message)
+        return self._message(held.stream, held.message) if held is not None else []
 
     def _message(self, stream: str, text: str) -> "List[Delivery[T]]":
         targets = self.active.get(stream, ())

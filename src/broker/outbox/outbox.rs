@@ -15,26 +15,15 @@ use crate::broker::settings::Policy;
 use crate::wire::units::ByteSize;
 use crate::wire::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
 
-use super::outcome::{Pushed, Relieved, Standing, Written};
+use super::outcome::{Flushed, Pushed, Relieved, Standing, Written};
 use super::queue::{Queue, SLICES};
+use super::sink::Sink;
 
 /// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
 
 /// What one side writes in one turn before others get theirs.
 const TURN: usize = 256 << 10;
-
-/// Where an outbox is emptied to.
-pub trait Sink: Send + Sync {
-    /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
-    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
-
-    /// Who is at the other end, for logs.
-    fn peer(&self) -> String;
-}
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
@@ -53,17 +42,17 @@ pub struct OutboxLimits {
 
 /// The outbox of one connection.
 pub struct Outbox<S: ?Sized> {
-    limits: Arc<OutboxLimits>,
+    pub(super) limits: Arc<OutboxLimits>,
     state: Mutex<State>,
     sink: S,
 }
 
 #[derive(Default)]
-struct State {
-    queue: Queue,
+pub(super) struct State {
+    pub(super) queue: Queue,
     /// The connection's task.
-    waker: Option<Waker>,
-    phase: Phase,
+    pub(super) waker: Option<Waker>,
+    pub(super) phase: Phase,
     /// Something was queued since the actor last flushed.
     touched: bool,
     /// The socket takes no more: the task writes, once it is ready.
@@ -71,11 +60,19 @@ struct State {
     /// The broker drains: the task is to take in what has been received.
     quiesce: bool,
     /// How many full outboxes hold this connection's reading back.
-    holds: u32,
+    pub(super) holds: u32,
     /// Whom this outbox holds back because it is full. Boxed, since few ever do.
-    held: Option<Box<Held>>,
+    pub(super) held: Option<Box<Held>>,
     /// It was cut off for the memory of all, and is to be ended if that was not enough.
     relieved: bool,
+    /// How many batches of this connection are on their way to the actor or in its hands.
+    unapplied: u32,
+    /// The task waits until the actor has applied one.
+    awaits_applied: bool,
+    /// The actor waits until there is room for more of what this connection asked for.
+    awaits_room: bool,
+    /// There is room again, and the actor has yet to hear of it.
+    has_room: bool,
 }
 
 impl State {
@@ -101,7 +98,7 @@ impl Told {
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Takes frames.
     #[default]
     Open,
@@ -111,9 +108,10 @@ enum Phase {
     Dead,
 }
 
-struct Held {
-    since: Instant,
-    publishers: Vec<Arc<Outbox<dyn Sink>>>,
+/// Whom a full outbox holds back.
+pub(super) struct Held {
+    pub(super) since: Instant,
+    pub(super) publishers: Vec<Arc<Outbox<dyn Sink>>>,
 }
 
 thread_local! {
@@ -193,6 +191,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         }
     }
 
+    /// The encoder for events to this connection.
+    pub fn encoder(&self) -> &'static dyn Encode {
+        self.limits.encoder
+    }
+
     /// Encodes an event for this connection.
     pub fn encode(&self, event: &Event<'_>) -> Frame {
         let mut bytes = Vec::with_capacity(128);
@@ -202,12 +205,15 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
-    pub fn flush(&self) {
+    pub fn flush(&self) -> Flushed {
         let mut state = self.lock();
         state.touched = false;
+        let before = state.queue.bytes();
         let told = self.write_now(&mut state);
+        let flushed = Flushed { bytes: before - state.queue.bytes(), has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
+        flushed
     }
 
     /// The task's turn: writes what waits, once the socket is ready.
@@ -234,7 +240,44 @@ impl<S: Sink + ?Sized> Outbox<S> {
             quiesce: state.quiesce,
             held: state.holds > 0,
             holding_since: state.held.as_ref().map(|held| held.since),
+            unapplied: state.unapplied,
+            has_room: std::mem::take(&mut state.has_room),
         }
+    }
+
+    /// A batch of this connection is on its way to the actor. False, and nothing happens, if there are `most` already: then the
+    /// task is woken when one of them has been applied.
+    pub fn begin_batch(&self, most: u32) -> bool {
+        let mut state = self.lock();
+        let begins = state.unapplied < most;
+        state.unapplied += u32::from(begins);
+        state.awaits_applied |= !begins;
+        begins
+    }
+
+    /// Whether the task is to wait until the actor has applied some of what it was sent, of which there may be `most`; then
+    /// it is woken.
+    pub fn awaits_applied(&self, most: u32) -> bool {
+        let mut state = self.lock();
+        state.awaits_applied = state.unapplied >= most;
+        state.awaits_applied
+    }
+
+    /// The actor has applied a batch.
+    pub fn applied(&self) {
+        let mut state = self.lock();
+        state.unapplied = state.unapplied.saturating_sub(1);
+        let waker = if std::mem::take(&mut state.awaits_applied) { state.waker.take() } else { None };
+        drop(state);
+        wake(waker);
+    }
+
+    /// Whether half of the queue is taken, so that the connection is to take some of it before it is given more of what it
+    /// asked for itself. Then either side's next writes tell when there is room again.
+    pub fn awaits_room(&self) -> bool {
+        let mut state = self.lock();
+        state.awaits_room = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit / 2;
+        state.awaits_room
     }
 
     /// Queues the last frame, if there is one, and takes no more. The caller flushes.
@@ -279,11 +322,20 @@ impl<S: Sink + ?Sized> Outbox<S> {
             self.kill();
             return Relieved::Ended;
         }
+        // One that is about to end has its last word in the queue already: it is not told the end twice.
+        if state.phase == Phase::Finishing && state.queue.len() == 1 {
+            return Relieved::Nothing;
+        }
         let promised = state.queue.truncate(&self.limits.gauge);
         let told = self.cut_off(&mut state, reason);
         drop(state);
         told.tell();
         Relieved::Cut { promised }
+    }
+
+    /// About how much memory cutting this connection off would give back, in bytes.
+    pub fn gain(&self) -> usize {
+        self.lock().queue.gain()
     }
 
     /// Ends the connection at once: what waits is dropped.
@@ -308,31 +360,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// The task has done what [`quiesce`](Self::quiesce) asked for.
     pub fn quiesced(&self) {
         self.lock().quiesce = false;
-    }
-
-    /// Holds a publisher's reading back until this outbox, which is full, has emptied by half.
-    pub fn hold(&self, publisher: &Arc<Outbox<dyn Sink>>) {
-        // Counted first, so that a release in between finds the hold it takes back.
-        publisher.lock().holds += 1;
-        let mut state = self.lock();
-        let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
-        let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
-        if full && !known {
-            // The first hold starts a clock, which the task keeps.
-            let waker = if state.held.is_none() { state.waker.take() } else { None };
-            let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
-            held.publishers.push(Arc::clone(publisher));
-            drop(state);
-            wake(waker);
-            return;
-        }
-        drop(state);
-        publisher.release_one();
-    }
-
-    /// Whether a full outbox holds this publisher back.
-    pub fn is_held(&self) -> bool {
-        self.lock().holds > 0
     }
 
     /// What waits, in bytes.
@@ -383,16 +410,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 state.queue.clear(&self.limits.gauge);
             }
         }
+        if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
+            (state.awaits_room, state.has_room) = (false, true);
+        }
         let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
         if enough { state.held.take() } else { None }
-    }
-
-    fn release_one(&self) {
-        let mut state = self.lock();
-        state.holds = state.holds.saturating_sub(1);
-        let waker = if state.holds == 0 { state.waker.take() } else { None };
-        drop(state);
-        wake(waker);
     }
 
     fn write(&self, state: &mut State) -> Written {
@@ -432,7 +454,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a panic of the actor, which ends the broker, or of this connection, which then ends:
         // nobody goes on with a state that is half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -446,12 +468,14 @@ impl<S: ?Sized> Drop for Outbox<S> {
     }
 }
 
-fn wake(waker: Option<Waker>) {
+/// Wakes the task, if it waits.
+pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }
 }
 
+/// Lets go of those who were held back.
 fn release(held: Option<Box<Held>>) {
     if let Some(held) = held {
         for publisher in held.publishers {

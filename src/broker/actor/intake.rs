@@ -1,0 +1,61 @@
+//! What has been received and has not taken effect: unfinished lines, and batches on their way to the actor.
+
+use std::sync::Arc;
+
+use crate::wire::Gauge;
+
+/// When batches take more than this together, connections read little at a time, so that the actor gets to them soon. It is
+/// a matter of a few milliseconds of decoding rather than of memory.
+const CROWDED: usize = 4 << 20;
+
+/// Counts what all connections have received and what has not taken effect, in bytes of memory.
+#[derive(Debug)]
+pub struct Intake {
+    /// The most that may be received, as far as lines are large.
+    most: usize,
+    received: Gauge,
+    /// The part of it that has been decoded.
+    decoded: Gauge,
+}
+
+impl Intake {
+    /// An intake of `most` bytes.
+    pub fn new(most: usize) -> Self {
+        Self { most, received: Gauge::default(), decoded: Gauge::default() }
+    }
+
+    /// The most that may be received.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// What has been received now.
+    pub fn received(&self) -> &Gauge {
+        &self.received
+    }
+
+    /// Whether so much waits for the actor that connections are to read little at a time.
+    pub fn is_crowded(&self) -> bool {
+        self.decoded.bytes() > CROWDED
+    }
+
+    /// Counts a batch of `bytes` until the claim is dropped.
+    pub fn claim(self: &Arc<Self>, bytes: usize) -> Claim {
+        self.received.add(bytes);
+        self.decoded.add(bytes);
+        Claim(Some((Arc::clone(self), bytes)))
+    }
+}
+
+/// The memory of one batch. Dropped with it.
+#[derive(Debug, Default)]
+pub struct Claim(Option<(Arc<Intake>, usize)>);
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((intake, bytes)) = &self.0 {
+            intake.received.remove(*bytes);
+            intake.decoded.remove(*bytes);
+        }
+    }
+}

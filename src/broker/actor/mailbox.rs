@@ -1,0 +1,85 @@
+//! How connections reach the actor.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::core::Input;
+use crate::broker::outbox::{Outbox, Sink};
+use crate::wire::ids::ConnectionId;
+
+use super::intake::Claim;
+
+/// What the actor is told.
+pub enum Command {
+    /// A connection begins.
+    Connected(ConnectionId, Arc<Outbox<dyn Sink>>),
+    /// The actions of one connection, in the order it sent them. Once they have taken effect, its outbox is told.
+    Batch {
+        /// The connection.
+        from: ConnectionId,
+        /// Its actions.
+        inputs: Vec<Input>,
+        /// The memory that they take.
+        claim: Claim,
+    },
+    /// The connection has taken some of what waits for it, so that it may be given more of what it asked for.
+    Room(ConnectionId),
+    /// The connection was cut off by its own task: it hangs up everywhere.
+    Cut(ConnectionId),
+    /// The connection has ended; its id may be given to another.
+    Gone(ConnectionId),
+    /// The broker stops: every connection takes in what it has received, then `done` is told.
+    Quiesce(oneshot::Sender<()>),
+    /// The connection has done so.
+    Quiesced(ConnectionId),
+    /// Every connection is told that the broker stops, and ends when its queue is sent.
+    Shutdown,
+    /// Every connection ends at once.
+    Abort,
+}
+
+/// The way to the actor. Cheap to clone.
+///
+/// It has no bound of its own: a connection may have one or two batches on their way, which its outbox counts, and the
+/// [`Intake`](super::Intake) bounds what they take together.
+#[derive(Clone)]
+pub struct Mailbox(mpsc::UnboundedSender<Command>);
+
+impl Mailbox {
+    /// A mailbox and what comes out of it.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Sends at once. False if the actor is gone, and with it the broker.
+    pub fn send(&self, command: Command) -> bool {
+        self.0.send(command).is_ok()
+    }
+
+    /// Waits until the actor is gone. While mailboxes remain, this happens only after a panic.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// Gives out connection ids, dense and reused.
+#[derive(Debug, Default)]
+pub struct Ids {
+    next: AtomicU32,
+    free: Mutex<Vec<u32>>,
+}
+
+impl Ids {
+    /// An id that no connection has now.
+    pub fn take(&self) -> ConnectionId {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        ConnectionId(free.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub(super) fn give_back(&self, id: ConnectionId) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(id.0);
+    }
+}

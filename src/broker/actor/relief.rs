@@ -1,0 +1,43 @@
+//! Keeping what waits in all queues together within its limit.
+
+use tracing::debug;
+
+use crate::broker::outbox::Relieved;
+use crate::wire::ids::ConnectionId;
+use crate::wire::units::ByteSize;
+
+use super::routes::Routes;
+use super::stats::Stats;
+
+/// Cuts connections off until `queued` is within `total`, first those whose cut gives back most.
+///
+/// What waits for them is dropped rather than sent: it is the memory that has to come back, now. What a cut will give back in
+/// a moment counts as given back, so that the rest of a large frame that is on its way costs nobody else the connection.
+pub(super) fn relieve(routes: &mut Routes, stats: &Stats, total: usize, queued: impl Fn() -> usize) {
+    let mut gains: Vec<(usize, ConnectionId)> =
+        routes.connections().map(|(id, outbox)| (outbox.gain(), id)).filter(|(gain, _)| *gain > 0).collect();
+    gains.sort_unstable_by(|one, other| other.cmp(one));
+    let mut promised = 0;
+    for (gain, id) in gains {
+        if queued().saturating_sub(promised) <= total {
+            break;
+        }
+        let Some(outbox) = routes.outbox(id) else { continue };
+        let bytes = outbox.bytes();
+        let reason = format!(
+            "the queues of all connections together took more than {}, the most allowed (outbox.total), and to drop this one, with {bytes} bytes in about {} of memory, gave back most; read faster, or listen to less",
+            ByteSize(total),
+            ByteSize(gain)
+        );
+        match outbox.relieve(&reason) {
+            Relieved::Nothing => {}
+            Relieved::Ended => debug!(connection = id.0, bytes, "a connection that was cut off is ended for its memory"),
+            Relieved::Cut { promised: rest } => {
+                promised += rest;
+                routes.cut_log.cut(id, || outbox.peer(), "outbox_total", bytes);
+                stats.cut_total.add(1);
+                routes.was_cut(id);
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What must always hold.
+
+use crate::wire::Frame;
+use crate::wire::ids::ConnectionId;
+
+use super::listens::Listens;
+use super::machine::Core;
+use super::stream::{ENDED, LISTENER, Stream, place};
+use super::table::Named;
+
+impl Core {
+    /// What must hold for one connection after each step; called in debug builds.
+    #[cfg(debug_assertions)]
+    pub(super) fn assert_connection(&self, connection: ConnectionId) {
+        let Some(Listens::One(name, position)) = self.connections.get(connection.index()) else { return };
+        let listeners = self.streams.get(name).map(|stream| &stream.listeners);
+        assert_eq!(
+            listeners.and_then(|listeners| listeners.get(*position as usize)),
+            Some(&connection),
+            "{connection} is lost in {name:?}"
+        );
+    }
+
+    /// What must hold for everything; tests call it after each step.
+    pub fn assert_invariants(&self) {
+        let (mut stored, mut listeners, mut ended) = (0, 0, 0);
+        for Named { name, stream } in self.streams.iter() {
+            assert!(!stream.is_empty(), "{name:?} says nothing and is still there");
+            assert!(stream.ended.is_none() || stream.listeners.is_empty(), "{name:?} has ended and is listened to");
+            for (position, listener) in stream.listeners.iter().enumerate() {
+                assert_eq!(self.connections[listener.index()].position(name), Some(position), "{listener} is lost in {name:?}");
+            }
+            if let Some(end) = &stream.ended {
+                assert!(self.ended.contains(&(end.forget_at, name.clone())), "{name:?} is never forgotten");
+                ended += 1;
+            }
+            listeners += stream.listeners.len();
+            stored += place(name) + kept(stream);
+        }
+        let listens: usize = self.connections.iter().map(Listens::len).sum();
+        assert_eq!(listens, listeners, "connections and streams disagree on who listens");
+        assert_eq!(self.ended.len(), ended, "an end is of no stream");
+        assert_eq!(stored, self.stored, "the stored bytes are miscounted");
+    }
+}
+
+/// What is kept of a stream beside its place.
+fn kept(stream: &Stream) -> usize {
+    let end = stream.ended.as_ref().map_or(0, |ended| ENDED + ended.last.as_ref().map_or(0, Frame::cost));
+    stream.header.as_ref().map_or(0, Frame::cost) + end + LISTENER * stream.listeners.len()
+}

@@ -1,0 +1,44 @@
+//! Holding publishers back under the policy `throttle`: who holds whom, and who lets go.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::outbox::{Held, Outbox, Phase, wake};
+use super::sink::Sink;
+
+impl<S: Sink + ?Sized> Outbox<S> {
+    /// Holds a publisher's reading back until this outbox, which is full, has emptied by half.
+    pub fn hold(&self, publisher: &Arc<Outbox<dyn Sink>>) {
+        // Counted first, so that a release in between finds the hold it takes back.
+        publisher.lock().holds += 1;
+        let mut state = self.lock();
+        let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
+        let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
+        if full && !known {
+            // The first hold starts a clock, which the task keeps.
+            let waker = if state.held.is_none() { state.waker.take() } else { None };
+            let held = state.held.get_or_insert_with(|| Box::new(Held { since: Instant::now(), publishers: Vec::new() }));
+            held.publishers.push(Arc::clone(publisher));
+            drop(state);
+            wake(waker);
+            return;
+        }
+        drop(state);
+        publisher.release_one();
+    }
+
+    /// Whether a full outbox holds this publisher back.
+    pub fn is_held(&self) -> bool {
+        self.lock().holds > 0
+    }
+
+    /// One full outbox less holds this publisher back.
+    pub(super) fn release_one(&self) {
+        let mut state = self.lock();
+        state.holds = state.holds.saturating_sub(1);
+        let waker = if state.holds == 0 { state.waker.take() } else { None };
+        drop(state);
+        wake(waker);
+    }
+}

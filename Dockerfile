@@ -10,6 +10,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY benches ./benches
+COPY examples ./examples
 COPY tests ./tests
 COPY src ./src
 # The caches stay with the builder, so that a change of ours does not compile the dependencies again. What is in them does not end up

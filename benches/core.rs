@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use msgstream::broker::core::{Budget, Core, CoreLimits, Input};
-use msgstream::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
+use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 
 use inputs::{Nowhere, Outboxes, name, run};
 

@@ -5,10 +5,10 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use msgstream::wire::ids::StreamName;
-use msgstream::wire::json_lines::JsonLines;
-use msgstream::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::wire::{Codec, DecodeLimits, Encode, Event};
+use msgstream::internal::wire::ids::StreamName;
+use msgstream::internal::wire::json_lines::JsonLines;
+use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
+use msgstream::internal::wire::{Codec, DecodeLimits, Encode, Event};
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 

@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use msgstream::broker::assemble;
-use msgstream::broker::connection::{Transport, serve};
-use msgstream::broker::core::{Budget, Core, CoreLimits, Input};
-use msgstream::broker::outbox::Sink;
-use msgstream::broker::settings::Settings;
-use msgstream::wire::ids::ConnectionId;
-use msgstream::wire::json_lines::JsonLines;
-use msgstream::wire::{Codec, DecodeLimits, Unit};
+use msgstream::broker::Settings;
+use msgstream::internal::broker::assemble;
+use msgstream::internal::broker::connection::{Transport, serve};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
+use msgstream::internal::broker::outbox::Sink;
+use msgstream::internal::wire::ids::ConnectionId;
+use msgstream::internal::wire::json_lines::JsonLines;
+use msgstream::internal::wire::{Codec, DecodeLimits, Unit};
 
 use inputs::{Nowhere, Outboxes, PROGRESS, any_order_line, floats, name, outbox, put_line, python_line, run};
 

@@ -17,7 +17,7 @@ use anyhow::bail;
 use clap::Parser;
 use msgstream::client::{Backoff, Options, RemoteStream, ServerAddress};
 use msgstream::job::monitor::{Complete, Improvement, Message, Progress, Start};
-use msgstream::wire::units::Span;
+use msgstream::units::Span;
 use serde_json::json;
 
 /// Fit a decay to noisy points, and publish how it goes.

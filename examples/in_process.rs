@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use anyhow::anyhow;
-use msgstream::broker::settings::Settings;
+use msgstream::broker::Settings;
 use msgstream::client::{Event, RemoteStream};
 use msgstream::local::MessageStream;
 

@@ -9,10 +9,9 @@
 
 use anyhow::bail;
 use clap::Parser;
-use msgstream::client::{Backoff, Event, Listener, Options, RemoteStream, ServerAddress};
-use msgstream::job::content::Content;
+use msgstream::client::{Backoff, Event, Listener, Options, RemoteStream, ServerAddress, StreamState};
+use msgstream::job::Content;
 use msgstream::job::monitor::Message;
-use msgstream::wire::StreamState;
 use tokio::task::JoinSet;
 
 /// Follow streams, and print what comes.

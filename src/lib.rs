@@ -6,7 +6,7 @@
 //! ```
 //! use msgstream::client::{Event, RemoteStream};
 //! use msgstream::local::MessageStream;
-//! use msgstream::broker::settings::Settings;
+//! use msgstream::broker::Settings;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,26 +30,44 @@
 //!
 //! # Layout
 //!
-//! Each room may use only those above it in this list; a test holds them to it, and their own rooms to an order of theirs.
-//!
-//! - [`wire`]: what is said between a client and a broker; no sockets, no tasks.
 //! - [`job`]: what a job's author writes: contents and progress.
-//! - [`broker`]: all that serves.
 //! - [`client`]: a broker in another process.
-//! - [`local`]: a broker in this process, with or without a server.
-//! - `cli` and `bench`: the program and its load generator.
+//! - [`local`]: a broker in this process, with or without a server; see [`local::MessageStream`].
+//! - [`broker`]: a whole broker with its sockets, and its settings.
+//! - [`units`]: sizes and times, as settings and options have them.
 //!
-//! To run a broker inside another program, see [`local::MessageStream`], and [`broker::server::Server`] for a whole one.
+//! # Features
+//!
+//! A program that only talks to a broker in another process wants none of these: `default-features = false`.
+//!
+//! - `broker`: the modules `broker` and `local`.
+//! - `cli`: the program `msgstream`. Default.
+//! - `bench`: its subcommand `bench`, the load generator. Default.
+
+// For whoever reads the source: five rooms, and the program. Each may use only those above it in this list; `tests/layers.rs`
+// holds them to it, and their own rooms to an order of theirs.
+mod wire;
+
+pub mod job;
+
+#[cfg(feature = "broker")]
+pub mod broker;
+
+pub mod client;
+
+#[cfg(feature = "broker")]
+pub mod local;
+
+#[cfg(feature = "bench")]
+mod bench;
+
+#[cfg(feature = "cli")]
+mod cli;
 
 #[doc(hidden)]
-pub mod bench;
-pub mod broker;
-#[doc(hidden)]
-pub mod cli;
-pub mod client;
-pub mod job;
-pub mod local;
-pub mod wire;
+pub mod internal;
+
+pub use wire::units;
 
 // So that the examples of the README are compiled.
 #[cfg(doctest)]

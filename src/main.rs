@@ -1,4 +1,4 @@
-//! The `msgstream` program; see [`msgstream::cli`].
+//! The `msgstream` program; see `src/cli`.
 
 use std::process::ExitCode;
 
@@ -8,5 +8,5 @@ use std::process::ExitCode;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    msgstream::cli::main()
+    msgstream::internal::cli::main()
 }

@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use msgstream::broker::settings::Policy;
-use msgstream::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources, known_keys, variable};
-use msgstream::wire::units::{ByteSize, Span};
+use msgstream::broker::Policy;
+use msgstream::internal::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources, known_keys, variable};
+use msgstream::units::{ByteSize, Span};
 
 const REFERENCE: &str = include_str!("../config/msgstream.toml");
 

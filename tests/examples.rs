@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::process::{Output, Stdio};
 
-use msgstream::broker::server::Server;
-use msgstream::broker::settings::Settings;
+use msgstream::broker::{Server, Settings};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 

@@ -6,12 +6,12 @@ use std::hint::black_box;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use msgstream::broker::core::Deliver;
-use msgstream::broker::outbox::{Outbox, OutboxLimits, Sink};
-use msgstream::broker::settings::Policy;
-use msgstream::wire::ids::{ConnectionId, StreamName};
-use msgstream::wire::json_lines::ENCODER;
-use msgstream::wire::{Event, Frame, Gauge};
+use msgstream::broker::Policy;
+use msgstream::internal::broker::core::Deliver;
+use msgstream::internal::broker::outbox::{Outbox, OutboxLimits, Sink};
+use msgstream::internal::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::wire::json_lines::ENCODER;
+use msgstream::internal::wire::{Event, Frame, Gauge};
 
 /// A small progress object of about 108 bytes.
 pub(crate) const PROGRESS: &str =

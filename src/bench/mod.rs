@@ -1,4 +1,4 @@
-//! `msgstream bench`: loads a broker and checks all that it delivers.
+//! The load generator: loads a broker and checks all that it delivers. `msgstream bench` is its command line.
 //!
 //! [`args`] makes a plan of the options; [`load`] (as fast as it goes), [`pace`] (at a rate) and [`join`] carry it out
 //! over [`socket`]s; [`check`] holds listeners' messages against what was published; [`wire`] knows the protocols.
@@ -23,23 +23,31 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::exit::{Exit, Failure, OrExit};
 pub(crate) use args::Args;
 use args::Plan;
 use process::Sample;
 use report::{Costs, Latency, Report};
 
+/// Why there is no report.
+#[derive(Debug)]
+pub(crate) enum BenchError {
+    /// The options contradict each other, or ask for what cannot be.
+    Options(anyhow::Error),
+    /// The broker cannot be reached, refuses, or has lost, doubled, changed or reordered a message.
+    Run(anyhow::Error),
+}
+
 /// Does what the options say and prints what it found.
 ///
 /// # Errors
-/// If the broker cannot be reached, refuses, or has lost, doubled, changed or reordered a message.
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let plan = args.plan().or_exit(Exit::Usage)?;
+/// See [`BenchError`].
+pub(crate) fn run(args: &Args) -> Result<(), BenchError> {
+    let plan = args.plan().map_err(BenchError::Options)?;
     if let Some(work) = args.beside {
-        let listeners = args.listeners_plan().or_exit(Exit::Usage)?;
-        return beside::run(args, &plan, &listeners, work).or_exit(Exit::Failed);
+        let listeners = args.listeners_plan().map_err(BenchError::Options)?;
+        return beside::run(args, &plan, &listeners, work).map_err(BenchError::Run);
     }
-    measure(args, plan).or_exit(Exit::Failed)
+    measure(args, plan).map_err(BenchError::Run)
 }
 
 fn measure(args: &Args, mut plan: Plan) -> Result<()> {

@@ -1,18 +1,25 @@
-//! All that serves: the core, what waits, the actor, connections, the server, and their settings.
+//! All that serves: [`Server`], a whole broker with its sockets, and the [`Settings`] that it is held to.
 //!
-//! - [`settings`]: what a broker is held to.
-//! - [`core`]: every stream's header and listeners; a pure state machine.
-//! - [`outbox`]: what waits to be sent to one connection.
-//! - [`actor`]: the one owner of the core.
-//! - [`connection`]: the life of one connection.
-//! - [`server`]: binds, accepts, drains.
+//! For whoever reads the source, lowest first:
+//!
+//! - `settings`: what a broker is held to.
+//! - `core`: every stream's header and listeners; a pure state machine.
+//! - `outbox`: what waits to be sent to one connection.
+//! - `actor`: the one owner of the core.
+//! - `connection`: the life of one connection.
+//! - `assemble`: from settings to the running parts.
+//! - `server`: binds, accepts, drains.
 
-pub mod actor;
-mod assemble;
-pub mod connection;
-pub mod core;
-pub mod outbox;
-pub mod server;
-pub mod settings;
+pub(crate) mod actor;
+pub(crate) mod assemble;
+pub(crate) mod connection;
+pub(crate) mod core;
+pub(crate) mod outbox;
+pub(crate) mod server;
+pub(crate) mod settings;
 
-pub use assemble::assemble;
+pub use actor::{Stats, StatsSnapshot};
+pub use server::{BindError, Server, ServerError};
+pub use settings::{Limits, OutboxSettings, Policy, RuntimeSettings, Settings, TcpSettings, UnixSettings};
+
+pub use crate::wire::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};

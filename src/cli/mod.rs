@@ -1,5 +1,7 @@
 //! The command line: one module for each subcommand, and what they share.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod broker;
 mod close;
 mod completions;
@@ -26,8 +28,6 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::bench;
 
 use exit::Exit;
 
@@ -66,6 +66,7 @@ enum Command {
     Get(get::Args),
     Wait(wait::Args),
     Run(run::Args),
+    #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
     Man(man::Args),
@@ -95,7 +96,8 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Run(args) => run::run(args),
-        Command::Bench(args) => bench::run(&args).map(|()| Exit::Fine),
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args, Program::command()),
         Command::Man(args) => man::run(&args, Program::command()),
     };

@@ -16,7 +16,7 @@ use super::remote::RemoteStream;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 /// let broker = RemoteStream::connect(&address).await?;

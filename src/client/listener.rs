@@ -18,12 +18,11 @@ use super::remote::Link;
 /// It is a [`Stream`] of [`Event`]s; [`next`](Self::next) does without a crate for streams.
 ///
 /// ```
-/// use msgstream::client::{Event, RemoteStream};
-/// use msgstream::wire::StreamState;
+/// use msgstream::client::{Event, RemoteStream, StreamState};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 /// let broker = RemoteStream::connect(&address).await?;

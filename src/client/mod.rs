@@ -15,6 +15,7 @@ mod session;
 mod state;
 mod task;
 
+pub use crate::wire::StreamState;
 pub use crate::wire::subscriber::{Event, Reason, Receipt};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;

@@ -34,7 +34,7 @@ use super::task::{Served, Shared, run};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 /// let broker = RemoteStream::connect(&address).await?;
@@ -96,7 +96,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -123,7 +123,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
@@ -148,7 +148,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
@@ -176,7 +176,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -206,7 +206,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -234,7 +234,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// #[derive(serde::Serialize)]
@@ -264,7 +264,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -306,7 +306,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -335,7 +335,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -359,7 +359,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -384,7 +384,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -403,12 +403,11 @@ impl RemoteStream {
     /// As [`put`](Self::put).
     ///
     /// ```
-    /// use msgstream::client::RemoteStream;
-    /// use msgstream::wire::StreamState;
+    /// use msgstream::client::{RemoteStream, StreamState};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -428,7 +427,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -451,7 +450,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;
@@ -481,7 +480,7 @@ impl RemoteStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let server = msgstream::broker::server::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     /// let broker = RemoteStream::connect(&address).await?;

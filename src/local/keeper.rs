@@ -16,9 +16,10 @@ use crate::broker::outbox::{Outbox, Sink, Written};
 use crate::wire::Receipt;
 use crate::wire::ids::{ConnectionId, StreamName};
 
+use super::error::LocalError;
 use super::listener::Listener;
+use super::listening::Listening;
 use super::sink::{LISTEN, ListenerSink, Standing};
-use super::{Listening, LocalError};
 
 /// Begins to listen. Dropped before it is done, it has begun nothing.
 pub(super) fn listen(

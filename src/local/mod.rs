@@ -3,8 +3,10 @@
 //! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but
 //! whatever the program handed in; so all that holds for connections holds here, and both may be mixed.
 
+mod error;
 mod keeper;
 mod listener;
+mod listening;
 mod publisher;
 mod sink;
 
@@ -13,21 +15,22 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
 
-use crate::broker::assemble;
+use crate::broker::assemble::assemble;
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
 use crate::broker::settings::Settings;
-use crate::job::content::{EncodeError, NonFinite};
+use crate::job::content::NonFinite;
 use crate::wire::ids::StreamName;
-use crate::wire::subscriber::{Reason, Receipt};
+use crate::wire::subscriber::Receipt;
 use crate::wire::{Listen, Verb};
 
 use publisher::Publisher;
 
+pub use error::LocalError;
 pub use listener::{Listener, NotTaken};
+pub use listening::Listening;
 
 /// A broker in this process. Cheap to clone: all clones are one broker, which ends with the last of them, the last listener
 /// and the last server.
@@ -61,60 +64,6 @@ pub struct MessageStream {
     publisher: Arc<Publisher>,
 }
 
-/// What can go wrong with a broker in this process.
-///
-/// ```
-/// use msgstream::local::{LocalError, MessageStream};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = MessageStream::new();
-/// assert!(matches!(broker.put("", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "bad_stream"));
-/// assert!(matches!(broker.put("$job", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "denied"));
-/// assert!(matches!(broker.put("job-1", &f64::INFINITY).await, Err(LocalError::Encode(_))));
-/// # Ok(()) }
-/// ```
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    /// The message cannot be written as JSON.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The action was refused; the reason names the limit.
-    #[error("refused: {0}")]
-    Refused(Reason),
-    /// The broker has ended: a server on it has stopped, or its runtime has.
-    #[error("the broker has ended")]
-    Ended,
-}
-
-/// Somebody who listens, to hang up by. Dropping it changes nothing: whoever was handed in listens on.
-///
-/// ```
-/// use msgstream::local::MessageStream;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let broker = MessageStream::new();
-/// let (sender, receiver) = std::sync::mpsc::channel();
-/// let listening = broker.listen("job-1", sender).await?;
-/// broker.close("job-1").await?;
-/// listening.ended().await;
-/// assert_eq!(receiver.try_iter().count(), 1, "the end itself is there by then");
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Listening {
-    wanted: CancellationToken,
-    ended: CancellationToken,
-}
-
-impl Listening {
-    /// Waits until it listens no more, for whatever reason.
-    pub async fn ended(&self) {
-        self.ended.cancelled().await;
-    }
-}
-
 impl MessageStream {
     /// A broker with the usual settings. Needs a tokio runtime, on which it lives.
     #[expect(clippy::new_without_default, reason = "it spawns tasks, which a default value should not")]
@@ -125,9 +74,8 @@ impl MessageStream {
     /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
     ///
     /// ```
-    /// use msgstream::broker::settings::Limits;
+    /// use msgstream::broker::{Limits, Settings};
     /// use msgstream::local::MessageStream;
-    /// use msgstream::broker::settings::Settings;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -398,7 +346,7 @@ impl MessageStream {
     ///
     /// ```
     /// use msgstream::client::Event;
-    /// use msgstream::job::content::NonFinite;
+    /// use msgstream::job::NonFinite;
     /// use msgstream::local::MessageStream;
     ///
     /// # #[tokio::main(flavor = "current_thread")]

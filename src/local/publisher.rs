@@ -21,7 +21,8 @@ use crate::wire::json_lines::ENCODER;
 use crate::wire::subscriber::{Reason, Receipt as Told, Reply, read};
 use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, Receipt, Verb, refusal};
 
-use super::{LocalError, keeper};
+use super::error::LocalError;
+use super::keeper;
 
 /// Publishes for all handles of one broker.
 pub(super) struct Publisher {

@@ -4,6 +4,7 @@ use crate::wire::ids::StreamName;
 
 /// What holds for an action, beside that any may have a receipt.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "a client alone decodes no actions"))]
 pub(crate) struct Rule {
     /// Its name on the wire.
     pub(crate) word: &'static str,
@@ -63,6 +64,7 @@ macro_rules! verbs {
 
         impl Verb {
             /// Every verb, in the order in which people are told of them.
+            #[cfg(feature = "broker")]
             pub(crate) const ALL: [Self; [$($word),*].len()] = [$(Self::$verb),*];
 
             /// What holds for it.
@@ -94,6 +96,7 @@ verbs! {
 
 impl Verb {
     /// The verb of a word.
+    #[cfg(feature = "broker")]
     pub(crate) fn of(word: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.word().as_bytes() == word)
     }

@@ -27,10 +27,10 @@ macro_rules! encodings {
         /// What is spoken where.
         ///
         /// ```
-        /// # use msgstream::wire::{Encoding, Listen};
+        /// # use msgstream::broker::{Encoding, Listen};
         /// assert_eq!("127.0.0.1:7342".parse::<Listen>()?.encoding, Encoding::JsonLines);
         /// assert_eq!("msgpack+tcp://127.0.0.1:7343".parse::<Listen>()?.encoding, Encoding::MessagePack);
-        /// # Ok::<(), msgstream::wire::BadAddress>(())
+        /// # Ok::<(), msgstream::broker::BadAddress>(())
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub enum Encoding {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::action::Receipt;
+#[cfg(feature = "broker")]
 use super::ids::StreamName;
 
 /// What kind of mistake an error or a closed connection is about.
@@ -80,6 +81,7 @@ impl Mistake {
     }
 
     /// The same mistake, of an action on this stream.
+    #[cfg(feature = "broker")]
     pub(crate) fn on(self, stream: &StreamName, receipt: Option<&Receipt>) -> Self {
         Self { stream: Some(stream.as_str().to_owned()), receipt: receipt.cloned(), ..self }
     }

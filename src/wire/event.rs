@@ -55,6 +55,12 @@ pub enum Event<'a> {
 }
 
 /// How a stream stands when somebody begins to listen.
+///
+/// ```
+/// # use msgstream::client::StreamState;
+/// let words = [StreamState::Waiting, StreamState::Running, StreamState::Ended].map(StreamState::as_str);
+/// assert_eq!(words, ["waiting", "running", "ended"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamState {
     /// No header yet.

@@ -13,7 +13,7 @@ use super::endpoint::{Encoding, Endpoint, Place};
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;
-/// # use msgstream::wire::DEFAULT_PORT;
+/// # use msgstream::broker::DEFAULT_PORT;
 /// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
 /// ```
 pub const DEFAULT_PORT: u16 = 7342;
@@ -22,11 +22,11 @@ pub const DEFAULT_PORT: u16 = 7342;
 /// (`unix:/run/msgstream.sock`).
 ///
 /// ```
-/// # use msgstream::wire::Address;
+/// # use msgstream::broker::Address;
 /// let address: Address = "127.0.0.1:7342".parse()?;
 /// assert_eq!(address, Address::Tcp(([127, 0, 0, 1], 7342).into()));
 /// assert_eq!("unix:/run/msgstream.sock".parse::<Address>()?.to_string(), "unix:/run/msgstream.sock");
-/// # Ok::<(), msgstream::wire::BadAddress>(())
+/// # Ok::<(), msgstream::broker::BadAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
@@ -39,7 +39,7 @@ pub enum Address {
 /// An address that could not be read, and what would be right.
 ///
 /// ```
-/// # use msgstream::wire::Address;
+/// # use msgstream::broker::Address;
 /// let error = "127.0.0.1".parse::<Address>().unwrap_err();
 /// assert!(error.to_string().contains("the port is missing"));
 /// ```
@@ -91,14 +91,14 @@ impl<'de> Deserialize<'de> for Address {
 /// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
 ///
 /// ```
-/// # use msgstream::wire::{Address, Encoding, Listen};
+/// # use msgstream::broker::{Address, Encoding, Listen};
 /// let listen: Listen = "msgpack+unix:/run/msgpack.sock".parse()?;
 /// assert_eq!(listen.address, Address::Unix("/run/msgpack.sock".into()));
 /// assert_eq!(listen.encoding, Encoding::MessagePack);
 ///
 /// let json = Listen::from(Address::Tcp(([127, 0, 0, 1], 7342).into()));
 /// assert_eq!(json.to_string(), "127.0.0.1:7342");
-/// # Ok::<(), msgstream::wire::BadAddress>(())
+/// # Ok::<(), msgstream::broker::BadAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {

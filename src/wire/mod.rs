@@ -1,31 +1,49 @@
 //! What is said between a client and the broker: actions, events, mistakes, and the [`Codec`] that turns bytes into
 //! the first and the others into bytes. Knows nothing of sockets, streams' state or tasks.
+//!
+//! Encodings and frames belong to the broker: a client lets `serde_json` read and write its lines.
 
 mod action;
-mod codec;
 mod endpoint;
 mod error;
 mod event;
-mod frame;
 pub mod ids;
-pub mod json_lines;
-mod listen;
-mod members;
-pub mod message_pack;
-mod names;
-mod reason;
-pub(crate) mod refusal;
-mod request;
-pub(crate) mod subscriber;
 pub mod units;
+
+pub(crate) mod subscriber;
+
+#[cfg(feature = "broker")]
+mod codec;
+#[cfg(feature = "broker")]
+mod frame;
+#[cfg(feature = "broker")]
+pub mod json_lines;
+#[cfg(feature = "broker")]
+mod listen;
+#[cfg(feature = "broker")]
+mod members;
+#[cfg(feature = "broker")]
+pub mod message_pack;
+#[cfg(feature = "broker")]
+mod names;
+#[cfg(feature = "broker")]
+mod reason;
+#[cfg(feature = "broker")]
+pub(crate) mod refusal;
+#[cfg(feature = "broker")]
+mod request;
 
 pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
 
 pub use action::{Action, Message, Name, Receipt};
-pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
 pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
+
+#[cfg(feature = "broker")]
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+#[cfg(feature = "broker")]
 pub use frame::{Frame, Gauge, Translations, allocated};
+#[cfg(feature = "broker")]
 pub use listen::{Address, BadAddress, DEFAULT_PORT, Listen};

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 /// A number of bytes. Reads `4096`, `16MiB`, `1.5 GB`, `64k`; writes the largest binary unit that is exact.
 ///
 /// ```
-/// # use msgstream::wire::units::ByteSize;
+/// # use msgstream::units::ByteSize;
 /// assert_eq!("1.5 GB".parse(), Ok(ByteSize(1_500_000_000)));
 /// assert_eq!("64k".parse(), Ok(ByteSize(65_536)));
 /// assert_eq!(ByteSize(64 << 20).to_string(), "64MiB");
@@ -21,7 +21,7 @@ pub struct ByteSize(pub usize);
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use msgstream::wire::units::Span;
+/// # use msgstream::units::Span;
 /// assert_eq!("1h 30m".parse(), Ok(Span(Duration::from_secs(5400))));
 /// assert_eq!(Span::from_secs(3600).to_string(), "1h");
 /// assert!("10".parse::<Span>().is_err(), "10 of what?");
@@ -39,7 +39,7 @@ impl Span {
 /// A size or a time that could not be read, and what would be right.
 ///
 /// ```
-/// # use msgstream::wire::units::ByteSize;
+/// # use msgstream::units::ByteSize;
 /// let error = "64 megs".parse::<ByteSize>().unwrap_err();
 /// assert!(error.to_string().contains("write a number and a unit"));
 /// ```

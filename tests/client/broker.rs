@@ -2,10 +2,8 @@
 
 use std::net::SocketAddr;
 
-use msgstream::broker::server::Server;
-use msgstream::broker::settings::Settings;
+use msgstream::broker::{Address, Server, Settings};
 use msgstream::client::{Event, Listener, RemoteStream};
-use msgstream::wire::Address;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 

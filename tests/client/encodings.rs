@@ -1,6 +1,6 @@
 //! The broker inside a program, and listeners in both encodings over TCP.
 
-use msgstream::broker::settings::Settings;
+use msgstream::broker::Settings;
 use msgstream::local::MessageStream;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};

@@ -2,10 +2,10 @@
 
 use std::sync::mpsc;
 
-use msgstream::broker::settings::Settings;
+use msgstream::broker::Settings;
 use msgstream::client::{Event, Receipt, RemoteStream};
 use msgstream::local::{Listener, LocalError, MessageStream, NotTaken};
-use msgstream::wire::units::ByteSize;
+use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
 
 use crate::broker::{next, told};
@@ -144,7 +144,7 @@ async fn a_type_of_the_programs_own_may_listen() {
 
 #[tokio::test]
 async fn what_is_refused_is_told() {
-    let limits = msgstream::broker::settings::Limits { streams: 1, header: ByteSize(10), line: ByteSize(200), ..Default::default() };
+    let limits = msgstream::broker::Limits { streams: 1, header: ByteSize(10), line: ByteSize(200), ..Default::default() };
     let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
     let code = |result: Result<(), LocalError>| match result.unwrap_err() {
         LocalError::Refused(reason) => reason.code,
@@ -159,7 +159,7 @@ async fn what_is_refused_is_told() {
     assert_eq!(code(broker.close_with("job", &"x".repeat(200)).await.map(|_| ())), "line_too_long");
     assert_eq!(code(broker.close_with("job", "far too long for it").await.map(|_| ())), "limit");
     assert!(matches!(broker.put("job", &f64::NAN).await, Err(LocalError::Encode(_))));
-    let lax = broker.non_finite(msgstream::job::content::NonFinite::Null);
+    let lax = broker.non_finite(msgstream::job::NonFinite::Null);
     lax.put("job", &f64::NAN).await.unwrap();
 
     let (sender, mut receiver) = tokio::sync::mpsc::channel(9);

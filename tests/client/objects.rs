@@ -1,8 +1,8 @@
 //! Typed content from one program to another.
 
 use msgstream::client::Event;
-use msgstream::job::content::{Content, Object};
 use msgstream::job::monitor::{Message, Progress, Start};
+use msgstream::job::{Content, Object};
 use serde::{Deserialize, Serialize};
 
 use crate::broker::Broker;

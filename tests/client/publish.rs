@@ -6,8 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use msgstream::client::{Backoff, ClientError, Options, Receipt, RemoteStream};
-use msgstream::job::content::NonFinite;
-use msgstream::wire::units::ByteSize;
+use msgstream::job::NonFinite;
+use msgstream::units::ByteSize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 

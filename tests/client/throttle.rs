@@ -6,10 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use msgstream::broker::settings::Policy;
-use msgstream::broker::settings::Settings;
+use msgstream::broker::{Policy, Settings};
 use msgstream::local::{LocalError, MessageStream};
-use msgstream::wire::units::{ByteSize, Span};
+use msgstream::units::{ByteSize, Span};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;

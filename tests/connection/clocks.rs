@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use msgstream::broker::settings::Policy;
-use msgstream::broker::settings::Settings;
-use msgstream::wire::units::{ByteSize, Span};
+use msgstream::broker::{Policy, Settings};
+use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, advance, timeout};
 
 use super::{Broker, put};

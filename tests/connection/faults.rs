@@ -1,8 +1,8 @@
 //! Panics, resets, full memory, the end of the broker.
 
-use msgstream::broker::actor::Command;
-use msgstream::broker::settings::Settings;
-use msgstream::wire::units::ByteSize;
+use msgstream::broker::Settings;
+use msgstream::internal::broker::actor::Command;
+use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
 
 use super::{Broker, put};

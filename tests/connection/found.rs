@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use msgstream::broker::actor::Command;
-use msgstream::broker::settings::Policy;
-use msgstream::broker::settings::Settings;
-use msgstream::wire::units::{ByteSize, Span};
+use msgstream::broker::{Policy, Settings};
+use msgstream::internal::broker::actor::Command;
+use msgstream::units::{ByteSize, Span};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 

@@ -14,11 +14,11 @@ mod splits;
 
 use std::sync::Arc;
 
-use msgstream::broker::assemble;
-use msgstream::broker::connection::{Shared, serve};
-use msgstream::broker::settings::Settings;
-use msgstream::wire::json_lines::JsonLines;
-use msgstream::wire::message_pack::{ENCODER, MessagePack};
+use msgstream::broker::Settings;
+use msgstream::internal::broker::assemble;
+use msgstream::internal::broker::connection::{Shared, serve};
+use msgstream::internal::wire::json_lines::JsonLines;
+use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
 use tokio::task::JoinHandle;
 
 use pipe::{Peer, pipe};

@@ -5,8 +5,8 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use msgstream::broker::connection::Transport;
-use msgstream::broker::outbox::Sink;
+use msgstream::internal::broker::connection::Transport;
+use msgstream::internal::broker::outbox::Sink;
 
 #[derive(Default)]
 struct State {

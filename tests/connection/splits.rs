@@ -1,6 +1,6 @@
 //! The same bytes, however they fall apart, mean the same (every split point, one byte a read).
 
-use msgstream::broker::settings::Settings;
+use msgstream::broker::Settings;
 
 use super::Broker;
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use msgstream::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
-use msgstream::wire::ids::{ConnectionId, StreamName};
-use msgstream::wire::json_lines::ENCODER;
-use msgstream::wire::{Encode, Event, Frame, Receipt};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
+use msgstream::internal::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::wire::json_lines::ENCODER;
+use msgstream::internal::wire::{Encode, Event, Frame, Receipt};
 
 use super::{
     BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,

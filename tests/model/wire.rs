@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use msgstream::broker::assemble;
-use msgstream::broker::connection::{Shared, serve};
-use msgstream::broker::settings::Settings;
-use msgstream::wire::json_lines::JsonLines;
-use msgstream::wire::units::{ByteSize, Span};
+use msgstream::broker::Settings;
+use msgstream::internal::broker::assemble;
+use msgstream::internal::broker::connection::{Shared, serve};
+use msgstream::internal::wire::json_lines::JsonLines;
+use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
 
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};

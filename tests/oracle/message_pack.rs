@@ -3,9 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper: what fails here is a failed test")]
 
-use msgstream::wire::ids::StreamName;
-use msgstream::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Receipt, Unit};
+use msgstream::internal::wire::ids::StreamName;
+use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Receipt, Unit};
 use rmpv::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use msgstream::wire::ids::StreamName;
-use msgstream::wire::json_lines::{ENCODER, JsonLines};
-use msgstream::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, Unit};
+use msgstream::internal::wire::ids::StreamName;
+use msgstream::internal::wire::json_lines::{ENCODER, JsonLines};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, Unit};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -80,7 +80,7 @@ fn meant(action: Action<'_>) -> Meant {
                 stream: Option<StreamName>,
                 message: Option<Message<'_>>,
                 header: Option<Message<'_>>,
-                receipt: Option<msgstream::wire::Receipt>| Meant {
+                receipt: Option<msgstream::internal::wire::Receipt>| Meant {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),
         verbatim: message.is_some_and(|message| message.verbatim),

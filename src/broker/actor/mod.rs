@@ -31,7 +31,7 @@ use routes::Routes;
 pub use cut_log::CutLog;
 pub use intake::{Claim, Intake};
 pub use mailbox::{Command, Ids, Mailbox};
-pub use stats::{Count, Stats, StatsSnapshot};
+pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
 const COMMANDS: usize = 64;
@@ -51,7 +51,7 @@ const PREFETCHED: usize = 512;
 /// A connection's own queue is looked at after so many bytes that it asked for.
 const OWN: usize = 64 << 10;
 
-/// What the actor is built from. [`assemble`](crate::broker::assemble) makes it of a broker's settings.
+/// What the actor is built from. [`assemble`](crate::broker::assemble::assemble) makes it of a broker's settings.
 pub struct ActorSettings {
     /// The core's limits.
     pub core: CoreLimits,

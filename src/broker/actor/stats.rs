@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A count that many tasks add to.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub(crate) struct Count(AtomicU64);
 
 impl Count {
     /// Adds to the count.
-    pub fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         self.0.fetch_add(more, Ordering::Relaxed);
     }
 
@@ -18,18 +18,41 @@ impl Count {
     }
 
     /// The count now.
-    pub fn value(&self) -> u64 {
+    fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts since the broker began.
+        /// Counts since the broker began; they go on while it runs.
+        ///
+        /// ```
+        /// # use msgstream::broker::{Server, Settings};
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+        /// let stats = server.stats();
+        /// assert_eq!(stats.snapshot().connections_opened, 0);
+        /// # Ok(()) }
+        /// ```
         #[derive(Debug, Default)]
-        pub struct Stats { $($(#[$doc])* pub $name: Count,)* }
+        pub struct Stats { $($(#[$doc])* pub(crate) $name: Count,)* }
 
         /// The counts at one moment.
+        ///
+        /// ```
+        /// # use msgstream::broker::{Server, Settings, StatsSnapshot};
+        /// fn lost(before: &StatsSnapshot, now: &StatsSnapshot) -> u64 {
+        ///     now.cut_limit + now.cut_total + now.cut_time - before.cut_limit - before.cut_total - before.cut_time
+        /// }
+        ///
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// let stats = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?.stats();
+        /// assert_eq!(lost(&stats.snapshot(), &stats.snapshot()), 0);
+        /// # Ok(()) }
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 

@@ -18,6 +18,19 @@ use crate::wire::Address;
 use super::unix_socket::{self, SocketFile};
 
 /// An address that could not be listened on.
+///
+/// ```
+/// use msgstream::broker::{Server, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let first = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+/// let taken = first.addresses()[0].clone();
+/// let error = Server::bind(&[taken.clone().into()], &Settings::default()).err().ok_or("two brokers on one port")?;
+/// assert_eq!(error.address, taken);
+/// assert_eq!(error.error.kind(), std::io::ErrorKind::AddrInUse);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {error}{cure}")]
 pub struct BindError {

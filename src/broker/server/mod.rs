@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::broker::actor::{Actor, Command, Mailbox, Stats};
-use crate::broker::assemble;
+use crate::broker::assemble::assemble;
 use crate::broker::connection::Shared;
 use crate::broker::settings::{Limits, Settings};
 use crate::wire::json_lines::JsonLines;
@@ -38,7 +38,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// A broker could not go on.
 ///
 /// ```
-/// # use msgstream::broker::server::ServerError;
+/// # use msgstream::broker::ServerError;
 /// // What `msgstream serve` does with it: a supervisor is to start the broker anew.
 /// fn exit_code(ended: Result<(), ServerError>) -> u8 {
 ///     match ended {
@@ -58,8 +58,7 @@ pub enum ServerError {
 /// A broker that listens, and does not serve yet.
 ///
 /// ```
-/// use msgstream::broker::server::Server;
-/// use msgstream::broker::settings::Settings;
+/// use msgstream::broker::{Server, Settings};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tokio::net::TcpStream;
 /// use tokio_util::sync::CancellationToken;
@@ -101,8 +100,7 @@ impl Server {
     /// [`BindError`] for the first address that cannot be listened on.
     ///
     /// ```
-    /// use msgstream::broker::server::Server;
-    /// use msgstream::broker::settings::Settings;
+    /// use msgstream::broker::{Server, Settings};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -121,25 +119,7 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    ///
-    /// use msgstream::broker::server::Server;
-    /// use msgstream::broker::settings::Settings;
-    /// use msgstream::broker::assemble;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let settings = Settings::default();
-    /// let (actor, shared) = assemble(&settings);
-    /// tokio::spawn(actor.run());
-    /// let server = Server::bind_shared(&["127.0.0.1:0".parse()?], &settings, shared)?;
-    /// assert_eq!(server.addresses().len(), 1);
-    /// server.run(std::future::ready(()), std::future::pending()).await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
+    pub(crate) fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
@@ -174,9 +154,7 @@ impl Server {
     /// The addresses in use, in the order asked for, with the ports that the system chose.
     ///
     /// ```
-    /// use msgstream::wire::Address;
-    /// use msgstream::broker::server::Server;
-    /// use msgstream::broker::settings::Settings;
+    /// use msgstream::broker::{Address, Server, Settings};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -193,8 +171,7 @@ impl Server {
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
-    /// use msgstream::broker::server::Server;
-    /// use msgstream::broker::settings::Settings;
+    /// use msgstream::broker::{Server, Settings};
     /// use tokio::sync::oneshot;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -222,8 +199,7 @@ impl Server {
     /// [`ServerError::ActorPanicked`].
     ///
     /// ```
-    /// use msgstream::broker::server::Server;
-    /// use msgstream::broker::settings::Settings;
+    /// use msgstream::broker::{Server, Settings};
     /// use tokio_util::sync::CancellationToken;
     ///
     /// # #[tokio::main(flavor = "current_thread")]

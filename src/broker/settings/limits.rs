@@ -7,8 +7,8 @@ use crate::wire::units::{ByteSize, Span};
 /// The `[limits]` section of the configuration.
 ///
 /// ```
-/// # use msgstream::broker::settings::Limits;
-/// # use msgstream::wire::units::{ByteSize, Span};
+/// # use msgstream::broker::Limits;
+/// # use msgstream::units::{ByteSize, Span};
 /// let limits = Limits { line: ByteSize(1 << 20), ended_time: Span::from_secs(60), ..Limits::default() };
 /// assert_eq!(limits.header, ByteSize(1 << 20));
 /// ```

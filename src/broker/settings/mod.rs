@@ -1,4 +1,4 @@
-//! What a broker is held to: one home for its settings, with their defaults and reasons. [`assemble`](super::assemble) makes
+//! What a broker is held to: one home for its settings, with their defaults and reasons. `assemble` makes
 //! running parts of them.
 
 mod limits;
@@ -14,9 +14,7 @@ pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
 /// What a server is held to.
 ///
 /// ```
-/// # use msgstream::broker::settings::Limits;
-/// # use msgstream::broker::settings::{OutboxSettings, Policy};
-/// # use msgstream::broker::settings::Settings;
+/// # use msgstream::broker::{Limits, OutboxSettings, Policy, Settings};
 /// let settings = Settings {
 ///     limits: Limits { streams: 1000, ..Limits::default() },
 ///     outbox: OutboxSettings { policy: Policy::Throttle, ..OutboxSettings::default() },

@@ -7,8 +7,8 @@ use crate::wire::units::{ByteSize, Span};
 /// How much may wait for a connection, and what happens to one that does not take it.
 ///
 /// ```
-/// # use msgstream::broker::settings::{OutboxSettings, Policy};
-/// # use msgstream::wire::units::{ByteSize, Span};
+/// # use msgstream::broker::{OutboxSettings, Policy};
+/// # use msgstream::units::{ByteSize, Span};
 /// let patient = OutboxSettings { policy: Policy::Throttle, throttle_time: Span::from_secs(5), ..OutboxSettings::default() };
 /// assert_eq!(patient.limit, ByteSize(64 << 20));
 /// assert_eq!(Policy::default(), Policy::Disconnect);
@@ -36,7 +36,7 @@ pub struct OutboxSettings {
 /// What happens when an outbox is full.
 ///
 /// ```
-/// # use msgstream::broker::settings::{OutboxSettings, Policy};
+/// # use msgstream::broker::{OutboxSettings, Policy};
 /// // As the configuration says it.
 /// let settings: OutboxSettings = serde_json::from_str(r#"{"policy":"throttle"}"#)?;
 /// assert_eq!(settings.policy, Policy::Throttle);

@@ -7,8 +7,8 @@ use crate::wire::units::{ByteSize, Span};
 /// The `[tcp]` section: options of every TCP connection, in the system's terms.
 ///
 /// ```
-/// # use msgstream::broker::settings::{Settings, TcpSettings};
-/// # use msgstream::wire::units::ByteSize;
+/// # use msgstream::broker::{Settings, TcpSettings};
+/// # use msgstream::units::ByteSize;
 /// let tcp = TcpSettings { send_buffer: ByteSize(64 << 10), ..TcpSettings::default() };
 /// let settings = Settings { tcp, ..Settings::default() };
 /// assert!(settings.tcp.no_delay, "what is not named has its default");
@@ -51,7 +51,7 @@ impl Default for TcpSettings {
 /// The `[unix]` section.
 ///
 /// ```
-/// # use msgstream::broker::settings::{Settings, UnixSettings};
+/// # use msgstream::broker::{Settings, UnixSettings};
 /// // Everybody on this machine may connect.
 /// let settings = Settings { unix: UnixSettings { mode: 0o666 }, ..Settings::default() };
 /// assert_eq!(UnixSettings::default().mode, 0o660);
@@ -76,10 +76,10 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
 }
 
-/// The `[runtime]` section, for whoever makes the runtime: a [`Server`](super::Server) runs on the one it finds.
+/// The `[runtime]` section, for whoever makes the runtime: a [`Server`](crate::broker::Server) runs on the one it finds.
 ///
 /// ```
-/// # use msgstream::broker::settings::RuntimeSettings;
+/// # use msgstream::broker::RuntimeSettings;
 /// let workers = RuntimeSettings::default().workers;
 /// assert_eq!(workers, 1, "no message waits for another core");
 /// let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;

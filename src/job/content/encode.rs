@@ -10,13 +10,16 @@ use super::finite::{self, NotFinite};
 /// What becomes of NaN and the infinities, which JSON does not have.
 ///
 /// ```
-/// # use msgstream::job::content::{NonFinite, encode_line};
+/// # use msgstream::job::NonFinite;
+/// # use msgstream::local::MessageStream;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let losses = [0.5, f64::INFINITY];
-/// let mut out = Vec::new();
-/// assert!(encode_line(&losses, NonFinite::default(), &mut out).is_err());
-/// encode_line(&losses, NonFinite::Null, &mut out)?;
-/// assert_eq!(out, b"[0.5,null]");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// let broker = MessageStream::new();
+/// assert!(broker.put("job-1", &losses).await.is_err());
+/// // Listeners receive [0.5,null].
+/// broker.non_finite(NonFinite::Null).put("job-1", &losses).await?;
+/// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
@@ -31,13 +34,17 @@ pub enum NonFinite {
 ///
 /// ```
 /// # use std::collections::BTreeMap;
-/// # use msgstream::job::content::{EncodeError, NonFinite, encode_line};
-/// let mut out = Vec::new();
-/// let nan = encode_line(&f64::NAN, NonFinite::Refuse, &mut out);
-/// assert!(matches!(nan, Err(EncodeError::NotFinite(_))));
+/// # use msgstream::job::EncodeError;
+/// # use msgstream::local::{LocalError, MessageStream};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let broker = MessageStream::new();
+/// let nan = broker.put("job-1", &f64::NAN).await;
+/// assert!(matches!(nan, Err(LocalError::Encode(EncodeError::NotFinite(_)))));
 /// // The keys of an object are texts.
-/// let odd = encode_line(&BTreeMap::from([([1, 2], "value")]), NonFinite::Refuse, &mut out);
-/// assert!(matches!(odd, Err(EncodeError::Json(_))));
+/// let odd = broker.put("job-1", &BTreeMap::from([([1, 2], "value")])).await;
+/// assert!(matches!(odd, Err(LocalError::Encode(EncodeError::Json(_)))));
+/// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
@@ -56,19 +63,7 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// [`EncodeError`]; then `out` is as it was before.
-///
-/// ```
-/// # use msgstream::job::content::{NonFinite, encode_line};
-/// let mut out = Vec::new();
-/// encode_line(&("a", 1.5), NonFinite::Refuse, &mut out)?;
-/// assert_eq!(out, br#"["a",1.5]"#);
-///
-/// let lost = std::collections::BTreeMap::from([("losses", [0.5, f64::NAN])]);
-/// let error = encode_line(&lost, NonFinite::Refuse, &mut out).unwrap_err();
-/// assert!(error.to_string().starts_with("losses[1] is NaN"));
-/// # Ok::<(), msgstream::job::content::EncodeError>(())
-/// ```
-pub fn encode_line<T: Serialize + ?Sized>(value: &T, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub(crate) fn encode_line<T: Serialize + ?Sized>(value: &T, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     let mut formatter = SeesNull { nulls: 0 };
     let encoded = value.serialize(&mut Serializer::with_formatter(&mut *out, &mut formatter)).map_err(EncodeError::from);

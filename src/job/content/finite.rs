@@ -9,10 +9,15 @@ use serde::ser::{self, Serialize};
 /// NaN or an infinity, which JSON does not have.
 ///
 /// ```
-/// # use msgstream::job::content::{EncodeError, NonFinite, encode_line};
+/// # use msgstream::job::EncodeError;
+/// # use msgstream::local::{LocalError, MessageStream};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
 /// let rates = std::collections::BTreeMap::from([("rates", [1.0, f64::NEG_INFINITY])]);
-/// let Err(EncodeError::NotFinite(found)) = encode_line(&rates, NonFinite::Refuse, &mut Vec::new()) else { panic!() };
+/// let refused = MessageStream::new().put("job-1", &rates).await;
+/// let Err(LocalError::Encode(EncodeError::NotFinite(found))) = refused else { panic!() };
 /// assert_eq!((found.path.as_str(), found.number), ("rates[1]", "-Infinity"));
+/// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {number}, which JSON does not have: send null or a text instead, or ask for null with NonFinite::Null", if path.is_empty() { "the message" } else { path })]

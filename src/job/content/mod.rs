@@ -13,14 +13,15 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-pub use encode::{EncodeError, NonFinite, encode_line};
+pub(crate) use encode::encode_line;
+pub use encode::{EncodeError, NonFinite};
 pub use finite::NotFinite;
 pub use object::Object;
 
 /// The content of a message or header: JSON text, byte for byte as its publisher sent it. Cheap to clone.
 ///
 /// ```
-/// # use msgstream::job::content::Content;
+/// # use msgstream::job::Content;
 /// let content = Content::from_json("{\"loss\": 1.10}")?;
 /// assert_eq!(content.as_str(), "{\"loss\": 1.10}");
 /// let value: serde_json::Value = content.parse()?;
@@ -37,7 +38,7 @@ impl Content {
     /// If it is not one JSON value.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// assert_eq!(Content::from_json("[1, 2]")?, "[1, 2]");
     /// assert!(Content::from_json("[1, 2").is_err());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,7 +50,7 @@ impl Content {
     /// The text.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// // More than a float can hold, and still what the publisher sent.
     /// assert_eq!(Content::from_json("18446744073709551617")?.as_str(), "18446744073709551617");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -64,7 +65,7 @@ impl Content {
     /// If the text does not have the form that the type wants.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// #[derive(serde::Deserialize)]
     /// struct Step {
     ///     k: u32,
@@ -81,7 +82,7 @@ impl Content {
     /// The content as an [`Object`], if it has that form.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// let content = Content::from_json(r#"{".class":"my.Fit",".version":"0.1",".state":{"chisq":2.5}}"#)?;
     /// let object = content.object().ok_or("not an object")?;
     /// assert_eq!((object.class.as_str(), object.version.as_str()), ("my.Fit", "0.1"));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// An object in the form `{".class":"my.message",".version":"0.0",".state":{...}}`.
 ///
 /// ```
-/// # use msgstream::job::content::{Content, Object};
+/// # use msgstream::job::{Content, Object};
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Fit { chisq: f64 }
 ///

@@ -47,7 +47,7 @@ macro_rules! messages {
         /// Any message of a job.
         ///
         /// ```
-        /// # use msgstream::job::content::Content;
+        /// # use msgstream::job::Content;
         /// # use msgstream::job::monitor::{Message, Progress};
         /// let progress = Message::from(Progress::new(3.0).of(10.0).units("steps"));
         /// let text = serde_json::to_string(&progress)?;
@@ -238,7 +238,7 @@ messages! {
     /// A line for people.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// # use msgstream::job::monitor::{Log, Message};
     /// let line = Content::from_json(r#"{".class":"monitor.Log",".version":"1.0",".state":{"text":"hot","level":"warning"}}"#)?;
     /// assert_eq!(Message::of(&line), Some(Log::new("hot").level("warning").into()));
@@ -257,7 +257,7 @@ impl Message {
     /// The message that a content is; none if it is of another class, or of one that this version does not know.
     ///
     /// ```
-    /// # use msgstream::job::content::Content;
+    /// # use msgstream::job::Content;
     /// # use msgstream::job::monitor::Message;
     /// let content = Content::from_json(r#"{".class":"monitor.Progress",".version":"1.0",".state":{"k":3,"total":10}}"#)?;
     /// let Some(Message::Progress(progress)) = Message::of(&content) else { panic!() };

@@ -112,6 +112,7 @@ impl<L: Take> Listened<L> {
     }
 
     /// All who listen or are about to.
+    #[cfg(feature = "broker")]
     pub(crate) fn all(&self) -> impl Iterator<Item = &L> {
         self.listeners.iter().chain(self.joining.iter().flat_map(|(_, joining)| joining))
     }

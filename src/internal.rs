@@ -1,0 +1,39 @@
+//! The door to what is the crate's own: for its program, tests, benches and fuzz targets, and for nobody else. Semantic
+//! versioning does not cover it: what is here may change in any release.
+
+/// What is said between a client and a broker.
+pub mod wire {
+    pub use crate::wire::*;
+}
+
+/// The parts of a broker.
+#[cfg(feature = "broker")]
+pub mod broker {
+    pub use crate::broker::assemble::assemble;
+
+    /// The one owner of the core.
+    pub mod actor {
+        pub use crate::broker::actor::*;
+    }
+
+    /// The life of one connection.
+    pub mod connection {
+        pub use crate::broker::connection::*;
+    }
+
+    /// Every stream's header and listeners.
+    pub mod core {
+        pub use crate::broker::core::*;
+    }
+
+    /// What waits to be sent to one connection.
+    pub mod outbox {
+        pub use crate::broker::outbox::*;
+    }
+}
+
+/// The program.
+#[cfg(feature = "cli")]
+pub mod cli {
+    pub use crate::cli::{config, main};
+}

@@ -1,0 +1,30 @@
+//! What can go wrong with a broker in this process.
+
+use crate::client::Reason;
+use crate::job::content::EncodeError;
+
+/// What can go wrong with a broker in this process.
+///
+/// ```
+/// use msgstream::local::{LocalError, MessageStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MessageStream::new();
+/// assert!(matches!(broker.put("", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "bad_stream"));
+/// assert!(matches!(broker.put("$job", "hello").await, Err(LocalError::Refused(reason)) if reason.code == "denied"));
+/// assert!(matches!(broker.put("job-1", &f64::INFINITY).await, Err(LocalError::Encode(_))));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The message cannot be written as JSON.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The action was refused; the reason names the limit.
+    #[error("refused: {0}")]
+    Refused(Reason),
+    /// The broker has ended: a server on it has stopped, or its runtime has.
+    #[error("the broker has ended")]
+    Ended,
+}

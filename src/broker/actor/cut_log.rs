@@ -53,7 +53,7 @@ impl CutLog {
         if let Some(Window { cuts, .. }) = window
             && cuts > MOST
         {
-            warn!(listeners = cuts - MOST, "listeners cut off, not logged one by one");
+            warn!(count = cuts - MOST, "listeners cut off, not logged one by one");
         }
     }
 }

@@ -64,8 +64,8 @@ fn an_ended_stream_is_forgotten_after_its_time() {
         }
         // Whole until it is gone: never the header without the end.
         assert_eq!(first, r#"{"action":"put","stream":"job","message":1}"#);
-        client.expect(r#"{"action":"close","stream":"job"}"#);
         client.expect(r#"{"action":"receipt","receipt":2,"state":"ended"}"#);
+        client.expect(r#"{"action":"close","stream":"job"}"#);
         None
     });
 }
@@ -82,9 +82,9 @@ fn a_reopened_stream_is_not_forgotten_with_its_former_end() {
         client.send(r#"{"action":"listen","stream":"clock","receipt":1}"#);
         match client.next().as_str() {
             r#"{"action":"receipt","receipt":1,"state":"waiting"}"# => Some(()),
-            close => {
-                assert_eq!(close, r#"{"action":"close","stream":"clock"}"#);
-                client.expect(r#"{"action":"receipt","receipt":1,"state":"ended"}"#);
+            receipt => {
+                assert_eq!(receipt, r#"{"action":"receipt","receipt":1,"state":"ended"}"#);
+                client.expect(r#"{"action":"close","stream":"clock"}"#);
                 None
             }
         }

@@ -7,8 +7,10 @@ mod outbox;
 mod outcome;
 mod queue;
 mod sink;
+mod turns;
 
 pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
 pub use queue::{Queue, SLICES};
 pub use sink::Sink;
+pub use turns::Turns;

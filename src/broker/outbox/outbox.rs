@@ -18,6 +18,7 @@ use crate::wire::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
 use super::outcome::{Flushed, Pushed, Relieved, Standing, Written};
 use super::queue::{Queue, SLICES};
 use super::sink::Sink;
+use super::turns::{Turn, Turns};
 
 /// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
@@ -38,6 +39,8 @@ pub struct OutboxLimits {
     pub gauge: Arc<Gauge>,
     /// Counts what is translated for listeners of another encoding.
     pub translations: Arc<Translations>,
+    /// Whose turn it is to write.
+    pub turns: Arc<Turns>,
 }
 
 /// The outbox of one connection.
@@ -73,12 +76,16 @@ pub(super) struct State {
     awaits_room: bool,
     /// There is room again, and the actor has yet to hear of it.
     has_room: bool,
+    /// The task may write once.
+    turn: Option<Turn>,
+    /// It waits for that.
+    awaits_turn: bool,
 }
 
 impl State {
     /// The task, and whom the outbox holds back.
     fn told(&mut self) -> Told {
-        Told { waker: self.waker.take(), held: self.held.take() }
+        Told { waker: self.waker.take(), held: self.held.take(), turn: self.turn.take() }
     }
 }
 
@@ -88,12 +95,15 @@ impl State {
 struct Told {
     waker: Option<Waker>,
     held: Option<Box<Held>>,
+    /// Not used: it goes to the next one.
+    turn: Option<Turn>,
 }
 
 impl Told {
     fn tell(self) {
         release(self.held);
         wake(self.waker);
+        drop(self.turn);
     }
 }
 
@@ -221,9 +231,45 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut state = self.lock();
         let written = self.write(&mut state);
         let held = self.after_writing(&mut state, written);
+        let turn = state.turn.take();
         drop(state);
         release(held);
+        // Only now it is the next one's.
+        drop(turn);
         written
+    }
+
+    /// Whether the task may write now. If not, it is woken when it may.
+    pub fn may_write(&self, this: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> bool {
+        let mut state = self.lock();
+        if state.turn.is_some() {
+            return true;
+        }
+        if !state.awaits_turn {
+            state.turn = self.limits.turns.take(this);
+            state.awaits_turn = state.turn.is_none();
+        }
+        state.turn.is_some()
+    }
+
+    /// The task does not write after all.
+    pub fn pass_turn(&self) {
+        let turn = self.lock().turn.take();
+        drop(turn);
+    }
+
+    /// The task may write now. False if it has no use for that.
+    pub(super) fn grant(&self, turns: &Arc<Turns>) -> bool {
+        let mut state = self.lock();
+        state.awaits_turn = false;
+        if state.phase == Phase::Dead || !state.blocked {
+            return false;
+        }
+        state.turn = Some(Turn::of(turns));
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        true
     }
 
     /// How the outbox stands; the task is woken when that changes.
@@ -394,7 +440,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             Written::All => state.phase == Phase::Finishing,
             Written::More | Written::Blocked { .. } | Written::Gone => true,
         };
-        Told { waker: if wake { state.waker.take() } else { None }, held }
+        Told { waker: if wake { state.waker.take() } else { None }, held, turn: None }
     }
 
     /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.

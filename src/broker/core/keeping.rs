@@ -132,14 +132,19 @@ impl Core {
     /// Whether there is room to keep `more` bytes of a stream, and its name if it is new.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, more: usize) -> Result<(), Refused> {
         let more = more + if self.streams.get(name).is_some() { 0 } else { place(name) };
-        while self.stored + more > self.limits.stored && self.forget_first() {}
-        if self.stored + more <= self.limits.stored {
+        if self.has_room(more) {
             return Ok(());
         }
         let most = self.limits.stored;
         Err(Refused(format!(
             "headers, last messages, names and listeners of all streams together would take more than {most} bytes, the most allowed (limits.headers_total); delete some streams, or raise the limit"
         )))
+    }
+
+    /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way.
+    pub(super) fn has_room(&mut self, more: usize) -> bool {
+        while self.stored + more > self.limits.stored && self.forget_first() {}
+        self.stored + more <= self.limits.stored
     }
 
     /// A frame is stored no more.

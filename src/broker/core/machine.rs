@@ -262,7 +262,7 @@ impl Core {
         self.reopen(name);
         // The end of a stream that is known is never refused for want of room: then it is kept without its message.
         self.stream(name);
-        let room = self.stored + ENDED + last.cost() <= self.limits.stored;
+        let room = self.has_room(ENDED + last.cost());
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);

@@ -47,11 +47,7 @@ const ORDERS: [(&str, &[&str]); 3] = [
 const APART: [(&str, &str); 5] = [("client", "broker"), ("bench", "job"), ("bench", "broker"), ("bench", "client"), ("bench", "local")];
 
 /// Folders in which files still use each other in a circle, and which. A circle that is gone must go from here as well.
-const CIRCLES: [(&str, &[&str]); 4] = [
-    ("bench", &["args", "beside", "check", "join", "load", "mod", "pace", "publisher", "socket", "wire"]),
-    ("bench::beside", &["bystander", "crowd", "mod", "report", "worker"]),
-    // The trait stands in the folder's own file.
-    ("bench::wire", &["lines", "message_pack", "mod", "mqtt", "nats", "redis"]),
+const CIRCLES: [(&str, &[&str]); 1] = [
     ("client", &["confirmed", "listener", "remote", "session", "task"]),
 ];
 

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use mio::{Events, Interest, Poll, Token};
 
-use super::super::args::Plan;
+use super::super::plan::Plan;
 use super::super::socket::Socket;
-use super::{TICK, Tally};
+use super::tally::{TICK, Tally};
 
 /// All listening connections.
 pub(crate) struct Crowd {

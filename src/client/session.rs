@@ -14,8 +14,8 @@ use crate::wire::subscriber::{self, Reason, Reply};
 
 use super::address::Transport;
 use super::options::Options;
+use super::shared::Shared;
 use super::state::Chunk;
-use super::task::Shared;
 
 /// What one read takes.
 const READ: usize = 64 << 10;

@@ -5,10 +5,13 @@
 //! is boxed when it does.
 
 mod batch;
+mod carry;
+mod decode;
 mod reader;
 mod tcp;
 mod timers;
 mod transport;
+mod turn;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,8 +28,9 @@ use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 use crate::wire::{Codec, Encode};
 
-use reader::{Outcome, Reader, Turn};
+use reader::Reader;
 use timers::{Timer, Timers};
+use turn::{Outcome, Turn};
 
 pub use reader::ReaderLimits;
 pub(crate) use tcp::{TcpTransport, register};

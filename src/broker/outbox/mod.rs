@@ -1,12 +1,14 @@
 //! What waits to be sent to one connection: a queue counted in bytes, its limits, and the handle that the actor and the
 //! connection's task share.
 
+mod cutting;
 mod hold;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
 mod outcome;
 mod queue;
 mod sink;
+mod writing;
 
 pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};

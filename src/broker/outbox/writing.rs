@@ -1,0 +1,115 @@
+//! An outbox's writing, by either side.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+
+use super::outbox::{Held, Outbox, Phase, State, Told, release};
+use super::outcome::{Flushed, Written};
+use super::queue::{Queue, SLICES};
+use super::sink::Sink;
+
+/// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
+const WRITE: usize = 64 << 10;
+
+/// What one side writes in one turn before others get theirs.
+const TURN: usize = 256 << 10;
+
+thread_local! {
+    /// Small frames on their way into one write.
+    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE));
+}
+
+impl<S: Sink + ?Sized> Outbox<S> {
+    /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
+    pub fn flush(&self) -> Flushed {
+        let mut state = self.lock();
+        state.touched = false;
+        let before = state.queue.bytes();
+        let told = self.write_now(&mut state);
+        let flushed = Flushed { bytes: before - state.queue.bytes(), has_room: std::mem::take(&mut state.has_room) };
+        drop(state);
+        told.tell();
+        flushed
+    }
+
+    /// The task's turn: writes what waits, once the socket is ready.
+    pub fn write_turn(&self) -> Written {
+        let mut state = self.lock();
+        let written = self.write(&mut state);
+        let held = self.after_writing(&mut state, written);
+        drop(state);
+        release(held);
+        written
+    }
+
+    /// Writes what waits, unless the task waits to do so. Returns whom to tell, without the lock.
+    pub(super) fn write_now(&self, state: &mut State) -> Told {
+        if state.blocked || state.phase == Phase::Dead {
+            return Told::default();
+        }
+        let written = self.write(state);
+        let held = self.after_writing(state, written);
+        let wake = match written {
+            Written::All => state.phase == Phase::Finishing,
+            Written::More | Written::Blocked { .. } | Written::Gone => true,
+        };
+        Told { waker: if wake { state.waker.take() } else { None }, held }
+    }
+
+    /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.
+    fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
+        match written {
+            Written::All => state.blocked = false,
+            Written::More | Written::Blocked { .. } => {
+                state.blocked = true;
+                state.queue.count(&self.limits.gauge);
+            }
+            Written::Gone => {
+                state.phase = Phase::Dead;
+                state.queue.clear(&self.limits.gauge);
+            }
+        }
+        if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
+            (state.awaits_room, state.has_room) = (false, true);
+        }
+        let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
+        if enough { state.held.take() } else { None }
+    }
+
+    fn write(&self, state: &mut State) -> Written {
+        let mut total = 0;
+        while !state.queue.is_empty() {
+            if total >= TURN {
+                return Written::More;
+            }
+            let (asked, written) = self.write_once(&state.queue);
+            match written {
+                Ok(0) => return Written::Gone,
+                Ok(written) => {
+                    state.queue.advance(written, &self.limits.gauge);
+                    total += written;
+                    if written < asked {
+                        return Written::Blocked { progress: true };
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Written::Gone,
+            }
+        }
+        Written::All
+    }
+
+    /// One write from the front of the queue: how much it was to carry, and how much it did.
+    fn write_once(&self, queue: &Queue) -> (usize, io::Result<usize>) {
+        GATHERED.with_borrow_mut(|gathered| {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = queue.front(gathered, &mut slices, WRITE);
+            if count == 0 {
+                return (gathered.len(), self.sink.try_write(&[IoSlice::new(gathered)]));
+            }
+            let slices = &slices[..count];
+            (slices.iter().map(|slice| slice.len()).sum(), self.sink.try_write(slices))
+        })
+    }
+}

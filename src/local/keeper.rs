@@ -25,6 +25,7 @@ use super::sink::{LISTEN, ListenerSink, Standing};
 pub(super) fn listen(
     shared: &Arc<Shared>,
     runtime: &Handle,
+    order: ConnectionId,
     stream: StreamName,
     listener: Box<dyn Listener>,
 ) -> Result<Listening, LocalError> {
@@ -34,7 +35,7 @@ pub(super) fn listen(
     let id = shared.ids.take();
     let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
-    let begin = Command::Batch { from: id, inputs: vec![listen], claim: Claim::default() };
+    let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
     if !shared.mailbox.send(connected(id, &outbox)) || !shared.mailbox.send(begin) {
         return Err(LocalError::Ended);
     }
@@ -72,8 +73,22 @@ async fn keep_listener(
         Standing::Open if !wanted.is_cancelled() => outbox.sink().lose(),
         Standing::Open | Standing::Done => {}
     }
+    listened(&shared, &outbox).await;
     shared.mailbox.send(Command::Gone(id));
     drop(ended);
+}
+
+/// Waits until the actor has applied the listen, which has its place in another connection's order: the id may not be given to
+/// another before.
+async fn listened<S: Sink>(shared: &Shared, outbox: &Outbox<S>) {
+    let applied = poll_fn(|cx| match outbox.standing(cx).unapplied > 0 && outbox.awaits_applied(1) {
+        true => Poll::Pending,
+        false => Poll::Ready(()),
+    });
+    tokio::select! {
+        () = applied => {}
+        () = shared.mailbox.closed() => {}
+    }
 }
 
 /// Waits until a local outbox has ended: everything was taken and no more will come, or nobody takes it. Meanwhile tells

@@ -319,7 +319,7 @@ impl MessageStream {
     /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
-        keeper::listen(&self.shared, &self.runtime, stream, Box::new(listener))
+        keeper::listen(&self.shared, &self.runtime, self.publisher.order()?, stream, Box::new(listener))
     }
 
     /// Stops a listener: it is dropped, without another word. One that has ended is no error.

@@ -54,6 +54,14 @@ impl Publisher {
         Arc::new(Self { way, non_finite: NonFinite::default() })
     }
 
+    /// The connection whose order has a place for all that goes through this publisher and for those who listen.
+    pub(super) fn order(&self) -> Result<ConnectionId, LocalError> {
+        if self.way.ended.is_cancelled() {
+            return Err(LocalError::Ended);
+        }
+        self.way.id()
+    }
+
     /// A way of its own, with the same rule for numbers.
     pub(super) fn apart(&self) -> Arc<Self> {
         let way = Arc::new(Way::new(Arc::clone(&self.way.shared), self.way.runtime.clone()));
@@ -170,7 +178,7 @@ impl Way {
                 return Err(LocalError::Ended);
             }
             if may(self) && self.outbox.begin_batch(keeper::BATCHES) {
-                let sent = self.shared.mailbox.send(Command::Batch { from, inputs: vec![input], claim: Claim::default() });
+                let sent = self.shared.mailbox.send(Command::Batch { from, inputs: vec![input], order: from, claim: Claim::default() });
                 return if sent { Ok(()) } else { Err(LocalError::Ended) };
             }
             tokio::select! {

@@ -214,3 +214,24 @@ async fn a_local_and_a_remote_listener_see_the_same() {
     serving.await.unwrap().unwrap();
     assert!(matches!(broker.flush().await, Err(LocalError::Ended)));
 }
+
+/// Calls of one program have their order, also between those who publish and those who listen: what is put after a `listen` has
+/// returned reaches it, and what was put before does not.
+#[tokio::test]
+async fn listening_has_its_place_among_what_is_put() {
+    let broker = MessageStream::new();
+    for round in 0..200 {
+        // The publisher has much behind it, so that its share is used up and others come first.
+        for _ in 0..round % 7 * 10 {
+            broker.put("other", &"x".repeat(100)).await.unwrap();
+        }
+        let stream = format!("job-{round}");
+        let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+        broker.put(&stream, &1).await.unwrap();
+        broker.listen(&stream, sender).await.unwrap();
+        broker.put(&stream, &2).await.unwrap();
+        broker.close(&stream).await.unwrap();
+        assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "2"), "round {round}");
+        assert!(matches!(receiver.recv().await, Some(Event::Ended { message: None })));
+    }
+}

@@ -21,6 +21,8 @@ pub enum Command {
         from: ConnectionId,
         /// Its actions.
         inputs: Vec<Input>,
+        /// The connection whose order they have a place in: its own, or that of another one of the same program.
+        order: ConnectionId,
         /// The memory that they take.
         claim: Claim,
     },

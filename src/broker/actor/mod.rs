@@ -85,8 +85,9 @@ pub struct Actor {
 
 /// Work of one connection.
 enum Work {
-    /// Its actions.
+    /// The actions of a connection: of this one, or of another that has its place in the order of this one.
     Batch {
+        from: ConnectionId,
         /// One that was begun, then those that follow.
         begun: Option<Input>,
         inputs: std::vec::IntoIter<Input>,
@@ -164,9 +165,9 @@ impl Actor {
                 self.routes.connect(id, outbox);
                 self.settings.stats.connections_opened.add(1);
             }
-            Command::Batch { from, inputs, claim } => {
+            Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
-                self.agenda.add(from, Work::Batch { begun: None, inputs: inputs.into_iter(), claim });
+                self.agenda.add(order, Work::Batch { from, begun: None, inputs: inputs.into_iter(), claim });
             }
             Command::Room(id) => self.agenda.resume(id),
             // One that ends is given no more, so that the rest of its work waits for nothing.
@@ -226,50 +227,39 @@ impl Actor {
 
     /// Takes up to `most` worth of one connection's work.
     fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, light: bool, most: usize, budget: &mut Budget) {
-        self.routes.begin(id, light);
         let ((), cost) = budget.part(most, |part| {
             while let Some(mut work) = flow.work.pop_front() {
-                if !self.work(id, &mut work, part) {
+                let (done, waits) = self.work(id, &mut work, light, part);
+                if !done {
                     flow.work.push_front(work);
-                    break;
                 }
-                if part.is_spent() || self.routes.own() > OWN {
+                if waits {
+                    flow.pause();
+                }
+                if !done || waits || part.is_spent() {
                     break;
                 }
             }
         });
-        if self.routes.end() {
-            flow.pause();
-        }
         self.routes.flush_urgent(budget);
         self.flushing |= self.routes.is_full();
         self.agenda.put_back(id, flow, cost);
         self.resume_roomy();
     }
 
-    /// Does some work of one connection. False if some of it is left.
-    fn work(&mut self, id: ConnectionId, work: &mut Work, budget: &mut Budget) -> bool {
-        match work {
-            Work::Batch { begun, inputs, claim } => {
-                if begun.is_none() {
-                    let next = inputs.as_slice();
-                    self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
-                }
-                let mut translated = self.settings.translations.bytes();
-                while let Some(input) = begun.take().or_else(|| inputs.next()) {
-                    *begun = self.core.handle(id, input, budget, &mut self.routes);
-                    let now = self.settings.translations.bytes();
-                    budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
-                    if begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
-                        break;
-                    }
-                }
-                let done = begun.is_none() && inputs.as_slice().is_empty();
+    /// Does some work of one connection. Says whether all of it is done, and whether the connection is to wait for room.
+    fn work(&mut self, id: ConnectionId, work: &mut Work, light: bool, budget: &mut Budget) -> (bool, bool) {
+        let done = match work {
+            Work::Batch { from, begun, inputs, claim } => {
+                let from = *from;
+                self.routes.begin(from, light);
+                let done = self.batch(from, begun, inputs, budget);
+                let waits = self.routes.end();
                 if done {
                     drop(std::mem::take(claim));
-                    self.routes.applied(id);
+                    self.routes.applied(from);
                 }
-                done
+                return (done, waits);
             }
             Work::Cut => self.core.hang_up_all(id, budget),
             Work::Gone => {
@@ -283,7 +273,32 @@ impl Actor {
                 self.quiesced(id);
                 true
             }
+        };
+        (done, false)
+    }
+
+    /// Takes inputs as far as the budget goes. True if none is left.
+    fn batch(
+        &mut self,
+        from: ConnectionId,
+        begun: &mut Option<Input>,
+        inputs: &mut std::vec::IntoIter<Input>,
+        budget: &mut Budget,
+    ) -> bool {
+        if begun.is_none() {
+            let next = inputs.as_slice();
+            self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
         }
+        let mut translated = self.settings.translations.bytes();
+        while let Some(input) = begun.take().or_else(|| inputs.next()) {
+            *begun = self.core.handle(from, input, budget, &mut self.routes);
+            let now = self.settings.translations.bytes();
+            budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
+            if begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
+                break;
+            }
+        }
+        begun.is_none() && inputs.as_slice().is_empty()
     }
 
     fn gone(&mut self, id: ConnectionId) {

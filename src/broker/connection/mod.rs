@@ -377,7 +377,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         if !turn.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);
             let claim = self.shared.reader.intake.claim(turn.memory);
-            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, claim });
+            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, order: self.id, claim });
         }
     }
 

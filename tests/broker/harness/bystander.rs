@@ -10,14 +10,18 @@ const WORD: &str = r#"{"action":"put","stream":"over","message":null}"#;
 
 /// A client that asks for answers again and again while bursts of others are worked on.
 ///
-/// It also listens to a stream to which the last line of each burst publishes. So the order of what it receives tells how often it
-/// was answered before a burst was done, and no clock is asked. A broker that works a burst off in one go answers once at the most.
+/// Another one listens to a stream to which the last line of each burst publishes: its message waits behind all that the burst gave
+/// others. So the order of what both receive tells how often the one was answered before a burst was done, and no clock is asked. A
+/// broker that works a burst off in one go answers once at the most.
 #[derive(Debug)]
-pub(crate) struct Bystander(Client);
+pub(crate) struct Bystander {
+    asks: Client,
+    is_told: Client,
+}
 
 impl Bystander {
     pub(crate) fn of(broker: &Broker) -> Self {
-        Self(broker.listener(OVER))
+        Self { asks: broker.client(), is_told: broker.listener(OVER) }
     }
 
     /// The burst, with the line behind it that says that it is over.
@@ -28,18 +32,14 @@ impl Bystander {
     /// How many pings are answered, one after the other, before the given number of bursts is over.
     pub(crate) fn pongs_before(&mut self, bursts: usize) -> usize {
         let (mut over, mut pongs) = (0, 0);
-        self.0.send(r#"{"action":"ping"}"#);
         while over < bursts {
-            match self.0.next().as_str() {
-                WORD => over += 1,
-                r#"{"action":"pong"}"# => {
-                    pongs += 1;
-                    self.0.send(r#"{"action":"ping"}"#);
-                }
-                other => panic!("a bystander got {other}"),
+            self.asks.ask(r#"{"action":"ping"}"#, r#"{"action":"pong"}"#);
+            pongs += 1;
+            while let Some(line) = self.is_told.line_by_now() {
+                assert_eq!(line, WORD);
+                over += 1;
             }
         }
-        self.0.expect(r#"{"action":"pong"}"#);
         pongs
     }
 }

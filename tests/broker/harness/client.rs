@@ -95,15 +95,9 @@ impl Client {
         }
         let mut block = [0; 16 << 10];
         loop {
-            if let Some((taken, line)) = self.dialect.take(&self.bytes, self.searched) {
-                self.bytes.drain(..taken);
-                self.searched = 0;
-                if self.bytes.is_empty() {
-                    self.bytes = Vec::new();
-                }
+            if let Some(line) = self.take() {
                 return Ok(Some(line));
             }
-            self.searched = self.bytes.len();
             match self.socket.read(&mut block) {
                 Ok(0) => {
                     assert!(self.bytes.is_empty(), "the file ended within a line: {:?}", String::from_utf8_lossy(&self.bytes));
@@ -115,6 +109,30 @@ impl Client {
                 Err(error) => return Err(error.kind()),
             }
         }
+    }
+
+    /// A line of what has been received.
+    fn take(&mut self) -> Option<String> {
+        let Some((taken, line)) = self.dialect.take(&self.bytes, self.searched) else {
+            self.searched = self.bytes.len();
+            return None;
+        };
+        self.bytes.drain(..taken);
+        self.searched = 0;
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+        Some(line)
+    }
+
+    /// The next line, if it has arrived by now.
+    pub(crate) fn line_by_now(&mut self) -> Option<String> {
+        let mut block = [0; 16 << 10];
+        self.socket.options().set_nonblocking(true).expect("a socket that can be set so");
+        let read = self.socket.read(&mut block);
+        self.socket.options().set_nonblocking(false).expect("a socket that can be set so");
+        self.bytes.extend_from_slice(&block[..read.unwrap_or(0)]);
+        self.take()
     }
 
     /// The next line, which must be there.

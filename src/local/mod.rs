@@ -119,10 +119,10 @@ impl MessageStream {
         Server::bind_shared(listen, settings, Arc::clone(&self.shared))
     }
 
-    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and,
-    /// under the policy [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of
-    /// it has sent to, as a publisher over a socket would; see [`apart`](Self::apart). Dropped while it waits, it has sent
-    /// nothing.
+    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and, under the policy
+    /// [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of it has sent
+    /// to, as a publisher over a socket would; see [`independent_publisher`](Self::independent_publisher). Dropped while it waits,
+    /// it has sent nothing.
     ///
     /// # Errors
     /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Encode`] if it cannot be
@@ -364,8 +364,8 @@ impl MessageStream {
         Self { publisher: self.publisher.with(non_finite), ..self.clone() }
     }
 
-    /// A handle that publishes apart from this one and its clones, as over a connection of its own: a full listener that holds
-    /// one of them back does not hold the other. For programs with several jobs, under the policy
+    /// A handle that publishes independently of this one and its clones, as over a connection of its own: a full listener that
+    /// holds one of them back does not hold the other. For programs with several jobs, under the policy
     /// [`Throttle`](crate::broker::settings::Policy::Throttle). Between the two there is no order.
     ///
     /// ```
@@ -374,7 +374,7 @@ impl MessageStream {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
-    /// let other = broker.apart();
+    /// let other = broker.independent_publisher();
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-2", sender).await?;
     /// other.put("job-2", "hello").await?;
@@ -382,8 +382,8 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn apart(&self) -> Self {
-        Self { publisher: self.publisher.apart(), ..self.clone() }
+    pub fn independent_publisher(&self) -> Self {
+        Self { publisher: self.publisher.independent_publisher(), ..self.clone() }
     }
 }
 

@@ -63,7 +63,7 @@ impl Publisher {
     }
 
     /// A way of its own, with the same rule for numbers.
-    pub(super) fn apart(&self) -> Arc<Self> {
+    pub(super) fn independent_publisher(&self) -> Arc<Self> {
         let way = Arc::new(Way::new(Arc::clone(&self.way.shared), self.way.runtime.clone()));
         Arc::new(Self { way, non_finite: self.non_finite })
     }

@@ -13,7 +13,7 @@ use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink, Written};
-use crate::wire::Receipt;
+use crate::wire::ReceiptId;
 use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::error::LocalError;
@@ -33,7 +33,7 @@ pub(super) fn listen(
     let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
     let id = shared.ids.take();
-    let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
+    let listen = Input::Listen { stream, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
     let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
     if !shared.mailbox.send(connected(id, &outbox)) || !shared.mailbox.send(begin) {

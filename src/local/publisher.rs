@@ -18,8 +18,8 @@ use crate::broker::outbox::{Outbox, Sink};
 use crate::job::content::{NonFinite, encode_line};
 use crate::wire::ids::{ConnectionId, EmptyName, StreamName};
 use crate::wire::json_lines::ENCODER;
-use crate::wire::subscriber::{Reason, Receipt as Told, Reply, read};
-use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, Receipt, Verb, refusal};
+use crate::wire::subscriber::{Reason, Receipt, Reply, read};
+use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, ReceiptId, Verb, refusal};
 
 use super::error::LocalError;
 use super::keeper;
@@ -46,7 +46,7 @@ struct Way {
 
 /// Who waits for which receipt.
 #[derive(Default)]
-struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Told, LocalError>>>>);
+struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>>);
 
 impl Publisher {
     pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> Arc<Self> {
@@ -128,12 +128,12 @@ impl Publisher {
     }
 
     /// Sends an action, as [`tell`](Self::tell), and waits until it has taken effect.
-    pub(super) async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
+    pub(super) async fn ask(&self, input: impl FnOnce(Option<ReceiptId>) -> Input) -> Result<Receipt, LocalError> {
         self.way.ask(input, Way::is_free).await
     }
 
     /// The same for an action that gives no listener anything: it need not wait for those that are full.
-    pub(super) async fn ask_at_once(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
+    pub(super) async fn ask_at_once(&self, input: impl FnOnce(Option<ReceiptId>) -> Input) -> Result<Receipt, LocalError> {
         self.way.ask(input, |_| true).await
     }
 
@@ -189,12 +189,12 @@ impl Way {
     }
 
     /// Sends once it may, and waits for the answer.
-    async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input, may: fn(&Self) -> bool) -> Result<Told, LocalError> {
+    async fn ask(&self, input: impl FnOnce(Option<ReceiptId>) -> Input, may: fn(&Self) -> bool) -> Result<Receipt, LocalError> {
         let receipt = self.latest.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.outbox.sink().lock().insert(receipt, answer);
         let _forgotten = Forget { answers: self.outbox.sink(), receipt };
-        self.send(input(Some(Receipt(receipt.to_string().into()))), may).await?;
+        self.send(input(Some(ReceiptId(receipt.to_string().into()))), may).await?;
         answered.await.unwrap_or(Err(LocalError::Ended))
     }
 
@@ -269,11 +269,11 @@ fn refused(Mistake { code, reason, .. }: Mistake) -> LocalError {
 }
 
 impl Answers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Told, LocalError>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, receipt: u64, answer: Result<Told, LocalError>) {
+    fn answer(&self, receipt: u64, answer: Result<Receipt, LocalError>) {
         if let Some(waits) = self.lock().remove(&receipt) {
             // Whoever does not wait any more needs no answer.
             let _ = waits.send(answer);
@@ -288,7 +288,7 @@ impl Sink for Answers {
             for line in slice.split_inclusive(|byte| *byte == b'\n') {
                 written += line.len();
                 match read(line) {
-                    Ok(Reply::Receipt { receipt, listeners, .. }) => self.answer(receipt, Ok(Told { listeners })),
+                    Ok(Reply::Receipt { receipt, listeners, .. }) => self.answer(receipt, Ok(Receipt { listeners })),
                     Ok(Reply::Error { reason, receipt: Some(receipt) }) => self.answer(receipt, Err(LocalError::Refused(reason))),
                     // It listens to nothing, and is told the end by the outbox.
                     Ok(_) | Err(_) => {}

@@ -119,7 +119,7 @@ pub enum Action<'a> {
         /// Becomes the stream's header together with the delivery.
         header: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Replaces the stream's header; reopens an ended stream.
     Header {
@@ -128,21 +128,21 @@ pub enum Action<'a> {
         /// The new header.
         message: Message<'a>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// From now on this connection is a listener of the stream.
     Listen {
         /// The stream.
         stream: Name<'a>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Stops listening to one stream, or to all.
     Hangup {
         /// The stream; none means all.
         stream: Option<Name<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Ends the stream, with a last message if there is one.
     Close {
@@ -151,12 +151,12 @@ pub enum Action<'a> {
         /// The last message.
         message: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Ends this connection, after all that is queued for it was sent.
     CloseConnection {
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Forgets the stream, header and all.
     Delete {
@@ -165,12 +165,12 @@ pub enum Action<'a> {
         /// The last message.
         message: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Asks for a pong once all earlier actions of this connection have taken effect.
     Ping {
         /// Echoed in the pong.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
 }
 
@@ -216,9 +216,9 @@ pub struct Message<'a> {
     pub verbatim: bool,
 }
 
-/// What a client wants to see again in the answer: the bytes of a JSON string or number, as the client wrote it.
+/// The value of an action's `receipt`, which the answer repeats: the bytes of a JSON string or number, as the client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt(pub Box<str>);
+pub struct ReceiptId(pub Box<str>);
 
 #[cfg(test)]
 mod tests {

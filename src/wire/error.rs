@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::action::Receipt;
+use super::action::ReceiptId;
 #[cfg(feature = "broker")]
 use super::ids::StreamName;
 
@@ -71,7 +71,7 @@ pub struct Mistake {
     /// The stream it was about, where it could be read.
     pub stream: Option<String>,
     /// The receipt it carried, where it could be read.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<ReceiptId>,
 }
 
 impl Mistake {
@@ -82,7 +82,7 @@ impl Mistake {
 
     /// The same mistake, of an action on this stream.
     #[cfg(feature = "broker")]
-    pub(crate) fn on(self, stream: &StreamName, receipt: Option<&Receipt>) -> Self {
+    pub(crate) fn on(self, stream: &StreamName, receipt: Option<&ReceiptId>) -> Self {
         Self { stream: Some(stream.as_str().to_owned()), receipt: receipt.cloned(), ..self }
     }
 }

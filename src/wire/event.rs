@@ -2,7 +2,7 @@
 
 use crate::wire::ids::StreamName;
 
-use super::action::Receipt;
+use super::action::ReceiptId;
 use super::error::ErrorCode;
 
 /// One event for a client, before it is encoded.
@@ -30,7 +30,7 @@ pub enum Event<'a> {
     /// The action with this receipt has taken effect.
     Receipt {
         /// The client's own mark.
-        receipt: &'a Receipt,
+        receipt: &'a ReceiptId,
         /// How many listeners were reached (put, close, delete).
         listeners: Option<usize>,
         /// How the stream stands (listen).
@@ -39,7 +39,7 @@ pub enum Event<'a> {
     /// All earlier actions of this connection have taken effect.
     Pong {
         /// The client's own mark.
-        receipt: Option<&'a Receipt>,
+        receipt: Option<&'a ReceiptId>,
     },
     /// An action was refused; the connection goes on.
     Error {
@@ -50,7 +50,7 @@ pub enum Event<'a> {
         /// The stream it was about, where known.
         stream: Option<&'a str>,
         /// The client's own mark, where known.
-        receipt: Option<&'a Receipt>,
+        receipt: Option<&'a ReceiptId>,
     },
 }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::action::{Action, Message, Name, Need, Receipt, Target, Verb};
+use super::action::{Action, Message, Name, Need, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
 use super::reason::unknown_action;
@@ -22,7 +22,7 @@ pub(super) struct Request<'a> {
     /// What is asked for; or why it is nothing.
     pub(super) verb: Result<Verb, String>,
     pub(super) stream: Stream<'a>,
-    pub(super) receipt: Result<Option<Receipt>, (ErrorCode, String)>,
+    pub(super) receipt: Result<Option<ReceiptId>, (ErrorCode, String)>,
     pub(super) message: Option<&'a [u8]>,
     pub(super) header: Option<&'a [u8]>,
     /// Whether the unit, if it is a put, stands exactly as a listener would get it.
@@ -137,7 +137,7 @@ fn of_members<'a>(
     stream: Option<Name<'a>>,
     message: Option<Message<'a>>,
     header: Option<Message<'a>>,
-    receipt: Option<Receipt>,
+    receipt: Option<ReceiptId>,
 ) -> Option<Action<'a>> {
     Some(match (verb, stream) {
         (Verb::Put, stream) => Action::Put { stream: stream?, message: message?, header, receipt },

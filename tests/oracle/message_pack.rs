@@ -5,7 +5,7 @@
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Receipt, Unit};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, ReceiptId, Unit};
 use rmpv::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -245,7 +245,7 @@ fn decoded(codec: &mut MessagePack, unit: &[u8]) -> Meaning {
 
 fn meant(action: Action<'_>, unit: &[u8]) -> Meaning {
     let content = |message: Option<Message<'_>>| message.map(|message| bytes_of(&read(message.content).unwrap()));
-    let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<Receipt>| Meaning::Action {
+    let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<ReceiptId>| Meaning::Action {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),
         message: content(message),

@@ -80,7 +80,7 @@ fn meant(action: Action<'_>) -> Meant {
                 stream: Option<StreamName>,
                 message: Option<Message<'_>>,
                 header: Option<Message<'_>>,
-                receipt: Option<msgstream::internal::wire::Receipt>| Meant {
+                receipt: Option<msgstream::internal::wire::ReceiptId>| Meant {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),
         verbatim: message.is_some_and(|message| message.verbatim),

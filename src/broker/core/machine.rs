@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{ErrorCode, Event, Frame, Gauge, Receipt, StreamState};
+use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
 
 use super::budget::{Budget, HANG_UP, INPUT, PUSH};
 use super::input::{Deliver, Extra, Input};
@@ -183,7 +183,7 @@ impl Core {
         &mut self,
         from: ConnectionId,
         name: &StreamName,
-        receipt: Option<&Receipt>,
+        receipt: Option<&ReceiptId>,
         deliver: &mut impl Deliver,
     ) -> Result<(), Refused> {
         self.forget_if_over(name);
@@ -307,13 +307,13 @@ fn parts(name: &StreamName, run: &Frame, extras: Vec<Extra>) -> Vec<Input> {
     parts
 }
 
-fn answer(to: ConnectionId, receipt: Option<&Receipt>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
+fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
     if let Some(receipt) = receipt {
         deliver.event(to, &Event::Receipt { receipt, listeners, state });
     }
 }
 
-fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&Receipt>, deliver: &mut impl Deliver) {
+fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&ReceiptId>, deliver: &mut impl Deliver) {
     let error = Event::Error { code: ErrorCode::Limit, reason: &refused.0, stream: Some(stream.as_str()), receipt };
     deliver.event(to, &error);
 }

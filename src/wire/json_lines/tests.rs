@@ -1,6 +1,6 @@
 //! Lines and what they mean, one a row.
 
-use super::super::action::{Action, Message, Name, Receipt};
+use super::super::action::{Action, Message, Name, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, Unit};
 use super::super::error::ErrorCode;
 use super::JsonLines;
@@ -13,7 +13,7 @@ fn content(message: Option<Message<'_>>) -> String {
     })
 }
 
-fn mark(receipt: Option<Receipt>) -> String {
+fn mark(receipt: Option<ReceiptId>) -> String {
     receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0))
 }
 
@@ -210,7 +210,7 @@ fn a_mistake_carries_what_could_be_read() {
     for (line, stream, receipt) in table {
         let mistake = JsonLines::default().decode(line.as_bytes(), &LIMITS).unwrap_err();
         assert_eq!(mistake.stream.as_deref(), stream, "{line}");
-        assert_eq!(mistake.receipt, receipt.map(|text| Receipt(text.into())), "{line}");
+        assert_eq!(mistake.receipt, receipt.map(|text| ReceiptId(text.into())), "{line}");
     }
 }
 

@@ -4,7 +4,7 @@ mod content;
 
 use serde_json::{Value, json};
 
-use super::super::action::{Action, Message, Name, Receipt};
+use super::super::action::{Action, Message, Name, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, Encode, Unit};
 use super::super::error::ErrorCode;
 use super::super::event::{Event, StreamState};
@@ -40,7 +40,7 @@ fn content(message: Option<Message<'_>>) -> String {
 /// An action in words.
 fn words(action: Action<'_>) -> String {
     let of = |stream: Name<'_>| stream.into_name().to_string();
-    let mark = |receipt: Option<Receipt>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
+    let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
     match action {
         Action::Put { stream, message, header, receipt } => {
             let header = header.map_or(String::new(), |header| format!(" header {}", content(Some(header))));
@@ -201,7 +201,7 @@ fn a_mistake_carries_what_could_be_read() {
 #[test]
 fn events_are_maps_in_the_order_of_the_json_lines() {
     let stream = &StreamName::new("s").unwrap();
-    let receipt = &Receipt(r#""a\u0062""#.into());
+    let receipt = &ReceiptId(r#""a\u0062""#.into());
     let table = [
         (Event::Put { stream, message: b"\x01" }, json!({"action":"put","stream":"s","message":1})),
         (Event::Close { stream, message: None }, json!({"action":"close","stream":"s"})),

@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use crate::broker::connection::{self, Shared, Transport};
 use crate::wire::{Codec, Encode, ErrorCode, Event};
 
-use super::listener::{Accepted, Listener};
+use super::listening_socket::{Accepted, ListeningSocket};
 
 /// The first and the longest pause after an accept that failed for want of descriptors or memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -37,13 +37,13 @@ pub(super) struct Admission {
 }
 
 /// Accepts until told to stop.
-pub(super) async fn accept<C: Codec + Default>(listener: Listener, admission: Admission, stop: CancellationToken) {
+pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok(accepted) => {

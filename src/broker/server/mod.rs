@@ -3,7 +3,7 @@
 //! The caller owns the signals: [`Server::run`] ends when the future it is given does.
 
 mod accept;
-mod listener;
+mod listening_socket;
 mod lock_file;
 mod unix_socket;
 
@@ -28,9 +28,9 @@ use crate::wire::message_pack::{self, MessagePack};
 use crate::wire::{Address, Encoding, Listen};
 
 use accept::{Admission, accept};
-use listener::Listener;
+use listening_socket::ListeningSocket;
 
-pub use listener::BindError;
+pub use listening_socket::BindError;
 
 /// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ pub enum ServerError {
 /// # }
 /// ```
 pub struct Server {
-    listeners: Vec<(Listener, Encoding)>,
+    sockets: Vec<(ListeningSocket, Encoding)>,
     addresses: Vec<Address>,
     /// Runs with the server; none if somebody else runs it.
     actor: Option<Actor>,
@@ -127,11 +127,11 @@ impl Server {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
-        let bound = addresses.iter().map(|address| Listener::bind(address, &addresses, &tcp, &settings.unix));
-        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or(asked));
+        let bound = addresses.iter().map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
+        let sockets = bound.collect::<Result<Vec<_>, _>>()?;
+        let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
-        let listeners = listeners.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
+        let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -142,7 +142,7 @@ impl Server {
             shared,
         };
         Ok(Self {
-            listeners,
+            sockets,
             addresses,
             actor: None,
             mailbox: admission.shared.mailbox.clone(),
@@ -213,15 +213,15 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listeners, actor, mailbox, admission, drain_times, .. } = self;
+        let Self { sockets, actor, mailbox, admission, drain_times, .. } = self;
         let stop = CancellationToken::new();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
-        for (listener, encoding) in listeners {
+        for (socket, encoding) in sockets {
             match encoding {
-                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(listener, admission.clone(), stop.clone())),
-                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(listener, message_pack.clone(), stop.clone())),
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, message_pack.clone(), stop.clone())),
             };
         }
         drop(message_pack);

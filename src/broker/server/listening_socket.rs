@@ -42,7 +42,7 @@ pub struct BindError {
 }
 
 /// A socket that connections come from.
-pub(super) enum Listener {
+pub(super) enum ListeningSocket {
     Tcp(AsyncFd<TcpListener>, TcpSettings),
     Unix(UnixListener, SocketFile),
 }
@@ -53,7 +53,7 @@ pub(super) enum Accepted {
     Unix(UnixStream),
 }
 
-impl Listener {
+impl ListeningSocket {
     /// Listens on one address of `all`.
     pub(super) fn bind(address: &Address, all: &[Address], tcp: &TcpSettings, unix: &UnixSettings) -> Result<Self, BindError> {
         let bound = match address {

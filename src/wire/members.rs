@@ -54,24 +54,24 @@ pub(super) const MOST_UNKNOWN: usize = 1000;
 /// thousands go into a set.
 #[derive(Default)]
 pub(super) struct Others {
-    few: Vec<Vec<u8>>,
-    many: HashSet<Vec<u8>>,
+    listed: Vec<Vec<u8>>,
+    hashed: HashSet<Vec<u8>>,
 }
 
 impl Others {
-    const FEW: usize = 8;
+    const MOST_LISTED: usize = 8;
 
     fn insert(&mut self, key: &[u8]) -> Result<(), Surplus> {
-        if self.few.len() + self.many.len() == MOST_UNKNOWN {
+        if self.listed.len() + self.hashed.len() == MOST_UNKNOWN {
             return Err(Surplus::Many);
         }
-        if self.few.iter().any(|other| other == key) {
+        if self.listed.iter().any(|other| other == key) {
             return Err(Surplus::Twice);
         }
-        if self.few.len() < Self::FEW {
-            self.few.push(key.to_vec());
+        if self.listed.len() < Self::MOST_LISTED {
+            self.listed.push(key.to_vec());
             return Ok(());
         }
-        if self.many.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
+        if self.hashed.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
     }
 }

@@ -39,7 +39,7 @@ impl ServerAddress {
     pub const DEFAULT: &'static str = "127.0.0.1:7342";
 
     /// Makes a connection.
-    pub(super) async fn connect(&self) -> io::Result<Box<dyn Transport>> {
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
         Ok(match self {
             Self::Tcp(host) => {
                 let socket = TcpStream::connect(host).await?;
@@ -52,10 +52,10 @@ impl ServerAddress {
     }
 }
 
-/// A connection as a byte stream. TCP and Unix sockets are of this kind, and so is an encrypted session over one.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one would be another.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An address that could not be read, and what would be right.
 ///

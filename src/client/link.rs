@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::job::content::NonFinite;
 use crate::wire::{Repeated, Verb};
 
-use super::address::Transport;
+use super::address::ByteStream;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::options::Options;
@@ -32,7 +32,7 @@ impl Drop for Link {
 }
 
 impl Link {
-    pub(super) fn start(shared: Arc<Shared>, connected: Option<Box<dyn Transport>>) -> Arc<Self> {
+    pub(super) fn start(shared: Arc<Shared>, connected: Option<Box<dyn ByteStream>>) -> Arc<Self> {
         let task = tokio::spawn(run(Served(Arc::clone(&shared)), connected));
         Arc::new(Self { shared, task })
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::wire::subscriber::Event;
 
-use super::address::{ServerAddress, Transport};
+use super::address::{ByteStream, ServerAddress};
 use super::options::Options;
 use super::state::State;
 
@@ -36,7 +36,7 @@ impl Shared {
     }
 
     /// Makes a connection in the time there is for it. The error is for people.
-    pub(super) async fn connect(&self) -> Result<Box<dyn Transport>, String> {
+    pub(super) async fn connect(&self) -> Result<Box<dyn ByteStream>, String> {
         match timeout(self.options.connect_time, self.address.connect()).await {
             Ok(connected) => connected.map_err(|error| error.to_string()),
             Err(_) => Err(format!("no answer within {:?}", self.options.connect_time)),

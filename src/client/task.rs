@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::wire::subscriber::Event;
 
-use super::address::Transport;
+use super::address::ByteStream;
 use super::session::{End, Session};
 use super::shared::Shared;
 
@@ -24,7 +24,7 @@ impl Drop for Served {
 
 /// Serves a client until it leaves or its connection is lost for good. `connected` is the first connection; without one
 /// it is made here.
-pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
+pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) {
     let shared = &*served.0;
     let mut next = connected;
     let mut attempt = 0;
@@ -77,7 +77,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
 }
 
 /// Tries until it is connected, or the attempts are used up, or nobody wants it any more.
-async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Transport>, String> {
+async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn ByteStream>, String> {
     loop {
         let reason = match shared.connect().await {
             Ok(transport) => return Ok(transport),

@@ -19,7 +19,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use super::error::LocalError;
 use super::listener::Listener;
 use super::listening::Listening;
-use super::sink::{LISTEN, ListenerSink, Standing};
+use super::sink::{LISTEN, ListenerSink, ListenerState};
 
 /// Begins to listen. Dropped before it is done, it has begun nothing.
 pub(super) fn listen(
@@ -64,14 +64,14 @@ async fn keep_listener(
         () = wanted.cancelled() => outbox.kill(),
         () = keep(&shared, id, &outbox, None) => {}
     }
-    match outbox.sink().standing() {
-        Standing::Full => {
+    match outbox.sink().state() {
+        ListenerState::Full => {
             warn!(connection = id.0, reason = "channel_full", "local listener cut off");
             shared.stats.cut_limit.add(1);
             outbox.sink().cut("the channel of this listener was full; receive faster, or give it more room");
         }
-        Standing::Open if !wanted.is_cancelled() => outbox.sink().lose(),
-        Standing::Open | Standing::Done => {}
+        ListenerState::Open if !wanted.is_cancelled() => outbox.sink().lose(),
+        ListenerState::Open | ListenerState::Done => {}
     }
     listened(&shared, &outbox).await;
     shared.mailbox.send(Command::Gone(id));

@@ -42,7 +42,7 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 
     /// Where the first unit of `bytes` ends. The first `searched` bytes are known not to hold its end: an earlier call
     /// on a shorter part of the same bytes asked for more.
-    fn unit(&self, bytes: &[u8], searched: usize) -> Unit;
+    fn unit(&self, bytes: &[u8], searched: usize) -> UnitEnd;
 
     /// Whether a connection that begins with these bytes speaks something else. Asked before the first unit is decoded,
     /// with all that has come so far, until the answer is not [`Foreign::Unclear`].
@@ -57,7 +57,7 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 
 /// Where a unit ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum UnitEnd {
     /// The unit is complete and takes this many bytes, its end included.
     Complete(usize),
     /// More bytes are needed, nobody knows how many.

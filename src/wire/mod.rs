@@ -42,7 +42,7 @@ pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 
 #[cfg(feature = "broker")]
-pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 #[cfg(feature = "broker")]
 pub use frame::{Frame, Gauge, Translations, allocated};
 #[cfg(feature = "broker")]

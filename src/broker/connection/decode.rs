@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Codec, ErrorCode, Foreign, Mistake, Unit};
+use crate::wire::{Codec, ErrorCode, Foreign, Mistake, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
@@ -39,7 +39,7 @@ impl<C: Codec> Reader<C> {
                 break;
             }
             let announced = match self.codec.unit(rest, searched) {
-                Unit::Complete(length) => {
+                UnitEnd::Complete(length) => {
                     let unit = at..at + length;
                     (at, searched) = (unit.end, 0);
                     if !std::mem::take(&mut self.skipping) {
@@ -47,8 +47,8 @@ impl<C: Codec> Reader<C> {
                     }
                     continue;
                 }
-                Unit::Partial => None,
-                Unit::Announced(length) => Some(length),
+                UnitEnd::Partial => None,
+                UnitEnd::Announced(length) => Some(length),
             };
             let refused = !self.skipping && self.refuse_start(rest.len(), announced, &mut batch, limits);
             mistakes += u64::from(refused);
@@ -173,7 +173,7 @@ impl<C: Codec> Reader<C> {
     /// Decodes what came last, without its end. Says whether it ends the connection.
     fn take_last_unit(&mut self, rest: &[u8], batch: &mut Batch<'_>, limits: &ReaderLimits) -> Result<bool, Mistake> {
         // A unit that says how long it is cannot be whole before it has come.
-        if matches!(self.codec.unit(rest, rest.len()), Unit::Announced(_)) {
+        if matches!(self.codec.unit(rest, rest.len()), UnitEnd::Announced(_)) {
             return Ok(false);
         }
         if rest.len() > limits.decode.line {

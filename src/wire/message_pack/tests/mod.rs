@@ -5,7 +5,7 @@ mod content;
 use serde_json::{Value, json};
 
 use super::super::action::{Action, Message, Name, ReceiptId};
-use super::super::codec::{Codec, DecodeLimits, Encode, Unit};
+use super::super::codec::{Codec, DecodeLimits, Encode, UnitEnd};
 use super::super::error::ErrorCode;
 use super::super::event::{Event, StreamState};
 use super::{ENCODER, MessagePack, to_json};
@@ -110,13 +110,13 @@ fn a_unit_in_output_form_is_passed_on_as_it_stands() {
 fn the_length_says_where_a_unit_ends() {
     let codec = MessagePack::default();
     for (bytes, expected) in [
-        (&b""[..], Unit::Partial),
-        (b"\0\0\0", Unit::Partial),
-        (b"\0\0\0\0", Unit::Complete(4)),
-        (b"\0\0\0\x02", Unit::Announced(6)),
-        (b"\0\0\0\x02a", Unit::Announced(6)),
-        (b"\0\0\0\x02abc", Unit::Complete(6)),
-        (b"\xff\xff\xff\xff{}", Unit::Announced(4 + u32::MAX as usize)),
+        (&b""[..], UnitEnd::Partial),
+        (b"\0\0\0", UnitEnd::Partial),
+        (b"\0\0\0\0", UnitEnd::Complete(4)),
+        (b"\0\0\0\x02", UnitEnd::Announced(6)),
+        (b"\0\0\0\x02a", UnitEnd::Announced(6)),
+        (b"\0\0\0\x02abc", UnitEnd::Complete(6)),
+        (b"\xff\xff\xff\xff{}", UnitEnd::Announced(4 + u32::MAX as usize)),
     ] {
         assert_eq!(codec.unit(bytes, 0), expected, "{bytes:x?}");
     }

@@ -1,6 +1,6 @@
 //! All that serves: [`Server`], a whole broker with its sockets, and the [`Settings`] that it is held to.
 //!
-//! For whoever reads the source, lowest first:
+//! For readers of the source, lowest first:
 //!
 //! - `settings`: what a broker is held to.
 //! - `core`: every stream's header and listeners; a pure state machine.

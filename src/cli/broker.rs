@@ -19,7 +19,7 @@ pub(crate) struct Broker {
     server: ServerAddress,
 }
 
-/// The variable that says where the broker is, for whoever does not say it.
+/// The variable that says where the broker is, unless an option does.
 const VARIABLE: &str = "MSGSTREAM_SERVER";
 
 /// Reads an address. A variable that is empty says nothing; clap does not tell whether a value is the variable's.

@@ -26,7 +26,7 @@ pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).finish(io::stderr());
-    // A line that cannot be written must not be told on the same broken stream: that would panic, whoever logged it.
+    // A line that cannot be written must not be reported on the same broken stream: that would make the caller panic.
     let subscriber = tracing_subscriber::fmt().with_writer(writer).with_max_level(level).with_ansi(colours).log_internal_errors(false);
     match settings.format {
         LogFormat::Text => subscriber.with_target(false).init(),

@@ -33,8 +33,8 @@ use exit::Exit;
 
 /// A broker for the progress of long-running jobs.
 ///
-/// A job publishes messages to a stream, one JSON object per line over TCP or a Unix socket. Whoever listens gets the stream's
-/// header at once, then every later message, in order, until the stream ends.
+/// A job publishes messages to a stream, one JSON object per line over TCP or a Unix socket. A listener gets the stream's header
+/// at once, then every later message, in order, until the stream ends.
 #[derive(Debug, Parser)]
 #[command(name = "msgstream", version, max_term_width = 100, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 struct Program {

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LogFormat::NAMES))]
     log_format: Option<String>,
 
-    /// Log this and what is more important [default: info]
+    /// Minimum severity to log [default: info]
     #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(LogLevel::NAMES))]
     log_level: Option<String>,
 

@@ -1,4 +1,4 @@
-//! Standard output and standard error, whoever may or may not read them.
+//! Standard output and standard error, which may be closed at the other end.
 
 use std::fmt::Display;
 use std::io::{self, Write};

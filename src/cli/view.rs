@@ -10,7 +10,7 @@ use crate::job::monitor::Message;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::tcgetwinsize;
 
-/// How finely a bar is drawn, whatever the job's units are.
+/// How many steps a bar has, whatever the job's units are.
 const FINENESS: u64 = 10_000;
 
 /// How often bars are drawn, in frames a second.
@@ -72,7 +72,7 @@ impl View {
         }
     }
 
-    /// Leaves the bars of jobs that go on as they are, for whoever reads on.
+    /// Leaves the bars of unfinished jobs on the screen as they are.
     pub(super) fn leave(&mut self) {
         for job in self.jobs.values().filter(|job| !job.told) {
             job.bar.abandon();
@@ -198,7 +198,7 @@ impl Job {
             Some(total) => {
                 self.bar.set_style(style("{prefix:.bold} {wide_bar} {msg} {eta}"));
                 self.bar.set_length(FINENESS);
-                // Between nothing and all, whatever the job says.
+                // A job may say that it is below zero or beyond its total.
                 self.bar.set_position(((self.k.unwrap_or_default() / total).clamp(0.0, 1.0) * FINENESS as f64) as u64);
             }
             None if self.k.is_none() => self.bar.set_style(style("{prefix:.bold} {spinner} {elapsed} {msg}")),
@@ -236,7 +236,7 @@ fn columns() -> usize {
     tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(40)
 }
 
-/// The beginning of a text, of so many characters at most: what a job says must leave room for its bar.
+/// The beginning of a text, `most` characters long at most: what a job says must leave room for its bar.
 fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),

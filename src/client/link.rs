@@ -104,7 +104,7 @@ impl Link {
         Ok(())
     }
 
-    /// Acts once there is room for so many bytes.
+    /// Acts once there is room for this many bytes.
     pub(super) async fn with_room<T>(&self, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
         let limit = self.shared.options.queue.0;
         loop {

@@ -268,7 +268,7 @@ impl RemoteStream {
         Ok(())
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -297,7 +297,7 @@ impl RemoteStream {
         self.link.queue(Verb::Put, stream, Some(message), Some(header)).await
     }
 
-    /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
+    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
     ///
     /// # Errors
     /// As [`put`](Self::put).

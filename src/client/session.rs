@@ -1,4 +1,4 @@
-//! One connection: writes what is queued, reads what comes, and notices when nobody is there any more.
+//! One connection: writes what is queued, reads what comes, and notices when the broker does not answer any more.
 
 use std::future::Future;
 use std::io;

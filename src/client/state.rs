@@ -18,7 +18,7 @@ use super::request;
 /// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
 type Headers = HashMap<String, Option<Vec<u8>>>;
 
-/// Whoever waits for an answer.
+/// Waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
 
 /// One action, ready to be sent.
@@ -90,13 +90,13 @@ impl State {
         Self { keeps, ..Self::default() }
     }
 
-    /// A receipt that nobody has.
+    /// A new receipt.
     pub(super) fn next_receipt(&mut self) -> u64 {
         self.latest += 1;
         self.latest
     }
 
-    /// Whether so many bytes more are within the limit. A line that is larger than the limit has room when nothing else waits.
+    /// Whether this many more bytes are within the limit. A line that is larger than the limit has room when nothing else waits.
     pub(super) fn has_room(&self, bytes: usize, limit: usize) -> bool {
         self.queued == 0 || self.queued + bytes <= limit
     }
@@ -122,14 +122,14 @@ impl State {
         self.append_own(Verb::Listen, stream, Some(receipt))
     }
 
-    /// A listener is gone; whoever is the last to listen hangs up.
+    /// A listener is gone; with the last one the stream is hung up.
     pub(super) fn leave(&mut self, stream: &str, inbox: &Arc<Inbox>) -> bool {
         let Some(listened) = self.streams.get_mut(stream) else { return false };
         listened.leave(|other| Arc::ptr_eq(other, inbox));
         self.hang_up_if_empty(stream)
     }
 
-    /// Nobody of this connection listens to the stream any more.
+    /// Hangs up: all listeners of this stream on this connection are told.
     pub(super) fn hang_up(&mut self, stream: &str) -> bool {
         let Some(mut listened) = self.streams.remove(stream) else { return false };
         listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
@@ -215,7 +215,7 @@ impl State {
                     }
                     return true;
                 }
-                // Not by a flush that nobody waits for any more.
+                // Not by a flush whose caller has stopped waiting.
                 let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
                 let refused = self.refused.take_if(|_| waited_for);
                 self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
@@ -267,7 +267,7 @@ impl State {
         }
     }
 
-    /// What whoever asks for something is told once the connection has ended for good.
+    /// The error of every call once the connection has ended for good.
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
         let refused = self.refused.as_ref().filter(|_| self.turned_away);
@@ -290,7 +290,7 @@ impl State {
         self.streams.clear();
         self.joins.clear();
         for (_, answer) in std::mem::take(&mut self.answers) {
-            // Whoever does not wait any more needs no answer.
+            // The caller may have stopped waiting.
             let _ = answer.send(Err(self.failure().unwrap_or_else(|| ClientError::Lost(why.to_owned()))));
         }
         (self.out, self.queued) = (Vec::new(), 0);

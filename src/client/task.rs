@@ -67,7 +67,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
         attempt += 1;
         if session.was_answered {
-            // Also for one that nobody holds any more: what it has queued is worth another connection.
+            // Also if the last handle is gone: what is queued is worth another connection.
             sleep(pause).await;
         } else if !shared.pause(pause).await {
             return shared.end(&last, &why);
@@ -76,7 +76,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
     }
 }
 
-/// Tries until it is connected, or the attempts are used up, or nobody wants it any more.
+/// Tries until it is connected, or the attempts are used up, or the last handle is gone.
 async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn ByteStream>, String> {
     loop {
         let reason = match shared.connect().await {

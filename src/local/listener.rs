@@ -67,7 +67,7 @@ pub trait Listener: Send + 'static {
 pub enum NotTaken {
     /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].
     Full,
-    /// Nobody is there any more.
+    /// The listener is gone.
     Gone,
 }
 
@@ -90,7 +90,7 @@ impl Listener for tokio_mpsc::Sender<Event> {
     }
 }
 
-/// An unbounded channel of tokio: what it holds is up to whoever receives.
+/// An unbounded channel of tokio: its memory is up to the receiver.
 impl Listener for tokio_mpsc::UnboundedSender<Event> {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
         self.send(event).map_err(|_| NotTaken::Gone)

@@ -1,7 +1,7 @@
 //! The broker inside a program, without a socket: [`MessageStream`].
 //!
-//! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but
-//! whatever the program handed in; so all that holds for connections holds here, and both may be mixed.
+//! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but the
+//! [`Listener`] that the program handed in; so all that holds for connections holds here, and both may be mixed.
 
 mod error;
 mod keeper;
@@ -59,7 +59,7 @@ pub use listening::Listening;
 #[derive(Clone)]
 pub struct MessageStream {
     shared: Arc<Shared>,
-    /// Where its tasks live, whoever calls.
+    /// Where its tasks run, wherever it is called from.
     runtime: Handle,
     publisher: Arc<Publisher>,
 }
@@ -149,7 +149,7 @@ impl MessageStream {
         self.publisher.tell(Input::put(stream, run, None, None)).await
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`header`](Self::header); if the header is refused, so is the message.
@@ -181,7 +181,7 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::put(stream, run, header, receipt)).await
     }
 
-    /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
+    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
     ///
     /// # Errors
     /// As [`put`](Self::put), and [`LocalError::Refused`] over a limit: `limits.header`, `limits.headers_total` or
@@ -262,7 +262,7 @@ impl MessageStream {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
     /// broker.header("job-1", "a mistake").await?;
-    /// // Nobody was listening; whoever joins now finds no header.
+    /// // Nobody was listening; a listener that joins now finds no header.
     /// assert_eq!(broker.delete("job-1").await?.listeners, Some(0));
     /// # Ok(()) }
     /// ```

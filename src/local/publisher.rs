@@ -1,4 +1,4 @@
-//! The publishing side: content becomes frames, and receipts find whoever waits for them.
+//! The publishing side: content becomes frames, and receipts find the calls that wait for them.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -33,14 +33,14 @@ pub(super) struct Publisher {
 /// The way to the broker and back, made with the first action.
 struct Way {
     shared: Arc<Shared>,
-    /// The broker's: whoever publishes first may do so on one that ends sooner.
+    /// The broker's own runtime: the first call may come from one that ends sooner.
     runtime: Handle,
     id: Mutex<Option<ConnectionId>>,
     outbox: Arc<Outbox<Answers>>,
     latest: AtomicU64,
     /// No full listener holds this publisher back any more.
     released: Arc<Notify>,
-    /// The broker has stopped: the id may be somebody else's.
+    /// The broker has stopped: the id may belong to another connection.
     ended: CancellationToken,
 }
 
@@ -121,7 +121,7 @@ impl Publisher {
         Ok((name, Frame::lasting(bytes, &ENCODER)))
     }
 
-    /// Sends an action that nobody answers, once no full listener holds this publisher back. Dropped before it is done, it
+    /// Sends an action that has no answer, once no full listener holds this publisher back. Dropped before it is done, it
     /// has sent nothing.
     pub(super) async fn tell(&self, input: Input) -> Result<(), LocalError> {
         self.way.send(input, Way::is_free).await
@@ -225,7 +225,7 @@ impl Drop for Way {
     }
 }
 
-/// Whoever asked and was dropped waits no more.
+/// Forgets a call that was dropped while it waited.
 struct Forget<'a> {
     answers: &'a Answers,
     receipt: u64,
@@ -246,7 +246,7 @@ struct Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.ended.cancel();
-        // Nobody will answer those who still wait.
+        // No more answers will come for the calls that still wait.
         let waiting = std::mem::take(&mut *self.outbox.sink().lock());
         drop(waiting);
         self.outbox.kill();
@@ -275,7 +275,7 @@ impl Answers {
 
     fn answer(&self, receipt: u64, answer: Result<Receipt, LocalError>) {
         if let Some(waits) = self.lock().remove(&receipt) {
-            // Whoever does not wait any more needs no answer.
+            // The caller may have stopped waiting.
             let _ = waits.send(answer);
         }
     }

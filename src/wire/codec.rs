@@ -11,8 +11,8 @@ use super::event::Event;
 
 /// Turns events into bytes. One static value per encoding: frames and connections remember it.
 ///
-/// Two encoders are told apart by their addresses, which is one comparison on the way of every message. So the type of an
-/// encoder must have a size: statics without one may share an address.
+/// Encoders are compared by address, which costs one comparison for each message. So the type of an encoder must not be
+/// zero-sized: statics of zero size may share an address.
 pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// The encoding's name, for people.
     fn name(&self) -> &'static str;
@@ -31,8 +31,8 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 
 /// The decoder of one connection.
 ///
-/// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit is a line, or
-/// whatever carries one action), and hands it to [`decode`](Codec::decode).
+/// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit carries one action: a
+/// line, for example), and hands it to [`decode`](Codec::decode).
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.
     const FRAMING: usize;
@@ -60,7 +60,7 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 pub enum UnitEnd {
     /// The unit is complete and takes this many bytes, its end included.
     Complete(usize),
-    /// More bytes are needed, nobody knows how many.
+    /// More bytes are needed; how many is unknown.
     Partial,
     /// More bytes are needed: the unit takes this many in all.
     Announced(usize),

@@ -54,7 +54,7 @@ pub enum Event<'a> {
     },
 }
 
-/// How a stream stands when somebody begins to listen.
+/// How a stream stands when a listener joins.
 ///
 /// ```
 /// # use msgstream::client::StreamState;

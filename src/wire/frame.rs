@@ -77,7 +77,7 @@ impl Frame {
     }
 
     /// It stands in one more queue. The gauge of queues counts a frame once, however many queues hold it, and not at all while
-    /// it is stored: then whoever stores it counts it.
+    /// it is stored: then its store counts it.
     pub fn enter(&self, queues: &Gauge) {
         if self.0.places.fetch_add(1, Ordering::Relaxed) == 0 {
             queues.add(self.cost());
@@ -91,7 +91,7 @@ impl Frame {
         }
     }
 
-    /// It is stored, and counted by whoever stores it rather than by the gauge of queues.
+    /// It is stored, and counted by its store rather than by the gauge of queues.
     pub fn store(&self, queues: &Gauge) {
         let before = self.0.places.fetch_or(STORED, Ordering::Relaxed);
         debug_assert!(before & STORED == 0, "a frame is stored in one place");
@@ -163,7 +163,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame's translations, one for each encoding that somebody needed. There are rarely two.
+/// A frame's translations, one for each encoding that a listener needed. There are rarely two.
 #[derive(Default)]
 struct Slots {
     first: Translation,
@@ -196,8 +196,8 @@ impl Slots {
 enum Translation {
     #[default]
     Nothing,
-    /// Alive as long as it waits in a queue. All listeners of a message are given it at one time, so that nobody needs it
-    /// later; and were it kept, a slow listener to the one encoding would hold the other in memory, too.
+    /// Alive as long as it waits in a queue. All listeners of a message are given it at one time, so it is not needed later; and
+    /// if it were kept, a slow listener in one encoding would hold the other one in memory, too.
     Passing(Weak<Inner>),
     /// Of a frame that is stored: there for all who join.
     Kept(Kept),

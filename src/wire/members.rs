@@ -17,7 +17,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Takes a member in. One that was given before is forgotten, since nobody can say which of its values was meant.
+    /// Takes a member in. If its key was given before, both values are dropped: there is no telling which one was meant.
     #[inline]
     pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> Result<(), Surplus> {
         let member = match key {
@@ -46,8 +46,8 @@ pub(super) enum Surplus {
     Many,
 }
 
-/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while everybody else
-/// waits; what so many keys are meant to say belongs into the message.
+/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while other connections
+/// wait; content with more keys belongs in the message.
 pub(super) const MOST_UNKNOWN: usize = 1000;
 
 /// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile

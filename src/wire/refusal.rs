@@ -1,5 +1,5 @@
-//! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and only
-//! ever read after a mistake.
+//! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and used only
+//! after a mistake.
 
 use super::action::Verb;
 use super::error::{ErrorCode, Mistake};

@@ -69,7 +69,7 @@ pub(super) fn not_a_receipt(kind: &str) -> (ErrorCode, String) {
     (ErrorCode::BadAction, format!("\"receipt\" must be a string or a number (or null for none), not {kind}"))
 }
 
-/// A receipt may have so many bytes as it was sent.
+/// Rejects receipts over [`LONGEST_RECEIPT`] bytes, as sent.
 pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
     if length <= LONGEST_RECEIPT {
         return Ok(());
@@ -81,7 +81,7 @@ impl<'a> Request<'a> {
     /// The action.
     pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
         let Self { broken, verb, stream, receipt, message, header, verbatim } = self;
-        // Whatever is wrong, the client gets back what could be read of its unit.
+        // The client gets back what could be read of its unit.
         let mistake = |code, reason| Mistake {
             code,
             reason,

@@ -1,4 +1,4 @@
-//! The listeners: one thread that reads whatever comes, as fast as it can, and counts it.
+//! The listeners: one thread that reads all that comes, as fast as it can, and counts it.
 
 use anyhow::Result;
 use mio::{Events, Interest, Poll, Token};

@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Work) -> Res
         let died = |_| anyhow!("a thread of the generator has failed");
         let bursts = working.into_iter().map(|worker| worker.join().map_err(died)?).sum::<Result<u64>>();
         tally.end();
-        // What befell the listeners explains what befell the others.
+        // First, since an error of the listeners explains the errors of the others.
         draining.join().map_err(died)??;
         Ok::<_, anyhow::Error>((pings?, bursts?))
     })?;

@@ -120,7 +120,7 @@ impl Core {
         if self.streams.get(name).is_some() {
             return Ok(());
         }
-        // What is over and not forgotten yet is in nobody's way.
+        // Streams that are over and not forgotten yet take no room from others.
         while self.streams.len() >= self.limits.streams && self.forget_first() {}
         if self.streams.len() < self.limits.streams {
             return Ok(());

@@ -58,7 +58,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         told.tell();
     }
 
-    /// Queues the reason and takes no more. Returns whom to tell, without the lock.
+    /// Queues the reason and takes no more. Returns those to tell once the lock is released.
     pub(super) fn cut_off(&self, state: &mut State, reason: &str) -> Told {
         let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
         state.queue.push(last, &self.limits.gauge);

@@ -53,7 +53,7 @@ pub(super) struct State {
     quiesce: bool,
     /// How many full outboxes hold this connection's reading back.
     pub(super) holds: u32,
-    /// Whom this outbox holds back because it is full. Boxed, since few ever do.
+    /// The publishers that this outbox holds back because it is full. Boxed, since few outboxes ever do.
     pub(super) held: Option<Box<Held>>,
     /// It was cut off for the memory of all, and is to be ended if that was not enough.
     pub(super) relieved: bool,
@@ -68,13 +68,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// The task, and whom the outbox holds back.
+    /// Takes the task's waker and the publishers that are held back.
     pub(super) fn told(&mut self) -> Told {
         Told { waker: self.waker.take(), held: self.held.take() }
     }
 }
 
-/// Whom a change concerns: told once the lock is released, since they take locks of their own.
+/// Those that a change concerns. They take locks of their own, so they are told once the lock is released.
 #[derive(Default)]
 #[must_use]
 pub(super) struct Told {
@@ -100,7 +100,7 @@ pub(super) enum Phase {
     Dead,
 }
 
-/// Whom a full outbox holds back.
+/// The publishers that a full outbox holds back.
 pub(super) struct Held {
     pub(super) since: Instant,
     pub(super) publishers: Vec<Arc<Outbox<dyn Sink>>>,
@@ -145,7 +145,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         };
         let mut told = Told::default();
         if state.queue.bytes() + more > cut_at {
-            // Nobody is cut off whose socket was not tried: much may come within one round.
+            // Before a connection is cut off its socket is tried: much may come within one round.
             told = self.write_now(&mut state);
         }
         // A run may be longer than the limit by itself, so that one always has room.
@@ -307,7 +307,7 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
-/// Lets go of those who were held back.
+/// Releases publishers that were held back.
 pub(super) fn release(held: Option<Box<Held>>) {
     if let Some(held) = held {
         for publisher in held.publishers {

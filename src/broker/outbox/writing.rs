@@ -8,10 +8,10 @@ use super::outcome::{Flushed, Written};
 use super::queue::{Queue, SLICES};
 use super::sink::Sink;
 
-/// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
+/// About how many bytes one write carries: with more the cost of a call no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
 
-/// What one side writes in one turn before others get theirs.
+/// About how many bytes one side writes in one turn before others get theirs.
 const TURN: usize = 256 << 10;
 
 thread_local! {
@@ -42,7 +42,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         written
     }
 
-    /// Writes what waits, unless the task waits to do so. Returns whom to tell, without the lock.
+    /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
     pub(super) fn write_now(&self, state: &mut State) -> Told {
         if state.blocked || state.phase == Phase::Dead {
             return Told::default();
@@ -56,7 +56,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         Told { waker: if wake { state.waker.take() } else { None }, held }
     }
 
-    /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.
+    /// Updates the state after a turn of writing by either side. Returns the publishers to release once the lock is released.
     fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
         match written {
             Written::All => state.blocked = false,

@@ -1,4 +1,4 @@
-//! The accept loop: never left, never spinning.
+//! The accept loop: it goes on after every error, and pauses where it would spin.
 
 use std::io;
 use std::io::IoSlice;
@@ -31,7 +31,7 @@ pub(super) struct Admission {
     /// The most connections at once.
     pub(super) most: usize,
     pub(super) open: Arc<AtomicUsize>,
-    /// Connections that are being turned away hold a descriptor of the reserve; so many at most.
+    /// The most connections that may be turned away at once: each holds a descriptor of the reserve.
     pub(super) most_refusals: usize,
     pub(super) refusals: Arc<AtomicUsize>,
 }
@@ -116,7 +116,7 @@ impl Admission {
         encoder.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &reason)) }, &mut line);
         self.tasks.spawn(async move {
             let _counted = counted;
-            // A fresh socket takes a line at once; one that does not is gone.
+            // A fresh socket takes a line at once; if it does not, the peer is gone.
             let told = async {
                 std::future::poll_fn(|cx| transport.poll_writable(cx)).await?;
                 transport.try_write(&[IoSlice::new(&line)])?;

@@ -32,7 +32,7 @@ impl LockFile {
                 Err(Errno::WOULDBLOCK) => return Err(held(&path)),
                 Err(error) => return Err(with_path(error, "cannot lock", &path)),
             }
-            // Whoever held it before may have removed it after this opened it. Then this is the lock of a file that nobody else
+            // Its last holder may have removed it after it was opened here. Then this is the lock of a file that nobody else
             // will find.
             if stands_at(&file, &path) {
                 return Ok(Self { path, file });
@@ -52,7 +52,7 @@ impl Drop for LockFile {
 
 /// Opens the file, and makes it first if need be. Only its owner may open it, or every user could keep the broker from starting.
 fn open_file(path: &Path) -> io::Result<File> {
-    // In a folder that others may write to too, a link could lead anywhere, and to open a pipe could wait for ever.
+    // In a folder that others can write to, a link could lead anywhere, and opening a pipe could block for ever.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from);
     let file = file.map_err(|error| match error {

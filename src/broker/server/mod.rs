@@ -85,7 +85,7 @@ pub enum ServerError {
 pub struct Server {
     sockets: Vec<(ListeningSocket, Encoding)>,
     addresses: Vec<Address>,
-    /// Runs with the server; none if somebody else runs it.
+    /// Runs with the server. `None` if the broker was running before.
     actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
@@ -114,8 +114,8 @@ impl Server {
         Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
     }
 
-    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. When the server stops, it stops the
-    /// whole broker: every connection, of whatever transport, is told so.
+    /// Listens on all addresses for a running broker, made by [`assemble`]. When the server stops, it stops the whole broker and
+    /// tells every connection, listeners in the program included.
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
@@ -191,9 +191,11 @@ impl Server {
         Arc::clone(&self.admission.shared.stats)
     }
 
-    /// Serves until `shutdown` is ready, then drains: accepts no more, takes in what was received, sends what is queued,
-    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within the drain's
-    /// longest time and about two drain times.
+    /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
+    /// queued, and tells each connection that it ends.
+    ///
+    /// If `cut_short` completes, the drain ends at once and what is queued is dropped. Otherwise it ends within the longest drain
+    /// time and about two drain times (see [`OutboxSettings`](crate::broker::OutboxSettings)).
     ///
     /// # Errors
     /// [`ServerError::ActorPanicked`].
@@ -258,7 +260,7 @@ impl Server {
     }
 }
 
-/// The actor ends before its server only by a panic, which has been printed.
+/// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.
 async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
     match actor {
         Some(actor) => drop(actor.await),
@@ -266,7 +268,8 @@ async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
     }
 }
 
-/// The actor ends when its last connection has; one that does not end now was told to and is past caring.
+/// Waits for the actor, which ends with its last connection. A connection that has not ended by now was told to, and holds it up
+/// for a second at most.
 async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     let abort = actor.abort_handle();
     match timeout(Duration::from_secs(1), actor).await {
@@ -279,7 +282,7 @@ async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     }
 }
 
-/// What a future gives, if it does within a time of the broker's own: while it is stopped or starved, no time passes.
+/// Waits for a future, but not longer than `time` in which the broker could run: while it is stopped or starved, no time passes.
 async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     const STEPS: u32 = 8;
     let mut future = std::pin::pin!(future);
@@ -317,7 +320,7 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, (time, longest): (Duratio
     }
 }
 
-/// As many connections as asked for, or as there are descriptors beside those in use and in reserve.
+/// How many connections there may be: the limit that was set, or all descriptors that are neither in use nor in reserve.
 fn most_connections(limits: &Limits) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);

@@ -18,7 +18,7 @@ pub struct BadValue {
     pub reason: String,
 }
 
-/// The shortest line limit: the shortest lines that say anything, with a name and an id, have about so many bytes.
+/// The lowest line limit: about the length of the shortest useful lines, with a name and an id.
 const LEAST_LINE: ByteSize = ByteSize(64);
 
 /// The longest line where MessagePack is spoken: JSON of numbers such as `0.5` takes 9 bytes for 4 there, and 2^32 is the end.
@@ -31,7 +31,7 @@ const OUTBOX_SLACK: usize = 1 << 10;
 /// The longest path of a Unix socket: `sun_path` has 108 bytes, and the last is NUL (see unix(7)).
 const LONGEST_UNIX_PATH: usize = 107;
 
-/// More threads than this are a typing error: no machine has so many cores.
+/// More threads than this are a typing error: no machine has that many cores.
 const MOST_WORKERS: usize = 1024;
 
 /// The most seconds (`TCP_KEEPIDLE`, `TCP_KEEPINTVL`) and the most probes (`TCP_KEEPCNT`) that Linux takes, see tcp(7).
@@ -79,7 +79,7 @@ impl Config {
         let workers = self.runtime.workers;
         bad.at_least_one("runtime.workers", workers, "nobody would serve the connections");
         bad.unless(workers <= MOST_WORKERS, "runtime.workers", workers, || {
-            format!("no machine has so many cores; write at most {MOST_WORKERS}")
+            format!("no machine has that many cores; write at most {MOST_WORKERS}")
         });
         bad.0
     }

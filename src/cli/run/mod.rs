@@ -160,7 +160,7 @@ fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
     }
 }
 
-/// Says how the job ended, ends the stream and waits, not for ever, until the broker has it all.
+/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.
 ///
 /// Who interrupts that does not want to wait for it.
 async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {

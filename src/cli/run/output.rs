@@ -65,7 +65,7 @@ impl JobStream {
 
 /// Passes on everything until the end, or until it is cut.
 ///
-/// Where nobody reads here, the command is held up as it would be without us, and nothing else: signals still reach it.
+/// If nobody reads the standard output, the command blocks as it would without us; signals still reach it.
 pub(super) async fn pass(
     from: Option<impl AsyncRead + Unpin>,
     mut to: impl AsyncWrite + Unpin,
@@ -88,7 +88,7 @@ pub(super) async fn pass(
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        // Nobody may be there to read it here, which is no reason to end the job.
+        // The standard output may be closed, which is no reason to end the job.
         if to.write_all(&block).await.is_ok() {
             let _ = to.flush().await;
         }

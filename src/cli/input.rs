@@ -47,12 +47,12 @@ pub(crate) fn content(given: &str, text: bool) -> serde_json::Result<Content> {
     Content::from_json(given)
 }
 
-/// What is wrong with one line. That it is the first of its own is nothing that a reader of many lines should be told.
+/// What is wrong with one line. The parser's own line number, which is always 1, is left out.
 pub(crate) fn why(error: &serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at column ")
 }
 
 /// Says what is not JSON, and the cure.
-fn not_json(whence: &str, why: &serde_json::Error) -> Failure {
-    Failure::new(Exit::Data, format!("{whence} is not JSON: {why}; quote it as JSON, or use --text to send it as a string"))
+fn not_json(source: &str, why: &serde_json::Error) -> Failure {
+    Failure::new(Exit::Data, format!("{source} is not JSON: {why}; quote it as JSON, or use --text to send it as a string"))
 }

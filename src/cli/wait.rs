@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Wait no longer than this, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Connect again when the connection is lost. A job that ends in between, while the broker forgets it, is waited for in vain
+    /// Connect again when the connection is lost. If a job ends meanwhile and the broker forgets it, its end is never seen
     #[arg(long)]
     reconnect: bool,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::wire::{Encoding, Endpoint, Place};
 
 /// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`.
 ///
-/// A host name is looked up anew for each connection, so that a client finds a broker that has moved.
+/// A host name is looked up for each connection, so that a client finds a broker that has moved.
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;

@@ -24,7 +24,7 @@ use super::state::Line;
 /// when all of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent,
 /// as long as the runtime lives: a program that ends should flush first.
 ///
-/// With [`Options::reconnect`] a lost connection is made anew. Then every stream is listened to again, its listeners get
+/// With [`Options::reconnect`] a lost connection is made again. Then every stream is listened to again, its listeners get
 /// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
 /// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
 ///

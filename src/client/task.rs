@@ -63,7 +63,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         if session.was_answered {
             attempt = 0;
         }
-        // A broker that turns connections away, or has just lost a thousand, is not to be asked without a pause.
+        // A pause, since the broker may be turning connections away, or may have just lost a thousand of them.
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
         attempt += 1;
         if session.was_answered {

@@ -237,7 +237,7 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// What the publisher's task keeps going. Its end, with its runtime if need be, is the end of all who wait.
+/// What the publisher's task owns. When it is dropped, at the task's end or with its runtime, all waiting calls end too.
 struct Kept {
     outbox: Arc<Outbox<Answers>>,
     ended: CancellationToken,

@@ -44,7 +44,7 @@ impl ListenerSink {
         self.lock().all().next().map_or(ListenerState::Done, |listener| listener.lock().0)
     }
 
-    /// Cuts the listener off for want of room.
+    /// Cuts the listener off for lack of room.
     pub(super) fn cut(&self, reason: &str) {
         for listener in self.lock().all() {
             let mut guarded = listener.lock();

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-/// What an address says. No host is looked up here: a client does that anew for each connection.
+/// What an address says. No host is looked up here: a client does that for each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) encoding: Encoding,

@@ -35,7 +35,7 @@ struct Run {
     piece: Range<usize>,
     /// Whether they have been copied to `built` instead.
     copied: bool,
-    /// What more some of them carry.
+    /// Headers and receipts, which some of them carry.
     extras: Vec<Extra>,
 }
 

@@ -143,7 +143,7 @@ impl<C: Codec> Reader<C> {
         }
     }
 
-    /// A turn in the midst of a large unit, which grows in its own buffer.
+    /// A turn within a large unit, which grows in its own buffer.
     fn large_turn(&mut self, mut bytes: Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
         let searched = bytes.len();
         if bytes.capacity() - searched < READ / 2 {

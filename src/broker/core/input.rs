@@ -14,7 +14,7 @@ pub enum Input {
         stream: StreamName,
         /// One or more messages of one publisher, in the order it sent them.
         run: Frame,
-        /// What more some of the messages carry, in their order.
+        /// Headers and receipts, which some of the messages carry, in their order.
         extras: Vec<Extra>,
     },
     /// Replaces the stream's header; reopens an ended stream.

@@ -260,7 +260,7 @@ impl Core {
         }
         let reached = self.dismiss(name, &last, budget, deliver);
         self.reopen(name);
-        // The end of a stream that is known is never refused for want of room: then it is kept without its message.
+        // The end of a known stream is never refused for lack of room: then it is kept without its message.
         self.stream(name);
         let room = self.stored + ENDED + last.cost() <= self.limits.stored;
         let forget_at = self.now + self.limits.ended_time;

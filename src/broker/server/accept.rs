@@ -16,7 +16,7 @@ use crate::wire::{Codec, Encode, ErrorCode, Event};
 
 use super::listening_socket::{Accepted, ListeningSocket};
 
-/// The first and the longest pause after an accept that failed for want of descriptors or memory.
+/// The first and the longest pause after an accept that failed for lack of descriptors or memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How long a connection that is turned away may take to hear why.

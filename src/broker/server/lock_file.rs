@@ -50,7 +50,7 @@ impl Drop for LockFile {
     }
 }
 
-/// Opens the file, and makes it first if need be. Only its owner may open it, or every user could keep the broker from starting.
+/// Opens the file, and creates it if it is missing. Only its owner may open it, or every user could keep the broker from starting.
 fn open_file(path: &Path) -> io::Result<File> {
     // In a folder that others can write to, a link could lead anywhere, and opening a pipe could block for ever.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -76,7 +76,7 @@ fn not_a_lock(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a lock file; remove it or choose another path", path.display()))
 }
 
-/// Of this kind, since by another the caller would be told to choose another folder.
+/// Not `PermissionDenied`: for that the caller would suggest another folder.
 fn another_users(path: &Path) -> io::Error {
     let reason = format!("the lock file {} belongs to another user; remove it if no broker of theirs listens there", path.display());
     io::Error::new(io::ErrorKind::AlreadyExists, reason)

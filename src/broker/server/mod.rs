@@ -39,7 +39,7 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 ///
 /// ```
 /// # use msgstream::broker::ServerError;
-/// // What `msgstream serve` does with it: a supervisor is to start the broker anew.
+/// // As `msgstream serve` does: a supervisor is to restart the broker.
 /// fn exit_code(ended: Result<(), ServerError>) -> u8 {
 ///     match ended {
 ///         Ok(()) => 0,

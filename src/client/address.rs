@@ -30,7 +30,7 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Where a broker listens unless told otherwise.
+    /// Where a broker listens by default.
     ///
     /// ```
     /// # use msgstream::client::ServerAddress;
@@ -43,7 +43,7 @@ impl ServerAddress {
         Ok(match self {
             Self::Tcp(host) => {
                 let socket = TcpStream::connect(host).await?;
-                // What is gathered goes out in one write; waiting for more would only delay it.
+                // Lines are gathered here already; waiting for more would only delay them.
                 socket.set_nodelay(true)?;
                 Box::new(socket)
             }

@@ -44,7 +44,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::put`](super::RemoteStream::put).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
         self.send(Verb::Put, stream, Some(message), None::<&()>).await
     }
@@ -52,7 +52,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::put_with_header`](super::RemoteStream::put_with_header).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<Receipt, ClientError>
     where
         M: Serialize + ?Sized,
@@ -64,7 +64,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::header`](super::RemoteStream::header).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<Receipt, ClientError> {
         self.send(Verb::Header, stream, Some(header), None::<&()>).await
     }
@@ -72,7 +72,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::close`](super::RemoteStream::close).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn close(&self, stream: &str) -> Result<Receipt, ClientError> {
         self.send(Verb::Close, stream, None::<&()>, None::<&()>).await
     }
@@ -80,7 +80,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::close_with`](super::RemoteStream::close_with).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
         self.send(Verb::Close, stream, Some(message), None::<&()>).await
     }
@@ -88,7 +88,7 @@ impl<'r> Confirmed<'r> {
     /// As [`RemoteStream::delete`](super::RemoteStream::delete).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn delete(&self, stream: &str) -> Result<Receipt, ClientError> {
         self.send(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }

@@ -74,7 +74,7 @@ impl Link {
         let mut bytes = Vec::with_capacity(128);
         let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
         Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
-        // What a later connection is to get: only one that may come needs it.
+        // The header that a later connection repeats, if there may be one.
         let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
         let header = match (repeated, header) {
             (Repeated::Stays, _) | (Repeated::Header, None) => None,
@@ -108,7 +108,7 @@ impl Link {
     pub(super) async fn with_room<T>(&self, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
         let limit = self.shared.options.queue.0;
         loop {
-            // Made before the look, so that room made in between is not missed.
+            // Created before the check, so that room made in between is not missed.
             let room = self.shared.room.notified();
             {
                 let mut state = self.shared.lock();
@@ -129,7 +129,7 @@ pub(super) fn named(stream: &str) -> Result<(), ClientError> {
     if stream.is_empty() { Err(ClientError::EmptyName) } else { Ok(()) }
 }
 
-/// The action that makes this the header of a new connection's stream.
+/// The action with which a new connection repeats a header.
 fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
     let mut line = Vec::with_capacity(128);
     Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }

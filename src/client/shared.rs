@@ -31,7 +31,7 @@ impl Shared {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A listener's waker is all that could panic under the lock, and it is the runtime's.
+        // Only a listener's waker could panic under the lock, and that belongs to the runtime.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

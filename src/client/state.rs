@@ -15,7 +15,7 @@ use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
 
-/// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
+/// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Vec<u8>>>;
 
 /// Waits for an answer.
@@ -26,7 +26,7 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Who waits for its receipt.
     pub(super) answer: Option<(u64, Answer)>,
-    /// What it does to the headers that a new connection is to get.
+    /// Its change to the headers that a new connection repeats.
     pub(super) header: Option<(String, Option<Vec<u8>>)>,
 }
 
@@ -63,13 +63,13 @@ pub(super) struct State {
     /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
     /// these: a later header in front of it would make the stream go back.
     headers: HashMap<String, Vec<u8>>,
-    /// What the lines in `out` do to them.
+    /// Changes to `headers` by the lines in `out`.
     changes: Headers,
     /// Lines that are to be written next.
     out: Vec<u8>,
     /// Where listen, hangup and repeated headers stand in `out`.
     own: Vec<Range<usize>>,
-    /// Written, and not confirmed; and what it does to the headers.
+    /// Chunks that were written and are not confirmed, with their changes to `headers`.
     unconfirmed: VecDeque<(Chunk, Headers)>,
     /// Bytes to be written, or written and not confirmed.
     queued: usize,
@@ -169,7 +169,7 @@ impl State {
         true
     }
 
-    /// Asks the broker for a word.
+    /// Asks the broker for an answer.
     pub(super) fn ping(&mut self) {
         self.append_bare(Verb::Ping, None, None);
     }
@@ -281,7 +281,7 @@ impl State {
             && reason.is_refusal()
         {
             self.turned_away = true;
-            // What was refused first says more than that it was done too often.
+            // The first refusal says more than that there were too many.
             self.refused.get_or_insert_with(|| reason.clone());
         }
         for listened in self.streams.values_mut() {

@@ -28,7 +28,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
     let shared = &*served.0;
     let mut next = connected;
     let mut attempt = 0;
-    // Why the connection before was lost.
+    // Why the previous connection was lost.
     let mut lost: Option<String> = None;
     loop {
         let transport = match next.take() {
@@ -50,7 +50,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
             }
             End::Told(reason) => {
                 let why = reason.to_string();
-                // What this client did wrong it would do wrong again.
+                // The client would make the same mistake again.
                 if matches!(&*reason.code, "not_json" | "too_many_errors" | "denied") {
                     return shared.end(&Event::CutOff(reason), &why);
                 }

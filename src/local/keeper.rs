@@ -1,4 +1,4 @@
-//! What a connection's task is for a connection: ends what has ended, and answers when the broker drains.
+//! Does for a local outbox what a connection's task does for a connection: ends it, and answers when the broker drains.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::listener::Listener;
 use super::listening::Listening;
 use super::sink::{LISTEN, ListenerSink, ListenerState};
 
-/// Begins to listen. Dropped before it is done, it has begun nothing.
+/// Begins to listen. If it is dropped before it is done, nothing has begun.
 pub(super) fn listen(
     shared: &Arc<Shared>,
     runtime: &Handle,

@@ -1,4 +1,4 @@
-//! What a program hands in to listen with.
+//! Listeners that a program hands in.
 
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -7,7 +7,7 @@ use crate::wire::subscriber::Event;
 /// Something that takes events: a sender of a channel, a closure, or a type of the program's own.
 ///
 /// It is called by the task that serves every stream, so it must not wait or take long. After an event that
-/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and harms nobody else.
+/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and affects no other.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -108,7 +108,7 @@ impl MessageStream {
     /// let address = server.addresses()[0].to_string();
     /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     ///
-    /// // What a client asks for, the program sees.
+    /// // The program sees what a client publishes.
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-1", sender).await?;
     /// msgstream::client::RemoteStream::connect(&address).await?.put("job-1", &42).await?;
@@ -291,7 +291,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn flush(&self) -> Result<(), LocalError> {
-        // To hang up where it does not listen is the cheapest thing that is answered.
+        // A hangup of a stream that it does not listen to is the cheapest action with an answer.
         self.publisher.ask_at_once(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
     }
 
@@ -341,8 +341,8 @@ impl MessageStream {
         listening.ended().await;
     }
 
-    /// What becomes of NaN and the infinities in what is published: they are refused, unless this says otherwise. Counts for
-    /// this handle and the clones made of it.
+    /// Sets what becomes of NaN and the infinities in what is published; by default they are refused. Applies to this handle and
+    /// to clones made of it.
     ///
     /// ```
     /// use msgstream::client::Event;

@@ -44,7 +44,7 @@ struct Way {
     ended: CancellationToken,
 }
 
-/// Who waits for which receipt.
+/// The calls that wait for receipts.
 #[derive(Default)]
 struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>>);
 
@@ -137,7 +137,7 @@ impl Publisher {
         self.way.ask(input, |_| true).await
     }
 
-    /// What would be too long for a line of a client is too long here: listeners are made for no more.
+    /// Refuses what would be too long for a client's line: listeners are not prepared for longer ones.
     fn within_line(&self, bytes: Box<[u8]>) -> Result<Box<[u8]>, LocalError> {
         // Without its line end, as there.
         let (length, most) = (bytes.len().saturating_sub(1), self.way.shared.reader.decode.line);
@@ -171,7 +171,7 @@ impl Way {
     async fn send(&self, input: Input, may: fn(&Self) -> bool) -> Result<(), LocalError> {
         let from = self.id()?;
         loop {
-            // Made before the look, so that a release in between is not missed.
+            // Created before the check, so that a release in between is not missed.
             let mut released = pin!(self.released.notified());
             released.as_mut().enable();
             if self.ended.is_cancelled() {

@@ -20,8 +20,8 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// Appends the event to `out` as one complete unit. Content is in this encoding.
     fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
-    /// Appends the event to `out` as one complete unit. Content is JSON text, and is put into this encoding. What the
-    /// encoding has no value for is put in a way that its users can look up.
+    /// Appends the event to `out` as one complete unit. Content is JSON text, and is translated into this encoding. Values that
+    /// the encoding lacks are written in a documented form.
     fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
     /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
@@ -69,7 +69,7 @@ pub enum UnitEnd {
 /// Whether a connection speaks this protocol at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Foreign {
-    /// Yes, or at least something that deserves an error line.
+    /// Yes, or close enough to deserve an error line.
     Ours,
     /// Cannot be told from so few bytes.
     Unclear,
@@ -77,7 +77,7 @@ pub enum Foreign {
     Theirs(String),
 }
 
-/// What a decoder holds every unit to.
+/// The limits that a decoder enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// The longest unit, in bytes, its framing not counted. Longer ones never reach [`Codec::decode`].

@@ -6,7 +6,7 @@ use super::action::ReceiptId;
 #[cfg(feature = "broker")]
 use super::ids::StreamName;
 
-/// What kind of mistake an error or a closed connection is about.
+/// The kind of mistake that caused an error or closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// Not one JSON object, not UTF-8, NaN or Infinity, a key given twice.
@@ -75,7 +75,7 @@ pub struct Mistake {
 }
 
 impl Mistake {
-    /// A mistake of which no more is known.
+    /// A mistake whose stream and receipt are unknown.
     pub fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), stream: None, receipt: None }
     }

@@ -19,7 +19,7 @@ pub enum Event<'a> {
     Close {
         /// The stream.
         stream: &'a StreamName,
-        /// The last message, if one came along.
+        /// The last message, if there is one.
         message: Option<&'a [u8]>,
     },
     /// This connection ends now; with the reason, when the client did not ask for it.
@@ -29,7 +29,7 @@ pub enum Event<'a> {
     },
     /// The action with this receipt has taken effect.
     Receipt {
-        /// The client's own mark.
+        /// The value that the client sent.
         receipt: &'a ReceiptId,
         /// How many listeners were reached (put, close, delete).
         listeners: Option<usize>,
@@ -38,7 +38,7 @@ pub enum Event<'a> {
     },
     /// All earlier actions of this connection have taken effect.
     Pong {
-        /// The client's own mark.
+        /// The value that the client sent.
         receipt: Option<&'a ReceiptId>,
     },
     /// An action was refused; the connection goes on.
@@ -49,7 +49,7 @@ pub enum Event<'a> {
         reason: &'a str,
         /// The stream it was about, where known.
         stream: Option<&'a str>,
-        /// The client's own mark, where known.
+        /// The value that the client sent, where known.
         receipt: Option<&'a ReceiptId>,
     },
 }

@@ -42,7 +42,7 @@ impl Members {
 pub(super) enum Surplus {
     /// It was given before.
     Twice,
-    /// There are [`MOST_UNKNOWN`] before it that the protocol does not know, as it does not know this one.
+    /// It is unknown to the protocol, as were [`MOST_UNKNOWN`] keys before it.
     Many,
 }
 

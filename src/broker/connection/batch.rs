@@ -102,7 +102,7 @@ impl<'b> Batch<'b> {
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
-    /// Ends the connection, telling why if the client did not ask for it.
+    /// Ends the connection, and says why if the client did not ask for it.
     pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<ReceiptId>) {
         let last = Some(self.encode(&Event::CloseConnection { why }));
         self.input(Input::Leave { last, receipt });
@@ -233,7 +233,7 @@ impl<'b> Batch<'b> {
         Ok(self.lasting(&Event::Close { stream, message }))
     }
 
-    /// What the core may store.
+    /// A frame that the core may store.
     fn lasting(&mut self, event: &Event<'_>) -> Frame {
         let frame = Frame::lasting(self.bytes_of(event), self.encoder);
         self.memory += frame.cost();

@@ -13,7 +13,7 @@ use super::listens::Listens;
 use super::stream::{ENDED, Ended, LISTENER};
 use super::table::{Named, Table};
 
-/// What the core holds its clients to.
+/// The limits that the core enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreLimits {
     /// The most streams at once.
@@ -231,7 +231,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a listener out of the stream's list; unknown streams and strangers are no error.
+    /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
     fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
         budget.spend(HANG_UP);
         let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
@@ -242,7 +242,7 @@ impl Core {
         if let Some(moved) = stream.listeners.get(position) {
             self.connections[moved.index()].insert(name, position);
         }
-        // A crowd that left gives its memory back.
+        // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
@@ -251,7 +251,7 @@ impl Core {
         }
     }
 
-    /// Ends a stream, also one that nobody has seen: a job may end before anybody listened, and who comes later is told.
+    /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
     fn close(&mut self, name: &StreamName, last: Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Result<usize, Refused> {
         self.forget_if_over(name);
         self.room_for_stream(name)?;

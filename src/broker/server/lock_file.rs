@@ -1,7 +1,7 @@
 //! A file that one process at a time may hold.
 //!
-//! The lock is the kernel's, on the open file, so it ends with the process that holds it, however that dies. What is left in the
-//! folder then is an empty file that nobody holds, which the next one takes.
+//! The lock is the kernel's, on the open file, so it ends with the process that holds it, however that dies. An empty file that
+//! nobody holds is left behind, which the next process takes.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
-/// The right to the path that the file stands beside, as long as this lives.
+/// The right to the path beside the file, for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct LockFile {
     path: PathBuf,
@@ -43,7 +43,7 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // While it is still held: only so may a lock be removed, since who opened it before looks again once it has the lock.
+        // While it is still held: another process that has it open checks again once it has the lock.
         if stands_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }

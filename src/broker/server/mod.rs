@@ -32,7 +32,7 @@ use listening_socket::ListeningSocket;
 
 pub use listening_socket::BindError;
 
-/// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
+/// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// A broker could not go on.
@@ -50,12 +50,12 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The actor panicked: no stream can be trusted any more, so that the broker ends rather than lives by half.
+    /// The actor panicked: no stream can be trusted any more, so the broker ends.
     #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
     ActorPanicked,
 }
 
-/// A broker that listens, and does not serve yet.
+/// A broker that listens on its addresses and does not accept connections yet.
 ///
 /// ```
 /// use msgstream::broker::{Server, Settings};

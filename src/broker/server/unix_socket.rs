@@ -1,7 +1,7 @@
-//! A Unix socket's path: taken by one broker at a time, given a dead broker's socket, never a living one's.
+//! A Unix socket's path: one broker at a time has it. It may take over the socket of a dead broker, never that of a live one.
 //!
-//! A lock file beside the socket says whose the path is. A look at the socket alone cannot: of two brokers that start over a
-//! dead socket, both see that it is dead.
+//! A lock file beside the socket decides who has the path. The socket alone cannot: of two brokers that start over a dead socket,
+//! both see that it is dead.
 
 use std::fs;
 use std::io;

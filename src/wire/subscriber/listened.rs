@@ -24,7 +24,7 @@ pub(crate) trait Take {
 #[derive(Debug)]
 pub(crate) struct Listened<L> {
     listeners: Vec<L>,
-    /// Who waits for which receipt, in the order asked.
+    /// Joining listeners and the receipts that they wait for, in the order of the actions.
     joining: VecDeque<(u64, Vec<L>)>,
     /// The latest put, as long as it may be the header for those who join.
     held: Option<Content>,
@@ -47,7 +47,7 @@ impl<L: Take> Listened<L> {
         if self.joining.is_empty() {
             return self.deliver(&Event::Message(content));
         }
-        // What is held was no header then.
+        // So the put that was held back was not the header.
         let held = self.held.replace(content);
         self.deliver_held(held);
     }
@@ -88,7 +88,7 @@ impl<L: Take> Listened<L> {
         }
     }
 
-    /// Tells everybody something that is no message.
+    /// Gives an event other than a message to all listeners.
     pub(crate) fn tell(&mut self, event: &Event) {
         let held = self.held.take();
         self.deliver_held(held);

@@ -11,10 +11,10 @@ const QUEUE: usize = 10_000;
 
 /// Starts logging for the whole process, for as long as what it returns is held.
 ///
-/// Events are written by a thread of their own: a reader that stalls or has gone must not hold up or end the broker. What does
-/// not fit into the queue between is dropped.
+/// Events are written by a thread of their own: a reader that stalls or has gone must not hold up or end the broker. Events that
+/// do not fit into the queue to that thread are dropped.
 ///
-/// Colours are for terminals only, and for nobody who sets `NO_COLOR` to anything (see no-color.org).
+/// Colours are used on terminals only, and not if `NO_COLOR` is set to anything (see no-color.org).
 pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     let level = match settings.level {
         LogLevel::Off => LevelFilter::OFF,

@@ -72,7 +72,7 @@ enum Command {
     Man(man::Args),
 }
 
-/// Runs the program. Its own mistakes and the user's go to standard error, each with an exit code of its own.
+/// Runs the program. Errors go to standard error, each kind with an exit code of its own.
 pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: some repeat their cause in their own text.
+/// An error and its causes, each printed once: some repeat their cause in their own text.
 fn whole_story(error: &anyhow::Error) -> String {
     error
         .chain()

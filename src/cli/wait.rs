@@ -79,7 +79,7 @@ async fn wait(remote: &RemoteStream, stream: &str) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// How the job ended, if this says so.
+/// How the job ended, if this content says so.
 fn outcome(stream: &str, content: &Content) -> Option<Outcome> {
     match Message::of(content)? {
         Message::Complete(_) => Some(Ok(Exit::Fine)),

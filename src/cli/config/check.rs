@@ -69,7 +69,7 @@ impl BadValues {
 }
 
 impl Config {
-    /// All that cannot work in this configuration. [`Config::load`] has done this already.
+    /// All values that cannot work. [`Config::load`] has checked this already.
     pub fn check(&self) -> Vec<BadValue> {
         let mut bad = BadValues(Vec::new());
         self.check_listen(&mut bad);

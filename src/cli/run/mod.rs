@@ -26,17 +26,17 @@ use super::standard::say;
 use forward::Forward;
 use output::JobStream;
 
-/// What the end of the job may take to reach the broker.
+/// How long the end of the job may take to reach the broker.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What output may take to come once the command has ended: another process may hold its pipe.
+/// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
 
 /// Run a command as a job that others can watch
 ///
 /// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
-/// monitor.Error with the exit status. Output appears here as well. The command runs, and goes on, whether the broker is there or not.
-/// What a process that it leaves behind still writes is passed on for two seconds at most.
+/// monitor.Error with the exit status. Output appears here as well. The command runs even if the broker cannot be reached.
+/// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -101,7 +101,7 @@ fn spawn(command: &[String]) -> io::Result<Child> {
 async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
     let id = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // What a process that outlives the command still writes is not the job's.
+    // Output of a process that outlives the command does not belong to the job.
     let cut = CancellationToken::new();
     let pass = async {
         tokio::join!(
@@ -119,7 +119,7 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
         }
     };
     if !all_passed {
-        // Only reading is cut short: who reads slowly here still gets all.
+        // Only reading is cut short: a slow reader of our output still gets all.
         let late = async {
             sleep(REST).await;
             cut.cancel();
@@ -134,7 +134,7 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
     status
 }
 
-/// What the end of the command is to the listeners, and to the caller.
+/// What the listeners and the caller are told of the command's end.
 fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
     let status = match status {
         Ok(status) => status,
@@ -162,7 +162,7 @@ fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
 
 /// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.
 ///
-/// Who interrupts that does not want to wait for it.
+/// An interrupt ends the wait.
 async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
     let closed = timeout(LAST_WORDS, async {
         remote.put_with_header(&args.stream, last, last).await?;

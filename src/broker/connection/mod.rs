@@ -271,9 +271,15 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         let mut standing = self.outbox.standing(cx);
         while standing.blocked && !standing.dead {
             match self.outbox.sink().poll_writable(cx) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    self.outbox.pass_turn();
+                    break;
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
                 Poll::Ready(Ok(())) => {}
+            }
+            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>) {
+                break;
             }
             let written = self.outbox.write_turn();
             if matches!(written, Written::All | Written::More | Written::Blocked { progress: true }) {

@@ -8,9 +8,11 @@ mod outbox;
 mod outcome;
 mod queue;
 mod sink;
+mod turns;
 mod writing;
 
 pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
 pub use queue::{Queue, SLICES};
 pub use sink::Sink;
+pub use turns::Turns;

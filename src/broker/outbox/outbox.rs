@@ -16,6 +16,7 @@ use crate::wire::{Encode, Event, Frame, Gauge, Translations};
 use super::outcome::{Pushed, Standing};
 use super::queue::Queue;
 use super::sink::Sink;
+use super::turns::{Turn, Turns};
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct OutboxLimits {
     pub gauge: Arc<Gauge>,
     /// Counts what is translated for listeners of another encoding.
     pub translations: Arc<Translations>,
+    /// Whose turn it is to write.
+    pub turns: Arc<Turns>,
 }
 
 /// The outbox of one connection.
@@ -65,12 +68,16 @@ pub(super) struct State {
     pub(super) awaits_room: bool,
     /// There is room again, and the actor has yet to hear of it.
     pub(super) has_room: bool,
+    /// The task may write once.
+    pub(super) turn: Option<Turn>,
+    /// It waits for that.
+    pub(super) awaits_turn: bool,
 }
 
 impl State {
     /// Takes the task's waker and the publishers that are held back.
     pub(super) fn told(&mut self) -> Told {
-        Told { waker: self.waker.take(), held: self.held.take() }
+        Told { waker: self.waker.take(), held: self.held.take(), turn: self.turn.take() }
     }
 }
 
@@ -80,12 +87,15 @@ impl State {
 pub(super) struct Told {
     pub(super) waker: Option<Waker>,
     pub(super) held: Option<Box<Held>>,
+    /// Not used: it goes to the next one.
+    pub(super) turn: Option<Turn>,
 }
 
 impl Told {
     pub(super) fn tell(self) {
         release(self.held);
         wake(self.waker);
+        drop(self.turn);
     }
 }
 

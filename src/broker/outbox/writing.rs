@@ -2,11 +2,13 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
-use super::outbox::{Held, Outbox, Phase, State, Told, release};
+use super::outbox::{Held, Outbox, Phase, State, Told, release, wake};
 use super::outcome::{Flushed, Written};
 use super::queue::{Queue, SLICES};
 use super::sink::Sink;
+use super::turns::{Turn, Turns};
 
 /// About how many bytes one write carries: with more the cost of a call no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
@@ -37,9 +39,45 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut state = self.lock();
         let written = self.write(&mut state);
         let held = self.after_writing(&mut state, written);
+        let turn = state.turn.take();
         drop(state);
         release(held);
+        // Only now it is the next one's.
+        drop(turn);
         written
+    }
+
+    /// Whether the task may write now. If not, it is woken when it may.
+    pub fn may_write(&self, this: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> bool {
+        let mut state = self.lock();
+        if state.turn.is_some() {
+            return true;
+        }
+        if !state.awaits_turn {
+            state.turn = self.limits.turns.take(this);
+            state.awaits_turn = state.turn.is_none();
+        }
+        state.turn.is_some()
+    }
+
+    /// The task does not write after all.
+    pub fn pass_turn(&self) {
+        let turn = self.lock().turn.take();
+        drop(turn);
+    }
+
+    /// The task may write now. False if it has no use for that.
+    pub(super) fn grant(&self, turns: &Arc<Turns>) -> bool {
+        let mut state = self.lock();
+        state.awaits_turn = false;
+        if state.phase == Phase::Dead || !state.blocked {
+            return false;
+        }
+        state.turn = Some(Turn::of(turns));
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        true
     }
 
     /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
@@ -53,7 +91,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             Written::All => state.phase == Phase::Finishing,
             Written::More | Written::Blocked { .. } | Written::Gone => true,
         };
-        Told { waker: if wake { state.waker.take() } else { None }, held }
+        Told { waker: if wake { state.waker.take() } else { None }, held, turn: None }
     }
 
     /// Updates the state after a turn of writing by either side. Returns the publishers to release once the lock is released.

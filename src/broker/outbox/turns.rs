@@ -1,0 +1,82 @@
+//! Whose turn it is to write.
+//!
+//! When thousands of sockets are ready again at once, each one's task would write its part before any other task runs. So tasks
+//! take turns: a few write, the others wait here, where they are in nobody's way, and each that has written lets the next one go on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::outbox::Outbox;
+use super::sink::Sink;
+
+/// How many tasks may write in turn. A second one is ready when the first is done.
+const AT_ONCE: usize = 2;
+
+/// The turns of one broker.
+pub struct Turns(Mutex<State>);
+
+struct State {
+    free: usize,
+    waiting: VecDeque<Arc<Outbox<dyn Sink>>>,
+}
+
+/// The right to write once. Dropped, it goes to the next who waits. Never to be dropped while an outbox is locked.
+pub(super) struct Turn(Arc<Turns>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Mutex::new(State { free: AT_ONCE, waiting: VecDeque::new() }))
+    }
+}
+
+impl Turns {
+    /// A turn, if one is free. If not, the outbox is granted one later.
+    pub(super) fn take(self: &Arc<Self>, outbox: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> Option<Turn> {
+        let mut state = self.lock();
+        if state.free > 0 {
+            state.free -= 1;
+            return Some(Turn(Arc::clone(self)));
+        }
+        state.waiting.push_back(outbox());
+        None
+    }
+
+    fn next(&self) -> Option<Arc<Outbox<dyn Sink>>> {
+        let mut state = self.lock();
+        let next = state.waiting.pop_front();
+        if next.is_none() {
+            state.free += 1;
+            // What a crowd needed is not kept.
+            state.waiting.shrink_to(64);
+        }
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        while let Some(outbox) = self.0.next() {
+            if outbox.grant(&self.0) {
+                return;
+            }
+        }
+    }
+}
+
+impl Turn {
+    /// A turn that was handed on.
+    pub(super) fn of(turns: &Arc<Turns>) -> Self {
+        Self(Arc::clone(turns))
+    }
+}

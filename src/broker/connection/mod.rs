@@ -23,7 +23,7 @@ use std::time::Duration;
 use tracing::{debug, error};
 
 use crate::broker::actor::{Command, CutLog, Ids, Mailbox, Stats};
-use crate::broker::outbox::{Outbox, OutboxLimits, Sink, Standing, Written};
+use crate::broker::outbox::{Outbox, OutboxLimits, Sink, Standing, TakesTurns, Written};
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 use crate::wire::{Codec, Encode};
@@ -278,7 +278,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
                 Poll::Ready(Ok(())) => {}
             }
-            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>) {
+            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<dyn TakesTurns>) {
                 break;
             }
             let written = self.outbox.write_turn();

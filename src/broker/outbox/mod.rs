@@ -15,4 +15,4 @@ pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
 pub use queue::{Queue, SLICES};
 pub use sink::Sink;
-pub use turns::Turns;
+pub use turns::{TakesTurns, Turns};

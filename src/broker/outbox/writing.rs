@@ -8,7 +8,7 @@ use super::outbox::{Held, Outbox, Phase, State, Told, release, wake};
 use super::outcome::{Flushed, Written};
 use super::queue::{Queue, SLICES};
 use super::sink::Sink;
-use super::turns::{Turn, Turns};
+use super::turns::{TakesTurns, Turn, Turns};
 
 /// About how many bytes one write carries: with more the cost of a call no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
@@ -48,7 +48,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     /// Whether the task may write now. If not, it is woken when it may.
-    pub fn may_write(&self, this: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> bool {
+    pub fn may_write(&self, this: impl FnOnce() -> Arc<dyn TakesTurns>) -> bool {
         let mut state = self.lock();
         if state.turn.is_some() {
             return true;
@@ -64,20 +64,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn pass_turn(&self) {
         let turn = self.lock().turn.take();
         drop(turn);
-    }
-
-    /// The task may write now. False if it has no use for that.
-    pub(super) fn grant(&self, turns: &Arc<Turns>) -> bool {
-        let mut state = self.lock();
-        state.awaits_turn = false;
-        if state.phase == Phase::Dead || !state.blocked {
-            return false;
-        }
-        state.turn = Some(Turn::of(turns));
-        let waker = state.waker.take();
-        drop(state);
-        wake(waker);
-        true
     }
 
     /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
@@ -149,5 +135,20 @@ impl<S: Sink + ?Sized> Outbox<S> {
             let slices = &slices[..count];
             (slices.iter().map(|slice| slice.len()).sum(), self.sink.try_write(slices))
         })
+    }
+}
+
+impl<S: Sink> TakesTurns for Outbox<S> {
+    fn grant(&self, turns: &Arc<Turns>) -> bool {
+        let mut state = self.lock();
+        state.awaits_turn = false;
+        if state.phase == Phase::Dead || !state.blocked {
+            return false;
+        }
+        state.turn = Some(Turn::of(turns));
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        true
     }
 }

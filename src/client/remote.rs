@@ -137,8 +137,8 @@ impl RemoteStream {
 
     /// Listens to a stream. A stream that nobody has written to yet may be listened to.
     ///
-    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the broker. Several listeners of one stream each
-    /// get the header, and each every message.
+    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the
+    /// broker. Each of several listeners of one stream gets the header and every message.
     ///
     /// # Errors
     /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.

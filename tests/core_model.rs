@@ -56,12 +56,12 @@ fn core_in_turns_does_as_the_naive_model_does() {
         let count = steps.len();
         (Just(steps), vec(any::<bool>(), count)).prop_map(|(steps, go_on)| steps.into_iter().zip(go_on).collect::<Vec<_>>())
     });
-    check(5000, &history, |history| model::core::run_in_turns(history));
+    check(10_000, &history, |history| model::core::run_in_turns(history));
 }
 
 #[test]
 fn broker_does_as_the_naive_model_does() {
-    check(600, &vec(any::<u8>(), 3..240), |bytes| model::wire::run(bytes));
+    check(3000, &vec(any::<u8>(), 3..240), |bytes| model::wire::run(bytes));
 }
 
 #[test]

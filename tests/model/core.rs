@@ -7,7 +7,7 @@ use std::time::Duration;
 use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
-use msgstream::internal::wire::{Encode, Event, Frame, Receipt};
+use msgstream::internal::wire::{Encode, Event, Frame, ReceiptId};
 
 use super::{
     BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,
@@ -131,7 +131,7 @@ impl Real {
 
     /// What the core is given for a step, if it is an input.
     fn input(&self, step: &Step) -> Option<Input> {
-        let receipt = |wanted: &bool| wanted.then(|| Receipt("7".into()));
+        let receipt = |wanted: &bool| wanted.then(|| ReceiptId("7".into()));
         let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
         Some(match step {
             Step::Put { from: _, stream, text, header, receipt: wanted } => {

@@ -314,8 +314,11 @@ impl Actor {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
             while let Some(id) = self.routes.first_cut() {
+                if part.is_spent() {
+                    break;
+                }
                 part.spend(INPUT);
-                if part.is_spent() || !self.core.hang_up_all(id, part) {
+                if !self.core.hang_up_all(id, part) {
                     break;
                 }
                 self.routes.hung_up();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
-use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt, allocated};
+use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, ReceiptId, allocated};
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -35,7 +35,7 @@ struct Run {
     piece: Range<usize>,
     /// Whether they have been copied to `built` instead.
     copied: bool,
-    /// What more some of them carry.
+    /// Headers and receipts, which some of them carry.
     extras: Vec<Extra>,
 }
 
@@ -102,8 +102,8 @@ impl<'b> Batch<'b> {
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
-    /// Ends the connection, telling why if the client did not ask for it.
-    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<Receipt>) {
+    /// Ends the connection, and says why if the client did not ask for it.
+    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<ReceiptId>) {
         let last = Some(self.encode(&Event::CloseConnection { why }));
         self.input(Input::Leave { last, receipt });
     }
@@ -170,9 +170,9 @@ impl<'b> Batch<'b> {
         message: Message<'_>,
         unit: Range<usize>,
         header: Option<Frame>,
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     ) {
-        self.memory += receipt.as_ref().map_or(0, |Receipt(text)| allocated(text.len()));
+        self.memory += receipt.as_ref().map_or(0, |ReceiptId(text)| allocated(text.len()));
         let start = self.message(stream, Message { verbatim: false, ..message }, unit);
         let Some(run) = &mut self.run else { return };
         run.extras.push(Extra { unit: start..self.built.len(), index: run.messages - 1, header, receipt });
@@ -215,7 +215,7 @@ impl<'b> Batch<'b> {
         self.inputs.push(input);
     }
 
-    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let (length, most) = (message.content.len(), self.header);
         if length > most {
             return Err(refusal::long_header(length, most).on(stream, receipt));
@@ -224,7 +224,7 @@ impl<'b> Batch<'b> {
     }
 
     /// The end of a stream, whose message is stored as a header is.
-    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let message = message.map(|message| message.content);
         let (length, most) = (message.map_or(0, <[u8]>::len), self.header);
         if length > most {
@@ -233,7 +233,7 @@ impl<'b> Batch<'b> {
         Ok(self.lasting(&Event::Close { stream, message }))
     }
 
-    /// What the core may store.
+    /// A frame that the core may store.
     fn lasting(&mut self, event: &Event<'_>) -> Frame {
         let frame = Frame::lasting(self.bytes_of(event), self.encoder);
         self.memory += frame.cost();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{ErrorCode, Event, Frame, Gauge, Receipt, StreamState};
+use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
 
 use super::budget::{Budget, HANG_UP, INPUT, PUSH, pushes};
 use super::input::{Deliver, Extra, Input};
@@ -13,7 +13,7 @@ use super::listens::Listens;
 use super::stream::{ENDED, Ended, LISTENER};
 use super::table::{Named, Table};
 
-/// What the core holds its clients to.
+/// The limits that the core enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreLimits {
     /// The most streams at once.
@@ -114,10 +114,11 @@ impl Core {
     /// spent before that; then it is to be called again.
     pub fn hang_up_all(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
         while let Some(stream) = self.connections.get(connection.index()).and_then(Listens::first).cloned() {
-            if budget.is_spent() {
-                return false;
-            }
+            // At least one, so that each turn gets on.
             self.hang_up(connection, &stream, budget);
+            if budget.is_spent() {
+                return self.connections.get(connection.index()).is_none_or(|listens| listens.len() == 0);
+            }
         }
         true
     }
@@ -183,7 +184,7 @@ impl Core {
         &mut self,
         from: ConnectionId,
         name: &StreamName,
-        receipt: Option<&Receipt>,
+        receipt: Option<&ReceiptId>,
         deliver: &mut impl Deliver,
     ) -> Result<(), Refused> {
         self.forget_if_over(name);
@@ -231,7 +232,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a listener out of the stream's list; unknown streams and strangers are no error.
+    /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
     fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
         budget.spend(HANG_UP);
         let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
@@ -242,7 +243,7 @@ impl Core {
         if let Some(moved) = stream.listeners.get(position) {
             self.connections[moved.index()].insert(name, position);
         }
-        // A crowd that left gives its memory back.
+        // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
@@ -251,7 +252,7 @@ impl Core {
         }
     }
 
-    /// Ends a stream, also one that nobody has seen: a job may end before anybody listened, and who comes later is told.
+    /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
     fn close(&mut self, name: &StreamName, last: Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Result<usize, Refused> {
         self.forget_if_over(name);
         self.room_for_stream(name)?;
@@ -260,7 +261,7 @@ impl Core {
         }
         let reached = self.dismiss(name, &last, budget, deliver);
         self.reopen(name);
-        // The end of a stream that is known is never refused for want of room: then it is kept without its message.
+        // The end of a known stream is never refused for lack of room: then it is kept without its message.
         self.stream(name);
         let room = self.has_room(ENDED + last.cost());
         let forget_at = self.now + self.limits.ended_time;
@@ -307,13 +308,13 @@ fn parts(name: &StreamName, run: &Frame, extras: Vec<Extra>) -> Vec<Input> {
     parts
 }
 
-fn answer(to: ConnectionId, receipt: Option<&Receipt>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
+fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
     if let Some(receipt) = receipt {
         deliver.event(to, &Event::Receipt { receipt, listeners, state });
     }
 }
 
-fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&Receipt>, deliver: &mut impl Deliver) {
+fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&ReceiptId>, deliver: &mut impl Deliver) {
     let error = Event::Error { code: ErrorCode::Limit, reason: &refused.0, stream: Some(stream.as_str()), receipt };
     deliver.event(to, &error);
 }

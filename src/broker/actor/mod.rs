@@ -44,12 +44,15 @@ const QUANTUM: usize = 100_000;
 const LIGHT_QUANTUM: usize = 20_000;
 /// What writing may cost before it is looked for light connections, of which there may be some by now.
 const FLUSH: usize = 100_000;
+/// Work that has cost this much is written before more is taken from those who had their share, so that a write carries more than one
+/// message and none waits long.
+const UNWRITTEN: usize = 200_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 25_000;
 /// What it costs to translate one byte.
 const TRANSLATED: usize = 2;
-/// How many inputs are looked at in advance.
-const PREFETCHED: usize = 512;
+/// How many inputs are looked at in advance: about as many as come in one read.
+const PREFETCHED: usize = 1024;
 /// A connection's own queue is looked at after so many bytes that it asked for.
 const OWN: usize = 64 << 10;
 
@@ -80,6 +83,8 @@ pub struct Actor {
     settings: ActorSettings,
     /// What a turn may cost.
     turn: usize,
+    /// What the work has cost whose messages have not all been written.
+    unwritten: usize,
     quiescing: Option<Quiescing>,
 }
 
@@ -91,6 +96,8 @@ enum Work {
         /// One that was begun, then those that follow.
         begun: Option<Input>,
         inputs: std::vec::IntoIter<Input>,
+        /// How many of the next ones have been looked at in advance.
+        ahead: usize,
         claim: Claim,
     },
     /// It was cut off.
@@ -115,7 +122,7 @@ impl Actor {
         let (sender, mailbox) = Mailbox::new();
         let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
-        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, quiescing: None }, sender)
+        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, unwritten: 0, quiescing: None }, sender)
     }
 
     /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
@@ -167,7 +174,7 @@ impl Actor {
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
-                self.agenda.add(order, Work::Batch { from, begun: None, inputs: inputs.into_iter(), claim });
+                self.agenda.add(order, Work::Batch { from, begun: None, inputs: inputs.into_iter(), ahead: 0, claim });
             }
             Command::Room(id) => self.agenda.resume(id),
             // One that ends is given no more, so that the rest of its work waits for nothing.
@@ -202,7 +209,7 @@ impl Actor {
         while !budget.is_spent() {
             if let Some((id, flow)) = self.agenda.take_light() {
                 self.serve(id, flow, LIGHT_QUANTUM, budget);
-            } else if self.routes.has_queued() {
+            } else if self.routes.has_queued() && (self.agenda.is_empty() || self.unwritten >= UNWRITTEN) {
                 self.flush(budget);
             } else if let Some((id, flow)) = self.agenda.take() {
                 self.serve(id, flow, QUANTUM, budget);
@@ -221,6 +228,9 @@ impl Actor {
     fn flush(&mut self, budget: &mut Budget) {
         let ((), cost) = budget.part(FLUSH, |part| self.routes.flush_touched(part));
         self.agenda.pass(cost);
+        if !self.routes.has_queued() {
+            self.unwritten = 0;
+        }
         self.resume_roomy();
     }
 
@@ -241,6 +251,7 @@ impl Actor {
             }
             self.routes.flush_urgent(part);
         });
+        self.unwritten += cost;
         self.agenda.put_back(id, flow, cost);
         self.resume_roomy();
     }
@@ -248,10 +259,10 @@ impl Actor {
     /// Does some work of one connection. Says whether all of it is done, and whether the connection is to wait for room.
     fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> (bool, bool) {
         let done = match work {
-            Work::Batch { from, begun, inputs, claim } => {
+            Work::Batch { from, begun, inputs, ahead, claim } => {
                 let from = *from;
                 self.routes.begin(from, fresh);
-                let done = self.batch(from, begun, inputs, budget);
+                let done = self.batch(from, begun, inputs, ahead, budget);
                 let waits = self.routes.end();
                 if done {
                     drop(std::mem::take(claim));
@@ -281,14 +292,17 @@ impl Actor {
         from: ConnectionId,
         begun: &mut Option<Input>,
         inputs: &mut std::vec::IntoIter<Input>,
+        ahead: &mut usize,
         budget: &mut Budget,
     ) -> bool {
-        if begun.is_none() {
-            let next = inputs.as_slice();
-            self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
-        }
         let mut translated = self.settings.translations.bytes();
         while let Some(input) = begun.take().or_else(|| inputs.next()) {
+            if *ahead == 0 {
+                let next = inputs.as_slice();
+                self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
+                *ahead = PREFETCHED;
+            }
+            *ahead -= 1;
             *begun = self.core.handle(from, input, budget, &mut self.routes);
             let now = self.settings.translations.bytes();
             budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);

@@ -51,6 +51,8 @@ struct Publisher {
     count: u32,
     /// How many bytes it has queued for itself in this turn.
     own: usize,
+    /// What it queues for itself is written before what waits longer.
+    overtakes: bool,
     /// How many others may be written to before those who wait longer.
     urgent: usize,
 }
@@ -88,8 +90,11 @@ impl Routes {
 
     /// From now on the actions of this connection are taken.
     pub(super) fn begin(&mut self, id: ConnectionId, fresh: bool) {
+        // Without others' messages before them, its own wait for nobody.
+        let overtakes = self.has_queued();
         let answers = self.publisher.take().map(|publisher| publisher.answers).unwrap_or_default();
-        self.publisher = Some(Publisher { id, answers, count: 0, own: 0, urgent: if fresh { MOST_URGENT } else { 0 } });
+        self.publisher =
+            Some(Publisher { id, answers, count: 0, own: 0, overtakes, urgent: if fresh && overtakes { MOST_URGENT } else { 0 } });
     }
 
     /// Its turn is over. True if it has been given all it should be before it takes some of it.
@@ -211,7 +216,7 @@ impl Routes {
         let pushed = outbox.push(frame);
         let mut urgent = false;
         if let Some(publisher) = &mut self.publisher {
-            urgent = publisher.id == to || publisher.urgent > 0;
+            urgent = publisher.overtakes && publisher.id == to || publisher.urgent > 0;
             if publisher.id == to {
                 publisher.own += length;
             } else {

@@ -21,7 +21,8 @@ pub struct Limits {
     pub name: ByteSize,
     /// The largest header, and the largest last message of a stream, in bytes. 1 MiB.
     pub header: ByteSize,
-    /// All headers and last messages that are stored, in bytes. 0: a quarter of the machine's or cgroup's memory.
+    /// All that is kept of streams, in bytes of memory: headers, last messages, names, and 80 bytes for each listener of a stream. 0: a
+    /// quarter of the machine's or cgroup's memory.
     pub headers_total: ByteSize,
     /// The most streams that exist at once: with a header, with a listener, or ended. 1,000,000.
     pub streams: usize,

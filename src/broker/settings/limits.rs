@@ -38,7 +38,7 @@ pub struct Limits {
     pub errors_in_a_row: usize,
     /// The time from a connection's first byte to the end of its first line. 10 s.
     pub first_line_time: Span,
-    /// All unfinished lines together, in bytes. 0: an eighth of the machine's or cgroup's memory.
+    /// What has been received and has not taken effect, in bytes of memory: unfinished lines, and actions on their way. 0: an eighth of the machine's or cgroup's memory.
     pub unfinished_lines: ByteSize,
 }
 

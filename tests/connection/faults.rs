@@ -108,6 +108,24 @@ async fn the_end_comes_after_what_was_received() {
     assert!(broker.connect().rest().await.contains("shutdown"));
 }
 
+/// A connection that the actor hears of only when the others have been asked already: all that it has sent takes effect before the
+/// end, too. Seen to fail with a connection that is not asked because it came later.
+#[tokio::test(start_paused = true)]
+async fn one_that_joins_while_the_broker_stops_takes_in_what_was_received() {
+    const READS: usize = 120;
+    let broker = Broker::start(&Settings::default());
+    let listener = broker.listener("s").await;
+    let (done, all_taken_in) = oneshot::channel();
+    // The mailbox has this before the new connection's task runs for the first time.
+    broker.shared.mailbox.send(Command::Quiesce(done));
+    let late = broker.connect();
+    late.flood(&put("other", "\"0123456789\""), READS);
+    all_taken_in.await.unwrap();
+    assert_eq!(late.flood_left(), 0, "the broker was told that all was taken in");
+    broker.shared.mailbox.send(Command::Shutdown);
+    assert!(late.rest().await.contains("shutdown") && listener.rest().await.contains("shutdown"));
+}
+
 /// Counted in turns, not in time: how often the flood is read before its neighbours' lines have come through.
 /// Seen to fail with a connection that reads on as long as there is something, without a turn for others.
 #[tokio::test(start_paused = true)]

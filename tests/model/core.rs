@@ -36,12 +36,14 @@ struct Real {
     core: Core,
     delivered: Delivered,
     now: Duration,
+    /// Each second step is taken with next to no budget, again and again, until it is done.
+    hurries: bool,
 }
 
 impl Real {
     fn new() -> Self {
         let limits = CoreLimits { streams: MOST_STREAMS, listens: MOST_LISTENS, stored: MOST_STORED, ended_time: ENDED_TIME };
-        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO }
+        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO, hurries: false }
     }
 
     fn frame(&self, line: String) -> Frame {
@@ -93,7 +95,12 @@ impl Real {
                 return;
             }
         };
-        self.core.handle(ConnectionId(*from), input, &mut Budget::unlimited(), &mut self.delivered);
+        self.hurries = !self.hurries;
+        let mut left = Some(input);
+        while let Some(input) = left.take() {
+            let mut budget = if self.hurries { Budget::new(1) } else { Budget::unlimited() };
+            left = self.core.handle(ConnectionId(*from), input, &mut budget, &mut self.delivered);
+        }
     }
 }
 

@@ -31,6 +31,26 @@ async fn a_panic_in_the_actor_ends_the_actor_and_every_connection() {
     assert_eq!(publisher.rest().await, "", "a connection lives on without the actor");
 }
 
+/// Those who keep the broker busy with what queues nothing do not keep it from sending what is queued.
+// Seen to fail: sockets were tried when there was nothing else to do, or much was queued. All of the floods came first.
+#[tokio::test(start_paused = true)]
+async fn messages_do_not_wait_for_the_end_of_other_work() {
+    let broker = Broker::start(&Settings::default());
+    let mut listeners = Vec::new();
+    for _ in 0..100 {
+        listeners.push(broker.listener("s").await);
+    }
+    let (publisher, busy) = (broker.connect(), [(); 3].map(|()| broker.connect()));
+    busy.iter().for_each(|client| client.flood(r#"{"action":"hangup","stream":"x"}"#, 100));
+    for round in 0..3 {
+        publisher.line(&put("s", "1"));
+        for listener in &listeners {
+            assert_eq!(listener.until(|bytes| bytes.ends_with(b"\n")).await, put("s", "1") + "\n");
+        }
+        assert!(busy.iter().all(|client| client.flood_left() > 0), "round {round} came after all else");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reset_in_mid_line_delivers_nothing_of_it() {
     let broker = Broker::start(&Settings::default());

@@ -44,6 +44,8 @@ const QUANTUM: usize = 250_000;
 const LIGHT_QUANTUM: usize = 20_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 100_000;
+/// What a turn may spend on writing that was begun before it, even if there are light connections without end.
+const WRITES: usize = 250_000;
 /// What it costs to translate one byte.
 const TRANSLATED: usize = 2;
 /// How many inputs are looked at in advance.
@@ -199,6 +201,9 @@ impl Actor {
     /// One turn: as much as the budget allows of what there is to do, the most urgent first.
     fn turn(&mut self, budget: &mut Budget) {
         self.chores(budget, CHORES);
+        if self.flushing {
+            budget.part(WRITES, |part| self.flush(part));
+        }
         while !budget.is_spent() {
             if let Some((id, flow)) = self.agenda.take_light() {
                 self.serve(id, flow, true, LIGHT_QUANTUM, budget);
@@ -242,6 +247,7 @@ impl Actor {
             }
         });
         self.routes.flush_urgent(budget);
+        self.routes.wait(cost);
         self.flushing |= self.routes.is_full();
         self.agenda.put_back(id, flow, cost);
         self.resume_roomy();

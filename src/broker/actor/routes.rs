@@ -27,6 +27,10 @@ const QUEUED_EACH: usize = 8 << 10;
 /// ... and in frames, as each place in a queue takes memory.
 const MOST_PUSHES: usize = 256 << 10;
 
+/// Other work may cost so many times what writing to all those touched costs, before they are written to: so nobody waits for long
+/// while there is always something else to do, and a write still carries more than one message.
+const PATIENCE: usize = 4;
+
 /// A light connection's messages are urgent for this many listeners at a time.
 const MOST_URGENT: usize = 32;
 
@@ -42,6 +46,8 @@ pub(super) struct Routes {
     queued: usize,
     /// How many frames.
     pushes: usize,
+    /// What work has cost since the first of those touched was queued something.
+    waited: usize,
     /// Who was cut off and is still in the core's lists.
     cut: VecDeque<ConnectionId>,
     /// Whose paused work may go on.
@@ -74,6 +80,7 @@ impl Routes {
             urgent: VecDeque::new(),
             queued: 0,
             pushes: 0,
+            waited: 0,
             cut: VecDeque::new(),
             roomy: Vec::new(),
             publisher: None,
@@ -125,10 +132,19 @@ impl Routes {
         }
     }
 
-    /// Whether so much was queued that sockets should be tried before more is.
+    /// Work has cost so much while those touched waited.
+    pub(super) fn wait(&mut self, cost: usize) {
+        if self.has_queued() {
+            self.waited += cost;
+        }
+    }
+
+    /// Whether so much was queued, or has waited for so long, that sockets should be tried before more is.
     pub(super) fn is_full(&self) -> bool {
         let (least, most) = MOST_QUEUED;
-        self.pushes > MOST_PUSHES || self.queued > (QUEUED_EACH * self.touched.len()).clamp(least, most)
+        self.pushes > MOST_PUSHES
+            || self.queued > (QUEUED_EACH * self.touched.len()).clamp(least, most)
+            || self.waited > PATIENCE * WRITE * self.touched.len()
     }
 
     /// Whether something was queued that no socket was tried for.
@@ -150,7 +166,7 @@ impl Routes {
             self.flush(id, budget);
         }
         if self.touched.is_empty() {
-            (self.queued, self.pushes) = (0, 0);
+            (self.queued, self.pushes, self.waited) = (0, 0, 0);
         }
     }
 

@@ -1,9 +1,12 @@
 //! Panics, resets, full memory, the end of the broker.
 
+use std::time::Duration;
+
 use msgstream::broker::Settings;
 use msgstream::internal::broker::actor::Command;
 use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Broker, put};
 
@@ -126,6 +129,30 @@ async fn the_end_comes_after_what_was_received() {
     assert!(publisher.rest().await.starts_with(r#"{"action":"close","message":{"code":"shutdown""#));
     // Whoever comes now is told at once.
     assert!(broker.connect().rest().await.contains("shutdown"));
+}
+
+/// One that does not take its answers holds up nobody's end.
+// Seen to fail: what it had sent was taken in only when it took them, or when the time for that was over.
+#[tokio::test(start_paused = true)]
+async fn one_that_reads_nothing_does_not_delay_the_end() {
+    let mut settings = Settings::default();
+    settings.outbox.limit = ByteSize(2_000_000);
+    let broker = Broker::start(&settings);
+    let (listener, greedy) = (broker.listener("s").await, broker.connect());
+    greedy.room(0);
+    greedy.flood(r#"{"action":"ping"}"#, 10);
+    while broker.shared.outbox.gauge.bytes() < 1_000_000 {
+        tokio::task::yield_now().await;
+    }
+    // The flood ends in the midst of a line.
+    greedy.line("");
+    greedy.line(&put("s", "1"));
+    let (done, all_taken_in) = oneshot::channel();
+    broker.shared.mailbox.send(Command::Quiesce(done));
+    timeout(Duration::from_millis(1), all_taken_in).await.expect("it is waited for").unwrap();
+    broker.shared.mailbox.send(Command::Shutdown);
+    let text = listener.rest().await;
+    assert!(text.starts_with(&(put("s", "1") + "\n{\"action\":\"close\"")), "{text}");
 }
 
 /// Counted in turns, not in time: how often the flood is read before its neighbours' lines have come through.

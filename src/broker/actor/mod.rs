@@ -180,6 +180,8 @@ impl Actor {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
+                // From here on nobody's answers have to be taken first: all others would wait for that.
+                self.agenda.resume_all();
                 self.tell_quiesced();
             }
             Command::Shutdown => {
@@ -238,6 +240,7 @@ impl Actor {
                 if !done {
                     flow.work.push_front(work);
                 }
+                let waits = waits && self.quiescing.is_none();
                 if waits {
                     flow.pause();
                 }

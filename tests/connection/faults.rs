@@ -1,5 +1,8 @@
 //! Panics, resets, full memory, the end of the broker.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use msgstream::broker::Settings;
@@ -129,6 +132,36 @@ async fn the_end_comes_after_what_was_received() {
     assert!(publisher.rest().await.starts_with(r#"{"action":"close","message":{"code":"shutdown""#));
     // Whoever comes now is told at once.
     assert!(broker.connect().rest().await.contains("shutdown"));
+}
+
+/// Whoever goes and leaves much behind has others wait for no more than a part of it.
+// Seen to fail: all of it was dropped in one go, with a million messages some hundredths of a second.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_one_that_is_gone_is_dropped_bit_by_bit() {
+    const MESSAGES: usize = 20_000;
+    let broker = Broker::start(&Settings::default());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    let gauge = Arc::clone(&broker.shared.outbox.gauge);
+    for _ in 0..MESSAGES / 100 {
+        // To two streams in turn, so that each is a frame of its own.
+        publisher.line(&[put("s", "1"), put("other", "1")].join("\n").repeat(100).replace("}{", "}\n{"));
+    }
+    publisher.ping().await;
+    listener.reset();
+    // A task that wakes itself has its turns among those of connections.
+    let mut seen = Vec::new();
+    let watch = tokio::spawn(poll_fn(move |cx| {
+        seen.push(gauge.bytes());
+        if gauge.bytes() == 0 {
+            return Poll::Ready(std::mem::take(&mut seen));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let mut seen = watch.await.unwrap();
+    seen.dedup();
+    assert!(seen.len() > 3, "given back in steps to {seen:?}");
 }
 
 /// One that does not take its answers holds up nobody's end.

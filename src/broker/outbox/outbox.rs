@@ -26,6 +26,9 @@ const WRITE: usize = 64 << 10;
 /// What one side writes in one turn before others get theirs.
 const TURN: usize = 256 << 10;
 
+/// How many frames of an ended connection are dropped before others get their turn.
+const DROPPED: usize = 4096;
+
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
 pub struct OutboxLimits {
@@ -360,7 +363,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
     pub fn relieve(&self, reason: &str) -> Relieved {
         let mut state = self.lock();
-        if state.phase == Phase::Dead || state.queue.is_empty() {
+        if state.phase == Phase::Dead {
+            return Relieved::Ending { promised: state.queue.gain() };
+        }
+        if state.queue.is_empty() {
             return Relieved::Nothing;
         }
         if std::mem::replace(&mut state.relieved, true) {
@@ -392,6 +398,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let told = state.told();
         drop(state);
         told.tell();
+    }
+
+    /// Ends the connection as [`kill`](Self::kill) does, and drops some of what waits; there may be a million of frames. True once all
+    /// of it is dropped. The task calls this until then.
+    pub fn wind_up(&self) -> bool {
+        let mut state = self.lock();
+        state.phase = Phase::Dead;
+        let done = state.queue.drop_some(DROPPED, &self.limits.gauge);
+        let told = state.told();
+        drop(state);
+        told.tell();
+        done
     }
 
     /// Asks the task to take in what has been received.
@@ -451,10 +469,8 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 state.blocked = true;
                 state.queue.count(&self.limits.gauge);
             }
-            Written::Gone => {
-                state.phase = Phase::Dead;
-                state.queue.clear(&self.limits.gauge);
-            }
+            // What waits is dropped by the task.
+            Written::Gone => state.phase = Phase::Dead,
         }
         if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);

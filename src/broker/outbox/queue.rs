@@ -164,6 +164,21 @@ impl Queue {
         (self.sent, self.bytes, self.counted) = (0, 0, false);
     }
 
+    /// Drops up to `most` frames from the front. True if nothing is left.
+    pub fn drop_some(&mut self, most: usize, gauge: &Gauge) -> bool {
+        for _ in 1..most {
+            let Some(frame) = self.rest.as_mut().and_then(|rest| rest.pop_front()) else {
+                self.clear(gauge);
+                return true;
+            };
+            self.bytes -= frame.bytes().len();
+            if self.counted {
+                leave(&frame, gauge);
+            }
+        }
+        false
+    }
+
     fn drop_rest(&mut self, gauge: &Gauge) {
         for frame in self.rest.take().into_iter().flat_map(|rest| rest.into_iter()) {
             if self.counted {

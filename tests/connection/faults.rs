@@ -164,6 +164,31 @@ async fn what_waited_for_one_that_is_gone_is_dropped_bit_by_bit() {
     assert!(seen.len() > 3, "given back in steps to {seen:?}");
 }
 
+/// Many small lines in one read are decoded in several turns, between which others have theirs.
+// Seen to fail: whoever came after ten such reads was answered after all of them.
+#[tokio::test(start_paused = true)]
+async fn a_read_of_many_lines_is_not_one_turn() {
+    let broker = Broker::start(&Settings::default());
+    for line in [r#"{"action":"ping"}"#, r#"{"action":"hangup","receipt":1}"#, "x\n{\"action\":\"ping\"}"] {
+        let crowd = [(); 10].map(|()| broker.connect());
+        let bystander = broker.connect();
+        assert_eq!(bystander.ping().await, "");
+        let lines = 60_000 / (line.len() + 1);
+        // As a task, so that it sees the answer in its turn among theirs.
+        let seen = tokio::spawn(async move {
+            crowd.iter().for_each(|client| client.line(&[line].repeat(lines).join("\n")));
+            assert_eq!(bystander.ping().await, "");
+            let mut seen = Vec::new();
+            for client in &crowd {
+                seen.push(client.until(|_| true).await.lines().count());
+            }
+            seen
+        });
+        let seen = seen.await.unwrap();
+        assert!(seen.iter().all(|count| *count < lines), "{seen:?} of {lines} came before the bystander: {line}");
+    }
+}
+
 /// One that does not take its answers holds up nobody's end.
 // Seen to fail: what it had sent was taken in only when it took them, or when the time for that was over.
 #[tokio::test(start_paused = true)]

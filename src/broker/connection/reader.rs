@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::broker::actor::Intake;
 use crate::broker::core::Input;
 use crate::wire::refusal;
-use crate::wire::{Codec, DecodeLimits, ErrorCode, Foreign, Mistake, Unit};
+use crate::wire::{Action, Codec, DecodeLimits, ErrorCode, Foreign, Mistake, Unit};
 
 use super::batch::{Batch, Whole};
 use super::transport::Transport;
@@ -24,6 +24,14 @@ const CROWDED_READ: usize = 4 << 10;
 /// What a turn decodes, in bytes of memory that it gives, at once and while much waits for the actor. One unit more may come on
 /// top. The rest is decoded when this has taken effect.
 const BATCH: (usize, usize) = (256 << 10, 16 << 10);
+
+/// What a turn decodes in units, each with a weight by the time that it takes: a tenth of a millisecond or two in all. A read of plain
+/// messages is less than that, so it is decoded in one turn.
+const UNITS: usize = 2048;
+/// What a unit weighs that gives an input or an answer of its own, ...
+const ACTION: usize = 2;
+/// ... and one that is refused, as the reason is found.
+const MISTAKE: usize = 16;
 
 /// An unfinished unit of this size or more counts against the limit for all; smaller ones always have room.
 const COUNTED: usize = 4 << 10;
@@ -273,12 +281,13 @@ impl<C: Codec> Reader<C> {
         let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
         let (mut at, mut searched, mut mistakes, mut backlog) = (0, searched, 0, false);
         let most = if limits.intake.is_crowded() { BATCH.1 } else { BATCH.0 };
+        let mut weight = 0;
         // Blank lines say nothing: after them the connection is as silent as before.
         if self.stage == Stage::Silent {
             self.stage = Stage::Begun;
         }
         while at < block.len() && self.stage != Stage::Left {
-            if batch.memory() >= most {
+            if batch.memory() >= most || weight >= UNITS {
                 backlog = true;
                 break;
             }
@@ -333,7 +342,10 @@ impl<C: Codec> Reader<C> {
                 match self.codec.decode(&block[unit.clone()], &limits.decode) {
                     // A blank line says nothing, not even what the peer speaks.
                     Ok(None) => continue,
-                    Ok(Some(action)) => batch.action(action, unit),
+                    Ok(Some(action)) => {
+                        weight += if matches!(action, Action::Put { header: None, receipt: None, .. }) { 1 } else { ACTION };
+                        batch.action(action, unit)
+                    }
                     Err(mistake) => Err(mistake),
                 }
             };
@@ -347,6 +359,7 @@ impl<C: Codec> Reader<C> {
                 }
                 Err(mistake) => {
                     mistakes += 1;
+                    weight += MISTAKE;
                     self.mistake(&mistake, &mut batch, limits);
                 }
             }

@@ -21,7 +21,7 @@ use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
 use msgstream::internal::broker::outbox::Sink;
 use msgstream::internal::wire::ids::ConnectionId;
 use msgstream::internal::wire::json_lines::JsonLines;
-use msgstream::internal::wire::{Codec, DecodeLimits, Unit};
+use msgstream::internal::wire::{Codec, DecodeLimits, UnitEnd};
 
 use inputs::{Nowhere, Outboxes, PROGRESS, any_order_line, floats, name, outbox, put_line, python_line, run};
 
@@ -77,7 +77,7 @@ fn decode(line: &str, times: u64) {
     let mut codec = JsonLines::default();
     for _ in 0..times {
         let line = black_box(line.as_bytes());
-        assert_eq!(codec.unit(line, 0), Unit::Complete(line.len()));
+        assert_eq!(codec.unit(line, 0), UnitEnd::Complete(line.len()));
         assert!(codec.decode(line, &limits).is_ok_and(|action| action.is_some()));
     }
 }

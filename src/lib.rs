@@ -44,8 +44,8 @@
 //! - `cli`: the program `msgstream`. Default.
 //! - `bench`: its subcommand `bench`, the load generator. Default.
 
-// For whoever reads the source: five rooms, and the program. Each may use only those above it in this list; `tests/layers.rs`
-// holds them to it, and their own rooms to an order of theirs.
+// For readers of the source: five rooms, and the program. Each may use only those above it in this list; `tests/layers` enforces
+// this, and an order within some of the rooms.
 mod wire;
 
 pub mod job;

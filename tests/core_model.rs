@@ -51,8 +51,17 @@ fn core_does_as_the_naive_model_does() {
 }
 
 #[test]
+fn core_in_turns_does_as_the_naive_model_does() {
+    let history = steps().prop_flat_map(|steps| {
+        let count = steps.len();
+        (Just(steps), vec(any::<bool>(), count)).prop_map(|(steps, go_on)| steps.into_iter().zip(go_on).collect::<Vec<_>>())
+    });
+    check(10_000, &history, |history| model::core::run_in_turns(history));
+}
+
+#[test]
 fn broker_does_as_the_naive_model_does() {
-    check(1000, &vec(any::<u8>(), 3..240), |bytes| model::wire::run(bytes));
+    check(3000, &vec(any::<u8>(), 3..240), |bytes| model::wire::run(bytes));
 }
 
 #[test]

@@ -1,16 +1,15 @@
-//! The options as typed, and the plan that they make once checked.
+//! The options as typed. Checked, they make a [`Plan`].
 
-use std::time::Duration;
+use anyhow::{Result, bail, ensure};
 
 use crate::wire::units::{ByteSize, Span};
-use crate::wire::{Address, Encoding, Listen};
-use anyhow::{Result, bail, ensure};
-use clap::ValueEnum;
+use crate::wire::{Encoding, Listen};
 
-use super::beside::Work;
 use super::content::Kind;
+use super::plan::Plan;
 use super::topology::Topology;
-use super::wire::{self, Wire};
+use super::wire::{self, Protocol};
+use super::work::Work;
 
 /// Load a broker, check all that it delivers, and report throughput, latency and cost.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,43 +87,6 @@ pub(crate) struct Args {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A protocol that the generator speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Protocol {
-    /// JSON lines, this program's own
-    Msgstream,
-    /// MessagePack, this program's own as well
-    Msgpack,
-    /// Redis publish and subscribe (RESP)
-    Redis,
-    /// NATS core
-    Nats,
-    /// MQTT 3.1.1, quality of service 0
-    Mqtt,
-    /// The bare relay of benches/compare, which copies bytes and parses nothing
-    Relay,
-}
-
-/// What a run does, checked.
-pub(crate) struct Plan {
-    /// What is spoken.
-    pub(crate) protocol: Protocol,
-    /// How the broker is spoken to.
-    pub(crate) wire: &'static dyn Wire,
-    /// Where it is.
-    pub(crate) server: Address,
-    /// Who publishes and listens to what.
-    pub(crate) topology: Topology,
-    /// The content of a message, up to and including its id.
-    pub(crate) content: super::content::Content,
-    /// Messages that a publisher may be ahead of a listener.
-    pub(crate) window: u64,
-    /// Messages written at once, when the rate is not set.
-    pub(crate) batch: u64,
-    /// How long nothing may move.
-    pub(crate) timeout: Duration,
 }
 
 /// What is written at once when the rate is not set: as much as the brokers read at once.

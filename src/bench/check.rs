@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::content::{Content, ID, ID_NUMBER, bump, id, read_digits};
 use super::topology::Topology;
-use super::wire::{STREAM_DIGITS, Unit, Wire};
+use super::wire::{Dialect, STREAM_DIGITS, Unit};
 
 /// Why a run has failed.
 #[derive(Debug, PartialEq, Eq, Error)]
@@ -55,7 +55,7 @@ pub(crate) enum Fault {
 
 /// What one listening connection has received and is to receive next.
 pub(crate) struct Checker {
-    wire: &'static dyn Wire,
+    wire: &'static dyn Dialect,
     topology: Topology,
     block: usize,
     /// The start of the next message of each stream and publisher, up to and including the id, one after the other.
@@ -83,7 +83,7 @@ const COMPARED: usize = 1024;
 
 impl Checker {
     /// A checker for a connection that listens to the streams of a block.
-    pub(crate) fn new(wire: &'static dyn Wire, topology: Topology, block: usize, content: &Content) -> Self {
+    pub(crate) fn new(wire: &'static dyn Dialect, topology: Topology, block: usize, content: &Content) -> Self {
         let places = topology.streams_of(block).len();
         let ranks = topology.publishers_per_stream();
         let template = wire.delivered(block, content);
@@ -253,9 +253,9 @@ impl Checker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::args::Protocol;
     use super::super::content::Kind;
     use super::super::wire;
+    use super::super::wire::Protocol;
     use super::*;
 
     const TOPOLOGY: Topology = Topology { publishers: 3, streams: 2, listeners: 1, block: 2 };

@@ -87,7 +87,7 @@ pub(crate) fn read_digits(field: &[u8]) -> Option<u64> {
     field.iter().try_fold(0, |number: u64, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
-/// Adds one to a field of digits. Cheaper than writing it anew: nine times of ten it changes one byte.
+/// Adds one to a field of digits. Cheaper than writing the number again: nine times out of ten it changes one byte.
 pub(crate) fn bump(field: &mut [u8]) {
     for digit in field.iter_mut().rev() {
         if *digit != b'9' {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use mio::{Events, Interest, Poll, Token};
 
-use super::args::Plan;
 use super::content::id;
 use super::load::Watch;
+use super::plan::Plan;
 use super::socket::Socket;
 use super::wire::Unit;
 

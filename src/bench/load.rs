@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use mio::{Events, Interest, Poll, Token};
 
-use super::args::Plan;
 use super::check::Checker;
+use super::plan::Plan;
 use super::publisher::Publisher;
 use super::socket::Socket;
 

@@ -1,6 +1,6 @@
 //! The load generator: loads a broker and checks all that it delivers. `msgstream bench` is its command line.
 //!
-//! [`args`] makes a plan of the options; [`load`] (as fast as it goes), [`pace`] (at a rate) and [`join`] carry it out
+//! [`args`] makes a [`plan`] of the options; [`load`] (as fast as it goes), [`pace`] (at a rate) and [`join`] carry it out
 //! over [`socket`]s; [`check`] holds listeners' messages against what was published; [`wire`] knows the protocols.
 //! [`beside`] asks what others feel of the load.
 
@@ -10,13 +10,16 @@ mod check;
 mod content;
 mod join;
 mod load;
+mod meter;
 mod pace;
+mod plan;
 mod process;
 mod publisher;
 mod report;
 mod socket;
 mod topology;
 mod wire;
+mod work;
 
 use std::time::{Duration, Instant};
 
@@ -24,9 +27,9 @@ use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 pub(crate) use args::Args;
-use args::Plan;
-use process::Sample;
-use report::{Costs, Latency, Report};
+use meter::Meter;
+use plan::Plan;
+use report::{Latency, Report};
 
 /// Why there is no report.
 #[derive(Debug)]
@@ -134,27 +137,6 @@ fn idle(args: &Args, plan: &Plan, connections: usize, report: Report) -> Result<
     let costs = meter.stop()?;
     bar.finish_and_clear();
     Ok(report.finish("connection", held.len() as u64, elapsed, &costs))
-}
-
-/// Reads costs at the beginning and at the end.
-struct Meter {
-    pid: Option<String>,
-    broker: Option<Sample>,
-    own: Sample,
-}
-
-impl Meter {
-    fn start(args: &Args) -> Result<Self> {
-        let pid = args.pid.map(|pid| pid.to_string());
-        let broker = pid.as_deref().map(Sample::of).transpose()?;
-        Ok(Self { pid, broker, own: Sample::of("self").unwrap_or_default() })
-    }
-
-    fn stop(self) -> Result<Costs> {
-        let own = Sample::of("self").unwrap_or_default();
-        let after = self.pid.as_deref().map(Sample::of).transpose()?;
-        Ok(Costs { broker: self.broker.zip(after), generator: own.cpu.saturating_sub(self.own.cpu) })
-    }
 }
 
 /// A progress bar on a terminal, and nothing elsewhere.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use hdrhistogram::Histogram;
 
-use super::args::Plan;
 use super::load::Load;
+use super::plan::Plan;
 use super::publisher::Publisher;
 use super::socket::Socket;
 

@@ -56,7 +56,7 @@ fn cpu(process: &str) -> Result<Duration> {
 /// Raises the limit of open files as far as it goes: a connection is a file.
 ///
 /// # Errors
-/// If it still does not suffice for so many connections.
+/// If the limit still does not suffice for this many connections.
 pub(crate) fn allow_connections(connections: usize) -> Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::args::Plan;
 use super::content::{ID_NUMBER, bump, id, write_digits};
+use super::plan::Plan;
 use super::socket::{Answers, Socket};
 use super::wire::STREAM_DIGITS;
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use super::args::Plan;
-use super::wire::{Unit, Wire};
+use super::plan::Plan;
+use super::wire::{Dialect, Unit};
 
 /// A TCP or Unix connection.
 pub(crate) enum Socket {
@@ -60,7 +60,7 @@ impl Socket {
     }
 
     /// Reads, blocking, until the broker has answered a ping.
-    fn await_pong(&mut self, wire: &dyn Wire, timeout: Duration) -> Result<()> {
+    fn await_pong(&mut self, wire: &dyn Dialect, timeout: Duration) -> Result<()> {
         let (mut carry, mut scratch) = (Vec::new(), [0; 4096]);
         let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
@@ -188,7 +188,7 @@ impl Answers {
     ///
     /// # Errors
     /// If one of them says that something has failed.
-    pub(crate) fn take(wire: &dyn Wire, carry: &mut Vec<u8>) -> Result<Self> {
+    pub(crate) fn take(wire: &dyn Dialect, carry: &mut Vec<u8>) -> Result<Self> {
         let (mut answers, mut at) = (Self::default(), 0);
         while let Some((length, unit)) = wire.unit(&carry[at..])? {
             match unit {

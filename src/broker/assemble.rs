@@ -13,12 +13,12 @@ use crate::wire::json_lines;
 use crate::wire::units::ByteSize;
 use crate::wire::{DecodeLimits, Gauge, Translations};
 
-/// Headers' translations for listeners of another encoding are kept up to this part of what headers may take. Beyond it a
-/// header is translated for each who joins.
+/// Translations of headers are kept up to this fraction of the memory that headers may take. Beyond it a header is translated for
+/// each listener that joins in another encoding.
 const KEPT_TRANSLATIONS: usize = 4;
 
-/// A broker without sockets: the actor, to be run, and what connections of any transport are served with, those that speak
-/// JSON lines; [`Shared::speaking`] makes the same for another encoding.
+/// A broker without sockets: the actor, which is to be run, and what all connections that speak JSON lines share;
+/// [`Shared::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory();
@@ -44,7 +44,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
             header: limits.header.0,
             errors_in_a_row: limits.errors_in_a_row,
-            // One line must fit beside another of its length, on the smallest machine too.
+            // Two lines of the longest length must fit at once, on the smallest machine too.
             intake: Arc::new(Intake::new(auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)))),
         },
         outbox: Arc::new(OutboxLimits {

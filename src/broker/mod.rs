@@ -1,8 +1,8 @@
-//! All that serves: [`Server`], a whole broker with its sockets, and the [`Settings`] that it is held to.
+//! The broker: [`Server`], with its sockets, and its [`Settings`].
 //!
-//! For whoever reads the source, lowest first:
+//! For readers of the source, lowest first:
 //!
-//! - `settings`: what a broker is held to.
+//! - `settings`: all settings of a broker.
 //! - `core`: every stream's header and listeners; a pure state machine.
 //! - `outbox`: what waits to be sent to one connection.
 //! - `actor`: the one owner of the core.

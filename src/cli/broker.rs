@@ -19,10 +19,10 @@ pub(crate) struct Broker {
     server: ServerAddress,
 }
 
-/// The variable that says where the broker is, for whoever does not say it.
+/// The variable that says where the broker is, unless an option does.
 const VARIABLE: &str = "MSGSTREAM_SERVER";
 
-/// Reads an address. A variable that is empty says nothing; clap does not tell whether a value is the variable's.
+/// Reads an address. An empty variable counts as unset; clap does not tell whether a value comes from the variable.
 fn address(text: &str) -> Result<ServerAddress, BadServerAddress> {
     let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
     if is_unset { ServerAddress::DEFAULT } else { text }.parse()
@@ -60,7 +60,7 @@ impl Broker {
 pub(crate) fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime").or_exit(Exit::Io)?;
     let outcome = runtime.block_on(work);
-    // A read of standard input that nobody waits for any more must not keep the program.
+    // A pending read of standard input must not keep the program alive.
     runtime.shutdown_background();
     outcome
 }

@@ -27,9 +27,9 @@ pub(crate) enum Exit {
     Refused,
     /// The configuration cannot be used.
     Config,
-    /// The time was up, as timeout(1) says it.
+    /// The time was up; the same code as timeout(1).
     Timeout,
-    /// What a command that was run has ended with.
+    /// The exit code of the command that was run.
     Status(u8),
 }
 
@@ -79,7 +79,7 @@ impl Failure {
     }
 }
 
-/// What a client fails with has its own exit codes.
+/// Errors of a client have their own exit codes.
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {

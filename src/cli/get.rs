@@ -29,7 +29,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let remote = args.broker.connect(Options::default()).await?;
         let mut listener = remote.listen(&args.stream).await?;
-        // The header, if there is one, is there as soon as the state is.
+        // The header, if there is one, has come when the state has.
         let joined = listener.joined().await;
         remote.hangup(&args.stream).await?;
         match listener.next().await {

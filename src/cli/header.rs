@@ -1,4 +1,4 @@
-//! `msgstream header`: stores what whoever joins gets first.
+//! `msgstream header`: stores what new listeners get first.
 
 use crate::client::Options;
 
@@ -6,7 +6,7 @@ use super::broker::{Broker, block_on};
 use super::exit::{Exit, Outcome};
 use super::input;
 
-/// Set the header of a stream, which whoever joins gets first
+/// Set the header of a stream, the first thing that new listeners get
 ///
 /// Current listeners are not told. A stream that has ended is open again.
 #[derive(Debug, clap::Args)]

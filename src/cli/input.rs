@@ -15,7 +15,7 @@ pub(crate) fn message(given: &str, text: bool) -> Result<Content, Failure> {
     content(given.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json("the message", &why))
 }
 
-/// One message, from all of standard input; asks for `what` if somebody is to type it.
+/// One message, from all of standard input; asks for `what` on a terminal.
 pub(crate) fn read_message(what: &str, text: bool) -> Result<Content, Failure> {
     ask(format_args!("{what}, ended by Ctrl-D"));
     let mut all = Vec::new();
@@ -27,7 +27,7 @@ pub(crate) fn read_message(what: &str, text: bool) -> Result<Content, Failure> {
     content(all.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json("standard input", &why))
 }
 
-/// Says what to type, if standard input is a terminal.
+/// If standard input is a terminal, tells the user what to type.
 pub(crate) fn ask(what: impl Display) {
     if std::io::stdin().is_terminal() {
         say(what);
@@ -47,12 +47,12 @@ pub(crate) fn content(given: &str, text: bool) -> serde_json::Result<Content> {
     Content::from_json(given)
 }
 
-/// What is wrong with one line. That it is the first of its own is nothing that a reader of many lines should be told.
+/// What is wrong with one line. The parser's own line number, which is always 1, is left out.
 pub(crate) fn why(error: &serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at column ")
 }
 
-/// Says what is not JSON, and the cure.
-fn not_json(whence: &str, why: &serde_json::Error) -> Failure {
-    Failure::new(Exit::Data, format!("{whence} is not JSON: {why}; quote it as JSON, or use --text to send it as a string"))
+/// Says what is not JSON, and what to do.
+fn not_json(source: &str, why: &serde_json::Error) -> Failure {
+    Failure::new(Exit::Data, format!("{source} is not JSON: {why}; quote it as JSON, or use --text to send it as a string"))
 }

@@ -16,9 +16,9 @@ use super::standard::{printed, say};
 use super::view::View;
 use super::wire_lines::WireLines;
 
-/// Show what streams say, until all of them have ended
+/// Show the messages of streams until all of them have ended
 ///
-/// On a terminal: a progress bar for each stream whose messages tell how far it is, and everything else as lines above them. Into a
+/// On a terminal: a progress bar for each stream whose messages tell its progress, and everything else as lines above them. Into a
 /// pipe: the lines of the protocol, untouched, one a message, each written at once; those of one stream are in order.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Stop after this time, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Connect again when the connection is lost; a possible gap is told on standard error
+    /// Connect again when the connection is lost; a possible gap is reported on standard error
     #[arg(long)]
     reconnect: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             Some(end) => timeout_at(end, showing).await.unwrap_or(Ok(Exit::Timeout)),
             None => showing.await,
         };
-        // What was gathered before the time was up is shown as well, and stays.
+        // Lines gathered before the time was up are shown as well.
         printed(output.flush())?;
         if let Output::View(view) = &mut output {
             view.leave();

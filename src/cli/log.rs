@@ -11,10 +11,10 @@ const QUEUE: usize = 10_000;
 
 /// Starts logging for the whole process, for as long as what it returns is held.
 ///
-/// Events are written by a thread of their own: a reader that stalls or has gone must not hold up or end the broker. What does
-/// not fit into the queue between is dropped.
+/// Events are written by a thread of their own: a reader that stalls or has gone must not hold up or end the broker. Events that
+/// do not fit into the queue to that thread are dropped.
 ///
-/// Colours are for terminals only, and for nobody who sets `NO_COLOR` to anything (see no-color.org).
+/// Colours are used on terminals only, and not if `NO_COLOR` is set to anything (see no-color.org).
 pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     let level = match settings.level {
         LogLevel::Off => LevelFilter::OFF,
@@ -26,7 +26,7 @@ pub(crate) fn start(settings: &LogSettings) -> WorkerGuard {
     };
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(QUEUE).finish(io::stderr());
-    // A line that cannot be written must not be told on the same broken stream: that would panic, whoever logged it.
+    // A line that cannot be written must not be reported on the same broken stream: that would make the caller panic.
     let subscriber = tracing_subscriber::fmt().with_writer(writer).with_max_level(level).with_ansi(colours).log_internal_errors(false);
     match settings.format {
         LogFormat::Text => subscriber.with_target(false).init(),

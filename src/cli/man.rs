@@ -9,7 +9,7 @@ use super::exit::{Exit, OrExit, Outcome};
 /// Write the manual pages into a folder, one for each subcommand
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder; it is made if it is not there
+    /// The folder; created if it does not exist
     directory: PathBuf,
 }
 

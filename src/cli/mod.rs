@@ -33,8 +33,8 @@ use exit::Exit;
 
 /// A broker for the progress of long-running jobs.
 ///
-/// A job publishes messages to a stream, one JSON object per line over TCP or a Unix socket. Whoever listens gets the stream's
-/// header at once, then every later message, in order, until the stream ends.
+/// A job publishes messages to a stream, one JSON object per line over TCP or a Unix socket. A listener gets the stream's header
+/// at once, then every later message, in order, until the stream ends.
 #[derive(Debug, Parser)]
 #[command(name = "msgstream", version, max_term_width = 100, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 struct Program {
@@ -72,7 +72,7 @@ enum Command {
     Man(man::Args),
 }
 
-/// Runs the program. Its own mistakes and the user's go to standard error, each with an exit code of its own.
+/// Runs the program. Errors go to standard error, each kind with an exit code of its own.
 pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// An error and its causes, each said once: some repeat their cause in their own text.
+/// An error and its causes, each printed once: some repeat their cause in their own text.
 fn whole_story(error: &anyhow::Error) -> String {
     error
         .chain()

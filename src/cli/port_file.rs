@@ -1,4 +1,4 @@
-//! A file that tells which ports the broker got, for whoever started it on port 0.
+//! A file that tells which ports the broker got, for programs that start it on port 0.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) struct PortFile(PathBuf);
 impl PortFile {
     /// Writes the ports of the TCP addresses, one a line, in the order of `listen`.
     ///
-    /// The file appears whole or not at all: whoever waits for it to exist may read it at once.
+    /// The file appears whole or not at all: once it exists it can be read.
     pub(crate) fn write(path: &Path, addresses: &[Address]) -> anyhow::Result<Self> {
         let lines = addresses.iter().filter_map(|address| match address {
             Address::Tcp(address) => Some(format!("{}\n", address.port())),

@@ -10,10 +10,10 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::input;
 use super::standard::say;
 
-/// Put a message to the listeners of a stream
+/// Send a message to the listeners of a stream
 ///
-/// Without MESSAGE, every line of standard input is one, sent as soon as it is read, over one connection. A line that is not JSON is
-/// named with its number and left out; the others are sent. Blank lines are passed over; with --text they are empty strings.
+/// Without MESSAGE, every line of standard input is a message, sent as soon as it is read, over one connection. A line that is not
+/// JSON is reported with its number and left out; the others are sent. Blank lines are ignored; with --text they are empty strings.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {

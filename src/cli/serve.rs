@@ -23,7 +23,7 @@ use super::standard::print;
 
 /// Run the broker.
 ///
-/// Settings come from the configuration file, then the environment, then these flags; the later one counts. Every setting has a
+/// Settings come from the configuration file, then the environment, then these flags; the last one given wins. Every setting has a
 /// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT, `listen` is MSGSTREAM_LISTEN, separated by commas.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Listen on this address: host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
     ///
     /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
-    /// Only this machine can reach 127.0.0.1; 0.0.0.0 is for everybody who can reach this machine, and there is no password.
+    /// Only this machine can reach 127.0.0.1; on 0.0.0.0 anyone who can reach this machine can connect, without a password.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LogFormat::NAMES))]
     log_format: Option<String>,
 
-    /// Log this and what is more important [default: info]
+    /// Minimum severity to log [default: info]
     #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(LogLevel::NAMES))]
     log_level: Option<String>,
 
@@ -117,7 +117,7 @@ fn configuration(args: Args) -> Result<Config, ConfigError> {
     })
 }
 
-/// Takes as many descriptors as the system lets us have: each connection needs one, and the usual soft limit of 1,024 is for
+/// Raises the limit of descriptors as far as the system allows: each connection needs one, and the usual soft limit of 1,024 is for
 /// programs that use select(2).
 fn raise_descriptor_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -149,7 +149,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
     }
-    // Held until the end, and only then removed.
+    // Kept until the end, so that the file is removed only then.
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
@@ -163,7 +163,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)
 }
 
-/// Tells systemd how far we are; without systemd it does nothing. Nobody else depends on it, so a failure is only logged.
+/// Tells systemd the state of the broker; without systemd it does nothing. Nothing else depends on it, so a failure is only logged.
 fn tell_supervisor(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "supervisor not told");

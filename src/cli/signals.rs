@@ -14,7 +14,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals. To be done before listening, so that none falls on the default action in between.
+    /// Catches the signals. Called before listening, so that no signal meets the default action in between.
     pub(crate) fn catch() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

@@ -1,4 +1,4 @@
-//! Standard output and standard error, whoever may or may not read them.
+//! Standard output and standard error, which may be closed at the other end.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use anyhow::Context;
 
 use super::exit::{Exit, Failure, OrExit, Outcome};
 
-/// Says something to the user on standard error. A reader that has gone must not end what goes on, so `eprintln!` will not do.
+/// Says something to the user on standard error. A closed standard error must not end the program, as it would with `eprintln!`.
 pub(crate) fn say(text: impl Display) {
     let _ = writeln!(io::stderr(), "msgstream: {text}");
 }
@@ -18,8 +18,7 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     printed(out.write_all(bytes).and_then(|()| out.flush())).map(|_| ())
 }
 
-/// What has become of a write to standard output. A reader that has gone, such as `head`, has seen enough; a full disk is a
-/// failure.
+/// The outcome of a write to standard output. A reader that has gone, such as `head`, is no failure; a full disk is.
 pub(crate) fn printed(outcome: io::Result<()>) -> Outcome {
     match outcome {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output").or_exit(Exit::Io),

@@ -1,4 +1,4 @@
-//! Streams on a terminal: a bar for each that tells how far it is, everything else as lines above the bars.
+//! Streams on a terminal: a bar for each that tells its progress, everything else as lines above the bars.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -10,13 +10,13 @@ use crate::job::monitor::Message;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::tcgetwinsize;
 
-/// How finely a bar is drawn, whatever the job's units are.
+/// How many steps a bar has, whatever the job's units are.
 const FINENESS: u64 = 10_000;
 
 /// How often bars are drawn, in frames a second.
 const FRAMES: u8 = 20;
 
-/// How often a bar is drawn while nothing comes: the time goes on.
+/// How often a bar is drawn while nothing comes, since it shows the time.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// What is on the screen.
@@ -33,14 +33,14 @@ struct Job {
     title: Option<String>,
     total: Option<f64>,
     units: Option<String>,
-    /// None as long as it has not said how far it is, as a command under `run` never does.
+    /// None until it has told its progress, which a command under `run` never does.
     k: Option<f64>,
     text: Option<String>,
-    /// It has been told how it ended.
+    /// How it ended has been shown.
     told: bool,
 }
 
-/// How far a job is, as its message says it.
+/// The progress of a job, as its messages tell it.
 #[derive(Debug, Default, serde::Deserialize)]
 struct Step {
     title: Option<String>,
@@ -72,7 +72,7 @@ impl View {
         }
     }
 
-    /// Leaves the bars of jobs that go on as they are, for whoever reads on.
+    /// Leaves the bars of unfinished jobs on the screen as they are.
     pub(super) fn leave(&mut self) {
         for job in self.jobs.values().filter(|job| !job.told) {
             job.bar.abandon();
@@ -171,7 +171,7 @@ impl View {
 
 impl Job {
     fn new(screen: &MultiProgress) -> Self {
-        // It is drawn as soon as it is there, before the first step gives it its form.
+        // It is drawn at once, before the first step gives it its form.
         let bar = screen.add(ProgressBar::no_length().with_style(style("{prefix:.bold} {msg}")));
         bar.enable_steady_tick(QUIET);
         Self { bar, title: None, total: None, units: None, k: None, text: None, told: false }
@@ -198,7 +198,7 @@ impl Job {
             Some(total) => {
                 self.bar.set_style(style("{prefix:.bold} {wide_bar} {msg} {eta}"));
                 self.bar.set_length(FINENESS);
-                // Between nothing and all, whatever the job says.
+                // A job may report less than zero or more than its total.
                 self.bar.set_position(((self.k.unwrap_or_default() / total).clamp(0.0, 1.0) * FINENESS as f64) as u64);
             }
             None if self.k.is_none() => self.bar.set_style(style("{prefix:.bold} {spinner} {elapsed} {msg}")),
@@ -226,7 +226,7 @@ impl Job {
     }
 }
 
-/// The templates are constant and right; a wrong one would only look plain.
+/// The templates are constant and valid; an invalid one would fall back to a plain style.
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
@@ -236,7 +236,7 @@ fn columns() -> usize {
     tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col)).max(40)
 }
 
-/// The beginning of a text, of so many characters at most: what a job says must leave room for its bar.
+/// The beginning of a text, `most` characters long at most: what a job says must leave room for its bar.
 fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
@@ -258,7 +258,7 @@ fn shown(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What others sent must not steer this terminal: control characters are shown, not obeyed.
+/// Received text must not control this terminal: control characters are shown, not obeyed.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

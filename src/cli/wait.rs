@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// Wait no longer than this, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Connect again when the connection is lost. A job that ends in between, while the broker forgets it, is waited for in vain
+    /// Connect again when the connection is lost. If a job ends meanwhile and the broker forgets it, its end is never seen
     #[arg(long)]
     reconnect: bool,
     #[command(flatten)]
@@ -79,7 +79,7 @@ async fn wait(remote: &RemoteStream, stream: &str) -> Outcome {
     Ok(Exit::Fine)
 }
 
-/// How the job ended, if this says so.
+/// How the job ended, if this content says so.
 fn outcome(stream: &str, content: &Content) -> Option<Outcome> {
     match Message::of(content)? {
         Message::Complete(_) => Some(Ok(Exit::Fine)),

@@ -21,7 +21,7 @@ impl WireLines {
         Self { lines: Vec::new(), out: io::stdout().lock() }
     }
 
-    /// Adds the line of an event. What did not come as a line is left out.
+    /// Adds the line of an event. Events that did not come as a line are left out.
     pub(super) fn event(&mut self, stream: &StreamName, event: &Event) -> io::Result<()> {
         let event = match event {
             Event::Header(content) | Event::Message(content) => WireEvent::Put { stream, message: content.as_str().as_bytes() },

@@ -12,7 +12,7 @@ use crate::wire::{Encoding, Endpoint, Place};
 
 /// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`.
 ///
-/// A host name is looked up anew for each connection, so that a client finds a broker that has moved.
+/// A host name is looked up for each connection, so that a client finds a broker that has moved.
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;
@@ -30,7 +30,7 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Where a broker listens unless told otherwise.
+    /// Where a broker listens by default.
     ///
     /// ```
     /// # use msgstream::client::ServerAddress;
@@ -39,11 +39,11 @@ impl ServerAddress {
     pub const DEFAULT: &'static str = "127.0.0.1:7342";
 
     /// Makes a connection.
-    pub(super) async fn connect(&self) -> io::Result<Box<dyn Transport>> {
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
         Ok(match self {
             Self::Tcp(host) => {
                 let socket = TcpStream::connect(host).await?;
-                // What is gathered goes out in one write; waiting for more would only delay it.
+                // Lines are gathered here already; waiting for more would only delay them.
                 socket.set_nodelay(true)?;
                 Box::new(socket)
             }
@@ -52,10 +52,10 @@ impl ServerAddress {
     }
 }
 
-/// A connection as a byte stream. TCP and Unix sockets are of this kind, and so is an encrypted session over one.
-pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one would be another.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
 /// An address that could not be read, and what would be right.
 ///

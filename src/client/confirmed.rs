@@ -7,9 +7,10 @@ use crate::wire::Verb;
 use crate::wire::subscriber::Receipt;
 
 use super::error::ClientError;
-use super::remote::RemoteStream;
+use super::link::Link;
 
-/// The actions of a [`RemoteStream`], each of which waits until it has taken effect, and tells how many were reached.
+/// The actions of a [`RemoteStream`](super::RemoteStream), each of which waits until it has taken effect and tells how many
+/// listeners it reached.
 ///
 /// ```
 /// use msgstream::client::RemoteStream;
@@ -32,26 +33,26 @@ use super::remote::RemoteStream;
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Confirmed<'r> {
-    remote: &'r RemoteStream,
+    link: &'r Link,
 }
 
 impl<'r> Confirmed<'r> {
-    pub(super) fn new(remote: &'r RemoteStream) -> Self {
-        Self { remote }
+    pub(super) fn new(link: &'r Link) -> Self {
+        Self { link }
     }
 
-    /// As [`RemoteStream::put`].
+    /// As [`RemoteStream::put`](super::RemoteStream::put).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
         self.send(Verb::Put, stream, Some(message), None::<&()>).await
     }
 
-    /// As [`RemoteStream::put_with_header`].
+    /// As [`RemoteStream::put_with_header`](super::RemoteStream::put_with_header).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<Receipt, ClientError>
     where
         M: Serialize + ?Sized,
@@ -60,34 +61,34 @@ impl<'r> Confirmed<'r> {
         self.send(Verb::Put, stream, Some(message), Some(header)).await
     }
 
-    /// As [`RemoteStream::header`].
+    /// As [`RemoteStream::header`](super::RemoteStream::header).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<Receipt, ClientError> {
         self.send(Verb::Header, stream, Some(header), None::<&()>).await
     }
 
-    /// As [`RemoteStream::close`].
+    /// As [`RemoteStream::close`](super::RemoteStream::close).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn close(&self, stream: &str) -> Result<Receipt, ClientError> {
         self.send(Verb::Close, stream, None::<&()>, None::<&()>).await
     }
 
-    /// As [`RemoteStream::close_with`].
+    /// As [`RemoteStream::close_with`](super::RemoteStream::close_with).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, ClientError> {
         self.send(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
-    /// As [`RemoteStream::delete`].
+    /// As [`RemoteStream::delete`](super::RemoteStream::delete).
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the broker refused it; otherwise as there.
+    /// [`ClientError::Refused`] if the broker refused it; otherwise as for that method.
     pub async fn delete(&self, stream: &str) -> Result<Receipt, ClientError> {
         self.send(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }
@@ -98,8 +99,8 @@ impl<'r> Confirmed<'r> {
         H: Serialize + ?Sized,
     {
         let (answer, answered) = oneshot::channel();
-        let line = self.remote.line(action, stream, message, header, Some(answer))?;
-        self.remote.send(line).await?;
-        answered.await.unwrap_or_else(|_| Err(self.remote.lost()))
+        let line = self.link.line(action, stream, message, header, Some(answer))?;
+        self.link.send(line).await?;
+        answered.await.unwrap_or_else(|_| Err(self.link.lost()))
     }
 }

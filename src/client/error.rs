@@ -1,9 +1,9 @@
-//! What goes wrong.
+//! The errors of a client.
 
 use crate::job::content::EncodeError;
 use crate::wire::subscriber::Reason;
 
-/// What a client can fail with.
+/// An error of a client.
 ///
 /// ```
 /// use msgstream::client::{ClientError, RemoteStream};
@@ -44,7 +44,7 @@ pub enum ClientError {
     /// A stream needs a name.
     #[error("{}", crate::wire::ids::EmptyName)]
     EmptyName,
-    /// There is no room in the queue now, and the call was not to wait.
+    /// There is no room in the queue now, and the call does not wait.
     #[error("the queue of what is to be sent is full")]
     Full,
 }

@@ -19,7 +19,7 @@ pub(super) struct Inbox {
 struct Waiting {
     events: VecDeque<Event>,
     bytes: usize,
-    /// How the stream stood when the listener joined; none as long as the broker has not said so.
+    /// How the stream stood when the listener joined; none until the broker has said so.
     joined: Option<StreamState>,
     /// The last event is in the queue, or was.
     ended: bool,

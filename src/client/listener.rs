@@ -11,7 +11,7 @@ use crate::wire::StreamState;
 use crate::wire::subscriber::Event;
 
 use super::inbox::Inbox;
-use super::remote::Link;
+use super::link::Link;
 
 /// A listener of one stream. Dropping it hangs up.
 ///

@@ -7,11 +7,13 @@ mod address;
 mod confirmed;
 mod error;
 mod inbox;
+mod link;
 mod listener;
 mod options;
 mod remote;
 mod request;
 mod session;
+mod shared;
 mod state;
 mod task;
 

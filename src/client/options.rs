@@ -16,22 +16,22 @@ use crate::wire::units::ByteSize;
 pub struct Options {
     /// Whether and how to connect again after the connection was lost. None: a lost connection is the end.
     pub reconnect: Option<Backoff>,
-    /// What making a connection may take. 10 s.
+    /// The longest that making a connection may take. 10 s.
     pub connect_time: Duration,
-    /// After so long without a word from the broker, it is asked for one. 20 s.
+    /// After this time without a word from the broker, the client sends a ping. 20 s.
     pub idle_time: Duration,
-    /// What its answer may take before the connection counts as lost. Longer than a broker may hold a publisher back
+    /// How long the answer may take before the connection counts as lost. Longer than a broker may hold a publisher back
     /// (its `outbox.throttle_time`, 30 s unless configured). 45 s.
     pub answer_time: Duration,
     /// What may wait to be sent, or to be confirmed, in bytes: beyond it publishing waits. 4 MiB.
     pub queue: ByteSize,
     /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
     pub listener_queue: ByteSize,
-    /// The longest line that is taken from the broker, in bytes: a peer that sends a longer one is none, and would take all
-    /// memory. 128 MiB, which is more than becomes of a broker's longest line (its `limits.line`, 16 MiB unless configured)
-    /// when it comes from MessagePack.
+    /// The longest line that is accepted from the broker, in bytes: a longer one would not come from a broker, and could exhaust
+    /// the memory. 128 MiB, enough for a broker's longest line (its `limits.line`, 16 MiB unless configured) when it is translated
+    /// from MessagePack.
     pub longest_line: ByteSize,
-    /// What becomes of NaN and the infinities. They are refused.
+    /// What becomes of NaN and the infinities. By default they are refused.
     pub non_finite: NonFinite,
 }
 
@@ -85,7 +85,7 @@ impl Backoff {
             return None;
         }
         let doubled = self.first.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
-        // Never less than half, so that a pause is one.
+        // Never less than half of the full pause.
         Some(doubled.min(self.longest).mul_f64(0.5 + random / 2.0))
     }
 }

@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-use crate::job::content::NonFinite;
-use crate::wire::{Repeated, Verb};
+use crate::wire::Verb;
 
-use super::address::{ServerAddress, Transport};
+use super::address::ServerAddress;
 use super::confirmed::Confirmed;
 use super::error::ClientError;
 use super::inbox::Inbox;
+use super::link::{Link, named};
 use super::listener::Listener;
 use super::options::Options;
-use super::request::{Request, bare};
-use super::state::{Answer, Line, State};
-use super::task::{Served, Shared, run};
+use super::request::bare;
+use super::shared::Shared;
+use super::state::Line;
 
 /// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
 ///
@@ -25,7 +24,7 @@ use super::task::{Served, Shared, run};
 /// when all of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent,
 /// as long as the runtime lives: a program that ends should flush first.
 ///
-/// With [`Options::reconnect`] a lost connection is made anew. Then every stream is listened to again, its listeners get
+/// With [`Options::reconnect`] a lost connection is made again. Then every stream is listened to again, its listeners get
 /// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
 /// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
 ///
@@ -56,33 +55,6 @@ use super::task::{Served, Shared, run};
 #[derive(Debug, Clone)]
 pub struct RemoteStream {
     link: Arc<Link>,
-}
-
-/// Keeps the connection for as long as a handle or a listener lives.
-#[derive(Debug)]
-pub(super) struct Link {
-    shared: Arc<Shared>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.shared.lock().leaving = true;
-        self.shared.work.notify_one();
-    }
-}
-
-impl Link {
-    fn start(shared: Arc<Shared>, connected: Option<Box<dyn Transport>>) -> Arc<Self> {
-        let task = tokio::spawn(run(Served(Arc::clone(&shared)), connected));
-        Arc::new(Self { shared, task })
-    }
-
-    pub(super) fn hang_up(&self, stream: &str, inbox: &Arc<Inbox>) {
-        if self.shared.lock().leave(stream, inbox) {
-            self.shared.work.notify_one();
-        }
-    }
 }
 
 impl RemoteStream {
@@ -165,8 +137,8 @@ impl RemoteStream {
 
     /// Listens to a stream. A stream that nobody has written to yet may be listened to.
     ///
-    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the broker. Several listeners of one stream each
-    /// get the header, and each every message.
+    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the
+    /// broker. Each of several listeners of one stream gets the header and every message.
     ///
     /// # Errors
     /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.
@@ -188,10 +160,10 @@ impl RemoteStream {
     /// ```
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
         named(stream)?;
-        let inbox = Inbox::new(self.shared().options.listener_queue.0);
+        let inbox = Inbox::new(self.link.shared.options.listener_queue.0);
         // About what the line takes; the room for hanging up again is paid by who listens next.
-        let first = self.with_room(stream.len() + 64, |state| state.listen(stream, Arc::clone(&inbox))).await?;
-        self.tell_if(first);
+        let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        self.link.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
 
@@ -218,8 +190,8 @@ impl RemoteStream {
     /// ```
     pub async fn hangup(&self, stream: &str) -> Result<(), ClientError> {
         named(stream)?;
-        let first = self.with_room(0, |state| state.hang_up(stream)).await?;
-        self.tell_if(first);
+        let first = self.link.with_room(0, |state| state.hang_up(stream)).await?;
+        self.link.tell_if(first);
         Ok(())
     }
 
@@ -251,7 +223,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        self.queue(Verb::Put, stream, Some(message), None::<&()>).await
+        self.link.queue(Verb::Put, stream, Some(message), None::<&()>).await
     }
 
     /// Sends a message if there is room for it now: for programs that are not to wait, and may lose some.
@@ -281,22 +253,22 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        let line = self.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
+        let line = self.link.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
         let first = {
-            let mut state = self.shared().lock();
+            let mut state = self.link.shared.lock();
             if let Some(failure) = state.failure() {
                 return Err(failure);
             }
-            if !state.has_room(line.bytes.len(), self.shared().options.queue.0) {
+            if !state.has_room(line.bytes.len(), self.link.shared.options.queue.0) {
                 return Err(ClientError::Full);
             }
             state.send(line)
         };
-        self.tell_if(first);
+        self.link.tell_if(first);
         Ok(())
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -322,10 +294,10 @@ impl RemoteStream {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        self.queue(Verb::Put, stream, Some(message), Some(header)).await
+        self.link.queue(Verb::Put, stream, Some(message), Some(header)).await
     }
 
-    /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
+    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -345,7 +317,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {
-        self.queue(Verb::Header, stream, Some(header), None::<&()>).await
+        self.link.queue(Verb::Header, stream, Some(header), None::<&()>).await
     }
 
     /// Ends the stream. Its header stays for those who join later, for the broker's `limits.ended_time`: an hour unless
@@ -371,7 +343,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, stream: &str) -> Result<(), ClientError> {
-        self.queue(Verb::Close, stream, None::<&()>, None::<&()>).await
+        self.link.queue(Verb::Close, stream, None::<&()>, None::<&()>).await
     }
 
     /// Ends the stream with a last message.
@@ -394,7 +366,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        self.queue(Verb::Close, stream, Some(message), None::<&()>).await
+        self.link.queue(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
     /// Forgets the stream, header and all; its listeners see it end.
@@ -417,7 +389,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
-        self.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
+        self.link.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }
 
     /// The same actions, each of which waits until it has taken effect.
@@ -436,7 +408,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn confirmed(&self) -> Confirmed<'_> {
-        Confirmed::new(self)
+        Confirmed::new(&self.link)
     }
 
     /// Waits until everything sent before has taken effect.
@@ -461,13 +433,13 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn flush(&self) -> Result<(), ClientError> {
-        let receipt = self.shared().lock().next_receipt();
+        let receipt = self.link.shared.lock().next_receipt();
         let mut bytes = Vec::with_capacity(64);
-        bare(Verb::Ping, None, Some(receipt)).write(self.shared().options.non_finite, &mut bytes)?;
+        bare(Verb::Ping, None, Some(receipt)).write(self.link.shared.options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
         let line = Line { bytes, answer: Some((receipt, answer)), header: None };
-        self.send(line).await?;
-        answered.await.unwrap_or_else(|_| Err(self.lost())).map(|_| ())
+        self.link.send(line).await?;
+        answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.
@@ -492,107 +464,15 @@ impl RemoteStream {
     /// ```
     pub async fn disconnect(self) -> Result<(), ClientError> {
         let flushed = self.flush().await;
-        self.shared().lock().leaving = true;
-        self.shared().work.notify_one();
+        self.link.shared.lock().leaving = true;
+        self.link.shared.work.notify_one();
         while !self.link.task.is_finished() {
-            let ended = self.shared().room.notified();
-            if self.shared().lock().over.is_some() {
+            let ended = self.link.shared.room.notified();
+            if self.link.shared.lock().over.is_some() {
                 break;
             }
             ended.await;
         }
         flushed
     }
-
-    fn shared(&self) -> &Shared {
-        &self.link.shared
-    }
-
-    pub(super) fn lost(&self) -> ClientError {
-        self.shared().lock().failure().unwrap_or_else(|| ClientError::Lost("the runtime has ended".to_owned()))
-    }
-
-    fn tell_if(&self, first: bool) {
-        if first {
-            self.shared().work.notify_one();
-        }
-    }
-
-    /// An action as a line, with a receipt if somebody waits for the answer.
-    pub(super) fn line<M, H>(
-        &self,
-        action: Verb,
-        stream: &str,
-        message: Option<&M>,
-        header: Option<&H>,
-        answer: Option<Answer>,
-    ) -> Result<Line, ClientError>
-    where
-        M: Serialize + ?Sized,
-        H: Serialize + ?Sized,
-    {
-        named(stream)?;
-        let Options { non_finite, reconnect, .. } = &self.shared().options;
-        let answer = answer.map(|answer| (self.shared().lock().next_receipt(), answer));
-        let mut bytes = Vec::with_capacity(128);
-        let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
-        Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
-        // What a later connection is to get: only one that may come needs it.
-        let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
-        let header = match (repeated, header) {
-            (Repeated::Stays, _) | (Repeated::Header, None) => None,
-            (Repeated::Message, _) => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
-            (Repeated::Header, Some(header)) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
-            (Repeated::Nothing, _) => Some((stream.to_owned(), None)),
-        };
-        Ok(Line { bytes, answer, header })
-    }
-
-    async fn queue<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
-    where
-        M: Serialize + ?Sized,
-        H: Serialize + ?Sized,
-    {
-        let line = self.line(action, stream, message, header, None)?;
-        self.send(line).await
-    }
-
-    pub(super) async fn send(&self, line: Line) -> Result<(), ClientError> {
-        let mut line = Some(line);
-        let bytes = line.as_ref().map_or(0, |line| line.bytes.len());
-        let first = self.with_room(bytes, |state| line.take().is_some_and(|line| state.send(line))).await?;
-        self.tell_if(first);
-        Ok(())
-    }
-
-    /// Acts once there is room for so many bytes.
-    async fn with_room<T>(&self, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
-        let limit = self.shared().options.queue.0;
-        loop {
-            // Made before the look, so that room made in between is not missed.
-            let room = self.shared().room.notified();
-            {
-                let mut state = self.shared().lock();
-                if let Some(failure) = state.failure() {
-                    return Err(failure);
-                }
-                if bytes == 0 || state.has_room(bytes, limit) {
-                    return Ok(act(&mut state));
-                }
-            }
-            room.await;
-        }
-    }
-}
-
-fn named(stream: &str) -> Result<(), ClientError> {
-    if stream.is_empty() { Err(ClientError::EmptyName) } else { Ok(()) }
-}
-
-/// The action that makes this the header of a new connection's stream.
-fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
-    let mut line = Vec::with_capacity(128);
-    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
-        .write(non_finite, &mut line)?;
-    Ok(line)
 }

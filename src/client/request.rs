@@ -20,7 +20,7 @@ pub(crate) fn bare<'a>(action: Verb, stream: Option<&'a str>, receipt: Option<u6
 }
 
 impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
-    /// Appends the line, in the form that the broker passes on without building it anew.
+    /// Appends the line, in the form that the broker passes on without building it again.
     pub(crate) fn write(&self, non_finite: NonFinite, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
         let written = self.try_write(non_finite, out);

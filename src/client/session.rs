@@ -1,4 +1,4 @@
-//! One connection: writes what is queued, reads what comes, and notices when nobody is there any more.
+//! One connection: writes what is queued, reads what comes, and notices when the broker does not answer any more.
 
 use std::future::Future;
 use std::io;
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::wire::subscriber::{self, Reason, Reply};
 
-use super::address::Transport;
+use super::address::ByteStream;
 use super::options::Options;
+use super::shared::Shared;
 use super::state::Chunk;
-use super::task::Shared;
 
 /// What one read takes.
 const READ: usize = 64 << 10;
@@ -36,8 +36,8 @@ pub(super) enum End {
 /// One connection.
 pub(super) struct Session<'s> {
     shared: &'s Shared,
-    read: ReadHalf<Box<dyn Transport>>,
-    write: WriteHalf<Box<dyn Transport>>,
+    read: ReadHalf<Box<dyn ByteStream>>,
+    write: WriteHalf<Box<dyn ByteStream>>,
     received: BytesMut,
     /// How much of `received` is known to hold no line end.
     searched: usize,
@@ -52,7 +52,7 @@ pub(super) struct Session<'s> {
 }
 
 impl<'s> Session<'s> {
-    pub(super) fn new(shared: &'s Shared, transport: Box<dyn Transport>) -> Self {
+    pub(super) fn new(shared: &'s Shared, transport: Box<dyn ByteStream>) -> Self {
         let (read, write) = tokio::io::split(transport);
         Self {
             shared,

@@ -15,10 +15,10 @@ use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
 
-/// What lines do to the headers that a new connection gets: each stream's last, as a line, or none.
+/// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Vec<u8>>>;
 
-/// Whoever waits for an answer.
+/// Waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
 
 /// One action, ready to be sent.
@@ -26,7 +26,7 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Who waits for its receipt.
     pub(super) answer: Option<(u64, Answer)>,
-    /// What it does to the headers that a new connection is to get.
+    /// Its change to the headers that a new connection repeats.
     pub(super) header: Option<(String, Option<Vec<u8>>)>,
 }
 
@@ -63,13 +63,13 @@ pub(super) struct State {
     /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
     /// these: a later header in front of it would make the stream go back.
     headers: HashMap<String, Vec<u8>>,
-    /// What the lines in `out` do to them.
+    /// Changes to `headers` by the lines in `out`.
     changes: Headers,
     /// Lines that are to be written next.
     out: Vec<u8>,
     /// Where listen, hangup and repeated headers stand in `out`.
     own: Vec<Range<usize>>,
-    /// Written, and not confirmed; and what it does to the headers.
+    /// Chunks that were written and are not confirmed, with their changes to `headers`.
     unconfirmed: VecDeque<(Chunk, Headers)>,
     /// Bytes to be written, or written and not confirmed.
     queued: usize,
@@ -90,13 +90,13 @@ impl State {
         Self { keeps, ..Self::default() }
     }
 
-    /// A receipt that nobody has.
+    /// A new receipt.
     pub(super) fn next_receipt(&mut self) -> u64 {
         self.latest += 1;
         self.latest
     }
 
-    /// Whether so many bytes more are within the limit. A line that is larger than the limit has room when nothing else waits.
+    /// Whether this many more bytes are within the limit. A line that is larger than the limit has room when nothing else waits.
     pub(super) fn has_room(&self, bytes: usize, limit: usize) -> bool {
         self.queued == 0 || self.queued + bytes <= limit
     }
@@ -122,14 +122,14 @@ impl State {
         self.append_own(Verb::Listen, stream, Some(receipt))
     }
 
-    /// A listener is gone; whoever is the last to listen hangs up.
+    /// A listener is gone; with the last one the stream is hung up.
     pub(super) fn leave(&mut self, stream: &str, inbox: &Arc<Inbox>) -> bool {
         let Some(listened) = self.streams.get_mut(stream) else { return false };
         listened.leave(|other| Arc::ptr_eq(other, inbox));
         self.hang_up_if_empty(stream)
     }
 
-    /// Nobody of this connection listens to the stream any more.
+    /// Hangs up: all listeners of this stream on this connection are told.
     pub(super) fn hang_up(&mut self, stream: &str) -> bool {
         let Some(mut listened) = self.streams.remove(stream) else { return false };
         listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
@@ -169,7 +169,7 @@ impl State {
         true
     }
 
-    /// Asks the broker for a word.
+    /// Asks the broker for an answer.
     pub(super) fn ping(&mut self) {
         self.append_bare(Verb::Ping, None, None);
     }
@@ -215,7 +215,7 @@ impl State {
                     }
                     return true;
                 }
-                // Not by a flush that nobody waits for any more.
+                // Not by a flush whose caller has stopped waiting.
                 let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
                 let refused = self.refused.take_if(|_| waited_for);
                 self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
@@ -267,7 +267,7 @@ impl State {
         }
     }
 
-    /// What whoever asks for something is told once the connection has ended for good.
+    /// The error of every call once the connection has ended for good.
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
         let refused = self.refused.as_ref().filter(|_| self.turned_away);
@@ -281,7 +281,7 @@ impl State {
             && reason.is_refusal()
         {
             self.turned_away = true;
-            // What was refused first says more than that it was done too often.
+            // The first refusal says more than that there were too many.
             self.refused.get_or_insert_with(|| reason.clone());
         }
         for listened in self.streams.values_mut() {
@@ -290,7 +290,7 @@ impl State {
         self.streams.clear();
         self.joins.clear();
         for (_, answer) in std::mem::take(&mut self.answers) {
-            // Whoever does not wait any more needs no answer.
+            // The caller may have stopped waiting.
             let _ = answer.send(Err(self.failure().unwrap_or_else(|| ClientError::Lost(why.to_owned()))));
         }
         (self.out, self.queued) = (Vec::new(), 0);

@@ -1,68 +1,14 @@
 //! The task behind a client: connects, and connects again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::sleep;
 
 use crate::wire::subscriber::Event;
 
-use super::address::{ServerAddress, Transport};
-use super::options::Options;
+use super::address::ByteStream;
 use super::session::{End, Session};
-use super::state::State;
-
-/// What handles, listeners and the task share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) address: ServerAddress,
-    pub(super) options: Options,
-    state: Mutex<State>,
-    /// Something is to be written, or nobody holds a handle any more.
-    pub(super) work: Notify,
-    /// There is room again, or never will be.
-    pub(super) room: Notify,
-}
-
-impl Shared {
-    pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
-        let state = Mutex::new(State::new(options.reconnect.is_some()));
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new() })
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A listener's waker is all that could panic under the lock, and it is the runtime's.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a connection in the time there is for it. The error is for people.
-    pub(super) async fn connect(&self) -> Result<Box<dyn Transport>, String> {
-        match timeout(self.options.connect_time, self.address.connect()).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.options.connect_time)),
-        }
-    }
-
-    /// Waits. False if nobody holds a handle any more, so that there is nothing to wait for.
-    async fn pause(&self, pause: Duration) -> bool {
-        let deadline = Instant::now() + pause;
-        loop {
-            if self.lock().leaving {
-                return false;
-            }
-            tokio::select! {
-                () = sleep_until(deadline) => return true,
-                () = self.work.notified() => {}
-            }
-        }
-    }
-
-    fn end(&self, last: &Event, why: &str) {
-        self.lock().end(last, why);
-        self.room.notify_waiters();
-    }
-}
+use super::shared::Shared;
 
 /// What the task serves. Dropped before its end, with its runtime or by a panic, it leaves nobody waiting.
 pub(super) struct Served(pub(super) Arc<Shared>);
@@ -78,11 +24,11 @@ impl Drop for Served {
 
 /// Serves a client until it leaves or its connection is lost for good. `connected` is the first connection; without one
 /// it is made here.
-pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
+pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) {
     let shared = &*served.0;
     let mut next = connected;
     let mut attempt = 0;
-    // Why the connection before was lost.
+    // Why the previous connection was lost.
     let mut lost: Option<String> = None;
     loop {
         let transport = match next.take() {
@@ -104,7 +50,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
             }
             End::Told(reason) => {
                 let why = reason.to_string();
-                // What this client did wrong it would do wrong again.
+                // The client would make the same mistake again.
                 if matches!(&*reason.code, "not_json" | "too_many_errors" | "denied") {
                     return shared.end(&Event::CutOff(reason), &why);
                 }
@@ -117,11 +63,11 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
         if session.was_answered {
             attempt = 0;
         }
-        // A broker that turns connections away, or has just lost a thousand, is not to be asked without a pause.
+        // A pause, since the broker may be turning connections away, or may have just lost a thousand of them.
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
         attempt += 1;
         if session.was_answered {
-            // Also for one that nobody holds any more: what it has queued is worth another connection.
+            // Also if the last handle is gone: what is queued is worth another connection.
             sleep(pause).await;
         } else if !shared.pause(pause).await {
             return shared.end(&last, &why);
@@ -130,8 +76,8 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn Transport>>) {
     }
 }
 
-/// Tries until it is connected, or the attempts are used up, or nobody wants it any more.
-async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Transport>, String> {
+/// Tries until it is connected, or the attempts are used up, or the last handle is gone.
+async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn ByteStream>, String> {
     loop {
         let reason = match shared.connect().await {
             Ok(transport) => return Ok(transport),

@@ -1,4 +1,4 @@
-//! What a connection's task is for a connection: ends what has ended, and answers when the broker drains.
+//! Does for a local outbox what a connection's task does for a connection: ends it, and answers when the broker drains.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::Shared;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink, Written};
-use crate::wire::Receipt;
+use crate::wire::ReceiptId;
 use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::error::LocalError;
 use super::listener::Listener;
 use super::listening::Listening;
-use super::sink::{LISTEN, ListenerSink, Standing};
+use super::sink::{LISTEN, ListenerSink, ListenerState};
 
-/// Begins to listen. Dropped before it is done, it has begun nothing.
+/// Begins to listen. If it is dropped before it is done, nothing has begun.
 pub(super) fn listen(
     shared: &Arc<Shared>,
     runtime: &Handle,
@@ -33,7 +33,7 @@ pub(super) fn listen(
     let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
     let id = shared.ids.take();
-    let listen = Input::Listen { stream, receipt: Some(Receipt(LISTEN.to_string().into())) };
+    let listen = Input::Listen { stream, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
     let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
     if !shared.mailbox.send(connected(id, &outbox)) || !shared.mailbox.send(begin) {
@@ -64,14 +64,14 @@ async fn keep_listener(
         () = wanted.cancelled() => outbox.kill(),
         () = keep(&shared, id, &outbox, None) => {}
     }
-    match outbox.sink().standing() {
-        Standing::Full => {
+    match outbox.sink().state() {
+        ListenerState::Full => {
             warn!(connection = id.0, reason = "channel_full", "local listener cut off");
             shared.stats.cut_limit.add(1);
             outbox.sink().cut("the channel of this listener was full; receive faster, or give it more room");
         }
-        Standing::Open if !wanted.is_cancelled() => outbox.sink().lose(),
-        Standing::Open | Standing::Done => {}
+        ListenerState::Open if !wanted.is_cancelled() => outbox.sink().lose(),
+        ListenerState::Open | ListenerState::Done => {}
     }
     listened(&shared, &outbox).await;
     shared.mailbox.send(Command::Gone(id));

@@ -1,4 +1,4 @@
-//! What a program hands in to listen with.
+//! Listeners that a program hands in.
 
 use tokio::sync::mpsc as tokio_mpsc;
 
@@ -7,7 +7,7 @@ use crate::wire::subscriber::Event;
 /// Something that takes events: a sender of a channel, a closure, or a type of the program's own.
 ///
 /// It is called by the task that serves every stream, so it must not wait or take long. After an event that
-/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and harms nobody else.
+/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and affects no other.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -67,7 +67,7 @@ pub trait Listener: Send + 'static {
 pub enum NotTaken {
     /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].
     Full,
-    /// Nobody is there any more.
+    /// The listener is gone.
     Gone,
 }
 
@@ -90,7 +90,7 @@ impl Listener for tokio_mpsc::Sender<Event> {
     }
 }
 
-/// An unbounded channel of tokio: what it holds is up to whoever receives.
+/// An unbounded channel of tokio: its memory is up to the receiver.
 impl Listener for tokio_mpsc::UnboundedSender<Event> {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
         self.send(event).map_err(|_| NotTaken::Gone)

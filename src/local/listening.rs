@@ -1,8 +1,8 @@
-//! What is left in the hands of whoever has handed a listener in.
+//! The handle of a listener that was handed in.
 
 use tokio_util::sync::CancellationToken;
 
-/// Somebody who listens, to hang up by. Dropping it changes nothing: whoever was handed in listens on.
+/// The handle of a listener: hangs up and waits for the end. Dropping it changes nothing: the listener goes on.
 ///
 /// ```
 /// use msgstream::local::MessageStream;
@@ -24,7 +24,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Waits until it listens no more, for whatever reason.
+    /// Waits until the listener has ended, for any reason.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
     }

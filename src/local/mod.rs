@@ -1,7 +1,7 @@
 //! The broker inside a program, without a socket: [`MessageStream`].
 //!
-//! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but
-//! whatever the program handed in; so all that holds for connections holds here, and both may be mixed.
+//! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but the
+//! [`Listener`] that the program handed in; so all that holds for connections holds here, and both may be mixed.
 
 mod error;
 mod keeper;
@@ -59,7 +59,7 @@ pub use listening::Listening;
 #[derive(Clone)]
 pub struct MessageStream {
     shared: Arc<Shared>,
-    /// Where its tasks live, whoever calls.
+    /// Where its tasks run, wherever it is called from.
     runtime: Handle,
     publisher: Arc<Publisher>,
 }
@@ -108,7 +108,7 @@ impl MessageStream {
     /// let address = server.addresses()[0].to_string();
     /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     ///
-    /// // What a client asks for, the program sees.
+    /// // The program sees what a client publishes.
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-1", sender).await?;
     /// msgstream::client::RemoteStream::connect(&address).await?.put("job-1", &42).await?;
@@ -119,10 +119,10 @@ impl MessageStream {
         Server::bind_shared(listen, settings, Arc::clone(&self.shared))
     }
 
-    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and,
-    /// under the policy [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of
-    /// it has sent to, as a publisher over a socket would; see [`apart`](Self::apart). Dropped while it waits, it has sent
-    /// nothing.
+    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and, under the policy
+    /// [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of it has sent
+    /// to, as a publisher over a socket would; see [`independent_publisher`](Self::independent_publisher). Dropped while it waits,
+    /// it has sent nothing.
     ///
     /// # Errors
     /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Encode`] if it cannot be
@@ -149,7 +149,7 @@ impl MessageStream {
         self.publisher.tell(Input::put(stream, run, None, None)).await
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: whoever joins sees each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`header`](Self::header); if the header is refused, so is the message.
@@ -181,7 +181,7 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::put(stream, run, header, receipt)).await
     }
 
-    /// Replaces the stream's header, which whoever joins gets first. Reopens a stream that has ended.
+    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
     ///
     /// # Errors
     /// As [`put`](Self::put), and [`LocalError::Refused`] over a limit: `limits.header`, `limits.headers_total` or
@@ -262,7 +262,7 @@ impl MessageStream {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
     /// broker.header("job-1", "a mistake").await?;
-    /// // Nobody was listening; whoever joins now finds no header.
+    /// // Nobody was listening; a listener that joins now finds no header.
     /// assert_eq!(broker.delete("job-1").await?.listeners, Some(0));
     /// # Ok(()) }
     /// ```
@@ -291,7 +291,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn flush(&self) -> Result<(), LocalError> {
-        // To hang up where it does not listen is the cheapest thing that is answered.
+        // A hangup of a stream that it does not listen to is the cheapest action with an answer.
         self.publisher.ask_at_once(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
     }
 
@@ -341,8 +341,8 @@ impl MessageStream {
         listening.ended().await;
     }
 
-    /// What becomes of NaN and the infinities in what is published: they are refused, unless this says otherwise. Counts for
-    /// this handle and the clones made of it.
+    /// Sets what becomes of NaN and the infinities in what is published; by default they are refused. Applies to this handle and
+    /// to clones made of it.
     ///
     /// ```
     /// use msgstream::client::Event;
@@ -364,8 +364,8 @@ impl MessageStream {
         Self { publisher: self.publisher.with(non_finite), ..self.clone() }
     }
 
-    /// A handle that publishes apart from this one and its clones, as over a connection of its own: a full listener that holds
-    /// one of them back does not hold the other. For programs with several jobs, under the policy
+    /// A handle that publishes independently of this one and its clones, as over a connection of its own: a full listener that
+    /// holds one of them back does not hold the other. For programs with several jobs, under the policy
     /// [`Throttle`](crate::broker::settings::Policy::Throttle). Between the two there is no order.
     ///
     /// ```
@@ -374,7 +374,7 @@ impl MessageStream {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let broker = MessageStream::new();
-    /// let other = broker.apart();
+    /// let other = broker.independent_publisher();
     /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
     /// broker.listen("job-2", sender).await?;
     /// other.put("job-2", "hello").await?;
@@ -382,8 +382,8 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn apart(&self) -> Self {
-        Self { publisher: self.publisher.apart(), ..self.clone() }
+    pub fn independent_publisher(&self) -> Self {
+        Self { publisher: self.publisher.independent_publisher(), ..self.clone() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The publishing side: content becomes frames, and receipts find whoever waits for them.
+//! The publishing side: content becomes frames, and receipts find the calls that wait for them.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -18,8 +18,8 @@ use crate::broker::outbox::{Outbox, Sink};
 use crate::job::content::{NonFinite, encode_line};
 use crate::wire::ids::{ConnectionId, EmptyName, StreamName};
 use crate::wire::json_lines::ENCODER;
-use crate::wire::subscriber::{Reason, Receipt as Told, Reply, read};
-use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, Receipt, Verb, refusal};
+use crate::wire::subscriber::{Reason, Receipt, Reply, read};
+use crate::wire::{Encode, ErrorCode, Event, Frame, Mistake, ReceiptId, Verb, refusal};
 
 use super::error::LocalError;
 use super::keeper;
@@ -33,20 +33,20 @@ pub(super) struct Publisher {
 /// The way to the broker and back, made with the first action.
 struct Way {
     shared: Arc<Shared>,
-    /// The broker's: whoever publishes first may do so on one that ends sooner.
+    /// The broker's own runtime: the first call may come from one that ends sooner.
     runtime: Handle,
     id: Mutex<Option<ConnectionId>>,
     outbox: Arc<Outbox<Answers>>,
     latest: AtomicU64,
     /// No full listener holds this publisher back any more.
     released: Arc<Notify>,
-    /// The broker has stopped: the id may be somebody else's.
+    /// The broker has stopped: the id may belong to another connection.
     ended: CancellationToken,
 }
 
-/// Who waits for which receipt.
+/// The calls that wait for receipts.
 #[derive(Default)]
-struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Told, LocalError>>>>);
+struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>>);
 
 impl Publisher {
     pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> Arc<Self> {
@@ -63,7 +63,7 @@ impl Publisher {
     }
 
     /// A way of its own, with the same rule for numbers.
-    pub(super) fn apart(&self) -> Arc<Self> {
+    pub(super) fn independent_publisher(&self) -> Arc<Self> {
         let way = Arc::new(Way::new(Arc::clone(&self.way.shared), self.way.runtime.clone()));
         Arc::new(Self { way, non_finite: self.non_finite })
     }
@@ -121,23 +121,23 @@ impl Publisher {
         Ok((name, Frame::lasting(bytes, &ENCODER)))
     }
 
-    /// Sends an action that nobody answers, once no full listener holds this publisher back. Dropped before it is done, it
+    /// Sends an action that has no answer, once no full listener holds this publisher back. Dropped before it is done, it
     /// has sent nothing.
     pub(super) async fn tell(&self, input: Input) -> Result<(), LocalError> {
         self.way.send(input, Way::is_free).await
     }
 
     /// Sends an action, as [`tell`](Self::tell), and waits until it has taken effect.
-    pub(super) async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
+    pub(super) async fn ask(&self, input: impl FnOnce(Option<ReceiptId>) -> Input) -> Result<Receipt, LocalError> {
         self.way.ask(input, Way::is_free).await
     }
 
     /// The same for an action that gives no listener anything: it need not wait for those that are full.
-    pub(super) async fn ask_at_once(&self, input: impl FnOnce(Option<Receipt>) -> Input) -> Result<Told, LocalError> {
+    pub(super) async fn ask_at_once(&self, input: impl FnOnce(Option<ReceiptId>) -> Input) -> Result<Receipt, LocalError> {
         self.way.ask(input, |_| true).await
     }
 
-    /// What would be too long for a line of a client is too long here: listeners are made for no more.
+    /// Refuses what would be too long for a client's line: listeners are not prepared for longer ones.
     fn within_line(&self, bytes: Box<[u8]>) -> Result<Box<[u8]>, LocalError> {
         // Without its line end, as there.
         let (length, most) = (bytes.len().saturating_sub(1), self.way.shared.reader.decode.line);
@@ -171,7 +171,7 @@ impl Way {
     async fn send(&self, input: Input, may: fn(&Self) -> bool) -> Result<(), LocalError> {
         let from = self.id()?;
         loop {
-            // Made before the look, so that a release in between is not missed.
+            // Created before the check, so that a release in between is not missed.
             let mut released = pin!(self.released.notified());
             released.as_mut().enable();
             if self.ended.is_cancelled() {
@@ -189,12 +189,12 @@ impl Way {
     }
 
     /// Sends once it may, and waits for the answer.
-    async fn ask(&self, input: impl FnOnce(Option<Receipt>) -> Input, may: fn(&Self) -> bool) -> Result<Told, LocalError> {
+    async fn ask(&self, input: impl FnOnce(Option<ReceiptId>) -> Input, may: fn(&Self) -> bool) -> Result<Receipt, LocalError> {
         let receipt = self.latest.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.outbox.sink().lock().insert(receipt, answer);
         let _forgotten = Forget { answers: self.outbox.sink(), receipt };
-        self.send(input(Some(Receipt(receipt.to_string().into()))), may).await?;
+        self.send(input(Some(ReceiptId(receipt.to_string().into()))), may).await?;
         answered.await.unwrap_or(Err(LocalError::Ended))
     }
 
@@ -225,7 +225,7 @@ impl Drop for Way {
     }
 }
 
-/// Whoever asked and was dropped waits no more.
+/// Forgets a call that was dropped while it waited.
 struct Forget<'a> {
     answers: &'a Answers,
     receipt: u64,
@@ -237,7 +237,7 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// What the publisher's task keeps going. Its end, with its runtime if need be, is the end of all who wait.
+/// What the publisher's task owns. When it is dropped, at the task's end or with its runtime, all waiting calls end too.
 struct Kept {
     outbox: Arc<Outbox<Answers>>,
     ended: CancellationToken,
@@ -246,7 +246,7 @@ struct Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.ended.cancel();
-        // Nobody will answer those who still wait.
+        // No more answers will come for the calls that still wait.
         let waiting = std::mem::take(&mut *self.outbox.sink().lock());
         drop(waiting);
         self.outbox.kill();
@@ -269,13 +269,13 @@ fn refused(Mistake { code, reason, .. }: Mistake) -> LocalError {
 }
 
 impl Answers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Told, LocalError>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answer(&self, receipt: u64, answer: Result<Told, LocalError>) {
+    fn answer(&self, receipt: u64, answer: Result<Receipt, LocalError>) {
         if let Some(waits) = self.lock().remove(&receipt) {
-            // Whoever does not wait any more needs no answer.
+            // The caller may have stopped waiting.
             let _ = waits.send(answer);
         }
     }
@@ -288,7 +288,7 @@ impl Sink for Answers {
             for line in slice.split_inclusive(|byte| *byte == b'\n') {
                 written += line.len();
                 match read(line) {
-                    Ok(Reply::Receipt { receipt, listeners, .. }) => self.answer(receipt, Ok(Told { listeners })),
+                    Ok(Reply::Receipt { receipt, listeners, .. }) => self.answer(receipt, Ok(Receipt { listeners })),
                     Ok(Reply::Error { reason, receipt: Some(receipt) }) => self.answer(receipt, Err(LocalError::Refused(reason))),
                     // It listens to nothing, and is told the end by the outbox.
                     Ok(_) | Err(_) => {}

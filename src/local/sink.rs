@@ -20,7 +20,7 @@ pub(super) struct ListenerSink {
 
 /// How a listener stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum ListenerState {
     /// It takes events.
     Open,
     /// It had no room, and has yet to be told so.
@@ -30,26 +30,26 @@ pub(super) enum Standing {
 }
 
 /// A listener that is never called again after its last event, or after a panic.
-struct Guarded(Mutex<(Standing, Box<dyn Listener>)>);
+struct Guarded(Mutex<(ListenerState, Box<dyn Listener>)>);
 
 impl ListenerSink {
     pub(super) fn new(listener: Box<dyn Listener>) -> Self {
         let mut listened = Listened::default();
-        listened.join(LISTEN, vec![Guarded(Mutex::new((Standing::Open, listener)))]);
+        listened.join(LISTEN, vec![Guarded(Mutex::new((ListenerState::Open, listener)))]);
         Self { listened: Mutex::new(listened) }
     }
 
     /// How the listener stands.
-    pub(super) fn standing(&self) -> Standing {
-        self.lock().all().next().map_or(Standing::Done, |listener| listener.lock().0)
+    pub(super) fn state(&self) -> ListenerState {
+        self.lock().all().next().map_or(ListenerState::Done, |listener| listener.lock().0)
     }
 
-    /// Cuts the listener off for want of room.
+    /// Cuts the listener off for lack of room.
     pub(super) fn cut(&self, reason: &str) {
         for listener in self.lock().all() {
             let mut guarded = listener.lock();
-            if guarded.0 == Standing::Full {
-                guarded.0 = Standing::Open;
+            if guarded.0 == ListenerState::Full {
+                guarded.0 = ListenerState::Open;
             }
             drop(guarded);
             listener.take(Event::CutOff(Reason { code: ErrorCode::SlowListener.as_str().to_owned(), reason: reason.to_owned() }));
@@ -81,7 +81,7 @@ impl ListenerSink {
 }
 
 impl Guarded {
-    fn lock(&self) -> MutexGuard<'_, (Standing, Box<dyn Listener>)> {
+    fn lock(&self) -> MutexGuard<'_, (ListenerState, Box<dyn Listener>)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,10 +89,10 @@ impl Guarded {
 impl Take for Guarded {
     fn take(&self, event: Event) -> bool {
         let mut guarded = self.lock();
-        let (standing, listener) = &mut *guarded;
-        if *standing != Standing::Open {
+        let (state, listener) = &mut *guarded;
+        if *state != ListenerState::Open {
             // Kept, so that a full one can be told.
-            return *standing == Standing::Full;
+            return *state == ListenerState::Full;
         }
         let last = event.is_last();
         // A listener that panics ends itself, not the task that serves all.
@@ -103,12 +103,12 @@ impl Take for Guarded {
             }
             listener.put(event)
         }));
-        *standing = match taken {
-            Ok(Ok(())) => Standing::Open,
-            Ok(Err(NotTaken::Full)) => Standing::Full,
-            Ok(Err(NotTaken::Gone)) | Err(_) => Standing::Done,
+        *state = match taken {
+            Ok(Ok(())) => ListenerState::Open,
+            Ok(Err(NotTaken::Full)) => ListenerState::Full,
+            Ok(Err(NotTaken::Gone)) | Err(_) => ListenerState::Done,
         };
-        *standing != Standing::Done
+        *state != ListenerState::Done
     }
 
     fn joined(&self, _: StreamState) {}
@@ -124,10 +124,10 @@ impl Sink for ListenerSink {
                 written += line.len();
             }
         }
-        match self.standing() {
-            Standing::Open => Ok(written),
+        match self.state() {
+            ListenerState::Open => Ok(written),
             // The keeper finds out why.
-            Standing::Full | Standing::Done => Err(io::ErrorKind::BrokenPipe.into()),
+            ListenerState::Full | ListenerState::Done => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::wire::ids::StreamName;
 
-/// What holds for an action, beside that any may have a receipt.
+/// The rules of an action. Any action may have a receipt.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "a client alone decodes no actions"))]
 pub(crate) struct Rule {
@@ -14,7 +14,7 @@ pub(crate) struct Rule {
     pub(crate) message: Need,
     /// Whether it changes the stream for others.
     pub(crate) writes: bool,
-    /// What it makes of the header that its client repeats on a new connection.
+    /// What it does to the header that its client repeats on a new connection.
     pub(crate) repeated: Repeated,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Target {
     StreamOrAll,
     /// A stream; without one the connection itself.
     StreamOrConnection,
-    /// The connection. A stream is not looked at.
+    /// The connection. A stream is ignored.
     Connection,
 }
 
@@ -36,18 +36,18 @@ pub(crate) enum Target {
 pub(crate) enum Need {
     Must,
     May,
-    /// One that is given is not looked at.
+    /// No message; one that is given is ignored.
     Not,
 }
 
-/// What an action makes of the header that its client repeats on a new connection.
+/// What an action does to the header that its client repeats on a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// It stays.
     Stays,
     /// The action's message takes its place.
     Message,
-    /// The action's member `header`, which no other has, takes its place if there is one.
+    /// The action's member `header` takes its place, if there is one.
     Header,
     /// None is repeated any more.
     Nothing,
@@ -63,11 +63,11 @@ macro_rules! verbs {
         }
 
         impl Verb {
-            /// Every verb, in the order in which people are told of them.
+            /// Every verb, in the order used in error texts.
             #[cfg(feature = "broker")]
             pub(crate) const ALL: [Self; [$($word),*].len()] = [$(Self::$verb),*];
 
-            /// What holds for it.
+            /// Its rules.
             pub(crate) const fn rule(self) -> Rule {
                 match self {
                     $(Self::$verb => Rule {
@@ -107,7 +107,7 @@ impl Verb {
     }
 }
 
-/// One decoded action of a client. Borrows from the bytes it was decoded from and from the codec, which keeps a name.
+/// One decoded action of a client. Borrows from the bytes it was decoded from, and from the codec, which remembers a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action<'a> {
     /// A message for every current listener, with a new header in the same step if there is one.
@@ -119,7 +119,7 @@ pub enum Action<'a> {
         /// Becomes the stream's header together with the delivery.
         header: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Replaces the stream's header; reopens an ended stream.
     Header {
@@ -128,21 +128,21 @@ pub enum Action<'a> {
         /// The new header.
         message: Message<'a>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// From now on this connection is a listener of the stream.
     Listen {
         /// The stream.
         stream: Name<'a>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Stops listening to one stream, or to all.
     Hangup {
         /// The stream; none means all.
         stream: Option<Name<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Ends the stream, with a last message if there is one.
     Close {
@@ -151,12 +151,12 @@ pub enum Action<'a> {
         /// The last message.
         message: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Ends this connection, after all that is queued for it was sent.
     CloseConnection {
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Forgets the stream, header and all.
     Delete {
@@ -165,12 +165,12 @@ pub enum Action<'a> {
         /// The last message.
         message: Option<Message<'a>>,
         /// Asks for an answer once this has taken effect.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Asks for a pong once all earlier actions of this connection have taken effect.
     Ping {
         /// Echoed in the pong.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
 }
 
@@ -182,7 +182,7 @@ pub enum Action<'a> {
 pub enum Name<'a> {
     /// Kept by the codec from now on.
     Kept(&'a StreamName),
-    /// The one that it gave out last as kept: nothing between named another.
+    /// The same name as the last `Kept` or `Again`, with no other name in between.
     Again(&'a StreamName),
     /// Made for this action.
     New(StreamName),
@@ -216,9 +216,9 @@ pub struct Message<'a> {
     pub verbatim: bool,
 }
 
-/// What a client wants to see again in the answer: the bytes of a JSON string or number, as the client wrote it.
+/// The value of an action's `receipt`, which the answer repeats: the bytes of a JSON string or number, as the client wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt(pub Box<str>);
+pub struct ReceiptId(pub Box<str>);
 
 #[cfg(test)]
 mod tests {

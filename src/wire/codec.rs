@@ -11,8 +11,8 @@ use super::event::Event;
 
 /// Turns events into bytes. One static value per encoding: frames and connections remember it.
 ///
-/// Two encoders are told apart by their addresses, which is one comparison on the way of every message. So the type of an
-/// encoder must have a size: statics without one may share an address.
+/// Encoders are compared by address, which costs one comparison for each message. So the type of an encoder must not be
+/// zero-sized: statics of zero size may share an address.
 pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// The encoding's name, for people.
     fn name(&self) -> &'static str;
@@ -20,8 +20,8 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// Appends the event to `out` as one complete unit. Content is in this encoding.
     fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
-    /// Appends the event to `out` as one complete unit. Content is JSON text, and is put into this encoding. What the
-    /// encoding has no value for is put in a way that its users can look up.
+    /// Appends the event to `out` as one complete unit. Content is JSON text, and is translated into this encoding. Values that
+    /// the encoding lacks are written in a documented form.
     fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
     /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
@@ -31,8 +31,8 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 
 /// The decoder of one connection.
 ///
-/// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit is a line, or
-/// whatever carries one action), and hands it to [`decode`](Codec::decode).
+/// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit carries one action: a
+/// line, for example), and hands it to [`decode`](Codec::decode).
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.
     const FRAMING: usize;
@@ -42,7 +42,7 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 
     /// Where the first unit of `bytes` ends. The first `searched` bytes are known not to hold its end: an earlier call
     /// on a shorter part of the same bytes asked for more.
-    fn unit(&self, bytes: &[u8], searched: usize) -> Unit;
+    fn unit(&self, bytes: &[u8], searched: usize) -> UnitEnd;
 
     /// Whether a connection that begins with these bytes speaks something else. Asked before the first unit is decoded,
     /// with all that has come so far, until the answer is not [`Foreign::Unclear`].
@@ -57,10 +57,10 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
 
 /// Where a unit ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
+pub enum UnitEnd {
     /// The unit is complete and takes this many bytes, its end included.
     Complete(usize),
-    /// More bytes are needed, nobody knows how many.
+    /// More bytes are needed; how many is unknown.
     Partial,
     /// More bytes are needed: the unit takes this many in all.
     Announced(usize),
@@ -69,7 +69,7 @@ pub enum Unit {
 /// Whether a connection speaks this protocol at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Foreign {
-    /// Yes, or at least something that deserves an error line.
+    /// Yes, or close enough to deserve an error line.
     Ours,
     /// Cannot be told from so few bytes.
     Unclear,
@@ -77,7 +77,7 @@ pub enum Foreign {
     Theirs(String),
 }
 
-/// What a decoder holds every unit to.
+/// The limits that a decoder enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// The longest unit, in bytes, its framing not counted. Longer ones never reach [`Codec::decode`].

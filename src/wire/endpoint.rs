@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-/// What an address says. No host is looked up here: a client does that anew for each connection.
+/// What an address says. No host is looked up here: a client does that for each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) encoding: Encoding,
@@ -74,7 +74,7 @@ impl Encoding {
 }
 
 impl Endpoint {
-    /// Reads an address. The error tells people why it is none.
+    /// Reads an address. The error says, for people, what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let asked = Encoding::prefixed().find_map(|encoding| Some((encoding, text.strip_prefix(encoding.prefix())?)));
         let (encoding, rest) = asked.unwrap_or((Encoding::default(), text));
@@ -102,7 +102,7 @@ impl Place {
 
 fn host_and_port(text: &str) -> Result<&str, String> {
     let why = match text.rsplit_once(':') {
-        // The last colon of an IPv6 address in its brackets is not a port's.
+        // The last colon within the brackets of an IPv6 address does not begin a port.
         Some((_, rest)) if rest.ends_with(']') => "the port is missing",
         Some(("", _)) => "the host is missing",
         Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::action::Receipt;
+use super::action::ReceiptId;
 #[cfg(feature = "broker")]
 use super::ids::StreamName;
 
-/// What kind of mistake an error or a closed connection is about.
+/// The kind of mistake that caused an error or closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// Not one JSON object, not UTF-8, NaN or Infinity, a key given twice.
@@ -71,18 +71,18 @@ pub struct Mistake {
     /// The stream it was about, where it could be read.
     pub stream: Option<String>,
     /// The receipt it carried, where it could be read.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<ReceiptId>,
 }
 
 impl Mistake {
-    /// A mistake of which no more is known.
+    /// A mistake whose stream and receipt are unknown.
     pub fn new(code: ErrorCode, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), stream: None, receipt: None }
     }
 
     /// The same mistake, of an action on this stream.
     #[cfg(feature = "broker")]
-    pub(crate) fn on(self, stream: &StreamName, receipt: Option<&Receipt>) -> Self {
+    pub(crate) fn on(self, stream: &StreamName, receipt: Option<&ReceiptId>) -> Self {
         Self { stream: Some(stream.as_str().to_owned()), receipt: receipt.cloned(), ..self }
     }
 }

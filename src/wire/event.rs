@@ -2,7 +2,7 @@
 
 use crate::wire::ids::StreamName;
 
-use super::action::Receipt;
+use super::action::ReceiptId;
 use super::error::ErrorCode;
 
 /// One event for a client, before it is encoded.
@@ -19,7 +19,7 @@ pub enum Event<'a> {
     Close {
         /// The stream.
         stream: &'a StreamName,
-        /// The last message, if one came along.
+        /// The last message, if there is one.
         message: Option<&'a [u8]>,
     },
     /// This connection ends now; with the reason, when the client did not ask for it.
@@ -29,8 +29,8 @@ pub enum Event<'a> {
     },
     /// The action with this receipt has taken effect.
     Receipt {
-        /// The client's own mark.
-        receipt: &'a Receipt,
+        /// The value that the client sent.
+        receipt: &'a ReceiptId,
         /// How many listeners were reached (put, close, delete).
         listeners: Option<usize>,
         /// How the stream stands (listen).
@@ -38,8 +38,8 @@ pub enum Event<'a> {
     },
     /// All earlier actions of this connection have taken effect.
     Pong {
-        /// The client's own mark.
-        receipt: Option<&'a Receipt>,
+        /// The value that the client sent.
+        receipt: Option<&'a ReceiptId>,
     },
     /// An action was refused; the connection goes on.
     Error {
@@ -49,12 +49,12 @@ pub enum Event<'a> {
         reason: &'a str,
         /// The stream it was about, where known.
         stream: Option<&'a str>,
-        /// The client's own mark, where known.
-        receipt: Option<&'a Receipt>,
+        /// The value that the client sent, where known.
+        receipt: Option<&'a ReceiptId>,
     },
 }
 
-/// How a stream stands when somebody begins to listen.
+/// How a stream stands when a listener joins.
 ///
 /// ```
 /// # use msgstream::client::StreamState;

@@ -27,7 +27,7 @@ struct Inner {
 /// The bit of `places` that says that the frame is stored. The bits below count queues.
 const STORED: usize = 1 << (usize::BITS - 1);
 
-/// A count of bytes that many share.
+/// A shared count of bytes.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicUsize);
 
@@ -39,7 +39,7 @@ impl Gauge {
         if bytes > isize::MAX as usize { 0 } else { bytes }
     }
 
-    /// Counts more.
+    /// Adds to the count.
     pub fn add(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -79,7 +79,7 @@ impl Frame {
     }
 
     /// It stands in one more queue. The gauge of queues counts a frame once, however many queues hold it, and not at all while
-    /// it is stored: then whoever stores it counts it.
+    /// it is stored: then its store counts it.
     pub fn enter(&self, queues: &Gauge) {
         if self.0.places.fetch_add(1, Ordering::Relaxed) == 0 {
             queues.add(self.cost());
@@ -93,7 +93,7 @@ impl Frame {
         }
     }
 
-    /// It is stored, and counted by whoever stores it rather than by the gauge of queues.
+    /// It is stored, and counted by its store rather than by the gauge of queues.
     pub fn store(&self, queues: &Gauge) {
         let before = self.0.places.fetch_or(STORED, Ordering::Relaxed);
         debug_assert!(before & STORED == 0, "a frame is stored in one place");
@@ -109,8 +109,8 @@ impl Frame {
         }
     }
 
-    /// What dropping it from one queue gives back on average: its cost, shared among the queues that hold it; nothing while
-    /// it is stored.
+    /// The memory that dropping it from one queue gives back on average: its cost divided by the number of queues that hold it;
+    /// nothing while it is stored.
     pub fn share(&self) -> usize {
         match self.0.places.load(Ordering::Relaxed) {
             stored if stored & STORED != 0 => 0,
@@ -139,7 +139,7 @@ impl Frame {
         std::ptr::addr_eq(self.0.encoder, encoder)
     }
 
-    /// The same units in another encoding. The first who asks has them translated, and all others share the result.
+    /// The same units in another encoding. The first call translates them; later calls share the result.
     pub fn translated(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> Self {
         let mut slots = self.0.translations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frame) = slots.find(encoder) {
@@ -165,7 +165,7 @@ impl fmt::Debug for Frame {
     }
 }
 
-/// A frame's translations, one for each encoding that somebody needed. There are rarely two.
+/// A frame's translations, one for each encoding that a listener needed. There are rarely two.
 #[derive(Default)]
 struct Slots {
     first: Translation,
@@ -198,10 +198,10 @@ impl Slots {
 enum Translation {
     #[default]
     Nothing,
-    /// Alive as long as it waits in a queue. All listeners of a message are given it at one time, so that nobody needs it
-    /// later; and were it kept, a slow listener to the one encoding would hold the other in memory, too.
+    /// Alive as long as it waits in a queue. All listeners of a message are given it at one time, so it is not needed later; and
+    /// if it were kept, a slow listener in one encoding would hold the other one in memory, too.
     Passing(Weak<Inner>),
-    /// Of a frame that is stored: there for all who join.
+    /// Of a stored frame: kept for the listeners that join later.
     Kept(Kept),
 }
 
@@ -244,13 +244,13 @@ pub struct Translations {
     kept: AtomicUsize,
     /// The most that `kept` may be.
     most: usize,
-    /// Counts what stands in queues, which a translation that is kept does not.
+    /// Counts what stands in queues. Kept translations do not count there.
     queues: Arc<Gauge>,
 }
 
 impl Translations {
-    /// Translations of which `most` bytes may be kept with what is stored; `queues` counts what stands in queues. By default
-    /// none is kept.
+    /// Translations, of which up to `most` bytes are kept with the stored frames; `queues` counts what stands in queues. By
+    /// default none are kept.
     pub fn keeping(most: usize, queues: Arc<Gauge>) -> Self {
         Self { most, queues, ..Self::default() }
     }

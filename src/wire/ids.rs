@@ -20,7 +20,7 @@ impl StreamName {
     /// Takes a name over.
     ///
     /// # Errors
-    /// [`EmptyName`] if it has no character.
+    /// [`EmptyName`] if it is empty.
     pub fn new(name: &str) -> Result<Self, EmptyName> {
         if name.is_empty() {
             return Err(EmptyName);
@@ -39,7 +39,7 @@ impl StreamName {
     }
 }
 
-/// Whether a name, or the beginning of one, is the broker's own: the one place that says which are.
+/// Whether a name, or the beginning of one, is reserved for the broker. The rule stands only here.
 #[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name.first() == Some(&b'$')

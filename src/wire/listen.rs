@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::endpoint::{Encoding, Endpoint, Place};
 
-/// The port that a broker listens on unless told otherwise.
+/// The default port of a broker.
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;

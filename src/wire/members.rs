@@ -17,7 +17,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Takes a member in. One that was given before is forgotten, since nobody can say which of its values was meant.
+    /// Takes a member in. If its key was given before, both values are dropped: there is no telling which one was meant.
     #[inline]
     pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> Result<(), Surplus> {
         let member = match key {
@@ -42,36 +42,36 @@ impl Members {
 pub(super) enum Surplus {
     /// It was given before.
     Twice,
-    /// There are [`MOST_UNKNOWN`] before it that the protocol does not know, as it does not know this one.
+    /// It is unknown to the protocol, as were [`MOST_UNKNOWN`] keys before it.
     Many,
 }
 
-/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while everybody else
-/// waits; what so many keys are meant to say belongs into the message.
+/// The most keys of one unit that the protocol does not know. Each has to be compared with all others, while other connections
+/// wait; content with more keys belongs in the message.
 pub(super) const MOST_UNKNOWN: usize = 1000;
 
 /// The keys that the protocol does not know, to find one that is given twice. A few are compared one by one; hostile
 /// thousands go into a set.
 #[derive(Default)]
 pub(super) struct Others {
-    few: Vec<Vec<u8>>,
-    many: HashSet<Vec<u8>>,
+    listed: Vec<Vec<u8>>,
+    hashed: HashSet<Vec<u8>>,
 }
 
 impl Others {
-    const FEW: usize = 8;
+    const MOST_LISTED: usize = 8;
 
     fn insert(&mut self, key: &[u8]) -> Result<(), Surplus> {
-        if self.few.len() + self.many.len() == MOST_UNKNOWN {
+        if self.listed.len() + self.hashed.len() == MOST_UNKNOWN {
             return Err(Surplus::Many);
         }
-        if self.few.iter().any(|other| other == key) {
+        if self.listed.iter().any(|other| other == key) {
             return Err(Surplus::Twice);
         }
-        if self.few.len() < Self::FEW {
-            self.few.push(key.to_vec());
+        if self.listed.len() < Self::MOST_LISTED {
+            self.listed.push(key.to_vec());
             return Ok(());
         }
-        if self.many.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
+        if self.hashed.insert(key.to_vec()) { Ok(()) } else { Err(Surplus::Twice) }
     }
 }

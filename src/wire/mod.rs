@@ -36,13 +36,13 @@ mod request;
 pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
 
-pub use action::{Action, Message, Name, Receipt};
+pub use action::{Action, Message, Name, ReceiptId};
 pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 
 #[cfg(feature = "broker")]
-pub use codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 #[cfg(feature = "broker")]
 pub use frame::{Frame, Gauge, Translations, allocated};
 #[cfg(feature = "broker")]

@@ -10,7 +10,7 @@ use super::action::Name;
 pub(super) struct Latest(Option<Box<StreamName>>);
 
 impl Latest {
-    /// The bytes of the name; none of a name has no bytes, which nothing has that can be put to.
+    /// Remembered name, or empty; no valid name is empty.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_deref().map_or(b"", |name| name.as_str().as_bytes())
@@ -23,7 +23,7 @@ impl Latest {
         Some(if again { Name::Again(name) } else { Name::Kept(name) })
     }
 
-    /// Remembers a name from now on. False if the bytes are none.
+    /// Remembers a name from now on. False if the bytes are not a valid name.
     pub(super) fn set(&mut self, name: &[u8]) -> bool {
         let Some(name) = std::str::from_utf8(name).ok().and_then(|name| StreamName::new(name).ok()) else { return false };
         match &mut self.0 {

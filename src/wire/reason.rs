@@ -1,4 +1,4 @@
-//! Words that the reasons of every encoding share. Slow, and only ever read after a mistake.
+//! Words that the reasons of every encoding share. Slow, and used only after a mistake.
 
 /// The most characters of a client's own text that a reason repeats.
 pub(super) const ECHO: usize = 40;
@@ -40,7 +40,7 @@ pub(super) fn unknown_action(given: &str, known: &[&str]) -> String {
         .iter()
         .map(|ours| (strsim::damerau_levenshtein(ours, &word), *ours))
         .min_by_key(|(distance, _)| *distance)
-        // As many slips as half the word make it another word.
+        // With typos in half of its letters it would be another word.
         .filter(|(distance, ours)| *distance * 2 <= ours.len())
         .map(|(_, ours)| ours);
     match alias.or(nearest) {

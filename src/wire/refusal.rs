@@ -1,5 +1,5 @@
-//! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and only
-//! ever read after a mistake.
+//! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and used only
+//! after a mistake.
 
 use super::action::Verb;
 use super::error::{ErrorCode, Mistake};
@@ -13,7 +13,7 @@ pub(crate) fn reserved(verb: Verb, name: &str) -> Mistake {
     Mistake::new(ErrorCode::Denied, reason)
 }
 
-/// The stream's name is too long. As a text: not all that is too long is a name.
+/// The stream's name is too long. It comes as bytes, since a name that is too long is never decoded.
 pub(crate) fn long_name(name: &[u8], most: usize) -> String {
     let shown = cut(name);
     format!("the name of the stream, \"{shown}\", is longer than {most} bytes of UTF-8 (the broker's setting limits.name)")

@@ -1,11 +1,11 @@
-//! From what a unit says to an action, or to the mistake in it: the same in every encoding.
+//! Turns the members of a unit into an action, or finds the mistake in them: the same in every encoding.
 //!
-//! When several things are wrong the first of these is told: the unit itself, the action, the receipt, the stream, the
+//! If several things are wrong, the first of these is reported: the unit itself, the action, the receipt, the stream, the
 //! message.
 
 use std::borrow::Cow;
 
-use super::action::{Action, Message, Name, Need, Receipt, Target, Verb};
+use super::action::{Action, Message, Name, Need, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
 use super::reason::unknown_action;
@@ -15,14 +15,14 @@ use crate::wire::ids::{EmptyName, StreamName, is_reserved};
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
 const LONGEST_RECEIPT: usize = 256;
 
-/// What one unit says, member by member.
+/// The members of one unit.
 pub(super) struct Request<'a> {
-    /// Why the unit is not one whole object with each key once, if it is not.
+    /// What is wrong with the unit as a whole, if it is not one object with each key once.
     pub(super) broken: Option<String>,
-    /// What is asked for; or why it is nothing.
+    /// The action's verb, or why there is none.
     pub(super) verb: Result<Verb, String>,
     pub(super) stream: Stream<'a>,
-    pub(super) receipt: Result<Option<Receipt>, (ErrorCode, String)>,
+    pub(super) receipt: Result<Option<ReceiptId>, (ErrorCode, String)>,
     pub(super) message: Option<&'a [u8]>,
     pub(super) header: Option<&'a [u8]>,
     /// Whether the unit, if it is a put, stands exactly as a listener would get it.
@@ -34,7 +34,7 @@ pub(super) enum Stream<'a> {
     Absent,
     Null,
     Named(Cow<'a, str>),
-    /// Why it is no name.
+    /// Why it is not a name.
     Wrong(String),
 }
 
@@ -64,12 +64,12 @@ fn not_a_name(kind: &str) -> String {
     format!("\"stream\" must be a string that is not empty, not {kind}")
 }
 
-/// Why a value of this kind is no receipt.
+/// Why a value of this kind is not a receipt.
 pub(super) fn not_a_receipt(kind: &str) -> (ErrorCode, String) {
     (ErrorCode::BadAction, format!("\"receipt\" must be a string or a number (or null for none), not {kind}"))
 }
 
-/// A receipt may have so many bytes as it was sent.
+/// Rejects receipts over [`LONGEST_RECEIPT`] bytes, as sent.
 pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
     if length <= LONGEST_RECEIPT {
         return Ok(());
@@ -81,7 +81,7 @@ impl<'a> Request<'a> {
     /// The action.
     pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
         let Self { broken, verb, stream, receipt, message, header, verbatim } = self;
-        // Whatever is wrong, the client gets back what could be read of its unit.
+        // The client gets back what could be read of its unit.
         let mistake = |code, reason| Mistake {
             code,
             reason,
@@ -131,13 +131,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The action of these members. None if one is missing that the table of actions asks for, which was checked before.
+/// The action made of these members. `None` if a required one is missing, which was checked before.
 fn of_members<'a>(
     verb: Verb,
     stream: Option<Name<'a>>,
     message: Option<Message<'a>>,
     header: Option<Message<'a>>,
-    receipt: Option<Receipt>,
+    receipt: Option<ReceiptId>,
 ) -> Option<Action<'a>> {
     Some(match (verb, stream) {
         (Verb::Put, stream) => Action::Put { stream: stream?, message: message?, header, receipt },

@@ -89,7 +89,7 @@ impl FromStr for ByteSize {
         }
         let (_, scale) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
         let bytes = number * *scale as f64;
-        // 2^53: above it a float no longer counts single bytes, and no machine has so much memory.
+        // 2^53: above it a float no longer counts single bytes, and no machine has that much memory.
         if bytes > 9_007_199_254_740_992.0 {
             return Err(BadUnit(format!("{text:?} is larger than any memory: the most is 8192TiB")));
         }
@@ -115,7 +115,7 @@ impl FromStr for Span {
         if text.trim().is_empty() {
             return Err(bad());
         }
-        // A hundred years: beyond it the clock's arithmetic could overflow, and nobody waits so long.
+        // A hundred years: beyond it the clock's arithmetic could overflow.
         if seconds > 100.0 * 365.25 * 86400.0 {
             return Err(BadUnit(format!("{text:?} is longer than a hundred years")));
         }

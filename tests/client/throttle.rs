@@ -74,7 +74,7 @@ async fn a_slow_remote_listener_holds_a_publisher_in_the_program_back_and_misses
     assert!(held_at > 10, "{held_at}");
 
     // The clones are one publisher, as the streams of one connection are; one of its own waits for nobody else's listeners.
-    broker.apart().put("other", &1).await.unwrap();
+    broker.independent_publisher().put("other", &1).await.unwrap();
     // What was taken before has taken effect, whoever is held.
     broker.flush().await.unwrap();
 

@@ -46,15 +46,6 @@ const ORDERS: [(&str, &[&str]); 3] = [
 /// What a room must not use, though it stands before it. The load generator holds a broker to the wire, in words of its own.
 const APART: [(&str, &str); 5] = [("client", "broker"), ("bench", "job"), ("bench", "broker"), ("bench", "client"), ("bench", "local")];
 
-/// Folders in which files still use each other in a circle, and which. A circle that is gone must go from here as well.
-const CIRCLES: [(&str, &[&str]); 4] = [
-    ("bench", &["args", "beside", "check", "join", "load", "mod", "pace", "publisher", "socket", "wire"]),
-    ("bench::beside", &["bystander", "crowd", "mod", "report", "worker"]),
-    // The trait stands in the folder's own file.
-    ("bench::wire", &["lines", "message_pack", "mod", "mqtt", "nats", "redis"]),
-    ("client", &["confirmed", "listener", "remote", "session", "task"]),
-];
-
 fn order(folder: &str) -> Option<&'static [&'static str]> {
     ORDERS.iter().find(|(name, _)| *name == folder).map(|(_, order)| *order)
 }
@@ -72,10 +63,6 @@ fn violations(tree: &Tree) -> Vec<String> {
     for one in tree.uses() {
         let (folder, from, to) = in_folder(&one);
         let Some(order) = order(&folder).filter(|_| from != "mod" && to != "mod") else { continue };
-        let in_circle = |name: &str| CIRCLES.iter().any(|(other, files)| *other == folder && files.contains(&name));
-        if in_circle(&from) && in_circle(&to) {
-            continue;
-        }
         let place = |name: &str| order.iter().position(|other| *other == name);
         let what = match (place(&from), place(&to)) {
             (Some(user), Some(used)) if used < user && !APART.contains(&(&from, &to)) => continue,
@@ -96,7 +83,7 @@ fn circles(tree: &Tree) -> BTreeMap<String, Vec<String>> {
         folders.entry(folder).or_default().insert((from, to));
     }
     for uses in folders.values_mut() {
-        // Whoever uses nobody, or whom nobody uses, is in no circle.
+        // A file that uses none, or that none uses, is in no circle.
         loop {
             let users: BTreeSet<_> = uses.iter().map(|(from, _)| from.clone()).collect();
             let used: BTreeSet<_> = uses.iter().map(|(_, to)| to.clone()).collect();
@@ -126,8 +113,7 @@ fn every_room_uses_only_those_before_it() {
 
 #[test]
 fn no_files_of_a_folder_use_each_other_in_a_circle() {
-    let known = CIRCLES.iter().map(|(folder, files)| ((*folder).to_owned(), files.iter().map(|file| (*file).to_owned()).collect()));
-    assert_eq!(circles(&source()), known.collect::<BTreeMap<_, Vec<_>>>());
+    assert_eq!(circles(&source()), BTreeMap::new());
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! The model's steps, taken by the core alone.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
-use msgstream::internal::wire::{Encode, Event, Frame, Receipt};
+use msgstream::internal::wire::{Encode, Event, Frame, ReceiptId};
 
 use super::{
     BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,
@@ -32,18 +33,74 @@ pub(crate) fn run(history: &[Step]) {
     }
 }
 
+/// Takes a history in turns: a connection that hangs up on all it listens to leaves one stream in each turn, what is over is
+/// forgotten one stream in each turn, and others come between. With each step comes whether those who are not done go on before it.
+pub(crate) fn run_in_turns(history: &[(Step, bool)]) {
+    let mut real = Real::new();
+    let mut model = Model::new();
+    // What was begun, by connection.
+    let mut begun: BTreeMap<u32, (Step, Input)> = BTreeMap::new();
+    for (number, (step, go_on)) in history.iter().enumerate() {
+        let own = step.from().filter(|from| begun.contains_key(from));
+        let first: Vec<u32> = if *go_on { begun.keys().copied().collect() } else { own.into_iter().collect() };
+        for from in first {
+            // The one whose step is next has to be done with what it has begun.
+            while let Some((step, input)) = begun.remove(&from) {
+                piece(&mut real, &mut model, from, step, input, &mut begun, number);
+                if own != Some(from) {
+                    break;
+                }
+            }
+        }
+        match (step, real.input(step)) {
+            (Step::Hangup { from, stream: None, .. } | Step::Leave { from, .. }, Some(input)) => {
+                piece(&mut real, &mut model, *from, step.clone(), input, &mut begun, number);
+            }
+            (Step::Tick { seconds }, _) => {
+                real.now += Duration::from_secs(*seconds);
+                real.core.set_time(real.now);
+                real.core.forget(&mut Budget::new(1));
+                model.step(step);
+            }
+            _ => {
+                real.step(step);
+                model.step(step);
+            }
+        }
+        assert_eq!(real.delivered.take(), model.delivered.take(), "step {number}: {step:?}");
+        // What is over and not forgotten yet still counts, though nobody sees it.
+        if !real.core.has_forgettable() {
+            assert_eq!((real.core.streams(), real.core.stored()), (model.streams(), model.stored()), "step {number}: {step:?}");
+        }
+        #[cfg(debug_assertions)]
+        real.core.assert_invariants();
+    }
+}
+
+/// Leaves one stream, and is done with the step if that was the last.
+fn piece(real: &mut Real, model: &mut Model, from: u32, step: Step, input: Input, begun: &mut BTreeMap<u32, (Step, Input)>, number: usize) {
+    let left = real.core.handle(ConnectionId(from), input, &mut Budget::new(ONE_STREAM), &mut real.delivered);
+    let is_last = model.hang_up_first(from);
+    assert_eq!(left.is_none(), is_last, "step {number}: {step:?} of {from}");
+    match left {
+        Some(input) => drop(begun.insert(from, (step, input))),
+        None => model.step(&step),
+    }
+}
+
+/// More than an action costs by itself, so that one stream is left and not two.
+const ONE_STREAM: usize = 200;
+
 struct Real {
     core: Core,
     delivered: Delivered,
     now: Duration,
-    /// Each second step is taken with next to no budget, again and again, until it is done.
-    hurries: bool,
 }
 
 impl Real {
     fn new() -> Self {
         let limits = CoreLimits { streams: MOST_STREAMS, listens: MOST_LISTENS, stored: MOST_STORED, ended_time: ENDED_TIME };
-        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO, hurries: false }
+        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO }
     }
 
     fn frame(&self, line: String) -> Frame {
@@ -51,56 +108,57 @@ impl Real {
     }
 
     fn step(&mut self, step: &Step) {
-        let receipt = |wanted: &bool| wanted.then(|| Receipt("7".into()));
-        let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
-        let (from, input) = match step {
-            Step::Put { from, stream, text, header, receipt: wanted } => {
-                let run = self.frame(put_line(&name(*stream), *text));
-                let header = header.map(|header| self.frame(put_line(&name(*stream), header)));
-                (from, Input::put(stream_name(stream), run, header, receipt(wanted)))
-            }
-            Step::Header { from, stream, text, receipt: wanted } => {
-                let header = self.frame(put_line(&name(*stream), *text));
-                (from, Input::Header { stream: stream_name(stream), header, receipt: receipt(wanted) })
-            }
-            Step::Listen { from, stream, receipt: wanted } => {
-                (from, Input::Listen { stream: stream_name(stream), receipt: receipt(wanted) })
-            }
-            Step::Hangup { from, stream, receipt: wanted } => {
-                (from, Input::Hangup { stream: stream.as_ref().map(stream_name), receipt: receipt(wanted) })
-            }
-            Step::Close { from, stream, text, receipt: wanted } => {
-                let last = self.frame(close_line(&name(*stream), *text));
-                (from, Input::Close { stream: stream_name(stream), last, receipt: receipt(wanted) })
-            }
-            Step::Delete { from, stream, text, receipt: wanted } => {
-                let last = self.frame(close_line(&name(*stream), *text));
-                (from, Input::Delete { stream: stream_name(stream), last, receipt: receipt(wanted) })
-            }
-            Step::Ping { from, text } => (from, Input::Answer(self.frame(pong_line(*text)))),
-            Step::Leave { from, last } => (from, Input::Leave { last: last.then(|| self.frame(BYE.into())), receipt: None }),
+        if let (Some(from), Some(input)) = (step.from(), self.input(step)) {
+            self.core.handle(ConnectionId(from), input, &mut Budget::unlimited(), &mut self.delivered);
+            return;
+        }
+        match step {
             Step::Deafen { from } => {
                 self.delivered.deaf.insert(*from);
-                return;
             }
             Step::Reconnect { from } => {
                 self.core.hang_up_all(ConnectionId(*from), &mut Budget::unlimited());
                 self.delivered.deaf.remove(from);
-                return;
             }
             Step::Tick { seconds } => {
                 self.now += Duration::from_secs(*seconds);
                 self.core.set_time(self.now);
                 self.core.forget(&mut Budget::unlimited());
-                return;
             }
-        };
-        self.hurries = !self.hurries;
-        let mut left = Some(input);
-        while let Some(input) = left.take() {
-            let mut budget = if self.hurries { Budget::new(1) } else { Budget::unlimited() };
-            left = self.core.handle(ConnectionId(*from), input, &mut budget, &mut self.delivered);
+            _ => unreachable!("every other step is an input"),
         }
+    }
+
+    /// What the core is given for a step, if it is an input.
+    fn input(&self, step: &Step) -> Option<Input> {
+        let receipt = |wanted: &bool| wanted.then(|| ReceiptId("7".into()));
+        let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
+        Some(match step {
+            Step::Put { from: _, stream, text, header, receipt: wanted } => {
+                let run = self.frame(put_line(&name(*stream), *text));
+                let header = header.map(|header| self.frame(put_line(&name(*stream), header)));
+                Input::put(stream_name(stream), run, header, receipt(wanted))
+            }
+            Step::Header { from: _, stream, text, receipt: wanted } => {
+                let header = self.frame(put_line(&name(*stream), *text));
+                Input::Header { stream: stream_name(stream), header, receipt: receipt(wanted) }
+            }
+            Step::Listen { from: _, stream, receipt: wanted } => Input::Listen { stream: stream_name(stream), receipt: receipt(wanted) },
+            Step::Hangup { from: _, stream, receipt: wanted } => {
+                Input::Hangup { stream: stream.as_ref().map(stream_name), receipt: receipt(wanted) }
+            }
+            Step::Close { from: _, stream, text, receipt: wanted } => {
+                let last = self.frame(close_line(&name(*stream), *text));
+                Input::Close { stream: stream_name(stream), last, receipt: receipt(wanted) }
+            }
+            Step::Delete { from: _, stream, text, receipt: wanted } => {
+                let last = self.frame(close_line(&name(*stream), *text));
+                Input::Delete { stream: stream_name(stream), last, receipt: receipt(wanted) }
+            }
+            Step::Ping { from: _, text } => Input::Answer(self.frame(pong_line(*text))),
+            Step::Leave { from: _, last } => Input::Leave { last: last.then(|| self.frame(BYE.into())), receipt: None },
+            Step::Deafen { .. } | Step::Reconnect { .. } | Step::Tick { .. } => return None,
+        })
     }
 }
 

@@ -264,6 +264,16 @@ impl Model {
         self.streams.retain(|_, stream| stream.header.is_some() || stream.ended.is_some() || !stream.listeners.is_empty());
     }
 
+    /// Leaves the first stream that the connection listens to. True if it listens to none after that.
+    pub(crate) fn hang_up_first(&mut self, from: u32) -> bool {
+        let listened =
+            |model: &Self| model.streams.iter().find(|(_, stream)| stream.listeners.contains(&from)).map(|(name, _)| name.clone());
+        if let Some(name) = listened(self) {
+            self.hang_up(from, Some(&name));
+        }
+        listened(self).is_none()
+    }
+
     fn listen(&mut self, from: u32, stream: &str, receipt: bool) {
         let state = self.streams.get(stream).cloned().unwrap_or_default();
         if let Some(ended) = state.ended {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use msgstream::broker::Settings;
+use msgstream::internal::broker::actor::Actor;
 use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::connection::{Shared, serve};
 use msgstream::internal::wire::json_lines::JsonLines;
@@ -56,14 +57,20 @@ struct Line {
     spelling: u8,
 }
 
-/// Takes the history that the bytes stand for, and compares.
+/// Takes the history that the bytes stand for, and compares; once in turns as they are, and once with a turn for each step, so that
+/// whatever can be broken off is.
 pub(crate) fn run(bytes: &[u8]) {
+    run_in(bytes, |actor| actor);
+    run_in(bytes, |actor| actor.with_turns_of(1));
+}
+
+fn run_in(bytes: &[u8], turns: impl FnOnce(Actor) -> Actor) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let history = history(bytes);
     let shared = runtime.block_on(async {
         let (actor, shared) = assemble(&settings());
         tokio::select! {
-            ended = tokio::spawn(actor.run()) => panic!("the actor has ended: {ended:?}"),
+            ended = tokio::spawn(turns(actor).run()) => panic!("the actor has ended: {ended:?}"),
             // The clock stands still as long as anybody has something to do, and jumps when nobody has.
             () = sleep(NEVER) => panic!("an answer never comes"),
             () = take(&history, Arc::clone(&shared)) => {}
@@ -256,6 +263,8 @@ impl Broker {
             }
             self.peers[from as usize] = None;
         }
+        // The clock jumps once nobody has anything to do: then what was queued for the others has been sent.
+        sleep(Duration::from_millis(1)).await;
         for (other, peer) in (0..).zip(&self.peers) {
             if let Some(peer) = peer.as_ref().filter(|_| other != from) {
                 got.insert(other, peer.until(|_| true).await);

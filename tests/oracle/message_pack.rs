@@ -5,7 +5,7 @@
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Receipt, Unit};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, ReceiptId, UnitEnd};
 use rmpv::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -33,8 +33,8 @@ pub(crate) fn compare(bytes: &[u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
         let end = match codec.unit(rest, 0) {
-            Unit::Complete(end) => end,
-            Unit::Partial | Unit::Announced(_) => rest.len(),
+            UnitEnd::Complete(end) => end,
+            UnitEnd::Partial | UnitEnd::Announced(_) => rest.len(),
         };
         let (unit, after) = rest.split_at(end);
         let expected = meaning(unit);
@@ -245,7 +245,7 @@ fn decoded(codec: &mut MessagePack, unit: &[u8]) -> Meaning {
 
 fn meant(action: Action<'_>, unit: &[u8]) -> Meaning {
     let content = |message: Option<Message<'_>>| message.map(|message| bytes_of(&read(message.content).unwrap()));
-    let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<Receipt>| Meaning::Action {
+    let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<ReceiptId>| Meaning::Action {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),
         message: content(message),

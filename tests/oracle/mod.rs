@@ -8,7 +8,7 @@ use std::fmt;
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::json_lines::{ENCODER, JsonLines};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, Unit};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, UnitEnd};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -45,8 +45,8 @@ pub(crate) fn compare(bytes: &[u8]) {
     let mut rest = bytes;
     while !rest.is_empty() {
         let end = match codec.unit(rest, 0) {
-            Unit::Complete(end) => end,
-            Unit::Partial | Unit::Announced(_) => rest.len(),
+            UnitEnd::Complete(end) => end,
+            UnitEnd::Partial | UnitEnd::Announced(_) => rest.len(),
         };
         let (line, after) = rest.split_at(end);
         let expected = meaning(line);
@@ -80,7 +80,7 @@ fn meant(action: Action<'_>) -> Meant {
                 stream: Option<StreamName>,
                 message: Option<Message<'_>>,
                 header: Option<Message<'_>>,
-                receipt: Option<msgstream::internal::wire::Receipt>| Meant {
+                receipt: Option<msgstream::internal::wire::ReceiptId>| Meant {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),
         verbatim: message.is_some_and(|message| message.verbatim),

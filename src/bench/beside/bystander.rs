@@ -10,10 +10,10 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 use mio::{Events, Interest, Poll, Token};
 
-use super::super::args::Plan;
 use super::super::pace::histogram;
+use super::super::plan::Plan;
 use super::super::socket::{Answers, Socket};
-use super::{TICK, Tally};
+use super::tally::{TICK, Tally};
 
 /// A connection with nothing to do but to ping.
 pub(crate) struct Bystander<'p> {

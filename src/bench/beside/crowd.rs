@@ -1,11 +1,11 @@
-//! The listeners: one thread that reads whatever comes, as fast as it can, and counts it.
+//! The listeners: one thread that reads all that comes, as fast as it can, and counts it.
 
 use anyhow::Result;
 use mio::{Events, Interest, Poll, Token};
 
-use super::super::args::Plan;
+use super::super::plan::Plan;
 use super::super::socket::Socket;
-use super::{TICK, Tally};
+use super::tally::{TICK, Tally};
 
 /// All listening connections.
 pub(crate) struct Crowd {

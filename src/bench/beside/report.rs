@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::super::args::Protocol;
 use super::super::report::Costs;
+use super::super::wire::Protocol;
+use super::super::work::Work;
 use super::bystander::Pings;
-use super::work::Work;
 
 /// What was done.
 pub(crate) struct Shape {

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::super::args::Plan;
+use super::super::plan::Plan;
 use super::super::socket::Socket;
 use super::super::wire::Unit;
-use super::work::Burst;
-use super::{TICK, Tally};
+use super::burst::Burst;
+use super::tally::{TICK, Tally};
 
 /// A connection and its burst.
 pub(crate) struct Worker<'p> {

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use super::super::content::{Content, id};
-use super::{Template, Unit, Wire, line, lossy, name};
+use super::dialect::Dialect;
+use super::template::{Template, name};
+use super::unit::{Unit, line, lossy};
 
 /// JSON lines, to the broker or to the relay.
 pub(crate) struct Lines {
@@ -11,7 +13,7 @@ pub(crate) struct Lines {
     pub(crate) relay: bool,
 }
 
-impl Wire for Lines {
+impl Dialect for Lines {
     fn hello(&self) -> Vec<u8> {
         Vec::new()
     }

@@ -3,7 +3,9 @@
 use anyhow::Result;
 
 use super::super::content::{Content, Kind, id};
-use super::{NAME, STREAM_DIGITS, Template, Unit, Wire, lossy, name};
+use super::dialect::Dialect;
+use super::template::{NAME, STREAM_DIGITS, Template, name};
+use super::unit::{Unit, lossy};
 
 /// MessagePack.
 pub(crate) struct MessagePack;
@@ -16,7 +18,7 @@ const TOO_LONG: usize = 1 << 30;
 const STREAM: &[u8] = b"\xa6stream\xac";
 const _: () = assert!(STREAM[7] == 0xa0 | (NAME.len() + STREAM_DIGITS) as u8);
 
-impl Wire for MessagePack {
+impl Dialect for MessagePack {
     fn content(&self, kind: Kind, size: usize) -> Result<Content> {
         Content::message_pack(kind, size)
     }

@@ -1,116 +1,25 @@
 //! The protocols, as bytes: how to greet, listen, publish, and what a broker's answers mean. No sockets here.
 //!
-//! What is on the path of every message is a [`Template`], the same for all protocols: bytes that are known
-//! beforehand, with the stream's digits and the id at fixed places. The rest is read with [`Wire::unit`], which may be slow.
+//! What is on the path of every message is a [`Template`](template::Template), the same for all protocols: bytes that are known
+//! beforehand, with the stream's digits and the id at fixed places. The rest is read with [`Dialect::unit`], which may be slow.
 
+mod dialect;
 mod lines;
 mod message_pack;
 mod mqtt;
 mod nats;
+mod protocol;
 mod redis;
+mod template;
+mod unit;
 
-use anyhow::Result;
-
-use super::args::Protocol;
-use super::content::{Content, ID, Kind, id, write_digits};
-
-/// A protocol, as the generator needs it.
-pub(crate) trait Wire: Sync {
-    /// What messages contain: JSON, unless the protocol has an encoding of its own.
-    ///
-    /// # Errors
-    /// If there is no content of that size.
-    fn content(&self, kind: Kind, size: usize) -> Result<Content> {
-        Content::json(kind, size)
-    }
-    /// What a connection says first.
-    fn hello(&self) -> Vec<u8>;
-    /// Listens to a stream.
-    fn listen(&self, stream: usize) -> Vec<u8>;
-    /// Hangs up a stream.
-    fn hangup(&self, stream: usize) -> Vec<u8>;
-    /// Asks for an answer that proves all before it to have taken effect.
-    fn ping(&self) -> Vec<u8>;
-    /// Answers the broker's ping.
-    fn pong(&self) -> &'static [u8] {
-        b""
-    }
-    /// Stores content for those who join later; `None` if the protocol has no such thing.
-    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>>;
-    /// A message as it is published.
-    fn published(&self, stream: usize, content: &Content) -> Template;
-    /// A message as a listener receives it.
-    fn delivered(&self, stream: usize, content: &Content) -> Template;
-    /// Whether every published message is answered by [`Unit::Published`].
-    fn answers_each(&self) -> bool {
-        false
-    }
-    /// The length and the meaning of the first whole unit of what a broker sent; `None` if it is not whole yet.
-    fn unit(&self, bytes: &[u8]) -> Result<Option<(usize, Unit)>>;
-}
-
-/// What a broker said.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
-    /// A message or a header, with that many bytes.
-    Delivered(usize),
-    /// The answer to a publication.
-    Published,
-    /// The answer to a ping.
-    Pong,
-    /// A ping that wants an answer.
-    Ping,
-    /// Anything that needs no answer and is no mistake.
-    Noise,
-    /// A refusal, or an end that nobody asked for.
-    Failure(String),
-}
-
-/// A whole message on the wire.
-#[derive(Debug, Clone)]
-pub(crate) struct Template {
-    /// All up to and including the id.
-    pub(crate) head: Vec<u8>,
-    /// All after it.
-    pub(crate) tail: Vec<u8>,
-    /// Where the stream's digits are.
-    pub(crate) stream_at: usize,
-}
-
-/// How many digits a stream's name ends with.
-pub(crate) const STREAM_DIGITS: usize = 6;
-const NAME: &str = "bench.";
-
-impl Template {
-    /// Puts content between what the protocol wants around it.
-    fn new(before: &str, content: &Content, after: &str) -> Self {
-        Self::from_bytes(before.as_bytes(), content, after.as_bytes())
-    }
-
-    fn from_bytes(before: &[u8], content: &Content, after: &[u8]) -> Self {
-        let stream_at = before.windows(NAME.len()).position(|window| window == NAME.as_bytes()).unwrap_or(0) + NAME.len();
-        let head = [before, &content.before, &id(0, 0)].concat();
-        Self { head, tail: [&content.after, after].concat(), stream_at }
-    }
-
-    /// The bytes of the whole message.
-    pub(crate) fn len(&self) -> usize {
-        self.head.len() + self.tail.len()
-    }
-
-    /// Where the id is.
-    pub(crate) fn id_at(&self) -> usize {
-        self.head.len() - ID
-    }
-
-    /// The whole message.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        [&self.head[..], &self.tail].concat()
-    }
-}
+pub(crate) use dialect::Dialect;
+pub(crate) use protocol::Protocol;
+pub(crate) use template::STREAM_DIGITS;
+pub(crate) use unit::Unit;
 
 /// The protocol of that name.
-pub(crate) fn of(protocol: Protocol) -> &'static dyn Wire {
+pub(crate) fn of(protocol: Protocol) -> &'static dyn Dialect {
     match protocol {
         Protocol::Msgstream => &lines::Lines { relay: false },
         Protocol::Msgpack => &message_pack::MessagePack,
@@ -121,27 +30,11 @@ pub(crate) fn of(protocol: Protocol) -> &'static dyn Wire {
     }
 }
 
-/// The name of a stream.
-fn name(stream: usize) -> String {
-    let mut digits = [b'0'; STREAM_DIGITS];
-    write_digits(&mut digits, stream as u64);
-    NAME.chars().chain(digits.map(char::from)).collect()
-}
-
-/// The first line, without its end, and the length with it.
-fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
-    let end = memchr::memchr(b'\n', bytes)?;
-    Some((bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]), end + 1))
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(300)]).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::ValueEnum;
 
+    use super::super::content::{Kind, id};
     use super::*;
 
     #[test]

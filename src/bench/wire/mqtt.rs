@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Result, ensure};
 
 use super::super::content::{Content, id};
-use super::{Template, Unit, Wire, name};
+use super::dialect::Dialect;
+use super::template::{Template, name};
+use super::unit::Unit;
 
 /// MQTT.
 pub(crate) struct Mqtt;
@@ -22,7 +24,7 @@ const PINGRESP: u8 = 13;
 /// A code in a SUBACK: refused.
 const REFUSED: u8 = 0x80;
 
-impl Wire for Mqtt {
+impl Dialect for Mqtt {
     fn hello(&self) -> Vec<u8> {
         // Two clients of one name would throw each other out, also those of two runs.
         static CLIENTS: AtomicU32 = AtomicU32::new(0);

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 
 use super::super::content::Content;
-use super::{Template, Unit, Wire, line, lossy, name};
+use super::dialect::Dialect;
+use super::template::{Template, name};
+use super::unit::{Unit, line, lossy};
 
 /// NATS core.
 pub(crate) struct Nats;
@@ -11,7 +13,7 @@ pub(crate) struct Nats;
 /// Subscription ids are this much above the stream's number, so that all have as many digits.
 const FIRST_SUBSCRIPTION: usize = 1_000_000;
 
-impl Wire for Nats {
+impl Dialect for Nats {
     fn hello(&self) -> Vec<u8> {
         b"CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true}\r\n".to_vec()
     }

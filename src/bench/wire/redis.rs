@@ -3,12 +3,14 @@
 use anyhow::{Context, Result};
 
 use super::super::content::Content;
-use super::{Template, Unit, Wire, line, lossy, name};
+use super::dialect::Dialect;
+use super::template::{Template, name};
+use super::unit::{Unit, line, lossy};
 
 /// Redis.
 pub(crate) struct Redis;
 
-impl Wire for Redis {
+impl Dialect for Redis {
     fn hello(&self) -> Vec<u8> {
         Vec::new()
     }

@@ -36,6 +36,8 @@ pub(super) struct Flow<W> {
     tag: u64,
     /// It waits for something else than its turn.
     paused: bool,
+    /// It comes after a pause and has had no more than its share: what it does first waits for nobody.
+    pub(super) fresh: bool,
 }
 
 impl<W> Default for Agenda<W> {
@@ -60,10 +62,16 @@ impl<W> Agenda<W> {
             flow.work.push_back(work);
             return;
         }
-        let mut flow = self.spare.pop().unwrap_or_else(|| Box::new(Flow { work: VecDeque::new(), tag: 0, paused: false }));
+        let mut flow = self.spare.pop().unwrap_or_else(|| Box::new(Flow { work: VecDeque::new(), tag: 0, paused: false, fresh: true }));
         flow.work.push_back(work);
+        flow.fresh = self.tags[id.index()] <= self.virtual_time;
         self.flows[id.index()] = Some(flow);
         self.enter(id);
+    }
+
+    /// Time is spent on what is nobody's own work.
+    pub(super) fn pass(&mut self, cost: usize) {
+        self.virtual_time = self.virtual_time.saturating_add(cost as u64);
     }
 
     /// Takes the next connection's work out, if that connection is light.
@@ -82,7 +90,8 @@ impl<W> Agenda<W> {
     }
 
     /// Puts back what was taken, after work that has cost so much.
-    pub(super) fn put_back(&mut self, id: ConnectionId, flow: Box<Flow<W>>, cost: usize) {
+    pub(super) fn put_back(&mut self, id: ConnectionId, mut flow: Box<Flow<W>>, cost: usize) {
+        flow.fresh = false;
         self.tags[id.index()] = flow.tag.saturating_add(cost as u64);
         if flow.work.is_empty() && !flow.paused {
             if self.spare.len() < SPARE {

@@ -47,7 +47,7 @@ impl CutLog {
         }
     }
 
-    /// Says how many were not logged one by one, and begins anew.
+    /// Says how many were not logged one by one, and starts a new count.
     pub fn tell_rest(&self) {
         let window = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Window { cuts, .. }) = window

@@ -11,10 +11,10 @@ const CROWDED: usize = 4 << 20;
 /// Counts what all connections have received and what has not taken effect, in bytes of memory.
 #[derive(Debug)]
 pub struct Intake {
-    /// The most that may be received, as far as lines are large.
+    /// The most that may be received. Small lines are taken beyond it.
     most: usize,
     received: Gauge,
-    /// The part of it that has been decoded.
+    /// The part of `received` that has been decoded.
     decoded: Gauge,
 }
 
@@ -29,12 +29,12 @@ impl Intake {
         self.most
     }
 
-    /// What has been received now.
+    /// What has been received and has not taken effect.
     pub fn received(&self) -> &Gauge {
         &self.received
     }
 
-    /// Whether so much waits for the actor that connections are to read little at a time.
+    /// Whether connections are to read little at a time, because much waits for the actor.
     pub fn is_crowded(&self) -> bool {
         self.decoded.bytes() > CROWDED
     }

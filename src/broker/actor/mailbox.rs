@@ -11,7 +11,7 @@ use crate::wire::ids::ConnectionId;
 
 use super::intake::Claim;
 
-/// What the actor is told.
+/// A message to the actor.
 pub enum Command {
     /// A connection begins.
     Connected(ConnectionId, Arc<Outbox<dyn Sink>>),

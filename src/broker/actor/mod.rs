@@ -3,7 +3,7 @@
 //! A single task with a single mailbox drives the [`Core`]: so joining is atomic, each stream has one order, and no lock
 //! holds streams. It awaits nothing but its mailbox: not a listener, not a disk, not a network.
 //!
-//! It works in turns. What a turn does is counted, and when it has cost about a millisecond the actor yields, so that
+//! It works in turns. What a turn does is counted, and when it has cost about a quarter of a millisecond the actor yields, so that
 //! connections can read and write; who has more to do comes again behind the others. The [`agenda`] says whose work is next.
 
 mod agenda;
@@ -37,15 +37,15 @@ pub use stats::{Stats, StatsSnapshot};
 const COMMANDS: usize = 64;
 
 /// What one turn may cost, in nanoseconds: then connections' tasks have theirs.
-const TURN: usize = 1_000_000;
+const TURN: usize = 250_000;
 /// What one connection's work may cost before the next one's, ...
-const QUANTUM: usize = 250_000;
+const QUANTUM: usize = 100_000;
 /// ... and if it comes first because it has had little so far.
 const LIGHT_QUANTUM: usize = 20_000;
+/// What writing may cost before it is looked for light connections, of which there may be some by now.
+const FLUSH: usize = 100_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
-const CHORES: usize = 100_000;
-/// What a turn may spend on writing that was begun before it, even if there are light connections without end.
-const WRITES: usize = 250_000;
+const CHORES: usize = 25_000;
 /// What it costs to translate one byte.
 const TRANSLATED: usize = 2;
 /// How many inputs are looked at in advance.
@@ -80,8 +80,6 @@ pub struct Actor {
     settings: ActorSettings,
     /// What a turn may cost.
     turn: usize,
-    /// Those touched are written to until none is left.
-    flushing: bool,
     quiescing: Option<Quiescing>,
 }
 
@@ -117,7 +115,7 @@ impl Actor {
         let (sender, mailbox) = Mailbox::new();
         let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
-        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, flushing: false, quiescing: None }, sender)
+        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, quiescing: None }, sender)
     }
 
     /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
@@ -203,17 +201,14 @@ impl Actor {
     /// One turn: as much as the budget allows of what there is to do, the most urgent first.
     fn turn(&mut self, budget: &mut Budget) {
         self.chores(budget, CHORES);
-        if self.flushing {
-            budget.part(WRITES, |part| self.flush(part));
-        }
         while !budget.is_spent() {
             if let Some((id, flow)) = self.agenda.take_light() {
-                self.serve(id, flow, true, LIGHT_QUANTUM, budget);
-            } else if self.flushing || self.agenda.is_empty() && self.routes.has_queued() {
+                self.serve(id, flow, LIGHT_QUANTUM, budget);
+            } else if self.routes.has_queued() {
                 self.flush(budget);
             } else if let Some((id, flow)) = self.agenda.take() {
-                self.serve(id, flow, false, QUANTUM, budget);
-            } else if self.chores(budget, TURN) == 0 {
+                self.serve(id, flow, QUANTUM, budget);
+            } else if self.chores(budget, self.turn) == 0 {
                 break;
             }
         }
@@ -224,19 +219,18 @@ impl Actor {
         self.settings.stats.translated.set(self.settings.translations.count());
     }
 
-    /// Writes what was queued, until nothing is left of it.
+    /// Writes some of what was queued. That is everybody's work: who has more to do waits as long, in virtual time.
     fn flush(&mut self, budget: &mut Budget) {
-        self.flushing = true;
-        self.routes.flush_touched(budget);
-        self.flushing = self.routes.has_queued();
+        let ((), cost) = budget.part(FLUSH, |part| self.routes.flush_touched(part));
+        self.agenda.pass(cost);
         self.resume_roomy();
     }
 
     /// Takes up to `most` worth of one connection's work.
-    fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, light: bool, most: usize, budget: &mut Budget) {
+    fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, most: usize, budget: &mut Budget) {
         let ((), cost) = budget.part(most, |part| {
             while let Some(mut work) = flow.work.pop_front() {
-                let (done, waits) = self.work(id, &mut work, light, part);
+                let (done, waits) = self.work(id, &mut work, flow.fresh, part);
                 if !done {
                     flow.work.push_front(work);
                 }
@@ -248,20 +242,18 @@ impl Actor {
                     break;
                 }
             }
+            self.routes.flush_urgent(part);
         });
-        self.routes.flush_urgent(budget);
-        self.routes.wait(cost);
-        self.flushing |= self.routes.is_full();
         self.agenda.put_back(id, flow, cost);
         self.resume_roomy();
     }
 
     /// Does some work of one connection. Says whether all of it is done, and whether the connection is to wait for room.
-    fn work(&mut self, id: ConnectionId, work: &mut Work, light: bool, budget: &mut Budget) -> (bool, bool) {
+    fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> (bool, bool) {
         let done = match work {
             Work::Batch { from, begun, inputs, claim } => {
                 let from = *from;
-                self.routes.begin(from, light);
+                self.routes.begin(from, fresh);
                 let done = self.batch(from, begun, inputs, budget);
                 // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
                 let waits = self.routes.end() && from == id;
@@ -326,8 +318,11 @@ impl Actor {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
             while let Some(id) = self.routes.first_cut() {
+                if part.is_spent() {
+                    break;
+                }
                 part.spend(INPUT);
-                if part.is_spent() || !self.core.hang_up_all(id, part) {
+                if !self.core.hang_up_all(id, part) {
                     break;
                 }
                 self.routes.hung_up();

@@ -1,4 +1,4 @@
-//! Keeping what waits in all queues together within its limit.
+//! Keeping the memory of all queues together within its limit.
 
 use tracing::debug;
 
@@ -11,8 +11,8 @@ use super::stats::Stats;
 
 /// Cuts connections off until `queued` is within `total`, first those whose cut gives back most.
 ///
-/// What waits for them is dropped rather than sent: it is the memory that has to come back, now. What a cut will give back in
-/// a moment counts as given back, so that the rest of a large frame that is on its way costs nobody else the connection.
+/// What waits for them is dropped rather than sent, since its memory is needed now. Memory that a cut gives back only once a frame
+/// has been sent in full counts as given back, so that no further connection is cut for it.
 pub(super) fn relieve(routes: &mut Routes, stats: &Stats, total: usize, queued: impl Fn() -> usize) {
     let mut gains: Vec<(usize, ConnectionId)> =
         routes.connections().map(|(id, outbox)| (outbox.gain(), id)).filter(|(gain, _)| *gain > 0).collect();

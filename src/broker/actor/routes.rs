@@ -12,7 +12,7 @@ use super::cut_log::CutLog;
 use super::stats::Stats;
 
 /// What a write costs beside its bytes, in the terms of [`Budget`].
-const WRITE: usize = 2000;
+const WRITE: usize = 4000;
 
 /// What it costs to find that nothing can be written.
 const LOOK: usize = 50;
@@ -20,18 +20,7 @@ const LOOK: usize = 50;
 /// So many bytes are sent at the cost of one nanosecond, as a budget has it.
 const BYTES: usize = 4;
 
-/// When more than this waits for its first write, the sockets are tried before more is queued: for all of them together, ...
-const MOST_QUEUED: (usize, usize) = (512 << 10, 32 << 20);
-/// ... for each that was touched, so that a write carries more than it costs, ...
-const QUEUED_EACH: usize = 8 << 10;
-/// ... and in frames, as each place in a queue takes memory.
-const MOST_PUSHES: usize = 256 << 10;
-
-/// Other work may cost so many times what writing to all those touched costs, before they are written to: so nobody waits for long
-/// while there is always something else to do, and a write still carries more than one message.
-const PATIENCE: usize = 4;
-
-/// A light connection's messages are urgent for this many listeners at a time.
+/// The messages of a connection that comes after a pause are urgent for this many listeners.
 const MOST_URGENT: usize = 32;
 
 /// The outboxes of all connections, and what was queued for them and not tried to be written.
@@ -40,14 +29,8 @@ pub(super) struct Routes {
     outboxes: Vec<Option<Arc<Outbox<dyn Sink>>>>,
     /// Who was queued something, in that order.
     touched: VecDeque<ConnectionId>,
-    /// Who was queued something by a connection that has had less than its share: these do not wait behind the others.
+    /// Who was queued something by a connection that comes after a pause: these do not wait behind the others.
     urgent: VecDeque<ConnectionId>,
-    /// How many bytes were queued for those touched, about.
-    queued: usize,
-    /// How many frames.
-    pushes: usize,
-    /// What work has cost since the first of those touched was queued something.
-    waited: usize,
     /// Who was cut off and is still in the core's lists.
     cut: VecDeque<ConnectionId>,
     /// Whose paused work may go on.
@@ -78,9 +61,6 @@ impl Routes {
             outboxes: Vec::new(),
             touched: VecDeque::new(),
             urgent: VecDeque::new(),
-            queued: 0,
-            pushes: 0,
-            waited: 0,
             cut: VecDeque::new(),
             roomy: Vec::new(),
             publisher: None,
@@ -107,9 +87,9 @@ impl Routes {
     }
 
     /// From now on the actions of this connection are taken.
-    pub(super) fn begin(&mut self, id: ConnectionId, light: bool) {
+    pub(super) fn begin(&mut self, id: ConnectionId, fresh: bool) {
         let answers = self.publisher.take().map(|publisher| publisher.answers).unwrap_or_default();
-        self.publisher = Some(Publisher { id, answers, count: 0, own: 0, urgent: if light { MOST_URGENT } else { 0 } });
+        self.publisher = Some(Publisher { id, answers, count: 0, own: 0, urgent: if fresh { MOST_URGENT } else { 0 } });
     }
 
     /// Its turn is over. True if it has been given all it should be before it takes some of it.
@@ -132,21 +112,6 @@ impl Routes {
         }
     }
 
-    /// Work has cost so much while those touched waited.
-    pub(super) fn wait(&mut self, cost: usize) {
-        if self.has_queued() {
-            self.waited += cost;
-        }
-    }
-
-    /// Whether so much was queued, or has waited for so long, that sockets should be tried before more is.
-    pub(super) fn is_full(&self) -> bool {
-        let (least, most) = MOST_QUEUED;
-        self.pushes > MOST_PUSHES
-            || self.queued > (QUEUED_EACH * self.touched.len()).clamp(least, most)
-            || self.waited > PATIENCE * WRITE * self.touched.len()
-    }
-
     /// Whether something was queued that no socket was tried for.
     pub(super) fn has_queued(&self) -> bool {
         !self.touched.is_empty()
@@ -164,9 +129,6 @@ impl Routes {
         while !budget.is_spent() {
             let Some(id) = self.touched.pop_front() else { break };
             self.flush(id, budget);
-        }
-        if self.touched.is_empty() {
-            (self.queued, self.pushes, self.waited) = (0, 0, 0);
         }
     }
 
@@ -246,8 +208,6 @@ impl Routes {
     fn push(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
         let length = frame.bytes().len();
-        self.queued += length;
-        self.pushes += 1;
         let pushed = outbox.push(frame);
         let mut urgent = false;
         if let Some(publisher) = &mut self.publisher {

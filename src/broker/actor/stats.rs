@@ -88,7 +88,7 @@ stats! {
     cut_total,
     /// Listeners cut off because they took nothing for too long, or held publishers back for too long.
     cut_time,
-    /// Accepts that failed for want of descriptors or memory.
+    /// Accepts that failed for lack of descriptors or memory.
     accept_failed,
     /// Connections that ended by a panic.
     panics,

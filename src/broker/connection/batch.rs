@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
-use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, Receipt, allocated};
+use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, ReceiptId, allocated};
 
 /// The inputs of one turn of reading, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -23,7 +23,14 @@ pub(super) struct Batch<'b> {
     inputs: Vec<Input>,
     /// What the inputs take, in bytes of memory.
     memory: usize,
+    /// What the units weigh, by the time that they took.
+    weight: usize,
 }
+
+/// What a unit weighs that gives an input or an answer of its own; a plain message weighs 1.
+const ACTION: usize = 2;
+/// What a unit weighs that is refused, as the reason is found.
+const MISTAKE: usize = 16;
 
 /// Consecutive messages of this turn to one stream.
 struct Run {
@@ -35,7 +42,7 @@ struct Run {
     piece: Range<usize>,
     /// Whether they have been copied to `built` instead.
     copied: bool,
-    /// What more some of them carry.
+    /// Headers and receipts, which some of them carry.
     extras: Vec<Extra>,
 }
 
@@ -55,11 +62,12 @@ impl Whole {
 
 impl<'b> Batch<'b> {
     pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
-        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0 }
+        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0, weight: 0 }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
     pub(super) fn action(&mut self, action: Action<'_>, unit: Range<usize>) -> Result<bool, Mistake> {
+        self.weight += if matches!(action, Action::Put { header: None, receipt: None, .. }) { 1 } else { ACTION };
         match action {
             Action::Put { stream, message, header: None, receipt: None } => {
                 self.message(&stream, message, unit);
@@ -98,12 +106,13 @@ impl<'b> Batch<'b> {
 
     /// Answers a mistake, in its place among the actions.
     pub(super) fn mistake(&mut self, mistake: &Mistake) {
+        self.weight += MISTAKE;
         let Mistake { code, reason, stream, receipt } = mistake;
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
-    /// Ends the connection, telling why if the client did not ask for it.
-    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<Receipt>) {
+    /// Ends the connection, and says why if the client did not ask for it.
+    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<ReceiptId>) {
         let last = Some(self.encode(&Event::CloseConnection { why }));
         self.input(Input::Leave { last, receipt });
     }
@@ -111,6 +120,11 @@ impl<'b> Batch<'b> {
     /// Ends the connection after its client has said that no more comes.
     pub(super) fn end_of_file(&mut self) {
         self.input(Input::Leave { last: None, receipt: None });
+    }
+
+    /// What the units weigh so far.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What the inputs take so far, in bytes of memory.
@@ -170,9 +184,9 @@ impl<'b> Batch<'b> {
         message: Message<'_>,
         unit: Range<usize>,
         header: Option<Frame>,
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     ) {
-        self.memory += receipt.as_ref().map_or(0, |Receipt(text)| allocated(text.len()));
+        self.memory += receipt.as_ref().map_or(0, |ReceiptId(text)| allocated(text.len()));
         let start = self.message(stream, Message { verbatim: false, ..message }, unit);
         let Some(run) = &mut self.run else { return };
         run.extras.push(Extra { unit: start..self.built.len(), index: run.messages - 1, header, receipt });
@@ -215,7 +229,7 @@ impl<'b> Batch<'b> {
         self.inputs.push(input);
     }
 
-    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let (length, most) = (message.content.len(), self.header);
         if length > most {
             return Err(refusal::long_header(length, most).on(stream, receipt));
@@ -224,7 +238,7 @@ impl<'b> Batch<'b> {
     }
 
     /// The end of a stream, whose message is stored as a header is.
-    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&Receipt>) -> Result<Frame, Mistake> {
+    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let message = message.map(|message| message.content);
         let (length, most) = (message.map_or(0, <[u8]>::len), self.header);
         if length > most {
@@ -233,7 +247,7 @@ impl<'b> Batch<'b> {
         Ok(self.lasting(&Event::Close { stream, message }))
     }
 
-    /// What the core may store.
+    /// A frame that the core may store.
     fn lasting(&mut self, event: &Event<'_>) -> Frame {
         let frame = Frame::lasting(self.bytes_of(event), self.encoder);
         self.memory += frame.cost();

@@ -5,10 +5,13 @@
 //! is boxed when it does.
 
 mod batch;
+mod carry;
+mod decode;
 mod reader;
 mod tcp;
 mod timers;
 mod transport;
+mod turn;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,13 +23,14 @@ use std::time::Duration;
 use tracing::{debug, error};
 
 use crate::broker::actor::{Command, CutLog, Ids, Mailbox, Stats};
-use crate::broker::outbox::{Outbox, OutboxLimits, Sink, Standing, Written};
+use crate::broker::outbox::{Outbox, OutboxLimits, Sink, Standing, TakesTurns, Written};
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 use crate::wire::{Codec, Encode};
 
-use reader::{Outcome, Reader, Turn};
+use reader::Reader;
 use timers::{Timer, Timers};
+use turn::{Outcome, Turn};
 
 pub use reader::ReaderLimits;
 pub(crate) use tcp::{TcpTransport, register};
@@ -278,7 +282,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
                 Poll::Ready(Ok(())) => {}
             }
-            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>) {
+            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<dyn TakesTurns>) {
                 break;
             }
             let written = self.outbox.write_turn();

@@ -10,11 +10,17 @@ pub struct Budget(isize);
 /// One action, whatever it does.
 pub(crate) const INPUT: usize = 150;
 /// Queueing a frame for one connection.
-pub(crate) const PUSH: usize = 80;
+pub(crate) const PUSH: usize = 60;
 /// Taking a connection out of one stream's list of listeners.
 pub(crate) const HANG_UP: usize = 300;
 /// Forgetting one stream.
 pub(crate) const FORGET: usize = 600;
+
+/// Queueing `length` bytes for each of `listeners`, and sending them there: whoever publishes them pays for that, and a little more,
+/// so that no more is queued than is sent.
+pub(crate) fn pushes(listeners: usize, length: usize) -> usize {
+    listeners.saturating_mul(PUSH + length / 16 * 5)
+}
 
 impl Budget {
     /// A budget of `nanoseconds`.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Event, Frame, Receipt};
+use crate::wire::{Event, Frame, ReceiptId};
 
 /// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub enum Input {
         stream: StreamName,
         /// One or more messages of one publisher, in the order it sent them.
         run: Frame,
-        /// What more some of the messages carry, in their order.
+        /// Headers and receipts, which some of the messages carry, in their order.
         extras: Vec<Extra>,
     },
     /// Replaces the stream's header; reopens an ended stream.
@@ -24,21 +24,21 @@ pub enum Input {
         /// The new header, as the listeners who join will get it.
         header: Frame,
         /// Answered once it is stored.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// The connection becomes a listener.
     Listen {
         /// The stream.
         stream: StreamName,
         /// Answered with the stream's state.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// The connection stops listening to one stream, or to all.
     Hangup {
         /// The stream; none means all.
         stream: Option<StreamName>,
         /// Answered once no more will come.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Ends the stream; its header stays for a time.
     Close {
@@ -47,7 +47,7 @@ pub enum Input {
         /// The `close` that its listeners get, and those who come later.
         last: Frame,
         /// Answered with how many listeners were reached.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// Forgets the stream.
     Delete {
@@ -56,7 +56,7 @@ pub enum Input {
         /// The `close` that its listeners get.
         last: Frame,
         /// Answered with how many listeners were reached.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
     /// An answer to this connection that needs nothing but its place in the order: a pong, an error.
     Answer(Frame),
@@ -66,13 +66,13 @@ pub enum Input {
         /// The `close` that tells it; none after an end of file.
         last: Option<Frame>,
         /// Answered before the last frame.
-        receipt: Option<Receipt>,
+        receipt: Option<ReceiptId>,
     },
 }
 
 impl Input {
     /// One message, with a header and a receipt if there are.
-    pub fn put(stream: StreamName, message: Frame, header: Option<Frame>, receipt: Option<Receipt>) -> Self {
+    pub fn put(stream: StreamName, message: Frame, header: Option<Frame>, receipt: Option<ReceiptId>) -> Self {
         let has_more = header.is_some() || receipt.is_some();
         let extra = has_more.then(|| Extra { unit: 0..message.bytes().len(), index: 0, header, receipt });
         Self::Put { stream, run: message, extras: Vec::from_iter(extra) }
@@ -89,7 +89,7 @@ pub struct Extra {
     /// The new header, as listeners who join get it.
     pub header: Option<Frame>,
     /// Answered with how many listeners were reached.
-    pub receipt: Option<Receipt>,
+    pub receipt: Option<ReceiptId>,
 }
 
 /// Where the core's output goes. Nothing here may wait.

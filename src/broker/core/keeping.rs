@@ -1,4 +1,4 @@
-//! What is kept of streams, what that takes, and when it is forgotten.
+//! What is stored of streams, the memory that it takes, and when it is forgotten.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Core {
         self.now = self.now.max(now);
     }
 
-    /// Whether streams are over that have not been forgotten yet. Nobody sees the difference.
+    /// Whether there are streams whose time is over and that are not forgotten yet. Clients cannot see the difference.
     pub fn has_forgettable(&self) -> bool {
         self.ended.first().is_some_and(|(forget_at, _)| *forget_at <= self.now)
     }
@@ -91,7 +91,7 @@ impl Core {
         largest.is_none_or(|largest| self.room_for_stream(name).is_ok() && self.room_to_keep(name, largest.saturating_sub(before)).is_ok())
     }
 
-    /// Keeps the end of a stream, which has none.
+    /// Stores the end of a stream that has none yet.
     pub(super) fn keep_end(&mut self, name: &StreamName, ended: Ended) {
         self.stored += ENDED;
         if let Some(last) = &ended.last {
@@ -120,7 +120,7 @@ impl Core {
         if self.streams.get(name).is_some() {
             return Ok(());
         }
-        // What is over and not forgotten yet is in nobody's way.
+        // Streams that are over and not forgotten yet take no room from others.
         while self.streams.len() >= self.limits.streams && self.forget_first() {}
         if self.streams.len() < self.limits.streams {
             return Ok(());
@@ -132,14 +132,19 @@ impl Core {
     /// Whether there is room to keep `more` bytes of a stream, and its name if it is new.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, more: usize) -> Result<(), Refused> {
         let more = more + if self.streams.get(name).is_some() { 0 } else { place(name) };
-        while self.stored + more > self.limits.stored && self.forget_first() {}
-        if self.stored + more <= self.limits.stored {
+        if self.has_room(more) {
             return Ok(());
         }
         let most = self.limits.stored;
         Err(Refused(format!(
             "headers, last messages, names and listeners of all streams together would take more than {most} bytes, the most allowed (limits.headers_total); delete some streams, or raise the limit"
         )))
+    }
+
+    /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way.
+    pub(super) fn has_room(&mut self, more: usize) -> bool {
+        while self.stored + more > self.limits.stored && self.forget_first() {}
+        self.stored + more <= self.limits.stored
     }
 
     /// A frame is stored no more.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{ErrorCode, Event, Frame, Gauge, Receipt, StreamState};
+use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
 
-use super::budget::{Budget, HANG_UP, INPUT, PUSH};
+use super::budget::{Budget, HANG_UP, INPUT, PUSH, pushes};
 use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
 use super::parts::Parts;
 use super::stream::{ENDED, Ended, LISTENER};
 use super::table::{Named, Table};
 
-/// What the core holds its clients to.
+/// The limits that the core enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CoreLimits {
     /// The most streams at once.
@@ -112,9 +112,10 @@ impl Core {
     }
 
     /// Takes a connection out of all lists of listeners: it asked for that, was cut off, or is gone. False if the budget was
-    /// spent before that; then it is to be called again. At least one list is done with, however little is left of the budget.
+    /// spent before that; then it is to be called again.
     pub fn hang_up_all(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
         while let Some(stream) = self.connections.get(connection.index()).and_then(Listens::first).cloned() {
+            // At least one, so that each turn gets on.
             self.hang_up(connection, &stream, budget);
             if budget.is_spent() {
                 return self.connections.get(connection.index()).is_none_or(|listens| listens.len() == 0);
@@ -180,7 +181,7 @@ impl Core {
     /// Gives a run to every listener. Returns how many were reached.
     fn deliver_run(&self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get(name) else { return 0 };
-        budget.spend(PUSH * stream.listeners.len());
+        budget.spend(pushes(stream.listeners.len(), run.bytes().len()));
         stream.listeners.iter().filter(|listener| deliver.frame(**listener, run)).count()
     }
 
@@ -190,7 +191,7 @@ impl Core {
         &mut self,
         from: ConnectionId,
         name: &StreamName,
-        receipt: Option<&Receipt>,
+        receipt: Option<&ReceiptId>,
         deliver: &mut impl Deliver,
     ) -> Result<(), Refused> {
         self.forget_if_over(name);
@@ -238,7 +239,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a listener out of the stream's list; unknown streams and strangers are no error.
+    /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
     fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
         budget.spend(HANG_UP);
         let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
@@ -249,7 +250,7 @@ impl Core {
         if let Some(moved) = stream.listeners.get(position) {
             self.connections[moved.index()].insert(name, position);
         }
-        // A crowd that left gives its memory back.
+        // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
@@ -258,7 +259,7 @@ impl Core {
         }
     }
 
-    /// Ends a stream, also one that nobody has seen: a job may end before anybody listened, and who comes later is told.
+    /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
     fn close(&mut self, name: &StreamName, last: Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Result<usize, Refused> {
         self.forget_if_over(name);
         self.room_for_stream(name)?;
@@ -267,9 +268,9 @@ impl Core {
         }
         let reached = self.dismiss(name, &last, budget, deliver);
         self.reopen(name);
-        // The end of a stream that is known is never refused for want of room: then it is kept without its message.
+        // The end of a known stream is never refused for lack of room: then it is kept without its message.
         self.stream(name);
-        let room = self.stored + ENDED + last.cost() <= self.limits.stored;
+        let room = self.has_room(ENDED + last.cost());
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);
@@ -297,13 +298,13 @@ impl Core {
     }
 }
 
-fn answer(to: ConnectionId, receipt: Option<&Receipt>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
+fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
     if let Some(receipt) = receipt {
         deliver.event(to, &Event::Receipt { receipt, listeners, state });
     }
 }
 
-fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&Receipt>, deliver: &mut impl Deliver) {
+fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&ReceiptId>, deliver: &mut impl Deliver) {
     let error = Event::Error { code: ErrorCode::Limit, reason: &refused.0, stream: Some(stream.as_str()), receipt };
     deliver.event(to, &error);
 }

@@ -68,11 +68,12 @@ mod tests {
     use crate::broker::core::{Budget, Core, CoreLimits, Deliver};
     use crate::wire::ids::ConnectionId;
     use crate::wire::json_lines::ENCODER;
-    use crate::wire::{Event, Receipt};
+    use crate::wire::{Event, ReceiptId};
 
     /// A run of six messages, of which some have receipts.
     fn parts<'r>(name: &'r StreamName, run: &'r Frame) -> Parts<'r> {
-        let extra = |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(Receipt(index.to_string().into())) };
+        let extra =
+            |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(ReceiptId(index.to_string().into())) };
         Parts::new(name, run, vec![extra(3..5, 1), extra(9..10, 3), extra(10..15, 4)])
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Frame, StreamState, allocated};
 
-/// What the broker keeps of one stream. It exists as long as any of its fields says something.
+/// What the broker stores of one stream. It exists as long as any of its fields holds something.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     /// The status that a listener gets first, encoded as a `put`.
@@ -16,7 +16,7 @@ pub(super) struct Stream {
     pub(super) listeners: Vec<ConnectionId>,
 }
 
-/// How a stream ended, for those who come later.
+/// How a stream ended, for listeners that join later.
 #[derive(Debug)]
 pub(super) struct Ended {
     /// When it is forgotten, on the core's clock.
@@ -35,7 +35,7 @@ impl Stream {
         }
     }
 
-    /// Whether it says nothing any more and can be forgotten.
+    /// Whether there is nothing left in it, so that it can be forgotten.
     pub(super) fn is_empty(&self) -> bool {
         self.header.is_none() && self.ended.is_none() && self.listeners.is_empty()
     }
@@ -53,7 +53,7 @@ pub(crate) const LISTENER: usize = 80;
 /// Names up to this length stand in place.
 const INLINE_NAME: usize = 23;
 
-/// What a stream of this name takes, whatever is known of it, in bytes of memory.
+/// What a stream of this name takes without its header, end and listeners, in bytes of memory.
 pub(crate) fn place(name: &StreamName) -> usize {
     let length = name.as_str().len();
     PLACE + if length > INLINE_NAME { allocated(length + 2 * size_of::<usize>()) } else { 0 }

@@ -16,8 +16,8 @@ const PARTS: usize = 256;
 /// With fewer streams than this the processor's caches hold them anyway.
 const CACHED: usize = 4096;
 
-/// How many names are looked up at once: more than the processor can wait for.
-const TOGETHER: usize = 32;
+/// How many names are looked up at once: more than the processor can wait for at a time.
+const LOOKUPS: usize = 32;
 
 /// The streams and their names.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Table {
         if self.len < CACHED {
             return;
         }
-        let mut hashes = [0; TOGETHER];
+        let mut hashes = [0; LOOKUPS];
         loop {
             let mut count = 0;
             for (hash, name) in hashes.iter_mut().zip(&mut names) {
@@ -112,7 +112,7 @@ impl Table {
             }
             // Without a use the compiler would leave the loop out.
             std::hint::black_box(seen);
-            if count < TOGETHER {
+            if count < LOOKUPS {
                 return;
             }
         }

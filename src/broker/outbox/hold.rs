@@ -1,4 +1,4 @@
-//! Holding publishers back under the policy `throttle`: who holds whom, and who lets go.
+//! Holding publishers back under the policy `throttle`, and releasing them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::sink::Sink;
 impl<S: Sink + ?Sized> Outbox<S> {
     /// Holds a publisher's reading back until this outbox, which is full, has emptied by half.
     pub fn hold(&self, publisher: &Arc<Outbox<dyn Sink>>) {
-        // Counted first, so that a release in between finds the hold it takes back.
+        // Counted first, so that a release in between finds a hold to take back.
         publisher.lock().holds += 1;
         let mut state = self.lock();
         let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
@@ -33,7 +33,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.lock().holds > 0
     }
 
-    /// One full outbox less holds this publisher back.
+    /// Takes back the hold of one full outbox.
     pub(super) fn release_one(&self) {
         let mut state = self.lock();
         state.holds = state.holds.saturating_sub(1);

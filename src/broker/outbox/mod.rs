@@ -1,6 +1,7 @@
 //! What waits to be sent to one connection: a queue counted in bytes, its limits, and the handle that the actor and the
 //! connection's task share.
 
+mod cutting;
 mod hold;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
@@ -8,9 +9,10 @@ mod outcome;
 mod queue;
 mod sink;
 mod turns;
+mod writing;
 
 pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
 pub use queue::{Queue, SLICES};
 pub use sink::Sink;
-pub use turns::Turns;
+pub use turns::{TakesTurns, Turns};

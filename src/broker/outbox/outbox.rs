@@ -4,8 +4,6 @@
 //! the task writes when the socket is ready again. Exactly one of the two writes at any time: `blocked` says which, and
 //! changes under the lock only.
 
-use std::cell::RefCell;
-use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -13,21 +11,12 @@ use tokio::time::Instant;
 
 use crate::broker::settings::Policy;
 use crate::wire::units::ByteSize;
-use crate::wire::{Encode, ErrorCode, Event, Frame, Gauge, Translations};
+use crate::wire::{Encode, Event, Frame, Gauge, Translations};
 
-use super::outcome::{Flushed, Pushed, Relieved, Standing, Written};
-use super::queue::{Queue, SLICES};
+use super::outcome::{Pushed, Standing};
+use super::queue::Queue;
 use super::sink::Sink;
 use super::turns::{Turn, Turns};
-
-/// One write carries about so much: beyond it a call's cost no longer counts, and others wait longer.
-const WRITE: usize = 64 << 10;
-
-/// What one side writes in one turn before others get theirs.
-const TURN: usize = 256 << 10;
-
-/// How many frames of an ended connection are dropped before others get their turn.
-const DROPPED: usize = 4096;
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
@@ -50,7 +39,7 @@ pub struct OutboxLimits {
 pub struct Outbox<S: ?Sized> {
     pub(super) limits: Arc<OutboxLimits>,
     state: Mutex<State>,
-    sink: S,
+    pub(super) sink: S,
 }
 
 #[derive(Default)]
@@ -60,50 +49,50 @@ pub(super) struct State {
     pub(super) waker: Option<Waker>,
     pub(super) phase: Phase,
     /// Something was queued since the actor last flushed.
-    touched: bool,
+    pub(super) touched: bool,
     /// The socket takes no more: the task writes, once it is ready.
-    blocked: bool,
+    pub(super) blocked: bool,
     /// The broker drains: the task is to take in what has been received.
     quiesce: bool,
     /// How many full outboxes hold this connection's reading back.
     pub(super) holds: u32,
-    /// Whom this outbox holds back because it is full. Boxed, since few ever do.
+    /// The publishers that this outbox holds back because it is full. Boxed, since few outboxes ever do.
     pub(super) held: Option<Box<Held>>,
     /// It was cut off for the memory of all, and is to be ended if that was not enough.
-    relieved: bool,
+    pub(super) relieved: bool,
     /// How many batches of this connection are on their way to the actor or in its hands.
     unapplied: u32,
     /// The task waits until the actor has applied one.
     awaits_applied: bool,
     /// The actor waits until there is room for more of what this connection asked for.
-    awaits_room: bool,
+    pub(super) awaits_room: bool,
     /// There is room again, and the actor has yet to hear of it.
-    has_room: bool,
+    pub(super) has_room: bool,
     /// The task may write once.
-    turn: Option<Turn>,
+    pub(super) turn: Option<Turn>,
     /// It waits for that.
-    awaits_turn: bool,
+    pub(super) awaits_turn: bool,
 }
 
 impl State {
-    /// The task, and whom the outbox holds back.
-    fn told(&mut self) -> Told {
+    /// Takes the task's waker and the publishers that are held back.
+    pub(super) fn told(&mut self) -> Told {
         Told { waker: self.waker.take(), held: self.held.take(), turn: self.turn.take() }
     }
 }
 
-/// Whom a change concerns: told once the lock is released, since they take locks of their own.
+/// Those that a change concerns. They take locks of their own, so they are told once the lock is released.
 #[derive(Default)]
 #[must_use]
-struct Told {
-    waker: Option<Waker>,
-    held: Option<Box<Held>>,
+pub(super) struct Told {
+    pub(super) waker: Option<Waker>,
+    pub(super) held: Option<Box<Held>>,
     /// Not used: it goes to the next one.
-    turn: Option<Turn>,
+    pub(super) turn: Option<Turn>,
 }
 
 impl Told {
-    fn tell(self) {
+    pub(super) fn tell(self) {
         release(self.held);
         wake(self.waker);
         drop(self.turn);
@@ -121,15 +110,10 @@ pub(super) enum Phase {
     Dead,
 }
 
-/// Whom a full outbox holds back.
+/// The publishers that a full outbox holds back.
 pub(super) struct Held {
     pub(super) since: Instant,
     pub(super) publishers: Vec<Arc<Outbox<dyn Sink>>>,
-}
-
-thread_local! {
-    /// Small frames on their way into one write.
-    static GATHERED: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(WRITE));
 }
 
 impl<S: Sink> Outbox<S> {
@@ -171,7 +155,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         };
         let mut told = Told::default();
         if state.queue.bytes() + more > cut_at {
-            // Nobody is cut off whose socket was not tried: much may come within one round.
+            // Before a connection is cut off its socket is tried: much may come within one round.
             told = self.write_now(&mut state);
         }
         // A run may be longer than the limit by itself, so that one always has room.
@@ -215,64 +199,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let encoder = self.limits.encoder;
         encoder.encode(event, &mut bytes);
         Frame::new(bytes.into_boxed_slice(), 1, encoder)
-    }
-
-    /// The actor's turn: writes what was queued straight to the socket, unless the task is waiting for it.
-    pub fn flush(&self) -> Flushed {
-        let mut state = self.lock();
-        state.touched = false;
-        let before = state.queue.bytes();
-        let told = self.write_now(&mut state);
-        let flushed = Flushed { bytes: before - state.queue.bytes(), has_room: std::mem::take(&mut state.has_room) };
-        drop(state);
-        told.tell();
-        flushed
-    }
-
-    /// The task's turn: writes what waits, once the socket is ready.
-    pub fn write_turn(&self) -> Written {
-        let mut state = self.lock();
-        let written = self.write(&mut state);
-        let held = self.after_writing(&mut state, written);
-        let turn = state.turn.take();
-        drop(state);
-        release(held);
-        // Only now it is the next one's.
-        drop(turn);
-        written
-    }
-
-    /// Whether the task may write now. If not, it is woken when it may.
-    pub fn may_write(&self, this: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> bool {
-        let mut state = self.lock();
-        if state.turn.is_some() {
-            return true;
-        }
-        if !state.awaits_turn {
-            state.turn = self.limits.turns.take(this);
-            state.awaits_turn = state.turn.is_none();
-        }
-        state.turn.is_some()
-    }
-
-    /// The task does not write after all.
-    pub fn pass_turn(&self) {
-        let turn = self.lock().turn.take();
-        drop(turn);
-    }
-
-    /// The task may write now. False if it has no use for that.
-    pub(super) fn grant(&self, turns: &Arc<Turns>) -> bool {
-        let mut state = self.lock();
-        state.awaits_turn = false;
-        if state.phase == Phase::Dead || !state.blocked {
-            return false;
-        }
-        state.turn = Some(Turn::of(turns));
-        let waker = state.waker.take();
-        drop(state);
-        wake(waker);
-        true
     }
 
     /// How the outbox stands; the task is woken when that changes.
@@ -346,72 +272,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
         told.tell();
     }
 
-    /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
-    /// was ending anyway.
-    pub fn cut(&self, reason: &str) -> bool {
-        let mut state = self.lock();
-        if state.phase != Phase::Open {
-            return false;
-        }
-        let told = self.cut_off(&mut state, reason);
-        drop(state);
-        told.tell();
-        true
-    }
-
-    /// Cuts the connection off and gives back the memory of what waits: only the rest of a frame that was sent in part
-    /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
-    pub fn relieve(&self, reason: &str) -> Relieved {
-        let mut state = self.lock();
-        if state.phase == Phase::Dead {
-            return Relieved::Ending { promised: state.queue.gain() };
-        }
-        if state.queue.is_empty() {
-            return Relieved::Nothing;
-        }
-        if std::mem::replace(&mut state.relieved, true) {
-            drop(state);
-            self.kill();
-            return Relieved::Ended;
-        }
-        // One that is about to end has its last word in the queue already: it is not told the end twice.
-        if state.phase == Phase::Finishing && state.queue.len() == 1 {
-            return Relieved::Nothing;
-        }
-        let promised = state.queue.truncate(&self.limits.gauge);
-        let told = self.cut_off(&mut state, reason);
-        drop(state);
-        told.tell();
-        Relieved::Cut { promised }
-    }
-
-    /// About how much memory cutting this connection off would give back, in bytes.
-    pub fn gain(&self) -> usize {
-        self.lock().queue.gain()
-    }
-
-    /// Ends the connection at once: what waits is dropped.
-    pub fn kill(&self) {
-        let mut state = self.lock();
-        state.phase = Phase::Dead;
-        state.queue.clear(&self.limits.gauge);
-        let told = state.told();
-        drop(state);
-        told.tell();
-    }
-
-    /// Ends the connection as [`kill`](Self::kill) does, and drops some of what waits; there may be a million of frames. True once all
-    /// of it is dropped. The task calls this until then.
-    pub fn wind_up(&self) -> bool {
-        let mut state = self.lock();
-        state.phase = Phase::Dead;
-        let done = state.queue.drop_some(DROPPED, &self.limits.gauge);
-        let told = state.told();
-        drop(state);
-        told.tell();
-        done
-    }
-
     /// Asks the task to take in what has been received.
     pub fn quiesce(&self) {
         let mut state = self.lock();
@@ -436,86 +296,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.sink.peer()
     }
 
-    /// Queues the reason and takes no more. Returns whom to tell, without the lock.
-    fn cut_off(&self, state: &mut State, reason: &str) -> Told {
-        let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
-        state.queue.push(last, &self.limits.gauge);
-        state.phase = Phase::Finishing;
-        // The task takes over, and with it the drain time begins.
-        state.blocked = true;
-        state.queue.count(&self.limits.gauge);
-        state.told()
-    }
-
-    /// Writes what waits, unless the task waits to do so. Returns whom to tell, without the lock.
-    fn write_now(&self, state: &mut State) -> Told {
-        if state.blocked || state.phase == Phase::Dead {
-            return Told::default();
-        }
-        let written = self.write(state);
-        let held = self.after_writing(state, written);
-        let wake = match written {
-            Written::All => state.phase == Phase::Finishing,
-            Written::More | Written::Blocked { .. } | Written::Gone => true,
-        };
-        Told { waker: if wake { state.waker.take() } else { None }, held, turn: None }
-    }
-
-    /// What follows from a turn of writing, whoever wrote. Returns whom to release, without the lock.
-    fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
-        match written {
-            Written::All => state.blocked = false,
-            Written::More | Written::Blocked { .. } => {
-                state.blocked = true;
-                state.queue.count(&self.limits.gauge);
-            }
-            // What waits is dropped by the task.
-            Written::Gone => state.phase = Phase::Dead,
-        }
-        if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
-            (state.awaits_room, state.has_room) = (false, true);
-        }
-        let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
-        if enough { state.held.take() } else { None }
-    }
-
-    fn write(&self, state: &mut State) -> Written {
-        let mut total = 0;
-        while !state.queue.is_empty() {
-            if total >= TURN {
-                return Written::More;
-            }
-            let (asked, written) = self.write_once(&state.queue);
-            match written {
-                Ok(0) => return Written::Gone,
-                Ok(written) => {
-                    state.queue.advance(written, &self.limits.gauge);
-                    total += written;
-                    if written < asked {
-                        return Written::Blocked { progress: true };
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Written::Gone,
-            }
-        }
-        Written::All
-    }
-
-    /// One write from the front of the queue: how much it was to carry, and how much it did.
-    fn write_once(&self, queue: &Queue) -> (usize, io::Result<usize>) {
-        GATHERED.with_borrow_mut(|gathered| {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = queue.front(gathered, &mut slices, WRITE);
-            if count == 0 {
-                return (gathered.len(), self.sink.try_write(&[IoSlice::new(gathered)]));
-            }
-            let slices = &slices[..count];
-            (slices.iter().map(|slice| slice.len()).sum(), self.sink.try_write(slices))
-        })
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic under the lock is a panic of the actor, which ends the broker, or of this connection, which then ends:
         // nobody goes on with a state that is half changed.
@@ -537,8 +317,8 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
-/// Lets go of those who were held back.
-fn release(held: Option<Box<Held>>) {
+/// Releases publishers that were held back.
+pub(super) fn release(held: Option<Box<Held>>) {
     if let Some(held) = held {
         for publisher in held.publishers {
             publisher.release_one();

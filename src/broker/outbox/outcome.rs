@@ -22,9 +22,9 @@ pub enum Pushed {
 pub enum Relieved {
     /// Nothing waited.
     Nothing,
-    /// The connection was cut off; so many bytes are given back only when the rest of a frame has been sent.
+    /// The connection was cut off.
     Cut {
-        /// The bytes.
+        /// Bytes that are given back only when the rest of a frame has been sent.
         promised: usize,
     },
     /// It had been cut off before, and was ended.

@@ -234,7 +234,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is pushed comes out, whole and in order, however the writes are cut; and the counts are right.
+        /// All that is pushed comes out, whole and in order, however the writes are cut; and the counts are right.
         #[test]
         fn queue_is_a_pipe(
             lengths in prop::collection::vec(1_usize..9000, 0..40),

@@ -1,14 +1,17 @@
-//! Whose turn it is to write.
+//! Turns in which tasks write.
 //!
-//! When thousands of sockets are ready again at once, each one's task would write its part before any other task runs. So tasks
-//! take turns: a few write, the others wait here, where they are in nobody's way, and each that has written lets the next one go on.
+//! When thousands of sockets become ready at once, each task would write its part before any other task runs. So tasks
+//! take turns: a few write, the others wait here without holding anybody up, and each that has written lets the next one go on.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::outbox::Outbox;
-use super::sink::Sink;
+/// An outbox whose task waits for its turn.
+pub trait TakesTurns: Send + Sync {
+    /// The task may write now. False if it has no use for that.
+    fn grant(&self, turns: &Arc<Turns>) -> bool;
+}
 
 /// How many tasks may write in turn. A second one is ready when the first is done.
 const AT_ONCE: usize = 2;
@@ -18,10 +21,10 @@ pub struct Turns(Mutex<State>);
 
 struct State {
     free: usize,
-    waiting: VecDeque<Arc<Outbox<dyn Sink>>>,
+    waiting: VecDeque<Arc<dyn TakesTurns>>,
 }
 
-/// The right to write once. Dropped, it goes to the next who waits. Never to be dropped while an outbox is locked.
+/// The right to write once. When it is dropped, it goes to the next task that waits. Never to be dropped while an outbox is locked.
 pub(super) struct Turn(Arc<Turns>);
 
 impl Default for Turns {
@@ -32,7 +35,7 @@ impl Default for Turns {
 
 impl Turns {
     /// A turn, if one is free. If not, the outbox is granted one later.
-    pub(super) fn take(self: &Arc<Self>, outbox: impl FnOnce() -> Arc<Outbox<dyn Sink>>) -> Option<Turn> {
+    pub(super) fn take(self: &Arc<Self>, outbox: impl FnOnce() -> Arc<dyn TakesTurns>) -> Option<Turn> {
         let mut state = self.lock();
         if state.free > 0 {
             state.free -= 1;
@@ -42,12 +45,12 @@ impl Turns {
         None
     }
 
-    fn next(&self) -> Option<Arc<Outbox<dyn Sink>>> {
+    fn next(&self) -> Option<Arc<dyn TakesTurns>> {
         let mut state = self.lock();
         let next = state.waiting.pop_front();
         if next.is_none() {
             state.free += 1;
-            // What a crowd needed is not kept.
+            // The room that a crowd needed is not kept.
             state.waiting.shrink_to(64);
         }
         next

@@ -1,4 +1,4 @@
-//! The accept loop: never left, never spinning.
+//! The accept loop: it goes on after every error, and pauses where it would spin.
 
 use std::io;
 use std::io::IoSlice;
@@ -14,9 +14,9 @@ use tracing::{debug, warn};
 use crate::broker::connection::{self, Shared, Transport};
 use crate::wire::{Codec, Encode, ErrorCode, Event};
 
-use super::listener::{Accepted, Listener};
+use super::listening_socket::{Accepted, ListeningSocket};
 
-/// The first and the longest pause after an accept that failed for want of descriptors or memory.
+/// The first and the longest pause after an accept that failed for lack of descriptors or memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How long a connection that is turned away may take to hear why.
@@ -31,19 +31,19 @@ pub(super) struct Admission {
     /// The most connections at once.
     pub(super) most: usize,
     pub(super) open: Arc<AtomicUsize>,
-    /// Connections that are being turned away hold a descriptor of the reserve; so many at most.
+    /// The most connections that may be turned away at once: each holds a descriptor of the reserve.
     pub(super) most_refusals: usize,
     pub(super) refusals: Arc<AtomicUsize>,
 }
 
 /// Accepts until told to stop.
-pub(super) async fn accept<C: Codec + Default>(listener: Listener, admission: Admission, stop: CancellationToken) {
+pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     loop {
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok(accepted) => {
@@ -116,7 +116,7 @@ impl Admission {
         encoder.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &reason)) }, &mut line);
         self.tasks.spawn(async move {
             let _counted = counted;
-            // A fresh socket takes a line at once; one that does not is gone.
+            // A fresh socket takes a line at once; if it does not, the peer is gone.
             let told = async {
                 std::future::poll_fn(|cx| transport.poll_writable(cx)).await?;
                 transport.try_write(&[IoSlice::new(&line)])?;

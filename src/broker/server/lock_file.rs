@@ -1,7 +1,7 @@
 //! A file that one process at a time may hold.
 //!
-//! The lock is the kernel's, on the open file, so it ends with the process that holds it, however that dies. What is left in the
-//! folder then is an empty file that nobody holds, which the next one takes.
+//! The lock is the kernel's, on the open file, so it ends with the process that holds it, however that dies. An empty file that
+//! nobody holds is left behind, which the next process takes.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
-/// The right to the path that the file stands beside, as long as this lives.
+/// The right to the path beside the file, for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct LockFile {
     path: PathBuf,
@@ -32,7 +32,7 @@ impl LockFile {
                 Err(Errno::WOULDBLOCK) => return Err(held(&path)),
                 Err(error) => return Err(with_path(error, "cannot lock", &path)),
             }
-            // Whoever held it before may have removed it after this opened it. Then this is the lock of a file that nobody else
+            // Its last holder may have removed it after it was opened here. Then this is the lock of a file that nobody else
             // will find.
             if stands_at(&file, &path) {
                 return Ok(Self { path, file });
@@ -43,16 +43,16 @@ impl LockFile {
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // While it is still held: only so may a lock be removed, since who opened it before looks again once it has the lock.
+        // While it is still held: another process that has it open checks again once it has the lock.
         if stands_at(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Opens the file, and makes it first if need be. Only its owner may open it, or every user could keep the broker from starting.
+/// Opens the file, and creates it if it is missing. Only its owner may open it, or every user could keep the broker from starting.
 fn open_file(path: &Path) -> io::Result<File> {
-    // In a folder that others may write to too, a link could lead anywhere, and to open a pipe could wait for ever.
+    // In a folder that others can write to, a link could lead anywhere, and opening a pipe could block for ever.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = open(path, flags, Mode::RUSR | Mode::WUSR).map(File::from);
     let file = file.map_err(|error| match error {
@@ -76,7 +76,7 @@ fn not_a_lock(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is not a lock file; remove it or choose another path", path.display()))
 }
 
-/// Of this kind, since by another the caller would be told to choose another folder.
+/// Not `PermissionDenied`: for that the caller would suggest another folder.
 fn another_users(path: &Path) -> io::Error {
     let reason = format!("the lock file {} belongs to another user; remove it if no broker of theirs listens there", path.display());
     io::Error::new(io::ErrorKind::AlreadyExists, reason)

@@ -3,7 +3,7 @@
 //! The caller owns the signals: [`Server::run`] ends when the future it is given does.
 
 mod accept;
-mod listener;
+mod listening_socket;
 mod lock_file;
 mod unix_socket;
 
@@ -28,18 +28,18 @@ use crate::wire::message_pack::{self, MessagePack};
 use crate::wire::{Address, Encoding, Listen};
 
 use accept::{Admission, accept};
-use listener::Listener;
+use listening_socket::ListeningSocket;
 
-pub use listener::BindError;
+pub use listening_socket::BindError;
 
-/// What connections may take beyond the drain time: to hear the peer's end, and for the machine to be slow.
+/// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// A broker could not go on.
 ///
 /// ```
 /// # use msgstream::broker::ServerError;
-/// // What `msgstream serve` does with it: a supervisor is to start the broker anew.
+/// // As `msgstream serve` does: a supervisor is to restart the broker.
 /// fn exit_code(ended: Result<(), ServerError>) -> u8 {
 ///     match ended {
 ///         Ok(()) => 0,
@@ -50,12 +50,12 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The actor panicked: no stream can be trusted any more, so that the broker ends rather than lives by half.
+    /// The actor panicked: no stream can be trusted any more, so the broker ends.
     #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
     ActorPanicked,
 }
 
-/// A broker that listens, and does not serve yet.
+/// A broker that listens on its addresses and does not accept connections yet.
 ///
 /// ```
 /// use msgstream::broker::{Server, Settings};
@@ -83,9 +83,9 @@ pub enum ServerError {
 /// # }
 /// ```
 pub struct Server {
-    listeners: Vec<(Listener, Encoding)>,
+    sockets: Vec<(ListeningSocket, Encoding)>,
     addresses: Vec<Address>,
-    /// Runs with the server; none if somebody else runs it.
+    /// Runs with the server. `None` if the broker was running before.
     actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
@@ -114,8 +114,8 @@ impl Server {
         Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
     }
 
-    /// Listens on all addresses for a broker that runs already, made by [`assemble`]. When the server stops, it stops the
-    /// whole broker: every connection, of whatever transport, is told so.
+    /// Listens on all addresses for a running broker, made by [`assemble`]. When the server stops, it stops the whole broker and
+    /// tells every connection, listeners in the program included.
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
@@ -127,11 +127,11 @@ impl Server {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
-        let bound = addresses.iter().map(|address| Listener::bind(address, &addresses, &tcp, &settings.unix));
-        let listeners = bound.collect::<Result<Vec<_>, _>>()?;
-        let in_use = listeners.iter().zip(addresses).map(|(listener, asked)| listener.address().unwrap_or(asked));
+        let bound = addresses.iter().map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
+        let sockets = bound.collect::<Result<Vec<_>, _>>()?;
+        let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
-        let listeners = listeners.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
+        let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
         let admission = Admission {
             most: most_connections(&settings.limits),
@@ -142,7 +142,7 @@ impl Server {
             shared,
         };
         Ok(Self {
-            listeners,
+            sockets,
             addresses,
             actor: None,
             mailbox: admission.shared.mailbox.clone(),
@@ -191,9 +191,11 @@ impl Server {
         Arc::clone(&self.admission.shared.stats)
     }
 
-    /// Serves until `shutdown` is ready, then drains: accepts no more, takes in what was received, sends what is queued,
-    /// and tells each connection. `cut_short` ends the drain at once; without it, it ends within the drain's
-    /// longest time and about two drain times.
+    /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
+    /// queued, and tells each connection that it ends.
+    ///
+    /// If `cut_short` completes, the drain ends at once and what is queued is dropped. Otherwise it ends within the longest drain
+    /// time and about two drain times (see [`OutboxSettings`](crate::broker::OutboxSettings)).
     ///
     /// # Errors
     /// [`ServerError::ActorPanicked`].
@@ -213,15 +215,15 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { listeners, actor, mailbox, admission, drain_times, .. } = self;
+        let Self { sockets, actor, mailbox, admission, drain_times, .. } = self;
         let stop = CancellationToken::new();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
-        for (listener, encoding) in listeners {
+        for (socket, encoding) in sockets {
             match encoding {
-                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(listener, admission.clone(), stop.clone())),
-                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(listener, message_pack.clone(), stop.clone())),
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, message_pack.clone(), stop.clone())),
             };
         }
         drop(message_pack);
@@ -258,7 +260,7 @@ impl Server {
     }
 }
 
-/// The actor ends before its server only by a panic, which has been printed.
+/// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.
 async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
     match actor {
         Some(actor) => drop(actor.await),
@@ -266,7 +268,8 @@ async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
     }
 }
 
-/// The actor ends when its last connection has; one that does not end now was told to and is past caring.
+/// Waits for the actor, which ends with its last connection. A connection that has not ended by now was told to, and holds it up
+/// for a second at most.
 async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     let abort = actor.abort_handle();
     match timeout(Duration::from_secs(1), actor).await {
@@ -279,7 +282,7 @@ async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     }
 }
 
-/// What a future gives, if it does within a time of the broker's own: while it is stopped or starved, no time passes.
+/// Waits for a future, but not longer than `time` in which the broker could run: while it is stopped or starved, no time passes.
 async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     const STEPS: u32 = 8;
     let mut future = std::pin::pin!(future);
@@ -317,7 +320,7 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, (time, longest): (Duratio
     }
 }
 
-/// As many connections as asked for, or as there are descriptors beside those in use and in reserve.
+/// How many connections there may be: the limit that was set, or all descriptors that are neither in use nor in reserve.
 fn most_connections(limits: &Limits) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);

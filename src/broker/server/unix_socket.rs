@@ -1,7 +1,7 @@
-//! A Unix socket's path: taken by one broker at a time, given a dead broker's socket, never a living one's.
+//! A Unix socket's path: one broker at a time has it. It may take over the socket of a dead broker, never that of a live one.
 //!
-//! A lock file beside the socket says whose the path is. A look at the socket alone cannot: of two brokers that start over a
-//! dead socket, both see that it is dead.
+//! A lock file beside the socket decides who has the path. The socket alone cannot: of two brokers that start over a dead socket,
+//! both see that it is dead.
 
 use std::fs;
 use std::io;
@@ -23,9 +23,9 @@ pub(super) struct SocketFile {
     _lock: LockFile,
 }
 
-/// Makes the socket and listens on it. Never waits for anybody.
+/// Makes the socket and listens on it. Never blocks.
 ///
-/// Until the socket listens nobody can connect, so its mode is set in time.
+/// Nobody can connect before the socket listens, so its mode is set in time.
 pub(super) fn bind(path: &Path, settings: &UnixSettings, backlog: u32) -> io::Result<(UnixListener, SocketFile)> {
     // First, since it fails if the path is too long for a socket.
     let address = SockAddr::unix(path)?;
@@ -50,15 +50,15 @@ impl Drop for SocketFile {
     }
 }
 
-/// Removes a socket that nobody listens on. A living one and any other file stay: not every process that could be there knows
-/// of the lock.
+/// Removes a socket that nobody listens on. A live socket and any other file stay: the process that made it may not know of the
+/// lock.
 fn make_way(path: &Path, address: &SockAddr) -> io::Result<()> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
     if !there.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of that name which is not a socket"));
     }
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // One that has no room for another connection would let this one wait for ever.
+    // A socket whose backlog is full would block this connection for ever.
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where none of the files can be read: small enough for any machine.
+/// The default where none of the files can be read: small enough for any machine.
 const FALLBACK: usize = 1 << 30;
 
 /// The memory of the machine or of the cgroup, whichever is less, in bytes.

@@ -1,5 +1,4 @@
-//! What a broker is held to: one home for its settings, with their defaults and reasons. `assemble` makes
-//! running parts of them.
+//! All settings of a broker, with their defaults and reasons. `assemble` makes the running parts from them.
 
 mod limits;
 mod memory;
@@ -11,7 +10,7 @@ pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
 
-/// What a server is held to.
+/// The settings of a server.
 ///
 /// ```
 /// # use msgstream::broker::{Limits, OutboxSettings, Policy, Settings};
@@ -24,9 +23,9 @@ pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// What a peer can make grow.
+    /// Limits on what a peer can make grow.
     pub limits: Limits,
-    /// What waits for connections.
+    /// Limits on what waits to be sent.
     pub outbox: OutboxSettings,
     /// Options of TCP connections.
     pub tcp: TcpSettings,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::wire::units::{ByteSize, Span};
 
-/// How much may wait for a connection, and what happens to one that does not take it.
+/// How much may wait for a connection, and what happens to a connection that does not read it.
 ///
 /// ```
 /// # use msgstream::broker::{OutboxSettings, Policy};
@@ -48,12 +48,12 @@ pub enum Policy {
     /// The listener is cut off, and told.
     #[default]
     Disconnect,
-    /// The publishers of its streams are read no faster than it takes, for a time; then it is cut off, and told.
+    /// The publishers of its streams are slowed down to its pace, for a time; then it is cut off, and told.
     Throttle,
 }
 
 impl OutboxSettings {
-    /// How long a drain may take in all: never less than it may take without any progress.
+    /// How long a drain may take in all: never less than `drain_time`.
     pub(in crate::broker) fn longest_drain(&self) -> std::time::Duration {
         self.drain_limit.0.max(self.drain_time.0)
     }

@@ -76,7 +76,8 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
 }
 
-/// The `[runtime]` section, for whoever makes the runtime: a [`Server`](crate::broker::Server) runs on the one it finds.
+/// The `[runtime]` section. It is for the program that makes the runtime: a [`Server`](crate::broker::Server) runs on the one it
+/// finds.
 ///
 /// ```
 /// # use msgstream::broker::RuntimeSettings;

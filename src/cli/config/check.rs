@@ -9,7 +9,7 @@ use crate::wire::{Address, Encoding, Listen};
 
 /// A value that is well-formed and still cannot work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct BadValue {
     /// The setting.
     pub key: &'static str,
     /// Its value.
@@ -18,7 +18,7 @@ pub struct Fault {
     pub reason: String,
 }
 
-/// The shortest line limit: the shortest lines that say anything, with a name and an id, have about so many bytes.
+/// The lowest line limit: about the length of the shortest useful lines, with a name and an id.
 const LEAST_LINE: ByteSize = ByteSize(64);
 
 /// The longest line where MessagePack is spoken: JSON of numbers such as `0.5` takes 9 bytes for 4 there, and 2^32 is the end.
@@ -31,7 +31,7 @@ const OUTBOX_SLACK: usize = 1 << 10;
 /// The longest path of a Unix socket: `sun_path` has 108 bytes, and the last is NUL (see unix(7)).
 const LONGEST_UNIX_PATH: usize = 107;
 
-/// More threads than this are a typing error: no machine has so many cores.
+/// More threads than this are a typing error: no machine has that many cores.
 const MOST_WORKERS: usize = 1024;
 
 /// The most seconds (`TCP_KEEPIDLE`, `TCP_KEEPINTVL`) and the most probes (`TCP_KEEPCNT`) that Linux takes, see tcp(7).
@@ -41,13 +41,13 @@ const MOST_RETRIES: u32 = 127;
 /// The largest value that a socket option or a call takes: a C `int`.
 const MOST_INT: usize = i32::MAX as usize;
 
-/// The faults found so far.
-struct Faults(Vec<Fault>);
+/// The bad values found so far.
+struct BadValues(Vec<BadValue>);
 
-impl Faults {
+impl BadValues {
     fn unless(&mut self, good: bool, key: &'static str, value: impl Display, reason: impl FnOnce() -> String) {
         if !good {
-            self.0.push(Fault { key, value: value.to_string(), reason: reason() });
+            self.0.push(BadValue { key, value: value.to_string(), reason: reason() });
         }
     }
 
@@ -69,29 +69,29 @@ impl Faults {
 }
 
 impl Config {
-    /// All that cannot work in this configuration. [`Config::load`] has done this already.
-    pub fn check(&self) -> Vec<Fault> {
-        let mut faults = Faults(Vec::new());
-        self.check_listen(&mut faults);
-        self.check_limits(&mut faults);
-        self.check_outbox(&mut faults);
-        self.check_sockets(&mut faults);
+    /// All values that cannot work. [`Config::load`] has checked this already.
+    pub fn check(&self) -> Vec<BadValue> {
+        let mut bad = BadValues(Vec::new());
+        self.check_listen(&mut bad);
+        self.check_limits(&mut bad);
+        self.check_outbox(&mut bad);
+        self.check_sockets(&mut bad);
         let workers = self.runtime.workers;
-        faults.at_least_one("runtime.workers", workers, "nobody would serve the connections");
-        faults.unless(workers <= MOST_WORKERS, "runtime.workers", workers, || {
-            format!("no machine has so many cores; write at most {MOST_WORKERS}")
+        bad.at_least_one("runtime.workers", workers, "nobody would serve the connections");
+        bad.unless(workers <= MOST_WORKERS, "runtime.workers", workers, || {
+            format!("no machine has that many cores; write at most {MOST_WORKERS}")
         });
-        faults.0
+        bad.0
     }
 
-    fn check_listen(&self, faults: &mut Faults) {
+    fn check_listen(&self, bad: &mut BadValues) {
         let all = || format!("[{}]", self.listen.iter().map(|listen| format!("\"{listen}\"")).collect::<Vec<_>>().join(", "));
-        faults.unless(!self.listen.is_empty(), "listen", all(), || {
+        bad.unless(!self.listen.is_empty(), "listen", all(), || {
             "nobody could connect; write at least one address, such as \"127.0.0.1:7342\"".to_owned()
         });
         for (index, listen) in self.listen.iter().enumerate() {
             if let Some(earlier) = self.listen[..index].iter().find(|earlier| collide(&earlier.address, &listen.address)) {
-                faults.unless(false, "listen", all(), || {
+                bad.unless(false, "listen", all(), || {
                     let twice = earlier.address == listen.address;
                     let why = if twice { "stands here twice" } else { "has the same port on the same machine" };
                     format!("{listen} {why} (beside {earlier}); leave one of them out")
@@ -99,80 +99,80 @@ impl Config {
             }
             if let Address::Unix(path) = &listen.address {
                 let length = path.as_os_str().as_bytes().len();
-                faults.unless(length <= LONGEST_UNIX_PATH, "listen", all(), || {
+                bad.unless(length <= LONGEST_UNIX_PATH, "listen", all(), || {
                     format!("the path of a Unix socket may have {LONGEST_UNIX_PATH} bytes, this one has {length}; choose a shorter one")
                 });
             }
         }
         if let Some(path) = &self.port_file {
             let tcp = self.listen.iter().any(|listen| matches!(listen.address, Address::Tcp(_)));
-            faults.unless(tcp, "port_file", format!("{path:?}"), || {
+            bad.unless(tcp, "port_file", format!("{path:?}"), || {
                 "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or take port_file out".to_owned()
             });
         }
     }
 
-    fn check_limits(&self, faults: &mut Faults) {
+    fn check_limits(&self, bad: &mut BadValues) {
         let limits = &self.limits;
-        faults.unless(limits.line >= LEAST_LINE, "limits.line", limits.line, || {
+        bad.unless(limits.line >= LEAST_LINE, "limits.line", limits.line, || {
             format!("no useful line would fit; write at least {LEAST_LINE}")
         });
         let packed = self.listen.iter().any(|Listen { encoding, .. }| *encoding == Encoding::MessagePack);
-        faults.unless(!packed || limits.line <= MOST_PACKED, "limits.line", limits.line, || {
+        bad.unless(!packed || limits.line <= MOST_PACKED, "limits.line", limits.line, || {
             format!(
                 "a message of MessagePack says its length in four bytes, also one that came as JSON and grew; write at most {MOST_PACKED}"
             )
         });
         for (key, value) in [("limits.name", limits.name), ("limits.header", limits.header)] {
-            faults.unless(value.0 >= 1, key, value, || "nothing would fit; write 1 or more".to_owned());
-            faults.unless(value <= limits.line, key, value, || {
+            bad.unless(value.0 >= 1, key, value, || "nothing would fit; write 1 or more".to_owned());
+            bad.unless(value <= limits.line, key, value, || {
                 format!("arrives in one line, and limits.line is {}; write at most that, or raise limits.line", limits.line)
             });
         }
-        faults.total("limits.headers_total", limits.headers_total, ("header", limits.header));
-        faults.total("limits.unfinished_lines", limits.unfinished_lines, ("line", limits.line));
-        faults.at_least_one("limits.streams", limits.streams, "there could be no stream");
-        faults.at_least_one("limits.listens", limits.listens, "nobody could listen");
-        faults.at_least_one("limits.errors_in_a_row", limits.errors_in_a_row, "every connection would be closed at once");
+        bad.total("limits.headers_total", limits.headers_total, ("header", limits.header));
+        bad.total("limits.unfinished_lines", limits.unfinished_lines, ("line", limits.line));
+        bad.at_least_one("limits.streams", limits.streams, "there could be no stream");
+        bad.at_least_one("limits.listens", limits.listens, "nobody could listen");
+        bad.at_least_one("limits.errors_in_a_row", limits.errors_in_a_row, "every connection would be closed at once");
         let reserve = limits.reserved_descriptors;
-        faults.at_least_one("limits.reserved_descriptors", reserve, "no descriptor would be left to tell a client that there is no room");
-        faults.some_time("limits.first_line_time", limits.first_line_time, "no first line could be in time");
+        bad.at_least_one("limits.reserved_descriptors", reserve, "no descriptor would be left to tell a client that there is no room");
+        bad.some_time("limits.first_line_time", limits.first_line_time, "no first line could be in time");
     }
 
-    fn check_outbox(&self, faults: &mut Faults) {
+    fn check_outbox(&self, bad: &mut BadValues) {
         let outbox = &self.outbox;
         let least = ByteSize(self.limits.line.0.saturating_add(OUTBOX_SLACK));
-        faults.unless(outbox.limit >= least, "outbox.limit", outbox.limit, || {
+        bad.unless(outbox.limit >= least, "outbox.limit", outbox.limit, || {
             let line = self.limits.line;
             format!("the longest message (limits.line is {line}) could never be delivered; write at least {least}, or lower limits.line")
         });
-        faults.total("outbox.total", outbox.total, ("outbox", outbox.limit));
-        faults.some_time("outbox.throttle_time", outbox.throttle_time, "publishers would never be held back; set outbox.policy instead");
-        faults.some_time("outbox.write_time", outbox.write_time, "every listener would be cut off at once");
-        faults.some_time("outbox.drain_time", outbox.drain_time, "nobody would be sent what is queued, nor told why the connection ends");
+        bad.total("outbox.total", outbox.total, ("outbox", outbox.limit));
+        bad.some_time("outbox.throttle_time", outbox.throttle_time, "publishers would never be held back; set outbox.policy instead");
+        bad.some_time("outbox.write_time", outbox.write_time, "every listener would be cut off at once");
+        bad.some_time("outbox.drain_time", outbox.drain_time, "nobody would be sent what is queued, nor told why the connection ends");
     }
 
-    fn check_sockets(&self, faults: &mut Faults) {
+    fn check_sockets(&self, bad: &mut BadValues) {
         let tcp = &self.tcp;
         let least = Span::from_secs(1);
         for (key, value) in [("tcp.keepalive_time", tcp.keepalive_time), ("tcp.keepalive_interval", tcp.keepalive_interval)] {
-            faults.unless((least..=MOST_KEEPALIVE).contains(&value), key, value, || {
+            bad.unless((least..=MOST_KEEPALIVE).contains(&value), key, value, || {
                 format!("the system takes whole seconds from 1 to {}; write one of them, such as \"60s\"", MOST_KEEPALIVE.0.as_secs())
             });
         }
-        faults.unless((1..=MOST_RETRIES).contains(&tcp.keepalive_retries), "tcp.keepalive_retries", tcp.keepalive_retries, || {
+        bad.unless((1..=MOST_RETRIES).contains(&tcp.keepalive_retries), "tcp.keepalive_retries", tcp.keepalive_retries, || {
             format!("the system takes 1 to {MOST_RETRIES}")
         });
         let buffer = tcp.send_buffer;
-        faults.unless(buffer.0 <= MOST_INT, "tcp.send_buffer", buffer, || "the system takes less than 2GiB; write less, or 0".to_owned());
+        bad.unless(buffer.0 <= MOST_INT, "tcp.send_buffer", buffer, || "the system takes less than 2GiB; write less, or 0".to_owned());
         let backlog = tcp.backlog as usize;
-        faults.unless((1..=MOST_INT).contains(&backlog), "tcp.backlog", backlog, || format!("the system takes 1 to {MOST_INT}"));
+        bad.unless((1..=MOST_INT).contains(&backlog), "tcp.backlog", backlog, || format!("the system takes 1 to {MOST_INT}"));
         let timeout = tcp.user_timeout;
-        faults.unless(timeout.0.as_millis() <= MOST_INT as u128, "tcp.user_timeout", timeout, || {
+        bad.unless(timeout.0.as_millis() <= MOST_INT as u128, "tcp.user_timeout", timeout, || {
             "the system takes less than 24 days".to_owned()
         });
         let mode = self.unix.mode;
-        faults.unless(mode & 0o222 != 0, "unix.mode", format!("\"{mode:04o}\""), || {
+        bad.unless(mode & 0o222 != 0, "unix.mode", format!("\"{mode:04o}\""), || {
             "nobody could connect, which needs the right to write; write a mode such as \"0660\"".to_owned()
         });
     }

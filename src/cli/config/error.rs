@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, said so that it can be repaired without looking anything up.
+//! Errors of a configuration. Their texts say how to repair it without looking anything up.
 
 use std::fmt;
 use std::io;
@@ -33,7 +33,7 @@ pub enum ConfigError {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
-    /// A key that no setting has.
+    /// An unknown key.
     UnknownKey {
         /// The key, with its section.
         key: String,
@@ -42,7 +42,7 @@ pub enum Problem {
         /// The known key that is most like it.
         nearest: &'static str,
     },
-    /// A variable that looks like a setting and is none.
+    /// A variable that looks like a setting and is not.
     UnknownVariable {
         /// Its name.
         name: String,

@@ -73,7 +73,7 @@ impl Config {
     }
 }
 
-/// A source whose values know where they come from, in the words of a message.
+/// A source whose values remember where they come from, as an error text says it.
 #[derive(Debug, Clone, Default)]
 struct Layer(Map<String, Value>);
 
@@ -155,7 +155,7 @@ fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<P
     Layer(named.collect())
 }
 
-/// Whether a variable is none of ours although it begins like ours: `MSGSTREAM_SERVER` tells clients where the broker is, and
+/// Whether a variable is not a setting although it begins like one: `MSGSTREAM_SERVER` tells clients where the broker is, and
 /// Kubernetes gives every container the addresses of all services, in variables that begin with the service's name
 /// (`MSGSTREAM_PORT`, `MSGSTREAM_PORT_7342_TCP_ADDR`, `MSGSTREAM_SERVICE_HOST`; `MSGSTREAM_WEB_PORT` of a service `msgstream-web`).
 fn is_foreign(name: &str, value: &str) -> bool {

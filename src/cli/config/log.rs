@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub struct LogSettings {
     /// Lines for people or objects for machines. Text.
     pub format: LogFormat,
-    /// The least important events that are still logged. Info.
+    /// The minimum severity to log. Info.
     pub level: LogLevel,
 }
 
@@ -23,7 +23,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The least important events that are still logged.
+/// The minimum severity to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
@@ -38,7 +38,7 @@ pub enum LogLevel {
     Info,
     /// The life of each connection.
     Debug,
-    /// Each action.
+    /// The same as `debug`: there are no such events yet.
     Trace,
 }
 

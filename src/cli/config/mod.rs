@@ -20,7 +20,7 @@ use crate::broker::settings::OutboxSettings;
 use crate::broker::settings::{RuntimeSettings, TcpSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
 
-pub use check::Fault;
+pub use check::BadValue;
 pub use error::{ConfigError, Problem};
 pub use keys::{known_keys, variable};
 pub use load::{Flags, Sources};

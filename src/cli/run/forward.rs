@@ -20,7 +20,7 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) fn catch() -> io::Result<Self> {
         let ignored = ignored()?;
-        // What is ignored, by nohup for one, stays so, and so the command inherits it.
+        // A signal that is ignored (under nohup, for example) stays ignored, and the command inherits that.
         let catch = |kind: SignalKind| match ignored >> (kind.as_raw_value() - 1) & 1 {
             0 => signal(kind).map(Some),
             _ => Ok(None),
@@ -47,7 +47,7 @@ impl Forward {
         }
     }
 
-    /// Waits for a signal that asks to end, when there is no command any more that it could be meant for.
+    /// Waits for a signal that asks to end, once the command has ended.
     pub(super) async fn asked_to_end(&mut self) {
         while matches!(self.caught().await.0, Signal::USR1 | Signal::USR2) {}
     }
@@ -60,12 +60,12 @@ impl Forward {
             return;
         }
         let Some(child) = child.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
-        // One that has just ended needs none.
+        // A command that has just ended needs no signal.
         let _ = kill_process(child, signal);
     }
 }
 
-/// Waits for one that is caught; one that is not never comes.
+/// Waits for a signal; forever if it is not caught.
 async fn received(signal: &mut Option<Caught>) {
     match signal {
         Some(signal) => {
@@ -75,7 +75,7 @@ async fn received(signal: &mut Option<Caught>) {
     }
 }
 
-/// Whether we are what the keyboard's signals go to, and with us the command. Standard input may be something else.
+/// Whether signals of the keyboard go to this process, and so to the command too. Standard input may be something else.
 fn has_keyboard() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }

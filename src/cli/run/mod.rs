@@ -24,19 +24,19 @@ use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
 use forward::Forward;
-use output::Publisher;
+use output::JobStream;
 
-/// What the end of the job may take to reach the broker.
+/// How long the end of the job may take to reach the broker.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What output may take to come once the command has ended: another process may hold its pipe.
+/// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
 
 /// Run a command as a job that others can watch
 ///
 /// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
-/// monitor.Error with the exit status. Output appears here as well. The command runs, and goes on, whether the broker is there or not.
-/// What a process that it leaves behind still writes is passed on for two seconds at most.
+/// monitor.Error with the exit status. Output appears here as well. The command runs even if the broker cannot be reached.
+/// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -73,20 +73,20 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
     block_on(async move {
         let remote = args.broker.start(Options { reconnect: Some(Backoff::default()), ..Options::default() });
-        let publisher = Publisher::new(remote.clone(), args.stream.clone());
+        let job = JobStream::new(remote.clone(), args.stream.clone());
         let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
         let start = Start::new(title);
-        publisher.start(&start.into()).await;
+        job.start(&start.into()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
         let (last, outcome) = match spawn(&args.command) {
-            Ok(child) => ended(watch(child, &mut forward, &publisher).await),
+            Ok(child) => ended(watch(child, &mut forward, &job).await),
             Err(error) => {
                 let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
                 let reason = format!("cannot run {:?}: {error}", args.command.first().map_or("", String::as_str));
                 (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
             }
         };
-        finish(remote, &last, &publisher, &args, &mut forward).await;
+        finish(remote, &last, &job, &args, &mut forward).await;
         outcome
     })
 }
@@ -98,15 +98,15 @@ fn spawn(command: &[String]) -> io::Result<Child> {
 }
 
 /// Passes output and signals on until the command has ended.
-async fn watch(mut child: Child, forward: &mut Forward, publisher: &Publisher) -> io::Result<ExitStatus> {
+async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
     let id = child.id();
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    // What a process that outlives the command still writes is not the job's.
+    // Output of a process that outlives the command does not belong to the job.
     let cut = CancellationToken::new();
     let pass = async {
         tokio::join!(
-            output::pass(stdout, tokio::io::stdout(), "info", publisher, &cut),
-            output::pass(stderr, tokio::io::stderr(), "warning", publisher, &cut)
+            output::pass(stdout, tokio::io::stdout(), "info", job, &cut),
+            output::pass(stderr, tokio::io::stderr(), "warning", job, &cut)
         );
     };
     tokio::pin!(pass);
@@ -119,7 +119,7 @@ async fn watch(mut child: Child, forward: &mut Forward, publisher: &Publisher) -
         }
     };
     if !all_passed {
-        // Only reading is cut short: who reads slowly here still gets all.
+        // Only reading is cut short: a slow reader of our output still gets all.
         let late = async {
             sleep(REST).await;
             cut.cancel();
@@ -134,7 +134,7 @@ async fn watch(mut child: Child, forward: &mut Forward, publisher: &Publisher) -
     status
 }
 
-/// What the end of the command is to the listeners, and to the caller.
+/// What the listeners and the caller are told of the command's end.
 fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
     let status = match status {
         Ok(status) => status,
@@ -160,10 +160,10 @@ fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
     }
 }
 
-/// Says how the job ended, ends the stream and waits, not for ever, until the broker has it all.
+/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.
 ///
-/// Who interrupts that does not want to wait for it.
-async fn finish(remote: RemoteStream, last: &Message, publisher: &Publisher, args: &Args, forward: &mut Forward) {
+/// An interrupt ends the wait.
+async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
     let closed = timeout(LAST_WORDS, async {
         remote.put_with_header(&args.stream, last, last).await?;
         remote.close(&args.stream).await?;
@@ -180,7 +180,7 @@ async fn finish(remote: RemoteStream, last: &Message, publisher: &Publisher, arg
     if let Some(why) = lost {
         say(format_args!("the broker at {} may not know how the job ended: {why}", args.broker.address()));
     }
-    match publisher.left_out() {
+    match job.left_out() {
         0 => {}
         lines => say(format_args!("{lines} lines of output were not published: the broker did not take them in time")),
     }

@@ -19,7 +19,7 @@ const READ: usize = 64 << 10;
 const LONGEST: usize = 64 << 10;
 
 /// Publishes to one stream without ever stopping the command.
-pub(super) struct Publisher {
+pub(super) struct JobStream {
     remote: RemoteStream,
     stream: String,
     /// The broker takes nothing: no line waits for it any more.
@@ -27,7 +27,7 @@ pub(super) struct Publisher {
     left_out: Cell<u64>,
 }
 
-impl Publisher {
+impl JobStream {
     pub(super) fn new(remote: RemoteStream, stream: String) -> Self {
         Self { remote, stream, gone: Cell::new(false), left_out: Cell::new(0) }
     }
@@ -65,12 +65,12 @@ impl Publisher {
 
 /// Passes on everything until the end, or until it is cut.
 ///
-/// Where nobody reads here, the command is held up as it would be without us, and nothing else: signals still reach it.
+/// If nobody reads the standard output, the command blocks as it would without us; signals still reach it.
 pub(super) async fn pass(
     from: Option<impl AsyncRead + Unpin>,
     mut to: impl AsyncWrite + Unpin,
     level: &str,
-    publisher: &Publisher,
+    job: &JobStream,
     cut: &CancellationToken,
 ) {
     let Some(mut from) = from else { return };
@@ -88,7 +88,7 @@ pub(super) async fn pass(
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        // Nobody may be there to read it here, which is no reason to end the job.
+        // The standard output may be closed, which is no reason to end the job.
         if to.write_all(&block).await.is_ok() {
             let _ = to.flush().await;
         }
@@ -97,7 +97,7 @@ pub(super) async fn pass(
             line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || piece.ends_with(b"\r") || line.len() >= LONGEST {
                 let rest = unfinished(&mut line);
-                publish(&mut line, level, publisher).await;
+                publish(&mut line, level, job).await;
                 line.extend_from_slice(&rest);
             }
         }
@@ -105,7 +105,7 @@ pub(super) async fn pass(
             break;
         }
     }
-    publish(&mut line, level, publisher).await;
+    publish(&mut line, level, job).await;
 }
 
 /// Takes the beginning of a character off the end of a piece: the next one has the rest of it.
@@ -119,13 +119,13 @@ fn unfinished(line: &mut Vec<u8>) -> Vec<u8> {
     begun.filter(is_begun).map(|at| line.split_off(start + at)).unwrap_or_default()
 }
 
-async fn publish(line: &mut Vec<u8>, level: &str, publisher: &Publisher) {
+async fn publish(line: &mut Vec<u8>, level: &str, job: &JobStream) {
     let ended = matches!(line.last(), Some(b'\n'));
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end_matches(['\r', '\n']);
     // An empty line says something; nothing between two drawings of a bar does not.
     if !text.is_empty() || (ended && line.len() == 1) {
-        publisher.log(text, level).await;
+        job.log(text, level).await;
     }
     line.clear();
 }

@@ -252,7 +252,7 @@ impl ser::SerializeMap for Parts {
     type Error = Found;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Found> {
-        // Keys are texts and numbers; whatever else there is was refused when the value was encoded.
+        // Keys are texts and numbers; any other key was refused when the value was encoded.
         self.key = serde_json::to_string(key).map(|text| text.trim_matches('"').to_owned()).unwrap_or_default();
         Ok(())
     }

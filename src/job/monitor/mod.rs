@@ -1,4 +1,4 @@
-//! The messages that a job sends to whoever monitors it.
+//! The messages that a job sends to its monitors.
 //!
 //! Each travels as an [`Object`] whose class is `monitor.` and its name. Fields that these types do not know are kept, in
 //! `more`, so that a program passes on what a newer one sent.
@@ -111,7 +111,7 @@ messages! {
         units: Option<String>,
     }
 
-    /// How far the job is, for whoever joins: what a header holds.
+    /// How far the job is, for listeners that join later: what a header holds.
     ///
     /// ```
     /// # use msgstream::local::{LocalError, MessageStream};
@@ -119,7 +119,7 @@ messages! {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), LocalError> {
     /// let (broker, start) = (MessageStream::new(), Start::new("decay").of(200.0));
-    /// // The listeners get the step, and whoever joins from now on gets how far the job is.
+    /// // The listeners get the step; those that join from now on get how far the job is.
     /// let join: Join = start.join(3.0);
     /// broker.put_with_header("job-1", &Message::from(Progress::new(3.0)), &Message::from(join.clone())).await?;
     /// assert_eq!((join.title.as_deref(), join.k, join.total), (Some("decay"), Some(3.0), Some(200.0)));
@@ -297,7 +297,7 @@ macro_rules! counted {
     ($($name:ident)*) => {
         $(
             impl $name {
-                /// Of so many units of work.
+                /// Units of work in all.
                 #[must_use]
                 pub fn of(self, total: f64) -> Self {
                     Self { total: Some(total), ..self }
@@ -340,7 +340,7 @@ impl Start {
 }
 
 impl Progress {
-    /// So many units done.
+    /// Units of work done.
     ///
     /// ```
     /// # use msgstream::job::monitor::Progress;

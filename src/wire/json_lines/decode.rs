@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Receipt, Verb};
+use super::super::action::{Action, Message, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
@@ -109,12 +109,12 @@ fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
 }
 
 /// A receipt from the text of its value; or why it is none.
-fn receipt(text: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
+fn receipt(text: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     match text.first() {
         Some(b'n') => return Ok(None),
         Some(b'"' | b'-' | b'0'..=b'9') => {}
         _ => return Err(request::not_a_receipt(explain::kind(text))),
     }
     request::check_receipt(text.len())?;
-    Ok(std::str::from_utf8(text).ok().map(|text| Receipt(text.into())))
+    Ok(std::str::from_utf8(text).ok().map(|text| ReceiptId(text.into())))
 }

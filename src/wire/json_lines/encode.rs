@@ -1,6 +1,6 @@
 //! Events as lines: compact, keys in a fixed order, each line ended by LF.
 
-use super::super::action::Receipt;
+use super::super::action::ReceiptId;
 use super::super::codec::Encode;
 use super::super::event::Event;
 use super::form::{MESSAGE, PUT_HEAD, PUT_TAIL};
@@ -95,8 +95,8 @@ fn write_reason(out: &mut Vec<u8>, code: &str, reason: &str) {
     out.push(b'}');
 }
 
-fn write_receipt(out: &mut Vec<u8>, receipt: Option<&Receipt>) {
-    if let Some(Receipt(text)) = receipt {
+fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
+    if let Some(ReceiptId(text)) = receipt {
         out.extend_from_slice(br#","receipt":"#);
         out.extend_from_slice(text.as_bytes());
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::super::form::{PUT_HEAD, PUT_TAIL};
     use super::{ENCODER, write_put_envelope};
     use crate::wire::ids::StreamName;
-    use crate::wire::{Encode, ErrorCode, Event, Receipt, StreamState};
+    use crate::wire::{Encode, ErrorCode, Event, ReceiptId, StreamState};
 
     fn line(event: &Event<'_>) -> String {
         let mut out = b"before ".to_vec();
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn every_event_is_one_compact_line() {
         let stream = &StreamName::new("job \"7\"\\\u{1}\u{7f}é").unwrap();
-        let receipt = &Receipt(r#""a\u0062""#.into());
+        let receipt = &ReceiptId(r#""a\u0062""#.into());
         let name = "\"job \\\"7\\\"\\\\\\u0001\u{7f}é\"";
         let table = [
             (Event::Put { stream, message: b"1.10" }, format!(r#"{{"action":"put","stream":{name},"message":1.10}}"#)),

@@ -26,7 +26,7 @@ pub(super) mod token;
 mod words;
 
 use super::action::Action;
-use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+use super::codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 use super::error::Mistake;
 use super::names::Latest;
 
@@ -45,11 +45,11 @@ impl Codec for JsonLines {
         &ENCODER
     }
 
-    fn unit(&self, bytes: &[u8], searched: usize) -> Unit {
+    fn unit(&self, bytes: &[u8], searched: usize) -> UnitEnd {
         let unsearched = bytes.get(searched..).unwrap_or_default();
         match memchr::memchr(b'\n', unsearched) {
-            Some(at) => Unit::Complete(searched + at + 1),
-            None => Unit::Partial,
+            Some(at) => UnitEnd::Complete(searched + at + 1),
+            None => UnitEnd::Partial,
         }
     }
 

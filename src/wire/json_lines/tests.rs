@@ -1,7 +1,7 @@
 //! Lines and what they mean, one a row.
 
-use super::super::action::{Action, Message, Name, Receipt};
-use super::super::codec::{Codec, DecodeLimits, Unit};
+use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::codec::{Codec, DecodeLimits, UnitEnd};
 use super::super::error::ErrorCode;
 use super::JsonLines;
 
@@ -13,7 +13,7 @@ fn content(message: Option<Message<'_>>) -> String {
     })
 }
 
-fn mark(receipt: Option<Receipt>) -> String {
+fn mark(receipt: Option<ReceiptId>) -> String {
     receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0))
 }
 
@@ -91,10 +91,10 @@ fn ends_of_lines() {
         let line = format!("{put}{end}");
         assert_eq!(words(codec.decode(line.as_bytes(), &LIMITS).unwrap().unwrap()), expected, "{line:?}");
     }
-    assert_eq!(codec.unit(b"ab\ncd\n", 0), Unit::Complete(3));
-    assert_eq!(codec.unit(b"ab\ncd\n", 3), Unit::Complete(6));
-    assert_eq!(codec.unit(b"abcd", 2), Unit::Partial);
-    assert_eq!(codec.unit(b"", 0), Unit::Partial);
+    assert_eq!(codec.unit(b"ab\ncd\n", 0), UnitEnd::Complete(3));
+    assert_eq!(codec.unit(b"ab\ncd\n", 3), UnitEnd::Complete(6));
+    assert_eq!(codec.unit(b"abcd", 2), UnitEnd::Partial);
+    assert_eq!(codec.unit(b"", 0), UnitEnd::Partial);
 }
 
 /// A line, the code, and a phrase that the reason must hold.
@@ -210,7 +210,7 @@ fn a_mistake_carries_what_could_be_read() {
     for (line, stream, receipt) in table {
         let mistake = JsonLines::default().decode(line.as_bytes(), &LIMITS).unwrap_err();
         assert_eq!(mistake.stream.as_deref(), stream, "{line}");
-        assert_eq!(mistake.receipt, receipt.map(|text| Receipt(text.into())), "{line}");
+        assert_eq!(mistake.receipt, receipt.map(|text| ReceiptId(text.into())), "{line}");
     }
 }
 

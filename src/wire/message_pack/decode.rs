@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, Receipt, Verb};
+use super::super::action::{Action, Message, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
@@ -124,7 +124,7 @@ fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
 }
 
 /// A receipt, as JSON text; or why it is none.
-fn receipt(value: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
+fn receipt(value: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     let text = match first(value) {
         Token::Nil => return Ok(None),
         Token::Text(text) => serde_json::to_string(&Cow::clone(&String::from_utf8_lossy(text))),
@@ -137,5 +137,5 @@ fn receipt(value: &[u8]) -> Result<Option<Receipt>, (ErrorCode, String)> {
     };
     request::check_receipt(value.len())?;
     // A text or a number can always be written.
-    Ok(text.ok().map(|text| Receipt(text.into())))
+    Ok(text.ok().map(|text| ReceiptId(text.into())))
 }

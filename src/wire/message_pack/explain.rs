@@ -1,4 +1,4 @@
-//! What was wrong with a unit, in words that help whoever wrote the client. Slow, and only ever read after a mistake.
+//! What was wrong with a unit, in words that help the author of the client. Slow, and used only after a mistake.
 
 use super::super::members::MOST_UNKNOWN;
 use super::super::reason::cut;

@@ -6,7 +6,7 @@ use super::super::json_lines::token::{byte, number, skip_space, string};
 use super::form::JSON;
 use super::write;
 
-/// Deeper content travels as text: readers of MessagePack recurse, and many stop at so many levels.
+/// Deeper content travels as text: readers of MessagePack recurse, and many stop at about this depth.
 pub(super) const DEEPEST: usize = 512;
 
 /// A container whose end has not come.

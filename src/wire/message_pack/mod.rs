@@ -22,7 +22,7 @@ mod token;
 mod write;
 
 use super::action::Action;
-use super::codec::{Codec, DecodeLimits, Encode, Foreign, Unit};
+use super::codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 use super::error::Mistake;
 use super::names::Latest;
 
@@ -43,10 +43,10 @@ impl Codec for MessagePack {
         &ENCODER
     }
 
-    fn unit(&self, bytes: &[u8], _searched: usize) -> Unit {
-        let Some(prefix) = bytes.first_chunk() else { return Unit::Partial };
+    fn unit(&self, bytes: &[u8], _searched: usize) -> UnitEnd {
+        let Some(prefix) = bytes.first_chunk() else { return UnitEnd::Partial };
         let length = PREFIX + u32::from_be_bytes(*prefix) as usize;
-        if bytes.len() < length { Unit::Announced(length) } else { Unit::Complete(length) }
+        if bytes.len() < length { UnitEnd::Announced(length) } else { UnitEnd::Complete(length) }
     }
 
     fn foreign(&self, start: &[u8]) -> Foreign {

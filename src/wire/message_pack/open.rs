@@ -49,7 +49,7 @@ impl Open {
         self.here.map() && self.here.left().is_multiple_of(2)
     }
 
-    /// Enters a container with so many values, which are more than none.
+    /// Enters a container with `values` values, at least one.
     #[inline]
     pub(super) fn enter(&mut self, values: usize, map: bool) {
         match self.near.get_mut(self.depth) {

@@ -7,11 +7,11 @@ use super::form::JSON;
 use super::open::{Next, Open};
 use super::token::{Token, token};
 
-/// JSON may take so many times the room of MessagePack. Control characters take six times theirs and no number takes more;
-/// only thousands of empty objects of the types that JSON lacks do.
+/// How many times larger JSON may be than its MessagePack. Control characters become six times as long and numbers less than
+/// that; only thousands of empty objects of the types that JSON lacks take more.
 const MOST_TIMES: usize = 6;
 
-/// However little room it had before, it may take so much.
+/// JSON may always be this long, however short its MessagePack.
 const ALWAYS: usize = 16 << 20;
 
 /// Appends a value, which is known to be valid, as JSON text.

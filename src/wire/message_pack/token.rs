@@ -16,9 +16,9 @@ pub(super) enum Token<'a> {
     Text(&'a [u8]),
     Binary(&'a [u8]),
     Extension(i8, &'a [u8]),
-    /// So many values follow.
+    /// An array: the number of values that follow.
     Array(usize),
-    /// So many pairs follow.
+    /// A map: the number of pairs that follow.
     Map(usize),
 }
 

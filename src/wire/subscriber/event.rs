@@ -35,7 +35,7 @@ pub enum Event {
     Message(Content),
     /// The stream has ended.
     Ended {
-        /// The last message, if one came along.
+        /// The last message, if there is one.
         message: Option<Content>,
     },
     /// This listener was cut off: by the broker, which refused it, stops, or found it too slow; or by this client, whose
@@ -46,9 +46,9 @@ pub enum Event {
         /// What was seen of the failure.
         reason: String,
     },
-    /// The connection had failed, and there is a new one: messages may be missing here. The header follows, if there is one.
+    /// The connection was lost and made again: messages may be missing here. The header follows, if there is one.
     Reconnected {
-        /// What ended the connection before.
+        /// Why the previous connection was lost.
         reason: String,
     },
 }
@@ -90,7 +90,7 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// Whether the client itself is the cause: it would be refused again. A broker that stops, or a queue that was full, is none.
+    /// Whether the client itself is the cause, so that it would be refused again. A broker that stops, or a full queue, is not.
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(&*self.code, "shutdown" | "slow_listener")
     }

@@ -1,8 +1,8 @@
 //! One stream as a connection sees it: who listens, and who is about to. Pure: values in, deliveries out.
 //!
-//! On the wire the header comes as a put like any other; only the receipt that follows it tells. So as long as somebody is
-//! about to join, the latest put is held back: when the receipt comes, it was the header, or a message for those who
-//! listened already.
+//! On the wire the header comes as a put like any other; only the receipt that follows it tells the difference. So while a
+//! listener is joining, the latest put is held back: when the receipt comes, that put was either the header, or a message for
+//! the listeners that had joined before.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::wire::StreamState;
 
 use super::event::{Event, Reason};
 
-/// Somebody who listens.
+/// A listener.
 pub(crate) trait Take {
     /// Takes an event. False if it wants no more.
     fn take(&self, event: Event) -> bool;
@@ -24,7 +24,7 @@ pub(crate) trait Take {
 #[derive(Debug)]
 pub(crate) struct Listened<L> {
     listeners: Vec<L>,
-    /// Who waits for which receipt, in the order asked.
+    /// Joining listeners and the receipts that they wait for, in the order of the actions.
     joining: VecDeque<(u64, Vec<L>)>,
     /// The latest put, as long as it may be the header for those who join.
     held: Option<Content>,
@@ -47,16 +47,16 @@ impl<L: Take> Listened<L> {
         if self.joining.is_empty() {
             return self.deliver(&Event::Message(content));
         }
-        // What is held was no header then.
+        // So the put that was held back was not the header.
         let held = self.held.replace(content);
         self.deliver_held(held);
     }
 
-    /// A close of the stream has come. One that finds no listener was for a listening that was hung up before.
+    /// A close of the stream has come. If there is no listener, it crossed a hangup.
     pub(crate) fn close(&mut self, message: Option<Content>) {
         let held = self.held.take();
         self.deliver_held(held);
-        // Whoever still wants more had no room for the end, and has yet to be told.
+        // A listener that wants more after this had no room for the end, and has yet to be told.
         self.deliver(&Event::Ended { message });
     }
 
@@ -88,7 +88,7 @@ impl<L: Take> Listened<L> {
         }
     }
 
-    /// Tells everybody something that is no message.
+    /// Gives an event other than a message to all listeners.
     pub(crate) fn tell(&mut self, event: &Event) {
         let held = self.held.take();
         self.deliver_held(held);
@@ -98,12 +98,12 @@ impl<L: Take> Listened<L> {
         }
     }
 
-    /// All who listen or are about to, to join again.
+    /// All listeners, joined or joining, so that they can join again.
     pub(crate) fn into_listeners(self) -> Vec<L> {
         self.listeners.into_iter().chain(self.joining.into_iter().flat_map(|(_, joining)| joining)).collect()
     }
 
-    /// Somebody does not listen any more.
+    /// Removes listeners that have gone.
     pub(crate) fn leave(&mut self, gone: impl Fn(&L) -> bool) {
         self.listeners.retain(|listener| !gone(listener));
         for (_, joining) in &mut self.joining {
@@ -111,18 +111,18 @@ impl<L: Take> Listened<L> {
         }
     }
 
-    /// All who listen or are about to.
+    /// All listeners, joined or joining.
     #[cfg(feature = "broker")]
     pub(crate) fn all(&self) -> impl Iterator<Item = &L> {
         self.listeners.iter().chain(self.joining.iter().flat_map(|(_, joining)| joining))
     }
 
-    /// Whether nobody listens or is about to.
+    /// Whether there is no listener, joined or joining.
     pub(crate) fn is_empty(&self) -> bool {
         self.listeners.is_empty() && self.joining.iter().all(|(_, joining)| joining.is_empty())
     }
 
-    /// Who waits for this receipt. Receipts come in the order of the actions; one that is passed over was for nobody.
+    /// The listeners that wait for this receipt. Receipts come in the order of the actions, so those before it will not come.
     fn newcomers(&mut self, receipt: u64) -> Option<Vec<L>> {
         let position = self.joining.iter().position(|(waits_for, _)| *waits_for == receipt)?;
         self.joining.drain(..=position).next_back().map(|(_, newcomers)| newcomers)

@@ -1,5 +1,5 @@
-//! What a listener makes of what the broker says: lines become replies, and replies become events of streams. Used by the
-//! client of another process and by the broker within a program; no I/O.
+//! The subscriber's side of the wire: lines become replies, and replies become events of streams. Used by the client of another
+//! process and by the broker within a program; no I/O.
 
 mod event;
 mod listened;

@@ -4,8 +4,8 @@ mod content;
 
 use serde_json::{Value, json};
 
-use super::super::action::{Action, Message, Name, Receipt};
-use super::super::codec::{Codec, DecodeLimits, Encode, Unit};
+use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::codec::{Codec, DecodeLimits, Encode, UnitEnd};
 use super::super::error::ErrorCode;
 use super::super::event::{Event, StreamState};
 use super::{ENCODER, MessagePack, to_json};
@@ -40,7 +40,7 @@ fn content(message: Option<Message<'_>>) -> String {
 /// An action in words.
 fn words(action: Action<'_>) -> String {
     let of = |stream: Name<'_>| stream.into_name().to_string();
-    let mark = |receipt: Option<Receipt>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
+    let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
     match action {
         Action::Put { stream, message, header, receipt } => {
             let header = header.map_or(String::new(), |header| format!(" header {}", content(Some(header))));
@@ -110,13 +110,13 @@ fn a_unit_in_output_form_is_passed_on_as_it_stands() {
 fn the_length_says_where_a_unit_ends() {
     let codec = MessagePack::default();
     for (bytes, expected) in [
-        (&b""[..], Unit::Partial),
-        (b"\0\0\0", Unit::Partial),
-        (b"\0\0\0\0", Unit::Complete(4)),
-        (b"\0\0\0\x02", Unit::Announced(6)),
-        (b"\0\0\0\x02a", Unit::Announced(6)),
-        (b"\0\0\0\x02abc", Unit::Complete(6)),
-        (b"\xff\xff\xff\xff{}", Unit::Announced(4 + u32::MAX as usize)),
+        (&b""[..], UnitEnd::Partial),
+        (b"\0\0\0", UnitEnd::Partial),
+        (b"\0\0\0\0", UnitEnd::Complete(4)),
+        (b"\0\0\0\x02", UnitEnd::Announced(6)),
+        (b"\0\0\0\x02a", UnitEnd::Announced(6)),
+        (b"\0\0\0\x02abc", UnitEnd::Complete(6)),
+        (b"\xff\xff\xff\xff{}", UnitEnd::Announced(4 + u32::MAX as usize)),
     ] {
         assert_eq!(codec.unit(bytes, 0), expected, "{bytes:x?}");
     }
@@ -201,7 +201,7 @@ fn a_mistake_carries_what_could_be_read() {
 #[test]
 fn events_are_maps_in_the_order_of_the_json_lines() {
     let stream = &StreamName::new("s").unwrap();
-    let receipt = &Receipt(r#""a\u0062""#.into());
+    let receipt = &ReceiptId(r#""a\u0062""#.into());
     let table = [
         (Event::Put { stream, message: b"\x01" }, json!({"action":"put","stream":"s","message":1})),
         (Event::Close { stream, message: None }, json!({"action":"close","stream":"s"})),

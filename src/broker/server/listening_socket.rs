@@ -1,4 +1,4 @@
-//! Listening sockets: bound with care, accepted from for ever.
+//! Listening sockets: how they are bound and set up, and how connections are accepted.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -42,7 +42,7 @@ pub struct BindError {
 }
 
 /// A socket that connections come from.
-pub(super) enum Listener {
+pub(super) enum ListeningSocket {
     Tcp(AsyncFd<TcpListener>, TcpSettings),
     Unix(UnixListener, SocketFile),
 }
@@ -53,7 +53,7 @@ pub(super) enum Accepted {
     Unix(UnixStream),
 }
 
-impl Listener {
+impl ListeningSocket {
     /// Listens on one address of `all`.
     pub(super) fn bind(address: &Address, all: &[Address], tcp: &TcpSettings, unix: &UnixSettings) -> Result<Self, BindError> {
         let bound = match address {
@@ -93,7 +93,7 @@ impl Listener {
 
 fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io::Result<AsyncFd<TcpListener>> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // `[::]` takes IPv4 too, unless somebody asked for that by itself.
+    // `[::]` takes IPv4 too, unless an IPv4 address with the same port was asked for.
     let beside_ipv4 = |other: &Address| matches!(other, Address::Tcp(other) if other.is_ipv4() && other.port() == address.port());
     if address.is_ipv6() && address.port() != 0 && all.iter().any(beside_ipv4) {
         socket.set_only_v6(true)?;
@@ -120,7 +120,7 @@ fn set_up(socket: &TcpStream, settings: &TcpSettings) -> io::Result<()> {
         .with_interval(settings.keepalive_interval.0)
         .with_retries(settings.keepalive_retries);
     socket.set_tcp_keepalive(&keepalive)?;
-    // The system takes milliseconds in a C int: 24 days are as good as for ever.
+    // The system takes milliseconds in a C int, 24 days at most, which is as good as no limit.
     socket.set_tcp_user_timeout(Some(settings.user_timeout.0.min(Duration::from_millis(i32::MAX as u64))))
 }
 

@@ -1,31 +1,8 @@
 //! What keeps the broker busy: bursts of bytes, and the same for those who are compared with it. No sockets here.
 
-use anyhow::{Result, bail};
-use clap::ValueEnum;
-
-use super::super::args::Protocol;
 use super::super::content::{Content, Kind, id};
-
-/// What others do while the bystander pings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Work {
-    /// Nothing: the bystander is alone with idle listeners
-    Nothing,
-    /// Small messages
-    Puts,
-    /// Messages with receipts. Redis answers each anyway, NATS is asked to by `verbose`
-    Receipts,
-    /// Messages with headers. Redis: SET and PUBLISH; NATS stores none and takes a message to another subject in its place
-    Headers,
-    /// Messages that alternate between two streams, with every listener on both
-    Alternating,
-    /// Lines that are no actions, with a ping after each 63. NATS closes such connections
-    Errors,
-    /// Messages of 1 MiB
-    Big,
-    /// Messages for listeners of the other encoding, at --listeners-at. Other brokers: the same messages as they are
-    Translation,
-}
+use super::super::wire::Protocol;
+use super::super::work::Work;
 
 /// One write, as much as a broker reads at once, and what it brings about.
 pub(crate) struct Burst {
@@ -48,39 +25,6 @@ const BIG: usize = 1 << 20;
 /// One below where the broker would close the connection.
 const ERRORS_IN_A_ROW: usize = 63;
 
-impl Work {
-    /// Whether it can be done in a protocol.
-    ///
-    /// # Errors
-    /// If it cannot.
-    pub(crate) fn check(self, protocol: Protocol, translates: bool) -> Result<()> {
-        match (protocol, self) {
-            (Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay, _) => bail!("--beside needs --protocol msgstream, redis or nats"),
-            (Protocol::Nats, Self::Errors) => bail!("NATS closes a connection after one error: there is no --beside errors"),
-            (Protocol::Msgstream, Self::Translation) if !translates => {
-                bail!("--beside translation needs --listeners-at with an address that begins with \"msgpack+\"")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The streams that every listener listens to.
-    pub(crate) fn streams(self) -> &'static [&'static str] {
-        if self == Self::Alternating { &["a", "b"] } else { &["a"] }
-    }
-
-    /// The content of each message, in JSON.
-    fn content(self) -> Vec<u8> {
-        let made = |kind, size| Content::json(kind, size).map(|content| content.with_id(id(0, 0)));
-        match self {
-            Self::Big => made(Kind::Text, BIG),
-            Self::Translation => made(Kind::Progress, 108),
-            Self::Nothing | Self::Puts | Self::Receipts | Self::Headers | Self::Alternating | Self::Errors => Ok(b"1".to_vec()),
-        }
-        .unwrap_or_default()
-    }
-}
-
 impl Burst {
     /// The burst of a work in a protocol, of which `ping` is the ping. All protocols send as many messages as fit into
     /// [`BURST`] as lines of JSON.
@@ -97,7 +41,7 @@ impl Burst {
                 Self { bytes: group.repeat(count), pings: count as u64, is_wrong: true, ..none }
             }
             Work::Puts | Work::Receipts | Work::Headers | Work::Alternating | Work::Big | Work::Translation => {
-                let content = work.content();
+                let content = content(work);
                 let count = (BURST / message(Protocol::Msgstream, work, "a", &content).len()).max(1);
                 let each: Vec<_> = work.streams().iter().map(|stream| message(protocol, work, stream, &content)).collect();
                 let mut bytes: Vec<u8> = each.iter().cycle().take(count).flatten().copied().collect();
@@ -106,6 +50,17 @@ impl Burst {
             }
         }
     }
+}
+
+/// The content of each message, in JSON.
+fn content(work: Work) -> Vec<u8> {
+    let made = |kind, size| Content::json(kind, size).map(|content| content.with_id(id(0, 0)));
+    match work {
+        Work::Big => made(Kind::Text, BIG),
+        Work::Translation => made(Kind::Progress, 108),
+        Work::Nothing | Work::Puts | Work::Receipts | Work::Headers | Work::Alternating | Work::Errors => Ok(b"1".to_vec()),
+    }
+    .unwrap_or_default()
 }
 
 /// One message, with what the work wants to be done with it.

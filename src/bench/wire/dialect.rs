@@ -1,0 +1,42 @@
+//! What the generator needs to know of a protocol.
+
+use anyhow::Result;
+
+use super::super::content::{Content, Kind};
+use super::template::Template;
+use super::unit::Unit;
+
+/// A protocol, as the generator needs it.
+pub(crate) trait Dialect: Sync {
+    /// What messages contain: JSON, unless the protocol has an encoding of its own.
+    ///
+    /// # Errors
+    /// If there is no content of that size.
+    fn content(&self, kind: Kind, size: usize) -> Result<Content> {
+        Content::json(kind, size)
+    }
+    /// What a connection says first.
+    fn hello(&self) -> Vec<u8>;
+    /// Listens to a stream.
+    fn listen(&self, stream: usize) -> Vec<u8>;
+    /// Hangs up a stream.
+    fn hangup(&self, stream: usize) -> Vec<u8>;
+    /// Asks for an answer that proves all before it to have taken effect.
+    fn ping(&self) -> Vec<u8>;
+    /// Answers the broker's ping.
+    fn pong(&self) -> &'static [u8] {
+        b""
+    }
+    /// Stores content for those who join later; `None` if the protocol has no such thing.
+    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>>;
+    /// A message as it is published.
+    fn published(&self, stream: usize, content: &Content) -> Template;
+    /// A message as a listener receives it.
+    fn delivered(&self, stream: usize, content: &Content) -> Template;
+    /// Whether every published message is answered by [`Unit::Published`].
+    fn answers_each(&self) -> bool {
+        false
+    }
+    /// The length and the meaning of the first whole unit of what a broker sent; `None` if it is not whole yet.
+    fn unit(&self, bytes: &[u8]) -> Result<Option<(usize, Unit)>>;
+}

@@ -1,0 +1,20 @@
+//! The protocols by name.
+
+use clap::ValueEnum;
+
+/// A protocol that the generator speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    /// JSON lines, this program's own
+    Msgstream,
+    /// MessagePack, this program's own as well
+    Msgpack,
+    /// Redis publish and subscribe (RESP)
+    Redis,
+    /// NATS core
+    Nats,
+    /// MQTT 3.1.1, quality of service 0
+    Mqtt,
+    /// The bare relay of benches/compare, which copies bytes and parses nothing
+    Relay,
+}

@@ -1,0 +1,208 @@
+//! A reader's decoding: complete units become inputs, in their order; what is no action, or too long, is answered in its place.
+
+use std::ops::Range;
+
+use crate::wire::refusal;
+use crate::wire::{Codec, ErrorCode, Foreign, Mistake, UnitEnd};
+
+use super::batch::Batch;
+use super::carry::has_room_for_start;
+use super::reader::{Reader, ReaderLimits, Stage};
+use super::turn::{Decoded, Outcome, Turn};
+
+/// How much memory the inputs of one turn may take, in bytes, before the rest has to wait until they have taken effect. One unit
+/// more may come on top.
+const BATCH: usize = 256 << 10;
+
+/// The same while much waits for the actor.
+const CROWDED_BATCH: usize = 16 << 10;
+
+/// What a turn decodes in units, each with a weight by the time that it takes: a tenth of a millisecond or two in all. A read of plain
+/// messages is less than that, so it is decoded in one turn.
+const UNITS: usize = 2048;
+
+impl<C: Codec> Reader<C> {
+    /// Decodes the complete units of `block`, as far as there is room for what they give. The first `searched` bytes are known not
+    /// to hold the end of a unit.
+    pub(super) fn decode(&mut self, block: &[u8], mut searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> Decoded {
+        let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
+        let (mut at, mut mistakes, mut backlog) = (0, 0, false);
+        let most = if limits.intake.is_crowded() { CROWDED_BATCH } else { BATCH };
+        // Blank lines say nothing: after them the connection is as silent as before.
+        if self.stage == Stage::Silent {
+            self.stage = Stage::Begun;
+        }
+        while at < block.len() && self.stage != Stage::Left {
+            if batch.memory() >= most || batch.weight() >= UNITS {
+                backlog = true;
+                break;
+            }
+            let rest = &block[at..];
+            if self.stage == Stage::Begun && self.turn_away_foreign(rest, &mut batch) {
+                mistakes += 1;
+                break;
+            }
+            let announced = match self.codec.unit(rest, searched) {
+                UnitEnd::Complete(length) => {
+                    let unit = at..at + length;
+                    (at, searched) = (unit.end, 0);
+                    if !std::mem::take(&mut self.skipping) {
+                        mistakes += u64::from(self.take_unit(block, unit, &mut batch, limits));
+                    }
+                    continue;
+                }
+                UnitEnd::Partial => None,
+                UnitEnd::Announced(length) => Some(length),
+            };
+            let refused = !self.skipping && self.refuse_start(rest.len(), announced, &mut batch, limits);
+            mistakes += u64::from(refused);
+            if refused || self.skipping {
+                at = block.len();
+            }
+            break;
+        }
+        if self.stage == Stage::Begun && at == block.len() {
+            self.stage = Stage::Silent;
+        }
+        let outcome = match self.stage {
+            Stage::Left => Outcome::Left,
+            _ if backlog => Outcome::Backlog,
+            _ => Outcome::More { full },
+        };
+        let memory = batch.memory();
+        let (inputs, whole) = batch.finish();
+        let consumed = if self.stage == Stage::Left { block.len() } else { at };
+        Decoded { turn: Turn { inputs, memory, mistakes, outcome }, consumed, whole }
+    }
+
+    /// Turns the peer away: it took too long for its first unit.
+    pub(super) fn too_slow(&mut self, reason: &str, limits: &ReaderLimits) -> Turn {
+        self.stage = Stage::Left;
+        self.carry.clear(&limits.intake);
+        let mut built = Vec::new();
+        let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
+        batch.leave(Some((ErrorCode::Limit, reason)), None);
+        let memory = batch.memory();
+        let (inputs, _) = batch.finish();
+        Turn { inputs, memory, mistakes: 1, outcome: Outcome::Left }
+    }
+
+    /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
+    pub(super) fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
+        let mut batch = Batch::new(rest, built, self.codec.encoder(), limits.header);
+        let (mut left, mut mistakes) = (false, 0);
+        if self.stage != Stage::Left && !self.skipping && !rest.is_empty() {
+            match self.take_last_unit(rest, &mut batch, limits) {
+                Ok(ended) => left = ended,
+                Err(mistake) => {
+                    mistakes = 1;
+                    batch.mistake(&mistake);
+                }
+            }
+        }
+        if !left {
+            batch.end_of_file();
+        }
+        self.stage = Stage::Left;
+        self.carry.clear(&limits.intake);
+        let memory = batch.memory();
+        let (mut inputs, whole) = batch.finish();
+        if let Some(whole) = whole {
+            inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
+        }
+        Turn { inputs, memory, mistakes, outcome: Outcome::Left }
+    }
+
+    /// Turns the peer away if it speaks something else. Says whether it did.
+    fn turn_away_foreign(&mut self, start: &[u8], batch: &mut Batch<'_>) -> bool {
+        match self.codec.foreign(start) {
+            // A unit that is complete is ours, or blank.
+            Foreign::Ours | Foreign::Unclear => false,
+            Foreign::Theirs(reason) => {
+                batch.leave(Some((ErrorCode::NotJson, &reason)), None);
+                self.stage = Stage::Left;
+                true
+            }
+        }
+    }
+
+    /// Decodes a complete unit and adds what it asks for to the batch. Says whether it was a mistake.
+    fn take_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        let done = if unit.len() - C::FRAMING > limits.decode.line {
+            Err(refusal::long_line(limits.decode.line))
+        } else {
+            match self.codec.decode(&block[unit.clone()], &limits.decode) {
+                // A blank line says nothing, not even what the peer speaks.
+                Ok(None) => return false,
+                Ok(Some(action)) => batch.action(action, unit),
+                Err(mistake) => Err(mistake),
+            }
+        };
+        self.stage = Stage::Open;
+        match done {
+            Ok(left) => {
+                self.errors = 0;
+                if left {
+                    self.stage = Stage::Left;
+                }
+                false
+            }
+            Err(mistake) => {
+                self.mistake(&mistake, batch, limits);
+                true
+            }
+        }
+    }
+
+    /// Refuses a unit of which `here` bytes have come, if it is too long or there is no room for it, and has the rest of it
+    /// thrown away. Says whether it did.
+    fn refuse_start(&mut self, here: usize, announced: Option<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        let length = announced.map_or(here, |length| length - C::FRAMING);
+        let mistake = if length > limits.decode.line {
+            refusal::long_line(limits.decode.line)
+        } else if !has_room_for_start(here, &limits.intake) {
+            refusal::unfinished_lines(limits.intake.most())
+        } else {
+            return false;
+        };
+        match announced {
+            Some(length) => self.carry.discard_next(length.saturating_sub(here)),
+            None => self.skipping = true,
+        }
+        self.stage = Stage::Open;
+        self.mistake(&mistake, batch, limits);
+        true
+    }
+
+    /// Decodes what came last, without its end. Says whether it ends the connection.
+    fn take_last_unit(&mut self, rest: &[u8], batch: &mut Batch<'_>, limits: &ReaderLimits) -> Result<bool, Mistake> {
+        // A unit that says how long it is cannot be whole before it has come.
+        if matches!(self.codec.unit(rest, rest.len()), UnitEnd::Announced(_)) {
+            return Ok(false);
+        }
+        if rest.len() > limits.decode.line {
+            return Err(refusal::long_line(limits.decode.line));
+        }
+        match self.codec.decode(rest, &limits.decode) {
+            Ok(None) => Ok(false),
+            Ok(Some(action)) => batch.action(action, 0..rest.len()),
+            // Most likely the start of a unit whose end was never sent.
+            Err(mistake) if mistake.code == ErrorCode::BadJson => Ok(false),
+            Err(mistake) => Err(mistake),
+        }
+    }
+
+    /// Answers a mistake; turns the peer away after too many in a row.
+    fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
+        batch.mistake(mistake);
+        self.errors += 1;
+        if self.errors as usize >= limits.errors_in_a_row {
+            let reason = format!(
+                "{} bad lines in a row, the most allowed (limits.errors_in_a_row); the errors before this line say what was wrong",
+                self.errors
+            );
+            batch.leave(Some((ErrorCode::TooManyErrors, &reason)), None);
+            self.stage = Stage::Left;
+        }
+    }
+}

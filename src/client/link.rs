@@ -1,0 +1,138 @@
+//! The way from a handle to the connection: lines are made, wait for room, and are queued.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::task::JoinHandle;
+
+use crate::job::content::NonFinite;
+use crate::wire::{Repeated, Verb};
+
+use super::address::ByteStream;
+use super::error::ClientError;
+use super::inbox::Inbox;
+use super::options::Options;
+use super::request::Request;
+use super::shared::Shared;
+use super::state::{Answer, Line, State};
+use super::task::{Served, run};
+
+/// Keeps the connection for as long as a handle or a listener lives.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) shared: Arc<Shared>,
+    pub(super) task: JoinHandle<()>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.shared.lock().leaving = true;
+        self.shared.work.notify_one();
+    }
+}
+
+impl Link {
+    pub(super) fn start(shared: Arc<Shared>, connected: Option<Box<dyn ByteStream>>) -> Arc<Self> {
+        let task = tokio::spawn(run(Served(Arc::clone(&shared)), connected));
+        Arc::new(Self { shared, task })
+    }
+
+    pub(super) fn hang_up(&self, stream: &str, inbox: &Arc<Inbox>) {
+        if self.shared.lock().leave(stream, inbox) {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Why there is no answer.
+    pub(super) fn lost(&self) -> ClientError {
+        self.shared.lock().failure().unwrap_or_else(|| ClientError::Lost("the runtime has ended".to_owned()))
+    }
+
+    /// Wakes the task if it waits for something to write.
+    pub(super) fn tell_if(&self, first: bool) {
+        if first {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// An action as a line, with a receipt if somebody waits for the answer.
+    pub(super) fn line<M, H>(
+        &self,
+        action: Verb,
+        stream: &str,
+        message: Option<&M>,
+        header: Option<&H>,
+        answer: Option<Answer>,
+    ) -> Result<Line, ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        named(stream)?;
+        let Options { non_finite, reconnect, .. } = &self.shared.options;
+        let answer = answer.map(|answer| (self.shared.lock().next_receipt(), answer));
+        let mut bytes = Vec::with_capacity(128);
+        let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
+        Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
+        // The header that a later connection repeats, if there may be one.
+        let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
+        let header = match (repeated, header) {
+            (Repeated::Stays, _) | (Repeated::Header, None) => None,
+            (Repeated::Message, _) => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
+            (Repeated::Header, Some(header)) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
+            (Repeated::Nothing, _) => Some((stream.to_owned(), None)),
+        };
+        Ok(Line { bytes, answer, header })
+    }
+
+    /// Queues an action, once there is room for it.
+    pub(super) async fn queue<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        let line = self.line(action, stream, message, header, None)?;
+        self.send(line).await
+    }
+
+    /// Queues a line, once there is room for it.
+    pub(super) async fn send(&self, line: Line) -> Result<(), ClientError> {
+        let mut line = Some(line);
+        let bytes = line.as_ref().map_or(0, |line| line.bytes.len());
+        let first = self.with_room(bytes, |state| line.take().is_some_and(|line| state.send(line))).await?;
+        self.tell_if(first);
+        Ok(())
+    }
+
+    /// Acts once there is room for this many bytes.
+    pub(super) async fn with_room<T>(&self, bytes: usize, act: impl FnOnce(&mut State) -> T) -> Result<T, ClientError> {
+        let limit = self.shared.options.queue.0;
+        loop {
+            // Created before the check, so that room made in between is not missed.
+            let room = self.shared.room.notified();
+            {
+                let mut state = self.shared.lock();
+                if let Some(failure) = state.failure() {
+                    return Err(failure);
+                }
+                if bytes == 0 || state.has_room(bytes, limit) {
+                    return Ok(act(&mut state));
+                }
+            }
+            room.await;
+        }
+    }
+}
+
+/// A stream needs a name.
+pub(super) fn named(stream: &str) -> Result<(), ClientError> {
+    if stream.is_empty() { Err(ClientError::EmptyName) } else { Ok(()) }
+}
+
+/// The action with which a new connection repeats a header.
+fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
+    let mut line = Vec::with_capacity(128);
+    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
+        .write(non_finite, &mut line)?;
+    Ok(line)
+}

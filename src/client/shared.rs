@@ -1,0 +1,65 @@
+//! What a client's handles, its listeners and its task share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::wire::subscriber::Event;
+
+use super::address::{ByteStream, ServerAddress};
+use super::options::Options;
+use super::state::State;
+
+/// What handles, listeners and the task share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) address: ServerAddress,
+    pub(super) options: Options,
+    state: Mutex<State>,
+    /// Something is to be written, or nobody holds a handle any more.
+    pub(super) work: Notify,
+    /// There is room again, or never will be.
+    pub(super) room: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
+        let state = Mutex::new(State::new(options.reconnect.is_some()));
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new() })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        // Only a listener's waker could panic under the lock, and that belongs to the runtime.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a connection in the time there is for it. The error is for people.
+    pub(super) async fn connect(&self) -> Result<Box<dyn ByteStream>, String> {
+        match timeout(self.options.connect_time, self.address.connect()).await {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer within {:?}", self.options.connect_time)),
+        }
+    }
+
+    /// Waits. False if nobody holds a handle any more, so that there is nothing to wait for.
+    pub(super) async fn pause(&self, pause: Duration) -> bool {
+        let deadline = Instant::now() + pause;
+        loop {
+            if self.lock().leaving {
+                return false;
+            }
+            tokio::select! {
+                () = sleep_until(deadline) => return true,
+                () = self.work.notified() => {}
+            }
+        }
+    }
+
+    /// The connection has ended for good: everybody who waits is told.
+    pub(super) fn end(&self, last: &Event, why: &str) {
+        self.lock().end(last, why);
+        self.room.notify_waiters();
+    }
+}

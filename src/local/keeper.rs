@@ -97,8 +97,13 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
     loop {
         let quiesce = poll_fn(|cx| {
             let standing = outbox.standing(cx);
-            if let Some(released) = released.filter(|_| !standing.held && standing.unapplied < BATCHES) {
+            // Asked again under the outbox's lock, so that one who waited for another reason is not forgotten.
+            let may_send = || !standing.held && (standing.unapplied < BATCHES || !outbox.awaits_applied(BATCHES));
+            if let Some(released) = released.filter(|_| may_send()) {
                 released.notify_waiters();
+            }
+            if standing.has_room {
+                shared.mailbox.send(Command::Room(id));
             }
             if standing.blocked && !standing.dead {
                 // Nothing here blocks: after a long turn, or a cut, the rest is taken at once.

@@ -32,9 +32,11 @@ const STORED: usize = 1 << (usize::BITS - 1);
 pub struct Gauge(AtomicUsize);
 
 impl Gauge {
-    /// Bytes in use now.
+    /// Bytes in use now. What one thread takes back may be seen before another's count of it: then there are none, rather than a count
+    /// that has wrapped, for which everybody would be cut off.
     pub fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        let bytes = self.0.load(Ordering::Relaxed);
+        if bytes > isize::MAX as usize { 0 } else { bytes }
     }
 
     /// Adds to the count.
@@ -355,6 +357,15 @@ mod tests {
         slots.set(Translation::of(&third, false, &translations));
         assert!(slots.find(&JSON).is_some() && slots.find(&MESSAGE_PACK).is_some());
         assert_eq!(slots.more.map_or(0, |more| more.len()), 1);
+    }
+
+    #[test]
+    fn a_gauge_is_never_below_nothing() {
+        let gauge = Gauge::default();
+        gauge.remove(10);
+        assert_eq!(gauge.bytes(), 0);
+        gauge.add(15);
+        assert_eq!(gauge.bytes(), 5);
     }
 
     #[test]

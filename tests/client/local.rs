@@ -1,6 +1,7 @@
 //! The broker inside a program: alone, and beside a server on the same streams.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use msgstream::broker::Settings;
 use msgstream::client::{Event, Receipt, RemoteStream};
@@ -234,4 +235,21 @@ async fn listening_has_its_place_among_what_is_put() {
         assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "2"), "round {round}");
         assert!(matches!(receiver.recv().await, Some(Event::Ended { message: None })));
     }
+}
+
+/// A listener that is given much at once is no reason for its program's publisher to wait.
+// Seen to fail: the publisher waited for room in the listener's queue, and nothing told it of that.
+#[tokio::test(start_paused = true)]
+async fn a_header_that_fills_a_listeners_queue_holds_no_publisher_up() {
+    let mut settings = Settings::default();
+    settings.outbox.limit = ByteSize(1000);
+    let broker = MessageStream::with_settings(&settings);
+    broker.header("job", &"x".repeat(900)).await.unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+    broker.listen("job", sender).await.unwrap();
+    broker.put("job", &1).await.unwrap();
+    let flushed = tokio::time::timeout(Duration::from_secs(1), broker.flush());
+    flushed.await.expect("nobody goes on").unwrap();
+    assert!(matches!(receiver.try_recv(), Ok(Event::Header(_))));
+    assert!(matches!(receiver.try_recv(), Ok(Event::Message(message)) if message == "1"));
 }

@@ -1,9 +1,15 @@
 //! Panics, resets, full memory, the end of the broker.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
 use msgstream::broker::Settings;
 use msgstream::internal::broker::actor::Command;
 use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Broker, put};
 
@@ -29,6 +35,26 @@ async fn a_panic_in_the_actor_ends_the_actor_and_every_connection() {
     assert!(broker.actor.await.unwrap_err().is_panic());
     publisher.line(&put("s", "2"));
     assert_eq!(publisher.rest().await, "", "a connection lives on without the actor");
+}
+
+/// Those who keep the broker busy with what queues nothing do not keep it from sending what is queued.
+// Seen to fail: sockets were tried when there was nothing else to do, or much was queued. All of the floods came first.
+#[tokio::test(start_paused = true)]
+async fn messages_do_not_wait_for_the_end_of_other_work() {
+    let broker = Broker::start(&Settings::default());
+    let mut listeners = Vec::new();
+    for _ in 0..100 {
+        listeners.push(broker.listener("s").await);
+    }
+    let (publisher, busy) = (broker.connect(), [(); 3].map(|()| broker.connect()));
+    busy.iter().for_each(|client| client.flood(r#"{"action":"hangup","stream":"x"}"#, 100));
+    for round in 0..3 {
+        publisher.line(&put("s", "1"));
+        for listener in &listeners {
+            assert_eq!(listener.until(|bytes| bytes.ends_with(b"\n")).await, put("s", "1") + "\n");
+        }
+        assert!(busy.iter().all(|client| client.flood_left() > 0), "round {round} came after all else");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +150,85 @@ async fn one_that_joins_while_the_broker_stops_takes_in_what_was_received() {
     assert_eq!(late.flood_left(), 0, "the broker was told that all was taken in");
     broker.shared.mailbox.send(Command::Shutdown);
     assert!(late.rest().await.contains("shutdown") && listener.rest().await.contains("shutdown"));
+}
+
+/// Whoever goes and leaves much behind has others wait for no more than a part of it.
+// Seen to fail: all of it was dropped in one go, with a million messages some hundredths of a second.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_one_that_is_gone_is_dropped_bit_by_bit() {
+    const MESSAGES: usize = 20_000;
+    let broker = Broker::start(&Settings::default());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    let gauge = Arc::clone(&broker.shared.outbox.gauge);
+    for _ in 0..MESSAGES / 100 {
+        // To two streams in turn, so that each is a frame of its own.
+        publisher.line(&[put("s", "1"), put("other", "1")].join("\n").repeat(100).replace("}{", "}\n{"));
+    }
+    publisher.ping().await;
+    listener.reset();
+    // A task that wakes itself has its turns among those of connections.
+    let mut seen = Vec::new();
+    let watch = tokio::spawn(poll_fn(move |cx| {
+        seen.push(gauge.bytes());
+        if gauge.bytes() == 0 {
+            return Poll::Ready(std::mem::take(&mut seen));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let mut seen = watch.await.unwrap();
+    seen.dedup();
+    assert!(seen.len() > 3, "given back in steps to {seen:?}");
+}
+
+/// Many small lines in one read are decoded in several turns, between which others have theirs.
+// Seen to fail: whoever came after ten such reads was answered after all of them.
+#[tokio::test(start_paused = true)]
+async fn a_read_of_many_lines_is_not_one_turn() {
+    let broker = Broker::start(&Settings::default());
+    for line in [r#"{"action":"ping"}"#, r#"{"action":"hangup","receipt":1}"#, "x\n{\"action\":\"ping\"}"] {
+        let crowd = [(); 10].map(|()| broker.connect());
+        let bystander = broker.connect();
+        assert_eq!(bystander.ping().await, "");
+        let lines = 60_000 / (line.len() + 1);
+        // As a task, so that it sees the answer in its turn among theirs.
+        let seen = tokio::spawn(async move {
+            crowd.iter().for_each(|client| client.line(&[line].repeat(lines).join("\n")));
+            assert_eq!(bystander.ping().await, "");
+            let mut seen = Vec::new();
+            for client in &crowd {
+                seen.push(client.until(|_| true).await.lines().count());
+            }
+            seen
+        });
+        let seen = seen.await.unwrap();
+        assert!(seen.iter().all(|count| *count < lines), "{seen:?} of {lines} came before the bystander: {line}");
+    }
+}
+
+/// One that does not take its answers holds up nobody's end.
+// Seen to fail: what it had sent was taken in only when it took them, or when the time for that was over.
+#[tokio::test(start_paused = true)]
+async fn one_that_reads_nothing_does_not_delay_the_end() {
+    let mut settings = Settings::default();
+    settings.outbox.limit = ByteSize(2_000_000);
+    let broker = Broker::start(&settings);
+    let (listener, greedy) = (broker.listener("s").await, broker.connect());
+    greedy.room(0);
+    greedy.flood(r#"{"action":"ping"}"#, 10);
+    while broker.shared.outbox.gauge.bytes() < 1_000_000 {
+        tokio::task::yield_now().await;
+    }
+    // The flood ends in the midst of a line.
+    greedy.line("");
+    greedy.line(&put("s", "1"));
+    let (done, all_taken_in) = oneshot::channel();
+    broker.shared.mailbox.send(Command::Quiesce(done));
+    timeout(Duration::from_millis(1), all_taken_in).await.expect("it is waited for").unwrap();
+    broker.shared.mailbox.send(Command::Shutdown);
+    let text = listener.rest().await;
+    assert!(text.starts_with(&(put("s", "1") + "\n{\"action\":\"close\"")), "{text}");
 }
 
 /// Counted in turns, not in time: how often the flood is read before its neighbours' lines have come through.

@@ -185,6 +185,8 @@ impl Actor {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
+                // From here on nobody's answers have to be taken first: all others would wait for that.
+                self.agenda.resume_all();
                 self.tell_quiesced();
             }
             Command::Shutdown => {
@@ -242,6 +244,7 @@ impl Actor {
                 if !done {
                     flow.work.push_front(work);
                 }
+                let waits = waits && self.quiescing.is_none();
                 if waits {
                     flow.pause();
                 }
@@ -263,7 +266,8 @@ impl Actor {
                 let from = *from;
                 self.routes.begin(from, fresh);
                 let done = self.batch(from, begun, inputs, ahead, budget);
-                let waits = self.routes.end();
+                // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
+                let waits = self.routes.end() && from == id;
                 if done {
                     drop(std::mem::take(claim));
                     self.routes.applied(from);

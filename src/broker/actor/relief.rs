@@ -31,6 +31,7 @@ pub(super) fn relieve(routes: &mut Routes, stats: &Stats, total: usize, queued: 
         );
         match outbox.relieve(&reason) {
             Relieved::Nothing => {}
+            Relieved::Ending { promised: rest } => promised += rest,
             Relieved::Ended => debug!(connection = id.0, bytes, "a connection that was cut off is ended for its memory"),
             Relieved::Cut { promised: rest } => {
                 promised += rest;

@@ -23,7 +23,14 @@ pub(super) struct Batch<'b> {
     inputs: Vec<Input>,
     /// What the inputs take, in bytes of memory.
     memory: usize,
+    /// What the units weigh, by the time that they took.
+    weight: usize,
 }
+
+/// What a unit weighs that gives an input or an answer of its own; a plain message weighs 1.
+const ACTION: usize = 2;
+/// What a unit weighs that is refused, as the reason is found.
+const MISTAKE: usize = 16;
 
 /// Consecutive messages of this turn to one stream.
 struct Run {
@@ -55,11 +62,12 @@ impl Whole {
 
 impl<'b> Batch<'b> {
     pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
-        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0 }
+        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0, weight: 0 }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
     pub(super) fn action(&mut self, action: Action<'_>, unit: Range<usize>) -> Result<bool, Mistake> {
+        self.weight += if matches!(action, Action::Put { header: None, receipt: None, .. }) { 1 } else { ACTION };
         match action {
             Action::Put { stream, message, header: None, receipt: None } => {
                 self.message(&stream, message, unit);
@@ -98,6 +106,7 @@ impl<'b> Batch<'b> {
 
     /// Answers a mistake, in its place among the actions.
     pub(super) fn mistake(&mut self, mistake: &Mistake) {
+        self.weight += MISTAKE;
         let Mistake { code, reason, stream, receipt } = mistake;
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
@@ -111,6 +120,11 @@ impl<'b> Batch<'b> {
     /// Ends the connection after its client has said that no more comes.
     pub(super) fn end_of_file(&mut self) {
         self.input(Input::Leave { last: None, receipt: None });
+    }
+
+    /// What the units weigh so far.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What the inputs take so far, in bytes of memory.

@@ -17,6 +17,10 @@ const BATCH: usize = 256 << 10;
 /// The same while much waits for the actor.
 const CROWDED_BATCH: usize = 16 << 10;
 
+/// What a turn decodes in units, each with a weight by the time that it takes: a tenth of a millisecond or two in all. A read of plain
+/// messages is less than that, so it is decoded in one turn.
+const UNITS: usize = 2048;
+
 impl<C: Codec> Reader<C> {
     /// Decodes the complete units of `block`, as far as there is room for what they give. The first `searched` bytes are known not
     /// to hold the end of a unit.
@@ -29,7 +33,7 @@ impl<C: Codec> Reader<C> {
             self.stage = Stage::Begun;
         }
         while at < block.len() && self.stage != Stage::Left {
-            if batch.memory() >= most {
+            if batch.memory() >= most || batch.weight() >= UNITS {
                 backlog = true;
                 break;
             }

@@ -201,10 +201,14 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 // What it waited for is over.
                 Phase::Lingering => self.phase = Phase::Ending,
                 Phase::Ending => {
+                    if !self.outbox.wind_up() {
+                        // The rest after the others' turn.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     debug!(connection = self.id.0, "disconnected");
                     self.phase = Phase::Gone;
                     self.reader.drop_carry(&self.shared.reader);
-                    self.outbox.kill();
                     self.tell(Command::Gone(self.id));
                 }
                 Phase::Gone => return Poll::Ready(()),
@@ -359,10 +363,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             timer @ Timer::Throttle => {
                 self.cut(timer, &format!("this listener held its publishers back for {} (outbox.throttle_time)", Span(times.throttle)))
             }
-            Timer::Drain | Timer::LongestDrain => {
-                self.outbox.kill();
-                Some(Wake::Dead)
-            }
+            Timer::Drain | Timer::LongestDrain => Some(Wake::Dead),
         }
     }
 

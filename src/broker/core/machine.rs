@@ -10,6 +10,7 @@ use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
 use super::budget::{Budget, HANG_UP, INPUT, PUSH, pushes};
 use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
+use super::parts::Parts;
 use super::stream::{ENDED, Ended, LISTENER};
 use super::table::{Named, Table};
 
@@ -67,7 +68,7 @@ impl Core {
     pub fn handle(&mut self, from: ConnectionId, input: Input, budget: &mut Budget, deliver: &mut impl Deliver) -> Option<Input> {
         budget.spend(INPUT);
         match input {
-            Input::Put { stream, run, extras } => self.put(from, &stream, &run, extras, budget, deliver),
+            Input::Put { stream, run, extras } => return self.put(from, &stream, &run, extras, budget, deliver),
             Input::Header { stream, header, receipt } => match self.store_header(&stream, header) {
                 Ok(()) => answer(from, receipt.as_ref(), None, None, deliver),
                 Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
@@ -131,6 +132,7 @@ impl Core {
         }
     }
 
+    /// Returns what is left of it when the budget is spent.
     fn put(
         &mut self,
         from: ConnectionId,
@@ -139,18 +141,22 @@ impl Core {
         extras: Vec<Extra>,
         budget: &mut Budget,
         deliver: &mut impl Deliver,
-    ) {
+    ) -> Option<Input> {
         if extras.is_empty() {
             self.deliver_run(name, run, budget, deliver);
-            return;
+            return None;
         }
         // A publisher that listens to its own messages gets each receipt behind its message.
         let hears_itself = self.connections.get(from.index()).is_some_and(|listens| listens.position(name).is_some());
         if run.messages() > 1 && (hears_itself || !self.has_room_for(name, &extras)) {
-            for part in parts(name, run, extras) {
+            let mut parts = Parts::new(name, run, extras);
+            while let Some(part) = parts.next() {
                 self.handle(from, part, budget, deliver);
+                if budget.is_spent() {
+                    return parts.rest();
+                }
             }
-            return;
+            return None;
         }
         let (mut headers, mut receipts) = (Vec::new(), Vec::new());
         for Extra { header, receipt, .. } in extras {
@@ -162,13 +168,14 @@ impl Core {
             && let Err(refused) = self.store_header(name, header)
         {
             refuse(from, &refused, name, receipts.first(), deliver);
-            return;
+            return None;
         }
         budget.spend(PUSH * receipts.len());
         let reached = self.deliver_run(name, run, budget, deliver);
         for receipt in &receipts {
             answer(from, Some(receipt), Some(reached), None, deliver);
         }
+        None
     }
 
     /// Gives a run to every listener. Returns how many were reached.
@@ -289,23 +296,6 @@ impl Core {
         }
         reached
     }
-}
-
-/// The same messages one by one, those without extras still together.
-fn parts(name: &StreamName, run: &Frame, extras: Vec<Extra>) -> Vec<Input> {
-    let part = |unit: std::ops::Range<usize>, messages| Frame::new(Box::from(&run.bytes()[unit]), messages, run.encoder());
-    let (mut parts, mut at, mut index) = (Vec::with_capacity(2 * extras.len() + 1), 0, 0);
-    for extra in extras {
-        if at < extra.unit.start {
-            parts.push(Input::put(name.clone(), part(at..extra.unit.start, extra.index - index), None, None));
-        }
-        (at, index) = (extra.unit.end, extra.index + 1);
-        parts.push(Input::put(name.clone(), part(extra.unit, 1), extra.header, extra.receipt));
-    }
-    if at < run.bytes().len() {
-        parts.push(Input::put(name.clone(), part(at..run.bytes().len(), run.messages() - index), None, None));
-    }
-    parts
 }
 
 fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {

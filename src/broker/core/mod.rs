@@ -12,6 +12,7 @@ mod invariants;
 mod keeping;
 mod listens;
 mod machine;
+mod parts;
 mod stream;
 mod table;
 

@@ -6,6 +6,9 @@ use super::outbox::{Outbox, Phase, State, Told};
 use super::outcome::Relieved;
 use super::sink::Sink;
 
+/// How many frames of an ended connection are dropped before others get their turn.
+const DROPPED: usize = 4096;
+
 impl<S: Sink + ?Sized> Outbox<S> {
     /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
     /// was ending anyway.
@@ -24,7 +27,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
     pub fn relieve(&self, reason: &str) -> Relieved {
         let mut state = self.lock();
-        if state.phase == Phase::Dead || state.queue.is_empty() {
+        if state.phase == Phase::Dead {
+            return Relieved::Ending { promised: state.queue.gain() };
+        }
+        if state.queue.is_empty() {
             return Relieved::Nothing;
         }
         if std::mem::replace(&mut state.relieved, true) {
@@ -56,6 +62,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let told = state.told();
         drop(state);
         told.tell();
+    }
+
+    /// Ends the connection as [`kill`](Self::kill) does, and drops some of what waits; there may be a million frames. True once all
+    /// of it is dropped. The task calls this until then.
+    pub fn wind_up(&self) -> bool {
+        let mut state = self.lock();
+        state.phase = Phase::Dead;
+        let done = state.queue.drop_some(DROPPED, &self.limits.gauge);
+        let told = state.told();
+        drop(state);
+        told.tell();
+        done
     }
 
     /// Queues the reason and takes no more. Returns those to tell once the lock is released.

@@ -29,6 +29,11 @@ pub enum Relieved {
     },
     /// It had been cut off before, and was ended.
     Ended,
+    /// It is ending already, and gives so many bytes back in a moment.
+    Ending {
+        /// The bytes.
+        promised: usize,
+    },
 }
 
 /// How an outbox stands, as its task sees it.

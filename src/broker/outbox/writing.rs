@@ -88,10 +88,8 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 state.blocked = true;
                 state.queue.count(&self.limits.gauge);
             }
-            Written::Gone => {
-                state.phase = Phase::Dead;
-                state.queue.clear(&self.limits.gauge);
-            }
+            // What waits is dropped by the task.
+            Written::Gone => state.phase = Phase::Dead,
         }
         if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);

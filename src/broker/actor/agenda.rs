@@ -126,13 +126,6 @@ impl<W> Agenda<W> {
         }
     }
 
-    /// Forgets a connection that has ended: its id may be another's.
-    pub(super) fn forget(&mut self, id: ConnectionId) {
-        if let Some(tag) = self.tags.get_mut(id.index()) {
-            *tag = 0;
-        }
-    }
-
     fn enter(&mut self, id: ConnectionId) {
         let tag = self.tags[id.index()].max(self.virtual_time);
         self.arrivals += 1;

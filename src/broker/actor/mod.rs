@@ -322,7 +322,6 @@ impl Actor {
         if self.routes.disconnect(id) {
             self.settings.stats.connections_closed.add(1);
         }
-        self.agenda.forget(id);
         self.settings.ids.give_back(id);
     }
 

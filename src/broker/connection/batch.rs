@@ -67,7 +67,6 @@ impl<'b> Batch<'b> {
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
     pub(super) fn action(&mut self, action: Action<'_>, unit: Range<usize>) -> Result<bool, Mistake> {
-        self.weight += if matches!(action, Action::Put { header: None, receipt: None, .. }) { 1 } else { ACTION };
         match action {
             Action::Put { stream, message, header: None, receipt: None } => {
                 self.message(&stream, message, unit);
@@ -122,9 +121,11 @@ impl<'b> Batch<'b> {
         self.input(Input::Leave { last: None, receipt: None });
     }
 
-    /// What the units weigh so far.
-    pub(super) fn weight(&self) -> usize {
-        self.weight
+    /// Whether the units weigh `weight`, or what they give beside plain messages takes `memory` bytes. Plain messages take about what was
+    /// read.
+    #[inline]
+    pub(super) fn is_full(&self, weight: usize, memory: usize) -> bool {
+        self.weight >= weight || self.memory + self.answers.len() >= memory
     }
 
     /// What the inputs take so far, in bytes of memory.
@@ -147,7 +148,10 @@ impl<'b> Batch<'b> {
 
     /// Adds a message to the run, or begins another. Returns where it stands in the run, if the run is copied.
     fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) -> usize {
-        self.end_answers();
+        self.weight += 1;
+        if self.answered > 0 {
+            self.end_answers();
+        }
         let name = stream.as_name();
         // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
         let again = |run: &Run| run.kept && matches!(stream, Name::Again(_)) || run.stream == *name;
@@ -203,6 +207,7 @@ impl<'b> Batch<'b> {
 
     /// Answers this connection, behind all that it has said before.
     fn answer(&mut self, event: &Event<'_>) {
+        self.weight += ACTION;
         self.end_run();
         self.encoder.encode(event, &mut self.answers);
         self.answered += 1;
@@ -219,6 +224,7 @@ impl<'b> Batch<'b> {
     }
 
     fn input(&mut self, input: Input) {
+        self.weight += ACTION;
         self.end_run();
         self.end_answers();
         self.push(input);

@@ -33,7 +33,7 @@ impl<C: Codec> Reader<C> {
             self.stage = Stage::Begun;
         }
         while at < block.len() && self.stage != Stage::Left {
-            if batch.memory() >= most || batch.weight() >= UNITS {
+            if batch.is_full(UNITS, most) {
                 backlog = true;
                 break;
             }

@@ -72,9 +72,10 @@ impl Core {
     /// Stores a header in place of the one before; reopens the stream if it has ended.
     pub(super) fn store_header(&mut self, name: &StreamName, header: Frame) -> Result<(), Refused> {
         self.forget_if_over(name);
-        let before = self.streams.get(name).and_then(|stream| stream.header.as_ref()).map_or(0, Frame::cost);
-        self.room_for_stream(name)?;
-        self.room_to_keep(name, header.cost().saturating_sub(before))?;
+        let stream = self.streams.get(name);
+        let (known, before) = (stream.is_some(), header_cost(stream));
+        self.room_for_stream(known)?;
+        self.room_to_keep(name, known, header.cost().saturating_sub(before))?;
         self.reopen(name);
         self.stored += header.cost();
         header.store(&self.queues);
@@ -87,8 +88,11 @@ impl Core {
     /// Whether each of these headers could be stored in turn.
     pub(super) fn has_room_for(&mut self, name: &StreamName, extras: &[Extra]) -> bool {
         let largest = extras.iter().filter_map(|extra| extra.header.as_ref()).map(Frame::cost).max();
-        let before = self.streams.get(name).and_then(|stream| stream.header.as_ref()).map_or(0, Frame::cost);
-        largest.is_none_or(|largest| self.room_for_stream(name).is_ok() && self.room_to_keep(name, largest.saturating_sub(before)).is_ok())
+        let stream = self.streams.get(name);
+        let (known, before) = (stream.is_some(), header_cost(stream));
+        largest.is_none_or(|largest| {
+            self.room_for_stream(known).is_ok() && self.room_to_keep(name, known, largest.saturating_sub(before)).is_ok()
+        })
     }
 
     /// Stores the end of a stream that has none yet.
@@ -107,6 +111,9 @@ impl Core {
 
     /// Takes back the end of a stream, if it has ended.
     pub(super) fn reopen(&mut self, name: &StreamName) {
+        if self.ended.is_empty() {
+            return;
+        }
         let Some(ended) = self.streams.get_mut(name).and_then(|stream| stream.ended.take()) else { return };
         self.ended.remove(&(ended.forget_at, name.clone()));
         self.stored -= ENDED;
@@ -115,9 +122,9 @@ impl Core {
         }
     }
 
-    /// Whether there may be a stream of this name, which is made if there is none yet.
-    pub(super) fn room_for_stream(&mut self, name: &StreamName) -> Result<(), Refused> {
-        if self.streams.get(name).is_some() {
+    /// Whether there may be a stream that is `known`, or one more.
+    pub(super) fn room_for_stream(&mut self, known: bool) -> Result<(), Refused> {
+        if known {
             return Ok(());
         }
         // Streams that are over and not forgotten yet take no room from others.
@@ -129,9 +136,9 @@ impl Core {
         Err(Refused(format!("there are {most} streams, the most allowed (limits.streams); delete or close some, or raise the limit")))
     }
 
-    /// Whether there is room to keep `more` bytes of a stream, and its name if it is new.
-    pub(super) fn room_to_keep(&mut self, name: &StreamName, more: usize) -> Result<(), Refused> {
-        let more = more + if self.streams.get(name).is_some() { 0 } else { place(name) };
+    /// Whether there is room to keep `more` bytes of a stream, and its name unless it is `known`.
+    pub(super) fn room_to_keep(&mut self, name: &StreamName, known: bool, more: usize) -> Result<(), Refused> {
+        let more = more + if known { 0 } else { place(name) };
         if self.has_room(more) {
             return Ok(());
         }
@@ -153,4 +160,8 @@ impl Core {
         let queues: &Gauge = &self.queues;
         frame.unstore(queues);
     }
+}
+
+fn header_cost(stream: Option<&Stream>) -> usize {
+    stream.and_then(|stream| stream.header.as_ref()).map_or(0, Frame::cost)
 }

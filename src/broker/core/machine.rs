@@ -195,7 +195,9 @@ impl Core {
         deliver: &mut impl Deliver,
     ) -> Result<(), Refused> {
         self.forget_if_over(name);
-        if let Some(stream) = self.streams.get(name)
+        let stream = self.streams.get(name);
+        let is_known = stream.is_some();
+        if let Some(stream) = stream
             && let Some(ended) = &stream.ended
         {
             if let Some(header) = &stream.header {
@@ -221,8 +223,8 @@ impl Core {
                     "this connection listens to {most} streams, the most allowed (limits.listens); hang up on some, or listen on another connection"
                 )));
             }
-            self.room_for_stream(name)?;
-            self.room_to_keep(name, LISTENER)?;
+            self.room_for_stream(is_known)?;
+            self.room_to_keep(name, is_known, LISTENER)?;
         }
         let Named { name, stream } = self.stream(name);
         // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
@@ -262,9 +264,10 @@ impl Core {
     /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
     fn close(&mut self, name: &StreamName, last: Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Result<usize, Refused> {
         self.forget_if_over(name);
-        self.room_for_stream(name)?;
-        if self.streams.get(name).is_none() {
-            self.room_to_keep(name, ENDED)?;
+        let is_known = self.streams.get(name).is_some();
+        self.room_for_stream(is_known)?;
+        if !is_known {
+            self.room_to_keep(name, is_known, ENDED)?;
         }
         let reached = self.dismiss(name, &last, budget, deliver);
         self.reopen(name);

@@ -14,7 +14,8 @@ with socket.create_connection(("127.0.0.1", port)) as broker, broker.makefile("r
         if event["action"] == "put":
             print(json.dumps(event["message"]), flush=True)
         elif event["action"] == "receipt":
-            print(f"{stream} is {event['state']}", flush=True)
+            if event["state"] != "ended":  # The end itself comes next.
+                print(f"{stream} is {event['state']}", flush=True)
         elif event["action"] == "close" and "stream" in event:
             print(f"{stream} has ended:", json.dumps(event.get("message")), flush=True)
             break

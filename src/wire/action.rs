@@ -220,7 +220,7 @@ pub struct Message<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptId(pub Box<str>);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "broker"))]
 mod tests {
     use super::Verb;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::codec::Encode;
 
@@ -139,18 +139,50 @@ impl Frame {
         std::ptr::addr_eq(self.0.encoder, encoder)
     }
 
+    /// Whether both are the same one.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The same units in another encoding. The first call translates them; later calls share the result.
     pub fn translated(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> Self {
-        let mut slots = self.0.translations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = slots.find(encoder) {
-            return frame;
+        let (frame, is_new) = self.find_or_translate(encoder, translations);
+        if is_new {
+            translations.bytes.fetch_add(self.0.bytes.len(), Ordering::Relaxed);
         }
+        frame
+    }
+
+    /// The same, on a thread whose time nobody waits for: it does not count in [`Translations::bytes`].
+    pub fn translated_aside(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> Self {
+        self.find_or_translate(encoder, translations).0
+    }
+
+    fn find_or_translate(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> (Self, bool) {
+        if let Some(frame) = self.slots().find(encoder) {
+            return (frame, false);
+        }
+        // Not under the lock, since it may take a while.
         let mut out = Vec::with_capacity(self.0.bytes.len());
         self.0.encoder.read_back(&self.0.bytes, &mut |event| encoder.encode_json(event, &mut out));
-        translations.add(self.0.messages, self.0.bytes.len());
         let frame = Self::new(out.into_boxed_slice(), self.0.messages, encoder);
+        translations.count.fetch_add(u64::from(self.0.messages), Ordering::Relaxed);
+        let mut slots = self.slots();
+        // Somebody may have been quicker.
+        if let Some(first) = slots.find(encoder) {
+            return (first, true);
+        }
         slots.set(Translation::of(&frame, self.0.lasting, translations));
-        frame
+        (frame, true)
+    }
+
+    /// Whether it can be had in this encoding without translating it now.
+    pub fn is_ready_in(&self, encoder: &'static dyn Encode) -> bool {
+        self.is_in(encoder) || self.slots().find(encoder).is_some()
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.0.translations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it costs in memory, in bytes.
@@ -260,7 +292,7 @@ impl Translations {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// How many bytes have been translated, modulo 2^64 or what a `usize` holds.
+    /// How many bytes have been translated while somebody waited, modulo 2^64 or what a `usize` holds.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -268,11 +300,6 @@ impl Translations {
     /// The bytes of memory that are kept now.
     pub fn kept(&self) -> usize {
         self.kept.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, messages: u32, bytes: usize) {
-        self.count.fetch_add(u64::from(messages), Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Keeps a frame, if there is room.

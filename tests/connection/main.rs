@@ -4,6 +4,7 @@
 //! - `clocks`: time limits, by a clock that jumps.
 //! - `found`: what was once wrong, and must not be again.
 //! - `faults`: panics, resets, full queues.
+//! - `translated`: messages whose translation takes long.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod clocks;
@@ -11,6 +12,7 @@ mod faults;
 mod found;
 mod pipe;
 mod splits;
+mod translated;
 
 use std::sync::Arc;
 

@@ -28,14 +28,23 @@ pub(super) struct Agenda<W> {
     spare: Vec<Box<Flow<W>>>,
 }
 
+/// What a connection's work may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// Room in the connection's own queue, for what it asked for.
+    Room,
+    /// A translation.
+    Translation,
+}
+
 /// The work of one connection, in its order.
 #[derive(Debug)]
 pub(super) struct Flow<W> {
     pub(super) work: VecDeque<W>,
     /// Where it started when it was taken.
     tag: u64,
-    /// It waits for something else than its turn.
-    paused: bool,
+    /// What it waits for beside its turn.
+    awaits: Option<Awaits>,
     /// It comes after a pause and has had no more than its share: what it does first waits for nobody.
     pub(super) fresh: bool,
 }
@@ -62,7 +71,7 @@ impl<W> Agenda<W> {
             flow.work.push_back(work);
             return;
         }
-        let mut flow = self.spare.pop().unwrap_or_else(|| Box::new(Flow { work: VecDeque::new(), tag: 0, paused: false, fresh: true }));
+        let mut flow = self.spare.pop().unwrap_or_else(|| Box::new(Flow { work: VecDeque::new(), tag: 0, awaits: None, fresh: true }));
         flow.work.push_back(work);
         flow.fresh = self.tags[id.index()] <= self.virtual_time;
         self.flows[id.index()] = Some(flow);
@@ -93,7 +102,7 @@ impl<W> Agenda<W> {
     pub(super) fn put_back(&mut self, id: ConnectionId, mut flow: Box<Flow<W>>, cost: usize) {
         flow.fresh = false;
         self.tags[id.index()] = flow.tag.saturating_add(cost as u64);
-        if flow.work.is_empty() && !flow.paused {
+        if flow.work.is_empty() && flow.awaits.is_none() {
             if self.spare.len() < SPARE {
                 self.spare.push(flow);
             }
@@ -103,26 +112,31 @@ impl<W> Agenda<W> {
             }
             return;
         }
-        let paused = flow.paused;
+        let awaits = flow.awaits;
         self.flows[id.index()] = Some(flow);
-        if !paused {
+        if awaits.is_none() {
             self.enter(id);
         }
     }
 
-    /// Lets a paused connection go on. Others are not changed.
-    pub(super) fn resume(&mut self, id: ConnectionId) {
+    /// What a connection waited for is there. Nothing happens if it waits for something else, or for nothing.
+    pub(super) fn resume(&mut self, id: ConnectionId, awaited: Awaits) {
         let Some(flow) = self.flows.get_mut(id.index()).and_then(Option::as_mut) else { return };
-        if std::mem::replace(&mut flow.paused, false) {
+        if flow.awaits.take_if(|awaits| *awaits == awaited).is_some() {
             self.enter(id);
         }
     }
 
-    /// Lets all paused connections go on.
+    /// What a connection is to do first.
+    pub(super) fn first(&mut self, id: ConnectionId) -> Option<&mut W> {
+        self.flows.get_mut(id.index())?.as_mut()?.work.front_mut()
+    }
+
+    /// Nobody is to wait for room any more.
     pub(super) fn resume_all(&mut self) {
         for index in 0..self.flows.len() {
             // Ids are u32, so that the index of one fits.
-            self.resume(ConnectionId(index as u32));
+            self.resume(ConnectionId(index as u32), Awaits::Room);
         }
     }
 
@@ -134,9 +148,9 @@ impl<W> Agenda<W> {
 }
 
 impl<W> Flow<W> {
-    /// The connection is to wait when it is put back, until it is resumed.
-    pub(super) fn pause(&mut self) {
-        self.paused = true;
+    /// The connection is to wait for this when it is put back.
+    pub(super) fn pause(&mut self, awaits: Awaits) {
+        self.awaits = Some(awaits);
     }
 }
 
@@ -197,14 +211,17 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.add(id(0), 1);
         let (first, mut flow) = agenda.take().unwrap();
-        flow.pause();
+        flow.pause(Awaits::Room);
         agenda.put_back(first, flow, 10);
         assert!(agenda.is_empty());
         agenda.add(id(0), 2);
         assert!(agenda.is_empty(), "more work does not end the wait");
-        agenda.resume(id(0));
-        agenda.resume(id(0));
-        agenda.resume(id(7));
+        agenda.resume(id(0), Awaits::Translation);
+        assert!(agenda.is_empty(), "nor does what it does not wait for");
+        assert_eq!(agenda.first(id(0)), Some(&mut 1));
+        agenda.resume(id(0), Awaits::Room);
+        agenda.resume(id(0), Awaits::Room);
+        agenda.resume(id(7), Awaits::Room);
         assert_eq!([serve(&mut agenda, 1), serve(&mut agenda, 1), serve(&mut agenda, 1)], [Some(0), Some(0), None]);
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink};
+use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
 use super::intake::Claim;
@@ -28,6 +29,13 @@ pub enum Command {
     },
     /// The connection has taken some of what waits for it, so that it may be given more of what it asked for.
     Room(ConnectionId),
+    /// What the first work in a connection's order waits for has been translated.
+    Translated {
+        /// The connection.
+        order: ConnectionId,
+        /// The translations, which are shared as long as somebody holds them.
+        frames: Vec<Frame>,
+    },
     /// The connection was cut off by its own task: it hangs up everywhere.
     Cut(ConnectionId),
     /// The connection has ended; its id may be given to another.
@@ -59,6 +67,11 @@ impl Mailbox {
     /// Sends at once. False if the actor is gone, and with it the broker.
     pub fn send(&self, command: Command) -> bool {
         self.0.send(command).is_ok()
+    }
+
+    /// A way to the actor that does not keep it alive.
+    pub(super) fn downgrade(&self) -> mpsc::WeakUnboundedSender<Command> {
+        self.0.downgrade()
     }
 
     /// Waits until the actor is gone. While mailboxes remain, this happens only after a panic.

@@ -3,7 +3,7 @@
 //! A single task with a single mailbox drives the [`Core`]: so joining is atomic, each stream has one order, and no lock
 //! holds streams. It awaits nothing but its mailbox: not a listener, not a disk, not a network.
 //!
-//! It works in turns. What a turn does is counted, and when it has cost about a quarter of a millisecond the actor yields, so that
+//! It works in turns. What a turn does is counted, and when it has cost some 80 microseconds the actor yields, so that
 //! connections can read and write; who has more to do comes again behind the others. The [`agenda`] says whose work is next.
 
 mod agenda;
@@ -13,6 +13,7 @@ mod mailbox;
 mod relief;
 mod routes;
 mod stats;
+mod translator;
 
 use std::sync::Arc;
 
@@ -23,10 +24,11 @@ use tokio::time::Instant;
 
 use crate::broker::core::{Budget, Core, CoreLimits, INPUT, Input};
 use crate::wire::ids::ConnectionId;
-use crate::wire::{Gauge, Translations};
+use crate::wire::{Frame, Gauge, Translations};
 
-use agenda::{Agenda, Flow};
+use agenda::{Agenda, Awaits, Flow};
 use routes::Routes;
+use translator::{LARGE, Translator, Wanted};
 
 pub use cut_log::CutLog;
 pub use intake::{Claim, Intake};
@@ -37,20 +39,22 @@ pub use stats::{Stats, StatsSnapshot};
 const COMMANDS: usize = 64;
 
 /// What one turn may cost, in nanoseconds: then connections' tasks have theirs.
-const TURN: usize = 250_000;
+const TURN: usize = 80_000;
 /// What one connection's work may cost before the next one's, ...
-const QUANTUM: usize = 100_000;
+const QUANTUM: usize = 40_000;
 /// ... and if it comes first because it has had little so far.
 const LIGHT_QUANTUM: usize = 20_000;
 /// What writing may cost before it is looked for light connections, of which there may be some by now.
-const FLUSH: usize = 100_000;
+const FLUSH: usize = 40_000;
 /// Work that has cost this much is written before more is taken from those who had their share, so that a write carries more than one
 /// message and none waits long.
-const UNWRITTEN: usize = 200_000;
+const UNWRITTEN: usize = 100_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 25_000;
 /// What it costs to translate one byte.
 const TRANSLATED: usize = 2;
+/// How often one input may wait for a translation.
+const TRIES: u32 = 3;
 /// How many inputs are looked at in advance: about as many as come in one read.
 const PREFETCHED: usize = 1024;
 /// A connection's own queue is looked at after so many bytes that it asked for.
@@ -80,6 +84,7 @@ pub struct Actor {
     routes: Routes,
     agenda: Agenda<Work>,
     mailbox: UnboundedReceiver<Command>,
+    translator: Translator,
     settings: ActorSettings,
     /// What a turn may cost.
     turn: usize,
@@ -90,22 +95,35 @@ pub struct Actor {
 
 /// Work of one connection.
 enum Work {
-    /// The actions of a connection: of this one, or of another that has its place in the order of this one.
-    Batch {
-        from: ConnectionId,
-        /// One that was begun, then those that follow.
-        begun: Option<Input>,
-        inputs: std::vec::IntoIter<Input>,
-        /// How many of the next ones have been looked at in advance.
-        ahead: usize,
-        claim: Claim,
-    },
+    Batch(Batch),
     /// It was cut off.
     Cut,
     /// It has ended.
     Gone,
     /// It has taken in what it has received.
     Quiesced,
+}
+
+/// The actions of a connection: of the one whose work it is, or of another that has its place in the order of that one.
+struct Batch {
+    from: ConnectionId,
+    /// One that was begun, or waits for a translation; then those that follow.
+    begun: Option<Input>,
+    inputs: std::vec::IntoIter<Input>,
+    /// How many of the next ones have been looked at in advance.
+    ahead: usize,
+    /// What was translated for the first one, held until that has taken effect.
+    translated: Vec<Frame>,
+    /// How often something was translated for it.
+    tries: u32,
+    claim: Claim,
+}
+
+/// How far work has come.
+struct Progress {
+    done: bool,
+    /// What is to be there before anything else is done for this connection.
+    awaits: Option<Awaits>,
 }
 
 /// Who has yet to take in what it has received, and who waits for that.
@@ -122,7 +140,9 @@ impl Actor {
         let (sender, mailbox) = Mailbox::new();
         let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
-        (Self { core, routes, agenda: Agenda::default(), mailbox, settings, turn: TURN, unwritten: 0, quiescing: None }, sender)
+        let translator = Translator::new(Arc::clone(&settings.translations), sender.downgrade());
+        let (agenda, turn) = (Agenda::default(), TURN);
+        (Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten: 0, quiescing: None }, sender)
     }
 
     /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
@@ -174,9 +194,18 @@ impl Actor {
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
-                self.agenda.add(order, Work::Batch { from, begun: None, inputs: inputs.into_iter(), ahead: 0, claim });
+                let inputs = inputs.into_iter();
+                let batch = Batch { from, begun: None, inputs, ahead: 0, translated: Vec::new(), tries: 0, claim };
+                self.agenda.add(order, Work::Batch(batch));
             }
-            Command::Room(id) => self.agenda.resume(id),
+            Command::Room(id) => self.agenda.resume(id, Awaits::Room),
+            Command::Translated { order, frames } => {
+                if let Some(Work::Batch(batch)) = self.agenda.first(order) {
+                    batch.translated = frames;
+                }
+                self.agenda.resume(order, Awaits::Translation);
+                self.translator.next();
+            }
             // One that ends is given no more, so that the rest of its work waits for nothing.
             Command::Cut(id) => self.last_of(id, Work::Cut),
             Command::Gone(id) => self.last_of(id, Work::Gone),
@@ -202,7 +231,7 @@ impl Actor {
 
     fn last_of(&mut self, id: ConnectionId, work: Work) {
         self.agenda.add(id, work);
-        self.agenda.resume(id);
+        self.agenda.resume(id, Awaits::Room);
     }
 
     /// One turn: as much as the budget allows of what there is to do, the most urgent first.
@@ -240,15 +269,14 @@ impl Actor {
     fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, most: usize, budget: &mut Budget) {
         let ((), cost) = budget.part(most, |part| {
             while let Some(mut work) = flow.work.pop_front() {
-                let (done, waits) = self.work(id, &mut work, flow.fresh, part);
+                let Progress { done, awaits } = self.work(id, &mut work, flow.fresh, part);
                 if !done {
                     flow.work.push_front(work);
                 }
-                let waits = waits && self.quiescing.is_none();
-                if waits {
-                    flow.pause();
+                if let Some(awaits) = awaits {
+                    flow.pause(awaits);
                 }
-                if !done || waits || part.is_spent() {
+                if !done || awaits.is_some() || part.is_spent() {
                     break;
                 }
             }
@@ -259,21 +287,10 @@ impl Actor {
         self.resume_roomy();
     }
 
-    /// Does some work of one connection. Says whether all of it is done, and whether the connection is to wait for room.
-    fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> (bool, bool) {
+    /// Does some work of one connection.
+    fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> Progress {
         let done = match work {
-            Work::Batch { from, begun, inputs, ahead, claim } => {
-                let from = *from;
-                self.routes.begin(from, fresh);
-                let done = self.batch(from, begun, inputs, ahead, budget);
-                // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
-                let waits = self.routes.end() && from == id;
-                if done {
-                    drop(std::mem::take(claim));
-                    self.routes.applied(from);
-                }
-                return (done, waits);
-            }
+            Work::Batch(batch) => return self.batch(id, batch, fresh, budget),
             Work::Cut => self.core.hang_up_all(id, budget),
             Work::Gone => {
                 let done = self.core.hang_up_all(id, budget);
@@ -287,34 +304,64 @@ impl Actor {
                 true
             }
         };
-        (done, false)
+        Progress { done, awaits: None }
     }
 
-    /// Takes inputs as far as the budget goes. True if none is left.
-    fn batch(
-        &mut self,
-        from: ConnectionId,
-        begun: &mut Option<Input>,
-        inputs: &mut std::vec::IntoIter<Input>,
-        ahead: &mut usize,
-        budget: &mut Budget,
-    ) -> bool {
+    /// Takes a batch as far as the budget goes.
+    fn batch(&mut self, id: ConnectionId, batch: &mut Batch, fresh: bool, budget: &mut Budget) -> Progress {
+        let from = batch.from;
+        self.routes.begin(from, fresh);
+        let wanted = self.inputs(batch, budget);
+        // One that has its place in another's order is no reason for that one to wait: nobody would end the wait. And while the broker
+        // stops nobody's answers have to be taken first.
+        let is_full = self.routes.end() && from == id && self.quiescing.is_none();
+        if !wanted.is_empty() {
+            batch.tries += 1;
+            self.translator.translate(id, wanted);
+            return Progress { done: false, awaits: Some(Awaits::Translation) };
+        }
+        let done = batch.begun.is_none() && batch.inputs.as_slice().is_empty();
+        if done {
+            drop(std::mem::take(&mut batch.claim));
+            self.routes.applied(from);
+        }
+        Progress { done, awaits: is_full.then_some(Awaits::Room) }
+    }
+
+    /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
+    fn inputs(&mut self, batch: &mut Batch, budget: &mut Budget) -> Vec<Wanted> {
         let mut translated = self.settings.translations.bytes();
-        while let Some(input) = begun.take().or_else(|| inputs.next()) {
-            if *ahead == 0 {
-                let next = inputs.as_slice();
-                self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
-                *ahead = PREFETCHED;
+        while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
+            let wanted = self.untranslated(batch, &input);
+            if !wanted.is_empty() {
+                batch.begun = Some(input);
+                return wanted;
             }
-            *ahead -= 1;
-            *begun = self.core.handle(from, input, budget, &mut self.routes);
+            if batch.ahead == 0 {
+                let next = batch.inputs.as_slice();
+                self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
+                batch.ahead = PREFETCHED;
+            }
+            batch.ahead -= 1;
+            batch.begun = self.core.handle(batch.from, input, budget, &mut self.routes);
+            if batch.tries > 0 {
+                (batch.tries, batch.translated) = (0, Vec::new());
+            }
             let now = self.settings.translations.bytes();
             budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
-            if begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
+            if batch.begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
                 break;
             }
         }
-        begun.is_none() && inputs.as_slice().is_empty()
+        Vec::new()
+    }
+
+    /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.
+    fn untranslated(&self, batch: &Batch, input: &Input) -> Vec<Wanted> {
+        if !self.routes.has_several_encodings() || batch.tries >= TRIES {
+            return Vec::new();
+        }
+        self.routes.untranslated(self.core.deliveries(batch.from, input, LARGE))
     }
 
     fn gone(&mut self, id: ConnectionId) {
@@ -340,7 +387,7 @@ impl Actor {
                 }
                 self.routes.hung_up();
                 // It is given nothing any more, so that its work need not wait for room.
-                self.agenda.resume(id);
+                self.agenda.resume(id, Awaits::Room);
             }
         });
         cost
@@ -348,7 +395,7 @@ impl Actor {
 
     fn resume_roomy(&mut self) {
         while let Some(id) = self.routes.next_roomy() {
-            self.agenda.resume(id);
+            self.agenda.resume(id, Awaits::Room);
         }
     }
 

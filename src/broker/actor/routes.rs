@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::broker::core::{Budget, Deliver};
 use crate::broker::outbox::{Outbox, Pushed, Sink};
 use crate::wire::ids::ConnectionId;
-use crate::wire::{ErrorCode, Event, Frame};
+use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 use super::cut_log::CutLog;
 use super::stats::Stats;
+use super::translator::Wanted;
 
 /// What a write costs beside its bytes, in the terms of [`Budget`].
 const WRITE: usize = 4000;
@@ -39,6 +40,10 @@ pub(super) struct Routes {
     publisher: Option<Publisher>,
     /// The broker stops: connections that still come are told at once.
     stopping: bool,
+    /// Not all connections that there have been had the same encoding.
+    several_encodings: bool,
+    /// That of the first connection.
+    encoding: Option<&'static dyn Encode>,
     stats: Arc<Stats>,
     pub(super) cut_log: Arc<CutLog>,
 }
@@ -67,6 +72,8 @@ impl Routes {
             roomy: Vec::new(),
             publisher: None,
             stopping: false,
+            several_encodings: false,
+            encoding: None,
             stats,
             cut_log,
         }
@@ -79,6 +86,8 @@ impl Routes {
         if self.stopping {
             tell_shutdown(&outbox);
         }
+        let first = *self.encoding.get_or_insert(outbox.encoder());
+        self.several_encodings |= !std::ptr::addr_eq(first, outbox.encoder());
         self.outboxes[id.index()] = Some(outbox);
     }
 
@@ -144,6 +153,24 @@ impl Routes {
         if flushed.has_room {
             self.roomy.push(id);
         }
+    }
+
+    /// The frames that these connections would need a translation of which is not there.
+    pub(super) fn untranslated<'a>(&self, deliveries: impl Iterator<Item = (ConnectionId, &'a Frame)>) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for (to, frame) in deliveries {
+            let Some(encoder) = self.outbox(to).map(|outbox| outbox.encoder()) else { continue };
+            let is_wanted = wanted.iter().any(|(other, into)| other.is(frame) && std::ptr::addr_eq(*into, encoder));
+            if !is_wanted && !frame.is_ready_in(encoder) {
+                wanted.push((frame.clone(), encoder));
+            }
+        }
+        wanted
+    }
+
+    /// Whether anything may have to be translated at all.
+    pub(super) fn has_several_encodings(&self) -> bool {
+        self.several_encodings
     }
 
     /// The next connection whose paused work may go on.

@@ -111,6 +111,28 @@ impl Core {
         None
     }
 
+    /// Who would be given a frame of at least `length` bytes as it is, by the next input of a connection, and which. It changes nothing.
+    pub fn deliveries<'a>(
+        &'a self,
+        from: ConnectionId,
+        input: &'a Input,
+        length: usize,
+    ) -> impl Iterator<Item = (ConnectionId, &'a Frame)> {
+        let is_long = move |frame: &&Frame| frame.bytes().len() >= length;
+        let (to_all, to_one) = match input {
+            Input::Put { stream, run: frame, .. }
+            | Input::Close { stream, last: frame, .. }
+            | Input::Delete { stream, last: frame, .. } => (Some(frame).filter(is_long).map(|frame| (stream, frame)), None),
+            Input::Listen { stream, .. } => (None, self.streams.get(stream)),
+            Input::Header { .. } | Input::Hangup { .. } | Input::Answer(_) | Input::Leave { .. } => (None, None),
+        };
+        let to_all = to_all.and_then(|(name, frame)| Some((&self.streams.get(name)?.listeners, frame)));
+        let to_all = to_all.into_iter().flat_map(|(listeners, frame)| listeners.iter().map(move |listener| (*listener, frame)));
+        let to_one =
+            to_one.into_iter().flat_map(|stream| [stream.header.as_ref(), stream.ended.as_ref().and_then(|end| end.last.as_ref())]);
+        to_all.chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame)))
+    }
+
     /// Takes a connection out of all lists of listeners: it asked for that, was cut off, or is gone. False if the budget was
     /// spent before that; then it is to be called again.
     pub fn hang_up_all(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {

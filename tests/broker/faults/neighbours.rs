@@ -108,6 +108,37 @@ fn headers_that_are_translated() {
     assert_answered_beside(&broker, &mut [broker.packed_client()], (0..HEADERS).map(|number| listen(&number.to_string())));
 }
 
+/// The translations are more than are kept, so that most are made anew for each who joins.
+#[test]
+fn headers_that_are_translated_again_and_again() {
+    let _alone = alone();
+    const HEADERS: usize = 16;
+    let broker = Broker::start(settings().set("limits.headers_total", 21 << 20));
+    let mut publisher = broker.client();
+    let message = format!(r#"["{}"{}]"#, "x".repeat(600 << 10), " ".repeat(400 << 10));
+    (0..HEADERS).for_each(|number| publisher.send(&format!(r#"{{"action":"header","stream":"{number}","message":{message}}}"#)));
+    publisher.ping();
+    for _ in 0..3 {
+        assert_answered_beside(&broker, &mut [broker.packed_client()], (0..HEADERS).map(|number| listen(&number.to_string())));
+    }
+}
+
+// Seen to fail before large frames were translated beside the actor.
+#[test]
+fn a_header_that_takes_long_to_translate() {
+    let _alone = alone();
+    let broker = Broker::start(settings().set("limits.header", 12 << 20));
+    let mut publisher = broker.client();
+    publisher.send(&format!(r#"{{"action":"header","stream":"job","message":{}}}"#, numbers()));
+    publisher.ping();
+    assert_answered_beside(&broker, &mut [broker.packed_client()], [listen("job")]);
+}
+
+/// A message of some ten MiB of which each byte or two is a value.
+fn numbers() -> String {
+    format!("[{}0]", "1,".repeat(5 << 20))
+}
+
 #[test]
 fn connections_that_hang_up_on_thousands_of_streams_at_once() {
     let _alone = alone();

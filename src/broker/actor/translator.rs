@@ -1,0 +1,73 @@
+//! Translates what takes long, beside the actor: one piece of work at a time, so that it takes one processor at the most.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
+use tokio::task::spawn_blocking;
+
+use crate::wire::ids::ConnectionId;
+use crate::wire::{Encode, Frame, Translations};
+
+use super::mailbox::Command;
+
+/// Frames from this length on are translated here, in bytes. Less takes the actor no longer than to hand it over and to come back to it.
+pub(super) const LARGE: usize = 128 << 10;
+
+/// A frame, and the encoding that it is needed in.
+pub(super) type Wanted = (Frame, &'static dyn Encode);
+
+/// The way to the thread that translates.
+pub(super) struct Translator {
+    translations: Arc<Translations>,
+    /// Weak, since the actor ends when nobody else can reach it.
+    mailbox: WeakUnboundedSender<Command>,
+    /// Something is being translated.
+    busy: bool,
+    waiting: VecDeque<(ConnectionId, Vec<Wanted>)>,
+}
+
+impl Translator {
+    pub(super) fn new(translations: Arc<Translations>, mailbox: WeakUnboundedSender<Command>) -> Self {
+        Self { translations, mailbox, busy: false, waiting: VecDeque::new() }
+    }
+
+    /// Has these translated for the work that stands first in this order; [`Command::Translated`] brings them.
+    pub(super) fn translate(&mut self, order: ConnectionId, wanted: Vec<Wanted>) {
+        self.waiting.push_back((order, wanted));
+        if !self.busy {
+            self.next();
+        }
+    }
+
+    /// What was translated last has come; the next one's turn.
+    pub(super) fn next(&mut self) {
+        let next = self.waiting.pop_front();
+        self.busy = next.is_some();
+        if let Some((order, wanted)) = next
+            && let Some(mailbox) = self.mailbox.upgrade()
+        {
+            let mut answer = Answer { mailbox, order, frames: Vec::with_capacity(wanted.len()) };
+            let translations = Arc::clone(&self.translations);
+            spawn_blocking(move || {
+                let translate = |(frame, encoder): &Wanted| frame.translated_aside(*encoder, &translations);
+                answer.frames.extend(wanted.iter().map(translate));
+            });
+        }
+    }
+}
+
+/// Sent when it is dropped, after a panic too: whoever waits goes on.
+struct Answer {
+    mailbox: UnboundedSender<Command>,
+    order: ConnectionId,
+    frames: Vec<Frame>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let frames = std::mem::take(&mut self.frames);
+        // Without the actor nobody waits.
+        let _ = self.mailbox.send(Command::Translated { order: self.order, frames });
+    }
+}

@@ -48,7 +48,7 @@ const LIGHT_QUANTUM: usize = 20_000;
 const FLUSH: usize = 40_000;
 /// Work that has cost this much is written before more is taken from those who had their share, so that a write carries more than one
 /// message and none waits long.
-const UNWRITTEN: usize = 100_000;
+const UNWRITTEN: usize = 250_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 25_000;
 /// What it costs to translate one byte.

@@ -77,7 +77,7 @@ pub(crate) fn outbox(gauge: &Arc<Gauge>) -> Arc<Outbox<dyn Sink>> {
         encoder: &ENCODER,
         gauge: Arc::clone(gauge),
         translations: Arc::default(),
-        turns: Arc::default(),
+        permits: Arc::default(),
     };
     Arc::new(Outbox::new(Void, Arc::new(limits)))
 }

@@ -9,7 +9,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::check::Checker;
 use super::plan::Plan;
-use super::publisher::Publisher;
+use super::publisher::LoadPublisher;
 use super::socket::Socket;
 
 /// All connections of a run.
@@ -18,8 +18,8 @@ pub(crate) struct Load<'p> {
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
-    publishers: Vec<Publisher>,
-    listeners: Vec<Listener>,
+    publishers: Vec<LoadPublisher>,
+    listeners: Vec<LoadListener>,
     /// Messages that each listening connection has received.
     received: Vec<u64>,
     /// Messages published to each block of streams.
@@ -28,7 +28,7 @@ pub(crate) struct Load<'p> {
     delivered: u64,
 }
 
-struct Listener {
+struct LoadListener {
     socket: Socket,
     checker: Checker,
 }
@@ -51,12 +51,12 @@ impl<'p> Load<'p> {
             for _ in 0..topology.listeners {
                 let socket = Socket::open(plan, &words)?;
                 socket.register(poll.registry(), Token(publishers + listeners.len()), Interest::READABLE)?;
-                listeners.push(Listener { socket, checker: Checker::new(plan.wire, *topology, block, &plan.content) });
+                listeners.push(LoadListener { socket, checker: Checker::new(plan.wire, *topology, block, &plan.content) });
             }
         }
         let mut all = Vec::with_capacity(publishers);
         for number in 0..publishers {
-            let publisher = Publisher::new(plan, number, Socket::open(plan, &[])?);
+            let publisher = LoadPublisher::new(plan, number, Socket::open(plan, &[])?);
             publisher.socket().register(poll.registry(), Token(number), Interest::READABLE | Interest::WRITABLE)?;
             all.push(publisher);
         }

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 
 use super::load::Load;
 use super::plan::Plan;
-use super::publisher::Publisher;
+use super::publisher::LoadPublisher;
 use super::socket::Socket;
 
 /// What a paced run has measured, in nanoseconds.
@@ -34,7 +34,7 @@ const MOST: Duration = Duration::from_secs(100);
 pub(crate) struct Pace<'p> {
     plan: &'p Plan,
     load: Load<'p>,
-    publishers: Vec<Publisher>,
+    publishers: Vec<LoadPublisher>,
 }
 
 impl<'p> Pace<'p> {
@@ -48,7 +48,7 @@ impl<'p> Pace<'p> {
         for number in 0..plan.topology.publishers {
             let socket = Socket::open(plan, &[])?;
             socket.set_nonblocking()?;
-            publishers.push(Publisher::new(plan, number, socket));
+            publishers.push(LoadPublisher::new(plan, number, socket));
         }
         Ok(Self { plan, load, publishers })
     }
@@ -82,7 +82,7 @@ impl<'p> Pace<'p> {
 }
 
 /// Publishes each message when it is due, the publishers in turn.
-fn pace(plan: &Plan, mut publishers: Vec<Publisher>, total: u64, due: &dyn Fn(u64) -> Instant) -> Result<Histogram<u64>> {
+fn pace(plan: &Plan, mut publishers: Vec<LoadPublisher>, total: u64, due: &dyn Fn(u64) -> Instant) -> Result<Histogram<u64>> {
     // Without this a sleep may be 50 microseconds late on purpose. Where it is refused the lateness will show it.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).ok();
     let mut lateness = histogram()?;

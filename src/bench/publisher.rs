@@ -8,7 +8,7 @@ use super::socket::{Answers, Socket};
 use super::wire::STREAM_DIGITS;
 
 /// A publisher and its batch.
-pub(crate) struct Publisher {
+pub(crate) struct LoadPublisher {
     socket: Socket,
     number: usize,
     /// A full batch of messages, of which only streams and ids change.
@@ -35,7 +35,7 @@ pub(crate) struct Publisher {
     pub(crate) pongs: u64,
 }
 
-impl Publisher {
+impl LoadPublisher {
     /// A publisher on an open connection.
     pub(crate) fn new(plan: &Plan, number: usize, socket: Socket) -> Self {
         let mut template = plan.wire.published(plan.topology.stream(number, 0), &plan.content);

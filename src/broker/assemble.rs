@@ -53,7 +53,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
             policy: outbox.policy,
             gauge: frames,
             translations,
-            turns: Arc::default(),
+            permits: Arc::default(),
         }),
         times: Times {
             first_line: limits.first_line_time.0,

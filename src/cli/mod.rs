@@ -39,7 +39,7 @@ use exit::Exit;
 #[command(name = "msgstream", version, max_term_width = 100, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 struct Program {
     #[command(subcommand)]
-    command: Command,
+    command: Commands,
 }
 
 const AFTER_HELP: &str = "\
@@ -56,7 +56,7 @@ Any language can take part, with one JSON object per line:
   printf '{\"action\":\"put\",\"stream\":\"job-1\",\"message\":42}\\n' | nc -N 127.0.0.1 7342";
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum Commands {
     Serve(serve::Args),
     Listen(listen::Args),
     Put(put::Args),
@@ -87,19 +87,19 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = match program.command {
-        Command::Serve(args) => serve::run(args).map(|()| Exit::Fine),
-        Command::Listen(args) => listen::run(args),
-        Command::Put(args) => put::run(args),
-        Command::Header(args) => header::run(args),
-        Command::Close(args) => close::run(args),
-        Command::Delete(args) => delete::run(args),
-        Command::Get(args) => get::run(args),
-        Command::Wait(args) => wait::run(args),
-        Command::Run(args) => run::run(args),
+        Commands::Serve(args) => serve::run(args).map(|()| Exit::Fine),
+        Commands::Listen(args) => listen::run(args),
+        Commands::Put(args) => put::run(args),
+        Commands::Header(args) => header::run(args),
+        Commands::Close(args) => close::run(args),
+        Commands::Delete(args) => delete::run(args),
+        Commands::Get(args) => get::run(args),
+        Commands::Wait(args) => wait::run(args),
+        Commands::Run(args) => run::run(args),
         #[cfg(feature = "bench")]
-        Command::Bench(args) => bench::run(&args),
-        Command::Completions(args) => completions::run(&args, Program::command()),
-        Command::Man(args) => man::run(&args, Program::command()),
+        Commands::Bench(args) => bench::run(&args),
+        Commands::Completions(args) => completions::run(&args, Program::command()),
+        Commands::Man(args) => man::run(&args, Program::command()),
     };
     match outcome {
         Ok(exit) => exit.into(),

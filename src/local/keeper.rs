@@ -107,7 +107,7 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
             }
             if standing.blocked && !standing.dead {
                 // Nothing here blocks: after a long turn, or a cut, the rest is taken at once.
-                match outbox.write_turn() {
+                match outbox.write_some() {
                     Written::Gone => return Poll::Ready(false),
                     Written::All | Written::More | Written::Blocked { .. } => cx.waker().wake_by_ref(),
                 }

@@ -15,8 +15,8 @@ use crate::wire::ids::{EmptyName, StreamName, is_reserved};
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
 const LONGEST_RECEIPT: usize = 256;
 
-/// The members of one unit.
-pub(super) struct Request<'a> {
+/// What one unit asks for, member by member.
+pub(super) struct Asked<'a> {
     /// What is wrong with the unit as a whole, if it is not one object with each key once.
     pub(super) broken: Option<String>,
     /// The action's verb, or why there is none.
@@ -77,7 +77,7 @@ pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
     Err((ErrorCode::Limit, format!("\"receipt\" takes {length} bytes: the most is {LONGEST_RECEIPT}, which is no setting")))
 }
 
-impl<'a> Request<'a> {
+impl<'a> Asked<'a> {
     /// The action.
     pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
         let Self { broken, verb, stream, receipt, message, header, verbatim } = self;

@@ -95,7 +95,7 @@ pub struct Actor {
 
 /// Work of one connection.
 enum Work {
-    Batch(Batch),
+    Batch(Applying),
     /// It was cut off.
     Cut,
     /// It has ended.
@@ -104,8 +104,9 @@ enum Work {
     Quiesced,
 }
 
-/// The actions of a connection: of the one whose work it is, or of another that has its place in the order of that one.
-struct Batch {
+/// A batch that is being applied: the actions of a connection, be it the one whose work this is, or another that has its place in the
+/// order of that one.
+struct Applying {
     from: ConnectionId,
     /// One that was begun, or waits for a translation; then those that follow.
     begun: Option<Input>,
@@ -195,7 +196,7 @@ impl Actor {
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
                 let inputs = inputs.into_iter();
-                let batch = Batch { from, begun: None, inputs, ahead: 0, translated: Vec::new(), tries: 0, claim };
+                let batch = Applying { from, begun: None, inputs, ahead: 0, translated: Vec::new(), tries: 0, claim };
                 self.agenda.add(order, Work::Batch(batch));
             }
             Command::Room(id) => self.agenda.resume(id, Awaits::Room),
@@ -308,7 +309,7 @@ impl Actor {
     }
 
     /// Takes a batch as far as the budget goes.
-    fn batch(&mut self, id: ConnectionId, batch: &mut Batch, fresh: bool, budget: &mut Budget) -> Progress {
+    fn batch(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
         let from = batch.from;
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
@@ -329,7 +330,7 @@ impl Actor {
     }
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
-    fn inputs(&mut self, batch: &mut Batch, budget: &mut Budget) -> Vec<Wanted> {
+    fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<Wanted> {
         let mut translated = self.settings.translations.bytes();
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
             let wanted = self.untranslated(batch, &input);
@@ -357,7 +358,7 @@ impl Actor {
     }
 
     /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.
-    fn untranslated(&self, batch: &Batch, input: &Input) -> Vec<Wanted> {
+    fn untranslated(&self, batch: &Applying, input: &Input) -> Vec<Wanted> {
         if !self.routes.has_several_encodings() || batch.tries >= TRIES {
             return Vec::new();
         }

@@ -37,7 +37,7 @@ pub(super) struct Routes {
     /// Whose paused work may go on.
     roomy: Vec<ConnectionId>,
     /// Whose actions are being taken now.
-    publisher: Option<Publisher>,
+    origin: Option<Origin>,
     /// The broker stops: connections that still come are told at once.
     stopping: bool,
     /// Not all connections that there have been had the same encoding.
@@ -49,7 +49,7 @@ pub(super) struct Routes {
 }
 
 /// The connection whose actions are being taken.
-struct Publisher {
+struct Origin {
     id: ConnectionId,
     /// Its answers, which are queued as one frame.
     answers: Vec<u8>,
@@ -70,7 +70,7 @@ impl Routes {
             urgent: VecDeque::new(),
             cut: VecDeque::new(),
             roomy: Vec::new(),
-            publisher: None,
+            origin: None,
             stopping: false,
             several_encodings: false,
             encoding: None,
@@ -101,22 +101,21 @@ impl Routes {
     pub(super) fn begin(&mut self, id: ConnectionId, fresh: bool) {
         // Without others' messages before them, its own wait for nobody.
         let overtakes = self.has_queued();
-        let answers = self.publisher.take().map(|publisher| publisher.answers).unwrap_or_default();
-        self.publisher =
-            Some(Publisher { id, answers, count: 0, own: 0, overtakes, urgent: if fresh && overtakes { MOST_URGENT } else { 0 } });
+        let answers = self.origin.take().map(|publisher| publisher.answers).unwrap_or_default();
+        self.origin = Some(Origin { id, answers, count: 0, own: 0, overtakes, urgent: if fresh && overtakes { MOST_URGENT } else { 0 } });
     }
 
     /// Its turn is over. True if it has been given all it should be before it takes some of it.
     pub(super) fn end(&mut self) -> bool {
         self.queue_answers();
-        let Some(publisher) = &mut self.publisher else { return false };
+        let Some(publisher) = &mut self.origin else { return false };
         let (id, own) = (publisher.id, std::mem::take(&mut publisher.own));
         own > 0 && self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
     }
 
     /// How much the connection has queued for itself in this turn, in bytes.
     pub(super) fn own(&self) -> usize {
-        self.publisher.as_ref().map_or(0, |publisher| publisher.own)
+        self.origin.as_ref().map_or(0, |publisher| publisher.own)
     }
 
     /// The actor has applied a batch of this connection.
@@ -227,7 +226,7 @@ impl Routes {
 
     /// Queues the publisher's answers so far, which stand before what comes for it now.
     fn queue_answers(&mut self) {
-        let Some(publisher) = self.publisher.as_mut().filter(|publisher| publisher.count > 0) else { return };
+        let Some(publisher) = self.origin.as_mut().filter(|publisher| publisher.count > 0) else { return };
         let (id, bytes) = (publisher.id, Box::from(&publisher.answers[..]));
         let count = std::mem::take(&mut publisher.count);
         publisher.answers.clear();
@@ -242,7 +241,7 @@ impl Routes {
         let length = frame.bytes().len();
         let pushed = outbox.push(frame);
         let mut urgent = false;
-        if let Some(publisher) = &mut self.publisher {
+        if let Some(publisher) = &mut self.origin {
             urgent = publisher.overtakes && publisher.id == to || publisher.urgent > 0;
             if publisher.id == to {
                 publisher.own += length;
@@ -257,7 +256,7 @@ impl Routes {
             Pushed::Queued => {}
             Pushed::Full => {
                 self.touched.push_back(to);
-                if let Some(publisher) = self.publisher.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
+                if let Some(publisher) = self.origin.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
                     outbox.hold(publisher);
                 }
             }
@@ -289,7 +288,7 @@ fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
 
 impl Deliver for Routes {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
-        if self.publisher.as_ref().is_some_and(|publisher| publisher.count > 0 && publisher.id == to) {
+        if self.origin.as_ref().is_some_and(|publisher| publisher.count > 0 && publisher.id == to) {
             self.queue_answers();
         }
         self.push(to, frame)
@@ -297,7 +296,7 @@ impl Deliver for Routes {
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return };
-        match &mut self.publisher {
+        match &mut self.origin {
             Some(publisher) if publisher.id == to => {
                 outbox.encoder().encode(event, &mut publisher.answers);
                 publisher.count += 1;

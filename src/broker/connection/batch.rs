@@ -7,7 +7,7 @@ use crate::wire::ids::StreamName;
 use crate::wire::refusal;
 use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, ReceiptId, allocated};
 
-/// The inputs of one turn of reading, in the order of the bytes they came from.
+/// The inputs of one read, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
     /// The bytes that the units are decoded from.
     block: &'b [u8],
@@ -32,7 +32,7 @@ const ACTION: usize = 2;
 /// What a unit weighs that is refused, as the reason is found.
 const MISTAKE: usize = 16;
 
-/// Consecutive messages of this turn to one stream.
+/// Consecutive messages of this read to one stream.
 struct Run {
     stream: StreamName,
     /// Whether the last message's name is the one that the codec keeps.

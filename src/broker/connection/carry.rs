@@ -1,4 +1,4 @@
-//! What a connection holds between two turns of reading: the start of a unit whose end has yet to come, or units that are yet
+//! What a connection holds between two reads: the start of a unit whose end has yet to come, or units that are yet
 //! to be decoded.
 
 use crate::broker::actor::Intake;
@@ -60,7 +60,7 @@ impl Carry {
         self.take(intake);
     }
 
-    /// Keeps bytes for the next turn. `backlog` is where the units begin that are yet to be decoded, if there are any.
+    /// Keeps bytes for the next read. `backlog` is where the units begin that are yet to be decoded, if there are any.
     pub(super) fn keep(&mut self, mut bytes: Vec<u8>, backlog: Option<usize>, intake: &Intake) {
         // Room that was made for a long unit is kept for the next one, unless others need it: what is counted is the room.
         if bytes.capacity() > 2 * bytes.len() && !has_room(bytes.capacity(), intake) {

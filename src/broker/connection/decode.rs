@@ -7,18 +7,18 @@ use crate::wire::{Codec, ErrorCode, Foreign, Mistake, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
+use super::read::{After, Decoded, Read};
 use super::reader::{Reader, ReaderLimits, Stage};
-use super::turn::{Decoded, Outcome, Turn};
 
-/// How much memory the inputs of one turn may take, in bytes, before the rest has to wait until they have taken effect. One unit
+/// How much memory the inputs of one read may take, in bytes, before the rest has to wait until they have taken effect. One unit
 /// more may come on top.
 const BATCH: usize = 256 << 10;
 
 /// The same while much waits for the actor.
 const CROWDED_BATCH: usize = 16 << 10;
 
-/// What a turn decodes in units, each with a weight by the time that it takes: a tenth of a millisecond or two in all. A read of plain
-/// messages is less than that, so it is decoded in one turn.
+/// What is decoded at once, in units, each with a weight by the time that it takes: a tenth of a millisecond or two in all. A read of plain
+/// messages is less than that, so it is decoded at once.
 const UNITS: usize = 2048;
 
 impl<C: Codec> Reader<C> {
@@ -64,19 +64,19 @@ impl<C: Codec> Reader<C> {
         if self.stage == Stage::Begun && at == block.len() {
             self.stage = Stage::Silent;
         }
-        let outcome = match self.stage {
-            Stage::Left => Outcome::Left,
-            _ if backlog => Outcome::Backlog,
-            _ => Outcome::More { full },
+        let next = match self.stage {
+            Stage::Left => After::Left,
+            _ if backlog => After::Backlog,
+            _ => After::More { full },
         };
         let memory = batch.memory();
         let (inputs, whole) = batch.finish();
         let consumed = if self.stage == Stage::Left { block.len() } else { at };
-        Decoded { turn: Turn { inputs, memory, mistakes, outcome }, consumed, whole }
+        Decoded { read: Read { inputs, memory, mistakes, next }, consumed, whole }
     }
 
     /// Turns the peer away: it took too long for its first unit.
-    pub(super) fn too_slow(&mut self, reason: &str, limits: &ReaderLimits) -> Turn {
+    pub(super) fn too_slow(&mut self, reason: &str, limits: &ReaderLimits) -> Read {
         self.stage = Stage::Left;
         self.carry.clear(&limits.intake);
         let mut built = Vec::new();
@@ -84,11 +84,11 @@ impl<C: Codec> Reader<C> {
         batch.leave(Some((ErrorCode::Limit, reason)), None);
         let memory = batch.memory();
         let (inputs, _) = batch.finish();
-        Turn { inputs, memory, mistakes: 1, outcome: Outcome::Left }
+        Read { inputs, memory, mistakes: 1, next: After::Left }
     }
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
-    pub(super) fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
+    pub(super) fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Read {
         let mut batch = Batch::new(rest, built, self.codec.encoder(), limits.header);
         let (mut left, mut mistakes) = (false, 0);
         if self.stage != Stage::Left && !self.skipping && !rest.is_empty() {
@@ -110,7 +110,7 @@ impl<C: Codec> Reader<C> {
         if let Some(whole) = whole {
             inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
         }
-        Turn { inputs, memory, mistakes, outcome: Outcome::Left }
+        Read { inputs, memory, mistakes, next: After::Left }
     }
 
     /// Turns the peer away if it speaks something else. Says whether it did.

@@ -13,16 +13,16 @@ use std::time::Duration;
 use tracing::{debug, error};
 
 use crate::broker::actor::Command;
-use crate::broker::outbox::{Outbox, Sink, Standing, TakesTurns, Written};
+use crate::broker::outbox::{AwaitsPermit, Outbox, Sink, Standing, Written};
 use crate::wire::Codec;
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 
+use super::read::{After, Read};
 use super::reader::Reader;
 use super::shared::Shared;
 use super::timers::{Timer, Timers};
 use super::transport::Transport;
-use super::turn::{Outcome, Turn};
 
 /// What the last bytes of a peer that was told of the end may take to come: they are read and dropped, since closing a
 /// socket with unread bytes could destroy what was sent.
@@ -163,13 +163,13 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn answer(&mut self, wake: Wake) -> bool {
         match wake {
             // A read that did not fill its room has emptied the socket.
-            Wake::Readable => return matches!(self.read(), Outcome::More { full: true } | Outcome::Backlog),
+            Wake::Readable => return matches!(self.read(), After::More { full: true } | After::Backlog),
             Wake::Quiesce => return self.last_read(),
             Wake::TooSlow => {
                 let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.shared.times.first_line));
-                let turn = self.reader.too_slow(&reason, &self.shared.reader);
+                let read = self.reader.too_slow(&reason, &self.shared.reader);
                 self.phase = Phase::WriteOnly;
-                self.forward(turn);
+                self.forward(read);
             }
             Wake::Cut => {
                 self.phase = Phase::WriteOnly;
@@ -185,16 +185,16 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     }
 
     /// Reads once.
-    fn read(&mut self) -> Outcome {
-        let turn = self.reader.turn(self.outbox.sink(), &self.shared.reader);
-        let outcome = turn.outcome;
-        self.forward(turn);
-        match outcome {
-            Outcome::More { .. } | Outcome::Backlog | Outcome::Nothing => {}
-            Outcome::Left => self.phase = Phase::WriteOnly,
-            Outcome::Gone => self.phase = Phase::Ending,
+    fn read(&mut self) -> After {
+        let read = self.reader.read(self.outbox.sink(), &self.shared.reader);
+        let next = read.next;
+        self.forward(read);
+        match next {
+            After::More { .. } | After::Backlog | After::Nothing => {}
+            After::Left => self.phase = Phase::WriteOnly,
+            After::Gone => self.phase = Phase::Ending,
         }
-        outcome
+        next
     }
 
     /// Takes in what has been received before the broker stops, and tells when that is done.
@@ -202,7 +202,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         if self.phase == Phase::Open && self.last_reads > 0 {
             // What was read already is no further read.
             self.last_reads -= u8::from(!self.reader.has_backlog());
-            if let Outcome::More { .. } | Outcome::Backlog = self.read() {
+            if let After::More { .. } | After::Backlog = self.read() {
                 return true;
             }
         }
@@ -220,16 +220,16 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         while standing.blocked && !standing.dead {
             match self.outbox.sink().poll_writable(cx) {
                 Poll::Pending => {
-                    self.outbox.pass_turn();
+                    self.outbox.pass_permit();
                     break;
                 }
                 Poll::Ready(Err(_)) => return Poll::Ready(Wake::Dead),
                 Poll::Ready(Ok(())) => {}
             }
-            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<dyn TakesTurns>) {
+            if !self.outbox.may_write(|| Arc::clone(&self.outbox) as Arc<dyn AwaitsPermit>) {
                 break;
             }
-            let written = self.outbox.write_turn();
+            let written = self.outbox.write_some();
             if matches!(written, Written::All | Written::More | Written::Blocked { progress: true }) {
                 // The clocks begin again.
                 self.timers.clear(Timer::Write);
@@ -320,15 +320,15 @@ impl<T: Transport, C: Codec> Connection<T, C> {
         Some(Wake::Cut)
     }
 
-    /// Hands a turn to the actor.
-    fn forward(&mut self, turn: Turn) {
-        if turn.mistakes > 0 {
-            self.shared.stats.mistakes.add(turn.mistakes);
+    /// Hands what was read to the actor.
+    fn forward(&mut self, read: Read) {
+        if read.mistakes > 0 {
+            self.shared.stats.mistakes.add(read.mistakes);
         }
-        if !turn.inputs.is_empty() {
+        if !read.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);
-            let claim = self.shared.reader.intake.claim(turn.memory);
-            self.tell(Command::Batch { from: self.id, inputs: turn.inputs, order: self.id, claim });
+            let claim = self.shared.reader.intake.claim(read.memory);
+            self.tell(Command::Batch { from: self.id, inputs: read.inputs, order: self.id, claim });
         }
     }
 

@@ -5,12 +5,12 @@ mod batch;
 mod carry;
 mod decode;
 mod life;
+mod read;
 mod reader;
 mod shared;
 mod tcp;
 mod timers;
 mod transport;
-mod turn;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -10,13 +10,13 @@ use crate::broker::actor::Intake;
 use crate::wire::{Codec, DecodeLimits};
 
 use super::carry::Carry;
+use super::read::{After, Read};
 use super::transport::Transport;
-use super::turn::{Outcome, Turn};
 
-/// What one turn reads: larger ones are a little cheaper and much less fair to other connections.
+/// What is read at once: more is a little cheaper and much less fair to other connections.
 const READ: usize = 64 << 10;
 
-/// What one turn reads while much waits for the actor.
+/// What is read at once while much waits for the actor.
 const CROWDED_READ: usize = 4 << 10;
 
 /// What readers are held to.
@@ -58,7 +58,7 @@ pub(super) enum Stage {
     Left,
 }
 
-/// Buffers of the thread, in use only during a turn.
+/// Buffers of the thread, in use only while it reads.
 #[derive(Default)]
 struct Scratch {
     block: Vec<u8>,
@@ -90,16 +90,16 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Reads once and decodes what is complete, as far as there is room for it.
-    pub(super) fn turn(&mut self, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
+    pub(super) fn read(&mut self, transport: &impl Transport, limits: &ReaderLimits) -> Read {
         SCRATCH.with_borrow_mut(|Scratch { block, built }| {
-            let turn = if let Some((bytes, at)) = self.carry.take_backlog(&limits.intake) {
-                self.backlog_turn(bytes, at, built, limits)
+            let read = if let Some((bytes, at)) = self.carry.take_backlog(&limits.intake) {
+                self.decode_backlog(bytes, at, built, limits)
             } else if let Some(bytes) = self.carry.take_large(&limits.intake) {
-                self.large_turn(bytes, built, transport, limits)
+                self.read_large(bytes, built, transport, limits)
             } else if limits.intake.is_crowded() {
-                self.small_turn(&mut Vec::new(), CROWDED_READ, built, transport, limits)
+                self.read_small(&mut Vec::new(), CROWDED_READ, built, transport, limits)
             } else {
-                self.small_turn(block, READ, built, transport, limits)
+                self.read_small(block, READ, built, transport, limits)
             };
             // What one large unit needed is not kept for all that follow.
             for buffer in [block, built] {
@@ -107,19 +107,19 @@ impl<C: Codec> Reader<C> {
                     *buffer = Vec::new();
                 }
             }
-            turn
+            read
         })
     }
 
-    /// The usual turn: the start of a unit, if there is one, and what comes now stand in the thread's block.
-    fn small_turn(
+    /// The usual read: the start of a unit, if there is one, and what comes now stand in the thread's block.
+    fn read_small(
         &mut self,
         block: &mut Vec<u8>,
         read: usize,
         built: &mut Vec<u8>,
         transport: &impl Transport,
         limits: &ReaderLimits,
-    ) -> Turn {
+    ) -> Read {
         block.clear();
         let searched = self.carry.bytes().len();
         block.reserve(searched + read);
@@ -134,17 +134,17 @@ impl<C: Codec> Reader<C> {
                 let block = block.get(discard..).unwrap_or_default();
                 let mut decoded = self.decode(block, searched, full, built, limits);
                 if let Some(whole) = decoded.whole {
-                    decoded.turn.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
+                    decoded.read.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
                 }
-                self.keep(block[decoded.consumed..].to_vec(), decoded.turn.outcome, limits);
-                decoded.turn
+                self.keep(block[decoded.consumed..].to_vec(), decoded.read.next, limits);
+                decoded.read
             }
-            Err(error) => Turn::failed(&error),
+            Err(error) => Read::failed(&error),
         }
     }
 
-    /// A turn within a large unit, which grows in its own buffer.
-    fn large_turn(&mut self, mut bytes: Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Turn {
+    /// A read within a large unit, which grows in its own buffer.
+    fn read_large(&mut self, mut bytes: Vec<u8>, built: &mut Vec<u8>, transport: &impl Transport, limits: &ReaderLimits) -> Read {
         let searched = bytes.len();
         if bytes.capacity() - searched < READ / 2 {
             // As much as the last one took, so that a publisher of large messages does not have each copied as it grows.
@@ -161,38 +161,38 @@ impl<C: Codec> Reader<C> {
                     self.expected = u16::try_from(consumed / READ + 2).unwrap_or(u16::MAX);
                 }
                 match decoded.whole {
-                    Some(whole) => decoded.turn.inputs.push(whole.input(bytes.into_boxed_slice(), self.codec.encoder())),
-                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, decoded.turn.outcome, limits),
+                    Some(whole) => decoded.read.inputs.push(whole.input(bytes.into_boxed_slice(), self.codec.encoder())),
+                    None => self.keep(if consumed == 0 { bytes } else { bytes[consumed..].to_vec() }, decoded.read.next, limits),
                 }
-                decoded.turn
+                decoded.read
             }
             Err(error) => {
-                self.keep(bytes, Outcome::Nothing, limits);
-                Turn::failed(&error)
+                self.keep(bytes, After::Nothing, limits);
+                Read::failed(&error)
             }
         }
     }
 
-    /// A turn that reads nothing: units have come that are yet to be decoded.
-    fn backlog_turn(&mut self, bytes: Vec<u8>, at: usize, built: &mut Vec<u8>, limits: &ReaderLimits) -> Turn {
+    /// Reads nothing: units have come that are yet to be decoded.
+    fn decode_backlog(&mut self, bytes: Vec<u8>, at: usize, built: &mut Vec<u8>, limits: &ReaderLimits) -> Read {
         let block = &bytes[at..];
         let mut decoded = self.decode(block, 0, true, built, limits);
         if let Some(whole) = decoded.whole {
-            decoded.turn.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
+            decoded.read.inputs.push(whole.input(Box::from(block), self.codec.encoder()));
         }
         let at = at + decoded.consumed;
-        match decoded.turn.outcome {
+        match decoded.read.next {
             // The rest stays where it is: moving it each time would cost more than decoding it.
-            Outcome::Backlog => self.carry.keep(bytes, Some(at), &limits.intake),
-            outcome => self.keep(bytes[at..].to_vec(), outcome, limits),
+            After::Backlog => self.carry.keep(bytes, Some(at), &limits.intake),
+            next => self.keep(bytes[at..].to_vec(), next, limits),
         }
-        decoded.turn
+        decoded.read
     }
 
-    /// Keeps what a turn has not decoded.
-    fn keep(&mut self, bytes: Vec<u8>, outcome: Outcome, limits: &ReaderLimits) {
+    /// Keeps what has not been decoded.
+    fn keep(&mut self, bytes: Vec<u8>, next: After, limits: &ReaderLimits) {
         if !bytes.is_empty() && self.stage != Stage::Left {
-            self.carry.keep(bytes, (outcome == Outcome::Backlog).then_some(0), &limits.intake);
+            self.carry.keep(bytes, (next == After::Backlog).then_some(0), &limits.intake);
         }
     }
 }

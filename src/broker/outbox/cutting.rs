@@ -2,7 +2,7 @@
 
 use crate::wire::{ErrorCode, Event};
 
-use super::outbox::{Outbox, Phase, State, Told};
+use super::outbox::{Inner, Openness, Outbox, Told};
 use super::outcome::Relieved;
 use super::sink::Sink;
 
@@ -14,7 +14,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// was ending anyway.
     pub fn cut(&self, reason: &str) -> bool {
         let mut state = self.lock();
-        if state.phase != Phase::Open {
+        if state.openness != Openness::Open {
             return false;
         }
         let told = self.cut_off(&mut state, reason);
@@ -27,7 +27,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// and the reason are still sent. One that was cut off so before, and is still in the way, is ended at once.
     pub fn relieve(&self, reason: &str) -> Relieved {
         let mut state = self.lock();
-        if state.phase == Phase::Dead {
+        if state.openness == Openness::Dead {
             return Relieved::Ending { promised: state.queue.gain() };
         }
         if state.queue.is_empty() {
@@ -39,7 +39,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return Relieved::Ended;
         }
         // One that is about to end has its last word in the queue already: it is not told the end twice.
-        if state.phase == Phase::Finishing && state.queue.len() == 1 {
+        if state.openness == Openness::Finishing && state.queue.len() == 1 {
             return Relieved::Nothing;
         }
         let promised = state.queue.truncate(&self.limits.gauge);
@@ -57,7 +57,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// Ends the connection at once: what waits is dropped.
     pub fn kill(&self) {
         let mut state = self.lock();
-        state.phase = Phase::Dead;
+        state.openness = Openness::Dead;
         state.queue.clear(&self.limits.gauge);
         let told = state.told();
         drop(state);
@@ -68,7 +68,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// of it is dropped. The task calls this until then.
     pub fn wind_up(&self) -> bool {
         let mut state = self.lock();
-        state.phase = Phase::Dead;
+        state.openness = Openness::Dead;
         let done = state.queue.drop_some(DROPPED, &self.limits.gauge);
         let told = state.told();
         drop(state);
@@ -77,10 +77,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     /// Queues the reason and takes no more. Returns those to tell once the lock is released.
-    pub(super) fn cut_off(&self, state: &mut State, reason: &str) -> Told {
+    pub(super) fn cut_off(&self, state: &mut Inner, reason: &str) -> Told {
         let last = self.encode(&Event::CloseConnection { why: Some((ErrorCode::SlowListener, reason)) });
         state.queue.push(last, &self.limits.gauge);
-        state.phase = Phase::Finishing;
+        state.openness = Openness::Finishing;
         // The task takes over, and with it the drain time begins.
         state.blocked = true;
         state.queue.count(&self.limits.gauge);
@@ -136,7 +136,7 @@ mod tests {
             policy: Policy::Disconnect,
             gauge: Arc::default(),
             translations: Arc::default(),
-            turns: Arc::default(),
+            permits: Arc::default(),
         };
         Outbox::new(Narrow::default(), Arc::new(limits))
     }
@@ -152,7 +152,7 @@ mod tests {
         outbox.flush();
         outbox.relieve("the memory is needed");
         outbox.sink().give(1 << 20);
-        outbox.write_turn();
+        outbox.write_some();
         outbox.sink().taken()
     }
 

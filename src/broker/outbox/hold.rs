@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::outbox::{Held, Outbox, Phase, wake};
+use super::outbox::{Held, Openness, Outbox, wake};
 use super::sink::Sink;
 
 impl<S: Sink + ?Sized> Outbox<S> {
@@ -13,7 +13,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         // Counted first, so that a release in between finds a hold to take back.
         publisher.lock().holds += 1;
         let mut state = self.lock();
-        let full = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit;
+        let full = state.openness == Openness::Open && state.queue.bytes() > self.limits.limit;
         let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
         if full && !known {
             // The first hold starts a clock, which the task keeps.

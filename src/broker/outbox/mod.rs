@@ -6,13 +6,13 @@ mod hold;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
 mod outcome;
+mod permits;
 mod queue;
 mod sink;
-mod turns;
 mod writing;
 
 pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
+pub use permits::{AwaitsPermit, WritePermits};
 pub use queue::{Queue, SLICES};
 pub use sink::Sink;
-pub use turns::{TakesTurns, Turns};

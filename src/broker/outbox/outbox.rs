@@ -14,9 +14,9 @@ use crate::wire::units::ByteSize;
 use crate::wire::{Encode, Event, Frame, Gauge, Translations};
 
 use super::outcome::{Pushed, Standing};
+use super::permits::{WritePermit, WritePermits};
 use super::queue::Queue;
 use super::sink::Sink;
-use super::turns::{Turn, Turns};
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
@@ -31,23 +31,23 @@ pub struct OutboxLimits {
     pub gauge: Arc<Gauge>,
     /// Counts what is translated for listeners of another encoding.
     pub translations: Arc<Translations>,
-    /// Whose turn it is to write.
-    pub turns: Arc<Turns>,
+    /// Which tasks may write.
+    pub permits: Arc<WritePermits>,
 }
 
 /// The outbox of one connection.
 pub struct Outbox<S: ?Sized> {
     pub(super) limits: Arc<OutboxLimits>,
-    state: Mutex<State>,
+    state: Mutex<Inner>,
     pub(super) sink: S,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Inner {
     pub(super) queue: Queue,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
-    pub(super) phase: Phase,
+    pub(super) openness: Openness,
     /// Something was queued since the actor last flushed.
     pub(super) touched: bool,
     /// The socket takes no more: the task writes, once it is ready.
@@ -69,15 +69,15 @@ pub(super) struct State {
     /// There is room again, and the actor has yet to hear of it.
     pub(super) has_room: bool,
     /// The task may write once.
-    pub(super) turn: Option<Turn>,
+    pub(super) permit: Option<WritePermit>,
     /// It waits for that.
-    pub(super) awaits_turn: bool,
+    pub(super) awaits_permit: bool,
 }
 
-impl State {
+impl Inner {
     /// Takes the task's waker and the publishers that are held back.
     pub(super) fn told(&mut self) -> Told {
-        Told { waker: self.waker.take(), held: self.held.take(), turn: self.turn.take() }
+        Told { waker: self.waker.take(), held: self.held.take(), permit: self.permit.take() }
     }
 }
 
@@ -88,19 +88,19 @@ pub(super) struct Told {
     pub(super) waker: Option<Waker>,
     pub(super) held: Option<Box<Held>>,
     /// Not used: it goes to the next one.
-    pub(super) turn: Option<Turn>,
+    pub(super) permit: Option<WritePermit>,
 }
 
 impl Told {
     pub(super) fn tell(self) {
         release(self.held);
         wake(self.waker);
-        drop(self.turn);
+        drop(self.permit);
     }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Openness {
     /// Takes frames.
     #[default]
     Open,
@@ -135,7 +135,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return self.push_own(frame);
         }
         // Nothing is translated for a connection that takes no more; and not under the lock, since it may take a while.
-        if self.lock().phase != Phase::Open {
+        if self.lock().openness != Openness::Open {
             return Pushed::Refused;
         }
         self.push_own(&frame.translated(self.limits.encoder, &self.limits.translations))
@@ -143,7 +143,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
 
     fn push_own(&self, frame: &Frame) -> Pushed {
         let mut state = self.lock();
-        if state.phase != Phase::Open {
+        if state.openness != Openness::Open {
             return Pushed::Refused;
         }
         let (more, limit) = (frame.bytes().len(), self.limits.limit);
@@ -171,7 +171,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             cut.tell();
             return Pushed::Cut;
         }
-        if state.phase == Phase::Dead {
+        if state.openness == Openness::Dead {
             drop(state);
             told.tell();
             return Pushed::Refused;
@@ -209,9 +209,9 @@ impl<S: Sink + ?Sized> Outbox<S> {
         }
         Standing {
             blocked: state.blocked,
-            finishing: state.phase == Phase::Finishing,
+            finishing: state.openness == Openness::Finishing,
             empty: state.queue.is_empty(),
-            dead: state.phase == Phase::Dead,
+            dead: state.openness == Openness::Dead,
             quiesce: state.quiesce,
             held: state.holds > 0,
             holding_since: state.held.as_ref().map(|held| held.since),
@@ -251,21 +251,21 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// asked for itself. Then either side's next writes tell when there is room again.
     pub fn awaits_room(&self) -> bool {
         let mut state = self.lock();
-        state.awaits_room = state.phase == Phase::Open && state.queue.bytes() > self.limits.limit / 2;
+        state.awaits_room = state.openness == Openness::Open && state.queue.bytes() > self.limits.limit / 2;
         state.awaits_room
     }
 
     /// Queues the last frame, if there is one, and takes no more. The caller flushes.
     pub fn finish(&self, last: Option<&Frame>) {
         let mut state = self.lock();
-        if state.phase != Phase::Open {
+        if state.openness != Openness::Open {
             return;
         }
         if let Some(last) = last {
             debug_assert!(last.is_in(self.limits.encoder), "a last frame is one connection's own");
             state.queue.push(last.clone(), &self.limits.gauge);
         }
-        state.phase = Phase::Finishing;
+        state.openness = Openness::Finishing;
         // The drain time begins, which the task keeps, also if it waits for a socket that is never ready again.
         let told = state.told();
         drop(state);
@@ -296,7 +296,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.sink.peer()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic under the lock is a panic of the actor, which ends the broker, or of this connection, which then ends:
         // nobody goes on with a state that is half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use super::outbox::{Held, Outbox, Phase, State, Told, release, wake};
+use super::outbox::{Held, Inner, Openness, Outbox, Told, release, wake};
 use super::outcome::{Flushed, Written};
+use super::permits::{AwaitsPermit, WritePermit, WritePermits};
 use super::queue::{Queue, SLICES};
 use super::sink::Sink;
-use super::turns::{TakesTurns, Turn, Turns};
 
 /// About how many bytes one write carries: with more the cost of a call no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
@@ -35,53 +35,53 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     /// The task's turn: writes what waits, once the socket is ready.
-    pub fn write_turn(&self) -> Written {
+    pub fn write_some(&self) -> Written {
         let mut state = self.lock();
         let written = self.write(&mut state);
         let held = self.after_writing(&mut state, written);
-        let turn = state.turn.take();
+        let permit = state.permit.take();
         drop(state);
         release(held);
         // Only now it is the next one's.
-        drop(turn);
+        drop(permit);
         written
     }
 
     /// Whether the task may write now. If not, it is woken when it may.
-    pub fn may_write(&self, this: impl FnOnce() -> Arc<dyn TakesTurns>) -> bool {
+    pub fn may_write(&self, this: impl FnOnce() -> Arc<dyn AwaitsPermit>) -> bool {
         let mut state = self.lock();
-        if state.turn.is_some() {
+        if state.permit.is_some() {
             return true;
         }
-        if !state.awaits_turn {
-            state.turn = self.limits.turns.take(this);
-            state.awaits_turn = state.turn.is_none();
+        if !state.awaits_permit {
+            state.permit = self.limits.permits.take(this);
+            state.awaits_permit = state.permit.is_none();
         }
-        state.turn.is_some()
+        state.permit.is_some()
     }
 
     /// The task does not write after all.
-    pub fn pass_turn(&self) {
-        let turn = self.lock().turn.take();
-        drop(turn);
+    pub fn pass_permit(&self) {
+        let permit = self.lock().permit.take();
+        drop(permit);
     }
 
     /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
-    pub(super) fn write_now(&self, state: &mut State) -> Told {
-        if state.blocked || state.phase == Phase::Dead {
+    pub(super) fn write_now(&self, state: &mut Inner) -> Told {
+        if state.blocked || state.openness == Openness::Dead {
             return Told::default();
         }
         let written = self.write(state);
         let held = self.after_writing(state, written);
         let wake = match written {
-            Written::All => state.phase == Phase::Finishing,
+            Written::All => state.openness == Openness::Finishing,
             Written::More | Written::Blocked { .. } | Written::Gone => true,
         };
-        Told { waker: if wake { state.waker.take() } else { None }, held, turn: None }
+        Told { waker: if wake { state.waker.take() } else { None }, held, permit: None }
     }
 
     /// Updates the state after a turn of writing by either side. Returns the publishers to release once the lock is released.
-    fn after_writing(&self, state: &mut State, written: Written) -> Option<Box<Held>> {
+    fn after_writing(&self, state: &mut Inner, written: Written) -> Option<Box<Held>> {
         match written {
             Written::All => state.blocked = false,
             Written::More | Written::Blocked { .. } => {
@@ -89,16 +89,16 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 state.queue.count(&self.limits.gauge);
             }
             // What waits is dropped by the task.
-            Written::Gone => state.phase = Phase::Dead,
+            Written::Gone => state.openness = Openness::Dead,
         }
-        if state.awaits_room && (state.phase != Phase::Open || state.queue.bytes() <= self.limits.limit / 4) {
+        if state.awaits_room && (state.openness != Openness::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);
         }
-        let enough = state.phase == Phase::Dead || state.queue.bytes() <= self.limits.limit / 2;
+        let enough = state.openness == Openness::Dead || state.queue.bytes() <= self.limits.limit / 2;
         if enough { state.held.take() } else { None }
     }
 
-    fn write(&self, state: &mut State) -> Written {
+    fn write(&self, state: &mut Inner) -> Written {
         let mut total = 0;
         while !state.queue.is_empty() {
             if total >= TURN {
@@ -136,14 +136,14 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 }
 
-impl<S: Sink> TakesTurns for Outbox<S> {
-    fn grant(&self, turns: &Arc<Turns>) -> bool {
+impl<S: Sink> AwaitsPermit for Outbox<S> {
+    fn grant(&self, permits: &Arc<WritePermits>) -> bool {
         let mut state = self.lock();
-        state.awaits_turn = false;
-        if state.phase == Phase::Dead || !state.blocked {
+        state.awaits_permit = false;
+        if state.openness == Openness::Dead || !state.blocked {
             return false;
         }
-        state.turn = Some(Turn::of(turns));
+        state.permit = Some(WritePermit::of(permits));
         let waker = state.waker.take();
         drop(state);
         wake(waker);

@@ -8,7 +8,7 @@ use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Request, Stream};
+use super::super::request::{self, Asked, Stream};
 use super::explain;
 use super::fault::Broken;
 use super::form::{PUT_HEAD, PUT_TAIL};
@@ -45,7 +45,7 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
     let line_of = |range: &Range<usize>| slice(line, range.clone());
     let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(line_of(range), limits));
     let verbatim = matches!(&stream, Stream::Named(name) if is_output(line, name, members));
-    let request = Request {
+    let request = Asked {
         broken: whole.err().map(|broken| explain::broken(line, &broken)),
         verb: verb(members.action.as_ref().map(line_of)),
         stream,

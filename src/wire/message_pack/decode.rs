@@ -8,7 +8,7 @@ use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
-use super::super::request::{self, Request, Stream};
+use super::super::request::{self, Asked, Stream};
 use super::encode::put_envelope;
 use super::explain;
 use super::fault::{Broken, What};
@@ -42,7 +42,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
     let of = |range: &Range<usize>| slice(body, range.clone());
     let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(of(range), limits));
     let verbatim = matches!(&stream, Stream::Named(name) if is_output(body, name, &members));
-    let request = Request {
+    let request = Asked {
         broken: whole.err().map(|broken| explain::broken(&broken)),
         verb: verb(members.action.as_ref().map(of)),
         stream,

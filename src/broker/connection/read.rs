@@ -1,4 +1,4 @@
-//! What one turn of reading gives.
+//! What reading once gives.
 
 use std::io;
 
@@ -6,9 +6,9 @@ use crate::broker::core::Input;
 
 use super::batch::Whole;
 
-/// What one turn of reading gave.
+/// What reading once gave.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Read {
     /// For the core.
     pub(super) inputs: Vec<Input>,
     /// The memory that the inputs take, in bytes.
@@ -16,11 +16,12 @@ pub(super) struct Turn {
     /// How many units were refused.
     pub(super) mistakes: u64,
     /// Whether more may come.
-    pub(super) outcome: Outcome,
+    pub(super) next: After,
 }
 
+/// What there is to do after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum After {
     /// More may come; whether the read was as large as it could be, so that more stands there already.
     More {
         /// It was.
@@ -36,21 +37,21 @@ pub(super) enum Outcome {
     Gone,
 }
 
-impl Turn {
-    /// A turn whose read failed.
+impl Read {
+    /// One that failed.
     pub(super) fn failed(error: &io::Error) -> Self {
-        let outcome = match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Outcome::Nothing,
-            _ => Outcome::Gone,
+        let next = match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => After::Nothing,
+            _ => After::Gone,
         };
-        Self { inputs: Vec::new(), memory: 0, mistakes: 0, outcome }
+        Self { inputs: Vec::new(), memory: 0, mistakes: 0, next }
     }
 }
 
-/// A turn once the block is decoded.
+/// The same once the block is decoded.
 #[derive(Debug)]
 pub(super) struct Decoded {
-    pub(super) turn: Turn,
+    pub(super) read: Read,
     /// How many bytes of the block are done with.
     pub(super) consumed: usize,
     /// The run that is all of the block, if there is one. It is not among the inputs yet.

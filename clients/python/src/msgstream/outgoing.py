@@ -97,6 +97,8 @@ class Outgoing:
         #: Messages given up, by stream, since the beginning; and headers, if there are too many of them.
         self.dropped: Dict[str, int] = {}
         self._dropped_before: Dict[str, int] = {}
+        #: The sum of it.
+        self.lost = 0
         self._headers_size = 0
         self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
         self._pings = 0
@@ -312,6 +314,7 @@ class Outgoing:
 
     def _count_dropped(self, stream: str) -> None:
         self.dropped[stream] = self.dropped.get(stream, 0) + 1
+        self.lost += 1
 
     # Places.
 

@@ -11,7 +11,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually
-from msgstream import BrokerError, Closed, CutOff, Disconnected, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable
+from msgstream import BrokerError, Closed, CutOff, Disconnected, EncodeError, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable
 
 
 def test_a_queue_gets_the_header_then_each_message_then_the_end(broker: Broker) -> None:
@@ -296,13 +296,29 @@ def test_nan_is_refused_or_null(broker: Broker) -> None:
 
 
 def test_a_refusal_of_the_broker_is_logged_and_the_rest_goes_on(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
-    with broker.remote() as remote:
+    # The client believes that the broker takes larger headers than it does.
+    with broker.remote(options=Options(header=4 << 20)) as remote:
         for _ in range(5):
-            remote.put("$mine", 1)
+            remote.put("large", 1, header="x" * (2 << 20))
         remote["fit"] = 1
-        assert remote.flush()
+        assert not remote.flush(), "some of it was refused"
+        assert remote.flush(), "which is said once"
     refusals = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
-    assert len(refusals) == 3 and "denied" in refusals[0] and "(stream '$mine')" in refusals[0], refusals
+    assert len(refusals) == 3 and "limit" in refusals[0] and "(stream 'large')" in refusals[0], refusals
+
+
+def test_what_cannot_be_sent_is_refused_where_it_is_put(broker: Broker) -> None:
+    with broker.remote() as remote:
+        for wrong in ("$mine", "caf\udce9.dat", "x" * 1025, "", None):
+            for put in (lambda: remote.put(wrong, 1), lambda: remote.header(wrong, 1), lambda: remote.close(wrong), lambda: remote.delete(wrong)):
+                with pytest.raises(ValueError, match="name"):
+                    put()
+        small = [remote.put("fit", k) for k in range(1000)]
+        with pytest.raises(EncodeError, match="takes a line of 209715.. bytes, more than 16777216 .*send it in parts"):
+            remote.put("fit", "x" * (20 << 20))
+        with pytest.raises(EncodeError, match="header takes 2097154 bytes, more than 1048576"):
+            remote["fit"] = "x" * (2 << 20)
+        assert remote.flush() and remote.dropped == 0 and len(small) == 1000
 
 
 def test_a_refused_listen_is_told_to_its_queue(away: Broker) -> None:
@@ -322,13 +338,13 @@ def test_a_refused_listen_is_told_to_its_queue(away: Broker) -> None:
 def test_strict_says_at_once_what_is_wrong(broker: Broker, away: Broker) -> None:
     with pytest.raises(Disconnected, match="cannot connect to 127.0.0.1:1"):
         RemoteStream("127.0.0.1", 1, strict=True)
-    with broker.remote(strict=True) as remote:
+    with broker.remote(strict=True, options=Options(header=4 << 20)) as remote:
         remote["fit"] = 1
         assert remote.flush()
-        remote.put("$mine", 1)
-        with pytest.raises(BrokerError, match="denied") as raised:
+        remote["large"] = "x" * (2 << 20)
+        with pytest.raises(BrokerError, match="limit") as raised:
             remote.flush()
-        assert (raised.value.code, raised.value.stream) == ("denied", "$mine")
+        assert (raised.value.code, raised.value.stream) == ("limit", "large")
         # One refusal is one mistake.
         remote.put("fit", 2)
         assert remote.flush()

@@ -10,8 +10,8 @@ from typing import List, Optional, Tuple
 
 from . import wire
 from .address import Address
+from .incoming import CutShort, Incoming, failed, said
 from .options import Options
-from .wire import Line, LineReader, Parser, WireError
 
 #: What one read takes at most.
 _READ = 1 << 18
@@ -20,16 +20,10 @@ _READ = 1 << 18
 # never import anything again that has to do with it.
 codecs.lookup("idna")
 
+#: A program may have given SIGPIPE its usual meaning, which is to end the program.
+_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
+
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
-
-
-class CutShort(Exception):
-    """The connection has ended. ``code`` is the broker's if it said why."""
-
-    def __init__(self, reason: str, code: Optional[str] = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.code = code
 
 
 class Connection:
@@ -41,14 +35,13 @@ class Connection:
         allowed = options.connect_time if limit is None else min(limit, options.connect_time)
         deadline = time.monotonic() + allowed
         self._options = options
-        self._lines = LineReader()
-        self._parser = Parser()
+        self.incoming = Incoming()
         #: When the peer last took something.
         self.moved = time.monotonic()
         try:
             self._socket = _open(address, options, allowed)
         except (OSError, UnicodeError) as error:
-            raise CutShort(f"cannot connect to {address}: {_said(error)}") from None
+            raise CutShort(f"cannot connect to {address}: {said(error)}") from None
         try:
             self.send(wire.ping(0), options.connect_time)
             if limit is None:
@@ -63,12 +56,8 @@ class Connection:
             lines = self.receive(max(0.0, deadline - time.monotonic()))
             if lines is None:
                 raise CutShort(f"{address} does not answer")
-            for line in lines:
-                said = self._line(line, str(address))
-                if said.action == "pong":
-                    return
-                if said.action in ("close", "error"):
-                    raise CutShort(said.reason or "the broker ended the connection", said.code or None)
+            if self.incoming.greets(lines):
+                return
 
     def send(self, text: str, patience: Optional[float] = None) -> None:
         """Sends all of it. The peer must take something within ``answer_time``, each time anew; else CutShort."""
@@ -77,13 +66,13 @@ class Connection:
         try:
             while rest:
                 try:
-                    rest = rest[self._socket.send(rest) :]
+                    rest = rest[self._socket.send(rest, _NO_SIGNAL) :]
                     self.moved = time.monotonic()
                 except (BlockingIOError, InterruptedError):
                     if not self._wait(selectors.EVENT_WRITE, patience):
                         raise CutShort(f"the broker has taken nothing for {patience:g} s") from None
         except (OSError, ValueError) as error:
-            raise CutShort(f"the connection failed: {_said(error)}") from None
+            raise failed(error) from None
 
     def receive(self, timeout: Optional[float]) -> Optional[List[str]]:
         """Some lines, perhaps none; None if nothing came for so long. Raises CutShort at the end of the connection."""
@@ -96,31 +85,15 @@ class Connection:
                     if not self._wait(selectors.EVENT_READ, timeout):
                         return None
         except (OSError, ValueError) as error:
-            raise CutShort(f"the connection failed: {_said(error)}") from None
-        if not data:
-            raise CutShort("the connection ended without a word; the broker or the network failed")
-        try:
-            return self._lines.feed(data)
-        except WireError as error:
-            raise CutShort(f"the broker sent {error}") from None
+            raise failed(error) from None
+        return self.incoming.feed(data)
 
     def readable(self, timeout: Optional[float]) -> bool:
         """Whether something has come, or the end, within this time. To be interrupted here loses nothing."""
         try:
             return self._wait(selectors.EVENT_READ, timeout)
         except (OSError, ValueError) as error:
-            raise CutShort(f"the connection failed: {_said(error)}") from None
-
-    def parse(self, line: str) -> Line:
-        """What a line says. Raises CutShort if it is none of the protocol, or says that the connection ends."""
-        said = self._line(line, "the broker")
-        if said.action == "close" and said.stream is None:
-            raise CutShort(said.reason or "the broker ended the connection as it was asked to", said.code or "closed")
-        return said
-
-    def message(self, line: str) -> "Optional[Line]":
-        """The line if it is an ordinary message, quickly."""
-        return self._parser.message(line)
+            raise failed(error) from None
 
     def finish(self) -> None:
         """Nothing more will be sent. The broker then sends what it still has, and ends the connection."""
@@ -140,12 +113,6 @@ class Connection:
         """Gives the descriptor back. In a forked child this leaves the parent's connection alone."""
         self._socket.close()
 
-    def _line(self, line: str, who: str) -> Line:
-        try:
-            return self._parser.line(line)
-        except WireError as error:
-            raise CutShort(f"{who} sent {error}") from None
-
     def _wait(self, event: int, timeout: Optional[float]) -> bool:
         # Where there is poll: select fails for descriptors above 1,023.
         with _Selector() as selector:
@@ -155,6 +122,8 @@ class Connection:
 
 def _open(address: Address, options: Options, timeout: float) -> socket.socket:
     if address.path:
+        if not hasattr(socket, "AF_UNIX"):
+            raise OSError("this system has no Unix sockets; use an address such as 127.0.0.1:7342")
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             made.settimeout(timeout)
@@ -186,8 +155,3 @@ def tcp_options(options: Options) -> "List[Tuple[int, int, int]]":
         (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", max(1, int(options.answer_time * 1000))),
     ]
     return [(level, getattr(socket, name), value) for level, name, value in wanted if hasattr(socket, name)]
-
-
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-

@@ -11,6 +11,9 @@ class Event:
 
     __slots__ = ()
 
+    #: Of which stream it tells.
+    stream: str
+
 
 @dataclass
 class Header(Event):

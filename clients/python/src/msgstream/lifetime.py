@@ -8,11 +8,43 @@ import os
 import sys
 import time
 import weakref
-from typing import Any, Optional, Protocol
+from typing import Any, Dict, Optional, Protocol
 
 from .options import Options
 
 log = logging.getLogger("msgstream")
+
+
+class Leaving:
+    """How long a program may be held up by what waits for brokers: once for each outage of each, and not at all for one that
+    was never there. Times are in seconds."""
+
+    def __init__(self) -> None:
+        #: By address, of those that have answered once: what has been waited in vain since they did so last.
+        self._spent: Dict[str, float] = {}
+        #: The same of those that never did.
+        self._spent_before: Dict[str, float] = {}
+
+    def answered(self, address: str) -> None:
+        """The broker is there."""
+        if self._spent.get(address) != 0.0:
+            self._spent[address] = 0.0
+
+    def allowed(self, address: str, most: float, is_away: bool) -> float:
+        """What is left of ``most`` for a broker that does not answer now."""
+        spent = self._spent.get(address)
+        if spent is not None:
+            return max(0.0, most - spent)
+        # It was never there. It may be a moment away, unless an attempt has failed.
+        return 0.0 if is_away else max(0.0, most - self._spent_before.get(address, 0.0))
+
+    def spend(self, address: str, time: float) -> None:
+        """So much has been waited in vain."""
+        account = self._spent if address in self._spent else self._spent_before
+        account[address] = account.get(address, 0.0) + time
+
+
+leaving = Leaving()
 
 
 class Client(Protocol):

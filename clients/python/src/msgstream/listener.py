@@ -4,34 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from types import TracebackType
-from typing import Deque, Iterator, Optional, Type
+from typing import Iterator, Optional, Type
 
-import msgstream
-
-from .address import Address
-from .connection import Connection, CutShort
-from .encoding import Codec, decoder
-from .events import Event, Message
-from .listens import Listens
-from .options import Options
+from .connection import Connection
+from .events import Event
+from .incoming import CutShort
+from .listening import Listening, late
+from .patience import Patience
 from .wire import ping
 
 
-def listen(
-    *streams: str,
-    server: Optional[str] = None,
-    reconnect: bool = True,
-    timeout: Optional[float] = None,
-    codec: Optional[Codec] = None,
-    options: Optional[Options] = None,
-) -> "Listener":
-    """Joins streams; the result is iterated over. See ``Listener``."""
-    return Listener(*streams, server=server, reconnect=reconnect, timeout=timeout, codec=codec, options=options)
-
-
-class Listener(Iterator[Event]):
+class Listener(Listening, Iterator[Event]):
     """The events of some streams: of each its ``Header``, if it has one, each ``Message``, and ``Ended``. Iteration is over when
     all have ended.
 
@@ -42,34 +26,10 @@ class Listener(Iterator[Event]):
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so.
     """
 
-    def __init__(
-        self,
-        *streams: str,
-        server: Optional[str] = None,
-        reconnect: bool = True,
-        timeout: Optional[float] = None,
-        codec: Optional[Codec] = None,
-        options: Optional[Options] = None,
-    ) -> None:
-        if not streams or not all(isinstance(stream, str) and stream for stream in streams):
-            raise ValueError(f"listen needs the names of streams, strings of at least one character, not {streams!r}")
-        self.address = Address.of(server)
-        self.timeout = timeout
-        self._decode = decoder(codec or msgstream.codec)
-        self._options = options or Options()
-        self._reconnect = reconnect
-        self._listens: Listens[None] = Listens(self._decode)
-        for stream in dict.fromkeys(streams):
-            self._listens.want(stream, None)
+    def _begin(self) -> None:
         self._connection: Optional[Connection] = None
-        self._ready: Deque[Event] = deque()
-        self._attempt = 0
         self._next_attempt = 0.0
-        self._trouble: Optional[str] = None
-        #: When a broker that has been asked for a word must have said one, and how long that is.
-        self._answer_by: Optional[float] = None
-        self._patience = 0.0
-        self._closed = False
+        self._patience = Patience(self._options)
         self._stop = threading.Event()
 
     def __next__(self) -> Event:
@@ -84,7 +44,7 @@ class Listener(Iterator[Event]):
             return self._ready.popleft()
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._ready:
-            if self._closed or not self._listens.streams:
+            if self._over:
                 self.close()
                 return None
             try:
@@ -93,7 +53,7 @@ class Listener(Iterator[Event]):
                 if not self._closed:
                     self._interrupted(short)
             if not self._ready and deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"nothing came within {timeout:g} s")
+                raise late(timeout)
         return self._ready.popleft()
 
     def close(self) -> None:
@@ -124,60 +84,43 @@ class Listener(Iterator[Event]):
             pause = self._next_attempt - time.monotonic()
             if pause > 0:
                 self._stop.wait(pause if left is None else max(0.0, min(pause, left)))
-                return
-            # Making it is not broken off after a moment, lest somebody who asks for an event every millisecond never gets there.
-            connection = Connection(self.address, self._options, self._options.connect_time if left is None else max(left, 1.0))
-            self._connection = connection
-            if self._closed:
-                self.close()
-                return
-            self._ask(self._options.connect_time)
-            connection.send("".join(self._listens.again()))
+            else:
+                self._connect(left)
             return
-        patience = self._options.idle_time if self._answer_by is None else max(0.0, self._answer_by - time.monotonic())
-        if connection.readable(patience if left is None else max(0.0, min(patience, left))):
+        silence = self._patience.left
+        if connection.readable(silence if left is None else max(0.0, min(silence, left))):
             try:
                 lines = connection.receive(0.0)
                 if lines is not None:
-                    self._attempt, self._answer_by, self._trouble = 0, None, None
-                    self._take(connection, lines)
+                    self._patience.heard()
+                    self._take(connection.incoming, lines)
             except CutShort:
                 raise
             except BaseException:
                 # Ctrl-C between two lines. Who goes on after it must see that some may be missing.
                 self._interrupted(CutShort("reading was interrupted"))
                 raise
-        elif left is None or left >= patience:
-            if self._answer_by is not None:
-                raise CutShort(f"{self.address} has not answered for {self._patience:g} s")
+        elif left is None or left >= silence:
+            self._patience.over(self.address)
             connection.send(ping(1))
-            self._ask(self._options.answer_time)
 
-    def _ask(self, patience: float) -> None:
-        self._patience = patience
-        self._answer_by = time.monotonic() + patience
-
-    def _take(self, connection: Connection, lines: "list[str]") -> None:
-        listens, ready, decode = self._listens, self._ready, self._decode
-        for line in lines:
-            said = connection.message(line)
-            if said is not None and not listens.unsettled:
-                name = said.stream or ""
-                if name in listens.active:
-                    ready.append(Message(name, decode(said.message or "")))
-                continue
-            for _, event in listens.settle(said or connection.parse(line)):
-                ready.append(event)
+    def _connect(self, left: Optional[float]) -> None:
+        # Making it is not broken off after a moment, lest somebody who asks for an event every millisecond never gets there.
+        connection = Connection(self.address, self._options, self._options.connect_time if left is None else max(left, 1.0))
+        self._connection = connection
+        if self._closed:
+            self.close()
+            return
+        self._patience.ask(self._options.connect_time)
+        connection.send(self._joins())
 
     def _interrupted(self, short: CutShort) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._next_attempt = time.monotonic() + self._options.pause(self._attempt)
-        self._attempt += 1
-        if self._trouble is not None and short.code is None:
-            # Said already.
-            return
-        self._trouble = short.reason
-        self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
+        self._next_attempt = time.monotonic() + self._retry.pause()
+        super()._interrupted(short)
 
+
+#: Joins streams; the result is iterated over.
+listen = Listener

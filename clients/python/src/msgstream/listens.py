@@ -21,10 +21,12 @@ Delivery = Tuple[Tuple[T, ...], Event]
 class _Pending(Generic[T]):
     """A ``listen`` that has not been answered."""
 
-    def __init__(self, stream: str, targets: "List[T]", line: str) -> None:
+    def __init__(self, stream: str, targets: "List[T]", line: str, asks: bool = False) -> None:
         self.stream = stream
         self.targets = targets
         self.line = line
+        #: Nobody joins by it: it asks how the stream stands.
+        self.asks = asks
 
 
 class _Held(NamedTuple):
@@ -46,6 +48,8 @@ class Listens(Generic[T]):
         self._pending: Dict[str, _Pending[T]] = {}
         self._held: Optional[_Held] = None
         self._receipts = 0
+        #: How streams stand that were asked for with ``ask``: name, state, and the text of the header, if there is one.
+        self.standings: List[Tuple[str, str, Optional[str]]] = []
 
     @property
     def unsettled(self) -> bool:
@@ -77,6 +81,7 @@ class Listens(Generic[T]):
         its place among what was put."""
         self.active = {}
         self._held = None
+        self.standings = []
         self._pending = {receipt: pending for receipt, pending in self._pending.items() if pending.line in waiting}
         joining = [target for pending in self._pending.values() for target in pending.targets]
         lines = []
@@ -86,14 +91,21 @@ class Listens(Generic[T]):
                 lines.append(self._listen(stream, former))
         return lines
 
+    def ask(self, stream: str) -> List[str]:
+        """The lines that ask how a stream stands; the answer comes into ``standings``."""
+        lines = [self._listen(stream, [], asks=True)]
+        if stream not in self._wanted:
+            lines.append(wire.hangup(stream))
+        return lines
+
     def leave(self, stream: Optional[str], which: "Optional[Callable[[T], bool]]") -> List[str]:
-        """Who leaves gets nothing more. The lines tell the broker; there are none while others stay."""
-        lines = []
+        """Who leaves gets nothing more. Returns the streams that nobody wants any more, which the broker is to be told."""
+        left_alone = []
         for name in [stream] if stream is not None else list(self._wanted):
             left = [target for target in self._wanted.get(name, []) if which is not None and not which(target)]
             if name in self._wanted and not left:
                 del self._wanted[name]
-                lines.append(wire.hangup(name))
+                left_alone.append(name)
             elif left:
                 self._wanted[name] = left
             active = tuple(target for target in self.active.get(name, ()) if target in left)
@@ -101,7 +113,7 @@ class Listens(Generic[T]):
             for pending in self._pending.values():
                 if pending.stream == name:
                     pending.targets[:] = [target for target in pending.targets if target in left]
-        return lines
+        return left_alone
 
     def settle(self, line: Line) -> "List[Delivery[T]]":
         """What a line means, in order."""
@@ -118,6 +130,10 @@ class Listens(Generic[T]):
         if line.action == "error" and line.receipt in self._pending:
             deliveries = self._release()
             pending = self._pending.pop(str(line.receipt))
+            if pending.asks:
+                # Not to be found out. Nothing is known against it.
+                self.standings.append((pending.stream, "running", None))
+                return deliveries
             self._forget(pending.stream, pending.targets)
             return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))
         return self._release()
@@ -135,11 +151,11 @@ class Listens(Generic[T]):
             self._pending = {}
         return deliveries
 
-    def _listen(self, stream: str, targets: "List[T]") -> str:
+    def _listen(self, stream: str, targets: "List[T]", asks: bool = False) -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
         line = wire.listen(stream, receipt)
-        self._pending[receipt] = _Pending(stream, targets, line)
+        self._pending[receipt] = _Pending(stream, targets, line, asks)
         return line
 
     def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":
@@ -149,6 +165,9 @@ class Listens(Generic[T]):
             deliveries += self._release()
             held = None
         self._held = None
+        if pending.asks:
+            self.standings.append((stream, state, None if held is None else held.message))
+            return deliveries
         if held is not None:
             deliveries += self._to(targets, Header(stream, self._decode(held.message)))
         # If the stream has ended, its ``close`` comes next.

@@ -2,7 +2,11 @@
 it knows no socket, thread or lock; its owner guards it.
 
 An entry is kept until the broker has confirmed it, and sent again on the next connection otherwise. So nothing is lost with
-a connection, and what had taken effect just before the loss comes twice.
+a connection, and messages that had taken effect just before the loss come twice. Headers and ends do not: where they may have
+taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``), so that nothing that is repeated touches
+what somebody else has begun meanwhile.
+
+What any of this costs does not grow with what waits.
 """
 
 from __future__ import annotations
@@ -10,20 +14,25 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Iterable, List, Optional, Set, Tuple, Union
+from typing import Callable, Collection, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from . import wire
 
 #: What an entry takes in memory beside its text; about.
 OVERHEAD = 100
 
+#: Dead places that are left in the queue before it is made anew.
+_DEAD = 64
+
 # What an entry is. A plain string is a message and nothing else: the most frequent, and the first that may go.
 PUT = "put"
 HEADER = "header"
 CLOSE = "close"
 DELETE = "delete"
-#: Listens and hangups. Once sent they concern that connection, and are made anew for the next.
+#: A listen. Once sent it concerns that connection, and is made anew for the next.
 CONTROL = "control"
+#: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
+HANGUP = "hangup"
 #: Where somebody waits for all that stands before.
 MARK = "mark"
 
@@ -31,7 +40,7 @@ MARK = "mark"
 class Entry:
     """A line that is more than a droppable message."""
 
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done")
+    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
 
     def __init__(
         self,
@@ -52,31 +61,93 @@ class Entry:
         #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
         self.when_over = when_over
         self.done = False
+        #: Its place among what waits: a number that grows.
+        self.place = 0
+        self.waits = False
+        #: Whether it may have taken effect already.
+        self.sent = False
+
+
+class _Texts:
+    """Consecutive plain messages, whose texts stand in one common queue."""
+
+    __slots__ = ("place", "count")
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+        self.count = 0
 
 
 Waiting = Union[str, Entry]
 
 
 class Outgoing:
-    """The queue of one client. ``limit`` is in bytes."""
+    """The queue of one client. ``limit`` is in bytes: what waits may take that much, and the headers that were confirmed as much again."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         #: Of all entries, waiting and sent.
         self.size = 0
-        self.waiting: Deque[Waiting] = deque()
-        self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
-        self._pings = 0
-        #: The headers that the broker has confirmed, for a broker that has lost them.
+        #: Whether there is no connection. Then nobody can join between two headers, so that the last one is enough.
+        self.away = True
+        #: The headers that the broker has confirmed, for a broker that has lost them. The oldest are forgotten beyond the limit.
         self.headers: Dict[str, str] = {}
-        #: Messages given up, by stream, since the beginning.
+        #: How many were forgotten.
+        self.forgotten = 0
+        #: Messages given up, by stream, since the beginning; and headers, if there are too many of them.
         self.dropped: Dict[str, int] = {}
         self._dropped_before: Dict[str, int] = {}
+        #: The sum of it.
+        self.lost = 0
+        self._headers_size = 0
+        self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
+        self._pings = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        """Nothing waits."""
+        #: What waits, in its order: true if there is anything.
+        self.waiting: Deque[Union[_Texts, Entry]] = deque()
+        self._texts: Deque[str] = deque()
+        #: The oldest of each kind that may go, first to last: plain messages, progress with a header, essential messages, headers.
+        self._runs: Deque[_Texts] = deque()
+        self._progress: Deque[Entry] = deque()
+        self._essential: Deque[Entry] = deque()
+        #: What waits and sets a header, the last one of each stream; those that do only that, in their order.
+        self._last: Dict[str, Entry] = {}
+        self._pure: Dict[str, Entry] = {}
+        self._pure_size = 0
+        #: The listens that wait, by stream.
+        self._listens: Dict[str, List[Entry]] = {}
+        #: Where those stand, in order.
+        self._listen_places: Dict[int, None] = {}
+        self._place = 0
+        #: How many messages and entries wait; what remains of others is a dead place.
+        self._count = 0
+        self._dead = 0
 
     def add(self, entry: Waiting) -> None:
         """Puts an entry at the end."""
-        self.waiting.append(entry)
-        self.size += weight(entry)
+        if type(entry) is not str:
+            self._append(entry)  # type: ignore[arg-type]
+            return
+        last = self.waiting[-1] if self.waiting else None
+        if type(last) is not _Texts or not last.count:
+            last = self._begin_texts()
+        last.count += 1
+        self._texts.append(entry)
+        self._count += 1
+        self.size += len(entry) + OVERHEAD
+
+    def __iter__(self) -> Iterator[Waiting]:
+        """What waits, in its order."""
+        texts = iter(self._texts)
+        for place in self.waiting:
+            if isinstance(place, _Texts):
+                for _ in range(place.count):
+                    yield next(texts)
+            elif place.waits:
+                yield place
 
     @property
     def empty(self) -> bool:
@@ -85,9 +156,8 @@ class Outgoing:
 
     @property
     def unfinished(self) -> int:
-        """How many entries have not taken effect, as far as is known."""
-        sent = [entry for _, entries, _, _ in self._sent for entry in entries]
-        return sum(1 for entry in [*sent, *self.waiting] if isinstance(entry, str) or entry.line)
+        """How many lines have not taken effect, as far as is known."""
+        return sum(1 for entry in [*self._unconfirmed(), *self] if isinstance(entry, str) or entry.line)
 
     def take(self, most: int) -> str:
         """The next lines to send, of about ``most`` bytes, and a ping that will confirm them."""
@@ -95,12 +165,31 @@ class Outgoing:
         lines: List[str] = []
         size = taken = 0
         while self.waiting and size < most:
-            entry = self.waiting.popleft()
-            entries.append(entry)
-            line = entry if type(entry) is str else entry.line  # type: ignore[union-attr]
-            lines.append(line)
-            size += len(line)
-            taken += weight(entry)
+            first = self.waiting[0]
+            if isinstance(first, _Texts):
+                before = len(lines)
+                while first.count and size < most:
+                    text = self._texts.popleft()
+                    first.count -= 1
+                    lines.append(text)
+                    size += len(text)
+                entries += lines[before:]
+                taken += sum(map(len, lines[before:])) + OVERHEAD * (len(lines) - before)
+                self._count -= len(lines) - before
+                if not first.count:
+                    self.waiting.popleft()
+                    self._end_texts(first, len(lines) == before)
+                continue
+            self.waiting.popleft()
+            if not first.waits:
+                self._dead -= 1
+                continue
+            self._take_out(first)
+            first.sent = True
+            entries.append(first)
+            lines.append(first.line)
+            size += len(first.line)
+            taken += weight(first)
         self._pings += 1
         self._sent.append((self._pings, entries, taken, time.monotonic()))
         lines.append(wire.ping(self._pings))
@@ -119,99 +208,265 @@ class Outgoing:
         """When the oldest ping was sent that has not been answered."""
         return self._sent[0][3] if self._sent else None
 
+    # From one connection to the next.
+
     def disconnected(self) -> None:
         """What was not confirmed waits again, in front."""
-        entries = [entry for _, sent, _, _ in self._sent for entry in sent if isinstance(entry, str) or entry.kind != CONTROL]
+        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.kind not in (CONTROL, HANGUP)), *self]
         self._sent.clear()
-        self._keep([*entries, *self.waiting])
+        self.away = True
+        self._refill(entries)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
-        return {entry.line for entry in self.waiting if isinstance(entry, Entry) and entry.kind == CONTROL}
+        return {entry.line for entries in self._listens.values() for entry in entries}
 
-    def connected(self, notice: "Callable[[str, int], Optional[str]]") -> List[str]:
-        """The lines that come first on a new connection: the headers as they stood. Where messages of a stream have been dropped,
-        what ``notice`` says of it is put before the rest."""
-        self._keep(self._without_stale(self.waiting))
+    def doubtful(self) -> List[str]:
+        """The streams whose standing decides what is sent on a new connection: those of which a header may be lost, and those of
+        which a header or an end was sent and not confirmed."""
+        sent = (entry.stream for entry in self if isinstance(entry, Entry) and entry.sent and _sets(entry))
+        return list(dict.fromkeys([*sent, *(stream for stream in self.headers if stream not in self._last)]))
+
+    def reconcile(self, stream: str, state: str, header: Optional[str]) -> None:
+        """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
+        to it and had taken effect is not sent again, and nothing is if the header shows that somebody else has begun anew."""
+        sent = [entry for entry in self if isinstance(entry, Entry) and entry.sent and entry.stream == stream and _sets(entry)]
+        confirmed = self.headers.get(stream)
+        own = {confirmed, *(entry.header for entry in sent)}
+        if state == "waiting":
+            # It knows nothing of the stream: all is sent again, the confirmed header first.
+            if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
+                self._prepend(Entry(HEADER, wire.header(stream, confirmed), stream, confirmed))
+            return
+        is_others = header is not None and header not in own
+        ends = [entry for entry in sent if entry.kind in (CLOSE, DELETE)]
+        if is_others or state == "ended":
+            if is_others or ends:
+                self._forget_header(stream)
+            for entry in sent:
+                self._settle(entry, took_effect=not is_others)
+        # A stream that runs under a header of ours has not ended yet, so that its end is sent again; its headers, too, in their order.
+
+    def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
+        """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
+        of it is put before the rest."""
+        self.away = False
         for stream, dropped in self.newly_dropped().items():
             said = notice(stream, dropped)
             if said is not None:
-                entry = Entry(PUT, wire.put(stream, said), stream)
-                self.waiting.appendleft(entry)
-                self.size += weight(entry)
-        return [wire.header(stream, header) for stream, header in self.headers.items()]
+                self._prepend(Entry(PUT, wire.put(stream, said), stream))
 
     def newly_dropped(self) -> Dict[str, int]:
         """Messages given up since this was last asked, by stream."""
         before, self._dropped_before = self._dropped_before, dict(self.dropped)
         return {stream: count - before.get(stream, 0) for stream, count in self.dropped.items() if count > before.get(stream, 0)}
 
-    def trim(self) -> None:
-        """Makes room while nothing can be sent. First the headers that others have replaced go, then the oldest progress, then
-        the oldest messages of all. The last header of each stream stays, and so do ends and marks. A quarter is freed at once,
-        so that this is not done for every message."""
-        self._keep(self._without_stale(self.waiting))
-        goal = self.limit * 3 // 4
-        for droppable in (lambda entry: not isinstance(entry, Entry) or not entry.essential, lambda entry: True):
-            if self.size > goal:
-                self._drop(droppable, goal)
-
     def release(self) -> None:
         """Nothing will be confirmed any more: those who wait for it are told."""
-        for entry in [*(entry for _, sent, _, _ in self._sent for entry in sent), *self.waiting]:
+        for entry in [*self._unconfirmed(), *self]:
             if isinstance(entry, Entry) and entry.when_over is not None:
                 entry.when_over()
 
-    def _drop(self, droppable: "Callable[[Waiting], bool]", goal: int) -> None:
-        excess = self.size - goal
-        last = self._last_headers()
-        kept: List[Waiting] = []
-        for entry in self.waiting:
-            is_put = not isinstance(entry, Entry) or entry.kind == PUT
-            if excess <= 0 or not is_put or not droppable(entry):
-                kept.append(entry)
-                continue
-            excess -= weight(entry)
-            stream = entry.stream if isinstance(entry, Entry) else _stream(entry)
-            self.dropped[stream] = self.dropped.get(stream, 0) + 1
-            if isinstance(entry, Entry) and entry.header is not None and last.get(stream) is entry:
-                header = Entry(HEADER, wire.header(stream, entry.header), stream, entry.header)
-                kept.append(header)
-                excess += weight(header)
-        self._keep(kept)
+    # Room.
 
-    def _last_headers(self) -> Dict[str, Entry]:
-        return {entry.stream: entry for entry in self.waiting if isinstance(entry, Entry) and entry.header is not None}
+    def trim(self) -> None:
+        """Makes room while nothing can be sent. First the oldest progress goes, then the oldest messages of all. The last header of each
+        stream stays, and so do ends and marks; but headers that alone take more than half of the room go as well, the oldest first, so
+        that there is some for messages. A quarter of all is freed at once."""
+        if self.size <= self.limit:
+            return
+        while self._pure_size > self.limit // 2 and self._pure:
+            entry = next(iter(self._pure.values()))
+            self._count_dropped(entry.stream)
+            self._remove(entry)
+        goal = self.limit * 3 // 4
+        while self.size > goal and self._drop_oldest():
+            pass
 
-    def _without_stale(self, entries: Iterable[Waiting]) -> List[Waiting]:
-        """Without the headers that later ones replace, unless this client itself listens between."""
-        kept: List[Waiting] = []
-        replaced: Set[str] = set()
-        for entry in reversed(list(entries)):
-            if isinstance(entry, Entry):
-                if entry.kind == CONTROL:
-                    replaced.clear()
-                elif entry.kind == HEADER and entry.stream in replaced:
-                    continue
-                elif entry.header is not None:
-                    replaced.add(entry.stream)
-            kept.append(entry)
-        kept.reverse()
-        return kept
+    def _drop_oldest(self) -> bool:
+        """Gives up the message that is to go first. False if there is none."""
+        if self._runs and (not self._progress or self._runs[0].place < self._progress[0].place):
+            run, text = self._runs[0], self._texts.popleft()
+            run.count -= 1
+            self.size -= len(text) + OVERHEAD
+            self._count -= 1
+            self._count_dropped(_stream(text))
+            if not run.count:
+                self._runs.popleft()
+                self._dead += 1
+                self._tidy()
+            return True
+        entries = self._progress or self._essential
+        if not entries:
+            return False
+        entry = entries[0]
+        self._count_dropped(entry.stream)
+        if entry.header is not None and self._last.get(entry.stream) is entry:
+            # Its header is still the stream's.
+            entries.popleft()
+            self.size -= weight(entry)
+            entry.kind, entry.line, entry.essential = HEADER, wire.header(entry.stream, entry.header), True
+            self.size += weight(entry)
+            self._enter_pure(entry)
+        else:
+            self._remove(entry)
+        return True
 
-    def _keep(self, entries: Iterable[Waiting]) -> None:
-        self.waiting = deque(entries)
-        self.size = sum(map(weight, self.waiting)) + sum(size for _, _, size, _ in self._sent)
+    def _count_dropped(self, stream: str) -> None:
+        self.dropped[stream] = self.dropped.get(stream, 0) + 1
+        self.lost += 1
+
+    # Places.
+
+    def _begin_texts(self) -> _Texts:
+        self._place += 1
+        begun = _Texts(self._place)
+        self.waiting.append(begun)
+        self._runs.append(begun)
+        return begun
+
+    def _end_texts(self, texts: _Texts, was_dead: bool) -> None:
+        """None of these messages waits any more."""
+        if was_dead:
+            self._dead -= 1
+        elif self._runs and self._runs[0] is texts:
+            self._runs.popleft()
+
+    def _append(self, entry: Entry) -> None:
+        if entry.kind == HANGUP and self.away:
+            for listen in self._listens.get(entry.stream, [])[:]:
+                self._remove(listen)
+            return
+        before = self._last.get(entry.stream) if entry.header is not None and self.away else None
+        if before is not None and before.kind == HEADER and before.place > self._last_listen():
+            self._remove(before)
+        self._place += 1
+        entry.place = self._place
+        self.waiting.append(entry)
+        self._enter(entry)
+
+    def _prepend(self, entry: Entry) -> None:
+        """Puts an entry before all others."""
+        entry.place = (self.waiting[0].place if self.waiting else 1) - 1
+        self.waiting.appendleft(entry)
+        last = self._last.get(entry.stream)
+        self._enter(entry, at_front=True)
+        if last is not None:
+            self._last[entry.stream] = last
+
+    def _enter(self, entry: Entry, at_front: bool = False) -> None:
+        entry.waits = True
+        self.size += weight(entry)
+        self._count += 1
+        if entry.header is not None:
+            self._last[entry.stream] = entry
+        if entry.kind == PUT:
+            entries = self._essential if entry.essential else self._progress
+            entries.appendleft(entry) if at_front else entries.append(entry)
+        elif entry.kind == HEADER:
+            self._enter_pure(entry)
+        elif entry.kind == CONTROL:
+            self._listens.setdefault(entry.stream, []).append(entry)
+            self._listen_places[entry.place] = None
+
+    def _enter_pure(self, entry: Entry) -> None:
+        """Beyond half of the room such headers go, if they are the last of their streams."""
+        before = self._pure.pop(entry.stream, None)
+        self._pure_size += weight(entry) - (0 if before is None else weight(before))
+        self._pure[entry.stream] = entry
+
+    def _take_out(self, entry: Entry) -> None:
+        """It waits no more; its place has been left, or is dead from now on."""
+        entry.waits = False
+        self._count -= 1
+        if entry.header is not None and self._last.get(entry.stream) is entry:
+            del self._last[entry.stream]
+        if entry.kind == PUT:
+            entries = self._essential if entry.essential else self._progress
+            if entries[0] is entry:
+                entries.popleft()
+            else:
+                entries.remove(entry)
+        elif entry.kind == HEADER and self._pure.get(entry.stream) is entry:
+            del self._pure[entry.stream]
+            self._pure_size -= weight(entry)
+        elif entry.kind == CONTROL:
+            listens = self._listens[entry.stream]
+            listens.remove(entry)
+            del self._listen_places[entry.place]
+            if not listens:
+                del self._listens[entry.stream]
+
+    def _last_listen(self) -> int:
+        """Behind which headers that are replaced may go: who listens on this very connection is to see what stood when it joined."""
+        return next(reversed(self._listen_places), 0)
+
+    def _remove(self, entry: Entry) -> None:
+        """It is not sent."""
+        self._take_out(entry)
+        self.size -= weight(entry)
+        self._dead += 1
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Dead places are never more than others."""
+        if not self._count:
+            self.waiting.clear()
+            self._dead = 0
+        elif self._dead > _DEAD and self._dead > len(self.waiting) // 2:
+            live = (place for place in self.waiting if (place.count if isinstance(place, _Texts) else place.waits))
+            self.waiting = deque(live)
+            self._dead = 0
+
+    def _refill(self, entries: "List[Waiting]") -> None:
+        self.size = 0
+        self._clear()
+        for entry in entries:
+            self.add(entry)
+
+    # What has taken effect.
+
+    def _unconfirmed(self) -> "Iterator[Waiting]":
+        return (entry for _, entries, _, _ in self._sent for entry in entries)
+
+    def _settle(self, entry: Entry, took_effect: bool) -> None:
+        """What may have taken effect is not repeated, but for its message."""
+        if entry.kind == PUT and entry.header is not None:
+            self.size -= weight(entry)
+            if self._last.get(entry.stream) is entry:
+                del self._last[entry.stream]
+            entry.line = f'{entry.line[: -len(entry.header) - len(_WITH_HEADER) - 2]}}}\n'
+            entry.header = None
+            self.size += weight(entry)
+            return
+        self._remove(entry)
+        entry.done = took_effect
+        if entry.when_over is not None:
+            entry.when_over()
 
     def _done(self, entry: Entry) -> None:
         if entry.header is not None:
+            self._forget_header(entry.stream)
             self.headers[entry.stream] = entry.header
+            self._headers_size += _header_weight(entry.stream, entry.header)
+            while self._headers_size > self.limit and len(self.headers) > 1:
+                self._forget_header(next(iter(self.headers)))
+                self.forgotten += 1
         elif entry.kind in (CLOSE, DELETE):
             # Sent again it would open the stream again.
-            self.headers.pop(entry.stream, None)
+            self._forget_header(entry.stream)
         entry.done = True
         if entry.when_over is not None:
             entry.when_over()
+
+    def _forget_header(self, stream: str) -> None:
+        header = self.headers.pop(stream, None)
+        if header is not None:
+            self._headers_size -= _header_weight(stream, header)
+
+
+#: What stands between a message and its header.
+_WITH_HEADER = ',"header":'
 
 
 def weight(entry: Waiting) -> int:
@@ -219,6 +474,15 @@ def weight(entry: Waiting) -> int:
     if type(entry) is str:
         return len(entry) + OVERHEAD
     return len(entry.line) + len(entry.header or "") + 2 * OVERHEAD  # type: ignore[union-attr]
+
+
+def _header_weight(stream: str, header: str) -> int:
+    return len(stream) + len(header) + 2 * OVERHEAD
+
+
+def _sets(entry: Entry) -> bool:
+    """Whether it changes how the stream stands."""
+    return entry.header is not None or entry.kind in (CLOSE, DELETE)
 
 
 def _stream(line: str) -> str:

@@ -19,7 +19,7 @@ from .encoding import Codec
 from .errors import MsgstreamError
 from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start
 from .options import Options
-from .remote import ABSENT, RemoteStream
+from .remote import ABSENT, RemoteStream, checked
 
 log = logging.getLogger("msgstream")
 
@@ -29,12 +29,8 @@ _SMALL = 10_000
 T = TypeVar("T")
 
 
-class Publisher:
-    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default MSGSTREAM_SERVER.
-
-    Several publishers share a connection if they are given a ``remote``, which then belongs to the caller; otherwise each makes
-    its own. See ``RemoteStream`` for what happens while the broker is away, and for the other parameters.
-    """
+class Publishing:
+    """What publishers of one stream are made from, whether they wait in threads or on an event loop."""
 
     def __init__(
         self,
@@ -47,11 +43,26 @@ class Publisher:
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        if not isinstance(stream, str) or not stream:
-            raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
-        self.stream = stream
+        self.stream = checked(stream)
         self._owned = remote is None
-        self.remote = remote or RemoteStream(server, strict=strict, nan=nan, codec=codec, options=options)
+        self._connect(remote, {"host": server, "strict": strict, "nan": nan, "codec": codec, "options": options})
+
+    def _connect(self, remote: Optional[RemoteStream], settings: Dict[str, Any]) -> None:
+        """Takes the connection that there is, or will make one with these settings."""
+        raise NotImplementedError
+
+
+class Publisher(Publishing):
+    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default MSGSTREAM_SERVER.
+
+    Several publishers share a connection if they are given a ``remote``, which then belongs to the caller; otherwise each makes
+    its own. See ``RemoteStream`` for what happens while the broker is away, and for the other parameters.
+    """
+
+    remote: RemoteStream
+
+    def _connect(self, remote: Optional[RemoteStream], settings: Dict[str, Any]) -> None:
+        self.remote = remote or RemoteStream(**settings)
 
     def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
         """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
@@ -86,6 +97,11 @@ class Publisher:
         else:
             self.remote.flush(self.remote.options.exit_time)
 
+    def __del__(self) -> None:
+        # Whoever forgets it does not want its connection any more.
+        if getattr(self, "_owned", False) and hasattr(self, "remote"):
+            self.remote.forget()
+
     def __enter__(self) -> "Publisher":
         return self
 
@@ -100,18 +116,8 @@ class Publisher:
                 raise
 
 
-class Job:
-    """A job that can be watched::
-
-        with Job("fit-42", title="Fit of sample 42", total=100) as job:
-            for k in range(100):
-                ...
-                job.progress(k + 1)
-
-    Who joins gets a ``Join`` that says how far it is, kept in step with each update. A clean end is told as ``Complete``,
-    Ctrl-C as ``Abort``, an exception as ``Error``; then the stream ends. The parameters after ``units`` are those of ``Publisher``.
-    All methods may be called from any thread.
-    """
+class JobSettings:
+    """What jobs are made from, whether they wait in threads or on an event loop."""
 
     def __init__(
         self,
@@ -127,9 +133,31 @@ class Job:
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        self.publisher = Publisher(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
+        settings = {"server": server, "remote": remote, "strict": strict, "nan": nan, "codec": codec, "options": options}
+        self._prepare(stream, Join(title=title, total=total, units=units), settings)
+
+    def _prepare(self, stream: str, join: Join, settings: Dict[str, Any]) -> None:
+        """``settings`` are those of its publisher."""
+        raise NotImplementedError
+
+
+class Job(JobSettings):
+    """A job that can be watched::
+
+        with Job("fit-42", title="Fit of sample 42", total=100) as job:
+            for k in range(100):
+                ...
+                job.progress(k + 1)
+
+    Who joins gets a ``Join`` that says how far it is, kept in step with each update. A clean end is told as ``Complete``,
+    Ctrl-C as ``Abort``, an exception as ``Error``; then the stream ends. The parameters after ``units`` are those of ``Publisher``.
+    All methods may be called from any thread.
+    """
+
+    def _prepare(self, stream: str, join: Join, settings: Dict[str, Any]) -> None:
+        self.publisher = Publisher(stream, **settings)
         self.stream = stream
-        self._join = Join(title=title, total=total, units=units)
+        self._join = join
         # A signal handler runs in the middle of whatever its thread does, and may tell something as well.
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -281,9 +309,12 @@ class Job:
                 if not within and self._last is not None:
                     last, self._last = self._last, None
                     self._conclude(last)
+        if self.inherited:
+            # The task that tells it may be the last of its process, which is ended without a word.
+            self.publisher.remote.settle()
 
     def _begin(self) -> None:
-        if self._started:
+        if self._started or self.inherited:
             return
         self._started = True
         join = self._join
@@ -303,8 +334,10 @@ class Job:
             self._warn(_bytes(header))
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
+        # A copy does not know whether the job has ended meanwhile, and a header would open it again.
+        sets_header = not self.inherited or remote.standing(self.stream) in ("running", "waiting")
         # Only what could be sent counts: a refused value must not stay in the header.
-        remote.put_encoded(self.stream, text, header, essential)
+        remote.put_encoded(self.stream, text, header if sets_header else None, essential)
         self._join = join
 
     def _end(self, message: MonitorMessage) -> None:

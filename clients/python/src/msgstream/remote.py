@@ -18,12 +18,15 @@ from .background import Background, Notice
 from .encoding import Codec, JsonCodec
 from .errors import BrokerError, Closed, Disconnected, EncodeError
 from .options import Options
-from .outgoing import CLOSE, CONTROL, DELETE, HEADER, PUT, Entry, Waiting
+from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .sinks import Sink, Target
 
 #: Stands for "none given" where None is a message like any other.
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
 
+
+#: The longest name, in bytes, as a broker has it unless configured (its limits.name).
+LONGEST_NAME = 1024
 
 #: The clients of this process by what they are called in others.
 _by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
@@ -81,34 +84,34 @@ class RemoteStream(Background):
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        self.put_encoded(stream, text, None if header is ABSENT else self.encoded(header, "header"), essential)
+        self.put_encoded(stream, text, None if header is ABSENT else self._header_text(header), essential)
 
     def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool) -> None:
         """The same with what ``encoded`` has made."""
-        self._add(Entry(PUT, wire.put(_name(stream), text, header), stream, header, essential))
+        self._add(Entry(PUT, wire.put(checked(stream), text, header), stream, header, essential))
 
     def header(self, stream: str, message: Any) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
-        text = self.encoded(message, "header")
-        self._add(Entry(HEADER, wire.header(_name(stream), text), stream, text))
+        text = self._header_text(message)
+        self._add(Entry(HEADER, wire.header(checked(stream), text), stream, text))
 
     def __setitem__(self, stream: str, header: Any) -> None:
         self.header(stream, header)
 
-    def close(self, stream: Optional[str] = None, message: Any = ABSENT, *, timeout: Optional[float] = None) -> None:
+    def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, timeout: Optional[float] = None) -> None:
         """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
         come late. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
-        if stream is None:
+        if stream is ABSENT:
             if message is not ABSENT:
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
         text = None if message is ABSENT else self.encoded(message)
-        self._add(Entry(CLOSE, wire.close(_name(stream), text), stream))
+        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream))
 
     def delete(self, stream: str) -> None:
         """Ends the stream and forgets its header."""
-        self._add(Entry(DELETE, wire.delete(_name(stream)), stream))
+        self._add(Entry(DELETE, wire.delete(checked(stream)), stream))
 
     def __delitem__(self, stream: str) -> None:
         self.delete(stream)
@@ -126,20 +129,20 @@ class RemoteStream(Background):
         With ``events`` everything is put as an event, which names its stream.
         """
         target = Target(queue, events)
-        _name(stream)
+        checked(stream, publishes=False)
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed")
             self._raise_failure()
-            self._put_in(Entry(CONTROL, self._listens.join(stream, target)))
+            self._put_in(Entry(CONTROL, self._listens.join(stream, target), stream))
 
     def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None) -> None:
         """Stops listening: to the stream or to all, for the queue or for all. A message that is being put at this moment may
         still arrive."""
         with self._lock:
             which = None if queue is None else lambda target: target.queue is queue
-            for line in self._listens.leave(stream, which):
-                self._put_in(Entry(CONTROL, line))
+            for name in self._listens.leave(stream, which):
+                self._put_in(Entry(HANGUP, wire.hangup(name), name))
 
     # How it is going.
 
@@ -196,14 +199,24 @@ class RemoteStream(Background):
             _check(text)
         return text
 
+    def _header_text(self, message: Any) -> str:
+        text = self.encoded(message, "header")
+        length, most = _bytes(text), self.options.header
+        if length > most:
+            raise EncodeError("", f"takes {length} bytes, more than {most} (options.header, and the broker's limits.header)", "header")
+        return text
+
     def _head(self, stream: str) -> str:
-        head = wire.put_head(_name(stream))
+        head = wire.put_head(checked(stream))
         if len(self._heads) >= 4096:
             self._heads.clear()
         self._heads[stream] = head
         return head
 
     def _add(self, entry: Waiting) -> None:
+        line = entry if isinstance(entry, str) else entry.line
+        if 4 * len(line) > self.options.line:
+            self._check_length(entry, line)
         with self._lock:
             if self._closed:
                 raise Closed("this client is closed")
@@ -212,6 +225,18 @@ class RemoteStream(Background):
             self._put_in(entry)
             if self._out.size > self._out.limit:
                 self._when_full()
+        if self._sayings:
+            self._speak()
+
+    def _check_length(self, entry: Waiting, line: str) -> None:
+        """What the broker would refuse is refused here, where somebody can do something about it."""
+        length, most = _bytes(line) - 1, self.options.line
+        if length > most:
+            raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
@@ -224,9 +249,18 @@ def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, na
         return remote
 
 
-def _name(stream: str) -> str:
+def checked(stream: str, publishes: bool = True) -> str:
+    """The name of a stream, if it is one that may be published to, or listened to."""
     if not isinstance(stream, str) or not stream:
         raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
+    try:
+        length = len(stream.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{stream!r} is no name for a stream, since it is not valid Unicode; replace what is wrong in it") from None
+    if length > LONGEST_NAME:
+        raise ValueError(f"the name of a stream takes {LONGEST_NAME} bytes at most, not {length}: {stream[:40]!r}...")
+    if publishes and stream.startswith("$"):
+        raise ValueError(f"names that begin with $ are the broker's own, so {stream!r} cannot be published to")
     return stream
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Any, Callable, Optional, Type
+from typing import Any, Callable, Dict, Optional, Type, cast
 
 from .. import publisher as sync
-from ..encoding import Codec
-from ..options import Options
+from ..monitor import Join
+from ..publisher import Publishing
 from ..remote import ABSENT
 from ..remote import RemoteStream as _RemoteStream
 
@@ -77,24 +77,12 @@ def _close_unused(making: "asyncio.Future[RemoteStream]") -> None:
         making.result().close(timeout=0)
 
 
-class Publisher:
+class Publisher(Publishing):
     """One stream of a broker, as ``msgstream.Publisher``, for ``async with``."""
 
-    def __init__(
-        self,
-        stream: str,
-        server: Optional[str] = None,
-        *,
-        remote: Optional[RemoteStream] = None,
-        strict: bool = False,
-        nan: str = "error",
-        codec: Optional[Codec] = None,
-        options: Optional[Options] = None,
-    ) -> None:
-        self.stream = stream
-        self._owned = remote is None
-        self._remote = remote
-        self._make: Callable[[], RemoteStream] = lambda: RemoteStream(server, strict=strict, nan=nan, codec=codec, options=options)
+    def _connect(self, remote: Optional[_RemoteStream], settings: Dict[str, Any]) -> None:
+        self._remote = cast("Optional[RemoteStream]", remote)
+        self._make: Callable[[], RemoteStream] = lambda: RemoteStream(**settings)
 
     @property
     def remote(self) -> RemoteStream:
@@ -151,25 +139,12 @@ class Publisher:
             await self.remote.flushed(self.remote.options.exit_time)
 
 
-class Job(Publisher):
+class Job(sync.JobSettings, Publisher):
     """A job that can be watched, as ``msgstream.Job``, for ``async with``. Cancellation is told as ``Abort``."""
 
-    def __init__(
-        self,
-        stream: str,
-        title: Optional[str] = None,
-        total: Optional[float] = None,
-        units: Optional[str] = None,
-        *,
-        server: Optional[str] = None,
-        remote: Optional[RemoteStream] = None,
-        strict: bool = False,
-        nan: str = "error",
-        codec: Optional[Codec] = None,
-        options: Optional[Options] = None,
-    ) -> None:
-        super().__init__(stream, server, remote=remote, strict=strict, nan=nan, codec=codec, options=options)
-        self._new: Callable[[], sync.Job] = lambda: sync.Job(stream, title, total, units, remote=self.remote)
+    def _prepare(self, stream: str, join: Join, settings: Dict[str, Any]) -> None:
+        Publisher.__init__(self, stream, **settings)
+        self._new: Callable[[], sync.Job] = lambda: sync.Job(stream, join.title, join.total, join.units, remote=self.remote)
         self._job: Optional[sync.Job] = None
 
     @property

@@ -1,0 +1,65 @@
+"""What comes from a broker on one connection: from bytes to lines, and what they say. Knows nothing of sockets, threads or time."""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+from .wire import Line, LineReader, Parser, WireError
+
+
+class CutShort(Exception):
+    """The connection has ended. ``code`` is the broker's if it said why."""
+
+    def __init__(self, reason: str, code: Optional[str] = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+def failed(error: Exception) -> CutShort:
+    """The connection failed as the system says."""
+    return CutShort(f"the connection failed: {said(error)}")
+
+
+def said(error: Exception) -> str:
+    """What the system says of it, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class Incoming:
+    """The lines of one connection."""
+
+    def __init__(self) -> None:
+        self._lines = LineReader()
+        self._parser = Parser()
+        #: The line if it is an ordinary message, quickly.
+        self.message = self._parser.message
+
+    def feed(self, data: bytes) -> List[str]:
+        """The lines that these bytes complete. No bytes are the end of the connection."""
+        if not data:
+            raise CutShort("the connection ended without a word; the broker or the network failed")
+        try:
+            return self._lines.feed(data)
+        except WireError as error:
+            raise CutShort(f"the broker sent {error}") from None
+
+    def parse(self, line: str) -> Line:
+        """What a line says. Raises CutShort if it is none of the protocol, or says that the connection ends."""
+        try:
+            line_said = self._parser.line(line)
+        except WireError as error:
+            raise CutShort(f"the broker sent {error}") from None
+        if line_said.action == "close" and line_said.stream is None:
+            raise CutShort(line_said.reason or "the broker ended the connection as it was asked to", line_said.code or "closed")
+        return line_said
+
+    def greets(self, lines: List[str]) -> bool:
+        """Whether the broker has answered the first ping with these lines. Raises CutShort if it turns us away."""
+        for line in lines:
+            line_said = self.parse(line)
+            if line_said.action == "pong":
+                return True
+            if line_said.action == "error":
+                raise CutShort(line_said.reason or "the broker ended the connection", line_said.code or None)
+        return False

@@ -1,0 +1,66 @@
+"""When to connect again, and for how long a broker may be silent: the same for all that keep a connection. Times are in seconds of
+the monotonic clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from .incoming import CutShort
+from .options import Options
+
+#: A connection counts as one that served if it held for so many first pauses. One that fails sooner is tried less and less often.
+_SERVED = 10
+
+
+class Retry:
+    """The pauses between connections."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._attempt = 0
+        self._since: Optional[float] = None
+
+    def answered(self) -> None:
+        """The broker is there."""
+        if self._since is None:
+            self._since = time.monotonic()
+
+    def pause(self) -> float:
+        """There is no connection any more, or there was none. How long to wait before the next one is made."""
+        since, self._since = self._since, None
+        if since is not None and time.monotonic() - since > self._options.first_pause * _SERVED:
+            self._attempt = 0
+        self._attempt += 1
+        return self._options.pause(self._attempt - 1)
+
+
+class Patience:
+    """How long one connection may be silent: after ``idle_time`` the broker is asked for a word, which may take ``answer_time``."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._asked: Optional[float] = None
+        self._allowed = 0.0
+
+    def ask(self, allowed: Optional[float] = None) -> None:
+        """The broker is asked for a word now. It may take so long, or else ``answer_time``."""
+        self._asked = time.monotonic()
+        self._allowed = self._options.answer_time if allowed is None else allowed
+
+    def heard(self) -> None:
+        """Something has come."""
+        self._asked = None
+
+    @property
+    def left(self) -> float:
+        """How long it may be silent from now on."""
+        if self._asked is None:
+            return self._options.idle_time
+        return max(0.0, self._asked + self._allowed - time.monotonic())
+
+    def over(self, who: object) -> None:
+        """It has been silent for that long. Raises CutShort if it was asked for a word; otherwise it is to be asked now."""
+        if self._asked is not None:
+            raise CutShort(f"{who} has not answered for {self._allowed:g} s")
+        self.ask()

@@ -78,46 +78,6 @@ def test_tqdm_without_a_stream_is_plain(capfd: pytest.CaptureFixture[str]) -> No
     assert list(trange(2, file=io.StringIO())) == [0, 1]
 
 
-def test_log_records_become_messages(broker: Broker, listener: Listener) -> None:
-    logger = logging.getLogger("analysis")
-    handler = Handler("fit", broker.address, level="INFO", options=QUICK)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel("DEBUG")
-    try:
-        logger.debug("below the level")
-        logger.info("read %d points", 7)
-        try:
-            1 / 0
-        except ZeroDivisionError:
-            logger.exception("failed")
-        logging.getLogger("msgstream").addHandler(handler)
-        logging.getLogger("msgstream").warning("about the connection")
-    finally:
-        logger.removeHandler(handler)
-        logging.getLogger("msgstream").removeHandler(handler)
-        handler.close()
-    assert listener.next() == Message("fit", Log("analysis: read 7 points", "info"))
-    failed = listener.next()
-    assert isinstance(failed, Message) and failed.message.level == "error"
-    assert failed.message.text.startswith("analysis: failed\nTraceback") and "ZeroDivisionError" in failed.message.text
-    with broker.remote() as remote:
-        remote.close("fit")
-        assert remote.flush()
-    # The handler's end was not the stream's, and nothing came round.
-    assert list(listener) == [Ended("fit")]
-
-
-def test_log_records_go_into_the_stream_of_a_job(broker: Broker, listener: Listener) -> None:
-    with pytest.raises(TypeError, match="either a stream or a job"):
-        Handler()
-    with Job("fit", server=broker.address, options=QUICK) as job:
-        handler = Handler(job=job)
-        handler.handle(logging.LogRecord("a", logging.WARNING, "f", 1, "careful", None, None))
-        handler.close()
-    assert [message for message in messages(listener) if isinstance(message, Log)] == [Log("careful", "warning")]
-
-
 def test_the_optimisers_of_scipy_tell_their_iterations(broker: Broker, listener: Listener) -> None:
     with Job("fit", server=broker.address, options=QUICK) as job:
         result = optimize.minimize(optimize.rosen, [1.3, 0.7], method="BFGS", callback=callback(job))
@@ -277,26 +237,6 @@ def test_jupyter_shows_bars_that_move(broker: Broker) -> None:
         eventually(lambda: label.value == "8/8 steps, complete", "the end")
         assert (bar.value, bar.max, bar.bar_style) == (8.0, 8.0, "success")
         view.stop()
-
-
-def test_a_record_of_this_package_does_not_wait_for_the_handler(away: Broker) -> None:
-    handler = Handler("fit", away.address, options=type(QUICK)(exit_time=0.01))
-    logger = logging.getLogger("msgstream.test")
-    logger.addHandler(handler)
-    handler.acquire()
-    try:
-        # As the thread of a connection does, while another thread publishes a record and waits for that connection.
-        thread = threading.Thread(target=logger.warning, args=("refused",), daemon=True)
-        thread.start()
-        thread.join(DEADLINE / 3)
-        assert not thread.is_alive()
-    finally:
-        handler.release()
-        logger.removeHandler(handler)
-        handler.close()
-    # What comes after the end of the program's clients has nowhere to go, and that is no error of logging.
-    handler.handleError = lambda record: pytest.fail("an error of logging")  # type: ignore[method-assign]
-    handler.handle(logging.LogRecord("a", logging.WARNING, "f", 1, "late", None, None))
 
 
 def test_a_view_shows_whatever_another_program_sent() -> None:

@@ -149,6 +149,17 @@ def broker(away: Broker) -> Broker:
     return away.start()
 
 
+@pytest.fixture(autouse=True)
+def no_shared_clients() -> Iterator[None]:
+    """The bars of a test share a client, which would wait for that test's broker at the end of all."""
+    yield
+    bars = sys.modules.get("msgstream.contrib.tqdm")
+    for remote in list(bars._remotes.values()) if bars is not None else ():
+        remote.close(timeout=0)
+    if bars is not None:
+        bars._remotes.clear()
+
+
 class Queue:
     """A queue that a stream can close: what it got, in order, with its end as a pair."""
 

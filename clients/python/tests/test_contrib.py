@@ -62,22 +62,6 @@ def test_tqdm_by_hand_tells_its_unit_and_postfix(broker: Broker, listener: Liste
     assert told[-2:] == [Progress(4, 4, "files", "chisq=1.5"), Complete()]
 
 
-def test_tqdm_tells_how_it_ended(broker: Broker, listener: Listener) -> None:
-    for _ in tqdm(range(5), file=io.StringIO(), stream="fit", server=broker.address):
-        break
-    assert messages(listener)[-1] == Abort("ended at 0 of 5")
-    with broker.remote() as remote:
-        remote["fit"] = "again"
-        assert remote.flush()
-        again = broker.joined("fit")
-    with pytest.raises(ZeroDivisionError), tqdm(total=5, file=io.StringIO(), stream="fit", server=broker.address) as bar:
-        bar.update(2)
-        raise ZeroDivisionError
-    told = messages(again)
-    assert isinstance(told[-1], Error) and told[-1].reason == "ZeroDivisionError"
-    assert told[-2] == Progress(2, 5)
-
-
 @pytest.mark.parametrize("disable", [True, None])
 def test_tqdm_hides_the_bar_and_not_the_publishing(
     broker: Broker, listener: Listener, disable: Optional[bool], capfd: pytest.CaptureFixture[str]
@@ -92,53 +76,6 @@ def test_tqdm_without_a_stream_is_plain(capfd: pytest.CaptureFixture[str]) -> No
     bar = tqdm(range(3), disable=True)
     assert list(bar) == [0, 1, 2] and bar._job is None
     assert list(trange(2, file=io.StringIO())) == [0, 1]
-
-
-def test_tqdm_goes_on_without_a_broker(away: Broker) -> None:
-    away.log.flush()
-    bar = tqdm(range(100), file=io.StringIO(), stream="fit", server=away.address)
-    bar._job.publisher.remote.options = type(QUICK)(exit_time=0.01)
-    assert sum(bar) == 4950
-
-
-def test_log_records_become_messages(broker: Broker, listener: Listener) -> None:
-    logger = logging.getLogger("analysis")
-    handler = Handler("fit", broker.address, level="INFO", options=QUICK)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel("DEBUG")
-    try:
-        logger.debug("below the level")
-        logger.info("read %d points", 7)
-        try:
-            1 / 0
-        except ZeroDivisionError:
-            logger.exception("failed")
-        logging.getLogger("msgstream").addHandler(handler)
-        logging.getLogger("msgstream").warning("about the connection")
-    finally:
-        logger.removeHandler(handler)
-        logging.getLogger("msgstream").removeHandler(handler)
-        handler.close()
-    assert listener.next() == Message("fit", Log("analysis: read 7 points", "info"))
-    failed = listener.next()
-    assert isinstance(failed, Message) and failed.message.level == "error"
-    assert failed.message.text.startswith("analysis: failed\nTraceback") and "ZeroDivisionError" in failed.message.text
-    with broker.remote() as remote:
-        remote.close("fit")
-        assert remote.flush()
-    # The handler's end was not the stream's, and nothing came round.
-    assert list(listener) == [Ended("fit")]
-
-
-def test_log_records_go_into_the_stream_of_a_job(broker: Broker, listener: Listener) -> None:
-    with pytest.raises(TypeError, match="either a stream or a job"):
-        Handler()
-    with Job("fit", server=broker.address, options=QUICK) as job:
-        handler = Handler(job=job)
-        handler.handle(logging.LogRecord("a", logging.WARNING, "f", 1, "careful", None, None))
-        handler.close()
-    assert [message for message in messages(listener) if isinstance(message, Log)] == [Log("careful", "warning")]
 
 
 def test_the_optimisers_of_scipy_tell_their_iterations(broker: Broker, listener: Listener) -> None:
@@ -300,59 +237,6 @@ def test_jupyter_shows_bars_that_move(broker: Broker) -> None:
         eventually(lambda: label.value == "8/8 steps, complete", "the end")
         assert (bar.value, bar.max, bar.bar_style) == (8.0, 8.0, "success")
         view.stop()
-
-
-
-FORKED_BAR = """
-import os, sys
-from msgstream.contrib.tqdm import tqdm
-for k in tqdm(range(3), stream="fit", disable=True):
-    if k == 1:
-        child = os.fork()
-        if child == 0:
-            sys.exit(0)
-        assert os.waitpid(child, 0) == (child, 0)
-"""
-
-
-def test_a_forked_child_does_not_end_the_bar_of_its_parent(broker: Broker, listener: Listener, script: Any) -> None:
-    ended = script(FORKED_BAR)
-    assert ended.returncode == 0, ended.stderr
-    told = messages(listener)
-    assert told[-1] == Complete() and not [message for message in told if isinstance(message, Abort)]
-
-
-OPEN_BAR = """
-from msgstream.contrib.tqdm import tqdm
-bar = tqdm(total=5, stream="fit", disable=True)
-bar.update(2)
-"""
-
-
-def test_a_bar_that_is_left_open_tells_its_end_with_the_program(broker: Broker, listener: Listener, script: Any) -> None:
-    ended = script(OPEN_BAR)
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert messages(listener)[-2:] == [Progress(2, 5), Abort("ended at 2 of 5")]
-
-
-def test_a_record_of_this_package_does_not_wait_for_the_handler(away: Broker) -> None:
-    handler = Handler("fit", away.address, options=type(QUICK)(exit_time=0.01))
-    logger = logging.getLogger("msgstream.test")
-    logger.addHandler(handler)
-    handler.acquire()
-    try:
-        # As the thread of a connection does, while another thread publishes a record and waits for that connection.
-        thread = threading.Thread(target=logger.warning, args=("refused",), daemon=True)
-        thread.start()
-        thread.join(DEADLINE / 3)
-        assert not thread.is_alive()
-    finally:
-        handler.release()
-        logger.removeHandler(handler)
-        handler.close()
-    # What comes after the end of the program's clients has nowhere to go, and that is no error of logging.
-    handler.handleError = lambda record: pytest.fail("an error of logging")  # type: ignore[method-assign]
-    handler.handle(logging.LogRecord("a", logging.WARNING, "f", 1, "late", None, None))
 
 
 def test_a_view_shows_whatever_another_program_sent() -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, List
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import msgstream
@@ -106,7 +107,9 @@ def test_there_are_only_these_choices() -> None:
 @pytest.mark.parametrize(
     ("message", "text"),
     [
-        ({"b": 1, "a": [True, None, "\u00e9\n\u2028"]}, '{"b":1,"a":[true,null,"\\u00e9\\n\\u2028"]}'),
+        ({"b": 1, "a": [True, None, "\u00e9\n\u2028"]}, '{"b":1,"a":[true,null,"\u00e9\\n\u2028"]}'),
+        ("\u65e5\u672c \U0001f600", '"\u65e5\u672c \U0001f600"'),
+        ("\u65e5\ud800", '"\u65e5\\ud800"'),
         ("\ud800", '"\\ud800"'),
         (2**64 + 1, "18446744073709551617"),
         (Pair(1, 2), "[1,2]"),
@@ -142,8 +145,88 @@ def test_what_python_programs_hold_has_one_form(message: Any, text: str) -> None
     json.loads(text)
 
 
+MISSING = [
+    (math.nan, "NaN"),
+    (-math.inf, "-Infinity"),
+    (np.float64("nan"), "NaN"),
+    (np.longdouble("nan"), "NaN"),
+    (decimal.Decimal("NaN"), "NaN"),
+    (decimal.Decimal("sNaN"), "NaN"),
+    (decimal.Decimal("-Infinity"), "-Infinity"),
+    (np.datetime64("NaT"), "NaT"),
+    (np.timedelta64("NaT", "s"), "NaT"),
+    (np.array("NaT", dtype="datetime64[s]"), "NaT"),
+    (pd.NaT, "NaT"),
+    (pd.NA, "NA"),
+]
+
+
+@pytest.mark.parametrize(("value", "name"), MISSING, ids=[f"{type(value).__name__}-{name}" for value, name in MISSING])
+def test_what_is_missing_is_one_kind(value: Any, name: str) -> None:
+    with pytest.raises(EncodeError) as raised:
+        codec.encode({"x": [1, value]})
+    assert str(raised.value) == f'message.x[1] is {name}; use nan="null" to send it as null'
+    assert nulls.encode({"x": [1, value]}) == '{"x":[1,null]}'
+
+
+ARRAYS = [
+    (np.array([1.5, np.nan]), "NaN", "1.5"),
+    (np.array([1, None], dtype=object), "None in an array", "1"),
+    (np.ma.array([1, 2], mask=[False, True]), "None in an array", "1"),
+    (np.array(["2009-03-16", "NaT"], dtype="datetime64[D]"), "NaT", '"2009-03-16"'),
+    (np.array([5, "NaT"], dtype="timedelta64[s]"), "NaT", "5.0"),
+    (pd.Series([1.5, None]), "NaN", "1.5"),
+    (pd.Series([1, None], dtype="Int64"), "NA", "1"),
+    (pd.Series(["a", None], dtype=object), "None in an array", '"a"'),
+    (pd.Series(["2009-03-16", None], dtype="datetime64[ns]"), "NaT", '"2009-03-16T00:00:00"'),
+    (pd.Series(pd.to_timedelta([5, None], unit="s")), "NaT", "5.0"),
+]
+
+
+@pytest.mark.parametrize(("array", "name", "first"), ARRAYS, ids=[f"{type(each[0]).__name__}-{each[0].dtype}" for each in ARRAYS])
+def test_what_is_missing_in_an_array_is_no_exception(array: Any, name: str, first: str) -> None:
+    with pytest.raises(EncodeError) as raised:
+        codec.encode({"x": array})
+    assert str(raised.value) == f'message.x[1] is {name}; use nan="null" to send it as null'
+    assert nulls.encode({"x": array}) == f'{{"x":[{first},null]}}'
+    assert codec.encode({"x": array[:1]}) == f'{{"x":[{first}]}}'
+
+
+def test_none_is_null_where_it_is_no_array() -> None:
+    assert codec.encode([None, np.array([[1, {"a": None}]], dtype=object)]) == '[null,[[1,{"a":null}]]]'
+
+
+def test_a_time_is_a_number_of_seconds_in_every_type() -> None:
+    times = [datetime.timedelta(seconds=5), np.timedelta64(5, "s"), np.timedelta64(5_000_000_000, "ns"), pd.Timedelta(5, "s")]
+    times.append(np.array(5, dtype="timedelta64[s]"))
+    assert codec.encode(times) == "[5.0,5.0,5.0,5.0,5.0]"
+    assert codec.encode(np.array([[90]], dtype="timedelta64[m]")) == "[[5400.0]]"
+    for odd, unit in ((np.timedelta64(1, "Y"), "Y"), (np.timedelta64(5), "no unit")):
+        with pytest.raises(EncodeError, match=f"message.t is a timedelta64 in {unit}, which is no number of seconds"):
+            codec.encode({"t": odd})
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({1: "a", "1": "b"}, "1 and '1'"),
+        ({True: "a", "true": "b"}, "True and 'true'"),
+        ({None: "a", "null": "b"}, "None and 'null'"),
+        ({0.5: "a", "0.5": "b"}, "0.5 and '0.5'"),
+        ({"red": "a", Color.RED: "b"}, "'red' and <Color.RED: 'red'>"),
+        ({np.int64(7): "a", "7": "b"}, f"{np.int64(7)!r} and '7'"),
+    ],
+)
+def test_two_keys_that_are_one_in_json_are_refused(keys: Any, named: str) -> None:
+    for message, path in ((keys, ""), ([{"a": (keys,)}], "[0].a[0]"), (Fit([keys]), ".params[0]"), (OrderedDict(a=keys), ".a")):
+        with pytest.raises(EncodeError) as raised:
+            codec.encode(message)
+        assert str(raised.value) == f"message{path} has the keys {named}, which are one key in JSON"
+    assert codec.encode({1: "a", "2": "b"}) == '{"1":"a","2":"b"}'
+
+
 def test_what_was_encoded_comes_back() -> None:
-    message = {"text": "\u00e9 \\u", "numbers": [1, 1.5, -0.0, 2**70], "nothing": None, ".class": "free", "yes": True}
+    message = {"text": "\u00e9 \\u \u65e5\U0001f600\ud800\x00\x7f\x85", "numbers": [1, 1.5, -0.0, 2**70], "nothing": None, ".class": "free", "yes": True}
     assert codec.decode(codec.encode(message)) == message
     assert codec.decode(' [1, "a"] ') == [1, "a"]
 

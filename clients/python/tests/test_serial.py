@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import pickle
 from dataclasses import dataclass, field
-from typing import Any, Iterator, List
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 import pytest
 
@@ -82,6 +83,51 @@ def test_a_class_may_bring_its_own_functions_and_see_the_version() -> None:
         start, stop = 1, 5
 
     assert back(Range()) == ("3", [1, 5])
+
+
+class Named(NamedTuple):
+    x: float
+    near: List[Any] = []
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Degrees(float):
+    pass
+
+
+class Table(Dict[str, Any]):
+    pass
+
+
+def test_a_class_that_is_also_what_json_has_itself_comes_back_too() -> None:
+    serial.register(Named)
+    serial.register(Level, "level")
+    serial.register(Degrees, to_state=float, from_state=lambda state, version: Degrees(state))
+    serial.register(Table, to_state=dict, from_state=lambda state, version: Table(state))
+    assert codec.encode(Level.HIGH) == '{".class":"level",".version":"0.0",".state":3}'
+    state = {"x": 1.5, "near": []}
+    assert json.loads(codec.encode(Named(1.5))) == {".class": "test_serial.Named", ".version": "0.0", ".state": state}
+    for value in (Named(1, [Named(2)]), Level.HIGH, Degrees(1.5), Table(a=Level.HIGH), [{"a": (Degrees(2),)}]):
+        there = back(value)
+        assert type(there) is type(value) and (there == value or value == [{"a": (Degrees(2),)}])
+    assert type(back([{"a": (Degrees(2),)}])[0]["a"][0]) is Degrees
+    assert type(back(Point(0, [Named(1)]))[".state"]["near"][0]) is Named
+    newer = '{".class":"test_serial.Named",".version":"9",".state":{"x":1,"colour":"red"}}'
+    assert codec.decode(newer) == Named(1)
+
+
+def test_a_class_whose_registration_would_do_nothing_is_refused() -> None:
+    for native in (dict, list, tuple, str, int, float, bool, type(None)):
+        with pytest.raises(TypeError, match=f"{native.__name__} is what JSON has itself"):
+            serial.register(native)
+    with pytest.raises(TypeError, match="test_serial.Table is a dict with more to it; say with to_state and from_state"):
+        serial.register(Table)
+    with pytest.raises(TypeError, match="test_serial.Degrees is a float"):
+        serial.register(Degrees, to_state=float)
+    assert codec.encode([Degrees(2), Table()]) == "[2.0,{}]"
 
 
 def test_fields_of_a_newer_program_are_left_out_and_a_foreign_state_stays_as_it_is() -> None:

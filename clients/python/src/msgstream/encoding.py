@@ -1,26 +1,20 @@
 """Messages to and from JSON text.
 
-What Python programs hold is more than JSON knows. Numbers and arrays of numpy, dates, paths, enums, sets and objects have one
-defined form each; NaN and infinity are refused by name or become null, since JSON has neither.
+What Python programs hold is more than JSON knows: ``values`` has the form of each. This is the walk through a message, which
+finds what cannot be sent and says where it stands.
 """
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import enum
-import fractions
 import json
-import math
-import os
-import uuid
-from collections import deque
-from collections.abc import Mapping
-from typing import Any, Callable, List, Protocol
+import re
+from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol
 
 from . import serial
 from .errors import EncodeError
 from .events import Undecodable
+from .values import missing, refused, simpler
 
 
 class Codec(Protocol):
@@ -33,31 +27,40 @@ class Codec(Protocol):
         """The message of a JSON text."""
 
 
-#: What plain JSON leaves over; an exact type found here needs no conversion.
+#: What JSON has itself.
 _PLAIN = (str, int, float, bool, type(None))
+_EXACTLY_PLAIN = frozenset(_PLAIN)
+_TEXT = frozenset([str])
+_CONTAINERS = (dict, list, tuple)
 
-_CURE = 'use nan="null" to send it as null'
+#: Halves of surrogate pairs, which Python strings may hold and UTF-8 may not.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class JsonCodec:
-    """The usual codec. ``nan`` is ``"error"`` or ``"null"``: what becomes of NaN and infinity."""
+    """The usual codec. ``nan`` is ``"error"`` or ``"null"``: what becomes of NaN, infinity and all that is missing."""
 
     def __init__(self, nan: str = "error") -> None:
         if nan not in ("error", "null"):
             raise ValueError(f'nan is "error" or "null", not {nan!r}')
         self._null = nan == "null"
-        # Text stays ASCII: lone surrogates, which Python strings may hold, are then escapes and valid UTF-8.
-        self._encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_simpler)
+        self._encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_default)
         self._values = json.JSONDecoder()
         self._objects = json.JSONDecoder(object_hook=serial.from_wire)
 
     def encode(self, message: Any) -> str:
         """The JSON text of a message. Raises EncodeError with the path of what cannot be encoded."""
         try:
-            return self._encoder.encode(message)
+            text = None if _is_delicate(message) else self._encoder.encode(message)
         except Exception:
+            text = None
+        if text is None:
             # Only now is the path worth finding out, and what the encoder cannot do by itself worth doing: its keys.
-            return self._encode_slowly(message)
+            text = self._encode_slowly(message)
+        if not text.isascii():
+            # They stand in strings only, where an escape means the same.
+            text = _SURROGATES.sub(lambda half: f"\\u{ord(half.group()):04x}", text)
+        return text
 
     def decode(self, text: str) -> Any:
         """The message of a JSON text, with objects of registered classes in it."""
@@ -80,53 +83,48 @@ class JsonCodec:
             raise EncodeError("", f"cannot be encoded: {error}") from error
 
     def _plain(self, value: Any, path: str, above: List[int]) -> Any:
-        if type(value) is not float and isinstance(value, _PLAIN) and not isinstance(value, float):
-            return value
-        if isinstance(value, float):
-            if math.isfinite(value):
-                return value
+        native = type(value) in serial.natives
+        name = missing(value)
+        if name is not None:
             if self._null:
                 return None
-            raise EncodeError(path, f"is {_named(value)}; {_CURE}")
+            raise EncodeError(path, refused(value, name).problem)
+        if isinstance(value, _PLAIN) and not native:
+            return value
         if id(value) in above:
             raise EncodeError(path, "contains itself")
         above.append(id(value))
         try:
-            if isinstance(value, dict):
-                return {
-                    self._key(key, path): self._plain(item, path + _step(key), above) for key, item in value.items()
-                }
-            if isinstance(value, (list, tuple)):
+            if isinstance(value, dict) and not native:
+                return self._object(value, path, above)
+            if isinstance(value, (list, tuple)) and not native:
                 return [self._plain(item, f"{path}[{at}]", above) for at, item in enumerate(value)]
             try:
                 wire = serial.to_wire(value)
-            except Exception as error:
-                raise EncodeError(path, f"cannot be encoded: {type(error).__name__}: {error}") from error
-            if wire is not None:
-                # The path is the program's: its objects have attributes, and no ".state".
-                wire[".state"] = self._plain(wire[".state"], path, above)
-                return wire
-            try:
-                simpler = _simpler(value)
+                if wire is None:
+                    value = simpler(value)
             except EncodeError as error:
                 raise EncodeError(path, error.problem) from None
             except Exception as error:
                 raise EncodeError(path, f"cannot be encoded: {type(error).__name__}: {error}") from error
-            return self._plain(simpler, path, above)
+            if wire is None:
+                return self._plain(value, path, above)
+            # The path is the program's: its objects have attributes, and no ".state".
+            wire[".state"] = self._plain(wire[".state"], path, above)
+            return wire
         finally:
             above.pop()
 
-    def _key(self, key: Any, path: str) -> Any:
-        for _ in range(4):
-            if isinstance(key, float) and not math.isfinite(key):
-                raise EncodeError(path, f"has the key {_named(key)}, which JSON does not know")
-            if isinstance(key, _PLAIN) and not isinstance(key, enum.Enum):
-                return key
-            try:
-                key = _simpler(key)
-            except EncodeError:
-                break
-        raise EncodeError(path, f"has a key of type {type(key).__name__}; a key is a string or a number")
+    def _object(self, value: Dict[Any, Any], path: str, above: List[int]) -> Dict[str, Any]:
+        plain: Dict[str, Any] = {}
+        given: Dict[str, Any] = {}
+        for key, item in value.items():
+            text = _key(key, path)
+            if text in given:
+                raise EncodeError(path, f"has the keys {given[text]!r} and {key!r}, which are one key in JSON")
+            given[text] = key
+            plain[text] = self._plain(item, path + _step(key), above)
+        return plain
 
 
 def decoder(codec: Codec) -> Callable[[str], Any]:
@@ -142,60 +140,64 @@ def decoder(codec: Codec) -> Callable[[str], Any]:
     return decode
 
 
-def _simpler(value: Any) -> Any:
-    """One step from what JSON does not know to what it does."""
-    wire = serial.to_wire(value)
-    if wire is not None:
-        return wire
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, (set, frozenset)):
+def _default(value: Any) -> Any:
+    """What the encoder asks for when it does not know a value."""
+    simple = simpler(value)
+    if _is_delicate(simple):
+        raise EncodeError("", "needs the slow way")
+    return simple
+
+
+def _is_delicate(value: Any) -> bool:
+    """Whether the encoder would write this without asking, and wrongly: a key twice, or an object of a registered class as the
+    number, text or list that it is as well."""
+    items: Iterable[Any]
+    if isinstance(value, dict):
+        if not _TEXT.issuperset(map(type, value)) and _is_doubled(value):
+            return True
+        items = value.values()
+    elif isinstance(value, (list, tuple)):
+        items = value
+    else:
+        return type(value) in serial.natives
+    if serial.natives and (type(value) in serial.natives or not serial.natives.isdisjoint(map(type, items))):
+        return True
+    return not _EXACTLY_PLAIN.issuperset(map(type, items)) and any(_is_delicate(item) for item in items if isinstance(item, _CONTAINERS))
+
+
+def _is_doubled(keys: Dict[Any, Any]) -> bool:
+    """Whether some keys are one in JSON, or this has to be found out slowly."""
+    texts = [_text(key) for key in keys]
+    return None in texts or len(set(texts)) < len(texts)
+
+
+def _key(key: Any, path: str) -> str:
+    """A key as JSON has it: as text."""
+    for _ in range(4):
+        name = missing(key)
+        if name is not None:
+            raise EncodeError(path, f"has the key {name}, which JSON does not know")
+        text = _text(key)
+        if text is not None:
+            return text
         try:
-            return sorted(value)
-        except TypeError:
-            return list(value)
-    if isinstance(value, (decimal.Decimal, fractions.Fraction, uuid.UUID)):
-        # As text, for as a number the digits would be lost.
-        return str(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, (deque, range)):
-        return list(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        raise EncodeError("", "is bytes, which JSON does not know; send base64.b64encode(...).decode(), or text")
-    if isinstance(value, complex):
-        raise EncodeError("", "is complex, which JSON does not know; send [z.real, z.imag]")
-    return _from_array(value)
+            key = simpler(key)
+        except EncodeError:
+            break
+    raise EncodeError(path, f"has a key of type {type(key).__name__}; a key is a string or a number")
 
 
-def _from_array(value: Any) -> Any:
-    """Numbers and arrays of numpy, and of whatever else has its ``tolist``, without importing any of it."""
-    kind = getattr(getattr(value, "dtype", None), "kind", "")
-    if kind in ("M", "m"):
-        # Dates, which tolist would turn into bare numbers of some unit.
-        text = value.astype(str)
-        return text.tolist() if hasattr(text, "tolist") else str(text)
-    tolist = getattr(value, "tolist", None)
-    if not callable(tolist):
-        kind_of = type(value)
-        raise EncodeError(
-            "", f"is a {kind_of.__module__}.{kind_of.__qualname__}, which does not encode; see msgstream.serial.register"
-        )
-    plain = tolist()
-    if type(plain) is type(value):
-        # A longdouble gives itself.
-        return float(value)
-    return plain
-
-
-def _named(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+def _text(key: Any) -> Optional[str]:
+    """The text of a key that JSON knows."""
+    if isinstance(key, enum.Enum) or not isinstance(key, _PLAIN):
+        return None
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    if key is None:
+        return "null"
+    return int.__repr__(key) if isinstance(key, int) else float.__repr__(key)
 
 
 def _step(key: Any) -> str:

@@ -13,7 +13,8 @@ is not stays a dictionary. Nothing that arrives ever names a class to import, so
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Type, TypeVar, Union, overload
+import enum
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Set, Type, TypeVar, Union, overload
 
 T = TypeVar("T")
 
@@ -32,8 +33,14 @@ class Registration(NamedTuple):
     from_state: FromState
 
 
+#: What JSON has itself. Its subclasses would travel as that, if nobody looked for them.
+_NATIVE = (dict, list, tuple, str, int, float)
+
 _by_class: Dict[type, Registration] = {}
 _by_name: Dict[str, Registration] = {}
+
+#: The registered classes among those subclasses.
+natives: Set[type] = set()
 
 
 @overload
@@ -63,8 +70,10 @@ def register(
     """Lets objects of a class come back as objects. A decorator, bare or with a name, or a plain call.
 
     Without ``name`` it is the class's module and name. Without ``to_state`` and ``from_state``, the state of a dataclass is its
-    fields, and that of other classes what they pickle: ``__getstate__`` and ``__setstate__`` or their attributes. Fields that a
-    dataclass does not know, from a newer program, are left out.
+    fields, as that of a named tuple; that of an enum is its value, and that of other classes what they pickle: ``__getstate__``
+    and ``__setstate__`` or their attributes. Fields that a dataclass or named tuple does not know, from a newer program, are left
+    out. Other subclasses of what JSON has itself, such as ``dict`` or ``int``, need both functions; those types themselves cannot
+    be registered, which is a TypeError.
     """
     if not isinstance(cls, type):
         called = cls or name
@@ -73,27 +82,41 @@ def register(
 
 
 def _register(cls: Type[T], name: Optional[str], version: str, to_state: Optional[ToState], from_state: Optional[FromState]) -> Type[T]:
-    fields = dataclasses.is_dataclass(cls)
-    registration = Registration(
-        name or _name(cls),
-        version,
-        to_state or (_fields if fields else _pickled),
-        from_state or (_from_fields(cls) if fields else _unpickled(cls)),
-    )
+    if cls in (*_NATIVE, bool, type(None)):
+        raise TypeError(f"{cls.__name__} is what JSON has itself, and travels as that; register a class of your own")
+    usual_to, usual_from = _usual(cls, to_state is None or from_state is None)
+    registration = Registration(name or _name(cls), version, to_state or usual_to, from_state or usual_from)
     other = _by_name.get(registration.name)
     if other is not None and _by_class.get(cls) is not other:
         # A class that is defined again, as in a notebook, replaces its former self.
         former = next(known for known, registered in _by_class.items() if registered is other)
         if _name(former) != _name(cls):
             raise ValueError(f"{registration.name!r} is registered for {_name(former)} already")
-        del _by_class[former]
+        unregister(former)
     _by_class[cls] = _by_name[registration.name] = registration
+    if issubclass(cls, _NATIVE):
+        natives.add(cls)
     return cls
+
+
+def _usual(cls: Type[Any], needed: bool) -> "tuple[ToState, FromState]":
+    """How objects of a class travel if nothing else is said."""
+    if dataclasses.is_dataclass(cls):
+        return _fields, _from_fields(cls)
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return lambda value: value._asdict(), _from_named(cls)
+    if issubclass(cls, enum.Enum):
+        return lambda value: value.value, lambda state, version: cls(state)
+    if needed and issubclass(cls, _NATIVE):
+        base = next(native.__name__ for native in _NATIVE if issubclass(cls, native))
+        raise TypeError(f"{_name(cls)} is a {base} with more to it; say with to_state and from_state how it travels")
+    return _pickled, _unpickled(cls)
 
 
 def unregister(cls: type) -> None:
     """Forgets a class. No error if it is not registered."""
     registration = _by_class.pop(cls, None)
+    natives.discard(cls)
     if registration is not None:
         _by_name.pop(registration.name, None)
 
@@ -143,6 +166,15 @@ def _from_fields(cls: Type[T]) -> FromState:
                 # Also for frozen dataclasses.
                 object.__setattr__(made, field.name, state[field.name])
         return made
+
+    return from_state
+
+
+def _from_named(cls: Type[Any]) -> FromState:
+    known = cls._fields
+
+    def from_state(state: Mapping[str, Any], version: str) -> Any:
+        return cls(**{name: value for name, value in state.items() if name in known})
 
     return from_state
 

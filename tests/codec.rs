@@ -168,3 +168,8 @@ fn what_the_fuzzer_found_stays_right() {
     }
     assert!(count > 10, "the corpus is missing");
 }
+
+#[test]
+fn a_name_with_an_escape_is_written_anew() {
+    oracle::compare(b"{\"action\":\"put\",\"stream\":\"a name as l\\ng as it can\",\"message\":[[],\"\\ud800\",\"text\"]}\n");
+}

@@ -97,6 +97,9 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
     loop {
         let quiesce = poll_fn(|cx| {
             let standing = outbox.standing(cx);
+            if standing.doomed && outbox.drop_some() {
+                cx.waker().wake_by_ref();
+            }
             // Asked again under the outbox's lock, so that one who waited for another reason is not forgotten.
             let may_send = || !standing.held && (standing.unapplied < BATCHES || !outbox.awaits_applied(BATCHES));
             if let Some(released) = released.filter(|_| may_send()) {

@@ -282,6 +282,10 @@ impl Answers {
 }
 
 impl Sink for Answers {
+    fn waits_itself(&self) -> bool {
+        true
+    }
+
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut written = 0;
         for slice in slices {

@@ -49,7 +49,7 @@ pub(crate) fn long_line(most: usize) -> Mistake {
 pub(crate) fn unfinished_lines(most: usize) -> Mistake {
     let most = ByteSize(most);
     let reason = format!(
-        "the unfinished lines of all connections take {most}, the most allowed (limits.unfinished_lines); the line was skipped; send it again later"
+        "what all connections have sent and what has not taken effect yet takes {most}, the most allowed (limits.unfinished_lines); the line was skipped; send it again later"
     );
     Mistake::new(ErrorCode::Limit, reason)
 }

@@ -371,3 +371,35 @@ async fn stalled_listeners(broker: &Broker) -> Vec<super::Peer> {
     }
     listeners
 }
+
+/// Was: what had been decoded when the listener was full was applied all the same, until that was cut off.
+#[tokio::test(start_paused = true)]
+async fn a_publisher_is_held_back_in_the_midst_of_what_it_has_sent() {
+    let broker = Broker::start(&throttle());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    // Two streams in turn, so that each message is a frame of its own; all of them in one read.
+    let lines: String = (0..200).map(|number| put("s", &number.to_string()) + "\n" + &put("t", "0") + "\n").collect();
+    publisher.send(&lines);
+    let bystander = broker.connect();
+    assert_eq!(bystander.ping().await, "");
+    listener.room(1 << 20);
+    let heard = listener.until(|bytes| bytes.ends_with(b"\"message\":199}\n")).await;
+    assert_eq!(heard.lines().count(), 200, "{heard}");
+    assert_eq!(publisher.ping().await, "");
+}
+
+/// Was: whoever had not taken its answers yet when the broker stopped was called a slow listener.
+#[tokio::test(start_paused = true)]
+async fn one_that_takes_what_it_asked_for_is_told_of_the_stop() {
+    let broker = Broker::start(&settings());
+    let client = broker.connect();
+    client.room(0);
+    let asks: String = (0..100).map(|number| format!("{{\"action\":\"ping\",\"receipt\":{number}}}\n{}\n", put("s", "0"))).collect();
+    client.send(&asks);
+    assert_eq!(broker.connect().ping().await, "");
+    shut_down(&broker).await;
+    client.room(1 << 20);
+    let told = client.rest().await;
+    assert!(told.ends_with("}}\n") && told.contains("\"code\":\"shutdown\"") && !told.contains("slow_listener"), "{told}");
+}

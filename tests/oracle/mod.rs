@@ -205,7 +205,8 @@ pub(crate) fn meaning(line: &[u8]) -> Meaning {
         return mistake(ErrorCode::MissingMessage);
     }
     let header = member("header").filter(|_| verb == "put");
-    let verbatim = verb == "put" && {
+    // A name with an escape is always written anew.
+    let verbatim = verb == "put" && serde_json::to_string(&name).is_ok_and(|quoted| quoted.len() == name.len() + 2) && {
         let mut output = Vec::new();
         let stream = StreamName::new(&name).expect("a name that is not empty");
         ENCODER.encode(&Event::Put { stream: &stream, message: message.as_deref().unwrap_or_default().as_bytes() }, &mut output);

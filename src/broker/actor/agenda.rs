@@ -127,6 +127,11 @@ impl<W> Agenda<W> {
         }
     }
 
+    /// Whether a connection waits for something else than its turn.
+    pub(super) fn waits(&self, id: ConnectionId) -> bool {
+        self.flows.get(id.index()).and_then(Option::as_ref).is_some_and(|flow| flow.waits())
+    }
+
     /// What a connection is to do first.
     pub(super) fn first(&mut self, id: ConnectionId) -> Option<&mut W> {
         self.flows.get_mut(id.index())?.as_mut()?.work.front_mut()
@@ -148,6 +153,11 @@ impl<W> Agenda<W> {
 }
 
 impl<W> Flow<W> {
+    /// Whether it waits for something else than its turn.
+    pub(super) fn waits(&self) -> bool {
+        self.awaits.is_some()
+    }
+
     /// The connection is to wait for this when it is put back.
     pub(super) fn pause(&mut self, awaits: Awaits) {
         self.awaits = Some(awaits);

@@ -14,7 +14,7 @@ pub struct Intake {
     /// The most that may be received. Small lines are taken beyond it.
     most: usize,
     received: Gauge,
-    /// The part of `received` that has been decoded.
+    /// The part of `received` that has been decoded and waits for nothing but its turn.
     decoded: Gauge,
 }
 
@@ -43,19 +43,33 @@ impl Intake {
     pub fn claim(self: &Arc<Self>, bytes: usize) -> Claim {
         self.received.add(bytes);
         self.decoded.add(bytes);
-        Claim(Some((Arc::clone(self), bytes)))
+        Claim { intake: Some(Arc::clone(self)), bytes, parked: false }
     }
 }
 
 /// The memory of one batch. Dropped with it.
 #[derive(Debug, Default)]
-pub struct Claim(Option<(Arc<Intake>, usize)>);
+pub struct Claim {
+    intake: Option<Arc<Intake>>,
+    bytes: usize,
+    parked: bool,
+}
+
+impl Claim {
+    /// The batch waits for something else than its turn, so that reading less would not make it any shorter.
+    pub(super) fn park(&mut self) {
+        if let Some(intake) = self.intake.as_ref().filter(|_| !self.parked) {
+            self.parked = true;
+            intake.decoded.remove(self.bytes);
+        }
+    }
+}
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if let Some((intake, bytes)) = &self.0 {
-            intake.received.remove(*bytes);
-            intake.decoded.remove(*bytes);
+        self.park();
+        if let Some(intake) = &self.intake {
+            intake.received.remove(self.bytes);
         }
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::broker::core::{Budget, Core, CoreLimits, INPUT, Input};
+use crate::broker::core::{Budget, Core, CoreLimits, INPUT, Input, sending};
 use crate::wire::ids::ConnectionId;
 use crate::wire::{Frame, Gauge, Translations};
 
@@ -57,8 +57,6 @@ const TRANSLATED: usize = 2;
 const TRIES: u32 = 3;
 /// How many inputs are looked at in advance: about as many as come in one read.
 const PREFETCHED: usize = 1024;
-/// A connection's own queue is looked at after so many bytes that it asked for.
-const OWN: usize = 64 << 10;
 
 /// What the actor is built from. [`assemble`](crate::broker::assemble::assemble) makes it of a broker's settings.
 pub struct ActorSettings {
@@ -102,6 +100,15 @@ enum Work {
     Gone,
     /// It has taken in what it has received.
     Quiesced,
+}
+
+impl Work {
+    /// It waits for something else than its turn: no reason for others to read less.
+    fn park(&mut self) {
+        if let Self::Batch(batch) = self {
+            batch.claim.park();
+        }
+    }
 }
 
 /// A batch that is being applied: the actions of a connection, be it the one whose work this is, or another that has its place in the
@@ -197,7 +204,11 @@ impl Actor {
                 self.settings.stats.actions.add(inputs.len() as u64);
                 let inputs = inputs.into_iter();
                 let batch = Applying { from, begun: None, inputs, ahead: 0, translated: Vec::new(), tries: 0, claim };
-                self.agenda.add(order, Work::Batch(batch));
+                let mut work = Work::Batch(batch);
+                if self.agenda.waits(order) {
+                    work.park();
+                }
+                self.agenda.add(order, work);
             }
             Command::Room(id) => self.agenda.resume(id, Awaits::Room),
             Command::Translated { order, frames } => {
@@ -284,6 +295,9 @@ impl Actor {
             self.routes.flush_urgent(part);
         });
         self.unwritten += cost;
+        if flow.waits() {
+            flow.work.iter_mut().for_each(Work::park);
+        }
         self.agenda.put_back(id, flow, cost);
         self.resume_roomy();
     }
@@ -311,11 +325,15 @@ impl Actor {
     /// Takes a batch as far as the budget goes.
     fn batch(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
         let from = batch.from;
+        // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
+        if from == id && self.quiescing.is_none() && self.routes.is_held(from) {
+            return Progress { done: false, awaits: Some(Awaits::Room) };
+        }
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
-        // One that has its place in another's order is no reason for that one to wait: nobody would end the wait. And while the broker
-        // stops nobody's answers have to be taken first.
-        let is_full = self.routes.end() && from == id && self.quiescing.is_none();
+        let is_full = self.routes.end() || self.routes.is_held(from);
+        // While the broker stops nobody waits: what was received is taken in.
+        let waits = is_full && from == id && self.quiescing.is_none();
         if !wanted.is_empty() {
             batch.tries += 1;
             self.translator.translate(id, wanted);
@@ -326,7 +344,7 @@ impl Actor {
             drop(std::mem::take(&mut batch.claim));
             self.routes.applied(from);
         }
-        Progress { done, awaits: is_full.then_some(Awaits::Room) }
+        Progress { done, awaits: waits.then_some(Awaits::Room) }
     }
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
@@ -350,7 +368,8 @@ impl Actor {
             }
             let now = self.settings.translations.bytes();
             budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
-            if batch.begun.is_some() || budget.is_spent() || self.routes.own() > OWN {
+            budget.spend(sending(self.routes.take_sending()));
+            if batch.begun.is_some() || budget.is_spent() || self.routes.has_much_of_its_own() || self.routes.is_held(batch.from) {
                 break;
             }
         }

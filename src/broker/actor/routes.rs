@@ -21,6 +21,9 @@ const LOOK: usize = 50;
 /// So many bytes are sent at the cost of one nanosecond, as a budget has it.
 const BYTES: usize = 4;
 
+/// What a connection may ask for before its queue is looked at, in bytes.
+const MUCH: usize = 64 << 10;
+
 /// The messages of a connection that comes after a pause are urgent for this many listeners.
 const MOST_URGENT: usize = 32;
 
@@ -36,9 +39,15 @@ pub(super) struct Routes {
     cut: VecDeque<ConnectionId>,
     /// Whose paused work may go on.
     roomy: Vec<ConnectionId>,
+    /// How many bytes were queued that the actor is to send.
+    sending: usize,
+    /// Publishers have been held back.
+    holds: bool,
     /// Whose actions are being taken now.
     origin: Option<Origin>,
-    /// The broker stops: connections that still come are told at once.
+    /// The broker stops, and takes in what has been received.
+    quiescing: bool,
+    /// It has told all connections: those that still come are told at once.
     stopping: bool,
     /// Not all connections that there have been had the same encoding.
     several_encodings: bool,
@@ -56,6 +65,8 @@ struct Origin {
     count: u32,
     /// How many bytes it has queued for itself in this turn.
     own: usize,
+    /// That and its answers are much.
+    has_much: bool,
     /// What it queues for itself is written before what waits longer.
     overtakes: bool,
     /// How many others may be written to before those who wait longer.
@@ -70,7 +81,10 @@ impl Routes {
             urgent: VecDeque::new(),
             cut: VecDeque::new(),
             roomy: Vec::new(),
+            sending: 0,
+            holds: false,
             origin: None,
+            quiescing: false,
             stopping: false,
             several_encodings: false,
             encoding: None,
@@ -102,7 +116,15 @@ impl Routes {
         // Without others' messages before them, its own wait for nobody.
         let overtakes = self.has_queued();
         let answers = self.origin.take().map(|publisher| publisher.answers).unwrap_or_default();
-        self.origin = Some(Origin { id, answers, count: 0, own: 0, overtakes, urgent: if fresh && overtakes { MOST_URGENT } else { 0 } });
+        self.origin = Some(Origin {
+            id,
+            answers,
+            count: 0,
+            own: 0,
+            has_much: false,
+            overtakes,
+            urgent: if fresh && overtakes { MOST_URGENT } else { 0 },
+        });
     }
 
     /// Its turn is over. True if it has been given all it should be before it takes some of it.
@@ -113,9 +135,9 @@ impl Routes {
         own > 0 && self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
     }
 
-    /// How much the connection has queued for itself in this turn, in bytes.
-    pub(super) fn own(&self) -> usize {
-        self.origin.as_ref().map_or(0, |publisher| publisher.own)
+    /// Whether the connection has queued so much for itself in this turn that its queue is to be looked at.
+    pub(super) fn has_much_of_its_own(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.has_much)
     }
 
     /// The actor has applied a batch of this connection.
@@ -193,7 +215,8 @@ impl Routes {
     }
 
     /// Asks every connection to take in what it has received; says, by id, who was asked.
-    pub(super) fn quiesce(&self) -> Vec<bool> {
+    pub(super) fn quiesce(&mut self) -> Vec<bool> {
+        self.quiescing = true;
         for (_, outbox) in self.connections() {
             outbox.quiesce();
         }
@@ -239,12 +262,18 @@ impl Routes {
     fn push(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
         let length = frame.bytes().len();
+        if self.quiescing && self.origin.as_ref().is_some_and(|origin| origin.id == to) && outbox.is_full_with(length) {
+            // Nobody waits any more for it to take its answers. It is told why it gets no more of them.
+            tell_shutdown(outbox);
+            return false;
+        }
         let pushed = outbox.push(frame);
         let mut urgent = false;
         if let Some(publisher) = &mut self.origin {
             urgent = publisher.overtakes && publisher.id == to || publisher.urgent > 0;
             if publisher.id == to {
                 publisher.own += length;
+                publisher.has_much |= publisher.own > much(outbox);
             } else {
                 publisher.urgent = publisher.urgent.saturating_sub(1);
             }
@@ -254,8 +283,13 @@ impl Routes {
             Pushed::First | Pushed::Queued if urgent => self.urgent.push_back(to),
             Pushed::First => self.touched.push_back(to),
             Pushed::Queued => {}
+            Pushed::Blocked => {
+                self.stats.delivered.add(u64::from(frame.messages()));
+                return true;
+            }
             Pushed::Full => {
                 self.touched.push_back(to);
+                self.holds = true;
                 if let Some(publisher) = self.origin.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
                     outbox.hold(publisher);
                 }
@@ -269,7 +303,18 @@ impl Routes {
             Pushed::Refused => return false,
         }
         self.stats.delivered.add(u64::from(frame.messages()));
+        self.sending += length;
         true
+    }
+
+    /// How many bytes were queued to be sent by the actor since this was asked last.
+    pub(super) fn take_sending(&mut self) -> usize {
+        std::mem::take(&mut self.sending)
+    }
+
+    /// Whether a full outbox holds back this publisher, which then waits for room as one whose own queue is full.
+    pub(super) fn is_held(&mut self, id: ConnectionId) -> bool {
+        self.holds && self.outbox(id).is_some_and(|outbox| outbox.awaits_release())
     }
 }
 
@@ -278,6 +323,11 @@ impl Drop for Routes {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+/// How many bytes a connection may ask for before its queue is looked at: a part of what its queue may take.
+fn much(outbox: &Outbox<dyn Sink>) -> usize {
+    MUCH.min(outbox.limit() / 4)
 }
 
 fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
@@ -300,6 +350,7 @@ impl Deliver for Routes {
             Some(publisher) if publisher.id == to => {
                 outbox.encoder().encode(event, &mut publisher.answers);
                 publisher.count += 1;
+                publisher.has_much |= publisher.own + publisher.answers.len() > much(outbox);
             }
             _ => {
                 let frame = outbox.encode(event);

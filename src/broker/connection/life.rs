@@ -217,6 +217,10 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     /// What there is to do; writes what waits on the way.
     fn poll_wake(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
         let mut standing = self.outbox.standing(cx);
+        if standing.doomed && self.outbox.drop_some() {
+            // The rest after the others' turn.
+            cx.waker().wake_by_ref();
+        }
         while standing.blocked && !standing.dead {
             match self.outbox.sink().poll_writable(cx) {
                 Poll::Pending => {

@@ -14,7 +14,7 @@ use super::read::{After, Read};
 use super::transport::Transport;
 
 /// What is read at once: more is a little cheaper and much less fair to other connections.
-const READ: usize = 64 << 10;
+const READ: usize = 128 << 10;
 
 /// What is read at once while much waits for the actor.
 const CROWDED_READ: usize = 4 << 10;
@@ -122,7 +122,7 @@ impl<C: Codec> Reader<C> {
     ) -> Read {
         block.clear();
         let searched = self.carry.bytes().len();
-        block.reserve(searched + read);
+        block.reserve_exact(searched + read);
         block.extend_from_slice(self.carry.bytes());
         match transport.try_read(block) {
             Ok(0) => self.end_of_file(block, built, limits),

@@ -16,10 +16,9 @@ pub(crate) const HANG_UP: usize = 300;
 /// Forgetting one stream.
 pub(crate) const FORGET: usize = 600;
 
-/// Queueing `length` bytes for each of `listeners`, and sending them there: whoever publishes them pays for that, and a little more,
-/// so that no more is queued than is sent.
-pub(crate) fn pushes(listeners: usize, length: usize) -> usize {
-    listeners.saturating_mul(PUSH + length / 16 * 5)
+/// Sending so many bytes: whoever publishes them pays for that, and a little more, so that no more is queued than is sent.
+pub(crate) fn sending(bytes: usize) -> usize {
+    bytes / 16 * 5
 }
 
 impl Budget {

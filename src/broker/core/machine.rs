@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
 
-use super::budget::{Budget, HANG_UP, INPUT, PUSH, pushes};
+use super::budget::{Budget, HANG_UP, INPUT, PUSH};
 use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
 use super::parts::Parts;
@@ -203,7 +203,7 @@ impl Core {
     /// Gives a run to every listener. Returns how many were reached.
     fn deliver_run(&self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get(name) else { return 0 };
-        budget.spend(pushes(stream.listeners.len(), run.bytes().len()));
+        budget.spend(PUSH * stream.listeners.len());
         stream.listeners.iter().filter(|listener| deliver.frame(**listener, run)).count()
     }
 

@@ -17,6 +17,6 @@ mod stream;
 mod table;
 
 pub use budget::Budget;
-pub(super) use budget::INPUT;
+pub(super) use budget::{INPUT, sending};
 pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};

@@ -33,10 +33,24 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.lock().holds > 0
     }
 
+    /// Whether a full outbox holds this publisher back, and the actor is to be told when none does any more.
+    pub fn awaits_release(&self) -> bool {
+        if self.sink.waits_itself() {
+            return false;
+        }
+        let mut state = self.lock();
+        let waits = state.holds > 0 && state.openness == Openness::Open;
+        state.awaits_room |= waits;
+        waits
+    }
+
     /// Takes back the hold of one full outbox.
     pub(super) fn release_one(&self) {
         let mut state = self.lock();
         state.holds = state.holds.saturating_sub(1);
+        if state.holds == 0 && std::mem::take(&mut state.awaits_room) {
+            state.has_room = true;
+        }
         let waker = if state.holds == 0 { state.waker.take() } else { None };
         drop(state);
         wake(waker);

@@ -58,8 +58,8 @@ pub(super) struct Inner {
     pub(super) holds: u32,
     /// The publishers that this outbox holds back because it is full. Boxed, since few outboxes ever do.
     pub(super) held: Option<Box<Held>>,
-    /// It was cut off for the memory of all, and is to be ended if that was not enough.
-    pub(super) relieved: bool,
+    /// It was cut off for the memory of all, and is to be ended if it does not get on with its last words.
+    pub(super) relief: Option<Box<Relief>>,
     /// How many batches of this connection are on their way to the actor or in its hands.
     unapplied: u32,
     /// The task waits until the actor has applied one.
@@ -108,6 +108,12 @@ pub(super) enum Openness {
     Finishing,
     /// The peer is gone, or its time is up: what waits is of no use.
     Dead,
+}
+
+/// What was left to send and to drop when a connection was last seen to get on with that.
+pub(super) struct Relief {
+    pub(super) left: usize,
+    pub(super) since: Instant,
 }
 
 /// The publishers that a full outbox holds back.
@@ -177,15 +183,24 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return Pushed::Refused;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
-        let first = !std::mem::replace(&mut state.touched, true);
-        let full = state.queue.bytes() > limit && self.limits.policy == Policy::Throttle;
+        let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle {
+            state.touched = true;
+            Pushed::Full
+        } else if state.blocked {
+            Pushed::Blocked
+        } else if std::mem::replace(&mut state.touched, true) {
+            Pushed::Queued
+        } else {
+            Pushed::First
+        };
         drop(state);
         told.tell();
-        match (full, first) {
-            (true, _) => Pushed::Full,
-            (false, true) => Pushed::First,
-            (false, false) => Pushed::Queued,
-        }
+        pushed
+    }
+
+    /// What may wait, in bytes.
+    pub fn limit(&self) -> usize {
+        self.limits.limit
     }
 
     /// The encoder for events to this connection.
@@ -217,6 +232,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             holding_since: state.held.as_ref().map(|held| held.since),
             unapplied: state.unapplied,
             has_room: std::mem::take(&mut state.has_room),
+            doomed: state.queue.doomed() > 0,
         }
     }
 
@@ -253,6 +269,12 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut state = self.lock();
         state.awaits_room = state.openness == Openness::Open && state.queue.bytes() > self.limits.limit / 2;
         state.awaits_room
+    }
+
+    /// Whether so many bytes more are beyond the limit.
+    pub fn is_full_with(&self, more: usize) -> bool {
+        let state = self.lock();
+        !state.queue.is_empty() && state.queue.bytes() + more > self.limits.limit
     }
 
     /// Queues the last frame, if there is one, and takes no more. The caller flushes.

@@ -9,6 +9,8 @@ pub enum Pushed {
     First,
     /// It waits.
     Queued,
+    /// It waits for a socket that takes no more now: the connection's task will write it.
+    Blocked,
     /// It waits, but the outbox is full: the publisher is to be held back.
     Full,
     /// The outbox was over its limit: the frame was not queued, and the connection has been cut off.
@@ -24,12 +26,12 @@ pub enum Relieved {
     Nothing,
     /// The connection was cut off.
     Cut {
-        /// Bytes that are given back only when the rest of a frame has been sent.
+        /// The memory that is given back once the rest is sent and dropped, in bytes.
         promised: usize,
     },
-    /// It had been cut off before, and was ended.
+    /// It had been cut off before, took nothing of its last words, and was ended.
     Ended,
-    /// It is ending already, and gives so many bytes back in a moment.
+    /// It is ending already, and gives so many bytes back soon.
     Ending {
         /// The bytes.
         promised: usize,
@@ -57,6 +59,8 @@ pub struct Standing {
     pub unapplied: u32,
     /// The task is to tell the actor that there is room again.
     pub has_room: bool,
+    /// The task is to drop what is not sent any more.
+    pub doomed: bool,
 }
 
 /// What the actor's turn of writing did.

@@ -34,6 +34,20 @@ pub struct Queue {
     /// Whether the gauge counts what waits. What is sent in the round in which it came is never counted: that is most of
     /// all, and counting costs as much as queueing.
     counted: bool,
+    /// What is not sent any more and is yet to be dropped, some at a time.
+    doomed: Option<Box<Doomed>>,
+}
+
+/// Frames that are dropped some at a time, since there may be a million.
+#[derive(Debug)]
+struct Doomed {
+    frames: VecDeque<Frame>,
+    /// How many there were, ...
+    count: usize,
+    /// ... and about how much memory they gave back.
+    gain: usize,
+    /// Whether the gauge counts them.
+    counted: bool,
 }
 
 impl Queue {
@@ -56,6 +70,11 @@ impl Queue {
     /// shared among the queues that hold it. A sample tells what many frames give back for each of their bytes, which are known: so a
     /// large one among many that are small counts once, whether it is in the sample or not.
     pub fn gain(&self) -> usize {
+        let doomed = self.doomed.as_ref().map_or(0, |doomed| doomed.gain / doomed.count.max(1) * doomed.frames.len());
+        doomed + self.gain_of_queue()
+    }
+
+    fn gain_of_queue(&self) -> usize {
         let Some(first) = self.first.as_ref().filter(|_| self.counted) else { return 0 };
         let rest = self.rest.as_ref().map_or(0, |rest| rest.len());
         let step = (rest / SAMPLE).max(1);
@@ -156,19 +175,47 @@ impl Queue {
         }
     }
 
-    /// Drops what waits, except the rest of a frame that has been sent in part: the peer is left with whole units only.
-    /// Returns how many bytes still wait for that.
-    pub fn truncate(&mut self, gauge: &Gauge) -> usize {
-        self.drop_rest(gauge);
+    /// Sends nothing of what waits any more, except the rest of a frame that has been sent in part: the peer is left with whole units
+    /// only. [`drop_doomed`](Self::drop_doomed) drops it.
+    pub fn truncate(&mut self, gauge: &Gauge) {
+        let gain = self.gain_of_queue();
+        let (mut frames, counted) = (self.rest.take().map(|rest| *rest).unwrap_or_default(), self.counted);
         match &self.first {
             Some(first) if self.sent > 0 => self.bytes = first.bytes().len() - self.sent,
-            _ => self.clear(gauge),
+            _ => {
+                frames.extend(self.first.take());
+                (self.sent, self.bytes, self.counted) = (0, 0, false);
+            }
         }
-        self.bytes
+        if !frames.is_empty() {
+            self.drop_doomed(usize::MAX, gauge);
+            let (count, gain) = (frames.len(), gain.saturating_sub(self.gain_of_queue()));
+            self.doomed = Some(Box::new(Doomed { frames, count, gain, counted }));
+        }
+    }
+
+    /// How many frames are yet to be dropped.
+    pub fn doomed(&self) -> usize {
+        self.doomed.as_ref().map_or(0, |doomed| doomed.frames.len())
+    }
+
+    /// Drops up to `most` of the frames that are not sent any more. True if none is left.
+    pub fn drop_doomed(&mut self, most: usize, gauge: &Gauge) -> bool {
+        let Some(doomed) = &mut self.doomed else { return true };
+        for frame in doomed.frames.drain(..most.min(doomed.frames.len())) {
+            if doomed.counted {
+                leave(&frame, gauge);
+            }
+        }
+        if doomed.frames.is_empty() {
+            self.doomed = None;
+        }
+        self.doomed.is_none()
     }
 
     /// Drops everything.
     pub fn clear(&mut self, gauge: &Gauge) {
+        self.drop_doomed(usize::MAX, gauge);
         self.drop_rest(gauge);
         if let Some(first) = self.first.take()
             && self.counted
@@ -180,6 +227,9 @@ impl Queue {
 
     /// Drops up to `most` frames from the front. True if nothing is left.
     pub fn drop_some(&mut self, most: usize, gauge: &Gauge) -> bool {
+        if !self.drop_doomed(most, gauge) {
+            return false;
+        }
         for _ in 1..most {
             let Some(frame) = self.rest.as_mut().and_then(|rest| rest.pop_front()) else {
                 self.clear(gauge);

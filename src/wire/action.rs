@@ -115,9 +115,9 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// What the listeners get.
-        message: Message<'a>,
+        message: Payload<'a>,
         /// Becomes the stream's header together with the delivery.
-        header: Option<Message<'a>>,
+        header: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -126,7 +126,7 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The new header.
-        message: Message<'a>,
+        message: Payload<'a>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -149,7 +149,7 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The last message.
-        message: Option<Message<'a>>,
+        message: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -163,7 +163,7 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The last message.
-        message: Option<Message<'a>>,
+        message: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -208,7 +208,7 @@ impl Name<'_> {
 
 /// A message's content, as the publisher sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct Payload<'a> {
     /// The content in the codec's encoding, byte for byte, valid in that encoding.
     pub content: &'a [u8],
     /// Whether the whole unit that it came in stands exactly as a listener would get it, so that it can be passed on

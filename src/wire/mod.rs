@@ -36,7 +36,7 @@ mod request;
 pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
 
-pub use action::{Action, Message, Name, ReceiptId};
+pub use action::{Action, Name, Payload, ReceiptId};
 pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};

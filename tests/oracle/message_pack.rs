@@ -5,7 +5,7 @@
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, ReceiptId, UnitEnd};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Payload, ReceiptId, UnitEnd};
 use rmpv::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -244,7 +244,7 @@ fn decoded(codec: &mut MessagePack, unit: &[u8]) -> Meaning {
 }
 
 fn meant(action: Action<'_>, unit: &[u8]) -> Meaning {
-    let content = |message: Option<Message<'_>>| message.map(|message| bytes_of(&read(message.content).unwrap()));
+    let content = |message: Option<Payload<'_>>| message.map(|message| bytes_of(&read(message.content).unwrap()));
     let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<ReceiptId>| Meaning::Action {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),

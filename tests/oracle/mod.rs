@@ -8,7 +8,7 @@ use std::fmt;
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::json_lines::{ENCODER, JsonLines};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, UnitEnd};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Mistake, Payload, UnitEnd};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -78,8 +78,8 @@ fn text(content: &[u8]) -> String {
 fn meant(action: Action<'_>) -> Meant {
     let flat = |verb,
                 stream: Option<StreamName>,
-                message: Option<Message<'_>>,
-                header: Option<Message<'_>>,
+                message: Option<Payload<'_>>,
+                header: Option<Payload<'_>>,
                 receipt: Option<msgstream::internal::wire::ReceiptId>| Meant {
         verb,
         stream: stream.map(|stream| stream.as_str().to_owned()),

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::action::{Action, Message, ReceiptId, Verb};
+use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Asked, Stream};
+use super::super::request::{self, Asked, StreamMember};
 use super::explain;
 use super::fault::Broken;
 use super::form::{PUT_HEAD, PUT_TAIL};
@@ -25,7 +25,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &Decode
     {
         let content = put.message..end;
         if line.get(end..) == Some(b"}\n") {
-            let message = Message { content: slice(line, content), verbatim: put.is_output };
+            let message = Payload { content: slice(line, content), verbatim: put.is_output };
             return Ok(latest.name(put.again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
         }
         let mut members = put.members(content);
@@ -43,8 +43,8 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &Decode
 /// What the members of a line ask for, if the line was `whole`.
 fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
     let line_of = |range: &Range<usize>| slice(line, range.clone());
-    let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(line_of(range), limits));
-    let verbatim = matches!(&stream, Stream::Named(name) if is_output(line, name, members));
+    let stream = members.stream.as_ref().map_or(StreamMember::Absent, |range| stream(line_of(range), limits));
+    let verbatim = matches!(&stream, StreamMember::Named(name) if is_output(line, name, members));
     let request = Asked {
         broken: whole.err().map(|broken| explain::broken(line, &broken)),
         verb: verb(members.action.as_ref().map(line_of)),
@@ -89,19 +89,19 @@ fn verb(text: Option<&[u8]>) -> Result<Verb, String> {
 }
 
 /// A stream from the text of its value.
-fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
+fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
     match text.first() {
         Some(b'"') => {}
-        Some(b'n') => return Stream::Null,
-        _ => return Stream::not_text(explain::kind(text)),
+        Some(b'n') => return StreamMember::Null,
+        _ => return StreamMember::not_text(explain::kind(text)),
     }
     // The longest escape, \u0041, takes six bytes for one: what is longer still need not be decoded to be refused.
     if inner(text).len() / 6 > limits.name {
-        return Stream::too_long(inner(text), limits);
+        return StreamMember::too_long(inner(text), limits);
     }
     match text_of(text) {
-        Some(name) => Stream::named(name, limits),
-        None => Stream::Wrong(
+        Some(name) => StreamMember::named(name, limits),
+        None => StreamMember::Wrong(
             "\"stream\" holds a \\u escape of half a surrogate pair, which is no character: send both halves, or the character itself"
                 .into(),
         ),

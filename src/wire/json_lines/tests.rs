@@ -1,13 +1,13 @@
 //! Lines and what they mean, one a row.
 
-use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::action::{Action, Name, Payload, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, UnitEnd};
 use super::super::error::ErrorCode;
 use super::JsonLines;
 
 const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 12 };
 
-fn content(message: Option<Message<'_>>) -> String {
+fn content(message: Option<Payload<'_>>) -> String {
     message.map_or("-".to_owned(), |message| {
         String::from_utf8(message.content.to_vec()).unwrap() + if message.verbatim { " as it stands" } else { "" }
     })

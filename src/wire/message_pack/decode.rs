@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, ReceiptId, Verb};
+use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
-use super::super::request::{self, Asked, Stream};
+use super::super::request::{self, Asked, StreamMember};
 use super::encode::put_envelope;
 use super::explain;
 use super::fault::{Broken, What};
@@ -34,14 +34,14 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         && let again = name == latest.bytes()
         && (again || latest.set(name))
     {
-        let message = Message { content: slice(body, start..body.len()), verbatim: true };
+        let message = Payload { content: slice(body, start..body.len()), verbatim: true };
         return Ok(latest.name(again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
     }
     let mut members = Members::default();
     let whole = members.unpack(body);
     let of = |range: &Range<usize>| slice(body, range.clone());
-    let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(of(range), limits));
-    let verbatim = matches!(&stream, Stream::Named(name) if is_output(body, name, &members));
+    let stream = members.stream.as_ref().map_or(StreamMember::Absent, |range| stream(of(range), limits));
+    let verbatim = matches!(&stream, StreamMember::Named(name) if is_output(body, name, &members));
     let request = Asked {
         broken: whole.err().map(|broken| explain::broken(&broken)),
         verb: verb(members.action.as_ref().map(of)),
@@ -114,12 +114,12 @@ fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
     }
 }
 
-fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
+fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
     match first(value) {
-        Token::Nil => Stream::Null,
+        Token::Nil => StreamMember::Null,
         // Known to be UTF-8.
-        Token::Text(text) => Stream::named(String::from_utf8_lossy(text), limits),
-        other => Stream::not_text(other.kind()),
+        Token::Text(text) => StreamMember::named(String::from_utf8_lossy(text), limits),
+        other => StreamMember::not_text(other.kind()),
     }
 }
 

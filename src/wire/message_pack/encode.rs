@@ -16,7 +16,7 @@ pub struct MessagePackEncoder {
 pub static ENCODER: MessagePackEncoder = MessagePackEncoder { name: "MessagePack" };
 
 /// How content goes into a unit: as it is, or from another encoding.
-type Content = fn(&[u8], &mut Vec<u8>);
+type WriteContent = fn(&[u8], &mut Vec<u8>);
 
 /// The beginning of every put of a stream, behind the unit's length and up to its message.
 pub(super) fn put_envelope(name: &str) -> Vec<u8> {
@@ -49,7 +49,7 @@ impl Encode for MessagePackEncoder {
     }
 }
 
-fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
+fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
     write_map(event, out, content);
@@ -60,7 +60,7 @@ fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
     }
 }
 
-fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
+fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
     match event {
         Event::Put { stream, message } => {
             out.reserve(PUT_HEAD.len() + 5 + stream.as_str().len() + MESSAGE.len() + message.len());

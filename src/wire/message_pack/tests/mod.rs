@@ -4,7 +4,7 @@ mod content;
 
 use serde_json::{Value, json};
 
-use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::action::{Action, Name, Payload, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, Encode, UnitEnd};
 use super::super::error::ErrorCode;
 use super::super::event::{Event, StreamState};
@@ -29,7 +29,7 @@ fn put(name: &str, content: &[u8]) -> Vec<u8> {
     out
 }
 
-fn content(message: Option<Message<'_>>) -> String {
+fn content(message: Option<Payload<'_>>) -> String {
     message.map_or("-".to_owned(), |message| {
         let mut text = Vec::new();
         to_json::write(message.content, &mut text);

@@ -25,7 +25,7 @@ pub(super) struct Asked<'a> {
     pub(super) receipt: Result<Option<ReceiptId>, (ErrorCode, String)>,
     pub(super) message: Option<&'a [u8]>,
     pub(super) header: Option<&'a [u8]>,
-    /// Whether the unit, if it is a put, stands exactly as a listener would get it.
+    /// Whether the unit, if it is a put, is byte for byte what a listener would get.
     pub(super) verbatim: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum StreamMember<'a> {
 }
 
 impl<'a> StreamMember<'a> {
-    /// A text, if it can be a name.
+    /// A text, which is a name unless it is empty or too long.
     pub(super) fn named(text: Cow<'a, str>, limits: &DecodeLimits) -> Self {
         if text.is_empty() {
             return Self::Wrong(format!("\"stream\" is empty: {EmptyName}"));
@@ -54,7 +54,7 @@ impl<'a> StreamMember<'a> {
         Self::Wrong(refusal::long_name(text, limits.name))
     }
 
-    /// A value of this kind, which is no text.
+    /// A value that is no text but of this kind.
     pub(super) fn not_text(kind: &str) -> Self {
         Self::Wrong(not_a_name(kind))
     }

@@ -1,4 +1,4 @@
-//! Lines of the encoder's own form as events again, for listeners of another encoding.
+//! Turns lines that the encoder wrote back into events, for listeners of another encoding.
 
 use std::borrow::Cow;
 
@@ -30,7 +30,7 @@ pub(super) fn read_back(mut lines: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
 }
 
 struct Parsed<'a> {
-    /// Whether it is a message, not the end of a stream.
+    /// Whether it is a message, and not the end of a stream.
     put: bool,
     name: Cow<'a, str>,
     message: Option<&'a [u8]>,

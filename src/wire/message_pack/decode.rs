@@ -54,7 +54,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
     request.action().map(Some)
 }
 
-/// The name of a unit that begins as a listener would get it, whether it is UTF-8 or not, and where its message begins.
+/// The name in a unit that begins exactly as listeners get it, not yet known to be UTF-8, and where the message begins.
 #[inline]
 fn put<'a>(body: &'a [u8], limits: &DecodeLimits) -> Option<(&'a [u8], usize)> {
     let rest = body.strip_prefix(PUT_HEAD)?;
@@ -94,7 +94,7 @@ fn slice(body: &[u8], range: Range<usize>) -> &[u8] {
     body.get(range).unwrap_or_default()
 }
 
-/// Whether a put stands in its unit exactly as a listener would get it.
+/// Whether the unit, if it is a put, is byte for byte what a listener would get.
 fn is_output(body: &[u8], name: &str, members: &Members) -> bool {
     let Some(message) = &members.message else { return false };
     body.starts_with(PUT_HEAD) && message.end == body.len() && body.get(..message.start) == Some(&put_envelope(name))
@@ -105,7 +105,7 @@ fn first(value: &[u8]) -> Token<'_> {
     token(value, 0).map_or(Token::Nil, |(token, _)| token)
 }
 
-/// What is asked for, from the value of the action; or why it is nothing.
+/// The verb, from its value; or why there is none.
 fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
     let Some(value) = value else { return Err(request::no_verb()) };
     match first(value) {
@@ -123,7 +123,7 @@ fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
     }
 }
 
-/// A receipt, as JSON text; or why it is none.
+/// The receipt, as JSON text; or why the value is none.
 fn receipt(value: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     let text = match first(value) {
         Token::Nil => return Ok(None),

@@ -18,7 +18,7 @@ struct Container {
     count: usize,
 }
 
-/// A container that has more values than a head of one byte can say.
+/// A container with more values than a head of one byte can hold.
 struct Larger {
     head: usize,
     marker: u8,
@@ -133,10 +133,10 @@ fn write_number(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// None for a number that neither an integer of 64 bits nor a float can stand for.
+/// None for a number that neither an integer of 64 bits nor a float can represent.
 fn try_number(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let digits = std::str::from_utf8(text).ok()?;
-    // As an integer the zero would lose its sign.
+    // As an integer, a zero would lose its sign.
     let float = digits == "-0" || digits.contains(['.', 'e', 'E']);
     if float {
         let number: f64 = digits.parse().ok()?;
@@ -154,9 +154,9 @@ fn try_number(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Gives the larger containers the heads that they need, and moves what stands behind them, each byte once.
+/// Gives the larger containers the heads that they need, and moves what follows them, each byte once.
 fn widen(out: &mut Vec<u8>, larger: &mut [Larger]) {
-    // They ended in another order than they began in.
+    // They were added in the order of their ends.
     larger.sort_unstable_by_key(|container| container.head);
     let width = |count: usize| if count <= 0xffff { 2 } else { 4 };
     let mut from = out.len();

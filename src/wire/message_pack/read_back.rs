@@ -1,4 +1,4 @@
-//! Units of the encoder's own form as events again, for listeners of another encoding.
+//! Turns units that the encoder wrote back into events, for listeners of another encoding.
 
 use super::super::event::Event;
 use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
@@ -34,7 +34,7 @@ pub(super) fn read_back(mut units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
 }
 
 struct Parsed<'a> {
-    /// Whether it is a message, not the end of a stream.
+    /// Whether it is a message, and not the end of a stream.
     put: bool,
     name: &'a str,
     message: Option<&'a [u8]>,

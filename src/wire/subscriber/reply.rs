@@ -17,11 +17,11 @@ pub(crate) enum Reply {
     Put { stream: String, message: Content },
     /// The stream has ended.
     Close { stream: String, message: Option<Content> },
-    /// The connection ends, and why if the client did not ask for it.
+    /// The connection ends. There is a reason if the client did not ask for it.
     CloseConnection(Option<Reason>),
     /// An action has taken effect.
     Receipt { receipt: u64, listeners: Option<usize>, state: Option<StreamState> },
-    /// All before the ping has taken effect.
+    /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
     Error { reason: Reason, receipt: Option<u64> },

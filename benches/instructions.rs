@@ -158,16 +158,16 @@ fn turns(line: &str, times: u64) {
     let block = line.repeat(400);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let delivered = runtime.block_on(async {
-        let (actor, shared) = assemble(&Settings::default());
+        let (actor, context) = assemble(&Settings::default());
         tokio::spawn(actor.run());
         for _ in 0..8 {
             let listen = Tap::new("{\"action\":\"listen\",\"stream\":\"job-1\"}\n".to_owned(), 1, false);
-            tokio::spawn(serve(listen, JsonLines::default(), Arc::clone(&shared)));
+            tokio::spawn(serve(listen, JsonLines::default(), Arc::clone(&context)));
         }
         tokio::task::yield_now().await;
-        let publisher = tokio::spawn(serve(Tap::new(block, times, true), JsonLines::default(), Arc::clone(&shared)));
+        let publisher = tokio::spawn(serve(Tap::new(block, times, true), JsonLines::default(), Arc::clone(&context)));
         publisher.await.expect("the publisher ends");
-        shared.stats.snapshot().delivered
+        context.stats.snapshot().delivered
     });
     // The publisher ends before the actor has seen the last of it.
     assert!(

@@ -1,13 +1,12 @@
 //! The decoder against the oracle: lines made at random, and all that the fuzzer has found worth keeping.
 
+mod inputs;
 mod oracle;
 
-use std::fs;
-use std::path::Path;
-
+use inputs::{Change, change, changed};
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
-use proptest::sample::{Index, select};
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::sample::select;
 
 /// White space as a writer may leave it; mostly none or one space.
 fn space() -> impl Strategy<Value = &'static str> {
@@ -116,26 +115,9 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
     (prop_oneof![usual(), unusual()], select(vec!["\n", "\n", "\r\n", " \n", "\n\n"])).prop_map(|(line, end)| (line + end).into_bytes())
 }
 
-/// One change of one place.
-fn change() -> impl Strategy<Value = (Index, u8, u8)> {
-    let bytes = b"\"\\{}[]:,0123456789.eE+-truefalsn \t\r\n\0'/\x1f\x7f\x80\xc3\xa9\xff".to_vec();
-    (any::<Index>(), prop_oneof![Just(0_u8), Just(1), Just(2), Just(3)], select(bytes))
-}
-
-fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8, u8)]) -> Vec<u8> {
-    for (place, how, byte) in changes {
-        if bytes.is_empty() {
-            break;
-        }
-        let place = place.index(bytes.len());
-        match how {
-            0 => bytes[place] = *byte,
-            1 => bytes.insert(place, *byte),
-            2 => drop(bytes.remove(place)),
-            _ => bytes.truncate(place),
-        }
-    }
-    bytes
+/// A change to a byte that matters in JSON.
+fn change_of_line() -> impl Strategy<Value = Change> {
+    change(select(b"\"\\{}[]:,0123456789.eE+-truefalsn \t\r\n\0'/\x1f\x7f\x80\xc3\xa9\xff".to_vec()))
 }
 
 proptest! {
@@ -147,12 +129,12 @@ proptest! {
     }
 
     #[test]
-    fn changed_lines_mean_what_the_oracle_says(lines in vec(line(), 1..4), changes in vec(change(), 1..4)) {
+    fn changed_lines_mean_what_the_oracle_says(lines in vec(line(), 1..4), changes in vec(change_of_line(), 1..4)) {
         oracle::compare(&changed(lines.concat(), &changes));
     }
 
     #[test]
-    fn a_put_of_any_value_is_valid_when_serde_json_says_so(message in value(), changes in vec(change(), 0..3)) {
+    fn a_put_of_any_value_is_valid_when_serde_json_says_so(message in value(), changes in vec(change_of_line(), 0..3)) {
         let message = changed(message.into_bytes(), &changes);
         oracle::compare(&[br#"{"action":"put","stream":"s","message":0}"#, &b"\n{\"action\":\"put\",\"stream\":\"s\",\"message\":"[..], &message, b"}\n"].concat());
     }
@@ -160,13 +142,7 @@ proptest! {
 
 #[test]
 fn what_the_fuzzer_found_stays_right() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/decode");
-    let mut count = 0;
-    for file in fs::read_dir(corpus).unwrap() {
-        oracle::compare(&fs::read(file.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count > 10, "the corpus is missing");
+    inputs::for_each_of_corpus("decode", oracle::compare);
 }
 
 #[test]

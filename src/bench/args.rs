@@ -5,11 +5,11 @@ use anyhow::{Result, bail, ensure};
 use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Encoding, Listen};
 
-use super::content::Kind;
+use super::content::ContentKind;
 use super::plan::Plan;
 use super::topology::Topology;
 use super::wire::{self, Protocol};
-use super::work::Work;
+use super::workload::Workload;
 
 /// Load a broker, check all that it delivers, and report throughput, latency and cost.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,8 +48,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", default_value = "108")]
     pub(crate) size: ByteSize,
     /// What the content is: a progress object, a curve of numbers, or text
-    #[arg(long, value_enum, default_value_t = Kind::Progress)]
-    pub(crate) kind: Kind,
+    #[arg(long, value_enum, default_value_t = ContentKind::Progress)]
+    pub(crate) kind: ContentKind,
     /// Messages to publish, over all publishers; with --join, joins
     #[arg(long, value_name = "N", default_value_t = 1_000_000, conflicts_with = "rate")]
     pub(crate) messages: u64,
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// Measure how long a bystander's pings take beside such work, done in a closed loop by --publishers connections for all
     /// listeners
     #[arg(long, value_enum, value_name = "WORK", conflicts_with_all = ["rate", "join", "idle", "no_listeners", "messages", "streams", "size"])]
-    pub(crate) beside: Option<Work>,
+    pub(crate) beside: Option<Workload>,
     /// With --beside: where the listeners connect, if not to --server
     #[arg(long, value_name = "ADDRESS", requires = "beside")]
     pub(crate) listeners_at: Option<Listen>,

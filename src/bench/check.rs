@@ -7,13 +7,13 @@ use std::cmp::Ordering;
 
 use thiserror::Error;
 
-use super::content::{Content, ID, ID_NUMBER, bump, id, read_digits};
+use super::content::{ID, ID_NUMBER, LoadContent, bump, id, read_digits};
 use super::topology::Topology;
 use super::wire::{Dialect, STREAM_DIGITS, Unit};
 
 /// Why a run has failed.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub(crate) enum Fault {
+pub(crate) enum Violation {
     /// Messages are missing, or come later than one that was sent after them.
     #[error("stream {stream}, publisher {publisher}: message {got} came when {expected} was due (lost, or out of order)")]
     Gap {
@@ -83,7 +83,7 @@ const COMPARED: usize = 1024;
 
 impl Checker {
     /// A checker for a connection that listens to the streams of a block.
-    pub(crate) fn new(wire: &'static dyn Dialect, topology: Topology, block: usize, content: &Content) -> Self {
+    pub(crate) fn new(wire: &'static dyn Dialect, topology: Topology, block: usize, content: &LoadContent) -> Self {
         let places = topology.streams_of(block).len();
         let ranks = topology.publishers_per_stream();
         let template = wire.delivered(block, content);
@@ -117,8 +117,8 @@ impl Checker {
     /// or all but whole.
     ///
     /// # Errors
-    /// A [`Fault`], if it is not what should come.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], seen: &mut impl FnMut(usize, usize, u64)) -> Result<(), Fault> {
+    /// A [`Violation`], if it is not what should come.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], seen: &mut impl FnMut(usize, usize, u64)) -> Result<(), Violation> {
         loop {
             bytes = self.finish_tail(bytes)?;
             if self.carry.is_empty() {
@@ -143,14 +143,14 @@ impl Checker {
             } else {
                 self.carry.extend_from_slice(bytes);
                 let carry = std::mem::take(&mut self.carry);
-                match self.wire.unit(&carry).map_err(|error| Fault::Broker(error.to_string()))? {
+                match self.wire.unit(&carry).map_err(|error| Violation::Broker(error.to_string()))? {
                     None => {
                         self.carry = carry;
                         return Ok(());
                     }
-                    Some((_, Unit::Failure(text))) => return Err(Fault::Broker(text)),
+                    Some((_, Unit::Failure(text))) => return Err(Violation::Broker(text)),
                     Some((length, Unit::Delivered(_))) => {
-                        return Err(Fault::Broker(String::from_utf8_lossy(&carry[..length.min(200)]).into_owned()));
+                        return Err(Violation::Broker(String::from_utf8_lossy(&carry[..length.min(200)]).into_owned()));
                     }
                     Some((length, unit)) => {
                         self.pinged |= unit == Unit::Ping;
@@ -167,7 +167,7 @@ impl Checker {
     }
 
     /// The path of nearly all messages: those that lie whole in what was read.
-    fn whole_messages<'b>(&mut self, mut bytes: &'b [u8], seen: &mut impl FnMut(usize, usize, u64)) -> Result<&'b [u8], Fault> {
+    fn whole_messages<'b>(&mut self, mut bytes: &'b [u8], seen: &mut impl FnMut(usize, usize, u64)) -> Result<&'b [u8], Violation> {
         while let Some((message, rest)) = bytes.split_at_checked(self.head + self.tail) {
             let head = &message[..self.head];
             let at = self.guess * self.head;
@@ -187,7 +187,7 @@ impl Checker {
         Ok(bytes)
     }
 
-    fn finish_tail<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
+    fn finish_tail<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Violation> {
         let taken = self.skip.min(bytes.len());
         // What lies within the compared end, of what is taken: compared where it stands.
         let left = self.skip - taken;
@@ -209,8 +209,8 @@ impl Checker {
     }
 
     /// Finds whose message a head begins, and checks that it is the next one.
-    fn expect(&mut self, head: &[u8]) -> Result<usize, Fault> {
-        let foreign = || Fault::Broker(String::from_utf8_lossy(head).into_owned());
+    fn expect(&mut self, head: &[u8]) -> Result<usize, Violation> {
+        let foreign = || Violation::Broker(String::from_utf8_lossy(head).into_owned());
         let id_at = self.head - ID;
         let stream = read_digits(&head[self.stream_at..self.stream_at + STREAM_DIGITS]).ok_or_else(foreign)? as usize;
         let publisher = read_digits(&head[id_at + 1..id_at + 5]).ok_or_else(foreign)? as usize;
@@ -226,8 +226,8 @@ impl Checker {
         let expected = self.next[pair];
         match got.cmp(&expected) {
             Ordering::Equal => Ok(pair),
-            Ordering::Greater => Err(Fault::Gap { stream, publisher, expected, got }),
-            Ordering::Less => Err(Fault::Repeat { stream, publisher, expected, got }),
+            Ordering::Greater => Err(Violation::Gap { stream, publisher, expected, got }),
+            Ordering::Less => Err(Violation::Repeat { stream, publisher, expected, got }),
         }
     }
 
@@ -245,15 +245,15 @@ impl Checker {
         (stream, self.topology.publisher(stream, pair % ranks).unwrap_or_default())
     }
 
-    fn changed(&self, pair: usize) -> Fault {
+    fn changed(&self, pair: usize) -> Violation {
         let (stream, publisher) = self.pair(pair);
-        Fault::Changed { stream, publisher, number: self.next[pair] }
+        Violation::Changed { stream, publisher, number: self.next[pair] }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::content::Kind;
+    use super::super::content::ContentKind;
     use super::super::wire;
     use super::super::wire::Protocol;
     use super::*;
@@ -261,7 +261,7 @@ mod tests {
     const TOPOLOGY: Topology = Topology { publishers: 3, streams: 2, listeners: 1, block: 2 };
 
     fn message(stream: usize, publisher: usize, number: u64) -> Vec<u8> {
-        let content = Content::json(Kind::Progress, 108).unwrap();
+        let content = LoadContent::json(ContentKind::Progress, 108).unwrap();
         let mut template = wire::of(Protocol::Nats).delivered(stream, &content);
         let at = template.id_at();
         template.head[at..].copy_from_slice(&id(publisher, number));
@@ -269,8 +269,8 @@ mod tests {
     }
 
     /// Feeds the bytes in pieces of every size up to 300, which must make no difference.
-    fn check(bytes: &[u8]) -> Result<u64, Fault> {
-        let content = Content::json(Kind::Progress, 108).unwrap();
+    fn check(bytes: &[u8]) -> Result<u64, Violation> {
+        let content = LoadContent::json(ContentKind::Progress, 108).unwrap();
         let mut results = (1..300).map(|size| {
             let mut checker = Checker::new(wire::of(Protocol::Nats), TOPOLOGY, 0, &content);
             let mut count = 0;
@@ -299,11 +299,11 @@ mod tests {
     #[test]
     fn each_fault_is_found() {
         let (zero, one, two) = (message(0, 2, 0), message(0, 2, 1), message(0, 2, 2));
-        let lost = Fault::Gap { stream: 0, publisher: 2, expected: 1, got: 2 };
+        let lost = Violation::Gap { stream: 0, publisher: 2, expected: 1, got: 2 };
         assert_eq!(check(&[zero.clone(), two.clone()].concat()), Err(lost));
-        let doubled = Fault::Repeat { stream: 0, publisher: 2, expected: 1, got: 0 };
+        let doubled = Violation::Repeat { stream: 0, publisher: 2, expected: 1, got: 0 };
         assert_eq!(check(&[zero.clone(), zero.clone()].concat()), Err(doubled));
-        let swapped = Fault::Gap { stream: 0, publisher: 2, expected: 1, got: 2 };
+        let swapped = Violation::Gap { stream: 0, publisher: 2, expected: 1, got: 2 };
         assert_eq!(check(&[zero.clone(), two, one].concat()), Err(swapped));
         let mut changed = zero.clone();
         changed[100] ^= 1;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 /// What the content of a message looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum ContentKind {
     /// An object with a few fields, as a job reports its progress
     Progress,
     /// An array of numbers
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 
 /// The content of every message: what stands before the id, and what stands after it.
 #[derive(Debug, Clone)]
-pub(crate) struct Content {
+pub(crate) struct LoadContent {
     /// What stands before the id.
     pub(crate) before: Vec<u8>,
     /// What stands after it.
@@ -32,24 +32,24 @@ pub(crate) const ID: usize = 16;
 /// Where the digits of the sequence number begin in an id.
 pub(crate) const ID_NUMBER: usize = 6;
 
-impl Content {
+impl LoadContent {
     /// Content of `size` bytes in JSON.
     ///
     /// # Errors
     /// If no valid JSON with an id is that small.
-    pub(crate) fn json(kind: Kind, size: usize) -> Result<Self> {
+    pub(crate) fn json(kind: ContentKind, size: usize) -> Result<Self> {
         let (before, least) = match kind {
-            Kind::Progress => (r#"{"job":"#, 1),
-            Kind::Curve => ("[", 1),
-            Kind::Text => ("\"", 1),
+            ContentKind::Progress => (r#"{"job":"#, 1),
+            ContentKind::Curve => ("[", 1),
+            ContentKind::Text => ("\"", 1),
         };
         let least = before.len() + ID + least;
         ensure!(size >= least, "--size must be at least {least} for this kind of content");
         let room = size - before.len() - ID;
         let after = match kind {
-            Kind::Progress => progress(room),
-            Kind::Curve => curve(room),
-            Kind::Text => text(room - 1) + "\"",
+            ContentKind::Progress => progress(room),
+            ContentKind::Curve => curve(room),
+            ContentKind::Text => text(room - 1) + "\"",
         };
         debug_assert_eq!(after.len(), room);
         Ok(Self { before: before.into(), after: after.into_bytes() })
@@ -138,14 +138,14 @@ mod tests {
 
     #[test]
     fn content_is_json_of_the_size_asked_for() {
-        for kind in [Kind::Progress, Kind::Curve, Kind::Text] {
+        for kind in [ContentKind::Progress, ContentKind::Curve, ContentKind::Text] {
             for size in (24..200).chain([16 << 10, 1_000_003]) {
-                let content = Content::json(kind, size).unwrap();
+                let content = LoadContent::json(kind, size).unwrap();
                 let bytes = content.with_id(id(3, 42));
                 assert_eq!((bytes.len(), content.len()), (size, size), "{kind:?}");
                 assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok(), "{}", String::from_utf8_lossy(&bytes));
             }
-            assert!(Content::json(kind, 10).is_err());
+            assert!(LoadContent::json(kind, 10).is_err());
         }
     }
 

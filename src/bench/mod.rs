@@ -19,7 +19,7 @@ mod report;
 mod socket;
 mod topology;
 mod wire;
-mod work;
+mod workload;
 
 use std::time::{Duration, Instant};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::wire::Address;
 
-use super::content::Content;
+use super::content::LoadContent;
 use super::topology::Topology;
 use super::wire::{Dialect, Protocol};
 
@@ -19,7 +19,7 @@ pub(crate) struct Plan {
     /// Who publishes and listens to what.
     pub(crate) topology: Topology,
     /// The content of a message, up to and including its id.
-    pub(crate) content: Content,
+    pub(crate) content: LoadContent,
     /// Messages that a publisher may be ahead of a listener.
     pub(crate) window: u64,
     /// Messages written at once, when the rate is not set.

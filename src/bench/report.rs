@@ -36,14 +36,14 @@ pub(crate) struct Report {
     /// The generator's own CPU time per unit, in microseconds.
     pub(crate) generator_us_per_unit: f64,
     /// The broker's costs, where its process is known.
-    pub(crate) broker: Option<Broker>,
+    pub(crate) broker: Option<BrokerCosts>,
     /// Latency, where the rate was set.
     pub(crate) latency: Option<Latency>,
 }
 
 /// What a run has cost the broker.
 #[derive(Debug, Serialize)]
-pub(crate) struct Broker {
+pub(crate) struct BrokerCosts {
     /// CPU time per unit, in microseconds.
     pub(crate) us_per_unit: f64,
     /// CPU time, in seconds.
@@ -110,7 +110,7 @@ impl Report {
         self.broker = costs.broker.map(|(before, after)| {
             let cpu = after.cpu.saturating_sub(before.cpu);
             let growth = after.resident as f64 - before.resident as f64;
-            Broker {
+            BrokerCosts {
                 us_per_unit: per_unit(cpu),
                 cpu_seconds: cpu.as_secs_f64(),
                 resident_before: before.resident,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tracing::debug;
 
 use crate::broker::actor::{Actor, ActorSettings, CutLog, Ids, Intake, Stats};
-use crate::broker::connection::{ReaderLimits, Shared, Times};
+use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
 use crate::broker::core::CoreLimits;
 use crate::broker::outbox::OutboxLimits;
 use crate::broker::settings::{Settings, memory};
@@ -18,8 +18,8 @@ use crate::wire::{DecodeLimits, Gauge, Translations};
 const KEPT_TRANSLATIONS: usize = 4;
 
 /// A broker without sockets: the actor, which is to be run, and what all connections that speak JSON lines share;
-/// [`Shared::speaking`] makes the same for another encoding.
-pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
+/// [`ConnectionContext::speaking`] makes the same for another encoding.
+pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     let Settings { limits, outbox, .. } = settings;
     let memory = memory();
     debug!(memory, "limits that are set to 0 follow from the memory");
@@ -38,7 +38,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
         stats: Arc::clone(&stats),
         cut_log: Arc::clone(&cut_log),
     });
-    let shared = Shared {
+    let context = ConnectionContext {
         mailbox,
         reader: ReaderLimits {
             decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
@@ -66,5 +66,5 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
         stats,
         cut_log,
     };
-    (actor, Arc::new(shared))
+    (actor, Arc::new(context))
 }

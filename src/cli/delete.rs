@@ -1,18 +1,15 @@
 //! `msgstream delete`: forgets a stream.
 
-use crate::client::Options;
-
-use super::broker::{Broker, block_on};
+use super::broker::block_on;
 use super::exit::{Exit, Outcome};
+use super::stream_args::StreamArgs;
 
 /// Forget a stream, header and all; its listeners are told that it has ended
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The stream
-    stream: String,
     #[command(flatten)]
-    broker: Broker,
+    at: StreamArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -24,8 +21,8 @@ Exit codes:
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
-        let remote = args.broker.connect(Options::default()).await?;
-        remote.confirmed().delete(&args.stream).await?;
+        let remote = args.at.connect().await?;
+        remote.confirmed().delete(&args.at.stream).await?;
         Ok(Exit::Fine)
     })
 }

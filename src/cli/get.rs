@@ -1,19 +1,18 @@
 //! `msgstream get`: prints a stream's header.
 
-use crate::client::{Event, Options};
+use crate::client::Event;
 
-use super::broker::{Broker, block_on};
+use super::broker::block_on;
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::print;
+use super::stream_args::StreamArgs;
 
 /// Print the header of a stream, as JSON
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The stream
-    stream: String,
     #[command(flatten)]
-    broker: Broker,
+    at: StreamArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -27,11 +26,11 @@ Exit codes:
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
-        let remote = args.broker.connect(Options::default()).await?;
-        let mut listener = remote.listen(&args.stream).await?;
+        let remote = args.at.connect().await?;
+        let mut listener = remote.listen(&args.at.stream).await?;
         // The header, if there is one, has come when the state has.
         let joined = listener.joined().await;
-        remote.hangup(&args.stream).await?;
+        remote.hangup(&args.at.stream).await?;
         match listener.next().await {
             Some(Event::Header(header)) => {
                 print(format!("{header}\n").as_bytes())?;
@@ -41,7 +40,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             Some(Event::Lost { reason }) if joined.is_none() => {
                 Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")))
             }
-            _ => Err(Failure::new(Exit::Failed, format!("{:?} has no header", args.stream))),
+            _ => Err(Failure::new(Exit::Failed, format!("{:?} has no header", args.at.stream))),
         }
     })
 }

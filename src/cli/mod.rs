@@ -20,6 +20,7 @@ mod run;
 mod serve;
 mod signals;
 mod standard;
+mod stream_args;
 mod view;
 mod wait;
 mod wire_lines;

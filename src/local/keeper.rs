@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use crate::broker::actor::{Claim, Command};
-use crate::broker::connection::Shared;
+use crate::broker::connection::ConnectionContext;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink, Written};
 use crate::wire::ReceiptId;
@@ -23,23 +23,23 @@ use super::sink::{LISTEN, ListenerSink, ListenerState};
 
 /// Begins to listen. If it is dropped before it is done, nothing has begun.
 pub(super) fn listen(
-    shared: &Arc<Shared>,
+    context: &Arc<ConnectionContext>,
     runtime: &Handle,
     order: ConnectionId,
     stream: StreamName,
     listener: Box<dyn Listener>,
 ) -> Result<Listening, LocalError> {
-    let outbox = Arc::new(Outbox::new(ListenerSink::new(listener), Arc::clone(&shared.outbox)));
+    let outbox = Arc::new(Outbox::new(ListenerSink::new(listener), Arc::clone(&context.outbox)));
     let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
-    let id = shared.ids.take();
+    let id = context.ids.take();
     let listen = Input::Listen { stream, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
     let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
-    if !shared.mailbox.send(connected(id, &outbox)) || !shared.mailbox.send(begin) {
+    if !context.mailbox.send(connected(id, &outbox)) || !context.mailbox.send(begin) {
         return Err(LocalError::Ended);
     }
-    runtime.spawn(keep_listener(Arc::clone(shared), id, outbox, wanted, ended.drop_guard()));
+    runtime.spawn(keep_listener(Arc::clone(context), id, outbox, wanted, ended.drop_guard()));
     Ok(listening)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn connected<S: Sink + 'static>(id: ConnectionId, outbox: &Arc<Outbox
 
 /// `ended` is told when this ends, also if it is dropped with its runtime.
 async fn keep_listener(
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     id: ConnectionId,
     outbox: Arc<Outbox<ListenerSink>>,
     wanted: CancellationToken,
@@ -62,38 +62,38 @@ async fn keep_listener(
     tokio::select! {
         biased;
         () = wanted.cancelled() => outbox.kill(),
-        () = keep(&shared, id, &outbox, None) => {}
+        () = keep(&context, id, &outbox, None) => {}
     }
     match outbox.sink().state() {
         ListenerState::Full => {
             warn!(connection = id.0, reason = "channel_full", "local listener cut off");
-            shared.stats.cut_limit.add(1);
+            context.stats.cut_limit.add(1);
             outbox.sink().cut("the channel of this listener was full; receive faster, or give it more room");
         }
         ListenerState::Open if !wanted.is_cancelled() => outbox.sink().lose(),
         ListenerState::Open | ListenerState::Done => {}
     }
-    listened(&shared, &outbox).await;
-    shared.mailbox.send(Command::Gone(id));
+    listened(&context, &outbox).await;
+    context.mailbox.send(Command::Gone(id));
     drop(ended);
 }
 
 /// Waits until the actor has applied the listen, which has its place in another connection's order: the id may not be given to
 /// another before.
-async fn listened<S: Sink>(shared: &Shared, outbox: &Outbox<S>) {
+async fn listened<S: Sink>(context: &ConnectionContext, outbox: &Outbox<S>) {
     let applied = poll_fn(|cx| match outbox.standing(cx).unapplied > 0 && outbox.awaits_applied(1) {
         true => Poll::Pending,
         false => Poll::Ready(()),
     });
     tokio::select! {
         () = applied => {}
-        () = shared.mailbox.closed() => {}
+        () = context.mailbox.closed() => {}
     }
 }
 
 /// Waits until a local outbox has ended: everything was taken and no more will come, or nobody takes it. Meanwhile tells
 /// those who publish by it when they are held back no longer.
-pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Outbox<S>, released: Option<&Notify>) {
+pub(super) async fn keep<S: Sink>(context: &ConnectionContext, id: ConnectionId, outbox: &Outbox<S>, released: Option<&Notify>) {
     loop {
         let quiesce = poll_fn(|cx| {
             let standing = outbox.standing(cx);
@@ -106,7 +106,7 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
                 released.notify_waiters();
             }
             if standing.has_room {
-                shared.mailbox.send(Command::Room(id));
+                context.mailbox.send(Command::Room(id));
             }
             if standing.blocked && !standing.dead {
                 // Nothing here blocks: after a long turn, or a cut, the rest is taken at once.
@@ -123,12 +123,12 @@ pub(super) async fn keep<S: Sink>(shared: &Shared, id: ConnectionId, outbox: &Ou
         });
         let goes_on = tokio::select! {
             quiesce = quiesce => quiesce,
-            () = shared.mailbox.closed() => false,
+            () = context.mailbox.closed() => false,
         };
         if !goes_on {
             return;
         }
         outbox.quiesced();
-        shared.mailbox.send(Command::Quiesced(id));
+        context.mailbox.send(Command::Quiesced(id));
     }
 }

@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::broker::assemble::assemble;
-use crate::broker::connection::Shared;
+use crate::broker::connection::ConnectionContext;
 use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
 use crate::broker::settings::Settings;
@@ -58,7 +58,7 @@ pub use listening::Listening;
 /// ```
 #[derive(Clone)]
 pub struct MessageStream {
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     /// Where its tasks run, wherever it is called from.
     runtime: Handle,
     publisher: Arc<Publisher>,
@@ -87,10 +87,10 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub fn with_settings(settings: &Settings) -> Self {
-        let (runtime, (actor, shared)) = (Handle::current(), assemble(settings));
+        let (runtime, (actor, context)) = (Handle::current(), assemble(settings));
         runtime.spawn(actor.run());
-        let publisher = Publisher::start(&shared, &runtime);
-        Self { shared, runtime, publisher }
+        let publisher = Publisher::start(&context, &runtime);
+        Self { context, runtime, publisher }
     }
 
     /// Serves this broker over sockets as well: what is published here reaches listeners there, and the other way round.
@@ -116,7 +116,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub fn serve(&self, listen: &[Listen], settings: &Settings) -> Result<Server, BindError> {
-        Server::bind_shared(listen, settings, Arc::clone(&self.shared))
+        Server::bind_with(listen, settings, Arc::clone(&self.context))
     }
 
     /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and, under the policy
@@ -319,7 +319,7 @@ impl MessageStream {
     /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
-        keeper::listen(&self.shared, &self.runtime, self.publisher.order()?, stream, Box::new(listener))
+        keeper::listen(&self.context, &self.runtime, self.publisher.order()?, stream, Box::new(listener))
     }
 
     /// Stops a listener: it is dropped, without another word. One that has ended is no error.

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::actor::{Claim, Command};
-use crate::broker::connection::Shared;
+use crate::broker::connection::ConnectionContext;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink};
 use crate::job::content::{NonFinite, encode_line};
@@ -32,11 +32,11 @@ pub(super) struct Publisher {
 
 /// The way to the broker and back, made with the first action.
 struct Way {
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     /// The broker's own runtime: the first call may come from one that ends sooner.
     runtime: Handle,
     id: Mutex<Option<ConnectionId>>,
-    outbox: Arc<Outbox<Answers>>,
+    outbox: Arc<Outbox<Calls>>,
     latest: AtomicU64,
     /// No full listener holds this publisher back any more.
     released: Arc<Notify>,
@@ -46,11 +46,11 @@ struct Way {
 
 /// The calls that wait for receipts.
 #[derive(Default)]
-struct Answers(Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>>);
+struct Calls(Mutex<HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>>);
 
 impl Publisher {
-    pub(super) fn start(shared: &Arc<Shared>, runtime: &Handle) -> Arc<Self> {
-        let way = Arc::new(Way::new(Arc::clone(shared), runtime.clone()));
+    pub(super) fn start(context: &Arc<ConnectionContext>, runtime: &Handle) -> Arc<Self> {
+        let way = Arc::new(Way::new(Arc::clone(context), runtime.clone()));
         Arc::new(Self { way, non_finite: NonFinite::default() })
     }
 
@@ -64,7 +64,7 @@ impl Publisher {
 
     /// A way of its own, with the same rule for numbers.
     pub(super) fn independent_publisher(&self) -> Arc<Self> {
-        let way = Arc::new(Way::new(Arc::clone(&self.way.shared), self.way.runtime.clone()));
+        let way = Arc::new(Way::new(Arc::clone(&self.way.context), self.way.runtime.clone()));
         Arc::new(Self { way, non_finite: self.non_finite })
     }
 
@@ -76,7 +76,7 @@ impl Publisher {
     /// The name of a stream that may be written to.
     pub(super) fn name(&self, verb: Verb, stream: &str) -> Result<StreamName, LocalError> {
         let name = StreamName::new(stream).map_err(empty_name)?;
-        let most = self.way.shared.reader.decode.name;
+        let most = self.way.context.reader.decode.name;
         if stream.len() > most {
             return Err(refused(Mistake::new(ErrorCode::BadStream, refusal::long_name(stream.as_bytes(), most))));
         }
@@ -97,7 +97,7 @@ impl Publisher {
     /// A header, as those who join get it.
     pub(super) fn header<H: Serialize + ?Sized>(&self, stream: &StreamName, header: &H) -> Result<Frame, LocalError> {
         let content = self.content(header)?;
-        let (length, most) = (content.len(), self.way.shared.reader.header);
+        let (length, most) = (content.len(), self.way.context.reader.header);
         if length > most {
             return Err(refused(refusal::long_header(length, most)));
         }
@@ -114,7 +114,7 @@ impl Publisher {
         let name = self.name(verb, stream)?;
         let content = message.map(|message| self.content(message)).transpose()?;
         let bytes = self.within_line(bytes_of(&Event::Close { stream: &name, message: content.as_deref() }))?;
-        let (length, most) = (content.map_or(0, |content| content.len()), self.way.shared.reader.header);
+        let (length, most) = (content.map_or(0, |content| content.len()), self.way.context.reader.header);
         if length > most {
             return Err(refused(refusal::long_last_message(length, most)));
         }
@@ -140,7 +140,7 @@ impl Publisher {
     /// Refuses what would be too long for a client's line: listeners are not prepared for longer ones.
     fn within_line(&self, bytes: Box<[u8]>) -> Result<Box<[u8]>, LocalError> {
         // Without its line end, as there.
-        let (length, most) = (bytes.len().saturating_sub(1), self.way.shared.reader.decode.line);
+        let (length, most) = (bytes.len().saturating_sub(1), self.way.context.reader.decode.line);
         if length > most {
             return Err(refused(refusal::long_line(most)));
         }
@@ -161,10 +161,10 @@ fn bytes_of(event: &Event<'_>) -> Box<[u8]> {
 }
 
 impl Way {
-    fn new(shared: Arc<Shared>, runtime: Handle) -> Self {
-        let outbox = Arc::new(Outbox::new(Answers::default(), Arc::clone(&shared.outbox)));
+    fn new(context: Arc<ConnectionContext>, runtime: Handle) -> Self {
+        let outbox = Arc::new(Outbox::new(Calls::default(), Arc::clone(&context.outbox)));
         let (latest, released, ended) = (AtomicU64::new(0), Arc::default(), CancellationToken::new());
-        Self { shared, runtime, id: Mutex::default(), outbox, latest, released, ended }
+        Self { context, runtime, id: Mutex::default(), outbox, latest, released, ended }
     }
 
     /// Sends once it may.
@@ -178,7 +178,7 @@ impl Way {
                 return Err(LocalError::Ended);
             }
             if may(self) && self.outbox.begin_batch(keeper::BATCHES) {
-                let sent = self.shared.mailbox.send(Command::Batch { from, inputs: vec![input], order: from, claim: Claim::default() });
+                let sent = self.context.mailbox.send(Command::Batch { from, inputs: vec![input], order: from, claim: Claim::default() });
                 return if sent { Ok(()) } else { Err(LocalError::Ended) };
             }
             tokio::select! {
@@ -193,7 +193,7 @@ impl Way {
         let receipt = self.latest.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         self.outbox.sink().lock().insert(receipt, answer);
-        let _forgotten = Forget { answers: self.outbox.sink(), receipt };
+        let _forgotten = Forget { calls: self.outbox.sink(), receipt };
         self.send(input(Some(ReceiptId(receipt.to_string().into()))), may).await?;
         answered.await.unwrap_or(Err(LocalError::Ended))
     }
@@ -208,12 +208,12 @@ impl Way {
         if let Some(id) = *id {
             return Ok(id);
         }
-        let new = self.shared.ids.take();
-        if !self.shared.mailbox.send(keeper::connected(new, &self.outbox)) {
+        let new = self.context.ids.take();
+        if !self.context.mailbox.send(keeper::connected(new, &self.outbox)) {
             return Err(LocalError::Ended);
         }
-        let kept = Kept { outbox: Arc::clone(&self.outbox), ended: self.ended.clone() };
-        self.runtime.spawn(keep(Arc::clone(&self.shared), new, kept, Arc::clone(&self.released)));
+        let guard = EndGuard { outbox: Arc::clone(&self.outbox), ended: self.ended.clone() };
+        self.runtime.spawn(keep(Arc::clone(&self.context), new, guard, Arc::clone(&self.released)));
         Ok(*id.insert(new))
     }
 }
@@ -227,23 +227,23 @@ impl Drop for Way {
 
 /// Forgets a call that was dropped while it waited.
 struct Forget<'a> {
-    answers: &'a Answers,
+    calls: &'a Calls,
     receipt: u64,
 }
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.answers.lock().remove(&self.receipt);
+        self.calls.lock().remove(&self.receipt);
     }
 }
 
 /// What the publisher's task owns. When it is dropped, at the task's end or with its runtime, all waiting calls end too.
-struct Kept {
-    outbox: Arc<Outbox<Answers>>,
+struct EndGuard {
+    outbox: Arc<Outbox<Calls>>,
     ended: CancellationToken,
 }
 
-impl Drop for Kept {
+impl Drop for EndGuard {
     fn drop(&mut self) {
         self.ended.cancel();
         // No more answers will come for the calls that still wait.
@@ -253,10 +253,10 @@ impl Drop for Kept {
     }
 }
 
-async fn keep(shared: Arc<Shared>, id: ConnectionId, kept: Kept, released: Arc<Notify>) {
-    keeper::keep(&shared, id, &kept.outbox, Some(&released)).await;
-    drop(kept);
-    shared.mailbox.send(Command::Gone(id));
+async fn keep(context: Arc<ConnectionContext>, id: ConnectionId, guard: EndGuard, released: Arc<Notify>) {
+    keeper::keep(&context, id, &guard.outbox, Some(&released)).await;
+    drop(guard);
+    context.mailbox.send(Command::Gone(id));
 }
 
 /// A stream without a name.
@@ -268,7 +268,7 @@ fn refused(Mistake { code, reason, .. }: Mistake) -> LocalError {
     LocalError::Refused(Reason { code: code.as_str().to_owned(), reason })
 }
 
-impl Answers {
+impl Calls {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Receipt, LocalError>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -281,7 +281,7 @@ impl Answers {
     }
 }
 
-impl Sink for Answers {
+impl Sink for Calls {
     fn waits_itself(&self) -> bool {
         true
     }

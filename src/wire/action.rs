@@ -1,4 +1,4 @@
-//! What a client asks for: the one table of actions, which decoders and clients use, and a decoded action.
+//! What a client asks for: the table of actions, which decoders and clients share, and the type of a decoded action.
 
 use crate::wire::ids::StreamName;
 
@@ -43,17 +43,17 @@ pub(crate) enum Need {
 /// What an action does to the header that its client repeats on a new connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
-    /// It stays.
+    /// It stays as it is.
     Stays,
     /// The action's message takes its place.
     Message,
     /// The action's member `header` takes its place, if there is one.
     Header,
-    /// None is repeated any more.
+    /// It is no longer repeated.
     Nothing,
 }
 
-/// Makes [`Verb`] of the table, so that no verb can lack a rule or be missing among all.
+/// Makes [`Verb`] from the table, so that every verb has a rule and stands in `ALL`.
 macro_rules! verbs {
     ($($(#[$doc:meta])* $verb:ident: $word:literal, $target:ident, $message:ident, $writes:literal, $repeated:ident;)*) => {
         /// An action's verb.
@@ -115,9 +115,9 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// What the listeners get.
-        message: Message<'a>,
+        message: Payload<'a>,
         /// Becomes the stream's header together with the delivery.
-        header: Option<Message<'a>>,
+        header: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -126,11 +126,11 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The new header.
-        message: Message<'a>,
+        message: Payload<'a>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
-    /// From now on this connection is a listener of the stream.
+    /// Makes this connection a listener of the stream.
     Listen {
         /// The stream.
         stream: Name<'a>,
@@ -149,7 +149,7 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The last message.
-        message: Option<Message<'a>>,
+        message: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -163,7 +163,7 @@ pub enum Action<'a> {
         /// The stream.
         stream: Name<'a>,
         /// The last message.
-        message: Option<Message<'a>>,
+        message: Option<Payload<'a>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -180,11 +180,11 @@ pub enum Action<'a> {
 /// reference count or a comparison of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
-    /// Kept by the codec from now on.
+    /// A name that the codec keeps from now on.
     Kept(&'a StreamName),
     /// The same name as the last `Kept` or `Again`, with no other name in between.
     Again(&'a StreamName),
-    /// Made for this action.
+    /// A name made for this action alone.
     New(StreamName),
 }
 
@@ -197,7 +197,7 @@ impl Name<'_> {
         }
     }
 
-    /// The name, to keep.
+    /// A name of one's own, to keep.
     pub fn into_name(self) -> StreamName {
         match self {
             Self::Kept(name) | Self::Again(name) => name.clone(),
@@ -208,11 +208,11 @@ impl Name<'_> {
 
 /// A message's content, as the publisher sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Message<'a> {
+pub struct Payload<'a> {
     /// The content in the codec's encoding, byte for byte, valid in that encoding.
     pub content: &'a [u8],
-    /// Whether the whole unit that it came in stands exactly as a listener would get it, so that it can be passed on
-    /// as it is. Only ever true for the `message` of a [`Action::Put`] with no header and no receipt.
+    /// Whether the whole unit that it came in is byte for byte what a listener would get, so that it can be passed on
+    /// unchanged. Only ever true for the `message` of a [`Action::Put`] with no header and no receipt.
     pub verbatim: bool,
 }
 

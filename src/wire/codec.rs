@@ -1,7 +1,7 @@
 //! The seam for encodings: a codec turns bytes into actions and events into bytes.
 //!
 //! Each encoding implements [`Codec`] and [`Encode`]; the broker's core sees neither. Where clients of two encodings meet in
-//! one stream, content goes from the one to the other by way of JSON text, so that no encoding knows another.
+//! one stream, content is translated by way of JSON text, so that no encoding knows another.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
     fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
     /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
-    /// Content is JSON text. Only messages and ends of streams are ever read back: all else is for one client.
+    /// Content is JSON text. Only messages and ends of streams are ever read back: all other events are for one client.
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>));
 }
 
@@ -34,14 +34,14 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
 /// The connection gathers bytes, asks [`unit`](Codec::unit) where the first complete unit ends (a unit carries one action: a
 /// line, for example), and hands it to [`decode`](Codec::decode).
 pub trait Codec: fmt::Debug + Send + Unpin + 'static {
-    /// How many bytes of a unit do not count as its length: those that end it, or say how long it is.
+    /// How many bytes of a unit are framing and do not count towards its length: its end, or its length in front.
     const FRAMING: usize;
 
     /// The encoder for events to the same connection.
     fn encoder(&self) -> &'static dyn Encode;
 
-    /// Where the first unit of `bytes` ends. The first `searched` bytes are known not to hold its end: an earlier call
-    /// on a shorter part of the same bytes asked for more.
+    /// Where the first unit of `bytes` ends. Its end is not in the first `searched` bytes: an earlier call saw only those,
+    /// and asked for more.
     fn unit(&self, bytes: &[u8], searched: usize) -> UnitEnd;
 
     /// Whether a connection that begins with these bytes speaks something else. Asked before the first unit is decoded,
@@ -71,7 +71,7 @@ pub enum UnitEnd {
 pub enum Foreign {
     /// Yes, or close enough to deserve an error line.
     Ours,
-    /// Cannot be told from so few bytes.
+    /// These are too few bytes to tell.
     Unclear,
     /// No: what it is, and what would be right.
     Theirs(String),

@@ -1,7 +1,7 @@
 //! Addresses as people write them: one grammar for the broker, which listens there, and for clients, which connect.
 //!
-//! An address is `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`; one of the latter two may have the prefix of an encoding
-//! before it. A further transport is a scheme in [`Place::parse`].
+//! An address is `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`; the prefix of an encoding may stand
+//! before the latter two. A further transport is a scheme in [`Place::parse`].
 
 use std::path::PathBuf;
 
@@ -21,10 +21,10 @@ pub(crate) enum Place {
     Unix(PathBuf),
 }
 
-/// Makes [`Encoding`] of the table, so that none can lack a prefix or be missing among all.
+/// Makes [`Encoding`] from the table, so that every encoding has a prefix and stands in `ALL`.
 macro_rules! encodings {
     ($($(#[$doc:meta])* $encoding:ident: $prefix:literal, $name:literal;)*) => {
-        /// What is spoken where.
+        /// What is spoken at an address.
         ///
         /// ```
         /// # use msgstream::broker::{Encoding, Listen};
@@ -41,7 +41,7 @@ macro_rules! encodings {
             /// Every encoding.
             const ALL: &[Self] = &[$(Self::$encoding),*];
 
-            /// What stands before an address where it is spoken.
+            /// The prefix of the addresses where it is spoken.
             pub(crate) const fn prefix(self) -> &'static str {
                 match self {
                     $(Self::$encoding => $prefix,)*
@@ -67,7 +67,7 @@ encodings! {
 }
 
 impl Encoding {
-    /// Those that are spoken only where it is asked for.
+    /// Those that are spoken only where an address asks for them.
     pub(crate) fn prefixed() -> impl Iterator<Item = Self> {
         Self::ALL.iter().copied().filter(|encoding| !encoding.prefix().is_empty())
     }
@@ -102,7 +102,7 @@ impl Place {
 
 fn host_and_port(text: &str) -> Result<&str, String> {
     let why = match text.rsplit_once(':') {
-        // The last colon within the brackets of an IPv6 address does not begin a port.
+        // A colon within the brackets of an IPv6 address does not begin a port.
         Some((_, rest)) if rest.ends_with(']') => "the port is missing",
         Some(("", _)) => "the host is missing",
         Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {

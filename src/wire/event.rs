@@ -22,7 +22,7 @@ pub enum Event<'a> {
         /// The last message, if there is one.
         message: Option<&'a [u8]>,
     },
-    /// This connection ends now; with the reason, when the client did not ask for it.
+    /// This connection ends now. There is a reason if the client did not ask for it.
     CloseConnection {
         /// Why, as a code and a text.
         why: Option<(ErrorCode, &'a str)>,

@@ -32,8 +32,8 @@ const STORED: usize = 1 << (usize::BITS - 1);
 pub struct Gauge(AtomicUsize);
 
 impl Gauge {
-    /// Bytes in use now. What one thread takes back may be seen before another's count of it: then there are none, rather than a count
-    /// that has wrapped, for which everybody would be cut off.
+    /// Bytes in use now. One thread's subtraction may be seen before another thread's addition, so that the count wraps: it is
+    /// then taken to be 0, since a huge one would cut everybody off.
     pub fn bytes(&self) -> usize {
         let bytes = self.0.load(Ordering::Relaxed);
         if bytes > isize::MAX as usize { 0 } else { bytes }
@@ -44,7 +44,7 @@ impl Gauge {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Takes back what was added.
+    /// Subtracts from the count.
     pub fn remove(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -59,7 +59,7 @@ pub fn allocated(size: usize) -> usize {
     size.next_multiple_of(step)
 }
 
-/// What a frame's own fields take, with the two counts of its pointer.
+/// The memory of a frame's own fields, with the two counts of its `Arc`.
 const FIELDS: usize = size_of::<Inner>() + 2 * size_of::<usize>();
 
 impl Frame {
@@ -78,7 +78,7 @@ impl Frame {
         Self(Arc::new(Inner { bytes, messages, lasting, encoder, translations: Mutex::default(), places: AtomicUsize::new(0) }))
     }
 
-    /// It stands in one more queue. The gauge of queues counts a frame once, however many queues hold it, and not at all while
+    /// Notes that it stands in one more queue. The gauge of queues counts a frame once, however many queues hold it, and not at all while
     /// it is stored: then its store counts it.
     pub fn enter(&self, queues: &Gauge) {
         if self.0.places.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -86,14 +86,14 @@ impl Frame {
         }
     }
 
-    /// It stands in one queue less.
+    /// Notes that it stands in one queue less.
     pub fn leave(&self, queues: &Gauge) {
         if self.0.places.fetch_sub(1, Ordering::Relaxed) == 1 {
             queues.remove(self.cost());
         }
     }
 
-    /// It is stored, and counted by its store rather than by the gauge of queues.
+    /// Notes that it is stored: its store counts it from now on, not the gauge of queues.
     pub fn store(&self, queues: &Gauge) {
         let before = self.0.places.fetch_or(STORED, Ordering::Relaxed);
         debug_assert!(before & STORED == 0, "a frame is stored in one place");
@@ -102,7 +102,7 @@ impl Frame {
         }
     }
 
-    /// It is stored no more; if queues still hold it, their gauge counts it again.
+    /// Notes that it is no longer stored: if queues still hold it, their gauge counts it again.
     pub fn unstore(&self, queues: &Gauge) {
         if self.0.places.fetch_and(!STORED, Ordering::Relaxed) != STORED {
             queues.add(self.cost());
@@ -139,7 +139,7 @@ impl Frame {
         std::ptr::addr_eq(self.0.encoder, encoder)
     }
 
-    /// Whether both are the same one.
+    /// Whether both are one and the same frame.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -153,7 +153,7 @@ impl Frame {
         frame
     }
 
-    /// The same, on a thread whose time nobody waits for: it does not count in [`Translations::bytes`].
+    /// The same, on a thread that nobody waits for: it does not count in [`Translations::bytes`].
     pub fn translated_aside(&self, encoder: &'static dyn Encode, translations: &Arc<Translations>) -> Self {
         self.find_or_translate(encoder, translations).0
     }
@@ -211,7 +211,7 @@ impl Slots {
         std::iter::once(&self.first).chain(more).filter_map(Translation::frame).find(|frame| frame.is_in(encoder))
     }
 
-    /// Takes a translation in, in place of one that nobody holds any more.
+    /// Adds a translation, if possible in the place of one that nobody holds any more.
     fn set(&mut self, translation: Translation) {
         if self.first.frame().is_none() {
             self.first = translation;
@@ -292,7 +292,7 @@ impl Translations {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// How many bytes have been translated while somebody waited, modulo 2^64 or what a `usize` holds.
+    /// How many bytes have been translated while somebody waited. The count may wrap.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use smol_str::SmolStr;
 
-/// The name of a stream: a non-empty text. Up to 23 bytes stand in place, longer ones are shared; no clone copies a text.
+/// The name of a stream: a non-empty text. Up to 23 bytes are stored in place, longer texts are shared; a clone never allocates.
 ///
 /// Two names are one stream when their text is equal, however it was escaped on the wire. How long a name may be is
 /// a setting (`limits.name`) that the decoder holds.
@@ -17,7 +17,7 @@ pub struct StreamName(SmolStr);
 pub struct EmptyName;
 
 impl StreamName {
-    /// Takes a name over.
+    /// Makes a name of a text.
     ///
     /// # Errors
     /// [`EmptyName`] if it is empty.
@@ -39,7 +39,7 @@ impl StreamName {
     }
 }
 
-/// Whether a name, or the beginning of one, is reserved for the broker. The rule stands only here.
+/// Whether a name, or the beginning of one, is reserved for the broker. Nothing else knows the rule.
 #[inline]
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     name.first() == Some(&b'$')

@@ -135,7 +135,7 @@ impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let prefix = self.encoding.prefix();
         match &self.address {
-            // Behind a prefix an address has its transport.
+            // After a prefix, the address must name its transport.
             Address::Tcp(address) if !prefix.is_empty() => write!(f, "{prefix}tcp://{address}"),
             address => write!(f, "{prefix}{address}"),
         }

@@ -1,4 +1,4 @@
-//! The members of a unit's object that the protocol knows, as places in the unit.
+//! The members of a unit's object that the protocol knows, by their places in the unit.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -17,7 +17,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// Takes a member in. If its key was given before, both values are dropped: there is no telling which one was meant.
+    /// Adds a member. If its key was given before, both values are dropped: there is no telling which one was meant.
     #[inline]
     pub(super) fn take(&mut self, key: &[u8], value: Range<usize>, others: &mut Others) -> Result<(), Surplus> {
         let member = match key {
@@ -37,7 +37,7 @@ impl Members {
     }
 }
 
-/// Why a key is too much.
+/// Why a key is one too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Surplus {
     /// It was given before.

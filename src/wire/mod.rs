@@ -1,5 +1,5 @@
 //! What is said between a client and the broker: actions, events, mistakes, and the [`Codec`] that turns bytes into
-//! the first and the others into bytes. Knows nothing of sockets, streams' state or tasks.
+//! actions, and events into bytes. Knows nothing of sockets, tasks or the state of streams.
 //!
 //! Encodings and frames belong to the broker: a client lets `serde_json` read and write its lines.
 
@@ -33,10 +33,13 @@ pub(crate) mod refusal;
 #[cfg(feature = "broker")]
 mod request;
 
+#[cfg(all(test, feature = "broker"))]
+mod tests;
+
 pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
 
-pub use action::{Action, Message, Name, ReceiptId};
+pub use action::{Action, Name, Payload, ReceiptId};
 pub use endpoint::Encoding;
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};

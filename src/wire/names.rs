@@ -1,16 +1,16 @@
-//! The name that a publisher uses.
+//! The stream that a publisher used last.
 
 use crate::wire::ids::StreamName;
 
 use super::action::Name;
 
-/// The name that the last unit in the usual form put to, so that the next one is known by its bytes, and costs neither an
+/// The stream of the last put in the usual form. A next put to it is recognised by its bytes, and its name costs neither an
 /// allocation nor a reference count. A listener never puts: for it this is a null pointer.
 #[derive(Debug, Default)]
 pub(super) struct Latest(Option<Box<StreamName>>);
 
 impl Latest {
-    /// Remembered name, or empty; no valid name is empty.
+    /// The remembered name; empty if there is none, since no valid name is.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         self.0.as_deref().map_or(b"", |name| name.as_str().as_bytes())

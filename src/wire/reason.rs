@@ -30,17 +30,17 @@ const ALIASES: [(&str, &str); 12] = [
     ("remove", "delete"),
 ];
 
-/// That there is no such action, and which one was meant.
+/// Says that there is no such action, and which one was probably meant.
 pub(super) fn unknown_action(given: &str, known: &[&str]) -> String {
     let shown = cut(given.as_bytes());
-    // The end of a long word tells nothing, and comparing it would cost its square.
+    // The beginning is enough: the cost of comparing grows with the square of the length.
     let word: String = given.trim().chars().take(ECHO).collect::<String>().to_lowercase();
     let alias = ALIASES.iter().find(|(theirs, _)| *theirs == word).map(|(_, ours)| *ours);
     let nearest = known
         .iter()
         .map(|ours| (strsim::damerau_levenshtein(ours, &word), *ours))
         .min_by_key(|(distance, _)| *distance)
-        // With typos in half of its letters it would be another word.
+        // With more typos than that it is another word.
         .filter(|(distance, ours)| *distance * 2 <= ours.len())
         .map(|(_, ours)| ours);
     match alias.or(nearest) {

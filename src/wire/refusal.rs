@@ -28,7 +28,7 @@ pub(crate) fn long_header(length: usize, most: usize) -> Mistake {
     Mistake::new(ErrorCode::Limit, reason)
 }
 
-/// The last message of a stream, which is stored as a header is, is too long.
+/// The last message of a stream is too long: it is stored, as a header is.
 pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
     let most = ByteSize(most);
     let reason = format!(

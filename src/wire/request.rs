@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::action::{Action, Message, Name, Need, ReceiptId, Target, Verb};
+use super::action::{Action, Name, Need, Payload, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
 use super::reason::unknown_action;
@@ -21,16 +21,16 @@ pub(super) struct Asked<'a> {
     pub(super) broken: Option<String>,
     /// The action's verb, or why there is none.
     pub(super) verb: Result<Verb, String>,
-    pub(super) stream: Stream<'a>,
+    pub(super) stream: StreamMember<'a>,
     pub(super) receipt: Result<Option<ReceiptId>, (ErrorCode, String)>,
     pub(super) message: Option<&'a [u8]>,
     pub(super) header: Option<&'a [u8]>,
-    /// Whether the unit, if it is a put, stands exactly as a listener would get it.
+    /// Whether the unit, if it is a put, is byte for byte what a listener would get.
     pub(super) verbatim: bool,
 }
 
 /// The value of the key "stream".
-pub(super) enum Stream<'a> {
+pub(super) enum StreamMember<'a> {
     Absent,
     Null,
     Named(Cow<'a, str>),
@@ -38,8 +38,8 @@ pub(super) enum Stream<'a> {
     Wrong(String),
 }
 
-impl<'a> Stream<'a> {
-    /// A text, if it can be a name.
+impl<'a> StreamMember<'a> {
+    /// A text, which is a name unless it is empty or too long.
     pub(super) fn named(text: Cow<'a, str>, limits: &DecodeLimits) -> Self {
         if text.is_empty() {
             return Self::Wrong(format!("\"stream\" is empty: {EmptyName}"));
@@ -54,7 +54,7 @@ impl<'a> Stream<'a> {
         Self::Wrong(refusal::long_name(text, limits.name))
     }
 
-    /// A value of this kind, which is no text.
+    /// A value that is no text but of this kind.
     pub(super) fn not_text(kind: &str) -> Self {
         Self::Wrong(not_a_name(kind))
     }
@@ -85,7 +85,7 @@ impl<'a> Asked<'a> {
         let mistake = |code, reason| Mistake {
             code,
             reason,
-            stream: if let Stream::Named(name) = &stream { Some(name.clone().into_owned()) } else { None },
+            stream: if let StreamMember::Named(name) = &stream { Some(name.clone().into_owned()) } else { None },
             receipt: receipt.as_ref().ok().cloned().flatten(),
         };
 
@@ -98,15 +98,15 @@ impl<'a> Asked<'a> {
         }
         let rule = verb.rule();
         let text = match (&stream, rule.target) {
-            (_, Target::Connection) | (Stream::Absent, Target::StreamOrAll | Target::StreamOrConnection) => None,
-            (Stream::Null, Target::StreamOrAll) => None,
-            (Stream::Absent, Target::Stream) => {
+            (_, Target::Connection) | (StreamMember::Absent, Target::StreamOrAll | Target::StreamOrConnection) => None,
+            (StreamMember::Null, Target::StreamOrAll) => None,
+            (StreamMember::Absent, Target::Stream) => {
                 let reason = format!("\"{}\" needs a stream: add \"stream\":\"NAME\"", rule.word);
                 return Err(mistake(ErrorCode::MissingStream, reason));
             }
-            (Stream::Null, _) => return Err(mistake(ErrorCode::BadStream, not_a_name("null"))),
-            (Stream::Wrong(reason), _) => return Err(mistake(ErrorCode::BadStream, reason.clone())),
-            (Stream::Named(text), _) => Some(text),
+            (StreamMember::Null, _) => return Err(mistake(ErrorCode::BadStream, not_a_name("null"))),
+            (StreamMember::Wrong(reason), _) => return Err(mistake(ErrorCode::BadStream, reason.clone())),
+            (StreamMember::Named(text), _) => Some(text),
         };
         if let Some(text) = text
             && rule.writes
@@ -123,8 +123,8 @@ impl<'a> Asked<'a> {
             let reason = format!("\"{}\" needs a message: add \"message\":VALUE, any JSON value, null included", rule.word);
             return Err(mistake(ErrorCode::MissingMessage, reason));
         }
-        let message = message.map(|content| Message { content, verbatim: verbatim && verb == Verb::Put });
-        let header = header.map(|content| Message { content, verbatim: false });
+        let message = message.map(|content| Payload { content, verbatim: verbatim && verb == Verb::Put });
+        let header = header.map(|content| Payload { content, verbatim: false });
         let receipt = receipt.unwrap_or_default();
         of_members(verb, name, message, header, receipt)
             .ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))
@@ -135,8 +135,8 @@ impl<'a> Asked<'a> {
 fn of_members<'a>(
     verb: Verb,
     stream: Option<Name<'a>>,
-    message: Option<Message<'a>>,
-    header: Option<Message<'a>>,
+    message: Option<Payload<'a>>,
+    header: Option<Payload<'a>>,
     receipt: Option<ReceiptId>,
 ) -> Option<Action<'a>> {
     Some(match (verb, stream) {

@@ -60,7 +60,7 @@ async fn a_listener_that_takes_nothing_is_cut_and_told() {
         + r#"{"action":"close","message":{"code":"slow_listener","reason":"this listener took nothing for 20s (outbox.write_time)"}}"#
         + "\n";
     assert_eq!(text, told);
-    assert_eq!(broker.shared.stats.snapshot().cut_time, 1);
+    assert_eq!(broker.context.stats.snapshot().cut_time, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +91,7 @@ async fn a_full_outbox_is_cut_with_an_unbroken_prefix() {
     let (prefix, last) = text.trim_end().rsplit_once('\n').unwrap();
     assert!(all.starts_with(prefix) && prefix.len() > 900 && prefix.len() <= 1000, "{text}");
     assert!(last.starts_with(r#"{"action":"close","message":{"code":"slow_listener","reason":"more than 1000 bytes waited"#), "{last}");
-    assert_eq!(broker.shared.stats.snapshot().cut_limit, 1);
+    assert_eq!(broker.context.stats.snapshot().cut_limit, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ async fn a_panic_in_one_connection_ends_that_one_only() {
     publisher.line(r#"{"action":"put","stream":"s","message":1,"receipt":1}"#);
     assert_eq!(publisher.ping().await, "{\"action\":\"receipt\",\"receipt\":1,\"listeners\":1}\n");
     assert_eq!(listener.ping().await, put("s", "1") + "\n");
-    assert_eq!(broker.shared.stats.snapshot().panics, 1);
+    assert_eq!(broker.context.stats.snapshot().panics, 1);
     assert!(!broker.actor.is_finished());
 }
 
@@ -100,7 +100,7 @@ async fn the_longest_queues_go_first_when_memory_is_short() {
     for _ in 0..200 {
         publisher.line(&many);
         publisher.ping().await;
-        assert!(broker.shared.outbox.gauge.bytes() < 110_000, "{} bytes are queued", broker.shared.outbox.gauge.bytes());
+        assert!(broker.context.outbox.gauge.bytes() < 110_000, "{} bytes are queued", broker.context.outbox.gauge.bytes());
     }
     long.room(usize::MAX / 2);
     let text = long.rest().await;
@@ -109,7 +109,7 @@ async fn the_longest_queues_go_first_when_memory_is_short() {
     assert_eq!(text.lines().count(), 2);
     short.room(usize::MAX / 2);
     assert_eq!(short.ping().await, one + "\n", "the short queue is untouched");
-    assert_eq!(broker.shared.stats.snapshot().cut_total, 1);
+    assert_eq!(broker.context.stats.snapshot().cut_total, 1);
 }
 
 /// Before anybody is told of the end, everybody's last lines have taken effect.
@@ -123,9 +123,9 @@ async fn the_end_comes_after_what_was_received() {
         publisher.line(line);
     }
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done));
+    broker.context.mailbox.send(Command::Quiesce(done));
     all_taken_in.await.unwrap();
-    broker.shared.mailbox.send(Command::Shutdown);
+    broker.context.mailbox.send(Command::Shutdown);
     let text = listener.rest().await;
     assert!(text.starts_with(&all), "{text}");
     assert!(text[all.len()..].starts_with(r#"{"action":"close","message":{"code":"shutdown""#), "{text}");
@@ -143,12 +143,12 @@ async fn one_that_joins_while_the_broker_stops_takes_in_what_was_received() {
     let listener = broker.listener("s").await;
     let (done, all_taken_in) = oneshot::channel();
     // The mailbox has this before the new connection's task runs for the first time.
-    broker.shared.mailbox.send(Command::Quiesce(done));
+    broker.context.mailbox.send(Command::Quiesce(done));
     let late = broker.connect();
     late.flood(&put("other", "\"0123456789\""), READS);
     all_taken_in.await.unwrap();
     assert_eq!(late.flood_left(), 0, "the broker was told that all was taken in");
-    broker.shared.mailbox.send(Command::Shutdown);
+    broker.context.mailbox.send(Command::Shutdown);
     assert!(late.rest().await.contains("shutdown") && listener.rest().await.contains("shutdown"));
 }
 
@@ -160,7 +160,7 @@ async fn what_waited_for_one_that_is_gone_is_dropped_bit_by_bit() {
     let broker = Broker::start(&Settings::default());
     let (listener, publisher) = (broker.listener("s").await, broker.connect());
     listener.room(0);
-    let gauge = Arc::clone(&broker.shared.outbox.gauge);
+    let gauge = Arc::clone(&broker.context.outbox.gauge);
     for _ in 0..MESSAGES / 100 {
         // To two streams in turn, so that each is a frame of its own.
         publisher.line(&[put("s", "1"), put("other", "1")].join("\n").repeat(100).replace("}{", "}\n{"));
@@ -217,16 +217,16 @@ async fn one_that_reads_nothing_does_not_delay_the_end() {
     let (listener, greedy) = (broker.listener("s").await, broker.connect());
     greedy.room(0);
     greedy.flood(r#"{"action":"ping"}"#, 10);
-    while broker.shared.outbox.gauge.bytes() < 1_000_000 {
+    while broker.context.outbox.gauge.bytes() < 1_000_000 {
         tokio::task::yield_now().await;
     }
     // The flood ends in the midst of a line.
     greedy.line("");
     greedy.line(&put("s", "1"));
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done));
+    broker.context.mailbox.send(Command::Quiesce(done));
     timeout(Duration::from_millis(1), all_taken_in).await.expect("it is waited for").unwrap();
-    broker.shared.mailbox.send(Command::Shutdown);
+    broker.context.mailbox.send(Command::Shutdown);
     let text = listener.rest().await;
     assert!(text.starts_with(&(put("s", "1") + "\n{\"action\":\"close\"")), "{text}");
 }
@@ -269,7 +269,7 @@ async fn unfinished_lines_are_limited_together() {
     greedy.send("x".repeat(60_000));
     let text = greedy.until(|bytes| bytes.ends_with(b"\n")).await;
     assert!(text.contains("\"code\":\"limit\"") && text.contains("limits.unfinished_lines"), "{text}");
-    assert_eq!(broker.shared.reader.intake.received().bytes(), 0);
+    assert_eq!(broker.context.reader.intake.received().bytes(), 0);
     modest.send("{\"action\":\"put\",\"stream\":\"s\",");
     modest.send("\"message\":1}\n");
     assert_eq!(modest.ping().await, "");

@@ -21,9 +21,9 @@ fn settings() -> Settings {
 
 async fn shut_down(broker: &Broker) {
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done));
+    broker.context.mailbox.send(Command::Quiesce(done));
     all_taken_in.await.unwrap();
-    broker.shared.mailbox.send(Command::Shutdown);
+    broker.context.mailbox.send(Command::Shutdown);
 }
 
 /// Was: `finish` on a blocked outbox wakes nobody: the drain time begins only when some other clock runs out.
@@ -145,7 +145,7 @@ async fn relief_cuts_nobody_in_vain() {
         publisher.line(&put("modest", "1"));
         publisher.ping().await;
     }
-    assert!(broker.shared.stats.snapshot().cut_total <= 3, "{:?}", broker.shared.stats.snapshot());
+    assert!(broker.context.stats.snapshot().cut_total <= 3, "{:?}", broker.context.stats.snapshot());
     modest.room(usize::MAX / 2);
     assert_eq!(modest.ping().await, (put("modest", "1") + "\n").repeat(10));
 }
@@ -173,7 +173,7 @@ async fn what_waits_for_the_actor_is_in_nobodys_queue() {
     for publisher in &publishers {
         publisher.ping().await;
     }
-    assert_eq!(broker.shared.stats.snapshot().cut_total, 0, "42 bytes waited in all queues together");
+    assert_eq!(broker.context.stats.snapshot().cut_total, 0, "42 bytes waited in all queues together");
     modest.room(usize::MAX / 2);
     assert_eq!(modest.ping().await, put("modest", "1") + "\n");
 }
@@ -233,7 +233,7 @@ async fn a_panic_leaks_no_unfinished_line() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     peer.panic_on_read();
     peer.rest().await;
-    assert_eq!(broker.shared.reader.intake.received().bytes(), 0);
+    assert_eq!(broker.context.reader.intake.received().bytes(), 0);
 }
 
 /// Was: "A refused action is answered by an error that carries the receipt", also as the last line without LF.
@@ -273,7 +273,7 @@ async fn a_listener_that_dies_in_the_midst_of_a_frame_panics_nobody() {
     publisher.ping().await;
     listener.reset();
     listener.rest().await;
-    assert_eq!(broker.shared.stats.snapshot().panics, 0);
+    assert_eq!(broker.context.stats.snapshot().panics, 0);
 }
 
 /// Was: the same in the actor, which ends the broker: the second signal.
@@ -284,7 +284,7 @@ async fn abort_in_the_midst_of_a_frame_panics_nobody() {
     listener.room(10);
     publisher.line(&put("s", "1"));
     publisher.ping().await;
-    broker.shared.mailbox.send(Command::Abort);
+    broker.context.mailbox.send(Command::Abort);
     let ended = timeout(Duration::from_secs(10), async { (listener.rest().await, publisher.rest().await) }).await;
     assert!(ended.is_ok() && !broker.actor.is_finished(), "the actor panicked");
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use msgstream::broker::Settings;
 use msgstream::internal::broker::assemble;
-use msgstream::internal::broker::connection::{Shared, serve};
+use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
 use tokio::task::JoinHandle;
@@ -27,26 +27,26 @@ use pipe::{Peer, pipe};
 
 /// A broker without sockets.
 struct Broker {
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     actor: JoinHandle<()>,
 }
 
 impl Broker {
     fn start(settings: &Settings) -> Self {
-        let (actor, shared) = assemble(settings);
-        Self { shared, actor: tokio::spawn(actor.run()) }
+        let (actor, context) = assemble(settings);
+        Self { context, actor: tokio::spawn(actor.run()) }
     }
 
     fn connect(&self) -> Peer {
         let (pipe, peer) = pipe();
-        tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.shared)));
+        tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.context)));
         peer
     }
 
     /// A connection that speaks MessagePack.
     fn connect_packed(&self) -> Peer {
         let (pipe, peer) = pipe();
-        tokio::spawn(serve(pipe, MessagePack::default(), self.shared.speaking(&ENCODER)));
+        tokio::spawn(serve(pipe, MessagePack::default(), self.context.speaking(&ENCODER)));
         peer
     }
 

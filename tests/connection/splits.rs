@@ -133,6 +133,6 @@ async fn large_units_are_whole() {
         }
         publisher.ping().await;
         assert!(listener.ping().await == all, "content of {size} bytes");
-        assert_eq!(broker.shared.reader.intake.received().bytes(), 0);
+        assert_eq!(broker.context.reader.intake.received().bytes(), 0);
     }
 }

@@ -76,7 +76,7 @@ fn gated() -> (Broker, Peer, Sender<()>) {
     let encoder: &'static Gated = Box::leak(Box::new(Gated { gate: Mutex::new(gate) }));
     let (pipe, peer) = pipe();
     let codec = Lines { decoder: JsonLines::default(), encoder };
-    tokio::spawn(serve(pipe, codec, broker.shared.speaking(encoder)));
+    tokio::spawn(serve(pipe, codec, broker.context.speaking(encoder)));
     (broker, peer, open)
 }
 
@@ -162,11 +162,11 @@ async fn what_is_in_translation_when_the_broker_stops_is_delivered() {
     publisher.line(&put("s", &large()));
     assert_eq!(broker.connect().ping().await, "");
     let (done, all_taken_in) = oneshot::channel();
-    broker.shared.mailbox.send(Command::Quiesce(done));
+    broker.context.mailbox.send(Command::Quiesce(done));
     assert_eq!(broker.connect().ping().await, "");
     open.send(()).unwrap();
     all_taken_in.await.unwrap();
-    broker.shared.mailbox.send(Command::Shutdown);
+    broker.context.mailbox.send(Command::Shutdown);
     assert!(listener.rest().await.starts_with(&line("s", &large())));
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use msgstream::broker::Settings;
 use msgstream::internal::broker::actor::Actor;
 use msgstream::internal::broker::assemble;
-use msgstream::internal::broker::connection::{Shared, serve};
+use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
@@ -67,20 +67,20 @@ pub(crate) fn run(bytes: &[u8]) {
 fn run_in(bytes: &[u8], turns: impl FnOnce(Actor) -> Actor) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let history = history(bytes);
-    let shared = runtime.block_on(async {
-        let (actor, shared) = assemble(&settings());
+    let context = runtime.block_on(async {
+        let (actor, context) = assemble(&settings());
         tokio::select! {
             ended = tokio::spawn(turns(actor).run()) => panic!("the actor has ended: {ended:?}"),
             // The clock stands still as long as anybody has something to do, and jumps when nobody has.
             () = sleep(NEVER) => panic!("an answer never comes"),
-            () = take(&history, Arc::clone(&shared)) => {}
+            () = take(&history, Arc::clone(&context)) => {}
         }
-        shared
+        context
     });
     // With the tasks go the frames that they hold.
     drop(runtime);
-    assert_eq!(shared.outbox.gauge.bytes(), 0, "the broker keeps frames that nobody needs");
-    assert_eq!(shared.stats.snapshot().panics, 0);
+    assert_eq!(context.outbox.gauge.bytes(), 0, "the broker keeps frames that nobody needs");
+    assert_eq!(context.stats.snapshot().panics, 0);
 }
 
 fn settings() -> Settings {
@@ -124,8 +124,8 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 }
 
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
-async fn take(history: &[Line], shared: Arc<Shared>) {
-    let mut broker = Broker { shared, peers: array::from_fn(|_| None) };
+async fn take(history: &[Line], context: Arc<ConnectionContext>) {
+    let mut broker = Broker { context, peers: array::from_fn(|_| None) };
     let mut model = Model::new();
     let mut mistakes = [0; CONNECTIONS as usize];
     let mut turn = Turn::default();
@@ -226,7 +226,7 @@ impl Turn {
 }
 
 struct Broker {
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     peers: [Option<Peer>; CONNECTIONS as usize],
 }
 
@@ -237,7 +237,7 @@ impl Broker {
         let Some(from) = from else { return };
         let peer = self.peers[from as usize].get_or_insert_with(|| {
             let (pipe, peer) = pipe();
-            tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.shared)));
+            tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.context)));
             peer
         });
         let (one, other) = bytes.split_at(parted_at);
@@ -273,6 +273,6 @@ impl Broker {
         let got = got.into_iter().map(|(to, lines)| (to, lines.split_inclusive('\n').map(without_reason).collect::<String>()));
         let got: BTreeMap<u32, String> = got.filter(|(_, lines)| !lines.is_empty()).collect();
         assert_eq!(got, model.delivered.take(), "before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes));
-        assert_eq!(self.shared.stats.snapshot().streams, model.streams() as u64, "before step {number}");
+        assert_eq!(self.context.stats.snapshot().streams, model.streams() as u64, "before step {number}");
     }
 }

@@ -3,62 +3,45 @@
 
 #![allow(clippy::unwrap_used, reason = "a test helper: what fails here is a failed test")]
 
+mod meaning;
+
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, ReceiptId, UnitEnd};
+use msgstream::internal::wire::{Encode, ErrorCode, Event};
 use rmpv::Value;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-/// A limit on names so small that tests reach it.
-const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
+use meaning::{LIMITS, Meaning, Meant, VERBS};
 
 /// So deep that no short unit is deeper, and no stack overflows.
 const DEEPEST: usize = 5000;
 
-/// What a unit means, in plain values.
-#[derive(Debug, Clone, PartialEq)]
-enum Meaning {
-    Blank,
-    Action { verb: &'static str, stream: Option<String>, message: Option<Vec<u8>>, header: Option<Vec<u8>>, receipt: Option<String> },
-    Mistake(ErrorCode),
-}
-
-/// Compares the decoder with the oracle over every unit, with one decoder for all of them, asked twice, and a new one for
-/// each; and the content of every message with what it should be as JSON.
+/// Compares the decoder with the oracle over every unit, and the content of every message with what it should be as JSON.
 pub(crate) fn compare(bytes: &[u8]) {
-    let mut codec = MessagePack::default();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let end = match codec.unit(rest, 0) {
-            UnitEnd::Complete(end) => end,
-            UnitEnd::Partial | UnitEnd::Announced(_) => rest.len(),
-        };
-        let (unit, after) = rest.split_at(end);
+    let checked = |unit: &[u8]| {
         let expected = meaning(unit);
-        assert_eq!(decoded(&mut MessagePack::default(), unit), expected, "a new decoder, {unit:x?}");
-        assert_eq!(decoded(&mut codec, unit), expected, "a used decoder, {unit:x?}");
-        assert_eq!(decoded(&mut codec, unit), expected, "a used decoder, again, {unit:x?}");
-        if let Meaning::Action { message: Some(message), .. } = &expected {
+        if let Meaning::Action(Meant { message: Some(message), .. }) = &expected {
             compare_content(message);
         }
-        rest = after;
-    }
+        expected
+    };
+    meaning::compare(bytes, checked, decoded);
 }
 
 /// A put of some content, as a listener would get it.
-pub(crate) fn put(content: &[u8]) -> Vec<u8> {
+fn put(stream: &str, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    ENCODER.encode(&Event::Put { stream: &StreamName::new("s").unwrap(), message: content }, &mut out);
+    ENCODER.encode(&Event::Put { stream: &StreamName::new(stream).unwrap(), message: content }, &mut out);
     out
 }
 
 /// Content as JSON text.
 pub(crate) fn to_json(content: &[u8]) -> String {
     let mut text = None;
-    ENCODER.read_back(&put(content), &mut |event| {
+    ENCODER.read_back(&put("s", content), &mut |event| {
         let Event::Put { message, .. } = event else { panic!("{event:?}") };
         text = Some(String::from_utf8(message.to_vec()).unwrap());
     });
@@ -69,7 +52,7 @@ pub(crate) fn to_json(content: &[u8]) -> String {
 pub(crate) fn from_json(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     ENCODER.encode_json(&Event::Put { stream: &StreamName::new("s").unwrap(), message: text.as_bytes() }, &mut out);
-    let envelope = put(b"").len();
+    let envelope = put("s", b"").len();
     out.split_off(envelope)
 }
 
@@ -176,7 +159,8 @@ fn bytes_of(value: &Value) -> Vec<u8> {
 
 /// What the contract says that a unit means.
 fn meaning(unit: &[u8]) -> Meaning {
-    let bad = Meaning::Mistake(ErrorCode::BadJson);
+    let mistake = |code| Meaning::Mistake(code, None);
+    let bad = mistake(ErrorCode::BadJson);
     let Some((prefix, body)) = unit.split_first_chunk::<4>() else { return bad };
     if u32::from_be_bytes(*prefix) as usize != body.len() {
         return bad;
@@ -195,76 +179,52 @@ fn meaning(unit: &[u8]) -> Meaning {
     }
     let member = |key: &str| members.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
 
-    let verbs = ["header", "put", "listen", "hangup", "close", "delete", "ping"];
     let given = member("action").and_then(Value::as_str);
-    let Some(verb) = verbs.into_iter().find(|verb| Some(*verb) == given) else { return Meaning::Mistake(ErrorCode::BadAction) };
+    let Some(verb) = VERBS.into_iter().find(|verb| Some(*verb) == given) else { return mistake(ErrorCode::BadAction) };
     let receipt = match member("receipt") {
         None | Some(Value::Nil) => None,
         Some(Value::String(text)) => Some(json!(text.as_str()).to_string()),
         Some(Value::Integer(number)) => Some(number.to_string()),
         Some(Value::F32(number)) if number.is_finite() => Some(json!(f64::from(*number)).to_string()),
         Some(Value::F64(number)) if number.is_finite() => Some(json!(number).to_string()),
-        Some(_) => return Meaning::Mistake(ErrorCode::BadAction),
+        Some(_) => return mistake(ErrorCode::BadAction),
     };
     if member("receipt").is_some_and(|value| bytes_of(value).len() > 256) {
-        return Meaning::Mistake(ErrorCode::Limit);
+        return mistake(ErrorCode::Limit);
     }
-    let bare = |verb| Meaning::Action { verb, stream: None, message: None, header: None, receipt: receipt.clone() };
+    let bare = Meant { verb, receipt, ..Meant::default() };
     let name = match member("stream") {
-        _ if verb == "ping" => return bare("ping"),
-        None | Some(Value::Nil) if verb == "hangup" => return bare("hangup"),
-        None if verb == "close" => return bare("close"),
-        None => return Meaning::Mistake(ErrorCode::MissingStream),
+        _ if verb == "ping" => return Meaning::Action(bare),
+        None | Some(Value::Nil) if verb == "hangup" => return Meaning::Action(bare),
+        None if verb == "close" => return Meaning::Action(bare),
+        None => return mistake(ErrorCode::MissingStream),
         Some(value) => match value.as_str().filter(|name| !name.is_empty() && name.len() <= LIMITS.name) {
             Some(name) => name,
-            None => return Meaning::Mistake(ErrorCode::BadStream),
+            None => return mistake(ErrorCode::BadStream),
         },
     };
     if name.starts_with('$') && ["put", "header", "close", "delete"].contains(&verb) {
-        return Meaning::Mistake(ErrorCode::Denied);
+        return mistake(ErrorCode::Denied);
     }
     let message = member("message").filter(|_| !["listen", "hangup"].contains(&verb)).map(bytes_of);
     if message.is_none() && ["put", "header"].contains(&verb) {
-        return Meaning::Mistake(ErrorCode::MissingMessage);
+        return mistake(ErrorCode::MissingMessage);
     }
     let header = member("header").filter(|_| verb == "put").map(bytes_of);
-    Meaning::Action { verb, stream: Some(name.to_owned()), message, header, receipt }
+    Meaning::Action(Meant { stream: Some(name.to_owned()), message, header, ..bare })
 }
 
-/// What the decoder makes of a unit. Content is put in the oracle's spelling.
+/// What the decoder makes of a unit: content in the oracle's spelling, and a mistake without what could be read beside it.
 fn decoded(codec: &mut MessagePack, unit: &[u8]) -> Meaning {
-    match codec.decode(unit, &LIMITS) {
-        Ok(None) => Meaning::Blank,
-        Ok(Some(action)) => meant(action, unit),
-        Err(mistake) => {
-            assert!(!mistake.reason.is_empty() && mistake.reason.len() < 600, "{:?}", mistake.reason);
-            Meaning::Mistake(mistake.code)
+    match meaning::decoded(codec, unit) {
+        Meaning::Blank => Meaning::Blank,
+        Meaning::Action(meant) => {
+            let is_output = meant.verb == "put" && put(meant.stream.as_deref().unwrap(), meant.message.as_deref().unwrap()) == unit;
+            assert_eq!(meant.verbatim, is_output, "{unit:x?}");
+            let respelled = |content: Option<Vec<u8>>| content.map(|content| bytes_of(&read(&content).unwrap()));
+            let (message, header) = (respelled(meant.message), respelled(meant.header));
+            Meaning::Action(Meant { message, header, verbatim: false, ..meant })
         }
-    }
-}
-
-fn meant(action: Action<'_>, unit: &[u8]) -> Meaning {
-    let content = |message: Option<Message<'_>>| message.map(|message| bytes_of(&read(message.content).unwrap()));
-    let flat = |verb, stream: Option<StreamName>, message, header, receipt: Option<ReceiptId>| Meaning::Action {
-        verb,
-        stream: stream.map(|stream| stream.as_str().to_owned()),
-        message: content(message),
-        header: content(header),
-        receipt: receipt.map(|receipt| receipt.0.into_string()),
-    };
-    match action {
-        Action::Put { stream, message, header, receipt } => {
-            let mut output = Vec::new();
-            ENCODER.encode(&Event::Put { stream: stream.as_name(), message: message.content }, &mut output);
-            assert_eq!(message.verbatim, output == unit, "{unit:x?}");
-            flat("put", Some(stream.into_name()), Some(message), header, receipt)
-        }
-        Action::Header { stream, message, receipt } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
-        Action::Listen { stream, receipt } => flat("listen", Some(stream.into_name()), None, None, receipt),
-        Action::Hangup { stream, receipt } => flat("hangup", stream.map(|stream| stream.into_name()), None, None, receipt),
-        Action::Close { stream, message, receipt } => flat("close", Some(stream.into_name()), message, None, receipt),
-        Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),
-        Action::Delete { stream, message, receipt } => flat("delete", Some(stream.into_name()), message, None, receipt),
-        Action::Ping { receipt } => flat("ping", None, None, None, receipt),
+        Meaning::Mistake(code, _) => Meaning::Mistake(code, None),
     }
 }

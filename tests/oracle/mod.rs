@@ -3,104 +3,23 @@
 
 #![allow(clippy::expect_used, reason = "a test helper: what fails here is a failed test")]
 
+mod meaning;
+
 use std::collections::HashMap;
 use std::fmt;
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::json_lines::{ENCODER, JsonLines};
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Encode, ErrorCode, Event, Message, Mistake, UnitEnd};
+use msgstream::internal::wire::{Encode, ErrorCode, Event};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// What a line means, in plain values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    /// Nothing: a blank line.
-    Blank,
-    /// An action, with all that it holds.
-    Action(Meant),
-    /// A mistake: its code and, unless the JSON is broken, what could be read beside it.
-    Mistake(ErrorCode, Option<(Option<String>, Option<String>)>),
-}
+use meaning::{LIMITS, Meaning, Meant, VERBS, decoded};
 
-/// The parts of an action.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Meant {
-    pub(crate) verb: &'static str,
-    pub(crate) stream: Option<String>,
-    pub(crate) message: Option<String>,
-    pub(crate) verbatim: bool,
-    pub(crate) header: Option<String>,
-    pub(crate) receipt: Option<String>,
-}
-
-/// A limit on names so small that tests reach it.
-pub(crate) const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
-
-/// Compares the decoder with the oracle over every line, with one decoder for all of them and a new one for each. The
-/// decoder of all is asked twice, so that what it keeps of the first time is tried the second.
+/// Compares the decoder with the oracle over every line.
 pub(crate) fn compare(bytes: &[u8]) {
-    let mut codec = JsonLines::default();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let end = match codec.unit(rest, 0) {
-            UnitEnd::Complete(end) => end,
-            UnitEnd::Partial | UnitEnd::Announced(_) => rest.len(),
-        };
-        let (line, after) = rest.split_at(end);
-        let expected = meaning(line);
-        let shown = String::from_utf8_lossy(line);
-        assert_eq!(decoded(&mut JsonLines::default(), line), expected, "a new decoder, {shown:?}");
-        assert_eq!(decoded(&mut codec, line), expected, "a used decoder, {shown:?}");
-        assert_eq!(decoded(&mut codec, line), expected, "a used decoder, again, {shown:?}");
-        rest = after;
-    }
-}
-
-/// What the decoder makes of a line.
-pub(crate) fn decoded(codec: &mut JsonLines, line: &[u8]) -> Meaning {
-    match codec.decode(line, &LIMITS) {
-        Ok(None) => Meaning::Blank,
-        Ok(Some(action)) => Meaning::Action(meant(action)),
-        Err(Mistake { code, reason, stream, receipt }) => {
-            assert!(!reason.is_empty() && reason.len() < 600, "{reason:?}");
-            let beside = (code != ErrorCode::BadJson).then(|| (stream, receipt.map(|receipt| receipt.0.into_string())));
-            Meaning::Mistake(code, beside)
-        }
-    }
-}
-
-fn text(content: &[u8]) -> String {
-    std::str::from_utf8(content).expect("a message is UTF-8").to_owned()
-}
-
-fn meant(action: Action<'_>) -> Meant {
-    let flat = |verb,
-                stream: Option<StreamName>,
-                message: Option<Message<'_>>,
-                header: Option<Message<'_>>,
-                receipt: Option<msgstream::internal::wire::ReceiptId>| Meant {
-        verb,
-        stream: stream.map(|stream| stream.as_str().to_owned()),
-        verbatim: message.is_some_and(|message| message.verbatim),
-        message: message.map(|message| text(message.content)),
-        header: header.map(|header| {
-            assert!(!header.verbatim);
-            text(header.content)
-        }),
-        receipt: receipt.map(|receipt| receipt.0.into_string()),
-    };
-    match action {
-        Action::Put { stream, message, header, receipt } => flat("put", Some(stream.into_name()), Some(message), header, receipt),
-        Action::Header { stream, message, receipt } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
-        Action::Listen { stream, receipt } => flat("listen", Some(stream.into_name()), None, None, receipt),
-        Action::Hangup { stream, receipt } => flat("hangup", stream.map(|stream| stream.into_name()), None, None, receipt),
-        Action::Close { stream, message, receipt } => flat("close", Some(stream.into_name()), message, None, receipt),
-        Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),
-        Action::Delete { stream, message, receipt } => flat("delete", Some(stream.into_name()), message, None, receipt),
-        Action::Ping { receipt } => flat("ping", None, None, None, receipt),
-    }
+    meaning::compare::<JsonLines>(bytes, meaning, decoded);
 }
 
 /// The members of an object: keys decoded as bytes, since half a surrogate pair is within the grammar.
@@ -146,7 +65,7 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 /// What the contract says that a line means.
-pub(crate) fn meaning(line: &[u8]) -> Meaning {
+fn meaning(line: &[u8]) -> Meaning {
     let bad_json = Meaning::Mistake(ErrorCode::BadJson, None);
     if line.iter().all(|byte| b" \t\r\n".contains(byte)) {
         return Meaning::Blank;
@@ -178,8 +97,7 @@ pub(crate) fn meaning(line: &[u8]) -> Meaning {
     let mistake = |code| Meaning::Mistake(code, Some((name.clone(), good_receipt.clone())));
 
     let verb: Option<String> = member("action").and_then(|text| serde_json::from_str(&text).ok());
-    let verbs = ["header", "put", "listen", "hangup", "close", "delete", "ping"];
-    let Some(verb) = verb.and_then(|verb| verbs.into_iter().find(|known| *known == verb)) else {
+    let Some(verb) = verb.and_then(|verb| VERBS.into_iter().find(|known| *known == verb)) else {
         return mistake(ErrorCode::BadAction);
     };
     if !receipt_kind {
@@ -212,5 +130,11 @@ pub(crate) fn meaning(line: &[u8]) -> Meaning {
         ENCODER.encode(&Event::Put { stream: &stream, message: message.as_deref().unwrap_or_default().as_bytes() }, &mut output);
         output == line
     };
-    Meaning::Action(Meant { stream: Some(name), message, verbatim, header, ..bare })
+    Meaning::Action(Meant {
+        stream: Some(name),
+        message: message.map(String::into_bytes),
+        verbatim,
+        header: header.map(String::into_bytes),
+        ..bare
+    })
 }

@@ -19,11 +19,11 @@ use anyhow::{Result, anyhow};
 use super::args::Args;
 use super::meter::Meter;
 use super::plan::Plan;
-use super::work::Work;
+use super::workload::Workload;
 use burst::{Burst, listens};
 use bystander::Bystander;
 use crowd::Crowd;
-use report::Report;
+use report::BystanderReport;
 use tally::Tally;
 use worker::Worker;
 
@@ -31,10 +31,10 @@ use worker::Worker;
 ///
 /// # Errors
 /// If the broker cannot be reached, refuses, or ends a connection.
-pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Work) -> Result<()> {
+pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Workload) -> Result<()> {
     let burst = Burst::new(plan.protocol, work, plan.wire.ping());
     let words = listens(listeners.protocol, work.streams());
-    let workers = if work == Work::Nothing { 0 } else { args.publishers };
+    let workers = if work == Workload::Nothing { 0 } else { args.publishers };
     super::process::allow_connections(args.listeners + workers + 2)?;
 
     let mut bystander = Bystander::connect(plan)?;
@@ -61,5 +61,5 @@ pub(crate) fn run(args: &Args, plan: &Plan, listeners: &Plan, work: Work) -> Res
     })?;
     let elapsed = start.elapsed();
     let shape = report::Shape { protocol: plan.protocol, work, listeners: args.listeners, messages: bursts * burst.messages, bursts };
-    Ok(Report::new(&shape, elapsed, &pings, &meter.stop()?).print(args.json)?)
+    Ok(BystanderReport::new(&shape, elapsed, &pings, &meter.stop()?).print(args.json)?)
 }

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::super::report::Costs;
 use super::super::wire::Protocol;
-use super::super::work::Work;
+use super::super::workload::Workload;
 use super::bystander::Pings;
 
 /// What was done.
 pub(crate) struct Shape {
     pub(crate) protocol: Protocol,
-    pub(crate) work: Work,
+    pub(crate) work: Workload,
     pub(crate) listeners: usize,
     /// Messages in whole bursts.
     pub(crate) messages: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Shape {
 
 /// What a run has found. Times are in microseconds, unless their name says otherwise.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct BystanderReport {
     protocol: String,
     work: String,
     listeners: usize,
@@ -40,17 +40,17 @@ pub(crate) struct Report {
     worst: f64,
     /// How late the bystander itself was to write, 99 in 100.
     generator_p99: f64,
-    broker: Option<Broker>,
+    broker: Option<BrokerUsage>,
 }
 
 /// What a run has cost the broker.
 #[derive(Debug, Serialize)]
-struct Broker {
+struct BrokerUsage {
     cpu_seconds: f64,
     resident_peak: u64,
 }
 
-impl Report {
+impl BystanderReport {
     /// Puts the figures together.
     pub(crate) fn new(shape: &Shape, elapsed: Duration, pings: &Pings, costs: &Costs) -> Self {
         let microseconds = |nanoseconds: u64| nanoseconds as f64 / 1000.0;
@@ -69,7 +69,7 @@ impl Report {
             p99: at(0.99),
             worst: microseconds(pings.round_trip.max()),
             generator_p99: microseconds(pings.lateness.value_at_quantile(0.99)),
-            broker: costs.broker.map(|(before, after)| Broker {
+            broker: costs.broker.map(|(before, after)| BrokerUsage {
                 cpu_seconds: after.cpu.saturating_sub(before.cpu).as_secs_f64(),
                 resident_peak: after.peak,
             }),

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Content, ID, Kind, point, text};
+use super::{ContentKind, ID, LoadContent, point, text};
 
 /// A string of sixteen bytes: what stands before every id.
 const ID_HEAD: u8 = 0xa0 | ID as u8;
@@ -12,22 +12,22 @@ const ARRAY_32: u8 = 0xdd;
 /// What a float64 takes, marker included.
 const FLOAT: usize = 9;
 
-impl Content {
+impl LoadContent {
     /// Content of `size` bytes in MessagePack.
     ///
     /// # Errors
     /// If no valid MessagePack with an id is that small.
-    pub(crate) fn message_pack(kind: Kind, size: usize) -> Result<Self> {
+    pub(crate) fn message_pack(kind: ContentKind, size: usize) -> Result<Self> {
         let least = match kind {
-            Kind::Progress => b"\x82\xa3job ".len() + ID + b"\xa4text ".len(),
-            Kind::Curve => b"\xdc   ".len() + ID,
-            Kind::Text => b"\xd9 ".len() + ID,
+            ContentKind::Progress => b"\x82\xa3job ".len() + ID + b"\xa4text ".len(),
+            ContentKind::Curve => b"\xdc   ".len() + ID,
+            ContentKind::Text => b"\xd9 ".len() + ID,
         };
         ensure!(size >= least, "--size must be at least {least} for this kind of content");
         Ok(match kind {
-            Kind::Progress => progress(size),
-            Kind::Curve => curve(size),
-            Kind::Text => {
+            ContentKind::Progress => progress(size),
+            ContentKind::Curve => curve(size),
+            ContentKind::Text => {
                 let mut before = Vec::new();
                 let length = string(&mut before, size);
                 Self { before, after: text(length - ID).into_bytes() }
@@ -36,7 +36,7 @@ impl Content {
     }
 }
 
-fn progress(size: usize) -> Content {
+fn progress(size: usize) -> LoadContent {
     let mut numbers = Vec::new();
     for (key, number) in [("done", 0.4217_f64), ("eta_s", 137.5)] {
         string_of(&mut numbers, key);
@@ -57,10 +57,10 @@ fn progress(size: usize) -> Content {
     let rest = room - after.len();
     let length = string(&mut after, rest);
     after.extend_from_slice(text(length).as_bytes());
-    Content { before, after }
+    LoadContent { before, after }
 }
 
-fn curve(size: usize) -> Content {
+fn curve(size: usize) -> LoadContent {
     let items = |head: usize| {
         let room = size - head - 1 - ID;
         (room / FLOAT, room % FLOAT)
@@ -86,7 +86,7 @@ fn curve(size: usize) -> Content {
     }
     // What is left is less than a point: small integers of a byte each.
     after.resize(after.len() + rest, 1);
-    Content { before, after }
+    LoadContent { before, after }
 }
 
 /// Appends the head of a string that takes `size` bytes with it, and returns how many of them are left for the string.
@@ -127,9 +127,9 @@ mod tests {
 
     #[test]
     fn content_is_message_pack_of_the_size_asked_for() {
-        for kind in [Kind::Progress, Kind::Curve, Kind::Text] {
+        for kind in [ContentKind::Progress, ContentKind::Curve, ContentKind::Text] {
             for size in (28..400).chain([16 << 10, 65_535, 65_536, 65_537, 65_538, 65_539, 65_540, 65_541, 1_000_003]) {
-                let content = Content::message_pack(kind, size).unwrap();
+                let content = LoadContent::message_pack(kind, size).unwrap();
                 let bytes = content.with_id(id(3, 42));
                 assert_eq!((bytes.len(), content.len()), (size, size), "{kind:?}");
                 let mut rest = &bytes[..];
@@ -138,9 +138,10 @@ mod tests {
                 let all = value.to_string();
                 assert!(all.contains("10003.0000000042"), "{kind:?} of {size}: {all}");
             }
-            assert!(Content::message_pack(kind, 17).is_err());
+            assert!(LoadContent::message_pack(kind, 17).is_err());
         }
-        let value = rmpv::decode::read_value(&mut &Content::message_pack(Kind::Progress, 108).unwrap().with_id(id(0, 0))[..]).unwrap();
+        let value =
+            rmpv::decode::read_value(&mut &LoadContent::message_pack(ContentKind::Progress, 108).unwrap().with_id(id(0, 0))[..]).unwrap();
         assert_eq!(value.as_map().unwrap().len(), 5);
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::content::{Content, Kind};
+use super::super::content::{ContentKind, LoadContent};
 use super::template::Template;
 use super::unit::Unit;
 
@@ -12,8 +12,8 @@ pub(crate) trait Dialect: Sync {
     ///
     /// # Errors
     /// If there is no content of that size.
-    fn content(&self, kind: Kind, size: usize) -> Result<Content> {
-        Content::json(kind, size)
+    fn content(&self, kind: ContentKind, size: usize) -> Result<LoadContent> {
+        LoadContent::json(kind, size)
     }
     /// What a connection says first.
     fn hello(&self) -> Vec<u8>;
@@ -28,11 +28,11 @@ pub(crate) trait Dialect: Sync {
         b""
     }
     /// Stores content for those who join later; `None` if the protocol has no such thing.
-    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>>;
+    fn store(&self, stream: usize, content: &LoadContent) -> Option<Vec<u8>>;
     /// A message as it is published.
-    fn published(&self, stream: usize, content: &Content) -> Template;
+    fn published(&self, stream: usize, content: &LoadContent) -> Template;
     /// A message as a listener receives it.
-    fn delivered(&self, stream: usize, content: &Content) -> Template;
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template;
     /// Whether every published message is answered by [`Unit::Published`].
     fn answers_each(&self) -> bool {
         false

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::content::{Content, id};
+use super::super::content::{LoadContent, id};
 use super::dialect::Dialect;
 use super::template::{Template, name};
 use super::unit::{Unit, line, lossy};
@@ -31,16 +31,16 @@ impl Dialect for Lines {
         if self.relay { Vec::new() } else { b"{\"action\":\"ping\"}\n".to_vec() }
     }
 
-    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>> {
+    fn store(&self, stream: usize, content: &LoadContent) -> Option<Vec<u8>> {
         let start = format!("{{\"action\":\"header\",\"stream\":\"{}\",\"message\":", name(stream));
         (!self.relay).then(|| [start.as_bytes(), &content.with_id(id(0, 0)), b"}\n"].concat())
     }
 
-    fn published(&self, stream: usize, content: &Content) -> Template {
+    fn published(&self, stream: usize, content: &LoadContent) -> Template {
         Template::new(&format!("{{\"action\":\"put\",\"stream\":\"{}\",\"message\":", name(stream)), content, "}\n")
     }
 
-    fn delivered(&self, stream: usize, content: &Content) -> Template {
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template {
         self.published(stream, content)
     }
 

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::super::content::{Content, Kind, id};
+use super::super::content::{ContentKind, LoadContent, id};
 use super::dialect::Dialect;
 use super::template::{NAME, STREAM_DIGITS, Template, name};
 use super::unit::{Unit, lossy};
 
 /// MessagePack.
-pub(crate) struct MessagePack;
+pub(crate) struct Msgpack;
 
 /// How many bytes say how long a unit is.
 const PREFIX: usize = size_of::<u32>();
@@ -18,9 +18,9 @@ const TOO_LONG: usize = 1 << 30;
 const STREAM: &[u8] = b"\xa6stream\xac";
 const _: () = assert!(STREAM[7] == 0xa0 | (NAME.len() + STREAM_DIGITS) as u8);
 
-impl Dialect for MessagePack {
-    fn content(&self, kind: Kind, size: usize) -> Result<Content> {
-        Content::message_pack(kind, size)
+impl Dialect for Msgpack {
+    fn content(&self, kind: ContentKind, size: usize) -> Result<LoadContent> {
+        LoadContent::message_pack(kind, size)
     }
 
     fn hello(&self) -> Vec<u8> {
@@ -39,18 +39,18 @@ impl Dialect for MessagePack {
         unit(b"\x81\xa6action\xa4ping")
     }
 
-    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>> {
+    fn store(&self, stream: usize, content: &LoadContent) -> Option<Vec<u8>> {
         let head = [&b"\x83\xa6action\xa6header"[..], STREAM, name(stream).as_bytes(), b"\xa7message"].concat();
         Some(unit(&[&head[..], &content.with_id(id(0, 0))].concat()))
     }
 
-    fn published(&self, stream: usize, content: &Content) -> Template {
+    fn published(&self, stream: usize, content: &LoadContent) -> Template {
         let head = [&b"\x83\xa6action\xa3put"[..], STREAM, name(stream).as_bytes(), b"\xa7message"].concat();
         let length = (head.len() + content.len()) as u32;
         Template::from_bytes(&[&length.to_be_bytes()[..], &head].concat(), content, b"")
     }
 
-    fn delivered(&self, stream: usize, content: &Content) -> Template {
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template {
         self.published(stream, content)
     }
 

@@ -22,7 +22,7 @@ pub(crate) use unit::Unit;
 pub(crate) fn of(protocol: Protocol) -> &'static dyn Dialect {
     match protocol {
         Protocol::Msgstream => &lines::Lines { relay: false },
-        Protocol::Msgpack => &message_pack::MessagePack,
+        Protocol::Msgpack => &message_pack::Msgpack,
         Protocol::Relay => &lines::Lines { relay: true },
         Protocol::Redis => &redis::Redis,
         Protocol::Nats => &nats::Nats,
@@ -34,13 +34,13 @@ pub(crate) fn of(protocol: Protocol) -> &'static dyn Dialect {
 mod tests {
     use clap::ValueEnum;
 
-    use super::super::content::{Kind, id};
+    use super::super::content::{ContentKind, id};
     use super::*;
 
     #[test]
     fn templates_keep_the_places_of_stream_and_id() {
         for protocol in Protocol::value_variants().iter().copied() {
-            let content = of(protocol).content(Kind::Progress, 108).unwrap();
+            let content = of(protocol).content(ContentKind::Progress, 108).unwrap();
             for template in [of(protocol).published(42, &content), of(protocol).delivered(42, &content)] {
                 assert_eq!(&template.head[template.stream_at..][..STREAM_DIGITS], b"000042", "{protocol:?}");
                 assert_eq!(&template.head[template.id_at()..], id(0, 0), "{protocol:?}");
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn delivered_messages_are_units() {
         for protocol in [Protocol::Msgstream, Protocol::Msgpack, Protocol::Redis, Protocol::Nats, Protocol::Mqtt] {
-            let content = of(protocol).content(Kind::Curve, 4000).unwrap();
+            let content = of(protocol).content(ContentKind::Curve, 4000).unwrap();
             let bytes = of(protocol).delivered(42, &content).bytes();
             assert_eq!(of(protocol).unit(&bytes[..bytes.len() - 1]).unwrap(), None, "{protocol:?}");
             assert_eq!(of(protocol).unit(&bytes).unwrap(), Some((bytes.len(), Unit::Delivered(bytes.len()))), "{protocol:?}");

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
 
-use super::super::content::{Content, id};
+use super::super::content::{LoadContent, id};
 use super::dialect::Dialect;
 use super::template::{Template, name};
 use super::unit::Unit;
@@ -52,14 +52,14 @@ impl Dialect for Mqtt {
         vec![PINGREQ, 0]
     }
 
-    fn store(&self, stream: usize, content: &Content) -> Option<Vec<u8>> {
+    fn store(&self, stream: usize, content: &LoadContent) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         text(&mut body, &name(stream));
         body.extend(content.with_id(id(0, 0)));
         Some(packet(PUBLISH | RETAIN, &body))
     }
 
-    fn published(&self, stream: usize, content: &Content) -> Template {
+    fn published(&self, stream: usize, content: &LoadContent) -> Template {
         let mut topic = Vec::new();
         text(&mut topic, &name(stream));
         let mut before = vec![PUBLISH];
@@ -68,7 +68,7 @@ impl Dialect for Mqtt {
         Template::from_bytes(&before, content, b"")
     }
 
-    fn delivered(&self, stream: usize, content: &Content) -> Template {
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template {
         self.published(stream, content)
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::super::content::Content;
+use super::super::content::LoadContent;
 use super::dialect::Dialect;
 use super::template::{Template, name};
 use super::unit::{Unit, line, lossy};
@@ -34,15 +34,15 @@ impl Dialect for Nats {
         b"PONG\r\n"
     }
 
-    fn store(&self, _stream: usize, _content: &Content) -> Option<Vec<u8>> {
+    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
         None
     }
 
-    fn published(&self, stream: usize, content: &Content) -> Template {
+    fn published(&self, stream: usize, content: &LoadContent) -> Template {
         Template::new(&format!("PUB {} {}\r\n", name(stream), content.len()), content, "\r\n")
     }
 
-    fn delivered(&self, stream: usize, content: &Content) -> Template {
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template {
         Template::new(&format!("MSG {} {} {}\r\n", name(stream), FIRST_SUBSCRIPTION + stream, content.len()), content, "\r\n")
     }
 

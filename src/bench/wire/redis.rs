@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::super::content::Content;
+use super::super::content::LoadContent;
 use super::dialect::Dialect;
 use super::template::{Template, name};
 use super::unit::{Unit, line, lossy};
@@ -27,15 +27,15 @@ impl Dialect for Redis {
         b"*1\r\n$4\r\nPING\r\n".to_vec()
     }
 
-    fn store(&self, _stream: usize, _content: &Content) -> Option<Vec<u8>> {
+    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
         None
     }
 
-    fn published(&self, stream: usize, content: &Content) -> Template {
+    fn published(&self, stream: usize, content: &LoadContent) -> Template {
         message("PUBLISH", stream, content)
     }
 
-    fn delivered(&self, stream: usize, content: &Content) -> Template {
+    fn delivered(&self, stream: usize, content: &LoadContent) -> Template {
         message("message", stream, content)
     }
 
@@ -61,7 +61,7 @@ fn command(verb: &str, stream: usize) -> Vec<u8> {
     format!("*2\r\n${}\r\n{verb}\r\n${}\r\n{name}\r\n", verb.len(), name.len()).into_bytes()
 }
 
-fn message(verb: &str, stream: usize, content: &Content) -> Template {
+fn message(verb: &str, stream: usize, content: &LoadContent) -> Template {
     let name = name(stream);
     let before = format!("*3\r\n${}\r\n{verb}\r\n${}\r\n{name}\r\n${}\r\n", verb.len(), name.len(), content.len());
     Template::new(&before, content, "\r\n")

@@ -1,6 +1,6 @@
 //! Messages as they are published and delivered, with fixed places for what differs between them.
 
-use super::super::content::{Content, ID, id, write_digits};
+use super::super::content::{ID, LoadContent, id, write_digits};
 
 /// A whole message on the wire.
 #[derive(Debug, Clone)]
@@ -20,11 +20,11 @@ pub(super) const NAME: &str = "bench.";
 
 impl Template {
     /// Puts content between what the protocol wants around it.
-    pub(super) fn new(before: &str, content: &Content, after: &str) -> Self {
+    pub(super) fn new(before: &str, content: &LoadContent, after: &str) -> Self {
         Self::from_bytes(before.as_bytes(), content, after.as_bytes())
     }
 
-    pub(super) fn from_bytes(before: &[u8], content: &Content, after: &[u8]) -> Self {
+    pub(super) fn from_bytes(before: &[u8], content: &LoadContent, after: &[u8]) -> Self {
         let stream_at = before.windows(NAME.len()).position(|window| window == NAME.as_bytes()).unwrap_or(0) + NAME.len();
         let head = [before, &content.before, &id(0, 0)].concat();
         Self { head, tail: [&content.after, after].concat(), stream_at }

@@ -28,7 +28,7 @@ use crate::wire::{Frame, Gauge, Translations};
 
 use agenda::{Agenda, Awaits, Flow};
 use routes::Routes;
-use translator::{LARGE, Translator, Wanted};
+use translator::{LARGE, ToTranslate, Translator};
 
 pub use cut_log::CutLog;
 pub use intake::{Claim, Intake};
@@ -348,7 +348,7 @@ impl Actor {
     }
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
-    fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<Wanted> {
+    fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
         let mut translated = self.settings.translations.bytes();
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
             let wanted = self.untranslated(batch, &input);
@@ -377,7 +377,7 @@ impl Actor {
     }
 
     /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.
-    fn untranslated(&self, batch: &Applying, input: &Input) -> Vec<Wanted> {
+    fn untranslated(&self, batch: &Applying, input: &Input) -> Vec<ToTranslate> {
         if !self.routes.has_several_encodings() || batch.tries >= TRIES {
             return Vec::new();
         }

@@ -10,7 +10,7 @@ use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 use super::cut_log::CutLog;
 use super::stats::Stats;
-use super::translator::Wanted;
+use super::translator::ToTranslate;
 
 /// What a write costs beside its bytes, in the terms of [`Budget`].
 const WRITE: usize = 4000;
@@ -177,8 +177,8 @@ impl Routes {
     }
 
     /// The frames that these connections would need a translation of which is not there.
-    pub(super) fn untranslated<'a>(&self, deliveries: impl Iterator<Item = (ConnectionId, &'a Frame)>) -> Vec<Wanted> {
-        let mut wanted: Vec<Wanted> = Vec::new();
+    pub(super) fn untranslated<'a>(&self, deliveries: impl Iterator<Item = (ConnectionId, &'a Frame)>) -> Vec<ToTranslate> {
+        let mut wanted: Vec<ToTranslate> = Vec::new();
         for (to, frame) in deliveries {
             let Some(encoder) = self.outbox(to).map(|outbox| outbox.encoder()) else { continue };
             let is_wanted = wanted.iter().any(|(other, into)| other.is(frame) && std::ptr::addr_eq(*into, encoder));

@@ -15,7 +15,7 @@ use super::mailbox::Command;
 pub(super) const LARGE: usize = 128 << 10;
 
 /// A frame, and the encoding that it is needed in.
-pub(super) type Wanted = (Frame, &'static dyn Encode);
+pub(super) type ToTranslate = (Frame, &'static dyn Encode);
 
 /// The way to the thread that translates.
 pub(super) struct Translator {
@@ -24,7 +24,7 @@ pub(super) struct Translator {
     mailbox: WeakUnboundedSender<Command>,
     /// Something is being translated.
     busy: bool,
-    waiting: VecDeque<(ConnectionId, Vec<Wanted>)>,
+    waiting: VecDeque<(ConnectionId, Vec<ToTranslate>)>,
 }
 
 impl Translator {
@@ -33,7 +33,7 @@ impl Translator {
     }
 
     /// Has these translated for the work that stands first in this order; [`Command::Translated`] brings them.
-    pub(super) fn translate(&mut self, order: ConnectionId, wanted: Vec<Wanted>) {
+    pub(super) fn translate(&mut self, order: ConnectionId, wanted: Vec<ToTranslate>) {
         self.waiting.push_back((order, wanted));
         if !self.busy {
             self.next();
@@ -47,24 +47,24 @@ impl Translator {
         if let Some((order, wanted)) = next
             && let Some(mailbox) = self.mailbox.upgrade()
         {
-            let mut answer = Answer { mailbox, order, frames: Vec::with_capacity(wanted.len()) };
+            let mut translated = Translated { mailbox, order, frames: Vec::with_capacity(wanted.len()) };
             let translations = Arc::clone(&self.translations);
             spawn_blocking(move || {
-                let translate = |(frame, encoder): &Wanted| frame.translated_aside(*encoder, &translations);
-                answer.frames.extend(wanted.iter().map(translate));
+                let translate = |(frame, encoder): &ToTranslate| frame.translated_aside(*encoder, &translations);
+                translated.frames.extend(wanted.iter().map(translate));
             });
         }
     }
 }
 
 /// Sent when it is dropped, after a panic too: whoever waits goes on.
-struct Answer {
+struct Translated {
     mailbox: UnboundedSender<Command>,
     order: ConnectionId,
     frames: Vec<Frame>,
 }
 
-impl Drop for Answer {
+impl Drop for Translated {
     fn drop(&mut self) {
         let frames = std::mem::take(&mut self.frames);
         // Without the actor nobody waits.

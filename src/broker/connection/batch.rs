@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
-use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Message, Mistake, Name, ReceiptId, allocated};
+use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Mistake, Name, Payload, ReceiptId, allocated};
 
 /// The inputs of one read, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -147,7 +147,7 @@ impl<'b> Batch<'b> {
     }
 
     /// Adds a message to the run, or begins another. Returns where it stands in the run, if the run is copied.
-    fn message(&mut self, stream: &Name<'_>, message: Message<'_>, unit: Range<usize>) -> usize {
+    fn message(&mut self, stream: &Name<'_>, message: Payload<'_>, unit: Range<usize>) -> usize {
         self.weight += 1;
         if self.answered > 0 {
             self.end_answers();
@@ -185,13 +185,13 @@ impl<'b> Batch<'b> {
     fn message_with(
         &mut self,
         stream: &Name<'_>,
-        message: Message<'_>,
+        message: Payload<'_>,
         unit: Range<usize>,
         header: Option<Frame>,
         receipt: Option<ReceiptId>,
     ) {
         self.memory += receipt.as_ref().map_or(0, |ReceiptId(text)| allocated(text.len()));
-        let start = self.message(stream, Message { verbatim: false, ..message }, unit);
+        let start = self.message(stream, Payload { verbatim: false, ..message }, unit);
         let Some(run) = &mut self.run else { return };
         run.extras.push(Extra { unit: start..self.built.len(), index: run.messages - 1, header, receipt });
     }
@@ -235,7 +235,7 @@ impl<'b> Batch<'b> {
         self.inputs.push(input);
     }
 
-    fn header(&mut self, stream: &StreamName, message: Message<'_>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
+    fn header(&mut self, stream: &StreamName, message: Payload<'_>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let (length, most) = (message.content.len(), self.header);
         if length > most {
             return Err(refusal::long_header(length, most).on(stream, receipt));
@@ -244,7 +244,7 @@ impl<'b> Batch<'b> {
     }
 
     /// The end of a stream, whose message is stored as a header is.
-    fn close(&mut self, stream: &StreamName, message: Option<Message<'_>>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
+    fn close(&mut self, stream: &StreamName, message: Option<Payload<'_>>, receipt: Option<&ReceiptId>) -> Result<Frame, Mistake> {
         let message = message.map(|message| message.content);
         let (length, most) = (message.map_or(0, <[u8]>::len), self.header);
         if length > most {

@@ -11,10 +11,10 @@ const LARGE: usize = 32 << 10;
 
 /// Boxed, since most connections hold nothing while they wait.
 #[derive(Debug, Default)]
-pub(super) struct Carry(Option<Box<Kept>>);
+pub(super) struct Carry(Option<Box<Remainder>>);
 
 #[derive(Debug)]
-struct Kept {
+struct Remainder {
     bytes: Vec<u8>,
     /// Where the units begin that are yet to be decoded, if there are any: there was no room for what they give.
     backlog: Option<usize>,
@@ -28,17 +28,17 @@ struct Kept {
 impl Carry {
     /// The start of a unit.
     pub(super) fn bytes(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |kept| &kept.bytes)
+        self.0.as_ref().map_or(&[], |remainder| &remainder.bytes)
     }
 
     /// How many of the next bytes are to be thrown away.
     pub(super) fn discard(&self) -> usize {
-        self.0.as_ref().map_or(0, |kept| kept.discard)
+        self.0.as_ref().map_or(0, |remainder| remainder.discard)
     }
 
     /// Whether units have come that are yet to be decoded.
     pub(super) fn has_backlog(&self) -> bool {
-        self.0.as_ref().is_some_and(|kept| kept.backlog.is_some())
+        self.0.as_ref().is_some_and(|remainder| remainder.backlog.is_some())
     }
 
     /// Takes the units that are yet to be decoded, and where they begin.
@@ -52,7 +52,7 @@ impl Carry {
         if self.bytes().len() < LARGE {
             return None;
         }
-        self.take(intake).map(|kept| kept.bytes)
+        self.take(intake).map(|remainder| remainder.bytes)
     }
 
     /// Drops everything.
@@ -68,20 +68,20 @@ impl Carry {
         }
         let counted = if bytes.len() >= COUNTED { bytes.capacity() } else { 0 };
         intake.received().add(counted);
-        self.0 = Some(Box::new(Kept { bytes, backlog, counted, discard: 0 }));
+        self.0 = Some(Box::new(Remainder { bytes, backlog, counted, discard: 0 }));
     }
 
     /// Has the next `count` bytes thrown away.
     pub(super) fn discard_next(&mut self, count: usize) {
         if count > 0 {
-            self.0 = Some(Box::new(Kept { bytes: Vec::new(), backlog: None, counted: 0, discard: count }));
+            self.0 = Some(Box::new(Remainder { bytes: Vec::new(), backlog: None, counted: 0, discard: count }));
         }
     }
 
-    fn take(&mut self, intake: &Intake) -> Option<Box<Kept>> {
-        let kept = self.0.take()?;
-        intake.received().remove(kept.counted);
-        Some(kept)
+    fn take(&mut self, intake: &Intake) -> Option<Box<Remainder>> {
+        let remainder = self.0.take()?;
+        intake.received().remove(remainder.counted);
+        Some(remainder)
     }
 }
 

@@ -18,9 +18,9 @@ use crate::wire::Codec;
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 
+use super::context::ConnectionContext;
 use super::read::{After, Read};
 use super::reader::Reader;
-use super::shared::Shared;
 use super::timers::{Timer, Timers};
 use super::transport::Transport;
 
@@ -39,7 +39,7 @@ pub(super) struct Connection<T: Transport, C: Codec> {
     id: ConnectionId,
     outbox: Arc<Outbox<T>>,
     reader: Reader<C>,
-    shared: Arc<Shared>,
+    context: Arc<ConnectionContext>,
     timers: Timers,
     /// The wait for the peer's end.
     lingers: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -91,7 +91,7 @@ impl<T: Transport, C: Codec> Future for Connection<T, C> {
             Ok(poll) => poll,
             Err(_) => {
                 error!(connection = this.id.0, "a connection ended by a panic; the broker goes on");
-                this.shared.stats.panics.add(1);
+                this.context.stats.panics.add(1);
                 this.lingers = None;
                 this.phase = Phase::Ending;
                 this.poll_life(cx)
@@ -101,12 +101,12 @@ impl<T: Transport, C: Codec> Future for Connection<T, C> {
 }
 
 impl<T: Transport, C: Codec> Connection<T, C> {
-    pub(super) fn new(transport: T, codec: C, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(transport: T, codec: C, context: Arc<ConnectionContext>) -> Self {
         Self {
-            id: shared.ids.take(),
-            outbox: Arc::new(Outbox::new(transport, Arc::clone(&shared.outbox))),
+            id: context.ids.take(),
+            outbox: Arc::new(Outbox::new(transport, Arc::clone(&context.outbox))),
             reader: Reader::new(codec),
-            shared,
+            context,
             timers: Timers::default(),
             lingers: None,
             is_orphan: false,
@@ -151,7 +151,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                     }
                     debug!(connection = self.id.0, "disconnected");
                     self.phase = Phase::Gone;
-                    self.reader.drop_carry(&self.shared.reader);
+                    self.reader.drop_carry(&self.context.reader);
                     self.tell(Command::Gone(self.id));
                 }
                 Phase::Gone => return Poll::Ready(()),
@@ -166,8 +166,8 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             Wake::Readable => return matches!(self.read(), After::More { full: true } | After::Backlog),
             Wake::Quiesce => return self.last_read(),
             Wake::TooSlow => {
-                let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.shared.times.first_line));
-                let read = self.reader.too_slow(&reason, &self.shared.reader);
+                let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.context.times.first_line));
+                let read = self.reader.too_slow(&reason, &self.context.reader);
                 self.phase = Phase::WriteOnly;
                 self.forward(read);
             }
@@ -186,7 +186,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
 
     /// Reads once.
     fn read(&mut self) -> After {
-        let read = self.reader.read(self.outbox.sink(), &self.shared.reader);
+        let read = self.reader.read(self.outbox.sink(), &self.context.reader);
         let next = read.next;
         self.forward(read);
         match next {
@@ -261,7 +261,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             return Poll::Ready(Wake::Sent);
         }
         // Only so much of one connection is on its way to the actor.
-        let most = if self.shared.reader.intake.is_crowded() { 1 } else { BATCHES };
+        let most = if self.context.reader.intake.is_crowded() { 1 } else { BATCHES };
         let may_read = |outbox: &Outbox<T>| standing.unapplied < most || !outbox.awaits_applied(most);
         if standing.quiesce {
             if standing.finishing {
@@ -291,7 +291,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
 
     /// Sets the clocks that the standing asks for, and tells which has run out.
     fn poll_timers(&mut self, cx: &mut Context<'_>, standing: Standing) -> Option<Wake> {
-        let times = &self.shared.times;
+        let times = &self.context.times;
         self.timers.keep(Timer::FirstUnit, self.reader.awaits_first_unit(), times.first_line);
         self.timers.keep(Timer::Write, standing.blocked && !standing.finishing, times.write);
         self.timers.keep(Timer::Drain, standing.finishing, times.drain);
@@ -318,8 +318,8 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn cut(&mut self, timer: Timer, reason: &str) -> Option<Wake> {
         self.timers.clear(timer);
         if self.outbox.cut(reason) {
-            self.shared.stats.cut_time.add(1);
-            self.shared.cut_log.cut(self.id, || self.outbox.peer(), reason, self.outbox.bytes());
+            self.context.stats.cut_time.add(1);
+            self.context.cut_log.cut(self.id, || self.outbox.peer(), reason, self.outbox.bytes());
         }
         Some(Wake::Cut)
     }
@@ -327,18 +327,18 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     /// Hands what was read to the actor.
     fn forward(&mut self, read: Read) {
         if read.mistakes > 0 {
-            self.shared.stats.mistakes.add(read.mistakes);
+            self.context.stats.mistakes.add(read.mistakes);
         }
         if !read.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);
-            let claim = self.shared.reader.intake.claim(read.memory);
+            let claim = self.context.reader.intake.claim(read.memory);
             self.tell(Command::Batch { from: self.id, inputs: read.inputs, order: self.id, claim });
         }
     }
 
     /// Tells the actor.
     fn tell(&mut self, command: Command) {
-        self.is_orphan |= !self.shared.mailbox.send(command);
+        self.is_orphan |= !self.context.mailbox.send(command);
     }
 }
 

@@ -3,11 +3,11 @@
 
 mod batch;
 mod carry;
+mod context;
 mod decode;
 mod life;
 mod read;
 mod reader;
-mod shared;
 mod tcp;
 mod timers;
 mod transport;
@@ -19,16 +19,16 @@ use crate::wire::Codec;
 
 use life::Connection;
 
+pub use context::{ConnectionContext, Times};
 pub(crate) use life::drop_input;
 pub use reader::ReaderLimits;
-pub use shared::{Shared, Times};
 pub(crate) use tcp::{TcpTransport, register};
 pub use transport::Transport;
 
 /// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
-pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, shared: Arc<Shared>) -> impl Future<Output = ()> + Send + 'static {
-    debug_assert!(std::ptr::addr_eq(codec.encoder(), shared.outbox.encoder), "it would be answered in another encoding");
-    Connection::new(transport, codec, shared)
+pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, context: Arc<ConnectionContext>) -> impl Future<Output = ()> + Send + 'static {
+    debug_assert!(std::ptr::addr_eq(codec.encoder(), context.outbox.encoder), "it would be answered in another encoding");
+    Connection::new(transport, codec, context)
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::broker::connection::{self, Shared, Transport};
+use crate::broker::connection::{self, ConnectionContext, Transport};
 use crate::wire::{Codec, Encode, ErrorCode, Event};
 
 use super::listening_socket::{Accepted, ListeningSocket};
@@ -26,7 +26,7 @@ const REFUSAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Admission {
     /// For connections of the encoding that the address speaks.
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<ConnectionContext>,
     pub(super) tasks: TaskTracker,
     /// The most connections at once.
     pub(super) most: usize,
@@ -55,7 +55,7 @@ pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, admissio
             }
             Err(error) if is_peers_doing(&error) => debug!(%error, "a connection ended before it was accepted"),
             Err(error) => {
-                admission.shared.stats.accept_failed.add(1);
+                admission.context.stats.accept_failed.add(1);
                 warn!(%error, pause_ms = pause.as_millis() as u64, "cannot accept connections now; trying again after a pause");
                 tokio::select! {
                     biased;
@@ -99,16 +99,16 @@ impl Admission {
     fn admit<T: Transport, C: Codec + Default>(&self, transport: T) {
         let codec = C::default();
         let Some(counted) = Counted::new(&self.open, self.most) else { return self.refuse(transport, codec.encoder()) };
-        let shared = Arc::clone(&self.shared);
+        let context = Arc::clone(&self.context);
         self.tasks.spawn(async move {
             let _counted = counted;
-            connection::serve(transport, codec, shared).await;
+            connection::serve(transport, codec, context).await;
         });
     }
 
     /// Tells a connection that there are too many, and ends it.
     fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode) {
-        self.shared.stats.connections_refused.add(1);
+        self.context.stats.connections_refused.add(1);
         debug!(peer = transport.peer(), "connection refused, there are too many");
         let Some(counted) = Counted::new(&self.refusals, self.most_refusals) else { return };
         let reason = format!("there are {} connections, the most allowed (limits.connections); try again later", self.most);

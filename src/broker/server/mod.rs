@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::broker::actor::{Actor, Command, Mailbox, Stats};
 use crate::broker::assemble::assemble;
-use crate::broker::connection::Shared;
+use crate::broker::connection::ConnectionContext;
 use crate::broker::settings::{Limits, Settings};
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::{self, MessagePack};
@@ -110,8 +110,8 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
-        let (actor, shared) = assemble(settings);
-        Ok(Self { actor: Some(actor), ..Self::bind_shared(listen, settings, shared)? })
+        let (actor, context) = assemble(settings);
+        Ok(Self { actor: Some(actor), ..Self::bind_with(listen, settings, context)? })
     }
 
     /// Listens on all addresses for a running broker, made by [`assemble`]. When the server stops, it stops the whole broker and
@@ -119,7 +119,7 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    pub(crate) fn bind_shared(listen: &[Listen], settings: &Settings, shared: Arc<Shared>) -> Result<Self, BindError> {
+    pub(crate) fn bind_with(listen: &[Listen], settings: &Settings, context: Arc<ConnectionContext>) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
@@ -139,13 +139,13 @@ impl Server {
             most_refusals: (reserved / 2).max(1),
             refusals: Arc::new(AtomicUsize::new(0)),
             tasks: TaskTracker::new(),
-            shared,
+            context,
         };
         Ok(Self {
             sockets,
             addresses,
             actor: None,
-            mailbox: admission.shared.mailbox.clone(),
+            mailbox: admission.context.mailbox.clone(),
             admission,
             drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
@@ -188,7 +188,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.admission.shared.stats)
+        Arc::clone(&self.admission.context.stats)
     }
 
     /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
@@ -219,7 +219,7 @@ impl Server {
         let stop = CancellationToken::new();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
-        let message_pack = Admission { shared: admission.shared.speaking(&message_pack::ENCODER), ..admission.clone() };
+        let message_pack = Admission { context: admission.context.speaking(&message_pack::ENCODER), ..admission.clone() };
         for (socket, encoding) in sockets {
             match encoding {
                 Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, admission.clone(), stop.clone())),
@@ -238,8 +238,8 @@ impl Server {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
-        admission.shared.cut_log.tell_rest();
-        let stats = admission.shared.stats.snapshot();
+        admission.context.cut_log.tell_rest();
+        let stats = admission.context.stats.snapshot();
         info!(
             connections = stats.connections_opened,
             delivered = stats.delivered,

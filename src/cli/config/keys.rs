@@ -9,7 +9,7 @@ use crate::wire::units::{ByteSize, Span};
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueType {
     Addresses,
     Path,
     OneOf(&'static [&'static str]),
@@ -22,39 +22,39 @@ pub(super) enum Kind {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, Kind); 32] = [
-    ("listen", Kind::Addresses),
-    ("port_file", Kind::Path),
-    ("log.format", Kind::OneOf(&LogFormat::NAMES)),
-    ("log.level", Kind::OneOf(&LogLevel::NAMES)),
-    ("limits.line", Kind::Size),
-    ("limits.name", Kind::Size),
-    ("limits.header", Kind::Size),
-    ("limits.headers_total", Kind::Size),
-    ("limits.streams", Kind::Count(usize::MAX as u64)),
-    ("limits.ended_time", Kind::Time),
-    ("limits.listens", Kind::Count(usize::MAX as u64)),
-    ("limits.connections", Kind::Count(usize::MAX as u64)),
-    ("limits.reserved_descriptors", Kind::Count(usize::MAX as u64)),
-    ("limits.errors_in_a_row", Kind::Count(usize::MAX as u64)),
-    ("limits.first_line_time", Kind::Time),
-    ("limits.unfinished_lines", Kind::Size),
-    ("outbox.limit", Kind::Size),
-    ("outbox.total", Kind::Size),
-    ("outbox.policy", Kind::OneOf(&["disconnect", "throttle"])),
-    ("outbox.throttle_time", Kind::Time),
-    ("outbox.write_time", Kind::Time),
-    ("outbox.drain_time", Kind::Time),
-    ("outbox.drain_limit", Kind::Time),
-    ("tcp.send_buffer", Kind::Size),
-    ("tcp.no_delay", Kind::Switch),
-    ("tcp.keepalive_time", Kind::Time),
-    ("tcp.keepalive_interval", Kind::Time),
-    ("tcp.keepalive_retries", Kind::Count(u32::MAX as u64)),
-    ("tcp.user_timeout", Kind::Time),
-    ("tcp.backlog", Kind::Count(u32::MAX as u64)),
-    ("unix.mode", Kind::Mode),
-    ("runtime.workers", Kind::Count(usize::MAX as u64)),
+pub(super) const KEYS: [(&str, ValueType); 32] = [
+    ("listen", ValueType::Addresses),
+    ("port_file", ValueType::Path),
+    ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
+    ("log.level", ValueType::OneOf(&LogLevel::NAMES)),
+    ("limits.line", ValueType::Size),
+    ("limits.name", ValueType::Size),
+    ("limits.header", ValueType::Size),
+    ("limits.headers_total", ValueType::Size),
+    ("limits.streams", ValueType::Count(usize::MAX as u64)),
+    ("limits.ended_time", ValueType::Time),
+    ("limits.listens", ValueType::Count(usize::MAX as u64)),
+    ("limits.connections", ValueType::Count(usize::MAX as u64)),
+    ("limits.reserved_descriptors", ValueType::Count(usize::MAX as u64)),
+    ("limits.errors_in_a_row", ValueType::Count(usize::MAX as u64)),
+    ("limits.first_line_time", ValueType::Time),
+    ("limits.unfinished_lines", ValueType::Size),
+    ("outbox.limit", ValueType::Size),
+    ("outbox.total", ValueType::Size),
+    ("outbox.policy", ValueType::OneOf(&["disconnect", "throttle"])),
+    ("outbox.throttle_time", ValueType::Time),
+    ("outbox.write_time", ValueType::Time),
+    ("outbox.drain_time", ValueType::Time),
+    ("outbox.drain_limit", ValueType::Time),
+    ("tcp.send_buffer", ValueType::Size),
+    ("tcp.no_delay", ValueType::Switch),
+    ("tcp.keepalive_time", ValueType::Time),
+    ("tcp.keepalive_interval", ValueType::Time),
+    ("tcp.keepalive_retries", ValueType::Count(u32::MAX as u64)),
+    ("tcp.user_timeout", ValueType::Time),
+    ("tcp.backlog", ValueType::Count(u32::MAX as u64)),
+    ("unix.mode", ValueType::Mode),
+    ("runtime.workers", ValueType::Count(usize::MAX as u64)),
 ];
 
 /// Names that people try because other programs have them, and the setting that they mean.
@@ -94,7 +94,7 @@ pub(super) fn nearest(unknown: &str) -> &'static str {
     known_keys().min_by_key(distance).unwrap_or_default()
 }
 
-impl Kind {
+impl ValueType {
     /// Why a value cannot be used, if so.
     ///
     /// Stricter than the deserializer underneath, which takes `true` for 1, rounds 1.5, and reads a TOML `0o660` as decimal.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use config::{ConfigError as LayerError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
 use super::error::{ConfigError, Problem};
-use super::keys::{self, KEYS, Kind, PREFIX};
+use super::keys::{self, KEYS, PREFIX, ValueType};
 use super::{Config, keys::nearest};
 
 /// Everything that a configuration is read from.
@@ -146,7 +146,7 @@ fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<P
     let named = collected.into_iter().map(|(key, value)| {
         let origin = format!("from {}", keys::variable(&key));
         let kind = match value.kind {
-            ValueKind::String(text) if kind_of(&key) == Some(Kind::Addresses) => list(text.split(','), &origin),
+            ValueKind::String(text) if kind_of(&key) == Some(ValueType::Addresses) => list(text.split(','), &origin),
             other => other,
         };
         let value = Value::new(Some(&origin), kind);
@@ -189,7 +189,7 @@ fn list<'a>(items: impl Iterator<Item = &'a str>, origin: &str) -> ValueKind {
     ValueKind::Array(items.map(|item| Value::new(Some(&origin.to_owned()), item)).collect())
 }
 
-fn kind_of(key: &str) -> Option<Kind> {
+fn kind_of(key: &str) -> Option<ValueType> {
     KEYS.iter().find(|(known, _)| *known == key).map(|(_, kind)| *kind)
 }
 

@@ -118,24 +118,24 @@ mod tests {
     #[test]
     fn nulls_are_fine_and_numbers_that_are_none_are_named() {
         #[derive(Serialize)]
-        struct Step {
+        struct Epoch {
             loss: Option<f64>,
             rates: Vec<f32>,
         }
         #[derive(Serialize)]
-        enum Kind {
+        enum Stage {
             Done(f64, f64),
             Going { at: f64 },
         }
-        assert_eq!(encoded(&Step { loss: None, rates: vec![1.5] }), Ok(r#"{"loss":null,"rates":[1.5]}"#.to_owned()));
+        assert_eq!(encoded(&Epoch { loss: None, rates: vec![1.5] }), Ok(r#"{"loss":null,"rates":[1.5]}"#.to_owned()));
         let starts = |value: Result<String, String>, start: &str| {
             let error = value.unwrap_err();
             assert!(error.starts_with(start), "{error}");
         };
-        starts(encoded(&Step { loss: Some(f64::NAN), rates: vec![] }), "loss is NaN");
-        starts(encoded(&Step { loss: None, rates: vec![1.0, f32::NEG_INFINITY] }), "rates[1] is -Infinity");
-        starts(encoded(&vec![BTreeMap::from([(7, Kind::Done(1.0, f64::INFINITY))])]), "[0].7.Done[1] is Infinity");
-        starts(encoded(&Kind::Going { at: f64::NAN }), "Going.at is NaN");
+        starts(encoded(&Epoch { loss: Some(f64::NAN), rates: vec![] }), "loss is NaN");
+        starts(encoded(&Epoch { loss: None, rates: vec![1.0, f32::NEG_INFINITY] }), "rates[1] is -Infinity");
+        starts(encoded(&vec![BTreeMap::from([(7, Stage::Done(1.0, f64::INFINITY))])]), "[0].7.Done[1] is Infinity");
+        starts(encoded(&Stage::Going { at: f64::NAN }), "Going.at is NaN");
         starts(encoded(&f64::NAN), "the message is NaN");
     }
 

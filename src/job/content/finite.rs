@@ -73,14 +73,14 @@ impl ser::Error for Found {
 struct Walk;
 
 /// A walk through something with parts: how far it is, and below which name.
-struct Parts {
+struct Compound {
     index: usize,
     key: String,
     /// The variant of an enum, which is a level of its own in JSON.
     variant: Option<&'static str>,
 }
 
-impl Parts {
+impl Compound {
     fn new(variant: Option<&'static str>) -> Self {
         Self { index: 0, key: String::new(), variant }
     }
@@ -108,13 +108,13 @@ macro_rules! nothing_to_find {
 impl ser::Serializer for Walk {
     type Ok = ();
     type Error = Found;
-    type SerializeSeq = Parts;
-    type SerializeTuple = Parts;
-    type SerializeTupleStruct = Parts;
-    type SerializeTupleVariant = Parts;
-    type SerializeMap = Parts;
-    type SerializeStruct = Parts;
-    type SerializeStructVariant = Parts;
+    type SerializeSeq = Compound;
+    type SerializeTuple = Compound;
+    type SerializeTupleStruct = Compound;
+    type SerializeTupleVariant = Compound;
+    type SerializeMap = Compound;
+    type SerializeStruct = Compound;
+    type SerializeStructVariant = Compound;
 
     nothing_to_find! {
         serialize_bool(bool);
@@ -172,38 +172,38 @@ impl ser::Serializer for Walk {
         value.serialize(self).map_err(|found| found.below(variant))
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Parts, Found> {
-        Ok(Parts::new(None))
+    fn serialize_seq(self, _: Option<usize>) -> Result<Compound, Found> {
+        Ok(Compound::new(None))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Parts, Found> {
-        Ok(Parts::new(None))
+    fn serialize_tuple(self, _: usize) -> Result<Compound, Found> {
+        Ok(Compound::new(None))
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Parts, Found> {
-        Ok(Parts::new(None))
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound, Found> {
+        Ok(Compound::new(None))
     }
 
-    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Parts, Found> {
-        Ok(Parts::new(Some(variant)))
+    fn serialize_tuple_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Compound, Found> {
+        Ok(Compound::new(Some(variant)))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Parts, Found> {
-        Ok(Parts::new(None))
+    fn serialize_map(self, _: Option<usize>) -> Result<Compound, Found> {
+        Ok(Compound::new(None))
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Parts, Found> {
-        Ok(Parts::new(None))
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Compound, Found> {
+        Ok(Compound::new(None))
     }
 
-    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Parts, Found> {
-        Ok(Parts::new(Some(variant)))
+    fn serialize_struct_variant(self, _: &'static str, _: u32, variant: &'static str, _: usize) -> Result<Compound, Found> {
+        Ok(Compound::new(Some(variant)))
     }
 }
 
 macro_rules! items {
     ($($trait:ident $method:ident;)*) => {
-        $(impl ser::$trait for Parts {
+        $(impl ser::$trait for Compound {
             type Ok = ();
             type Error = Found;
 
@@ -227,7 +227,7 @@ items! {
 
 macro_rules! fields {
     ($($trait:ident;)*) => {
-        $(impl ser::$trait for Parts {
+        $(impl ser::$trait for Compound {
             type Ok = ();
             type Error = Found;
 
@@ -247,7 +247,7 @@ fields! {
     SerializeStructVariant;
 }
 
-impl ser::SerializeMap for Parts {
+impl ser::SerializeMap for Compound {
     type Ok = ();
     type Error = Found;
 

@@ -1,4 +1,4 @@
-//! Which of 64 bytes are of a class, as the bits of an integer, the first byte in the lowest bit.
+//! Which of 64 bytes belong to a class: an integer with one bit a byte, the lowest for the first.
 
 use wide::{CmpEq, i8x16};
 
@@ -17,31 +17,31 @@ impl Block {
         Self([lane(0), lane(1), lane(2), lane(3)])
     }
 
-    /// Where the sign bit is set in what a function makes of the bytes.
+    /// The places of the bytes that a function makes negative.
     #[inline(always)]
     fn signs(&self, of: impl Fn(i8x16) -> i8x16) -> u64 {
         let [a, b, c, d] = self.0.map(|lane| u64::from(of(lane).move_mask() as u16));
         a | b << 16 | c << 32 | d << 48
     }
 
-    /// Where one byte stands.
+    /// The places of this byte.
     #[inline(always)]
     pub(super) fn equal(&self, byte: u8) -> u64 {
         let byte = i8x16::splat(byte as i8);
         self.signs(|lane| lane.cmp_eq(byte))
     }
 
-    /// Where a letter stands, in either case; given in lower case.
+    /// The places of this letter, which is given in lower case, in either case.
     #[inline(always)]
     pub(super) fn letter(&self, letter: u8) -> u64 {
         let (letter, case) = (i8x16::splat(letter as i8), i8x16::splat(0x20));
         self.signs(|lane| (lane | case).cmp_eq(letter))
     }
 
-    /// Where digits stand, and where zeros.
+    /// The places of digits, and those of zeros.
     #[inline(always)]
     pub(super) fn digits(&self) -> (u64, u64) {
-        // The digits become the ten least of the signed bytes, and then the only ones below zero.
+        // The subtraction makes the digits the ten least signed bytes, the addition the only negative ones.
         let (least, ten) = (i8x16::splat((b'0' ^ 0x80) as i8), i8x16::splat(i8::MAX - 9));
         let digits = Self(self.0.map(|lane| (lane - least).saturating_add(ten)));
         (digits.signs(|lane| lane), digits.equal(-10_i8 as u8))

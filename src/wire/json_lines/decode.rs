@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::action::{Action, Message, ReceiptId, Verb};
+use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Asked, Stream};
+use super::super::request::{self, Asked, StreamMember};
 use super::explain;
 use super::fault::Broken;
 use super::form::{PUT_HEAD, PUT_TAIL};
@@ -17,7 +17,7 @@ use super::scan;
 use super::text::{inner, text_of};
 use super::token::skip_space;
 
-/// Decodes one line, with its end or, at the end of a connection, without.
+/// Decodes one line, its end included. At the end of a connection that may be missing.
 pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
     if let Some(put) = put::recognise(line, latest.bytes(), limits)
         && let Ok(end) = scan::value(line, put.message)
@@ -25,7 +25,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &Decode
     {
         let content = put.message..end;
         if line.get(end..) == Some(b"}\n") {
-            let message = Message { content: slice(line, content), verbatim: put.is_output };
+            let message = Payload { content: slice(line, content), verbatim: put.is_output };
             return Ok(latest.name(put.again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
         }
         let mut members = put.members(content);
@@ -40,11 +40,11 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &Decode
     general(line, &members, whole, limits)
 }
 
-/// What the members of a line ask for, if the line was `whole`.
+/// The action that the members make. `whole` says what was wrong with the line, if anything.
 fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
     let line_of = |range: &Range<usize>| slice(line, range.clone());
-    let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(line_of(range), limits));
-    let verbatim = matches!(&stream, Stream::Named(name) if is_output(line, name, members));
+    let stream = members.stream.as_ref().map_or(StreamMember::Absent, |range| stream(line_of(range), limits));
+    let verbatim = matches!(&stream, StreamMember::Named(name) if is_output(line, name, members));
     let request = Asked {
         broken: whole.err().map(|broken| explain::broken(line, &broken)),
         verb: verb(members.action.as_ref().map(line_of)),
@@ -61,7 +61,7 @@ fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
     line.get(range).unwrap_or_default()
 }
 
-/// Whether a put stands in its line exactly as a listener would get it.
+/// Whether the line, if it is a put, is byte for byte what a listener would get.
 fn is_output(line: &[u8], name: &str, members: &Members) -> bool {
     // A name that equals its own text on the wire has no escape, and no character that needs one.
     let content = line
@@ -69,11 +69,11 @@ fn is_output(line: &[u8], name: &str, members: &Members) -> bool {
         .and_then(|rest| rest.strip_prefix(name.as_bytes()))
         .and_then(|rest| rest.strip_prefix(PUT_TAIL))
         .and_then(|rest| rest.strip_suffix(b"}\n"));
-    // Neither white space around the message nor another member: the message is all there is.
+    // The message fills the rest: there is neither white space around it nor another member.
     members.message.as_ref().is_some_and(|range| content.is_some_and(|content| content.len() == range.len()))
 }
 
-/// What is asked for, from the text of its value; or why it is nothing.
+/// The verb, from the text of its value; or why there is none.
 fn verb(text: Option<&[u8]>) -> Result<Verb, String> {
     let Some(text) = text else { return Err(request::no_verb()) };
     if !text.starts_with(b"\"") {
@@ -88,27 +88,27 @@ fn verb(text: Option<&[u8]>) -> Result<Verb, String> {
     }
 }
 
-/// A stream from the text of its value.
-fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
+/// The stream, from the text of its value.
+fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
     match text.first() {
         Some(b'"') => {}
-        Some(b'n') => return Stream::Null,
-        _ => return Stream::not_text(explain::kind(text)),
+        Some(b'n') => return StreamMember::Null,
+        _ => return StreamMember::not_text(explain::kind(text)),
     }
-    // The longest escape, \u0041, takes six bytes for one: what is longer still need not be decoded to be refused.
+    // An escape takes six bytes at most for one (\u0041): a text longer than that is refused without being decoded.
     if inner(text).len() / 6 > limits.name {
-        return Stream::too_long(inner(text), limits);
+        return StreamMember::too_long(inner(text), limits);
     }
     match text_of(text) {
-        Some(name) => Stream::named(name, limits),
-        None => Stream::Wrong(
+        Some(name) => StreamMember::named(name, limits),
+        None => StreamMember::Wrong(
             "\"stream\" holds a \\u escape of half a surrogate pair, which is no character: send both halves, or the character itself"
                 .into(),
         ),
     }
 }
 
-/// A receipt from the text of its value; or why it is none.
+/// The receipt, from the text of its value; or why that is none.
 fn receipt(text: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     match text.first() {
         Some(b'n') => return Ok(None),

@@ -6,7 +6,7 @@ use super::super::event::Event;
 use super::form::{MESSAGE, PUT_HEAD, PUT_TAIL};
 use super::read_back;
 
-/// The encoder of JSON lines, of which there is one: [`ENCODER`].
+/// The encoder of JSON lines. There is one value of it: [`ENCODER`].
 #[derive(Debug)]
 pub struct JsonLinesEncoder {
     name: &'static str,
@@ -38,7 +38,7 @@ impl Encode for JsonLinesEncoder {
     fn encode(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event {
             Event::Put { stream, message } => {
-                // One growth for the whole line: the envelope, the name (escapes are rare) and the message.
+                // The buffer grows once for the whole line: the envelope, the name (escapes are rare) and the message.
                 out.reserve(PUT_HEAD.len() + PUT_TAIL.len() + stream.as_str().len() + message.len() + 2);
                 write_put_envelope(out, stream.as_str());
                 out.extend_from_slice(message);
@@ -104,7 +104,7 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
 
 /// A JSON string, escaped as `serde_json` does it.
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    // Neither a string nor a vector can fail to be written.
+    // A string can always be written, and a vector always be written to.
     let _ = serde_json::to_writer(out, text);
 }
 

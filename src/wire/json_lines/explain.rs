@@ -31,7 +31,7 @@ pub(super) fn broken(line: &[u8], broken: &Broken) -> String {
             )
         }
         Broken::Fault(fault) => {
-            // Where a line begins with a mark or a wrong encoding, that and not the grammar is the matter.
+            // A byte order mark or a wrong encoding is the cause, whatever fault in the grammar follows from it.
             beginning(line).unwrap_or_else(|| format!("column {}: {}", column(line, fault.at), what(line, *fault)))
         }
     }
@@ -106,7 +106,7 @@ fn name(wanted: Wanted) -> &'static str {
     }
 }
 
-/// What stands at an offset, shown so that it can be seen.
+/// The character at an offset, in a form that can be seen.
 fn found(line: &[u8], at: usize) -> String {
     match byte(line, at) {
         _ if at >= line.len() => "the end of the line".into(),
@@ -127,7 +127,7 @@ fn found(line: &[u8], at: usize) -> String {
     }
 }
 
-/// Things that other languages allow where JSON does not.
+/// Things that other languages allow and JSON does not.
 fn stranger(line: &[u8], at: usize, wanted: Wanted) -> Option<String> {
     // A sign belongs to the word that follows it, as in -Infinity.
     let start = if wanted == Wanted::Digit && at > 0 && byte(line, at - 1) == b'-' { at - 1 } else { at };
@@ -179,7 +179,7 @@ fn stranger(line: &[u8], at: usize, wanted: Wanted) -> Option<String> {
     }
 }
 
-/// Whether the last thing before an offset, white space aside, is a comma.
+/// Whether a comma comes before an offset, with nothing but white space between.
 fn after_comma(line: &[u8], at: usize) -> bool {
     line.get(..at).unwrap_or_default().trim_ascii_end().last() == Some(&b',')
 }

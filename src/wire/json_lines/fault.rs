@@ -4,9 +4,9 @@
 #[derive(Debug)]
 pub(super) enum Broken {
     Fault(Fault),
-    /// The key at this place was given before; the key, decoded.
+    /// The key at this place was given before. Here it is decoded.
     Twice(usize, Vec<u8>),
-    /// At this place there is one key too many that the protocol does not know.
+    /// The key at this place is one unknown key too many.
     Many(usize),
 }
 
@@ -16,7 +16,7 @@ impl From<Fault> for Broken {
     }
 }
 
-/// Where the bytes cease to be JSON, and what would have had to stand there.
+/// Where the bytes stop being JSON, and what the grammar wants there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::wire) struct Fault {
     /// The offset of the first byte that does not fit; the length, if the bytes end too soon.
@@ -24,7 +24,7 @@ pub(in crate::wire) struct Fault {
     pub(super) wanted: Wanted,
 }
 
-/// What the grammar asks for where it was not found.
+/// What the grammar wants and did not find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::wire) enum Wanted {
     /// The line's object.

@@ -3,7 +3,7 @@
 use super::super::codec::Foreign;
 use super::token::skip_space;
 
-/// How many bytes may stay unclear. No request line that matters is longer, and a client's first line must not wait.
+/// After so many bytes it is decided. No request line that matters is longer, and a client's first line must not be held up.
 const MOST: usize = 2048;
 
 /// The longest method of HTTP and its kin (`BASELINE-CONTROL`) and some room.
@@ -86,7 +86,7 @@ mod tests {
     use super::{MOST, recognise};
     use crate::wire::Foreign;
 
-    /// A word for the answer: the phrase that a reason must hold, or how clear it is.
+    /// What is expected: `ours`, `unclear`, or a phrase from the reason to refuse.
     fn check(start: &[u8], expected: &str) {
         let shown = String::from_utf8_lossy(start);
         match (recognise(start), expected) {

@@ -2,8 +2,8 @@
 //!
 //! Nearly all lines of a busy broker are puts that begin alike: `put` knows them by their first bytes, `scan`
 //! validates the message, with `numbers` for long arrays, and the line goes on as it stands. All others go through
-//! `object`, which finds the members, and `decode`, which makes an action of them; `fault` is what can be wrong, and
-//! `explain` says it. `form` holds the bytes that never change.
+//! `object`, which finds the members, and `decode`, which makes an action of them; `fault` lists what can be wrong, and
+//! `explain` puts it into words. `form` holds the bytes that never change.
 //! Nothing here knows sockets or streams.
 
 mod block;

@@ -1,17 +1,17 @@
 //! Long runs of numbers in an array, 64 bytes at a time.
 //!
-//! Byte by byte, the processor guesses wrongly at the end of nearly each number. Here no branch depends on where numbers
-//! end: a class of bytes is a mask, of a bit a byte, and a rule of the grammar is a few operations on masks. An addition
-//! finds the ends of runs: a bit added at a run's first place carries to the place after its last.
+//! Read byte by byte, nearly every number ends with a branch that the processor predicts wrongly. Here no branch depends on
+//! where numbers end: a class of bytes is a mask with one bit a byte, and a rule of the grammar is a few operations on masks.
+//! Addition finds the ends of runs: a bit added at the first place of a run carries to the place after its last.
 //!
-//! What does not fit is left to the scanner, which knows what to say of it; so is all but numbers.
+//! Mistakes, and all that is not a number, are left to the scanner, which knows what to say of them.
 
 use super::block::{BLOCK, Block};
 
 #[cfg(test)]
 mod tests;
 
-/// Where the bytes of each class stand in a block.
+/// The places of each class of bytes in a block.
 struct Masks {
     digits: u64,
     zeros: u64,
@@ -21,7 +21,7 @@ struct Masks {
     rare: Rare,
 }
 
-/// The classes that most arrays have nothing of.
+/// The classes that do not occur in most arrays.
 #[derive(Default)]
 struct Rare {
     spaces: u64,
@@ -31,7 +31,7 @@ struct Rare {
     closing: u64,
 }
 
-/// The kind of an array says which rare classes it may hold.
+// The kind of an array: which rare classes it may hold.
 const SPACES: u8 = 1;
 const EXPONENTS: u8 = 2;
 const BRACKETS: u8 = 4;
@@ -39,7 +39,7 @@ const SPACED_BRACKETS: u8 = SPACES | BRACKETS;
 const ALL: u8 = SPACES | EXPONENTS | BRACKETS;
 
 impl Masks {
-    /// The classes that a kind of array holds, and the places of all others.
+    /// The places of the classes that this kind of array may hold, and those of all other bytes.
     #[inline(always)]
     fn of<const KIND: u8>(block: &Block) -> (Self, u64) {
         let (digits, zeros) = block.digits();
@@ -66,13 +66,13 @@ impl Masks {
     }
 }
 
-/// The places before the first of a mask.
+/// All places before the first one of a mask.
 #[inline(always)]
 fn before_first(mask: u64) -> u64 {
     (mask & mask.wrapping_neg()).wrapping_sub(1)
 }
 
-/// What a block leaves to the next one: for each, a bit for the place after the block's last.
+/// What a block carries into the next one: in each field one bit, for the first place of the next block.
 #[derive(Clone, Copy, Default)]
 struct Carry {
     after_digit: u64,
@@ -88,7 +88,7 @@ struct Carry {
     rare: RareCarry,
 }
 
-/// What only blocks with rare classes leave.
+/// What only blocks with rare classes carry.
 #[derive(Clone, Copy, Default)]
 struct RareCarry {
     /// In the white space after a number.
@@ -105,7 +105,7 @@ struct RareCarry {
 }
 
 impl RareCarry {
-    /// The same, when no block has been of another kind, in a way that the compiler understands.
+    /// The same. All blocks so far were of this kind, so the other fields are 0; this shows it to the compiler.
     #[inline(always)]
     fn of<const KIND: u8>(self) -> Self {
         let of = |class: u8, carry: u64| if KIND & class != 0 { carry } else { 0 };
@@ -131,9 +131,9 @@ struct Lane {
     reached: usize,
 }
 
-/// From a place in an array where a value begins, perhaps after white space, to the last such place in the array that is
-/// reached by way of numbers alone; if the array is `nested` in another one, by way of its neighbours as well, from which
-/// it does not differ.
+/// Skips numbers in an array. `start` is a place where a value begins, perhaps after white space; the result is the last such
+/// place that can be reached over numbers alone. If the array is `nested` in another one, it may lie in a later array of that:
+/// arrays of numbers side by side are read as one.
 #[inline(never)]
 pub(super) fn skip_numbers(bytes: &[u8], start: usize, nested: bool) -> usize {
     let (mut blocks, rest) = bytes.get(start..).unwrap_or_default().as_chunks();
@@ -149,7 +149,7 @@ pub(super) fn skip_numbers(bytes: &[u8], start: usize, nested: bool) -> usize {
             _ => lane.read::<ALL>(blocks),
         };
         let Some(block) = blocks.first() else { break };
-        // A kind once seen stays, or an array that has a bit of everything would have us change at each block.
+        // The kind only ever grows: an array with a bit of everything would otherwise change it at each block.
         let more = kind | lane.finish(block, kind);
         if more == kind {
             return lane.reached;
@@ -165,7 +165,7 @@ pub(super) fn skip_numbers(bytes: &[u8], start: usize, nested: bool) -> usize {
 }
 
 impl Lane {
-    /// Reads blocks of a kind, as long as all in them fits, and gives the others back.
+    /// Reads blocks up to the first one that has a mistake or is not of this kind, and gives the rest back.
     #[inline(never)]
     fn read<'a, const KIND: u8>(&mut self, mut blocks: &'a [[u8; BLOCK]]) -> &'a [[u8; BLOCK]] {
         let Self { nested, mut at, mut reached, .. } = *self;
@@ -191,7 +191,8 @@ impl Lane {
         blocks
     }
 
-    /// Reads a block up to what does not fit; unless it is of more than a kind: then it says of which.
+    /// Reads a block up to its first mistake or other byte, and gives 0. A block that is not of this `kind` is not read: the
+    /// result is what it holds.
     #[inline(always)]
     fn finish(&mut self, block: &[u8; BLOCK], kind: u8) -> u8 {
         let (masks, mut stops) = Masks::of::<ALL>(&Block::of(block));
@@ -205,7 +206,7 @@ impl Lane {
             return held;
         }
         let (faults, values) = judge(&masks, &mut self.carry);
-        // All is well before the first stop.
+        // Only what comes before the first stop is sure.
         let values = values & before_first(stops | faults);
         if values != 0 {
             self.reached = self.at + BLOCK - values.leading_zeros() as usize;
@@ -214,7 +215,7 @@ impl Lane {
     }
 }
 
-/// Each place after one of a mask. A bit that leaves the block goes to the carry.
+/// The place after each place of a mask. The one beyond the block goes to the carry.
 #[inline(always)]
 fn after(mask: u64, carry: &mut u64) -> u64 {
     let places = mask << 1 | *carry;
@@ -222,8 +223,7 @@ fn after(mask: u64, carry: &mut u64) -> u64 {
     places
 }
 
-/// Each place where a run ends that has a start, or lies beyond it: the first place not in the run. A start outside of any
-/// run is such a place itself.
+/// For each start, the first place from there on that is not in a run. Beyond the block, it goes to the carry.
 #[inline(always)]
 fn ends(run: u64, starts: u64, carry: &mut u64) -> u64 {
     let (sum, over) = run.overflowing_add(starts);
@@ -231,25 +231,25 @@ fn ends(run: u64, starts: u64, carry: &mut u64) -> u64 {
     sum & !run
 }
 
-/// The places of a block that do not fit, of which the first is certain, and those after which a value begins.
+/// The faults in a block, of which only the first is certain to be one, and the places after which a value begins.
 #[inline(always)]
 fn judge(masks: &Masks, carry: &mut Carry) -> (u64, u64) {
     let Masks { digits, zeros, dots, minus, commas, rare: Rare { spaces, letters, plus, opening, closing } } = *masks;
     let after_digit = after(digits, &mut carry.after_digit);
     let after_closing = after(closing, &mut carry.rare.after_closing);
 
-    // After an array stands a comma, and then another array.
+    // After an array comes a comma, and then another array.
     let closed_starts = after_closing | carry.rare.closed;
     carry.rare.closed = 0;
     let closed = ends(spaces, closed_starts, &mut carry.rare.closed);
     let between = commas & closed;
     let reopens_starts = after(between, &mut carry.rare.reopens);
     let reopens = ends(spaces, reopens_starts, &mut carry.rare.reopens);
-    // After any other comma, as after the opening bracket, stands a number.
+    // After any other comma, and after an opening bracket, comes a number.
     let before_values = commas & !between | opening;
     let value_starts = after(before_values, &mut carry.value);
     let values = ends(spaces, value_starts, &mut carry.value);
-    // White space after a number leads to the array's next comma, or to its end.
+    // After a number, white space leads to the next comma of the array or to its end.
     let ended_starts = after_digit & spaces | carry.rare.ended;
     carry.rare.ended = 0;
     let ended = ends(spaces, ended_starts, &mut carry.rare.ended);
@@ -269,7 +269,8 @@ fn judge(masks: &Masks, carry: &mut Carry) -> (u64, u64) {
     let fraction_starts = after(dots, &mut carry.fraction) | exponents;
     let fraction_ends = ends(digits, fraction_starts, &mut carry.fraction);
 
-    // Each rule says what may follow. What may precede follows from that: all but a digit leads to one or to a comma.
+    // Each rule says what may follow. That settles what may precede as well: whatever is not a digit has to lead to a digit or
+    // a comma.
     let faults = (values & !(digits | minus))
         | (signs & !after_letter)
         | (after_letter & !(digits | minus | plus))

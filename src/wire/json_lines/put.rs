@@ -16,24 +16,24 @@ struct Form {
     tail: &'static [u8],
     /// Where the action stands.
     action: Range<usize>,
-    /// Whether a listener would get it so.
+    /// Whether listeners get it in this form.
     is_output: bool,
 }
 
 const COMPACT: Form = Form { head: form::PUT_HEAD, tail: form::PUT_TAIL, action: form::PUT_ACTION, is_output: true };
 
-/// As `json.dumps` of Python writes it.
+/// As Python's `json.dumps` writes it.
 const PYTHON: Form = Form { head: br#"{"action": "put", "stream": ""#, tail: br#"", "message": "#, action: 11..16, is_output: false };
 
-/// Where things stand in a line that begins so.
+/// The parts of a line that begins in one of these forms.
 pub(super) struct Put {
     /// The name, which has no escape. Whether it is UTF-8 is not known yet.
     pub(super) name: Range<usize>,
-    /// Whether it is the latest.
+    /// Whether it is the latest name again.
     pub(super) again: bool,
     /// Where the message begins.
     pub(super) message: usize,
-    /// Whether the line so far is as a listener would get it.
+    /// Whether the line, up to its message, is what a listener would get.
     pub(super) is_output: bool,
     action: Range<usize>,
 }
@@ -47,8 +47,8 @@ impl Put {
     }
 }
 
-/// Recognises a line that begins in one of the two usual forms, with a name that a client may put to. `latest` was
-/// recognised before, or is empty.
+/// Recognises a line that begins in one of the two usual forms, with a name that a client may put to. `latest` is the name
+/// recognised before, or empty.
 #[inline]
 pub(super) fn recognise(line: &[u8], latest: &[u8], limits: &DecodeLimits) -> Option<Put> {
     recognise_form(line, &COMPACT, latest, limits).or_else(|| recognise_form(line, &PYTHON, latest, limits))
@@ -67,7 +67,7 @@ fn recognise_form(line: &[u8], form: &Form, latest: &[u8], limits: &DecodeLimits
     Some(Put { name: start..end, again, message: end + form.tail.len(), is_output: form.is_output, action: form.action.clone() })
 }
 
-/// How many bytes stand for themselves in a string.
+/// How many bytes at the beginning stand for themselves in a string.
 #[inline(always)]
 fn plain_length(bytes: &[u8]) -> usize {
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! Lines of the encoder's own form as events again, for listeners of another encoding.
+//! Turns lines that the encoder wrote back into events, for listeners of another encoding.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ pub(super) fn read_back(mut lines: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         lines = rest;
         let parsed = parse(line);
         debug_assert!(parsed.is_some(), "a line of another form: {}", String::from_utf8_lossy(line));
-        let Some(Line { put, name, message }) = parsed else { continue };
+        let Some(Parsed { put, name, message }) = parsed else { continue };
         // The messages of a run are all of one stream.
         if stream.as_ref().is_none_or(|stream| stream.as_str() != name) {
             stream = StreamName::new(&name).ok();
@@ -29,14 +29,14 @@ pub(super) fn read_back(mut lines: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
     }
 }
 
-struct Line<'a> {
-    /// Whether it is a message, not the end of a stream.
+struct Parsed<'a> {
+    /// Whether it is a message, and not the end of a stream.
     put: bool,
     name: Cow<'a, str>,
     message: Option<&'a [u8]>,
 }
 
-fn parse(line: &[u8]) -> Option<Line<'_>> {
+fn parse(line: &[u8]) -> Option<Parsed<'_>> {
     let line = line.strip_suffix(b"}\n")?;
     let put = line.starts_with(PUT_HEAD);
     let head = if put { PUT_HEAD } else { CLOSE_HEAD };
@@ -46,5 +46,5 @@ fn parse(line: &[u8]) -> Option<Line<'_>> {
     let name = text_of(line.get(head.len() - 1..head.len() + end)?)?;
     let rest = rest.get(end..)?;
     let message = if rest.is_empty() { None } else { Some(rest.strip_prefix(MESSAGE)?) };
-    Some(Line { put, name, message })
+    Some(Parsed { put, name, message })
 }

@@ -8,16 +8,16 @@ use super::numbers::skip_numbers;
 use super::open::Open;
 use super::token::{byte, literal, number, skip_space, string};
 
-/// The length from which on a run of numbers is long: it takes a while to enter and to leave [`skip_numbers`].
+/// The length from which on it pays to enter and leave [`skip_numbers`].
 const LONG: usize = 128;
-/// After a run that was not long, how far from its start no other is tried, lest many short ones cost time.
+/// After a run that was not that long, none is tried for so many bytes: many short ones would cost time.
 const PAUSE: usize = 1024;
 
 /// The end of the value that begins at `start`, where no white space may stand.
 pub(in crate::wire) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut open = Open::default();
     let mut at = start;
-    // From where on runs of numbers are tried for length: never in a short text.
+    // Where the next run of numbers may be tried; never in a short text.
     let mut try_from = if bytes.len().saturating_sub(start) < LONG { usize::MAX } else { start };
     loop {
         // A value begins here.

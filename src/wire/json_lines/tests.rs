@@ -1,38 +1,16 @@
 //! Lines and what they mean, one a row.
 
-use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::action::{Action, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, UnitEnd};
 use super::super::error::ErrorCode;
+use super::super::tests::action_words;
 use super::JsonLines;
 
 const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 12 };
 
-fn content(message: Option<Message<'_>>) -> String {
-    message.map_or("-".to_owned(), |message| {
-        String::from_utf8(message.content.to_vec()).unwrap() + if message.verbatim { " as it stands" } else { "" }
-    })
-}
-
-fn mark(receipt: Option<ReceiptId>) -> String {
-    receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0))
-}
-
 /// An action in words.
 fn words(action: Action<'_>) -> String {
-    let of = |stream: Name<'_>| stream.into_name().to_string();
-    match action {
-        Action::Put { stream, message, header, receipt } => {
-            let header = header.map_or(String::new(), |header| format!(" header {}", content(Some(header))));
-            format!("put {} {}{header}{}", of(stream), content(Some(message)), mark(receipt))
-        }
-        Action::Header { stream, message, receipt } => format!("header {} {}{}", of(stream), content(Some(message)), mark(receipt)),
-        Action::Listen { stream, receipt } => format!("listen {}{}", of(stream), mark(receipt)),
-        Action::Hangup { stream, receipt } => format!("hangup {}{}", stream.map_or("all".to_owned(), of), mark(receipt)),
-        Action::Close { stream, message, receipt } => format!("close {} {}{}", of(stream), content(message), mark(receipt)),
-        Action::CloseConnection { receipt } => format!("close connection{}", mark(receipt)),
-        Action::Delete { stream, message, receipt } => format!("delete {} {}{}", of(stream), content(message), mark(receipt)),
-        Action::Ping { receipt } => format!("ping{}", mark(receipt)),
-    }
+    action_words(action, |content| String::from_utf8(content.to_vec()).unwrap())
 }
 
 #[test]
@@ -242,7 +220,7 @@ fn the_state_of_a_decoder_is_one_pointer_and_a_listener_leaves_it_empty() {
 
 #[test]
 fn every_put_names_its_own_stream_whatever_was_put_to_before() {
-    // Short ones, long ones, such that are not ASCII, one the beginning of the other, in both forms and with an escape.
+    // Short and long ones, some not ASCII, some the beginning of others; below, in both forms and with an escape.
     let names = ["s", "s1", "s12", "é", "éé", "a name of more than twenty-three bytes", "a name of more than twenty-four bytes!", "$"];
     let (limits, mut codec) = (DecodeLimits { name: 100, ..LIMITS }, JsonLines::default());
     for before in names {
@@ -252,7 +230,7 @@ fn every_put_names_its_own_stream_whatever_was_put_to_before() {
                 format!("{{\"action\": \"put\", \"stream\": \"{name}\", \"message\": 1}}\n"),
                 format!("{{\"action\":\"put\",\"stream\":\"{name}\\u0021\",\"message\":1}}\n"),
             ] {
-                // The result is of no matter: "$" is refused.
+                // It may fail: "$" is refused.
                 let _ = codec.decode(format!("{{\"action\":\"put\",\"stream\":\"{before}\",\"message\":1}}\n").as_bytes(), &limits);
                 let unescaped = line.replace("\\u0021", "!");
                 let expected: serde_json::Value = serde_json::from_str(&unescaped).unwrap();

@@ -1,4 +1,4 @@
-//! JSON strings and what they say.
+//! The text of JSON strings.
 
 use std::borrow::Cow;
 

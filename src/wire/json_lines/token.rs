@@ -1,12 +1,12 @@
 //! The tokens of JSON: strings, numbers, words and the white space between them. This is where the time goes.
 //!
-//! Short runs are taken byte by byte: a guess at each branch lets the processor read on, where the length of a run, once
-//! computed, would have to be waited for. Long runs go by words and blocks.
+//! Short runs are read byte by byte: the processor predicts each branch and reads on, whereas it would have to wait for the
+//! length of a run to be computed. Long runs are read by words and blocks.
 
 use super::fault::{Fault, Wanted};
 use super::words::{self, word};
 
-/// The byte at an offset; a NUL, which may stand nowhere in JSON, past the end.
+/// The byte at an offset; past the end a NUL, which JSON allows nowhere.
 #[inline(always)]
 pub(in crate::wire) fn byte(bytes: &[u8], at: usize) -> u8 {
     bytes.get(at).copied().unwrap_or(0)
@@ -15,7 +15,7 @@ pub(in crate::wire) fn byte(bytes: &[u8], at: usize) -> u8 {
 /// The first offset from `at` on that holds no white space.
 #[inline(always)]
 pub(in crate::wire) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
-    // Hardly any JSON that machines send has white space: one comparison then tells.
+    // JSON from programs has little white space, and one comparison shows that there is none.
     if byte(bytes, at) > b' ' {
         return at;
     }
@@ -28,7 +28,7 @@ pub(in crate::wire) fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 /// How many bytes of a string are read one by one.
 const SHORT: usize = 16;
 
-/// What a byte does in a string.
+/// What a byte means in a string.
 #[derive(Clone, Copy)]
 enum Class {
     /// Stands for itself.
@@ -53,7 +53,7 @@ const CLASS: [Class; 256] = {
 /// From after a string's opening quote to after its closing one.
 #[inline(always)]
 pub(in crate::wire) fn string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    // Most strings are short ASCII.
+    // Most strings are short, and ASCII alone.
     for (at, next) in bytes.iter().enumerate().skip(start).take(SHORT) {
         match CLASS[usize::from(*next)] {
             Class::Plain => {}
@@ -97,7 +97,7 @@ fn long_string(bytes: &[u8], start: usize) -> Result<usize, Fault> {
             b'"' => break,
             b'\\' => at = escape(bytes, at + 1)?,
             _ => {
-                // A broken character before this place is the earlier fault.
+                // A broken character before this place comes first.
                 utf8(bytes, start, at)?;
                 return Err(Wanted::Character.at(at));
             }
@@ -174,8 +174,8 @@ fn exponent(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
     if end == at { Err(Wanted::Digit.at(at)) } else { Ok(end) }
 }
 
-/// The first offset from `at` on that holds no digit. Short runs are read by guessing, as short strings are; in the long
-/// runs of a float's fraction the last word's length is beyond guessing, so there it is computed.
+/// The first offset from `at` on that holds no digit. Short runs are read byte by byte, as short strings are. Where a long
+/// one ends, as in the fraction of a float, cannot be predicted, so that is computed.
 #[inline(always)]
 fn skip_digits(bytes: &[u8], mut at: usize) -> usize {
     for _ in 0..5 {

@@ -1,5 +1,5 @@
-//! Runs of bytes of one class, found eight at a time in an integer (and sixteen or more by the compiler, which turns a
-//! fold over a block into vector code).
+//! Finds runs of bytes of one class, eight bytes at a time in an integer. (For whole blocks the compiler makes vector code of
+//! a fold.)
 
 /// How many bytes one word holds.
 pub(super) const WIDTH: usize = 8;
@@ -8,8 +8,8 @@ const ONES: u64 = u64::from_le_bytes([1; WIDTH]);
 /// The high bit of each byte.
 const HIGH: u64 = ONES << 7;
 
-/// The next eight bytes, the first in the lowest bits. Past the end are NULs: no digit, and nothing that may stand in a
-/// string.
+/// The next eight bytes, the first in the lowest bits. Past the end there are NULs, which are no digits, and which no string
+/// may hold.
 #[inline(always)]
 pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -21,7 +21,7 @@ pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
 #[inline(always)]
 fn last_word(bytes: &[u8], at: usize) -> u64 {
     match bytes.last_chunk::<WIDTH>() {
-        // Shifting is quicker than copying a length that only the run knows.
+        // Shifting is quicker than copying bytes whose number is not known in advance.
         Some(last) => {
             let past = at.saturating_sub(bytes.len() - WIDTH).min(WIDTH);
             u64::from_le_bytes(*last).checked_shr(8 * past as u32).unwrap_or(0)
@@ -41,7 +41,7 @@ pub(super) fn any_high(word: u64) -> bool {
 pub(super) fn plain_run(word: u64) -> usize {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
-    // Each term marks bytes below a bound. A borrow can mark too many, but only above one that is marked rightly.
+    // Each term marks the bytes below a bound. A borrow can mark a byte wrongly, but only above one that is marked rightly.
     let stops =
         (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash) | (word.wrapping_sub(ONES * 0x20) & !word);
     ((stops & HIGH).trailing_zeros() / 8) as usize
@@ -51,7 +51,7 @@ pub(super) fn plain_run(word: u64) -> usize {
 #[inline(always)]
 pub(super) fn digit_run(word: u64) -> usize {
     let value = word ^ (ONES * b'0' as u64);
-    // 0x76 lifts 10 and more to the high bit, and no carry leaves its byte.
+    // Adding 0x76 sets the high bit for 10 and more, and no carry leaves its byte.
     let others = ((value & !HIGH) + ONES * 0x76) | value;
     ((others & HIGH).trailing_zeros() / 8) as usize
 }

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::action::{Action, Message, ReceiptId, Verb};
+use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
 use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
-use super::super::request::{self, Asked, Stream};
+use super::super::request::{self, Asked, StreamMember};
 use super::encode::put_envelope;
 use super::explain;
 use super::fault::{Broken, What};
@@ -34,14 +34,14 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         && let again = name == latest.bytes()
         && (again || latest.set(name))
     {
-        let message = Message { content: slice(body, start..body.len()), verbatim: true };
+        let message = Payload { content: slice(body, start..body.len()), verbatim: true };
         return Ok(latest.name(again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
     }
     let mut members = Members::default();
     let whole = members.unpack(body);
     let of = |range: &Range<usize>| slice(body, range.clone());
-    let stream = members.stream.as_ref().map_or(Stream::Absent, |range| stream(of(range), limits));
-    let verbatim = matches!(&stream, Stream::Named(name) if is_output(body, name, &members));
+    let stream = members.stream.as_ref().map_or(StreamMember::Absent, |range| stream(of(range), limits));
+    let verbatim = matches!(&stream, StreamMember::Named(name) if is_output(body, name, &members));
     let request = Asked {
         broken: whole.err().map(|broken| explain::broken(&broken)),
         verb: verb(members.action.as_ref().map(of)),
@@ -54,7 +54,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
     request.action().map(Some)
 }
 
-/// The name of a unit that begins as a listener would get it, whether it is UTF-8 or not, and where its message begins.
+/// The name in a unit that begins exactly as listeners get it, not yet known to be UTF-8, and where the message begins.
 #[inline]
 fn put<'a>(body: &'a [u8], limits: &DecodeLimits) -> Option<(&'a [u8], usize)> {
     let rest = body.strip_prefix(PUT_HEAD)?;
@@ -94,7 +94,7 @@ fn slice(body: &[u8], range: Range<usize>) -> &[u8] {
     body.get(range).unwrap_or_default()
 }
 
-/// Whether a put stands in its unit exactly as a listener would get it.
+/// Whether the unit, if it is a put, is byte for byte what a listener would get.
 fn is_output(body: &[u8], name: &str, members: &Members) -> bool {
     let Some(message) = &members.message else { return false };
     body.starts_with(PUT_HEAD) && message.end == body.len() && body.get(..message.start) == Some(&put_envelope(name))
@@ -105,7 +105,7 @@ fn first(value: &[u8]) -> Token<'_> {
     token(value, 0).map_or(Token::Nil, |(token, _)| token)
 }
 
-/// What is asked for, from the value of the action; or why it is nothing.
+/// The verb, from its value; or why there is none.
 fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
     let Some(value) = value else { return Err(request::no_verb()) };
     match first(value) {
@@ -114,16 +114,16 @@ fn verb(value: Option<&[u8]>) -> Result<Verb, String> {
     }
 }
 
-fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> Stream<'a> {
+fn stream<'a>(value: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
     match first(value) {
-        Token::Nil => Stream::Null,
+        Token::Nil => StreamMember::Null,
         // Known to be UTF-8.
-        Token::Text(text) => Stream::named(String::from_utf8_lossy(text), limits),
-        other => Stream::not_text(other.kind()),
+        Token::Text(text) => StreamMember::named(String::from_utf8_lossy(text), limits),
+        other => StreamMember::not_text(other.kind()),
     }
 }
 
-/// A receipt, as JSON text; or why it is none.
+/// The receipt, as JSON text; or why the value is none.
 fn receipt(value: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     let text = match first(value) {
         Token::Nil => return Ok(None),

@@ -6,7 +6,7 @@ use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
 use super::write::{map, text, unsigned};
 use super::{from_json, read_back};
 
-/// The encoder of MessagePack, of which there is one: [`ENCODER`].
+/// The encoder of MessagePack. There is one value of it: [`ENCODER`].
 #[derive(Debug)]
 pub struct MessagePackEncoder {
     name: &'static str,
@@ -15,8 +15,8 @@ pub struct MessagePackEncoder {
 /// The one encoder of MessagePack, as frames and connections remember it.
 pub static ENCODER: MessagePackEncoder = MessagePackEncoder { name: "MessagePack" };
 
-/// How content goes into a unit: as it is, or from another encoding.
-type Content = fn(&[u8], &mut Vec<u8>);
+/// How content is written into a unit: as it is, or from JSON text.
+type WriteContent = fn(&[u8], &mut Vec<u8>);
 
 /// The beginning of every put of a stream, behind the unit's length and up to its message.
 pub(super) fn put_envelope(name: &str) -> Vec<u8> {
@@ -49,18 +49,18 @@ impl Encode for MessagePackEncoder {
     }
 }
 
-fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
+fn unit(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
     let start = out.len();
     out.extend_from_slice(&[0; PREFIX]);
     write_map(event, out, content);
-    // What may be sent is bounded far below the four bytes' range.
+    // Limits keep units far shorter than four bytes can say.
     let length = u32::try_from(out.len() - start - PREFIX).unwrap_or(u32::MAX);
     if let Some(prefix) = out.get_mut(start..start + PREFIX) {
         prefix.copy_from_slice(&length.to_be_bytes());
     }
 }
 
-fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: Content) {
+fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
     match event {
         Event::Put { stream, message } => {
             out.reserve(PUT_HEAD.len() + 5 + stream.as_str().len() + MESSAGE.len() + message.len());

@@ -8,13 +8,13 @@ pub(super) enum Broken {
     Cut,
     /// It is no map, but this.
     NotMap(&'static str),
-    /// At this offset stands a key that is no text, but this.
+    /// The key at this offset is no text, but this.
     KeyKind(usize, &'static str),
     /// The key at this offset was given before.
     Twice(usize, Vec<u8>),
-    /// At this offset there is one key too many that the protocol does not know.
+    /// The key at this offset is one unknown key too many.
     Many(usize),
-    /// At this offset something follows the map.
+    /// Something follows the map, at this offset.
     After(usize),
 }
 
@@ -24,7 +24,7 @@ impl From<Fault> for Broken {
     }
 }
 
-/// Where the bytes cease to be MessagePack that can be passed on, and why.
+/// Where the bytes stop being MessagePack that can be passed on, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault {
     /// The offset of what does not fit.

@@ -2,8 +2,8 @@
 
 use super::super::codec::Foreign;
 
-/// What a connection that begins with these bytes speaks. Every message begins with its length: that of a message which
-/// is not absurdly long begins with a zero or a small number, and text and other protocols begin with neither.
+/// What a connection that begins with these bytes speaks. Every message begins with its length, the highest byte first: unless
+/// it is absurdly long, that is a zero or a small number. Text and other protocols begin with neither.
 pub(super) fn recognise(start: &[u8]) -> Foreign {
     let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
     let Some(first) = start.first_chunk::<4>() else {
@@ -13,9 +13,9 @@ pub(super) fn recognise(start: &[u8]) -> Foreign {
     match first {
         [0x16, 0x03, 0..=4, _] => theirs("TLS", "connect without TLS, or to a port that is configured for it"),
         _ if first.iter().all(is_text) => text(first),
-        // A map of a few keys whose first is a short text: what a length should have stood before.
+        // A map of a few keys, the first a short text: a message without its length.
         [0x80..=0x8f, 0xa0..=0xbf, ..] => theirs("MessagePack alone", "send the length of each message before it"),
-        // No message is shorter than 13 bytes, nor does one of these lengths end in two zeros but by a rare chance.
+        // No message is shorter than 13 bytes, and a length this large rarely ends in two zeros.
         [low, _, 0, 0] if *low >= 13 => {
             theirs("lengths with the lowest byte first", "send the highest byte first (Python: struct.pack(\">I\", len(message)))")
         }

@@ -10,7 +10,7 @@ use super::write;
 pub(super) const DEEPEST: usize = 512;
 
 /// A container whose end has not come.
-struct Level {
+struct Container {
     object: bool,
     /// Where its head stands in the output, for which one byte was left.
     head: usize,
@@ -18,7 +18,7 @@ struct Level {
     count: usize,
 }
 
-/// A container that has more values than a head of one byte can say.
+/// A container with more values than a head of one byte can hold.
 struct Larger {
     head: usize,
     marker: u8,
@@ -39,7 +39,7 @@ pub(super) fn write(text: &[u8], out: &mut Vec<u8>) {
 
 /// None if the text does not fit as a whole: too deep, or a key that is no text.
 fn convert(text: &[u8], out: &mut Vec<u8>, larger: &mut Vec<Larger>) -> Option<()> {
-    let mut levels: Vec<Level> = Vec::new();
+    let mut containers: Vec<Container> = Vec::new();
     let mut at = 0;
     loop {
         // A value begins here.
@@ -53,17 +53,17 @@ fn convert(text: &[u8], out: &mut Vec<u8>, larger: &mut Vec<Larger>) -> Option<(
                 at = end;
             }
             open @ (b'{' | b'[') => {
-                if levels.len() == DEEPEST {
+                if containers.len() == DEEPEST {
                     return None;
                 }
-                let level = Level { object: open == b'{', head: out.len(), count: 0 };
-                out.push(if level.object { 0x80 } else { 0x90 });
+                let container = Container { object: open == b'{', head: out.len(), count: 0 };
+                out.push(if container.object { 0x80 } else { 0x90 });
                 at = skip_space(text, at + 1);
                 if !matches!(byte(text, at), b'}' | b']') {
-                    if level.object {
+                    if container.object {
                         at = key(text, at, out)?;
                     }
-                    levels.push(level);
+                    containers.push(container);
                     continue;
                 }
                 at += 1;
@@ -88,18 +88,18 @@ fn convert(text: &[u8], out: &mut Vec<u8>, larger: &mut Vec<Larger>) -> Option<(
         }
         // A value has ended here, and perhaps the containers around it.
         loop {
-            let Some(level) = levels.last_mut() else { return Some(()) };
-            level.count += 1;
+            let Some(container) = containers.last_mut() else { return Some(()) };
+            container.count += 1;
             at = skip_space(text, at);
             if byte(text, at) == b',' {
                 at = skip_space(text, at + 1);
-                if level.object {
+                if container.object {
                     at = key(text, at, out)?;
                 }
                 break;
             }
             at += 1;
-            let Level { object, head, count } = levels.pop()?;
+            let Container { object, head, count } = containers.pop()?;
             match out.get_mut(head) {
                 Some(short) if count < 16 => *short |= count as u8,
                 _ => larger.push(Larger { head, marker: if object { 0xde } else { 0xdc }, count }),
@@ -133,10 +133,10 @@ fn write_number(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// None for a number that neither an integer of 64 bits nor a float can stand for.
+/// None for a number that neither an integer of 64 bits nor a float can represent.
 fn try_number(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let digits = std::str::from_utf8(text).ok()?;
-    // As an integer the zero would lose its sign.
+    // As an integer, a zero would lose its sign.
     let float = digits == "-0" || digits.contains(['.', 'e', 'E']);
     if float {
         let number: f64 = digits.parse().ok()?;
@@ -154,9 +154,9 @@ fn try_number(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// Gives the larger containers the heads that they need, and moves what stands behind them, each byte once.
+/// Gives the larger containers the heads that they need, and moves what follows them, each byte once.
 fn widen(out: &mut Vec<u8>, larger: &mut [Larger]) {
-    // They ended in another order than they began in.
+    // They were added in the order of their ends.
     larger.sort_unstable_by_key(|container| container.head);
     let width = |count: usize| if count <= 0xffff { 2 } else { 4 };
     let mut from = out.len();

@@ -1,9 +1,9 @@
-//! MessagePack: one map for each action or event, behind its length in four bytes, the first the highest.
+//! MessagePack: one map for each action or event, behind its length in four bytes, the highest first.
 //!
-//! What [`JsonLines`](super::json_lines::JsonLines) is in text this is in binary: the same members, the same mistakes, and
+//! It is the binary counterpart of [`JsonLines`](super::json_lines::JsonLines): the same members, the same mistakes, and
 //! content that is passed on byte for byte. `skip` validates, `token` reads one marker, `decode` makes an action of a unit
-//! and `encode` a unit of an event, with the values of `write`. `from_json` and `to_json` take content from the one encoding to
-//! the other. `form` holds the bytes that never change, `fault` what can be wrong.
+//! and `encode` a unit of an event, with the values of `write`. `from_json` and `to_json` translate content. `form` holds the
+//! bytes that never change, and `fault` lists what can be wrong.
 
 mod decode;
 mod encode;

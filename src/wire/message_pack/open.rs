@@ -1,10 +1,10 @@
 //! The containers that are open while a value is walked, without recursion.
 
-/// How many containers are kept in place; deeper ones are put by.
+/// How many containers are kept in place; deeper ones are packed into bytes.
 const NEAR: usize = 12;
 
-/// The innermost open container, and those around it. What is put by takes a byte a level, two from 64 values left on: so
-/// no walk takes more memory than the bytes that it walks.
+/// The innermost open container, and those around it. A packed one takes a byte, or two from 64 values left on: so a walk never
+/// takes more memory than the bytes that it walks through.
 pub(super) struct Open {
     /// How many values the innermost has left, a key and its value being two, and whether it is a map.
     here: Level,
@@ -54,16 +54,16 @@ impl Open {
     pub(super) fn enter(&mut self, values: usize, map: bool) {
         match self.near.get_mut(self.depth) {
             Some(place) => *place = self.here,
-            None => self.put_by(),
+            None => self.push_far(),
         }
         self.depth += 1;
         self.here = Level((values as u64) << 1 | u64::from(map));
     }
 
-    /// A value has ended. Asked again after an [`Next::End`], since the container that ended is a value as well.
+    /// Notes that a value has ended. To be called again after [`Next::End`], since the container that ended is a value as well.
     #[inline]
     pub(super) fn next(&mut self) -> Next {
-        // No level is entered without a value, and none is left with one.
+        // A container is entered only if it has values, and left only once it has none.
         self.here = Level(self.here.0.saturating_sub(2));
         if self.here.left() > 0 {
             return Next::Value { map: self.here.map(), key: self.at_key() };
@@ -73,14 +73,14 @@ impl Open {
         self.depth = depth;
         self.here = match self.near.get(depth) {
             Some(level) => *level,
-            None => self.take_back(),
+            None => self.pop_far(),
         };
         Next::End { map }
     }
 
-    /// Seven bits a byte, the last ones on top; the top bit of a byte says that more are below it.
+    /// Packs the innermost container: seven bits a byte, the lowest pushed last. The top bit of a byte says that more lie below it.
     #[cold]
-    fn put_by(&mut self) {
+    fn push_far(&mut self) {
         let mut shift = 63;
         while shift > 0 && self.here.0 >> shift == 0 {
             shift -= 7;
@@ -96,7 +96,7 @@ impl Open {
     }
 
     #[cold]
-    fn take_back(&mut self) -> Level {
+    fn pop_far(&mut self) -> Level {
         let (mut level, mut shift) = (0, 0);
         while let Some(byte) = self.far.pop() {
             level |= u64::from(byte & 0x7f) << shift;
@@ -114,7 +114,7 @@ mod tests {
     use super::{Next, Open};
 
     #[test]
-    fn counts_come_back_as_they_were_put_by() {
+    fn packed_counts_come_back_as_they_were() {
         let counts = [1, 2, 31, 32, 33, 63, 64, 100, 4095, 4096, 1 << 20, u32::MAX as usize];
         let mut open = Open::new();
         let mut levels = Vec::new();

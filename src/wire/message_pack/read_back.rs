@@ -1,4 +1,4 @@
-//! Units of the encoder's own form as events again, for listeners of another encoding.
+//! Turns units that the encoder wrote back into events, for listeners of another encoding.
 
 use super::super::event::Event;
 use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
@@ -15,7 +15,7 @@ pub(super) fn read_back(mut units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         units = after;
         let parsed = parse(body);
         debug_assert!(parsed.is_some(), "a unit of another form: {body:x?}");
-        let Some(Unit { put, name, message }) = parsed else { continue };
+        let Some(Parsed { put, name, message }) = parsed else { continue };
         // The messages of a run are all of one stream.
         if stream.as_ref().is_none_or(|stream| stream.as_str() != name) {
             stream = StreamName::new(name).ok();
@@ -33,14 +33,14 @@ pub(super) fn read_back(mut units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
     }
 }
 
-struct Unit<'a> {
-    /// Whether it is a message, not the end of a stream.
+struct Parsed<'a> {
+    /// Whether it is a message, and not the end of a stream.
     put: bool,
     name: &'a str,
     message: Option<&'a [u8]>,
 }
 
-fn parse(body: &[u8]) -> Option<Unit<'_>> {
+fn parse(body: &[u8]) -> Option<Parsed<'_>> {
     let (put, rest) = match body.strip_prefix(PUT_HEAD) {
         Some(rest) => (true, rest),
         None => (false, body.get(1..)?.strip_prefix(CLOSE_HEAD)?),
@@ -48,5 +48,5 @@ fn parse(body: &[u8]) -> Option<Unit<'_>> {
     let (Token::Text(name), end) = token(rest, 0).ok()? else { return None };
     let rest = rest.get(end..)?;
     let message = if rest.is_empty() { None } else { Some(rest.strip_prefix(MESSAGE)?) };
-    Some(Unit { put, name: std::str::from_utf8(name).ok()?, message })
+    Some(Parsed { put, name: std::str::from_utf8(name).ok()?, message })
 }

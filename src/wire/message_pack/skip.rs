@@ -1,4 +1,4 @@
-//! The validator: whether bytes are one MessagePack value that listeners of any encoding can be given, and where it ends.
+//! The validator: whether bytes are one MessagePack value that can be given to listeners of any encoding, and where it ends.
 //! It stores and converts nothing, and goes to any depth without recursion.
 
 use super::fault::{Fault, What};
@@ -7,7 +7,7 @@ use super::token::{Token, token};
 
 /// The end of the value that begins at `start`.
 ///
-/// Texts must be UTF-8, and the keys of maps texts or integers: JSON has no others, and a listener may speak that.
+/// Texts must be UTF-8, and the keys of maps texts or integers: a listener may speak JSON, which has no others.
 pub(super) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     let mut open = Open::new();
     let mut at = start;
@@ -32,7 +32,7 @@ pub(super) fn value(bytes: &[u8], start: usize) -> Result<usize, Fault> {
             | Token::Binary(_)
             | Token::Extension(..) => 0,
         };
-        // Each value takes a byte at least: no head is believed that promises more than there can be.
+        // Each value takes at least a byte, so a head that announces more values than there are bytes is wrong.
         if values > bytes.len().saturating_sub(next) {
             return Err(What::TooShort.at(at));
         }

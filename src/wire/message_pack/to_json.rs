@@ -7,11 +7,11 @@ use super::form::JSON;
 use super::open::{Next, Open};
 use super::token::{Token, token};
 
-/// How many times larger JSON may be than its MessagePack. Control characters become six times as long and numbers less than
-/// that; only thousands of empty objects of the types that JSON lacks take more.
+/// How many times longer than its MessagePack the JSON may be. Control characters become six times as long, numbers less; only
+/// thousands of empty values of types that JSON lacks take more.
 const MOST_TIMES: usize = 6;
 
-/// JSON may always be this long, however short its MessagePack.
+/// The JSON may always be this long, however short its MessagePack.
 const ALWAYS: usize = 16 << 20;
 
 /// Appends a value, which is known to be valid, as JSON text.
@@ -79,7 +79,7 @@ fn convert(value: &[u8], out: &mut Vec<u8>, most: usize) -> Option<()> {
     }
 }
 
-/// A key: a text, or an integer as its decimal text. The validator has let no other pass.
+/// A key: a text, or an integer as decimal text. The validator lets no other pass.
 fn key(token: Token<'_>, out: &mut Vec<u8>) -> Option<()> {
     match token {
         Token::Text(text) => json(out, &String::from_utf8_lossy(text)),
@@ -148,7 +148,7 @@ fn object(out: &mut Vec<u8>, class: &str, state: impl FnOnce(&mut Vec<u8>)) {
 }
 
 fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    // Neither texts nor numbers nor a vector can fail to be written.
+    // A text or number can always be written, and a vector always be written to.
     let _ = serde_json::to_writer(out, value);
 }
 

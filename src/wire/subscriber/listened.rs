@@ -1,6 +1,6 @@
-//! One stream as a connection sees it: who listens, and who is about to. Pure: values in, deliveries out.
+//! One stream as a connection sees it: who listens, and who is about to. It does no I/O: it takes values and delivers events.
 //!
-//! On the wire the header comes as a put like any other; only the receipt that follows it tells the difference. So while a
+//! On the wire the header comes as a put like any other; only the receipt that follows tells which it is. So while a
 //! listener is joining, the latest put is held back: when the receipt comes, that put was either the header, or a message for
 //! the listeners that had joined before.
 
@@ -13,10 +13,10 @@ use super::event::{Event, Reason};
 
 /// A listener.
 pub(crate) trait Take {
-    /// Takes an event. False if it wants no more.
+    /// Takes an event. False if the listener wants no more.
     fn take(&self, event: Event) -> bool;
 
-    /// Learns how the stream stands, before the header.
+    /// Learns the state of the stream, before the header.
     fn joined(&self, state: StreamState);
 }
 
@@ -37,7 +37,7 @@ impl<L> Default for Listened<L> {
 }
 
 impl<L: Take> Listened<L> {
-    /// Listeners join by the listen action with this receipt.
+    /// Adds listeners that join by the listen action with this receipt.
     pub(crate) fn join(&mut self, receipt: u64, listeners: Vec<L>) {
         self.joining.push_back((receipt, listeners));
     }
@@ -56,7 +56,7 @@ impl<L: Take> Listened<L> {
     pub(crate) fn close(&mut self, message: Option<Content>) {
         let held = self.held.take();
         self.deliver_held(held);
-        // A listener that wants more after this had no room for the end, and has yet to be told.
+        // A listener that still wants more had no room for the end, and has yet to be told of it.
         self.deliver(&Event::Ended { message });
     }
 

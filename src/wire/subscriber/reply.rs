@@ -17,11 +17,11 @@ pub(crate) enum Reply {
     Put { stream: String, message: Content },
     /// The stream has ended.
     Close { stream: String, message: Option<Content> },
-    /// The connection ends, and why if the client did not ask for it.
+    /// The connection ends. There is a reason if the client did not ask for it.
     CloseConnection(Option<Reason>),
     /// An action has taken effect.
     Receipt { receipt: u64, listeners: Option<usize>, state: Option<StreamState> },
-    /// All before the ping has taken effect.
+    /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
     Error { reason: Reason, receipt: Option<u64> },
@@ -30,7 +30,7 @@ pub(crate) enum Reply {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
+struct ReplyLine<'a> {
     action: Cow<'a, str>,
     #[serde(borrow)]
     stream: Option<Cow<'a, str>>,
@@ -49,7 +49,7 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
 /// Reads one line of a broker.
 pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
     // As text first: serde_json checks a whole line at once faster than value by value.
-    let line: Line<'_> = match std::str::from_utf8(line) {
+    let line: ReplyLine<'_> = match std::str::from_utf8(line) {
         Ok(text) => serde_json::from_str(text)?,
         Err(_) => serde_json::from_slice(line)?,
     };

@@ -1,4 +1,4 @@
-//! Runs of numbers beside `serde_json`, with every short mistake and every carry at the borders of blocks.
+//! Runs of numbers, compared with `serde_json`, with every short mistake and every carry at the borders of blocks.
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
@@ -15,8 +15,8 @@ fn valid(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
-/// Holds us to the verdict over `piece`, between two commas of an array in an array, where it begins at `offset`. What
-/// stands before is of one kind, what follows of another.
+/// Checks that `piece` is accepted or not, between two commas of an array in an array, where it begins at `offset`. What comes
+/// before it is of one kind, what follows of another.
 fn check([kind, then]: [&str; 2], offset: usize, piece: &str, valid: bool) {
     let long = "1".repeat(offset - kind.len() - 1);
     let (head, tail) = (format!("[[{kind}{long},"), "1".repeat(70));
@@ -24,7 +24,7 @@ fn check([kind, then]: [&str; 2], offset: usize, piece: &str, valid: bool) {
     let reached = skip_numbers(text.as_bytes(), 2, true);
     let whole = text.trim_end_matches(['1', ']']).trim_end().len();
     if valid {
-        // A pair of brackets around a number is no run of numbers.
+        // Brackets within the piece may stop the run.
         assert!((whole..=text.len() - 72).contains(&reached) || (piece.contains(['[', ']']) && reached < whole), "{text}: {reached}");
     } else {
         assert!(reached <= head.len() + piece.len(), "{text}: {reached}");

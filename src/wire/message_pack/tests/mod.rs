@@ -4,10 +4,11 @@ mod content;
 
 use serde_json::{Value, json};
 
-use super::super::action::{Action, Message, Name, ReceiptId};
+use super::super::action::{Action, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, Encode, UnitEnd};
 use super::super::error::ErrorCode;
 use super::super::event::{Event, StreamState};
+use super::super::tests::action_words;
 use super::{ENCODER, MessagePack, to_json};
 use crate::wire::ids::StreamName;
 
@@ -29,31 +30,13 @@ fn put(name: &str, content: &[u8]) -> Vec<u8> {
     out
 }
 
-fn content(message: Option<Message<'_>>) -> String {
-    message.map_or("-".to_owned(), |message| {
-        let mut text = Vec::new();
-        to_json::write(message.content, &mut text);
-        String::from_utf8(text).unwrap() + if message.verbatim { " as it stands" } else { "" }
-    })
-}
-
-/// An action in words.
+/// An action in words, with its content as JSON text.
 fn words(action: Action<'_>) -> String {
-    let of = |stream: Name<'_>| stream.into_name().to_string();
-    let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
-    match action {
-        Action::Put { stream, message, header, receipt } => {
-            let header = header.map_or(String::new(), |header| format!(" header {}", content(Some(header))));
-            format!("put {} {}{header}{}", of(stream), content(Some(message)), mark(receipt))
-        }
-        Action::Header { stream, message, receipt } => format!("header {} {}{}", of(stream), content(Some(message)), mark(receipt)),
-        Action::Listen { stream, receipt } => format!("listen {}{}", of(stream), mark(receipt)),
-        Action::Hangup { stream, receipt } => format!("hangup {}{}", stream.map_or("all".to_owned(), of), mark(receipt)),
-        Action::Close { stream, message, receipt } => format!("close {} {}{}", of(stream), content(message), mark(receipt)),
-        Action::CloseConnection { receipt } => format!("close connection{}", mark(receipt)),
-        Action::Delete { stream, message, receipt } => format!("delete {} {}{}", of(stream), content(message), mark(receipt)),
-        Action::Ping { receipt } => format!("ping{}", mark(receipt)),
-    }
+    action_words(action, |content| {
+        let mut text = Vec::new();
+        to_json::write(content, &mut text);
+        String::from_utf8(text).unwrap()
+    })
 }
 
 #[test]
@@ -91,7 +74,7 @@ fn a_unit_in_output_form_is_passed_on_as_it_stands() {
     let mut codec = MessagePack::default();
     for name in ["s", "é", "123456789012"] {
         for _ in 0..2 {
-            // 300 as an integer of 64 bits: longer than it need be, and no business of the broker's.
+            // 300 as an integer of 64 bits: longer than it need be, which is left as it is.
             let given = put(name, b"\xcf\0\0\0\0\0\0\x01\x2c");
             assert_eq!(words(codec.decode(&given, &LIMITS).unwrap().unwrap()), format!("put {name} 300 as it stands"));
         }
@@ -122,7 +105,7 @@ fn the_length_says_where_a_unit_ends() {
     }
     let mut codec = MessagePack::default();
     assert_eq!(codec.decode(b"\0\0\0\0", &LIMITS), Ok(None));
-    // What a connection leaves behind that ended within a unit.
+    // What is left of a connection that ended within a unit.
     let whole = unit(&json!({"action":"ping"}));
     for length in 0..whole.len() {
         assert_eq!(codec.decode(&whole[..length], &LIMITS).unwrap_err().code, ErrorCode::BadJson, "{length}");

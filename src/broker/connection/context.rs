@@ -11,7 +11,7 @@ use super::reader::ReaderLimits;
 
 /// What all connections of a broker share that speak one encoding.
 #[derive(Clone)]
-pub struct Shared {
+pub struct ConnectionContext {
     /// Reaches the actor.
     pub mailbox: Mailbox,
     /// What readers are held to.
@@ -28,7 +28,7 @@ pub struct Shared {
     pub cut_log: Arc<CutLog>,
 }
 
-impl Shared {
+impl ConnectionContext {
     /// The same for connections that speak another encoding. They meet the others in the same streams, within the same limits.
     pub fn speaking(&self, encoder: &'static dyn Encode) -> Arc<Self> {
         Arc::new(Self { outbox: Arc::new(OutboxLimits { encoder, ..(*self.outbox).clone() }), ..self.clone() })

@@ -7,7 +7,7 @@ use super::wire::Protocol;
 
 /// What others do while the bystander pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Work {
+pub(crate) enum Workload {
     /// Nothing: the bystander is alone with idle listeners
     Nothing,
     /// Small messages
@@ -26,7 +26,7 @@ pub(crate) enum Work {
     Translation,
 }
 
-impl Work {
+impl Workload {
     /// Whether it can be done in a protocol.
     ///
     /// # Errors

@@ -1,0 +1,90 @@
+//! What a unit means, in plain values, and how a decoder is compared with what an oracle says.
+
+use msgstream::internal::wire::ids::StreamName;
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, ErrorCode, Mistake, Payload, ReceiptId, UnitEnd};
+
+/// A limit on names so small that tests reach it.
+pub(crate) const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
+
+/// The verbs of the contract.
+pub(crate) const VERBS: [&str; 7] = ["header", "put", "listen", "hangup", "close", "delete", "ping"];
+
+/// What a unit means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// Nothing.
+    Blank,
+    /// An action, with all that it holds.
+    Action(Meant),
+    /// A mistake: its code and, unless the unit is broken, the stream and the receipt that could be read beside it.
+    Mistake(ErrorCode, Option<(Option<String>, Option<String>)>),
+}
+
+/// The parts of an action.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Meant {
+    pub(crate) verb: &'static str,
+    pub(crate) stream: Option<String>,
+    pub(crate) message: Option<Vec<u8>>,
+    pub(crate) verbatim: bool,
+    pub(crate) header: Option<Vec<u8>>,
+    pub(crate) receipt: Option<String>,
+}
+
+/// Compares a decoder with the oracle over every unit, with one decoder for all of them and a new one for each. The
+/// decoder of all is asked twice, so that what it keeps of the first time is tried the second.
+pub(crate) fn compare<C: Codec + Default>(bytes: &[u8], meaning: impl Fn(&[u8]) -> Meaning, decoded: impl Fn(&mut C, &[u8]) -> Meaning) {
+    let mut codec = C::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let end = match codec.unit(rest, 0) {
+            UnitEnd::Complete(end) => end,
+            UnitEnd::Partial | UnitEnd::Announced(_) => rest.len(),
+        };
+        let (unit, after) = rest.split_at(end);
+        let expected = meaning(unit);
+        let shown = unit.escape_ascii();
+        assert_eq!(decoded(&mut C::default(), unit), expected, "a new decoder, {shown}");
+        assert_eq!(decoded(&mut codec, unit), expected, "a used decoder, {shown}");
+        assert_eq!(decoded(&mut codec, unit), expected, "a used decoder, again, {shown}");
+        rest = after;
+    }
+}
+
+/// What the decoder makes of a unit.
+pub(crate) fn decoded<C: Codec>(codec: &mut C, unit: &[u8]) -> Meaning {
+    match codec.decode(unit, &LIMITS) {
+        Ok(None) => Meaning::Blank,
+        Ok(Some(action)) => Meaning::Action(meant(action)),
+        Err(Mistake { code, reason, stream, receipt }) => {
+            assert!(!reason.is_empty() && reason.len() < 600, "{reason:?}");
+            let beside = (code != ErrorCode::BadJson).then(|| (stream, receipt.map(|receipt| receipt.0.into_string())));
+            Meaning::Mistake(code, beside)
+        }
+    }
+}
+
+fn meant(action: Action<'_>) -> Meant {
+    let flat =
+        |verb, stream: Option<StreamName>, message: Option<Payload<'_>>, header: Option<Payload<'_>>, receipt: Option<ReceiptId>| Meant {
+            verb,
+            stream: stream.map(|stream| stream.as_str().to_owned()),
+            verbatim: message.is_some_and(|message| message.verbatim),
+            message: message.map(|message| message.content.to_vec()),
+            header: header.map(|header| {
+                assert!(!header.verbatim);
+                header.content.to_vec()
+            }),
+            receipt: receipt.map(|receipt| receipt.0.into_string()),
+        };
+    match action {
+        Action::Put { stream, message, header, receipt } => flat("put", Some(stream.into_name()), Some(message), header, receipt),
+        Action::Header { stream, message, receipt } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
+        Action::Listen { stream, receipt } => flat("listen", Some(stream.into_name()), None, None, receipt),
+        Action::Hangup { stream, receipt } => flat("hangup", stream.map(|stream| stream.into_name()), None, None, receipt),
+        Action::Close { stream, message, receipt } => flat("close", Some(stream.into_name()), message, None, receipt),
+        Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),
+        Action::Delete { stream, message, receipt } => flat("delete", Some(stream.into_name()), message, None, receipt),
+        Action::Ping { receipt } => flat("ping", None, None, None, receipt),
+    }
+}

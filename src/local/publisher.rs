@@ -321,7 +321,7 @@ mod tests {
         let broker = MessageStream::new();
         broker.flush().await.unwrap();
         for _ in 0..100 {
-            // Soon the mailbox is full, so that some of these are never sent.
+            // Soon as many are on their way as may be, so that some of these are never sent.
             assert!(pin!(broker.close("job")).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
         assert_eq!(broker.publisher.way.outbox.sink().lock().len(), 0);

@@ -14,11 +14,12 @@ use super::stats::Stats;
 /// What waits for them is dropped rather than sent, since its memory is needed now. Memory that a cut gives back only once a frame
 /// has been sent in full counts as given back, so that no further connection is cut for it.
 pub(super) fn relieve(routes: &mut Routes, stats: &Stats, total: usize, queued: impl Fn() -> usize) {
-    let mut gains: Vec<(usize, ConnectionId)> =
-        routes.connections().map(|(id, outbox)| (outbox.gain(), id)).filter(|(gain, _)| *gain > 0).collect();
+    let mut gains: Vec<(usize, bool, ConnectionId)> =
+        routes.connections().map(|(id, outbox)| (outbox.gain(), outbox.is_ending(), id)).filter(|(gain, ..)| *gain > 0).collect();
+    // Of two that give back as much, the one that ends anyway comes first.
     gains.sort_unstable_by(|one, other| other.cmp(one));
     let mut promised = 0;
-    for (gain, id) in gains {
+    for (gain, _, id) in gains {
         if queued().saturating_sub(promised) <= total {
             break;
         }

@@ -11,7 +11,7 @@ use super::outcome::Relieved;
 use super::sink::Sink;
 
 /// How many frames that are not sent any more are dropped before others get their turn.
-const DROPPED: usize = 4096;
+const DROPPED: usize = 512;
 
 /// How long one that was cut off for the memory of all may take nothing of its last words before it is ended.
 const GRACE: Duration = Duration::from_secs(1);
@@ -62,6 +62,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         drop(state);
         told.tell();
         Relieved::Cut { promised }
+    }
+
+    /// Whether it takes no more, and ends.
+    pub fn is_ending(&self) -> bool {
+        self.lock().openness != Openness::Open
     }
 
     /// About how much memory cutting this connection off would give back, in bytes.

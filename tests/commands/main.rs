@@ -1,7 +1,8 @@
 //! The command line as its user meets it, each subcommand that talks to a broker, on a real one.
 //!
 //! - `messages`: listen, put, header, get, close, delete.
-//! - `jobs`: run and wait, with their exit codes and signals.
+//! - `jobs`: wait.
+//! - `run`: a command as a job.
 //! - `terminal`: bars, in a pseudo-terminal.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
@@ -9,6 +10,7 @@
 mod jobs;
 mod messages;
 mod pages;
+mod run;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};

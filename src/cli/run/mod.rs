@@ -1,21 +1,22 @@
 //! `msgstream run`: runs any command as a job that others can watch.
 //!
-//! [`output`] passes on what the command writes; [`forward`] passes signals to it. The command never waits for the broker: what
+//! [`output`] passes on what the command writes; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
 //! cannot be sent in time is left out, and counted.
 
+mod ending;
 mod forward;
 mod output;
 
 use std::future::pending;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::client::{Backoff, Options, RemoteStream};
-use crate::job::monitor::{Complete, Error, Message, Start};
+use crate::job::monitor::{Error, Message, Start};
 use anyhow::Context;
-use serde_json::json;
+use signal_hook::consts::SIGINT;
+use signal_hook::low_level::emulate_default_handler;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
+use ending::ended;
 use forward::Forward;
 use output::JobStream;
 
@@ -32,10 +34,13 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
 
+/// The exit code of a command that an interrupt has ended.
+const INTERRUPTED: u8 = 130;
+
 /// Run a command as a job that others can watch
 ///
-/// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
-/// monitor.Error with the exit status. Output appears here as well. The command runs even if the broker cannot be reached.
+/// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete, a
+/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached.
 /// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
@@ -58,10 +63,13 @@ Examples:
   msgstream run nightly --title 'nightly backup' -- sh -c 'dump | gzip > backup.gz'
 
 Signals:
-  SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are passed to the command
+  SIGTERM, SIGINT, SIGHUP and SIGQUIT are passed to the command and the processes that it has started,
+  SIGUSR1 and SIGUSR2 to the command. In the foreground of a terminal Ctrl-C and Ctrl-Z reach them as without
+  msgstream; elsewhere the command has a process group of its own. A command that ends after such a signal, other
+  than with status 0, was aborted; after SIGHUP only if it ended of it.
 
 Exit codes:
-  that of the command, or 128 and the number of the signal that ended it
+  that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream ends of it as well
   64   the command line cannot be understood
   74   signals cannot be caught
  126   the command cannot be run
@@ -71,15 +79,15 @@ pub(crate) fn run(args: Args) -> Outcome {
     if args.stream.is_empty() {
         return Err(Failure::new(Exit::Usage, "a stream name needs at least one character"));
     }
-    block_on(async move {
+    let outcome = block_on(async move {
         let remote = args.broker.start(Options { reconnect: Some(Backoff::default()), ..Options::default() });
         let job = JobStream::new(remote.clone(), args.stream.clone());
         let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
         let start = Start::new(title);
         job.start(&start.into()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-        let (last, outcome) = match spawn(&args.command) {
-            Ok(child) => ended(watch(child, &mut forward, &job).await),
+        let (last, outcome) = match spawn(&args.command, forward.shares_group) {
+            Ok(child) => ended(watch(child, &mut forward, &job).await, forward.asked),
             Err(error) => {
                 let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
                 let reason = format!("cannot run {:?}: {error}", args.command.first().map_or("", String::as_str));
@@ -88,13 +96,22 @@ pub(crate) fn run(args: Args) -> Outcome {
         };
         finish(remote, &last, &job, &args, &mut forward).await;
         outcome
-    })
+    });
+    if matches!(outcome, Ok(Exit::Status(INTERRUPTED))) {
+        // A shell ends the script around us only if we end of the interrupt as well.
+        let _ = emulate_default_handler(SIGINT);
+    }
+    outcome
 }
 
 /// Starts the command. Its signals are to be caught by then, so that none is lost.
-fn spawn(command: &[String]) -> io::Result<Child> {
+fn spawn(command: &[String], shares_group: bool) -> io::Result<Child> {
     let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    Command::new(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    let mut command = Command::new(name);
+    if !shares_group {
+        command.process_group(0);
+    }
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// Passes output and signals on until the command has ended.
@@ -132,32 +149,6 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
         }
     }
     status
-}
-
-/// What the listeners and the caller are told of the command's end.
-fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
-    let status = match status {
-        Ok(status) => status,
-        Err(error) => {
-            let reason = format!("the command is lost: {error}");
-            return (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Io, reason)));
-        }
-    };
-    match (status.code(), status.signal()) {
-        (Some(0), _) => (Complete::new(json!({ "exit": 0 })).into(), Ok(Exit::Fine)),
-        (Some(code), _) => {
-            let mut error = Error::new(format!("exit status {code}"));
-            error.more.insert("exit".to_owned(), json!(code));
-            // An exit status has eight bits.
-            (error.into(), Ok(Exit::Status(u8::try_from(code).unwrap_or(u8::MAX))))
-        }
-        (None, signal) => {
-            let signal = signal.unwrap_or_default();
-            let mut error = Error::new(format!("ended by signal {signal}"));
-            error.more.insert("signal".to_owned(), json!(signal));
-            (error.into(), Ok(Exit::Status(128 + u8::try_from(signal).unwrap_or_default())))
-        }
-    }
 }
 
 /// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.

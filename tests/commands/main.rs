@@ -3,7 +3,7 @@
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
 //! - `run`: a command as a job.
-//! - `terminal`: bars, in a pseudo-terminal.
+//! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
@@ -11,6 +11,7 @@ mod jobs;
 mod messages;
 mod pages;
 mod run;
+mod screen;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};

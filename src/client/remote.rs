@@ -411,6 +411,12 @@ impl RemoteStream {
         Confirmed::new(&self.link)
     }
 
+    /// Whether there is a connection, from now on.
+    #[cfg(feature = "cli")]
+    pub(crate) fn contact(&self) -> tokio::sync::watch::Receiver<super::contact::Contact> {
+        self.link.shared.contact.subscribe()
+    }
+
     /// Waits until everything sent before has taken effect.
     ///
     /// # Errors

@@ -115,7 +115,10 @@ impl<'s> Session<'s> {
                     return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
                 }
                 Ok(reply) => {
-                    self.was_answered = true;
+                    if !self.was_answered {
+                        self.was_answered = true;
+                        self.shared.answered();
+                    }
                     room |= state.take(reply);
                 }
                 Err(error) => {

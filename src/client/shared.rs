@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::wire::subscriber::Event;
 
 use super::address::{ByteStream, ServerAddress};
+use super::contact::Contact;
 use super::options::Options;
 use super::state::State;
 
@@ -22,12 +23,14 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// There is room again, or never will be.
     pub(super) room: Notify,
+    /// Whether there is a connection.
+    pub(super) contact: watch::Sender<Contact>,
 }
 
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
         let state = Mutex::new(State::new(options.reconnect.is_some()));
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new() })
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), contact: watch::Sender::new(Contact::Unknown) })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -57,9 +60,20 @@ impl Shared {
         }
     }
 
+    /// The broker has answered on the present connection.
+    pub(super) fn answered(&self) {
+        self.contact.send_replace(Contact::Answered);
+    }
+
+    /// There is no connection.
+    pub(super) fn away(&self, why: &str) {
+        self.contact.send_replace(Contact::Away(why.to_owned()));
+    }
+
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&self, last: &Event, why: &str) {
         self.lock().end(last, why);
+        self.away(why);
         self.room.notify_waiters();
     }
 }

@@ -84,12 +84,44 @@ fn signals_reach_the_command() {
     }
 }
 
+/// It is told while the command runs, and costs nothing at the end.
 #[test]
 fn a_command_runs_without_a_broker() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let output = program(&["run", "job", "--server", &nobody, "--", "sh", "-c", "echo one; exit 4"]).output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(4), "one\n"));
-    assert!(text(&output.stderr).contains("may not know how the job ended"), "{}", text(&output.stderr));
+    let (status, said) = told_while_it_runs(&nobody);
+    assert_eq!(status, Some(4));
+    assert!(said[0].contains(&format!("the broker at {nobody} cannot be reached: Connection refused")), "{said:?}");
+    assert!(said[0].ends_with("; the job goes on, and what it says is kept up to 4MiB"), "{said:?}");
+    assert!(said[1].contains("does not know how the job ended: it cannot be reached: "), "{said:?}");
+    assert_eq!(said.len(), 2, "{said:?}");
+}
+
+#[test]
+fn a_command_runs_with_something_else_in_the_place_of_the_broker() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for client in other.incoming() {
+            let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let (status, said) = told_while_it_runs(&address);
+    assert_eq!(status, Some(4));
+    assert!(said[0].contains("does not speak like a broker: \"HTTP/1.1 400 Bad Request\""), "{said:?}");
+}
+
+/// Runs a command that ends once it was told that there is no broker: the exit code, and the lines of standard error.
+fn told_while_it_runs(address: &str) -> (Option<i32>, Vec<String>) {
+    let mut child = program(&["run", "job", "--server", address, "--", "sh", "-c", "read go; exit 4"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = vec![lines.next().unwrap()];
+    child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    said.extend(lines);
+    (child.wait().unwrap().code(), said)
 }
 
 /// As under nohup, or in the background of a shell that has no job control: what is ignored stays so, for the command as well.

@@ -20,7 +20,7 @@ use signal_hook::low_level::siginfo::{Cause, Origin};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
-/// One signal may come twice at once: timeout(1) sends it to its child, and then to the group.
+/// A signal that asks to end may come twice at once: timeout(1) sends it to its child, and then to the group.
 const TWICE: Duration = Duration::from_millis(10);
 
 /// The signals that are passed on, from now on caught.
@@ -83,8 +83,9 @@ impl Forward {
             // A command that has just ended needs no signal.
             let _ = kill_process(command, signal);
         }
-        // No wait above this line, so that nothing caught is forgotten when this is dropped.
-        self.skip_twin(&origin).await;
+        if asks_to_end(origin.signal) {
+            self.skip_twin(&origin).await;
+        }
     }
 
     /// Passes a signal on to a command with a process group of its own.

@@ -3,6 +3,7 @@
 //! [`output`] passes on what the command writes; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
 //! cannot be sent in time is left out, and counted.
 
+mod contact;
 mod ending;
 mod forward;
 mod output;
@@ -12,7 +13,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::client::{Backoff, Options, RemoteStream};
+use crate::client::{Backoff, Contact, Options, RemoteStream};
 use crate::job::monitor::{Error, Message, Start};
 use anyhow::Context;
 use signal_hook::consts::SIGINT;
@@ -28,8 +29,8 @@ use ending::ended;
 use forward::Forward;
 use output::JobStream;
 
-/// How long the end of the job may take to reach the broker.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the end of the job may take to reach a broker that there is a connection to.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
@@ -40,7 +41,7 @@ const INTERRUPTED: u8 = 130;
 /// Run a command as a job that others can watch
 ///
 /// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete, a
-/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached.
+/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached, which is told on standard error.
 /// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
@@ -80,7 +81,10 @@ pub(crate) fn run(args: Args) -> Outcome {
         return Err(Failure::new(Exit::Usage, "a stream name needs at least one character"));
     }
     let outcome = block_on(async move {
-        let remote = args.broker.start(Options { reconnect: Some(Backoff::default()), ..Options::default() });
+        let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+        let kept = options.queue.to_string();
+        let remote = args.broker.start(options);
+        let tell = tokio::spawn(contact::tell(remote.contact(), args.broker.address(), kept));
         let job = JobStream::new(remote.clone(), args.stream.clone());
         let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
         let start = Start::new(title);
@@ -94,6 +98,7 @@ pub(crate) fn run(args: Args) -> Outcome {
                 (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
             }
         };
+        tell.abort();
         finish(remote, &last, &job, &args, &mut forward).await;
         outcome
     });
@@ -151,25 +156,36 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
     status
 }
 
-/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.
+/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all; not at all for one that cannot
+/// be reached.
 ///
 /// An interrupt ends the wait.
 async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
+    let mut contact = remote.contact();
     let closed = timeout(LAST_WORDS, async {
         remote.put_with_header(&args.stream, last, last).await?;
         remote.close(&args.stream).await?;
         remote.flush().await
     });
+    let away = async {
+        let reason = match contact.wait_for(|contact| matches!(contact, Contact::Away(_))).await.as_deref() {
+            Ok(Contact::Away(reason)) => reason.clone(),
+            _ => pending().await,
+        };
+        format!("it cannot be reached: {reason}")
+    };
     let lost = tokio::select! {
+        biased;
         closed = closed => match closed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("it did not answer in time".to_owned()),
         },
+        why = away => Some(why),
         () = forward.asked_to_end() => Some("interrupted".to_owned()),
     };
     if let Some(why) = lost {
-        say(format_args!("the broker at {} may not know how the job ended: {why}", args.broker.address()));
+        say(format_args!("the broker at {} does not know how the job ended: {why}", args.broker.address()));
     }
     match job.left_out() {
         0 => {}

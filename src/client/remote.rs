@@ -411,6 +411,12 @@ impl RemoteStream {
         Confirmed::new(&self.link)
     }
 
+    /// Whether this many bytes could be queued now.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.link.shared.lock().has_room(bytes, self.link.shared.options.queue.0)
+    }
+
     /// Whether there is a connection, from now on.
     #[cfg(feature = "cli")]
     pub(crate) fn contact(&self) -> tokio::sync::watch::Receiver<super::contact::Contact> {

@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
 
 use crate::{Broker, assert_fails, program, text};
 
@@ -12,8 +13,48 @@ pub(crate) fn object(class: &str, state: &str) -> String {
     format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#)
 }
 
-fn put(message: &str) -> String {
-    format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}\n")
+/// What a listener gets, without what every end tells (see [`whole_end`]).
+fn message(line: &str) -> Value {
+    let mut event: Value = serde_json::from_str(line).unwrap();
+    let mut message = event["message"].take();
+    if ["Complete", "Abort", "Error"].iter().any(|class| message[".class"] == format!("monitor.{class}")) {
+        whole_end(&mut message);
+    }
+    message
+}
+
+/// Checks that an end tells which job it was and its time, and takes that away.
+fn whole_end(message: &mut Value) {
+    let state = message[".state"].as_object_mut().unwrap();
+    let [title, started, ended] = ["title", "started", "ended"].map(|name| state.remove(name).unwrap().as_str().unwrap().to_owned());
+    assert!(!title.is_empty() && started <= ended, "{state:?}");
+    assert!(started.starts_with("20") && started.ends_with("+00:00"), "{started}");
+}
+
+/// The header of a job that has ended.
+fn last(broker: &Broker) -> Value {
+    let mut message = serde_json::from_str(&broker.ok(&["get", "job"])).unwrap();
+    whole_end(&mut message);
+    message
+}
+
+fn value(class: &str, state: &str) -> Value {
+    serde_json::from_str(&object(class, state)).unwrap()
+}
+
+/// What the listeners of a shell command get of its output, each as its class and text.
+fn heard(script: &str) -> Vec<(String, String)> {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    broker.output(&["run", "job", "--", "sh", "-c", script]);
+    let (_, lines, _) = listening.end();
+    let texts = lines.lines().map(message).filter(|message| message[".state"]["text"].is_string());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    texts.map(|message| (text(&message[".class"]).replace("monitor.", ""), text(&message[".state"]["text"]))).collect()
+}
+
+fn logs(heard: &[(String, String)]) -> Vec<&str> {
+    heard.iter().filter(|(class, _)| class == "Log").map(|(_, text)| text.as_str()).collect()
 }
 
 #[test]
@@ -27,15 +68,144 @@ fn a_command_runs_as_a_job_that_others_can_watch() {
 
     let (code, lines, _) = listening.end();
     assert_eq!(code, Some(0));
-    let lines: Vec<_> = lines.lines().map(|line| format!("{line}\n")).collect();
-    let complete = object("Complete", r#"{"result":{"exit":0}}"#);
-    assert_eq!(lines[0], put(&object("Start", r#"{"title":"a job"}"#)));
+    let lines: Vec<_> = lines.lines().collect();
+    let mut start = message(lines[0]);
+    assert!(start[".state"].as_object_mut().unwrap().remove("started").unwrap().is_string());
+    assert_eq!(start, value("Start", r#"{"title":"a job"}"#));
+    let between: Vec<_> = lines[1..4].iter().map(|line| message(line)).collect();
     for log in [r#"{"text":"one","level":"info"}"#, r#"{"text":"two","level":"warning"}"#, r#"{"text":"no end","level":"info"}"#] {
-        assert!(lines[1..4].contains(&put(&object("Log", log))), "{lines:?}");
+        assert!(between.contains(&value("Log", log)), "{lines:?}");
     }
-    assert_eq!(lines[4..], [put(&complete), "{\"action\":\"close\",\"stream\":\"job\"}\n".to_owned()]);
-    assert_eq!(broker.ok(&["get", "job"]), format!("{complete}\n"), "whoever comes later learns how it ended");
+    let complete = value("Complete", r#"{"result":{"exit":0}}"#);
+    assert_eq!((message(lines[4]), lines[5]), (complete.clone(), "{\"action\":\"close\",\"stream\":\"job\"}"));
+    assert_eq!(last(&broker), complete, "whoever comes later learns how it ended");
     broker.ok(&["wait", "job"]);
+}
+
+#[test]
+fn who_comes_while_the_command_runs_learns_its_title_since_when_and_how_far_it_is() {
+    let broker = Broker::start();
+    let arguments = ["run", "job", "--title", "a job", "--", "sh", "-c", r"echo begun; read go; printf '3/10\r'; read go"];
+    let mut child = broker.command(&arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let state = header_when(&broker, |state| state["title"] == "a job");
+    assert!(state["started"].is_string() && state["k"].is_null(), "{state}");
+    child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    let state = header_when(&broker, |state| state["k"] == 3);
+    assert!(state["started"].is_string() && state["title"] == "a job" && state["total"] == 10, "{state}");
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+/// The state of the header, once it is so.
+fn header_when(broker: &Broker, is_so: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let output = broker.output(&["get", "job"]);
+        let header: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if is_so(&header[".state"]) {
+            assert_eq!(header[".class"], "monitor.Join");
+            return header[".state"].clone();
+        }
+    }
+}
+
+/// Into one pipe, as with `2>&1 | tee log`.
+#[test]
+fn outputs_that_go_to_one_place_keep_their_order() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    let script = "i=0; while [ $i -lt 200 ]; do echo $i; echo $((i+1)) >&2; i=$((i+2)); done";
+    let (mut read, write) = std::io::pipe().unwrap();
+    let mut command = broker.command(&["run", "job", "--", "sh", "-c", script]);
+    let mut child = command.stdout(write.try_clone().unwrap()).stderr(write).spawn().unwrap();
+    drop(command);
+    let mut shown = String::new();
+    read.read_to_string(&mut shown).unwrap();
+    child.wait().unwrap();
+    let (_, lines, _) = listening.end();
+    let numbers: Vec<_> = (0..200).map(|number| number.to_string()).collect();
+    assert_eq!(shown.lines().collect::<Vec<_>>(), numbers);
+    let texts = lines.lines().map(message).filter_map(|message| message[".state"]["text"].as_str().map(str::to_owned));
+    assert_eq!(texts.collect::<Vec<_>>(), numbers);
+}
+
+#[test]
+fn a_line_end_of_two_bytes_is_one() {
+    assert_eq!(logs(&heard(r"printf 'a\r\nb\r\n\r\nc\r'; printf '\nd'")), ["a", "b", "", "c", "d"]);
+}
+
+#[test]
+fn colours_are_published_and_other_escape_sequences_are_not() {
+    let heard = heard(r"printf '\033[1;31mred\033[0m \033]0;a title\007\033[?25lline\007\n'");
+    assert_eq!(logs(&heard), ["\u{1b}[1;31mred\u{1b}[0m line"]);
+}
+
+#[test]
+fn a_progress_bar_is_progress_and_not_many_lines() {
+    let heard = heard(r#"echo begin; i=0; while [ $i -le 3000 ]; do printf '\r %d/3000 steps' $i; i=$((i+1)); done; echo; echo end"#);
+    assert_eq!(logs(&heard), ["begin", "end"]);
+    let progress: Vec<_> = heard.iter().filter(|(class, _)| class == "Progress").collect();
+    assert!(progress.len() < 1000, "{} drawings", progress.len());
+    assert_eq!(heard[heard.len() - 2], ("Progress".to_owned(), "3000/3000 steps".to_owned()), "the last is never left out");
+}
+
+#[test]
+fn a_spinner_is_a_few_lines() {
+    let heard = heard(r#"i=0; while [ $i -le 3000 ]; do printf '\r- waiting %d' $i; i=$((i+1)); done; printf '\rready\n'"#);
+    let logs = logs(&heard);
+    assert!(logs.len() < 1000, "{} drawings", logs.len());
+    assert_eq!(logs.last(), Some(&"ready"));
+}
+
+/// Each part is heard while the command waits for its input, which it gets once it was.
+#[test]
+fn what_is_unfinished_is_told_after_a_moment_of_silence() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    let script = r#"printf 'Compiling... '; read go; echo done; printf '\r40%%'; read go; printf '\r50%%\n'"#;
+    let mut child = broker.command(&["run", "job", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut next = || message(&listening.line())[".state"].clone();
+    next();
+    assert_eq!(next()["text"], "Compiling... ");
+    child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(next()["text"], "done", "the rest, and no more");
+    assert_eq!(next()["k"], 40);
+    child.stdin.as_mut().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(next()["k"], 50);
+    child.wait().unwrap();
+}
+
+#[test]
+fn what_was_left_out_is_told_in_its_place_and_at_the_end() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    let script = "exec 2>/dev/null; trap 'exit 0' TERM; yes $(printf %01000d 7) | head -n 12000; while :; do echo after; sleep 0.01; done";
+    let mut command = broker.command(&["run", "job", "--", "sh", "-c", script]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    kill_process(pid(&broker.child), Signal::STOP).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.by_ref().take(12_000).count(), 12_000);
+    let rest = std::thread::spawn(move || lines.map(Result::unwrap).filter(|line| line == "after").count());
+    kill_process(pid(&broker.child), Signal::CONT).unwrap();
+
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|text| text != "after") {
+        heard.extend(message(&listening.line())[".state"]["text"].as_str().map(str::to_owned));
+    }
+    assert!(heard[heard.len() - 2].ends_with("lines were left out here: the broker did not take them in time"), "in its place");
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    let said = child.wait_with_output().unwrap().stderr;
+    let last = last(&broker);
+    let left_out = last[".state"]["left_out"].as_u64().unwrap();
+    assert!(text(&said).contains(&format!("{left_out} lines of output were not published")), "{}", text(&said));
+
+    let (_, lines, _) = listening.end();
+    heard.extend(lines.lines().filter_map(|line| message(line)[".state"]["text"].as_str().map(str::to_owned)));
+    let counts = |text: &String| text.split_once(" line")?.0.parse::<u64>().ok();
+    let gaps: Vec<_> = heard.iter().filter_map(counts).collect();
+    assert_eq!(gaps.iter().sum::<u64>(), left_out);
+    assert_eq!(heard.len() - gaps.len() + usize::try_from(left_out).unwrap(), 12_000 + rest.join().unwrap());
 }
 
 #[test]
@@ -56,10 +226,10 @@ fn every_line_of_a_command_is_published() {
 fn the_exit_status_is_the_commands() {
     let broker = Broker::start();
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 3"]).status.code(), Some(3));
-    assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"exit status 3","exit":3}"#) + "\n");
+    assert_eq!(last(&broker), value("Error", r#"{"reason":"exit status 3","exit":3}"#));
     assert_fails(&broker.output(&["wait", "job"]), 1, "\"job\" has failed: exit status 3");
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(137));
-    assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"ended by SIGKILL","signal":9}"#) + "\n");
+    assert_eq!(last(&broker), value("Error", r#"{"reason":"ended by SIGKILL","signal":9}"#));
     assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");
     assert_fails(&broker.output(&["wait", "job"]), 1, "cannot run");
     assert_fails(&broker.output(&["run", "job", "--", "/"]), 126, "cannot run \"/\"");
@@ -295,7 +465,7 @@ fn a_command_that_is_asked_to_end_is_aborted() {
         assert_eq!(lines.next().unwrap().unwrap(), "ready");
         kill_process(pid(&child), signal).unwrap();
         let status = child.wait().unwrap();
-        assert_eq!(broker.ok(&["get", "job"]), object("Abort", &format!(r#"{{"reason":"{reason}",{more}}}"#)) + "\n");
+        assert_eq!(last(&broker), value("Abort", &format!(r#"{{"reason":"{reason}",{more}}}"#)));
         assert_fails(&broker.output(&["wait", "job"]), 2, &format!("\"job\" was aborted: {reason}"));
         // A shell ends its script only if we end of the interrupt.
         let died = signal == Signal::INT && more.contains("signal");

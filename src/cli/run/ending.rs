@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use crate::job::monitor::{Abort, Complete, Error, Message};
+use crate::job::monitor::{Abort, Complete, Error, Message, Start};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT};
 use signal_hook::low_level::signal_name;
@@ -39,6 +39,20 @@ pub(super) fn ended(status: io::Result<ExitStatus>, asked: Option<i32>) -> (Mess
             };
             (last, Ok(Exit::Status(128 + u8::try_from(signal).unwrap_or_default())))
         }
+    }
+}
+
+/// Adds what somebody who was not there wants to know: which job it was, and its time; and how many lines the stream lacks.
+pub(super) fn sign(last: &mut Message, start: Start, now: String, left_out: u64) {
+    let (title, started, ended, more) = match last {
+        Message::Complete(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
+        Message::Abort(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
+        Message::Error(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
+        Message::Start(_) | Message::Join(_) | Message::Progress(_) | Message::Improvement(_) | Message::Log(_) => return,
+    };
+    (*title, *started, *ended) = (start.title, start.started, Some(now));
+    if left_out > 0 {
+        more.insert("left_out".to_owned(), json!(left_out));
     }
 }
 

@@ -1,13 +1,16 @@
 //! `msgstream run`: runs any command as a job that others can watch.
 //!
-//! [`output`] passes on what the command writes; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
+//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
 //! cannot be sent in time is left out, and counted.
 
 mod contact;
 mod ending;
 mod forward;
+mod job_stream;
 mod output;
+mod text;
 
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -18,16 +21,17 @@ use crate::job::monitor::{Error, Message, Start};
 use anyhow::Context;
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
-use tokio::process::{Child, Command};
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
-use ending::ended;
+use ending::{ended, sign};
 use forward::Forward;
-use output::JobStream;
+use job_stream::JobStream;
 
 /// How long the end of the job may take to reach a broker that there is a connection to.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -40,8 +44,11 @@ const INTERRUPTED: u8 = 130;
 
 /// Run a command as a job that others can watch
 ///
-/// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete, a
+/// The stream gets a monitor.Start, with a monitor.Join as header; each line of output as a monitor.Log; what a progress bar says,
+/// such as 12/345 or 40%, as a monitor.Progress, some ten times a second at most; and at the end a monitor.Complete, a
 /// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached, which is told on standard error.
+/// Where standard output and standard error are one place, a terminal for instance, lines come in the order in which they were
+/// written; elsewhere those of standard error have the level `warning`, and the order between the two is not known.
 /// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
@@ -53,7 +60,7 @@ pub(crate) struct Args {
     title: Option<String>,
     /// The command and its arguments, after --
     #[arg(required = true, last = true, value_name = "COMMAND")]
-    command: Vec<String>,
+    command: Vec<OsString>,
     #[command(flatten)]
     broker: Broker,
 }
@@ -82,24 +89,28 @@ pub(crate) fn run(args: Args) -> Outcome {
     }
     let outcome = block_on(async move {
         let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
-        let kept = options.queue.to_string();
+        let queue = options.queue;
         let remote = args.broker.start(options);
-        let tell = tokio::spawn(contact::tell(remote.contact(), args.broker.address(), kept));
-        let job = JobStream::new(remote.clone(), args.stream.clone());
-        let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
-        let start = Start::new(title);
-        job.start(&start.into()).await;
+        let tell = tokio::spawn(contact::tell(remote.contact(), args.broker.address(), queue.to_string()));
+        let title = args.title.clone().unwrap_or_else(|| {
+            let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
+        });
+        let start = Start { started: Some(now()), ..Start::new(title) };
+        let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
+        job.start(start.clone()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-        let (last, outcome) = match spawn(&args.command, forward.shares_group) {
-            Ok(child) => ended(watch(child, &mut forward, &job).await, forward.asked),
+        let (mut last, outcome) = match spawn(&args.command, forward.shares_group) {
+            Ok((child, outputs)) => ended(watch(child, outputs, &mut forward, &job).await, forward.asked),
             Err(error) => {
                 let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                let reason = format!("cannot run {:?}: {error}", args.command.first().map_or("", String::as_str));
+                let reason = format!("cannot run {:?}: {error}", args.command.first().map(OsString::as_os_str).unwrap_or_default());
                 (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
             }
         };
         tell.abort();
-        finish(remote, &last, &job, &args, &mut forward).await;
+        sign(&mut last, start, now(), job.left_out());
+        finish(&remote, &last, &job, &args, &mut forward).await;
         outcome
     });
     if matches!(outcome, Ok(Exit::Status(INTERRUPTED))) {
@@ -109,26 +120,57 @@ pub(crate) fn run(args: Args) -> Outcome {
     outcome
 }
 
+/// The time, as the messages of a job tell it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
 /// Starts the command. Its signals are to be caught by then, so that none is lost.
-fn spawn(command: &[String], shares_group: bool) -> io::Result<Child> {
+fn spawn(command: &[OsString], shares_group: bool) -> io::Result<(Child, Outputs)> {
     let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(name);
     if !shares_group {
         command.process_group(0);
     }
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    command.args(arguments);
+    if !outputs_are_one() {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        return Ok((child, Outputs { stdout, stderr, both: None }));
+    }
+    let (read, write) = io::pipe()?;
+    command.stdout(write.try_clone()?).stderr(write);
+    let child = command.spawn()?;
+    let both = Some(Receiver::from_owned_fd(read.into())?);
+    Ok((child, Outputs { stdout: None, stderr: None, both }))
+}
+
+/// Whether standard output and standard error are one terminal, file or pipe. Then what a command writes to them is for one
+/// reader, and only one pipe keeps its order.
+fn outputs_are_one() -> bool {
+    let place = |status: rustix::fs::Stat| (status.st_dev, status.st_ino);
+    let (stdout, stderr) = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
+    stdout.is_ok_and(|stdout| stderr.is_ok_and(|stderr| place(stdout) == place(stderr)))
+}
+
+/// Where the command writes to: two pipes, or one for both.
+struct Outputs {
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    both: Option<Receiver>,
 }
 
 /// Passes output and signals on until the command has ended.
-async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
+async fn watch(mut child: Child, outputs: Outputs, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
     let id = child.id();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let Outputs { stdout, stderr, both } = outputs;
     // Output of a process that outlives the command does not belong to the job.
     let cut = CancellationToken::new();
     let pass = async {
         tokio::join!(
             output::pass(stdout, tokio::io::stdout(), "info", job, &cut),
-            output::pass(stderr, tokio::io::stderr(), "warning", job, &cut)
+            output::pass(stderr, tokio::io::stderr(), "warning", job, &cut),
+            output::pass(both, tokio::io::stdout(), "info", job, &cut)
         );
     };
     tokio::pin!(pass);
@@ -160,13 +202,9 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
 /// be reached.
 ///
 /// An interrupt ends the wait.
-async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
+async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
     let mut contact = remote.contact();
-    let closed = timeout(LAST_WORDS, async {
-        remote.put_with_header(&args.stream, last, last).await?;
-        remote.close(&args.stream).await?;
-        remote.flush().await
-    });
+    let closed = timeout(LAST_WORDS, job.end(last));
     let away = async {
         let reason = match contact.wait_for(|contact| matches!(contact, Contact::Away(_))).await.as_deref() {
             Ok(Contact::Away(reason)) => reason.clone(),

@@ -1,6 +1,7 @@
 //! run: what others see of the command, its exit codes, and signals.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 
@@ -103,8 +104,7 @@ fn header_when(broker: &Broker, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let output = broker.output(&["get", "job"]);
         let header: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        if is_so(&header[".state"]) {
-            assert_eq!(header[".class"], "monitor.Join");
+        if header[".class"] == "monitor.Join" && is_so(&header[".state"]) {
             return header[".state"].clone();
         }
     }
@@ -233,7 +233,8 @@ fn the_exit_status_is_the_commands() {
     assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");
     assert_fails(&broker.output(&["wait", "job"]), 1, "cannot run");
     assert_fails(&broker.output(&["run", "job", "--", "/"]), 126, "cannot run \"/\"");
-    assert_fails(&broker.output(&["run", "job"]), 64, "<COMMAND>");
+    assert_fails(&broker.output(&["run", "job"]), 64, "msgstream run job -- COMMAND");
+    assert_fails(&broker.output(&["run", "job", "make", "-j8"]), 64, "after two dashes: msgstream run job -- make -j8");
 }
 
 #[test]
@@ -475,4 +476,38 @@ fn a_command_that_is_asked_to_end_is_aborted() {
 
 fn pid(child: &std::process::Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+}
+
+/// A file name need not be UTF-8.
+#[test]
+fn an_argument_is_passed_on_as_it_is() {
+    let broker = Broker::start();
+    let mut command = broker.command(&["run", "job", "--", "printf", "%s"]);
+    let output = command.arg(std::ffi::OsStr::from_bytes(b"caf\xe9.txt")).output().unwrap();
+    assert_eq!((output.status.code(), &*output.stdout), (Some(0), &b"caf\xe9.txt"[..]));
+    let header: Value = serde_json::from_str(&broker.ok(&["get", "job"])).unwrap();
+    assert_eq!(header[".state"]["title"], "printf %s caf\u{fffd}.txt");
+}
+
+#[test]
+fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
+    let broker = Broker::start();
+    let mut command = broker.command(&["run", "job", "--", "cat"]);
+    let mut first = command.stdin(Stdio::piped()).spawn().unwrap();
+    header_when(&broker, |state| state["started"].is_string());
+    let second = broker.output(&["run", "job", "--", "echo", "second"]);
+    assert_fails(&second, 73, "\"job\" is running since 20");
+    assert_fails(&second, 73, &format!("as process {} on ", first.id()));
+    assert_eq!(text(&second.stdout), "");
+    assert_eq!(broker.output(&["run", "job", "--force", "--", "echo", "second"]).status.code(), Some(0));
+    drop(first.stdin.take());
+    first.wait().unwrap();
+    assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "it has ended");
+
+    // One that could not say that it ended.
+    let mut killed = command.stdin(Stdio::piped()).spawn().unwrap();
+    header_when(&broker, |state| state["pid"] == killed.id());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "its process is gone");
 }

@@ -7,6 +7,7 @@ use crate::client::{ClientError, RemoteStream};
 use crate::job::monitor::{Join, Log, Message, Progress, Start};
 use tokio::time::timeout;
 
+use super::occupied;
 use super::text::Shown;
 
 /// How long the command waits for room in the queue before lines are left out.
@@ -28,7 +29,7 @@ pub(super) struct JobStream {
 
 impl JobStream {
     pub(super) fn new(remote: RemoteStream, stream: String, start: &Start, enough: usize) -> Self {
-        let header = Join { title: start.title.clone(), started: start.started.clone(), ..Join::default() };
+        let header = Join { title: start.title.clone(), started: start.started.clone(), more: occupied::process(), ..Join::default() };
         let (gone, left_out, untold) = (Cell::new(false), Cell::new(0), Cell::new(0));
         Self { remote, stream, header: RefCell::new(header), gone, enough, left_out, untold }
     }

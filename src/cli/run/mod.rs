@@ -7,6 +7,7 @@ mod contact;
 mod ending;
 mod forward;
 mod job_stream;
+mod occupied;
 mod output;
 mod text;
 
@@ -17,7 +18,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use crate::client::{Backoff, Contact, Options, RemoteStream};
-use crate::job::monitor::{Error, Message, Start};
+use crate::job::monitor::{Error, Join, Message, Start};
 use anyhow::Context;
 use signal_hook::consts::SIGINT;
 use signal_hook::low_level::emulate_default_handler;
@@ -51,15 +52,21 @@ const INTERRUPTED: u8 = 130;
 /// written; elsewhere those of standard error have the level `warning`, and the order between the two is not known.
 /// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
+#[command(override_usage = "msgstream run [OPTIONS] <STREAM> -- <COMMAND>...", after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The stream
     stream: String,
     /// What the job is called [default: the command]
     #[arg(long)]
     title: Option<String>,
+    /// Start even if a job of this name is running
+    #[arg(long)]
+    force: bool,
+    /// A command without --, for which there is a tip
+    #[arg(hide = true, allow_hyphen_values = true, num_args = 0..)]
+    without_dashes: Vec<OsString>,
     /// The command and its arguments, after --
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
     command: Vec<OsString>,
     #[command(flatten)]
     broker: Broker,
@@ -79,6 +86,7 @@ Signals:
 Exit codes:
   that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream ends of it as well
   64   the command line cannot be understood
+  73   a job of this name is running
   74   signals cannot be caught
  126   the command cannot be run
  127   there is no such command";
@@ -87,15 +95,22 @@ pub(crate) fn run(args: Args) -> Outcome {
     if args.stream.is_empty() {
         return Err(Failure::new(Exit::Usage, "a stream name needs at least one character"));
     }
+    if args.command.is_empty() || !args.without_dashes.is_empty() {
+        let command = if args.without_dashes.is_empty() { "COMMAND".to_owned() } else { words(&args.without_dashes) };
+        let tip = format!("the command comes after two dashes: msgstream run {} -- {command}", args.stream);
+        return Err(Failure::new(Exit::Usage, tip));
+    }
     let outcome = block_on(async move {
         let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
         let queue = options.queue;
         let remote = args.broker.start(options);
         let tell = tokio::spawn(contact::tell(remote.contact(), args.broker.address(), queue.to_string()));
-        let title = args.title.clone().unwrap_or_else(|| {
-            let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
-            words.join(" ")
-        });
+        if !args.force
+            && let Some(other) = occupied::live(&remote, &args.stream).await
+        {
+            return Err(Failure::new(Exit::Occupied, taken(&args.stream, &other)));
+        }
+        let title = args.title.clone().unwrap_or_else(|| words(&args.command));
         let start = Start { started: Some(now()), ..Start::new(title) };
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
         job.start(start.clone()).await;
@@ -118,6 +133,20 @@ pub(crate) fn run(args: Args) -> Outcome {
         let _ = emulate_default_handler(SIGINT);
     }
     outcome
+}
+
+fn words(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// What somebody is told who runs a second job of a name.
+fn taken(stream: &str, other: &Join) -> String {
+    let of = |name: &str| other.more.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let (pid, host) = (of("pid").unwrap_or_default(), of("host").unwrap_or_default());
+    let since = other.started.as_deref().unwrap_or("an unknown time");
+    let cure = "give this one another name, or start it anyway with --force";
+    format!("{stream:?} is running since {since}, as process {pid} on {host}: {cure}")
 }
 
 /// The time, as the messages of a job tell it.

@@ -66,6 +66,8 @@ enum Command {
     Get(get::Args),
     Wait(wait::Args),
     Run(run::Args),
+    #[command(name = run::ON_TERMINAL, hide = true)]
+    OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
@@ -96,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Get(args) => get::run(args),
         Command::Wait(args) => wait::run(args),
         Command::Run(args) => run::run(args),
+        Command::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]
         Command::Bench(args) => bench::run(&args),
         Command::Completions(args) => completions::run(&args, Program::command()),

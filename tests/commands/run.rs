@@ -8,6 +8,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
+use crate::screen::Terminal;
 use crate::{Broker, assert_fails, program, text};
 
 pub(crate) fn object(class: &str, state: &str) -> String {
@@ -510,4 +511,59 @@ fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "its process is gone");
+}
+
+#[test]
+fn a_command_gets_a_terminal_of_its_own() {
+    let broker = Broker::start();
+    let listening = broker.listen(&["job"]);
+    let script = "test -t 0 && echo input; test -t 1 && echo one; test -t 2 && echo two >&2; stty size </dev/tty; exit 3";
+    let output = broker.output(&["run", "job", "--tty", "--", "sh", "-c", script]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(3), "one\r\ntwo\r\n24 80\r\n"));
+    let (_, lines, _) = listening.end();
+    let texts = lines.lines().map(message).filter_map(|message| message[".state"]["text"].as_str().map(str::to_owned));
+    assert_eq!(texts.collect::<Vec<_>>(), ["one", "two", "24 80"]);
+    assert_eq!(broker.output(&["run", "job", "--pty", "--", "/nonesuch"]).status.code(), Some(127));
+}
+
+#[test]
+fn keys_and_sizes_reach_a_command_with_a_terminal_of_its_own() {
+    let broker = Broker::start();
+    let script = "trap 'stty size' WINCH; echo ready; read line; echo got $line; while :; do sleep 0.01; done";
+    let mut terminal = Terminal::new(&broker, &["run", "job", "--tty", "--", "bash", "-c", script]);
+    terminal.until_shown("ready");
+    terminal.type_in("hello\r");
+    terminal.until_shown("got hello");
+    terminal.resize(33, 77);
+    terminal.until_shown("33 77");
+    terminal.type_in("\u{3}");
+    terminal.end();
+    assert_eq!(last(&broker), value("Abort", r#"{"reason":"interrupted","signal":2}"#));
+}
+
+#[test]
+fn the_terminal_is_as_it_was_after_a_command_with_one_of_its_own() {
+    let broker = Broker::start();
+    let script = "stty -g > before; \"$1\" run job --tty -- true; stty -g > after; cmp before after && echo same";
+    let folder = std::env::temp_dir().join(format!("msgstream-run-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let script = format!("cd '{}'; {script}", folder.display());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_msgstream")]).env("MSGSTREAM_SERVER", &broker.address);
+    Terminal::start(&shell, 24, 80).until_shown("same");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_keyboard_of_a_shared_terminal_interrupts_once() {
+    let broker = Broker::start();
+    let script = "trap 'echo got it' INT; trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done";
+    let mut terminal = Terminal::new(&broker, &["run", "job", "--", "sh", "-c", script]);
+    terminal.until_shown("ready");
+    terminal.type_in("\u{3}");
+    terminal.until_shown("got it");
+    kill_process(Pid::from_raw(header_when(&broker, |_| true)["pid"].as_i64().unwrap().try_into().unwrap()).unwrap(), Signal::TERM)
+        .unwrap();
+    let (_, shown) = terminal.end();
+    assert_eq!(shown.screen.iter().filter(|row| row.contains("got it")).count(), 1);
 }

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 
 use crate::job::monitor::{Abort, Complete, Error, Message, Start};
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT};
 use signal_hook::low_level::signal_name;
 
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -40,6 +40,12 @@ pub(super) fn ended(status: io::Result<ExitStatus>, asked: Option<i32>) -> (Mess
             (last, Ok(Exit::Status(128 + u8::try_from(signal).unwrap_or_default())))
         }
     }
+}
+
+/// The signal by which the keyboard of a terminal of its own ended the command.
+pub(super) fn interrupted(status: &ExitStatus) -> Option<i32> {
+    let signal = status.signal().or(status.code().and_then(|code| code.checked_sub(128)));
+    signal.filter(|signal| matches!(*signal, SIGINT | SIGQUIT))
 }
 
 /// Adds what somebody who was not there wants to know: which job it was, and its time; and how many lines the stream lacks.

@@ -92,7 +92,10 @@ impl Forward {
     fn pass_on(&self, signal: Signal, command: Pid) {
         // A process that does not expect these would end of them.
         let is_for_one = matches!(signal, Signal::USR1 | Signal::USR2);
-        let _ = if is_for_one { kill_process(command, signal) } else { kill_process_group(command, signal) };
+        // A command that is about to get its terminal has no group yet.
+        if is_for_one || kill_process_group(command, signal).is_err() {
+            let _ = kill_process(command, signal);
+        }
         if signal == Signal::TSTP {
             let _ = kill_process(getpid(), Signal::STOP);
         }

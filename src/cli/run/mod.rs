@@ -9,9 +9,10 @@ mod forward;
 mod job_stream;
 mod occupied;
 mod output;
+pub(crate) mod terminal;
 mod text;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::future::pending;
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -30,9 +31,10 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
-use ending::{ended, sign};
+use ending::{ended, interrupted, sign};
 use forward::Forward;
 use job_stream::JobStream;
+use terminal::Terminal;
 
 /// How long the end of the job may take to reach a broker that there is a connection to.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -42,6 +44,9 @@ const REST: Duration = Duration::from_secs(2);
 
 /// The exit code of a command that an interrupt has ended.
 const INTERRUPTED: u8 = 130;
+
+/// The subcommand by which this program becomes a command on a terminal.
+pub(crate) const ON_TERMINAL: &str = "become-on-terminal";
 
 /// Run a command as a job that others can watch
 ///
@@ -62,6 +67,9 @@ pub(crate) struct Args {
     /// Start even if a job of this name is running
     #[arg(long)]
     force: bool,
+    /// Give the command a terminal of its own: it colours and flushes as for a person, and its outputs keep their order
+    #[arg(long, visible_alias = "pty")]
+    tty: bool,
     /// A command without --, for which there is a tip
     #[arg(hide = true, allow_hyphen_values = true, num_args = 0..)]
     without_dashes: Vec<OsString>,
@@ -75,6 +83,7 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream run job-1 -- make -j8 all
+  msgstream run build --tty -- cargo build      as on a terminal: with colours and its progress bar
   msgstream run nightly --title 'nightly backup' -- sh -c 'dump | gzip > backup.gz'
 
 Signals:
@@ -115,12 +124,17 @@ pub(crate) fn run(args: Args) -> Outcome {
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
         job.start(start.clone()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-        let (mut last, outcome) = match spawn(&args.command, forward.shares_group) {
-            Ok((child, outputs)) => ended(watch(child, outputs, &mut forward, &job).await, forward.asked),
+        // The terminal is ours again before anything is said of the end.
+        forward.shares_group &= !args.tty;
+        let (mut last, outcome) = match spawn(&args, forward.shares_group) {
+            Ok((child, outputs)) => {
+                let status = watch(child, outputs, &mut forward, &job).await;
+                let asked = forward.asked.or_else(|| args.tty.then(|| status.as_ref().ok().and_then(interrupted)).flatten());
+                ended(status, asked)
+            }
             Err(error) => {
-                let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                let reason = format!("cannot run {:?}: {error}", args.command.first().map(OsString::as_os_str).unwrap_or_default());
-                (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
+                let failure = cannot_run(args.command.first().map(OsString::as_os_str).unwrap_or_default(), &error);
+                (Error::new(failure.error.to_string()).into(), Err(failure))
             }
         };
         tell.abort();
@@ -155,8 +169,14 @@ fn now() -> String {
 }
 
 /// Starts the command. Its signals are to be caught by then, so that none is lost.
-fn spawn(command: &[OsString], shares_group: bool) -> io::Result<(Child, Outputs)> {
-    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+fn spawn(args: &Args, shares_group: bool) -> io::Result<(Child, Outputs)> {
+    if args.tty {
+        let mut command = Command::from(terminal::starter(&args.command));
+        let (terminal, both) = Terminal::open(&mut command)?;
+        let child = command.spawn()?;
+        return Ok((child, Outputs { stdout: None, stderr: None, both: Some(both), terminal: Some(terminal) }));
+    }
+    let (name, arguments) = args.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(name);
     if !shares_group {
         command.process_group(0);
@@ -165,13 +185,19 @@ fn spawn(command: &[OsString], shares_group: bool) -> io::Result<(Child, Outputs
     if !outputs_are_one() {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        return Ok((child, Outputs { stdout, stderr, both: None }));
+        return Ok((child, Outputs { stdout, stderr, both: None, terminal: None }));
     }
     let (read, write) = io::pipe()?;
     command.stdout(write.try_clone()?).stderr(write);
     let child = command.spawn()?;
     let both = Some(Receiver::from_owned_fd(read.into())?);
-    Ok((child, Outputs { stdout: None, stderr: None, both }))
+    Ok((child, Outputs { stdout: None, stderr: None, both, terminal: None }))
+}
+
+/// Why a command does not run.
+fn cannot_run(name: &OsStr, error: &io::Error) -> Failure {
+    let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+    Failure::new(Exit::Status(status), format!("cannot run {name:?}: {error}"))
 }
 
 /// Whether standard output and standard error are one terminal, file or pipe. Then what a command writes to them is for one
@@ -187,12 +213,13 @@ struct Outputs {
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     both: Option<Receiver>,
+    terminal: Option<Terminal>,
 }
 
 /// Passes output and signals on until the command has ended.
 async fn watch(mut child: Child, outputs: Outputs, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
     let id = child.id();
-    let Outputs { stdout, stderr, both } = outputs;
+    let Outputs { stdout, stderr, both, terminal: _terminal } = outputs;
     // Output of a process that outlives the command does not belong to the job.
     let cut = CancellationToken::new();
     let pass = async {

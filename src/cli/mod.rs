@@ -66,7 +66,7 @@ enum Command {
     Get(get::Args),
     Wait(wait::Args),
     Run(run::Args),
-    #[command(name = run::ON_TERMINAL, hide = true)]
+    #[command(name = run::terminal::ON_TERMINAL, hide = true)]
     OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),

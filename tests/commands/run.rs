@@ -151,6 +151,15 @@ fn a_progress_bar_is_progress_and_not_many_lines() {
     assert_eq!(heard[heard.len() - 2], ("Progress".to_owned(), "3000/3000 steps".to_owned()), "the last is never left out");
 }
 
+/// As dpkg does it, so fast that only the first drawing has its time.
+#[test]
+fn the_last_drawing_of_a_bar_is_heard_before_what_takes_its_place() {
+    let heard = heard(r"printf 'reading 5%%\rreading 50%%\rreading 100%%\rread 1234 files\n'");
+    let text = |class: &str, text: &str| (class.to_owned(), text.to_owned());
+    let expected = [text("Progress", "reading 5%"), text("Progress", "reading 100%"), text("Log", "read 1234 files")];
+    assert_eq!(heard, expected);
+}
+
 #[test]
 fn a_spinner_is_a_few_lines() {
     let heard = heard(r#"i=0; while [ $i -le 3000 ]; do printf '\r- waiting %d' $i; i=$((i+1)); done; printf '\rready\n'"#);
@@ -454,15 +463,14 @@ fn two_signals_that_are_one_reach_the_command_once() {
 fn a_command_that_is_asked_to_end_is_aborted() {
     let broker = Broker::start();
     let table = [
-        (Signal::INT, "interrupted", "exec sleep 600", r#""signal":2"#),
-        (Signal::TERM, "SIGTERM", "exec sleep 600", r#""signal":15"#),
-        (Signal::HUP, "SIGHUP", "exec sleep 600", r#""signal":1"#),
-        (Signal::QUIT, "SIGQUIT", "ulimit -c 0; exec sleep 600", r#""signal":3"#),
-        (Signal::INT, "interrupted", "trap 'exit 5' INT; while :; do sleep 0.01; done", r#""exit":5"#),
+        (Signal::INT, "interrupted", "echo ready; exec sleep 600", r#""signal":2"#),
+        (Signal::TERM, "SIGTERM", "echo ready; exec sleep 600", r#""signal":15"#),
+        (Signal::HUP, "SIGHUP", "echo ready; exec sleep 600", r#""signal":1"#),
+        (Signal::QUIT, "SIGQUIT", "ulimit -c 0; echo ready; exec sleep 600", r#""signal":3"#),
+        (Signal::INT, "interrupted", "trap 'exit 5' INT; echo ready; while :; do sleep 0.01; done", r#""exit":5"#),
     ];
     for (signal, reason, script, more) in table {
-        let script = format!("echo ready; {script}");
-        let mut child = broker.command(&["run", "job", "--", "sh", "-c", &script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = broker.command(&["run", "job", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "ready");
         kill_process(pid(&child), signal).unwrap();
@@ -530,7 +538,7 @@ fn a_command_gets_a_terminal_of_its_own() {
 fn keys_and_sizes_reach_a_command_with_a_terminal_of_its_own() {
     let broker = Broker::start();
     let script = "trap 'stty size' WINCH; echo ready; read line; echo got $line; while :; do sleep 0.01; done";
-    let mut terminal = Terminal::new(&broker, &["run", "job", "--tty", "--", "bash", "-c", script]);
+    let mut terminal = Terminal::new(&broker, &["run", "job", "--tty", "--", "sh", "-c", script]);
     terminal.until_shown("ready");
     terminal.type_in("hello\r");
     terminal.until_shown("got hello");

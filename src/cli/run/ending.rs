@@ -1,5 +1,6 @@
 //! What the listeners and the caller are told of the command's end.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -10,6 +11,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT};
 use signal_hook::low_level::signal_name;
 
 use crate::cli::exit::{Exit, Failure, Outcome};
+
+/// Why a command does not run.
+pub(super) fn cannot_run(name: &OsStr, error: &io::Error) -> Failure {
+    let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
+    Failure::new(Exit::Status(status), format!("cannot run {name:?}: {error}"))
+}
 
 /// The last message and the outcome. `asked` is the last signal that asked the command to end.
 pub(super) fn ended(status: io::Result<ExitStatus>, asked: Option<i32>) -> (Message, Outcome) {

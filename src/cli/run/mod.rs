@@ -12,7 +12,7 @@ mod output;
 pub(crate) mod terminal;
 mod text;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
-use ending::{ended, interrupted, sign};
+use ending::{cannot_run, ended, interrupted, sign};
 use forward::Forward;
 use job_stream::JobStream;
 use terminal::Terminal;
@@ -44,9 +44,6 @@ const REST: Duration = Duration::from_secs(2);
 
 /// The exit code of a command that an interrupt has ended.
 const INTERRUPTED: u8 = 130;
-
-/// The subcommand by which this program becomes a command on a terminal.
-pub(crate) const ON_TERMINAL: &str = "become-on-terminal";
 
 /// Run a command as a job that others can watch
 ///
@@ -192,12 +189,6 @@ fn spawn(args: &Args, shares_group: bool) -> io::Result<(Child, Outputs)> {
     let child = command.spawn()?;
     let both = Some(Receiver::from_owned_fd(read.into())?);
     Ok((child, Outputs { stdout: None, stderr: None, both, terminal: None }))
-}
-
-/// Why a command does not run.
-fn cannot_run(name: &OsStr, error: &io::Error) -> Failure {
-    let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-    Failure::new(Exit::Status(status), format!("cannot run {name:?}: {error}"))
 }
 
 /// Whether standard output and standard error are one terminal, file or pipe. Then what a command writes to them is for one

@@ -96,6 +96,9 @@ impl Publisher<'_> {
                     self.job.log(text, self.level).await;
                 }
                 Said::Drawing { row, text, is_finished, is_new } => {
+                    if self.drawings.ends_bar(row, &text) {
+                        self.draw(now).await;
+                    }
                     let stays = is_finished && !self.drawings.is_bar(&text);
                     self.drawings.draw(row, text, is_new);
                     if stays || self.drawings.due(now).is_some_and(|due| due <= now) {

@@ -20,7 +20,11 @@ use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use super::ending::cannot_run;
 use crate::cli::exit::{Exit, Failure, OrExit, Outcome};
+
+/// The subcommand by which this program becomes a command on a terminal.
+pub(crate) const ON_TERMINAL: &str = "become-on-terminal";
 
 /// The size of a terminal where we have none ourselves.
 const USUAL: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
@@ -40,13 +44,13 @@ pub(crate) fn on_terminal(args: &Args) -> Outcome {
         .context("cannot use the terminal")
         .or_exit(Exit::Io)?;
     let (name, arguments) = args.command.split_first().ok_or_else(|| Failure::new(Exit::Usage, "there is no command"))?;
-    Err(super::cannot_run(name, &Command::new(name).args(arguments).exec()))
+    Err(cannot_run(name, &Command::new(name).args(arguments).exec()))
 }
 
 /// The command that becomes the given one on its terminal.
 pub(super) fn starter(command: &[OsString]) -> Command {
     let mut starter = Command::new("/proc/self/exe");
-    starter.arg(super::ON_TERMINAL).arg("--").args(command);
+    starter.arg(ON_TERMINAL).arg("--").args(command);
     starter
 }
 

@@ -54,6 +54,11 @@ impl Drawings {
         figures(text, self.length).is_some()
     }
 
+    /// Whether this text takes the place of the last drawing of a bar, which is to be published before it is gone.
+    pub(crate) fn ends_bar(&self, row: usize, text: &str) -> bool {
+        self.is_changed && self.rows.get(&row).is_some_and(|bar| self.is_bar(bar)) && !self.is_bar(text)
+    }
+
     /// Takes note of an ordinary line.
     pub(crate) fn line(&mut self, text: &str) {
         self.rows.clear();

@@ -31,7 +31,7 @@ pub(crate) fn figures(text: &str, length: Option<f64>) -> Option<Figures> {
             if percent.is_none() && after.starts_with('%') && k <= 100.0 {
                 percent = Some(k);
             } else if fraction.is_none() {
-                fraction = after.strip_prefix('/').and_then(|after| total(after)).filter(|total| k <= *total).map(|total| (k, total));
+                fraction = after.strip_prefix('/').and_then(total).filter(|total| k <= *total).map(|total| (k, total));
             }
         }
         before = number.chars().next_back().unwrap_or(' ');

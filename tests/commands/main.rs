@@ -2,13 +2,14 @@
 //!
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: run and wait, with their exit codes and signals.
-//! - `terminal`: bars, in a pseudo-terminal.
+//! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod jobs;
 mod messages;
 mod pages;
+mod screen;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};

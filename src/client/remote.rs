@@ -9,6 +9,7 @@ use crate::wire::Verb;
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
+use super::connection::Connections;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::link::{Link, named};
@@ -390,6 +391,25 @@ impl RemoteStream {
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
         self.link.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
+    }
+
+    /// Follows the connection, for a program that shows whether the broker is there.
+    ///
+    /// ```
+    /// use msgstream::client::{Backoff, Connection, Options, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let broker = RemoteStream::start(nobody.parse()?, options);
+    /// let mut connection = broker.connection();
+    /// assert_eq!(connection.now(), Connection::Connecting);
+    /// assert!(matches!(connection.changed().await, Connection::Away { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(&self) -> Connections {
+        Connections(self.link.shared.connection.subscribe())
     }
 
     /// The same actions, each of which waits until it has taken effect.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::wire::subscriber::{self, Reason, Reply};
 
 use super::address::ByteStream;
+use super::connection::Connection;
 use super::options::Options;
 use super::shared::Shared;
 use super::state::Chunk;
@@ -115,7 +116,10 @@ impl<'s> Session<'s> {
                     return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
                 }
                 Ok(reply) => {
-                    self.was_answered = true;
+                    if !self.was_answered {
+                        self.was_answered = true;
+                        self.shared.stands(Connection::Connected);
+                    }
                     room |= state.take(reply);
                 }
                 Err(error) => {

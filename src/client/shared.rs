@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::wire::subscriber::Event;
 
 use super::address::{ByteStream, ServerAddress};
+use super::connection::Connection;
 use super::options::Options;
 use super::state::State;
 
@@ -22,12 +23,15 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// There is room again, or never will be.
     pub(super) room: Notify,
+    /// How the connection stands.
+    pub(super) connection: watch::Sender<Connection>,
 }
 
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
         let state = Mutex::new(State::new(options.reconnect.is_some()));
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new() })
+        let connection = watch::Sender::new(Connection::Connecting);
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -57,9 +61,21 @@ impl Shared {
         }
     }
 
+    /// Tells those who follow the connection how it stands. Why it failed is told once until it is made.
+    pub(super) fn stands(&self, connection: Connection) {
+        self.connection.send_if_modified(|told| {
+            let is_news = std::mem::discriminant(told) != std::mem::discriminant(&connection);
+            if is_news {
+                *told = connection;
+            }
+            is_news
+        });
+    }
+
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&self, last: &Event, why: &str) {
         self.lock().end(last, why);
+        self.stands(Connection::Over);
         self.room.notify_waiters();
     }
 }

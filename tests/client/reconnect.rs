@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use msgstream::client::{Backoff, ClientError, Event, Options, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -72,6 +72,24 @@ async fn a_client_may_start_before_the_broker() {
     broker.restart();
     job.flush().await.unwrap();
     assert_eq!(next(&mut listener, 1).await, ["1"]);
+}
+
+/// Each loss and each return is told once, however many attempts lie between them.
+#[tokio::test]
+async fn a_program_can_tell_whether_the_broker_is_there() {
+    let mut broker = Broker::start();
+    let client = connect(&broker).await;
+    let mut connection = client.connection();
+    client.flush().await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(connection.changed().await, Connection::Connected);
+        broker.kill();
+        assert!(matches!(connection.changed().await, Connection::Away { .. }));
+        broker.restart();
+    }
+    assert_eq!(connection.changed().await, Connection::Connected);
+    client.disconnect().await.unwrap();
+    assert_eq!(connection.changed().await, Connection::Over);
 }
 
 #[tokio::test]

@@ -5,11 +5,7 @@ use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{Broker, assert_fails, program, text};
-
-fn object(class: &str, state: &str) -> String {
-    format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#)
-}
+use crate::{Broker, assert_fails, object, program, text};
 
 fn put(message: &str) -> String {
     format!("{{\"action\":\"put\",\"stream\":\"job\",\"message\":{message}}}\n")
@@ -56,7 +52,7 @@ fn the_exit_status_is_the_commands() {
     let broker = Broker::start();
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 3"]).status.code(), Some(3));
     assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"exit status 3","exit":3}"#) + "\n");
-    assert_fails(&broker.output(&["wait", "job"]), 1, "\"job\" has failed: exit status 3");
+    assert_fails(&broker.output(&["wait", "job"]), 1, ": exit status 3");
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(137));
     assert_eq!(broker.ok(&["get", "job"]), object("Error", r#"{"reason":"ended by signal 9","signal":9}"#) + "\n");
     assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");
@@ -105,30 +101,19 @@ fn wait_tells_by_its_exit_code_how_the_job_ended() {
     }
     broker.ok(&["close", "job"]);
     broker.ok(&["wait", "job"]);
-    assert_fails(&broker.output(&["wait", "other", "--timeout", "1ms"]), 124, "\"other\" has not ended after 1ms");
+    assert_fails(&broker.output(&["wait", "other", "--timeout", "1ms"]), 124, "\"other\" (not begun) has not ended after 1ms");
 
     // While it waits: a message in between is none of its business.
     let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
-    joined(&broker, "other");
+    broker.until_joined("other");
     broker.ok(&["put", "other", &object("Progress", r#"{"k":1}"#)]);
     broker.ok(&["put", "other", &object("Abort", "{}")]);
-    assert_fails(&waiting.wait_with_output().unwrap(), 2, "\"other\" was aborted");
+    assert_fails(&waiting.wait_with_output().unwrap(), 2, "other: aborted");
 
     let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
-    joined(&broker, "other");
+    broker.until_joined("other");
     broker.child.kill().unwrap();
     assert_fails(&waiting.wait_with_output().unwrap(), 69, "the connection to the broker was lost");
-}
-
-/// Waits until somebody listens to the stream, as the receipt of a message that means nothing tells.
-fn joined(broker: &Broker, stream: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let remote = msgstream::client::RemoteStream::connect(&broker.address).await.unwrap();
-        while remote.confirmed().put(stream, &()).await.unwrap().listeners == Some(0) {
-            tokio::task::yield_now().await;
-        }
-    });
 }
 
 /// As under nohup, or in the background of a shell that has no job control: what is ignored stays so, for the command as well.

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::process::{Child, Command};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -152,7 +152,7 @@ impl Model {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -190,7 +190,8 @@ impl std::fmt::Display for Shown {
         for line in &self.scrollback {
             write!(f, "\n^ {line}")?;
         }
-        self.screen.iter().try_for_each(|line| write!(f, "\n| {line}"))
+        let used = self.screen.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
+        self.screen.iter().take(used).try_for_each(|line| write!(f, "\n| {line}"))
     }
 }
 

@@ -1,10 +1,16 @@
 //! Times as messages carry them, and as people read them.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// A time in ISO 8601, as a job wrote it; none if it is not one.
 pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
     text?.parse().ok()
+}
+
+/// `2026-11-28 13:55:19`, in the time zone of this machine: when something was heard.
+pub(super) fn stamp(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Whole seconds from one time to the other; none if the second is earlier, as the clocks of two machines may have it.

@@ -15,7 +15,7 @@ use super::ending::{Ending, How};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
 use super::streams::{Heard, Streams, failure};
-use super::view::View;
+use super::view::{Form, Template, View};
 use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
@@ -32,6 +32,15 @@ pub(crate) struct Args {
     /// Print the lines of the protocol, as into a pipe
     #[arg(long)]
     json: bool,
+    /// Print lines of text, without bars, also into a pipe
+    #[arg(long, conflicts_with = "json")]
+    plain: bool,
+    /// Print each text in a form of your own, such as '{time} {stream}: {text}'; see below
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<Template>,
+    /// Print the time before each line; into a pipe, lines of text
+    #[arg(short = 't', long, conflicts_with_all = ["json", "format"])]
+    timestamps: bool,
     /// Stop after this many messages, headers included
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
@@ -51,8 +60,18 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream listen job-1 job-2
+  msgstream listen job-1 --plain | grep error
   msgstream listen job-1 --json | jq .message
   msgstream listen job-1 --count 100 --timeout 1m > first-hundred
+
+Fields of a template, empty where they are not known:
+  {stream}   the stream                     {k}        units done
+  {title}    what the job is called         {total}    units in all
+  {text}     the line                       {units}    what they are called
+  {level}    how important a log line is    {percent}  how much is done
+  {time}     when it was heard              {{ and }}  a brace
+
+Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
 
 Exit codes:
    0  all streams have ended, or --count is reached, and no job has ended badly
@@ -152,10 +171,13 @@ enum Output {
 
 impl Output {
     fn new(args: &Args, names: &[StreamName]) -> Self {
-        if args.json || !io::stdout().is_terminal() {
+        let (is_terminal, is_text) = (io::stdout().is_terminal(), args.plain || args.timestamps || args.format.is_some());
+        if args.json || !is_terminal && !is_text {
             return Self::Lines(WireLines::new());
         }
-        Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect())))
+        let plain = args.plain || args.format.is_some() || !is_terminal;
+        let form = Form { plain, times: args.timestamps, template: args.format.clone() };
+        Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect(), form)))
     }
 
     /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind.

@@ -45,6 +45,7 @@ pub(crate) struct Shown {
     pub(crate) scrollback: Vec<String>,
     /// The rows of the screen, without the white space at their ends.
     pub(crate) screen: Vec<String>,
+    model: vt100::Screen,
 }
 
 impl Terminal {
@@ -170,7 +171,7 @@ impl State {
                 break;
             }
         }
-        Shown { scrollback, screen: lines(&screen) }
+        Shown { scrollback, screen: lines(&screen), model: screen }
     }
 }
 
@@ -178,6 +179,15 @@ impl Shown {
     /// All lines, those above the screen first.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.scrollback.iter().chain(&self.screen).map(String::as_str)
+    }
+
+    /// The number of the colour in which a text of ASCII stands on the screen, if it is not the terminal's own.
+    pub(crate) fn colour_of(&self, text: &str) -> Option<u8> {
+        let (row, column) = self.screen.iter().enumerate().find_map(|(row, line)| Some((row, line.find(text)?))).expect(text);
+        match self.model.cell(u16::try_from(row).unwrap(), u16::try_from(column).unwrap())?.fgcolor() {
+            vt100::Color::Idx(colour) => Some(colour),
+            _ => None,
+        }
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {

@@ -260,3 +260,53 @@ fn what_is_typed_is_asked_for() {
     terminal.type_in("\u{4}");
     assert_eq!(terminal.end().0, Some(0));
 }
+
+/// Text as a person reads it, where another program can search it.
+#[test]
+fn text_goes_into_a_pipe_as_well() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Join", r#"{"title":"a fit","k":1,"total":4}"#)]);
+    let lines = |arguments: &[&str]| {
+        let mut listening = broker.command(arguments);
+        let child = listening.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        broker.until_joined("job");
+        broker.ok(&["put", "job", &object("Log", r#"{"text":"\u001b[31man error\u001b[0m\nhere","level":"error"}"#)]);
+        broker.ok(&["put", "job", &object("Progress", r#"{"k":2,"text":"cooling"}"#)]);
+        broker.ok(&["put", "job", &object("Abort", r#"{"reason":"asked"}"#)]);
+        let output = child.wait_with_output().unwrap();
+        let printed = crate::text(&output.stdout).lines().filter(|line| !line.contains("null")).map(str::to_owned).collect::<Vec<_>>();
+        (printed, crate::text(&output.stderr).to_owned())
+    };
+    let plain = lines(&["listen", "job", "--plain", "--count", "5"]);
+    assert_eq!(plain, (["1/4", "an error", "here", "2/4 cooling", "job a fit: aborted: asked"].map(str::to_owned).to_vec(), String::new()));
+    let own = lines(&["listen", "job", "--format", "{stream}|{title}|{level}|{percent}|{text}", "--count", "5"]);
+    assert_eq!(
+        own.0,
+        [
+            "job|a fit||25|1/4",
+            "job|a fit|error|25|an error",
+            "job|a fit|error|25|here",
+            "job|a fit||50|2/4 cooling",
+            "job|a fit||50|aborted: asked"
+        ]
+    );
+    let (timed, _) = lines(&["listen", "job", "-t", "--count", "5"]);
+    let now = jiff::Timestamp::now().strftime("%Y-").to_string();
+    assert!(timed.iter().all(|line| line.starts_with(&now)) && timed[1].ends_with(" an error"), "{timed:?}");
+    let output = broker.output(&["listen", "job", "--format", "{nonesuch}"]);
+    crate::assert_fails(&output, 64, "there is no {nonesuch}; write {stream}, ");
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#""\u001b[32mgreen""#]);
+    broker.ok(&["close", "job", &object("Error", r#"{"reason":"no data"}"#)]);
+    let command = || broker.command(&["listen", "job"]);
+    let coloured = Terminal::start(&command(), 10, 100).end().1;
+    assert_eq!((coloured.colour_of("green"), coloured.colour_of("failed")), (Some(2), Some(1)), "{coloured}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let shown = Terminal::start(command().env(name, value), 10, 100).end().1;
+        assert_eq!((shown.colour_of("green"), shown.colour_of("failed")), (None, None), "{name}={value}: {shown}");
+    }
+}

@@ -8,6 +8,7 @@ mod colour;
 mod job;
 mod rows;
 mod screen;
+mod template;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -19,11 +20,14 @@ use crate::client::{Event, StreamState};
 use crate::job::content::Content;
 use crate::job::monitor::{Log, Message};
 
+use super::clock::stamp;
 use super::ending::{Ending, shown};
+use super::standard::say;
 use super::text;
 use colour::{Colours, Paint};
 use job::{Job, State, Step};
 use screen::Screen;
+pub(super) use template::Template;
 
 /// The least time between two drawings.
 const FRAME: Duration = Duration::from_millis(50);
@@ -31,8 +35,20 @@ const FRAME: Duration = Duration::from_millis(50);
 /// How often is drawn while nothing comes, since bars show the time.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// How lines are printed.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    /// Nothing is drawn: all are lines.
+    pub(super) plain: bool,
+    /// Each line begins with the time.
+    pub(super) times: bool,
+    /// The form of the lines, if it is the user's own.
+    pub(super) template: Option<Template>,
+}
+
 /// What is on the screen, or printed.
 pub(super) struct View {
+    form: Form,
     /// None where all are lines.
     screen: Option<Screen>,
     jobs: Vec<Job>,
@@ -42,22 +58,29 @@ pub(super) struct View {
     /// The rows are not as they should be.
     changed: bool,
     drawn: Option<Instant>,
-    /// The broker is away, or has not answered yet: what is said of it.
-    connecting: Option<String>,
+    /// The broker does not answer.
+    is_away: bool,
+}
+
+impl Form {
+    fn timed(&self, line: String) -> String {
+        if self.times { format!("{} {line}", stamp(Timestamp::now())) } else { line }
+    }
 }
 
 impl View {
-    /// Streams of these names on a terminal.
-    pub(super) fn new(names: Vec<String>) -> Self {
-        let screen = colour::can_draw().then(Screen::new);
+    /// Streams of these names. What is not plain must be on a terminal.
+    pub(super) fn new(names: Vec<String>, form: Form) -> Self {
+        let screen = (!form.plain && colour::can_draw()).then(Screen::new);
         Self {
+            form,
             screen,
             jobs: names.into_iter().map(Job::new).collect(),
             colours: Colours::of_standard_output(),
             lines: Vec::new(),
             changed: true,
             drawn: None,
-            connecting: None,
+            is_away: false,
         }
     }
 
@@ -86,6 +109,12 @@ impl View {
 
     /// The stream stands so, now that it is listened to.
     pub(super) fn joined(&mut self, index: usize, state: StreamState) {
+        if state == StreamState::Waiting
+            && self.screen.is_none()
+            && let Some(job) = self.jobs.get(index)
+        {
+            say(format_args!("waiting for {:?}, which nobody has begun", job.name));
+        }
         self.changed = true;
         if let Some(job) = self.jobs.get_mut(index) {
             job.state = if state == StreamState::Waiting { State::Waiting } else { State::Running };
@@ -97,9 +126,8 @@ impl View {
     pub(super) fn passed(&mut self, index: usize, ending: &Ending) {
         let Some(job) = self.jobs.get_mut(index) else { return };
         job.state = State::Waiting;
-        let line = format!("{} {}; waiting for its next run", text::inline(&job.name), text::inline(&ending.told_late()));
-        self.lines.push(line);
-        self.changed = true;
+        let told = format!("{} {}; waiting for its next run", text::inline(&job.name), text::inline(&ending.told_late()));
+        self.note(&told, Paint::Plain);
     }
 
     /// The broker does not answer: bars stand still until their jobs are heard of again.
@@ -108,16 +136,14 @@ impl View {
         for job in self.jobs.iter_mut().filter(|job| job.state == State::Running) {
             job.silent_since.get_or_insert(now);
         }
-        self.changed = true;
-        self.connecting = Some(said.to_owned());
-        self.lines.push(self.colours.paint(Paint::Warning, said));
+        self.is_away = true;
+        self.note(said, Paint::Warning);
     }
 
     /// The broker answers; again, if it was away.
     pub(super) fn connected(&mut self) {
-        if self.connecting.take().is_some() {
-            self.lines.push("connected; messages from before may be missing".to_owned());
-            self.changed = true;
+        if std::mem::take(&mut self.is_away) {
+            self.note("connected; messages from before may be missing", Paint::Plain);
         }
     }
 
@@ -211,7 +237,7 @@ impl View {
             Some("debug" | "trace") => Paint::Dim,
             _ => Paint::Plain,
         };
-        self.line(index, &log.text, paint);
+        self.line_of(index, &log.text, paint, log.level.as_deref());
     }
 
     /// Moves the bar, which appears with the first step.
@@ -234,17 +260,36 @@ impl View {
         }
     }
 
+    /// Says something of our own: among the lines, or on standard error where a program may read them.
+    fn note(&mut self, text: &str, paint: Paint) {
+        self.changed = true;
+        match self.screen {
+            Some(_) => self.lines.push(self.colours.paint(paint, text)),
+            None => say(text),
+        }
+    }
+
     /// Prints a text of a stream for good.
     fn line(&mut self, index: usize, text: &str, paint: Paint) {
+        self.line_of(index, text, paint, None);
+    }
+
+    fn line_of(&mut self, index: usize, text: &str, paint: Paint, level: Option<&str>) {
+        let is_named = self.jobs.len() > 1;
         let Some(job) = self.jobs.get_mut(index) else { return };
         if job.state == State::Waiting {
             job.state = State::Running;
         }
-        let name = text::inline(&job.name);
         for line in text::lines(text, self.colours.0) {
-            let line = self.colours.paint(paint, &line);
-            let is_named = self.jobs.len() > 1;
-            self.lines.push(if is_named { format!("{}: {line}", self.colours.paint(Paint::Name(index), &name)) } else { line });
+            let line = match &self.form.template {
+                Some(template) => template.fill(job, &line, level),
+                None if is_named => {
+                    let name = self.colours.paint(Paint::Name(index), &text::inline(&job.name));
+                    format!("{name}: {}", self.colours.paint(paint, &line))
+                }
+                None => self.colours.paint(paint, &line),
+            };
+            self.lines.push(self.form.timed(line));
         }
     }
 
@@ -258,13 +303,20 @@ impl View {
         job.title = ending.title.take().or(job.title.take());
         ending.started = ending.started.or(job.started);
         ending.ended = ending.ended.or((is_now && !job.is_late).then(Timestamp::now));
-        let label = self.colours.paint(Paint::Name(index), &bar::label(job));
         let (between, told) = if job.is_late {
             (" ", format!("{} (use --next to wait for its next run)", ending.told_late()))
         } else {
             (": ", ending.told())
         };
-        self.lines.push(format!("{label}{between}{}", self.colours.paint(rows::paint(ending.how), &text::inline(&told))));
+        let told = text::inline(&told);
+        let line = match &self.form.template {
+            Some(template) => template.fill(job, &told, None),
+            None => {
+                let label = self.colours.paint(Paint::Name(index), &bar::label(job));
+                format!("{label}{between}{}", self.colours.paint(rows::paint(ending.how), &told))
+            }
+        };
+        self.lines.push(self.form.timed(line));
     }
 
     /// The stream is listened to no longer, and may go on.

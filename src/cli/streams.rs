@@ -99,17 +99,11 @@ impl Streams {
         self.streams.iter().all(Stream::is_over)
     }
 
-    /// Those that have not ended, and whether somebody has begun them.
-    fn unended(&self) -> Vec<(&StreamName, bool)> {
-        self.streams.iter().filter(|stream| !stream.is_over()).map(|stream| (&stream.name, stream.is_begun)).collect()
-    }
-
     /// The failure of one whose time is up.
     pub(super) fn late(&self, time: Option<Span>) -> Failure {
-        let (unended, time) = (self.unended(), time.map(|time| time.to_string()).unwrap_or_default());
-        let have = if unended.len() == 1 { "has" } else { "have" };
-        let named = |(name, is_begun): &(&StreamName, bool)| format!("{name:?}{}", if *is_begun { "" } else { " (not begun)" });
-        let names: Vec<String> = unended.iter().map(named).collect();
+        let names: Vec<String> = self.streams.iter().filter(|stream| !stream.is_over()).map(Stream::standing).collect();
+        let have = if names.len() == 1 { "has" } else { "have" };
+        let time = time.map(|time| time.to_string()).unwrap_or_default();
         Failure::new(Exit::Timeout, format!("{} {have} not ended after {time}", names.join(", ")))
     }
 
@@ -184,6 +178,16 @@ async fn heard(streams: &mut [Stream], turn: &mut usize) -> (usize, Option<Heard
 impl Stream {
     fn is_over(&self) -> bool {
         self.listener.is_none() && self.again().is_none() && self.ready.is_empty()
+    }
+
+    /// Its name, and why nothing was heard of it.
+    fn standing(&self) -> String {
+        let why = match (self.joined, self.is_begun) {
+            (false, false) => " (the broker was not there)",
+            (true, false) => " (not begun)",
+            (_, true) => "",
+        };
+        format!("{:?}{why}", self.name)
     }
 
     fn again(&self) -> Option<Instant> {

@@ -72,8 +72,9 @@ pub(crate) fn run(args: Args) -> Outcome {
                 biased;
                 heard = streams.next() => {
                     let (index, heard) = heard?;
+                    let hint = if ends.is_empty() { " (use --next to wait for its next run)" } else { "" };
                     if let Some(job) = jobs.get_mut(index)
-                        && let Some(how) = job.take(heard)?
+                        && let Some(how) = job.take(heard, hint)?
                     {
                         ends.push(how);
                         streams.leave(index);
@@ -114,8 +115,8 @@ impl Job {
         Self { name, title: None, started: None, is_late: false }
     }
 
-    /// Takes what is heard. If the job has ended, says so.
-    fn take(&mut self, heard: Heard) -> Result<Option<How>, Failure> {
+    /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
+    fn take(&mut self, heard: Heard, hint: &str) -> Result<Option<How>, Failure> {
         let name = &self.name;
         let event = match heard {
             Heard::Joined(state) => {
@@ -143,17 +144,17 @@ impl Job {
         }
         let Some(ending) = Ending::of_event(&event) else { return Ok(None) };
         let is_now = !self.is_late && !matches!(event, Event::Header(_));
-        self.tell(ending, is_now).map(Some)
+        self.tell(ending, is_now, hint).map(Some)
     }
 
     /// Tells the end in a line.
-    fn tell(&mut self, mut ending: Ending, is_now: bool) -> Result<How, Failure> {
+    fn tell(&mut self, mut ending: Ending, is_now: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
         ending.ended = ending.ended.or(is_now.then(Timestamp::now));
         let title = ending.title.as_ref().or(self.title.as_ref()).map(|title| format!(" {}", inline(title))).unwrap_or_default();
         let name = format!("{}{title}", inline(self.name.as_str()));
         let told = if self.is_late {
-            format!("{name} {} (use --next to wait for its next run)", inline(&ending.told_late()))
+            format!("{name} {}{hint}", inline(&ending.told_late()))
         } else {
             format!("{name}: {}", inline(&ending.told()))
         };

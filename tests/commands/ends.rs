@@ -71,6 +71,8 @@ fn a_broker_that_is_away_is_told_in_a_pipe_as_well() {
     let mut broker = Broker::start();
     broker.stop();
     for command in ["listen", "wait"] {
+        let late = broker.output(&[command, "job", "--reconnect", "--timeout", "100ms"]);
+        assert_fails(&late, 124, "\"job\" (the broker was not there) has not ended after 100ms");
         let mut said = Said::start(&broker, &[command, "job", "--reconnect"]);
         assert!(said.line().contains(&format!("the broker at {} is away: ", broker.address)), "{command}");
         broker.start_again();

@@ -55,7 +55,7 @@ fn fifteen_jobs_in_ten_rows_show_every_end() {
     }
     let (code, shown) = terminal.end();
     let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
-    assert_eq!((code, lines.len()), (Some(1), 15), "{shown}");
+    assert_eq!((code, lines.len(), lines.last()), (Some(1), 16, Some(&"15 streams: 1 failed, 14 done")), "{shown}");
     assert_eq!(lines[0], "job-15 make all: failed after 4 s: exit status 2");
 }
 
@@ -164,6 +164,36 @@ fn received_text_does_not_control_the_terminal() {
     let (_, shown) = terminal.end();
     let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines[..5], ["here", "one", "two", "␛[2J␛]0;title␇three", "␛[1;1Hfour"], "{shown}");
+}
+
+/// Who has seen enough keeps what was seen, and the cursor below it.
+#[test]
+fn ctrl_c_leaves_the_bars_where_they_are() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
+    let mut terminal = Terminal::start(&broker.command(&["listen", "job"]), 10, 100);
+    terminal.until_shown("1/4");
+    terminal.type_in("\u{3}");
+    let (code, shown) = terminal.end();
+    assert!(code == Some(130) && shown.screen[0].contains(" 1/4"), "{code:?} {shown}");
+}
+
+/// Who is waited for has a row, and is not counted again.
+#[test]
+fn rows_are_never_more_than_the_terminal_has() {
+    let broker = Broker::start();
+    for name in ["a", "b", "c", "d"] {
+        broker.ok(&["header", name, r#"{"k":1,"total":4}"#]);
+    }
+    for (rows, expected) in
+        [(5, "2 more: 2 running"), (4, "3 more: 3 running"), (3, "4 more: 4 running"), (2, "6 more: 4 running, 2 waiting")]
+    {
+        let terminal = Terminal::start(&broker.command(&["listen", "a", "b", "c", "d", "e", "f"]), rows, 60);
+        let shown = terminal.until_shown(expected);
+        let used = shown.lines().filter(|line| !line.is_empty()).count();
+        assert!(shown.scrollback.is_empty() && used == usize::from(rows - 1), "{shown}");
+        assert_eq!(shown.contains("waiting for e, f"), rows > 2, "{shown}");
+    }
 }
 
 #[test]

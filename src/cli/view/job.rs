@@ -32,6 +32,8 @@ pub(super) struct Job {
 /// How the stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    /// The broker has not said yet how it stands.
+    Unknown,
     /// Nobody has begun it, as far as is known.
     Waiting,
     Running,
@@ -74,7 +76,7 @@ impl Job {
             text: None,
             started: None,
             first: None,
-            state: State::Waiting,
+            state: State::Unknown,
             is_late: false,
             has_bar: false,
             silent_since: None,

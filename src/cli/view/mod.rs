@@ -60,6 +60,8 @@ pub(super) struct View {
     drawn: Option<Instant>,
     /// The broker does not answer.
     is_away: bool,
+    /// It was said how to wait for a next run.
+    is_hinted: bool,
 }
 
 impl Form {
@@ -81,6 +83,7 @@ impl View {
             changed: true,
             drawn: None,
             is_away: false,
+            is_hinted: false,
         }
     }
 
@@ -168,8 +171,14 @@ impl View {
         self.draw()
     }
 
-    /// Draws what has not been drawn yet, and leaves the bars of unfinished jobs where they are.
+    /// Draws what has not been drawn yet, and leaves the bars of unfinished jobs where they are. What has gone wrong may have left
+    /// the screen at its top by now.
     pub(super) fn leave(&mut self) -> io::Result<()> {
+        if self.screen.is_some()
+            && let Some(tally) = rows::tally(&self.jobs)
+        {
+            self.note(&tally, Paint::Bad);
+        }
         if self.changed || !self.lines.is_empty() {
             self.draw()?;
         }
@@ -277,7 +286,7 @@ impl View {
     fn line_of(&mut self, index: usize, text: &str, paint: Paint, level: Option<&str>) {
         let is_named = self.jobs.len() > 1;
         let Some(job) = self.jobs.get_mut(index) else { return };
-        if job.state == State::Waiting {
+        if matches!(job.state, State::Unknown | State::Waiting) {
             job.state = State::Running;
         }
         for line in text::lines(text, self.colours.0) {
@@ -303,11 +312,9 @@ impl View {
         job.title = ending.title.take().or(job.title.take());
         ending.started = ending.started.or(job.started);
         ending.ended = ending.ended.or((is_now && !job.is_late).then(Timestamp::now));
-        let (between, told) = if job.is_late {
-            (" ", format!("{} (use --next to wait for its next run)", ending.told_late()))
-        } else {
-            (": ", ending.told())
-        };
+        let hint = if self.is_hinted { "" } else { " (use --next to wait for its next run)" };
+        let (between, told) = if job.is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
+        self.is_hinted |= job.is_late;
         let told = text::inline(&told);
         let line = match &self.form.template {
             Some(template) => template.fill(job, &told, None),

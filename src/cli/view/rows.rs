@@ -17,7 +17,8 @@ pub(super) fn rows(jobs: &[Job], (rows, columns): (usize, usize), colours: Colou
         jobs.iter().enumerate().filter(|(_, job)| job.has_bar && matches!(job.state, State::Running | State::Left)).collect();
     let waiting: Vec<&Job> = jobs.iter().filter(|job| job.state == State::Waiting).collect();
     let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Aborted)));
-    let notes = usize::from(!waiting.is_empty());
+    // Who is waited for is named if there is room for more than that.
+    let notes = usize::from(!waiting.is_empty() && room > 1);
     // The row that counts the others is needed if not all fit, and as long as something has gone wrong.
     let counts = bars.len() + notes > room || bad && bars.len() + notes > 0;
     let shown = bars.len().min(room.saturating_sub(notes + usize::from(counts)));
@@ -29,8 +30,10 @@ pub(super) fn rows(jobs: &[Job], (rows, columns): (usize, usize), colours: Colou
         drawn.push(bar::note(&waiting_for(&waiting, columns), columns, colours, Paint::Dim));
     }
     if counts {
-        let others: Vec<&Job> = jobs.iter().filter(|job| !bars.iter().any(|(_, shown)| std::ptr::eq(*shown, *job))).collect();
-        let (text, paint) = (count(&others), if bad { Paint::Bad } else { Paint::Plain });
+        let is_shown = |job: &Job| bars.iter().any(|(_, shown)| std::ptr::eq(*shown, job)) || notes > 0 && job.state == State::Waiting;
+        let others: Vec<&Job> = jobs.iter().filter(|job| !is_shown(job)).collect();
+        let text = format!("{} more: {}", others.len(), count(&others));
+        let paint = if bad { Paint::Bad } else { Paint::Plain };
         drawn.push(bar::note(&text, columns, colours, paint));
     }
     drawn.truncate(room);
@@ -63,18 +66,26 @@ fn waiting_for(jobs: &[&Job], columns: usize) -> String {
     text
 }
 
-/// `5 more: 1 failed, 3 running, 1 done`: what has gone wrong comes first.
+/// `15 streams: 1 failed, 14 done`, once all of several have ended and not all of them well.
+pub(super) fn tally(jobs: &[Job]) -> Option<String> {
+    let all_ended = jobs.iter().all(|job| matches!(job.state, State::Ended(_)));
+    let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Aborted)));
+    (jobs.len() > 1 && all_ended && bad).then(|| format!("{} streams: {}", jobs.len(), count(&jobs.iter().collect::<Vec<_>>())))
+}
+
+/// `1 failed, 3 running, 1 done`: what has gone wrong comes first.
 fn count(jobs: &[&Job]) -> String {
-    let kinds = [
+    let kinds: [(State, &str); 8] = [
         (State::Ended(How::Failed), "failed"),
         (State::Ended(How::Aborted), "aborted"),
         (State::Left, "left"),
         (State::Running, "running"),
         (State::Waiting, "waiting"),
+        (State::Unknown, "unknown"),
         (State::Ended(How::Done), "done"),
         (State::Ended(How::Ended), "ended"),
     ];
     let counted = kinds.map(|(state, word)| (jobs.iter().filter(|job| job.state == state).count(), word));
     let told: Vec<String> = counted.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
-    format!("{} more: {}", jobs.len(), told.join(", "))
+    told.join(", ")
 }

@@ -22,7 +22,8 @@ use super::text::inline;
 /// Each end is told in a line: a good one on standard output, a bad one on standard error.
 ///
 /// The end of a stream is remembered for an hour, unless the broker is configured otherwise. So give each run a name of its own, such as
-/// build-7; or use --next if a name is used again.
+/// build-7; or use --next if a name is used again. A stream that has ended is asked for its next run twice a second: a run that begins
+/// and ends in between is seen too, unless it leaves the very same header and last message.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {

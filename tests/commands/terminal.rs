@@ -216,18 +216,39 @@ fn a_broker_that_goes_and_comes_is_told() {
     let mut broker = Broker::start();
     let join = object("Join", &format!(r#"{{"k":1,"total":4,"started":"{}"}}"#, ago(3600)));
     broker.ok(&["header", "job", &join]);
-    let terminal = Terminal::new(&broker, &["listen", "job", "--reconnect"]);
-    terminal.until_shown("1/4 [1:0");
+    let terminal = Terminal::new(&broker, &["listen", "job", "other", "--reconnect"]);
+    terminal.until(|shown| shown.contains("1/4 [1:0") && shown.contains("waiting for other"));
     broker.stop();
     let shown = terminal.until_shown("no news");
     assert!(shown.contains(&format!("the broker at {} is away: ", broker.address)), "{shown}");
     broker.start_again();
     terminal.until_shown("connected; messages from before may be missing");
-    broker.ok(&["header", "job", &join]);
+    broker.until_joined("other");
+    broker.ok(&["put", "other", "\"here again\""]);
+    let shown = terminal.until_shown("other: here again");
+    assert!(shown.contains("no news"), "this broker has not heard of the job yet: {shown}");
+    broker.ok(&["put", "job", &join]);
+    terminal.until(|shown| !shown.contains("no news"));
+    broker.ok(&["close", "other"]);
     broker.ok(&["close", "job", &object("Complete", "{}")]);
     let (code, shown) = terminal.end();
     assert_eq!(shown.lines().filter(|line| line.contains("is away")).count(), 1, "once: {shown}");
     assert!(code == Some(0) && shown.contains("job: done in 1 h"), "{shown}");
+}
+
+/// That is told once, however many streams there are, and what was seen last stays.
+#[test]
+fn a_broker_that_is_lost_for_good_is_told_once() {
+    let mut broker = Broker::start();
+    for name in ["a", "b", "c"] {
+        broker.ok(&["header", name, r#"{"k":1,"total":4}"#]);
+    }
+    let terminal = Terminal::new(&broker, &["listen", "a", "b", "c"]);
+    terminal.until(|shown| shown.lines().filter(|line| line.contains(" 1/4")).count() == 3);
+    broker.stop();
+    let (code, shown) = terminal.end();
+    let count = |text: &str| shown.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((code, count("lost"), count(" 1/4 no news")), (Some(69), 1, 3), "{shown}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl View {
 
     /// Shows an event of the stream with this number.
     pub(super) fn event(&mut self, index: usize, event: &Event) -> io::Result<()> {
-        if let Some(job) = self.jobs.get_mut(index) {
+        if let (Event::Header(_) | Event::Message(_) | Event::Ended { .. }, Some(job)) = (event, self.jobs.get_mut(index)) {
             job.silent_since = None;
         }
         match event {
@@ -101,9 +101,12 @@ impl View {
                 }
                 self.end(index, Ending::silent(), true);
             }
-            Event::CutOff(reason) => self.leave_stream(index, &format!("cut off: {reason}")),
-            Event::Lost { reason } => self.leave_stream(index, &format!("connection lost: {reason}")),
-            // Told once for all streams, by `connected`.
+            Event::CutOff(reason) => {
+                self.line(index, &format!("cut off: {reason}"), Paint::Bad);
+                self.leave_stream(index);
+            }
+            // That the connection is lost, or was, is told once for all streams.
+            Event::Lost { .. } => self.leave_stream(index),
             Event::Reconnected { .. } => {}
         }
         self.changed = true;
@@ -327,12 +330,12 @@ impl View {
     }
 
     /// The stream is listened to no longer, and may go on.
-    fn leave_stream(&mut self, index: usize, why: &str) {
-        self.line(index, why, Paint::Bad);
+    fn leave_stream(&mut self, index: usize) {
         if let Some(job) = self.jobs.get_mut(index)
             && !matches!(job.state, State::Ended(_))
         {
             job.state = State::Left;
+            job.silent_since.get_or_insert_with(Timestamp::now);
         }
     }
 }

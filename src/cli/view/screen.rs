@@ -56,10 +56,7 @@ impl Screen {
 
     /// What takes the rows away, and leaves the cursor where the first of them began.
     fn erase(&self) -> String {
-        let (rows, columns) = size();
-        let stand = |width: &usize| if self.wraps { width.div_ceil(columns).max(1) } else { 1 };
-        // What has left the screen at its top is beyond reach.
-        let above = self.drawn.iter().map(stand).sum::<usize>().min(rows).saturating_sub(1);
+        let above = above(&self.drawn, size(), self.wraps);
         match (self.drawn.is_empty(), above) {
             (true, _) => String::new(),
             (false, 0) => "\r\u{1b}[J".to_owned(),
@@ -68,8 +65,31 @@ impl Screen {
     }
 }
 
+/// How many rows of a terminal of this size stand above the one with the cursor, of rows drawn in these widths.
+fn above(drawn: &[usize], (rows, columns): (usize, usize), wraps: bool) -> usize {
+    let taken = |width: &usize| if wraps { width.div_ceil(columns).max(1) } else { 1 };
+    // What has left the screen at its top is beyond reach.
+    drawn.iter().map(taken).sum::<usize>().min(rows).saturating_sub(1)
+}
+
 fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::above;
+
+    /// The model of a terminal that tests use does not wrap what stands on it; most terminals do.
+    #[test]
+    fn rows_that_a_narrower_terminal_wraps_are_erased_as_well() {
+        let drawn = [79, 40, 41, 0];
+        assert_eq!(above(&drawn, (24, 80), true), 3);
+        assert_eq!(above(&drawn, (24, 40), true), 2 + 1 + 2 + 1 - 1);
+        assert_eq!(above(&drawn, (24, 40), false), 3);
+        assert_eq!(above(&drawn, (3, 40), true), 2);
+        assert_eq!(above(&[], (24, 80), true), 0);
+    }
 }

@@ -9,6 +9,10 @@ use crate::job::monitor::Message;
 
 use super::clock;
 use super::exit::Exit;
+use super::text::{cut, inline};
+
+/// The most columns that a title has beside an end: a command under `run` may be long.
+const LONGEST_TITLE: usize = 40;
 
 /// How a job has ended, as far as it is known.
 #[derive(Debug, Clone)]
@@ -105,6 +109,12 @@ impl Ending {
         };
         if self.how == How::Ended && self.ended.is_none() { when } else { format!("{when}: {}", self.told()) }
     }
+}
+
+/// Whose end it is: the stream, and what the job is called.
+pub(super) fn label(stream: &str, title: Option<&str>) -> String {
+    let title = title.map(|title| format!(" {}", cut(&inline(title), LONGEST_TITLE))).unwrap_or_default();
+    format!("{}{title}", inline(stream))
 }
 
 /// What a job says that came out of it. That a command has exited with 0 is no news once it is done.

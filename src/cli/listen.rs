@@ -3,14 +3,14 @@
 use std::future::pending;
 use std::io::{self, IsTerminal};
 
-use crate::client::{Connection, Connections, Event, StreamState};
+use crate::client::{Event, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::broker::{Broker, block_on};
-use super::connecting::{away, until};
+use super::connecting::{Contact, News, until};
 use super::ending::{Ending, How};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let mut listening = Listening { output: Output::new(&args, &names), names, ends, left: args.count, failure: None };
         let outcome = tokio::select! {
             biased;
-            outcome = listening.listen(&mut streams, remote.connection(), &args) => outcome,
+            outcome = listening.listen(&mut streams, Contact::new(&remote, &args.broker)) => outcome,
             () = until(end) => Err(streams.late(args.timeout)),
         };
         // What was gathered before the time was up is shown as well.
@@ -119,13 +119,13 @@ struct Listening {
 }
 
 impl Listening {
-    async fn listen(&mut self, streams: &mut Streams, mut connection: Connections, args: &Args) -> Outcome {
+    async fn listen(&mut self, streams: &mut Streams, mut contact: Contact) -> Outcome {
         let mut signals = self.output.signals();
         while self.left != Some(0) && !streams.is_over() {
             let shown = tokio::select! {
                 biased;
                 heard = streams.next() => self.heard(heard?),
-                stands = connection.changed(), if args.reconnect => self.output.stands(&stands, &args.broker),
+                news = contact.news() => self.output.news(news),
                 () = until(self.output.due()) => self.output.flush(),
                 // A new size of the terminal.
                 true = next(&mut signals.0) => self.output.resized(),
@@ -218,13 +218,13 @@ impl Output {
         }
     }
 
-    /// The connection stands so.
-    fn stands(&mut self, connection: &Connection, broker: &Broker) -> io::Result<()> {
-        match (self, away(connection, broker)) {
-            (Self::View(view), Some(said)) => view.away(&said),
-            (Self::View(view), None) => view.connected(),
-            (Self::Lines(_), Some(said)) => say(said),
-            (Self::Lines(_), None) => {}
+    fn news(&mut self, news: News) -> io::Result<()> {
+        match (self, news) {
+            (Self::View(view), News::Away(said)) => view.away(&said),
+            (Self::View(view), News::Back) => view.back(),
+            (Self::Lines(_), News::Away(said)) => say(said),
+            // Each stream tells it, since each may have a gap.
+            (Self::Lines(_), News::Back) => {}
         }
         Ok(())
     }

@@ -2,15 +2,15 @@
 
 use jiff::Timestamp;
 
-use crate::client::{Connection, Event, StreamState};
+use crate::client::{Event, StreamState};
 use crate::job::monitor::Message;
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
 use super::broker::{Broker, block_on};
 use super::clock::time;
-use super::connecting::{away, until};
-use super::ending::{Ending, How};
+use super::connecting::{Contact, News, until};
+use super::ending::{Ending, How, label};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{print, say};
 use super::streams::{Heard, Streams, failure};
@@ -67,7 +67,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
         let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
-        let (mut connection, mut was_away, mut ends) = (remote.connection(), false, Vec::new());
+        let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {
             tokio::select! {
                 biased;
@@ -81,25 +81,15 @@ pub(crate) fn run(args: Args) -> Outcome {
                         streams.leave(index);
                     }
                 }
-                stands = connection.changed(), if args.reconnect => {
-                    was_away = tell(&stands, was_away, &args.broker);
-                }
+                news = contact.news() => match news {
+                    News::Away(said) => say(said),
+                    News::Back => say("connected again"),
+                },
                 () = until(end) => return Err(streams.late(args.timeout)),
             }
         }
         Ok(ends.into_iter().min().map_or(Exit::Fine, How::exit))
     })
-}
-
-/// Says that the broker is away, and that it is back.
-fn tell(connection: &Connection, was_away: bool, broker: &Broker) -> bool {
-    let away = away(connection, broker);
-    match &away {
-        Some(away) => say(away),
-        None if was_away => say("connected again"),
-        None => {}
-    }
-    away.is_some()
 }
 
 /// One of the jobs, and what is known of its run.
@@ -152,8 +142,7 @@ impl Job {
     fn tell(&mut self, mut ending: Ending, is_now: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
         ending.ended = ending.ended.or(is_now.then(Timestamp::now));
-        let title = ending.title.as_ref().or(self.title.as_ref()).map(|title| format!(" {}", inline(title))).unwrap_or_default();
-        let name = format!("{}{title}", inline(self.name.as_str()));
+        let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
         let told = if self.is_late {
             format!("{name} {}{hint}", inline(&ending.told_late()))
         } else {

@@ -1,40 +1,37 @@
-//! Whether there is a connection, for programs that show it.
+//! How a client's connection stands, for programs that tell their users.
 
-use tokio::sync::watch;
-
-/// How a client's connection stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How the connection of a [`RemoteStream`](super::RemoteStream) stands.
+///
+/// ```
+/// use msgstream::client::{Backoff, Connection, Options, RemoteStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// # let address = server.addresses()[0].to_string();
+/// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+/// let options = Options::default().reconnect(Backoff::default());
+/// let broker = RemoteStream::start(address.parse()?, options);
+/// let mut connection = broker.connection();
+/// connection.wait_for(|now| *now == Connection::Connected).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Connection {
-    /// It is being made for the first time, or the broker has not said anything yet.
+    /// The first attempt is under way.
+    #[default]
     Connecting,
-    /// The broker has answered.
+    /// There is a connection; with [`Options::reconnect`](super::Options::reconnect) the broker has answered on it.
     Connected,
-    /// It is being made again: an attempt has failed, or it was lost.
+    /// There is none now, and the client tries again.
     Away {
-        /// What was seen of the failure.
+        /// Why, for people.
         reason: String,
     },
-    /// It is lost for good, or this client has left.
-    Over,
-}
-
-/// Follows a client's connection. Made by [`RemoteStream::connection`](super::RemoteStream::connection).
-#[derive(Debug, Clone)]
-pub struct Connections(pub(super) watch::Receiver<Connection>);
-
-impl Connections {
-    /// How it stands now.
-    pub fn now(&self) -> Connection {
-        self.0.borrow().clone()
-    }
-
-    /// Waits until it stands otherwise than when it was asked last; for ever once it is [`Over`](Connection::Over). Dropped while
-    /// it waits, it misses nothing.
-    pub async fn changed(&mut self) -> Connection {
-        if self.0.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        self.0.borrow_and_update().clone()
-    }
+    /// There will be none any more.
+    Over {
+        /// Why, for people.
+        reason: String,
+    },
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
-use super::connection::Connections;
+use super::connection::Connection;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::link::{Link, named};
@@ -393,25 +393,6 @@ impl RemoteStream {
         self.link.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
     }
 
-    /// Follows the connection, for a program that shows whether the broker is there.
-    ///
-    /// ```
-    /// use msgstream::client::{Backoff, Connection, Options, RemoteStream};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
-    /// let broker = RemoteStream::start(nobody.parse()?, options);
-    /// let mut connection = broker.connection();
-    /// assert_eq!(connection.now(), Connection::Connecting);
-    /// assert!(matches!(connection.changed().await, Connection::Away { .. }));
-    /// # Ok(()) }
-    /// ```
-    pub fn connection(&self) -> Connections {
-        Connections(self.link.shared.connection.subscribe())
-    }
-
     /// The same actions, each of which waits until it has taken effect.
     ///
     /// ```
@@ -460,6 +441,28 @@ impl RemoteStream {
         let line = Line { bytes, answer: Some((receipt, answer)), header: None };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
+    }
+
+    /// How the connection stands, now and whenever that changes.
+    ///
+    /// ```
+    /// use msgstream::client::{Connection, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let connection = broker.connection();
+    /// broker.flush().await?;
+    /// assert_eq!(*connection.borrow(), Connection::Connected);
+    /// broker.disconnect().await?;
+    /// assert!(matches!(&*connection.borrow(), Connection::Over { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.link.shared.connection.subscribe()
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.

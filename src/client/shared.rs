@@ -30,8 +30,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
         let state = Mutex::new(State::new(options.reconnect.is_some()));
-        let connection = watch::Sender::new(Connection::Connecting);
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection })
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -61,21 +60,19 @@ impl Shared {
         }
     }
 
-    /// Tells those who follow the connection how it stands. Why it failed is told once until it is made.
-    pub(super) fn stands(&self, connection: Connection) {
-        self.connection.send_if_modified(|told| {
-            let is_news = std::mem::discriminant(told) != std::mem::discriminant(&connection);
-            if is_news {
-                *told = connection;
-            }
+    /// Tells those who watch how the connection stands, if that is news.
+    pub(super) fn stands(&self, now: Connection) {
+        self.connection.send_if_modified(|before| {
+            let is_news = *before != now;
+            *before = now;
             is_news
         });
     }
 
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&self, last: &Event, why: &str) {
+        self.stands(Connection::Over { reason: why.to_owned() });
         self.lock().end(last, why);
-        self.stands(Connection::Over);
         self.room.notify_waiters();
     }
 }

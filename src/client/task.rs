@@ -87,8 +87,8 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Byt
         };
         let pause = shared.options.reconnect.as_ref().and_then(|backoff| backoff.pause(*attempt, fastrand::f64()));
         let Some(pause) = pause else { return Err(format!("cannot connect to {}: {reason}", shared.address)) };
-        shared.stands(Connection::Away { reason: reason.clone() });
         *attempt += 1;
+        shared.stands(Connection::Away { reason: format!("cannot connect to {}: {reason}", shared.address) });
         if !shared.pause(pause).await {
             return Err(format!("nobody waited any longer for {}: {reason}", shared.address));
         }

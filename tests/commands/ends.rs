@@ -86,6 +86,10 @@ fn a_broker_that_is_away_is_told_in_a_pipe_as_well() {
 fn wait_waits_for_all_or_for_any() {
     let broker = Broker::start();
     broker.ok(&["close", "one", &object("Complete", &end("", 3600))]);
+    let long = format!(r#"{{"title":"{}"}}"#, "so long ".repeat(20));
+    broker.ok(&["close", "long", &object("Complete", &long)]);
+    let printed = broker.ok(&["wait", "long"]);
+    assert!(printed.len() < 150 && printed.contains("… had ended before: done"), "a title is not all of a line: {printed}");
     let mut all = Said::start(&broker, &["wait", "one", "other"]);
     assert_eq!(all.line(), "msgstream: waiting for \"other\", which nobody has begun");
     let any = broker.output(&["wait", "other", "one", "--any"]);

@@ -21,7 +21,7 @@ use crate::job::content::Content;
 use crate::job::monitor::{Log, Message};
 
 use super::clock::stamp;
-use super::ending::{Ending, shown};
+use super::ending::{Ending, label, shown};
 use super::standard::say;
 use super::text;
 use colour::{Colours, Paint};
@@ -58,8 +58,6 @@ pub(super) struct View {
     /// The rows are not as they should be.
     changed: bool,
     drawn: Option<Instant>,
-    /// The broker does not answer.
-    is_away: bool,
     /// It was said how to wait for a next run.
     is_hinted: bool,
 }
@@ -82,7 +80,6 @@ impl View {
             lines: Vec::new(),
             changed: true,
             drawn: None,
-            is_away: false,
             is_hinted: false,
         }
     }
@@ -142,15 +139,12 @@ impl View {
         for job in self.jobs.iter_mut().filter(|job| job.state == State::Running) {
             job.silent_since.get_or_insert(now);
         }
-        self.is_away = true;
         self.note(said, Paint::Warning);
     }
 
-    /// The broker answers; again, if it was away.
-    pub(super) fn connected(&mut self) {
-        if std::mem::take(&mut self.is_away) {
-            self.note("connected; messages from before may be missing", Paint::Plain);
-        }
+    /// The broker answers again.
+    pub(super) fn back(&mut self) {
+        self.note("connected; messages from before may be missing", Paint::Plain);
     }
 
     /// The terminal has another size.
@@ -322,7 +316,7 @@ impl View {
         let line = match &self.form.template {
             Some(template) => template.fill(job, &told, None),
             None => {
-                let label = self.colours.paint(Paint::Name(index), &bar::label(job));
+                let label = self.colours.paint(Paint::Name(index), &label(&job.name, job.title.as_deref()));
                 format!("{label}{between}{}", self.colours.paint(rows::paint(ending.how), &told))
             }
         };

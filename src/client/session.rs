@@ -69,6 +69,7 @@ impl<'s> Session<'s> {
     }
 
     pub(super) async fn run(&mut self) -> End {
+        self.greet();
         loop {
             if self.writing.is_none() && self.begin_to_write() {
                 return self.leave().await;
@@ -87,6 +88,14 @@ impl<'s> Session<'s> {
                 return end;
             }
         }
+    }
+
+    /// Sees to it that the broker says something soon, where it matters whether this is one.
+    fn greet(&mut self) {
+        if self.shared.options.reconnect.is_none() {
+            return self.shared.stands(Connection::Connected);
+        }
+        self.shared.lock().ping_if_idle();
     }
 
     /// Takes what is to be written next. True if there is nothing, and never will be.

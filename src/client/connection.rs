@@ -13,7 +13,8 @@
 /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
 /// let broker = RemoteStream::start(address.parse()?, options);
 /// let mut connection = broker.connection();
-/// connection.wait_for(|now| *now == Connection::Connected).await?;
+/// let now = connection.wait_for(|now| *now != Connection::Connecting).await?;
+/// assert_eq!(*now, Connection::Connected);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

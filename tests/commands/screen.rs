@@ -84,7 +84,7 @@ impl Terminal {
         Self { child, keyboard, model }
     }
 
-    /// Waits until the screen and what is above it are so.
+    /// Waits until the screen and what is above it are so. What is shown may be half a drawing: what a test needs of it, it waits for.
     #[track_caller]
     pub(crate) fn until(&self, is_so: impl Fn(&Shown) -> bool) -> Shown {
         let mut state = self.model.lock();

@@ -3,10 +3,13 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod broker;
+mod clock;
 mod close;
 mod completions;
 pub mod config;
+mod connecting;
 mod delete;
+mod ending;
 pub(crate) mod exit;
 mod get;
 mod header;
@@ -20,6 +23,8 @@ mod run;
 mod serve;
 mod signals;
 mod standard;
+mod streams;
+mod text;
 mod view;
 mod wait;
 mod wire_lines;

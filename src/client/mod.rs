@@ -5,7 +5,7 @@
 
 mod address;
 mod confirmed;
-mod contact;
+mod connection;
 mod error;
 mod inbox;
 mod link;
@@ -22,8 +22,7 @@ pub use crate::wire::StreamState;
 pub use crate::wire::subscriber::{Event, Reason, Receipt};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
-#[cfg(feature = "cli")]
-pub(crate) use contact::Contact;
+pub use connection::Connection;
 pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
+use super::connection::Connection;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::link::{Link, named};
@@ -417,12 +418,6 @@ impl RemoteStream {
         self.link.shared.lock().has_room(bytes, self.link.shared.options.queue.0)
     }
 
-    /// Whether there is a connection, from now on.
-    #[cfg(feature = "cli")]
-    pub(crate) fn contact(&self) -> tokio::sync::watch::Receiver<super::contact::Contact> {
-        self.link.shared.contact.subscribe()
-    }
-
     /// Waits until everything sent before has taken effect.
     ///
     /// # Errors
@@ -452,6 +447,28 @@ impl RemoteStream {
         let line = Line { bytes, answer: Some((receipt, answer)), header: None };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
+    }
+
+    /// How the connection stands, now and whenever that changes.
+    ///
+    /// ```
+    /// use msgstream::client::{Connection, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let connection = broker.connection();
+    /// broker.flush().await?;
+    /// assert_eq!(*connection.borrow(), Connection::Connected);
+    /// broker.disconnect().await?;
+    /// assert!(matches!(&*connection.borrow(), Connection::Over { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.link.shared.connection.subscribe()
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.

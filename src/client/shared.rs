@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::wire::subscriber::Event;
 
 use super::address::{ByteStream, ServerAddress};
-use super::contact::Contact;
+use super::connection::Connection;
 use super::options::Options;
 use super::state::State;
 
@@ -23,14 +23,14 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// There is room again, or never will be.
     pub(super) room: Notify,
-    /// Whether there is a connection.
-    pub(super) contact: watch::Sender<Contact>,
+    /// How the connection stands.
+    pub(super) connection: watch::Sender<Connection>,
 }
 
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
         let state = Mutex::new(State::new(options.reconnect.is_some()));
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), contact: watch::Sender::new(Contact::Unknown) })
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -60,20 +60,19 @@ impl Shared {
         }
     }
 
-    /// The broker has answered on the present connection.
-    pub(super) fn answered(&self) {
-        self.contact.send_replace(Contact::Answered);
-    }
-
-    /// There is no connection.
-    pub(super) fn away(&self, why: &str) {
-        self.contact.send_replace(Contact::Away(why.to_owned()));
+    /// Tells those who watch how the connection stands, if that is news.
+    pub(super) fn stands(&self, now: Connection) {
+        self.connection.send_if_modified(|before| {
+            let is_news = *before != now;
+            *before = now;
+            is_news
+        });
     }
 
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&self, last: &Event, why: &str) {
+        self.stands(Connection::Over { reason: why.to_owned() });
         self.lock().end(last, why);
-        self.away(why);
         self.room.notify_waiters();
     }
 }

@@ -2,8 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::run::object;
-use crate::{Broker, assert_fails};
+use crate::{Broker, assert_fails, object};
 
 #[test]
 fn wait_tells_by_its_exit_code_how_the_job_ended() {
@@ -19,28 +18,17 @@ fn wait_tells_by_its_exit_code_how_the_job_ended() {
     }
     broker.ok(&["close", "job"]);
     broker.ok(&["wait", "job"]);
-    assert_fails(&broker.output(&["wait", "other", "--timeout", "1ms"]), 124, "\"other\" has not ended after 1ms");
+    assert_fails(&broker.output(&["wait", "other", "--timeout", "1ms"]), 124, "\"other\" (not begun) has not ended after 1ms");
 
     // While it waits: a message in between is none of its business.
     let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
-    joined(&broker, "other");
+    broker.until_joined("other");
     broker.ok(&["put", "other", &object("Progress", r#"{"k":1}"#)]);
     broker.ok(&["put", "other", &object("Abort", "{}")]);
-    assert_fails(&waiting.wait_with_output().unwrap(), 2, "\"other\" was aborted");
+    assert_fails(&waiting.wait_with_output().unwrap(), 2, "other: aborted");
 
     let waiting = broker.command(&["wait", "other"]).stderr(Stdio::piped()).spawn().unwrap();
-    joined(&broker, "other");
+    broker.until_joined("other");
     broker.child.kill().unwrap();
     assert_fails(&waiting.wait_with_output().unwrap(), 69, "the connection to the broker was lost");
-}
-
-/// Waits until somebody listens to the stream, as the receipt of a message that means nothing tells.
-fn joined(broker: &Broker, stream: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let remote = msgstream::client::RemoteStream::connect(&broker.address).await.unwrap();
-        while remote.confirmed().put(stream, &()).await.unwrap().listeners == Some(0) {
-            tokio::task::yield_now().await;
-        }
-    });
 }

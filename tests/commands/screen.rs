@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::process::{Child, Command};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -45,6 +45,7 @@ pub(crate) struct Shown {
     pub(crate) scrollback: Vec<String>,
     /// The rows of the screen, without the white space at their ends.
     pub(crate) screen: Vec<String>,
+    model: vt100::Screen,
 }
 
 impl Terminal {
@@ -83,7 +84,7 @@ impl Terminal {
         Self { child, keyboard, model }
     }
 
-    /// Waits until the screen and what is above it are so.
+    /// Waits until the screen and what is above it are so. What is shown may be half a drawing: what a test needs of it, it waits for.
     #[track_caller]
     pub(crate) fn until(&self, is_so: impl Fn(&Shown) -> bool) -> Shown {
         let mut state = self.model.lock();
@@ -152,7 +153,7 @@ impl Model {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -170,7 +171,7 @@ impl State {
                 break;
             }
         }
-        Shown { scrollback, screen: lines(&screen) }
+        Shown { scrollback, screen: lines(&screen), model: screen }
     }
 }
 
@@ -178,6 +179,15 @@ impl Shown {
     /// All lines, those above the screen first.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.scrollback.iter().chain(&self.screen).map(String::as_str)
+    }
+
+    /// The number of the colour in which a text of ASCII stands on the screen, if it is not the terminal's own.
+    pub(crate) fn colour_of(&self, text: &str) -> Option<u8> {
+        let (row, column) = self.screen.iter().enumerate().find_map(|(row, line)| Some((row, line.find(text)?))).expect(text);
+        match self.model.cell(u16::try_from(row).unwrap(), u16::try_from(column).unwrap())?.fgcolor() {
+            vt100::Color::Idx(colour) => Some(colour),
+            _ => None,
+        }
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {
@@ -190,7 +200,8 @@ impl std::fmt::Display for Shown {
         for line in &self.scrollback {
             write!(f, "\n^ {line}")?;
         }
-        self.screen.iter().try_for_each(|line| write!(f, "\n| {line}"))
+        let used = self.screen.iter().rposition(|line| !line.is_empty()).map_or(0, |last| last + 1);
+        self.screen.iter().take(used).try_for_each(|line| write!(f, "\n| {line}"))
     }
 }
 

@@ -18,7 +18,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::client::{Backoff, Contact, Options, RemoteStream};
+use crate::client::{Backoff, Connection, Options, RemoteStream};
 use crate::job::monitor::{Error, Join, Message, Start};
 use anyhow::Context;
 use signal_hook::consts::SIGINT;
@@ -110,7 +110,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
         let queue = options.queue;
         let remote = args.broker.start(options);
-        let tell = tokio::spawn(contact::tell(remote.contact(), args.broker.address(), queue.to_string()));
+        let tell = tokio::spawn(contact::tell(remote.connection(), args.broker.address(), queue.to_string()));
         if !args.force
             && let Some(other) = occupied::live(&remote, &args.stream).await
         {
@@ -250,14 +250,16 @@ async fn watch(mut child: Child, outputs: Outputs, forward: &mut Forward, job: &
 ///
 /// An interrupt ends the wait.
 async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
-    let mut contact = remote.contact();
+    let mut connection = remote.connection();
     let closed = timeout(LAST_WORDS, job.end(last));
     let away = async {
-        let reason = match contact.wait_for(|contact| matches!(contact, Contact::Away(_))).await.as_deref() {
-            Ok(Contact::Away(reason)) => reason.clone(),
+        let is_away = |now: &Connection| matches!(now, Connection::Away { .. } | Connection::Over { .. });
+        match connection.wait_for(is_away).await.as_deref() {
+            Ok(Connection::Away { reason } | Connection::Over { reason }) => {
+                format!("it cannot be reached: {}", contact::why(reason, &args.broker.address()))
+            }
             _ => pending().await,
-        };
-        format!("it cannot be reached: {reason}")
+        }
     };
     let lost = tokio::select! {
         biased;

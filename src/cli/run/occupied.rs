@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::client::{Contact, Event, RemoteStream, StreamState};
+use crate::client::{Connection, Event, RemoteStream, StreamState};
 use crate::job::monitor::{Join, Message};
 use rustix::process::{Pid, getpid, test_kill_process};
 use rustix::system::uname;
@@ -23,9 +23,9 @@ pub(super) fn process() -> Map<String, Value> {
 /// The header of a run of this name that has not ended, if the broker can be reached and knows one. A run on this machine whose
 /// process is gone has ended.
 pub(super) async fn live(remote: &RemoteStream, stream: &str) -> Option<Join> {
-    let mut contact = remote.contact();
+    let mut connection = remote.connection();
     let header = timeout(PATIENCE, header(remote, stream));
-    let away = contact.wait_for(|contact| matches!(contact, Contact::Away(_)));
+    let away = connection.wait_for(|now| matches!(now, Connection::Away { .. } | Connection::Over { .. }));
     let header = tokio::select! {
         header = header => header.ok()??,
         _ = away => return None,

@@ -472,7 +472,7 @@ fn a_command_that_is_asked_to_end_is_aborted() {
         kill_process(pid(&child), signal).unwrap();
         let status = child.wait().unwrap();
         assert_eq!(last(&broker), value("Abort", &format!(r#"{{"reason":"{reason}",{more}}}"#)));
-        assert_fails(&broker.output(&["wait", "job"]), 2, &format!("{reason}"));
+        assert_fails(&broker.output(&["wait", "job"]), 2, reason);
         // A shell ends its script only if we end of the interrupt.
         let died = signal == Signal::INT && more.contains("signal");
         assert_eq!(status.signal(), died.then_some(2), "{signal:?}");

@@ -80,17 +80,19 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream run job-1 -- make -j8 all
-  msgstream run build --tty -- cargo build      as on a terminal: with colours and its progress bar
+  msgstream run build --tty -- cargo build     with colours and its progress bar
   msgstream run nightly --title 'nightly backup' -- sh -c 'dump | gzip > backup.gz'
 
 Signals:
-  SIGTERM, SIGINT, SIGHUP and SIGQUIT are passed to the command and the processes that it has started,
-  SIGUSR1 and SIGUSR2 to the command. In the foreground of a terminal Ctrl-C and Ctrl-Z reach them as without
-  msgstream; elsewhere the command has a process group of its own. A command that ends after such a signal, other
-  than with status 0, was aborted; after SIGHUP only if it ended of it.
+  SIGTERM, SIGINT, SIGHUP and SIGQUIT are passed to the command and the processes that it has
+  started, SIGUSR1 and SIGUSR2 to the command. In the foreground of a terminal Ctrl-C and Ctrl-Z
+  reach them as without msgstream; elsewhere the command has a process group of its own. A command
+  that ends after such a signal, other than with status 0, was aborted; after SIGHUP only if it
+  ended of it.
 
 Exit codes:
-  that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream ends of it as well
+  that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream
+  ends of SIGINT as well
   64   the command line cannot be understood
   73   a job of this name is running
   74   signals cannot be caught

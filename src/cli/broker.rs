@@ -3,7 +3,7 @@
 use std::env;
 use std::future::Future;
 
-use crate::client::{BadServerAddress, Options, RemoteStream, ServerAddress};
+use crate::client::{Backoff, BadServerAddress, Options, RemoteStream, ServerAddress};
 use crate::wire::units::Span;
 use anyhow::Context;
 use tokio::runtime::Builder;
@@ -43,6 +43,15 @@ impl Broker {
         let end = time.and_then(|Span(time)| Instant::now().checked_add(time));
         options.connect_time = time.map_or(options.connect_time, |Span(time)| time.min(options.connect_time));
         Ok((self.connect(options).await?, end))
+    }
+
+    /// Connects, and says when this time will be up. With `reconnect`, a broker that is not there is waited for, in the background.
+    pub(crate) async fn connect_or_wait(&self, time: Option<Span>, reconnect: bool) -> Result<(RemoteStream, Option<Instant>), Failure> {
+        if !reconnect {
+            return self.connect_within(time, Options::default()).await;
+        }
+        let end = time.and_then(|Span(time)| Instant::now().checked_add(time));
+        Ok((self.start(Options { reconnect: Some(Backoff::default()), ..Options::default() }), end))
     }
 
     /// Connects in the background, for as long as it takes.

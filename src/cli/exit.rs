@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Unavailable,
     /// The broker itself failed.
     Internal,
+    /// A job of this name is running.
+    Occupied,
     /// A file cannot be written, or the system refused a thread or a signal handler.
     Io,
     /// The broker refused what was asked.
@@ -43,6 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Data => 65,
             Exit::Unavailable => 69,
             Exit::Internal => 70,
+            Exit::Occupied => 73,
             Exit::Io => 74,
             Exit::Refused => 77,
             Exit::Config => 78,

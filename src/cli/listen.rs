@@ -1,25 +1,28 @@
 //! `msgstream listen`: shows what streams say, as bars and lines for people or as wire lines for programs.
 
-use std::future::{Future, poll_fn};
+use std::future::pending;
 use std::io::{self, IsTerminal};
-use std::pin::pin;
-use std::task::Poll;
 
-use crate::client::{Backoff, Event, Listener, Options};
+use crate::client::{Event, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
-use tokio::time::timeout_at;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::broker::{Broker, block_on};
-use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::connecting::{Contact, News, until};
+use super::ending::{Ending, How};
+use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
-use super::view::View;
+use super::streams::{Heard, Streams, failure};
+use super::view::{Form, Template, View};
 use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
 ///
 /// On a terminal: a progress bar for each stream whose messages tell its progress, and everything else as lines above them. Into a
-/// pipe: the lines of the protocol, untouched, one a message, each written at once; those of one stream are in order.
+/// pipe: the lines of the protocol, untouched, one a message, each written at once; those of one stream are in order. The exit code
+/// says how the jobs have ended, as that of `wait` does.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -29,15 +32,27 @@ pub(crate) struct Args {
     /// Print the lines of the protocol, as into a pipe
     #[arg(long)]
     json: bool,
+    /// Print lines of text, without bars, also into a pipe
+    #[arg(long, conflicts_with = "json")]
+    plain: bool,
+    /// Print each text in a form of your own, such as '{time} {stream}: {text}'; see below
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
+    format: Option<Template>,
+    /// Print the time before each line; into a pipe, lines of text
+    #[arg(short = 't', long, conflicts_with_all = ["json", "format"])]
+    timestamps: bool,
     /// Stop after this many messages, headers included
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
     /// Stop after this time, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Connect again when the connection is lost; a possible gap is reported on standard error
+    /// Wait for a broker that is not there, and connect again when the connection is lost; a possible gap is reported
     #[arg(long)]
     reconnect: bool,
+    /// Pass over a run that has ended already, and wait for the next
+    #[arg(long)]
+    next: bool,
     #[command(flatten)]
     broker: Broker,
 }
@@ -45,132 +60,209 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream listen job-1 job-2
+  msgstream listen job-1 --plain | grep error
   msgstream listen job-1 --json | jq .message
   msgstream listen job-1 --count 100 --timeout 1m > first-hundred
 
+Fields of a template, empty where they are not known:
+  {stream}   the stream                     {k}        units done
+  {title}    what the job is called         {total}    units in all
+  {text}     the line                       {units}    what they are called
+  {level}    how important a log line is    {percent}  how much is done
+  {time}     when it was heard              {{ and }}  a brace
+
+Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
+
 Exit codes:
-   0  all streams have ended, or --count is reached
+   0  all streams have ended, or --count is reached, and no job has ended badly
+   1  a job has failed (monitor.Error)
+   2  a job was aborted (monitor.Abort), and none has failed
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
   74  what came cannot be printed
   77  the broker refused it
- 124  the time was up";
+ 124  the time was up
+ 130  interrupted with Ctrl-C";
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "write a whole number, such as 100".to_owned())
 }
 
 pub(crate) fn run(args: Args) -> Outcome {
-    let bars = !args.json && io::stdout().is_terminal();
     block_on(async move {
-        let reconnect = args.reconnect.then(Backoff::default);
-        let (remote, end) = args.broker.connect_within(args.timeout, Options { reconnect, ..Options::default() }).await?;
-        let mut listening = Vec::with_capacity(args.streams.len());
-        for (index, name) in args.streams.iter().enumerate() {
-            // Named twice, as a pattern of the shell may do: shown once.
-            if args.streams.iter().take(index).any(|before| before == name) {
-                continue;
-            }
-            let stream = StreamName::new(name).or_exit(Exit::Usage)?;
-            listening.push(Some((stream, remote.listen(name).await?)));
-        }
-        let mut output = if bars { Output::View(View::new(listening.len() > 1)) } else { Output::Lines(WireLines::new()) };
-        let showing = show(&mut listening, &mut output, args.count);
-        let outcome = match end {
-            Some(end) => timeout_at(end, showing).await.unwrap_or(Ok(Exit::Timeout)),
-            None => showing.await,
+        let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let names = streams.names();
+        let ends = vec![None; names.len()];
+        let mut listening = Listening { output: Output::new(&args, &names), names, ends, left: args.count, failure: None };
+        let outcome = tokio::select! {
+            biased;
+            outcome = listening.listen(&mut streams, Contact::new(&remote, &args.broker)) => outcome,
+            () = until(end) => Err(streams.late(args.timeout)),
         };
-        // Lines gathered before the time was up are shown as well.
-        printed(output.flush())?;
-        if let Output::View(view) = &mut output {
-            view.leave();
-        }
+        // What was gathered before the time was up is shown as well.
+        printed(listening.output.leave())?;
         outcome
     })
 }
 
+/// What is heard, and what has become of it.
+struct Listening {
+    names: Vec<StreamName>,
+    output: Output,
+    /// How the jobs have ended so far.
+    ends: Vec<Option<How>>,
+    /// How many messages may still come; none if there is no limit.
+    left: Option<u64>,
+    /// Why it cannot be told how one of the jobs ends.
+    failure: Option<Failure>,
+}
+
+impl Listening {
+    async fn listen(&mut self, streams: &mut Streams, mut contact: Contact) -> Outcome {
+        let mut signals = self.output.signals();
+        while self.left != Some(0) && !streams.is_over() {
+            let shown = tokio::select! {
+                biased;
+                heard = streams.next() => self.heard(heard?),
+                news = contact.news() => self.output.news(news),
+                () = until(self.output.due()) => self.output.flush(),
+                // A new size of the terminal.
+                true = next(&mut signals.0) => self.output.resized(),
+                true = next(&mut signals.1) => return Ok(Exit::Status(130)),
+            };
+            if shown.is_err() {
+                return printed(shown);
+            }
+        }
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(self.ends.iter().flatten().min().map_or(Exit::Fine, |how| how.exit())),
+        }
+    }
+
+    fn heard(&mut self, (index, heard): (usize, Heard)) -> io::Result<()> {
+        let Some(name) = self.names.get(index) else { return Ok(()) };
+        let event = match heard {
+            Heard::Joined(state) => return self.output.joined(index, name, state),
+            Heard::Passed(ending) => return self.output.passed(index, name, &ending),
+            Heard::Event(event) => event,
+        };
+        if let (Event::Header(_) | Event::Message(_), Some(left)) = (&event, &mut self.left) {
+            *left -= 1;
+        }
+        if let Some(end) = self.ends.get_mut(index)
+            && let Some(ending) = Ending::of_event(&event)
+            // What comes first counts: a stream often ends without a word after its job has said how it ended.
+            && (end.is_none() || ending.how != How::Ended)
+        {
+            *end = Some(ending.how);
+        }
+        self.failure = failure(name, &event).or(self.failure.take());
+        self.output.event(index, name, &event)
+    }
+}
+
 /// Where events go.
 enum Output {
-    View(View),
+    View(Box<View>),
     Lines(WireLines),
 }
 
 impl Output {
-    fn event(&mut self, stream: &StreamName, event: &Event) -> io::Result<()> {
+    fn new(args: &Args, names: &[StreamName]) -> Self {
+        let (is_terminal, is_text) = (io::stdout().is_terminal(), args.plain || args.timestamps || args.format.is_some());
+        if args.json || !is_terminal && !is_text {
+            return Self::Lines(WireLines::new());
+        }
+        let plain = args.plain || args.format.is_some() || !is_terminal;
+        let form = Form { plain, times: args.timestamps, template: args.format.clone() };
+        Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect(), form)))
+    }
+
+    /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind.
+    fn signals(&self) -> (Option<Signal>, Option<Signal>) {
         match self {
-            Self::View(view) => view.event(stream.as_str(), event),
-            Self::Lines(lines) => lines.event(stream, event),
+            Self::View(_) => (signal(SignalKind::window_change()).ok(), signal(SignalKind::interrupt()).ok()),
+            Self::Lines(_) => (None, None),
+        }
+    }
+
+    fn joined(&mut self, index: usize, name: &StreamName, state: StreamState) -> io::Result<()> {
+        match self {
+            Self::View(view) => view.joined(index, state),
+            Self::Lines(_) if state == StreamState::Waiting => say(format_args!("waiting for {name:?}, which nobody has begun")),
+            Self::Lines(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A run that has ended is passed over.
+    fn passed(&mut self, index: usize, name: &StreamName, ending: &Ending) -> io::Result<()> {
+        match self {
+            Self::View(view) => view.passed(index, ending),
+            Self::Lines(_) => say(format_args!("{name:?} {}; waiting for its next run", ending.told_late())),
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, index: usize, name: &StreamName, event: &Event) -> io::Result<()> {
+        match self {
+            Self::View(view) => view.event(index, event),
+            Self::Lines(lines) => {
+                if let Event::Reconnected { reason } = event {
+                    say(format_args!("{name:?}: connected again, messages may be missing here: {reason}"));
+                }
+                lines.event(name, event)
+            }
+        }
+    }
+
+    fn news(&mut self, news: News) -> io::Result<()> {
+        match (self, news) {
+            (Self::View(view), News::Away(said)) => view.away(&said),
+            (Self::View(view), News::Back) => view.back(),
+            (Self::Lines(_), News::Away(said)) => say(said),
+            // Each stream tells it, since each may have a gap.
+            (Self::Lines(_), News::Back) => {}
+        }
+        Ok(())
+    }
+
+    fn resized(&mut self) -> io::Result<()> {
+        if let Self::View(view) = self {
+            view.resized();
+        }
+        Ok(())
+    }
+
+    /// When to flush; none while there is nothing to.
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Self::View(view) => view.due(),
+            Self::Lines(lines) => lines.has_some().then(Instant::now),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::View(_) => Ok(()),
+            Self::View(view) => view.flush(),
+            Self::Lines(lines) => lines.flush(),
+        }
+    }
+
+    fn leave(&mut self) -> io::Result<()> {
+        match self {
+            Self::View(view) => view.leave(),
             Self::Lines(lines) => lines.flush(),
         }
     }
 }
 
-async fn show(listening: &mut [Option<(StreamName, Listener)>], output: &mut Output, count: Option<u64>) -> Outcome {
-    let mut left = count.unwrap_or(u64::MAX);
-    let mut outcome = Ok(Exit::Fine);
-    let mut turn = 0;
-    while left > 0 && listening.iter().any(Option::is_some) {
-        let (index, event) = match next(listening, &mut turn, output).await {
-            Ok(Some(next)) => next,
-            Ok(None) => break,
-            Err(error) => return printed(Err(error)),
-        };
-        let Some(Some((stream, _))) = listening.get(index) else { break };
-        if matches!(event, Event::Header(_) | Event::Message(_)) {
-            left -= 1;
-        }
-        let shown = output.event(stream, &event).and_then(|()| if left == 0 { output.flush() } else { Ok(()) });
-        if let Err(error) = shown {
-            return printed(Err(error));
-        }
-        match &event {
-            Event::CutOff(reason) => {
-                let exit = if reason.code == "limit" { Exit::Refused } else { Exit::Unavailable };
-                outcome = Err(Failure::new(exit, format!("{stream:?} was cut off: {reason}; it may go on")));
-            }
-            Event::Lost { reason } => {
-                outcome = Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")));
-            }
-            Event::Reconnected { reason } if !matches!(output, Output::View(_)) => {
-                say(format_args!("{stream:?}: connected again, messages may be missing here: {reason}"));
-            }
-            Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Reconnected { .. } => {}
-        }
-        if event.is_last()
-            && let Some(ended) = listening.get_mut(index)
-        {
-            *ended = None;
-        }
+/// Waits for a signal that is caught.
+async fn next(signal: &mut Option<Signal>) -> bool {
+    match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => pending().await,
     }
-    outcome
-}
-
-/// The next event of any listener, each in its turn; what was gathered is shown before there is a wait.
-async fn next(
-    listening: &mut [Option<(StreamName, Listener)>],
-    turn: &mut usize,
-    output: &mut Output,
-) -> io::Result<Option<(usize, Event)>> {
-    poll_fn(|cx| {
-        let count = listening.len();
-        for step in 0..count {
-            let index = (*turn + step) % count;
-            let Some(Some((_, listener))) = listening.get_mut(index) else { continue };
-            if let Poll::Ready(event) = pin!(listener.next()).poll(cx) {
-                *turn = index + 1;
-                return Poll::Ready(Ok(event.map(|event| (index, event))));
-            }
-        }
-        match output.flush() {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    })
-    .await
 }

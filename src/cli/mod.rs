@@ -3,10 +3,13 @@
 #[cfg(feature = "bench")]
 mod bench;
 mod broker;
+mod clock;
 mod close;
 mod completions;
 pub mod config;
+mod connecting;
 mod delete;
+mod ending;
 pub(crate) mod exit;
 mod get;
 mod header;
@@ -21,6 +24,8 @@ mod serve;
 mod signals;
 mod standard;
 mod stream_args;
+mod streams;
+mod text;
 mod view;
 mod wait;
 mod wire_lines;
@@ -67,6 +72,8 @@ enum Commands {
     Get(get::Args),
     Wait(wait::Args),
     Run(run::Args),
+    #[command(name = run::terminal::ON_TERMINAL, hide = true)]
+    OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
@@ -97,6 +104,7 @@ pub fn main() -> ExitCode {
         Commands::Get(args) => get::run(args),
         Commands::Wait(args) => wait::run(args),
         Commands::Run(args) => run::run(args),
+        Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]
         Commands::Bench(args) => bench::run(&args),
         Commands::Completions(args) => completions::run(&args, Program::command()),

@@ -1,26 +1,46 @@
-//! `msgstream wait`: sleeps until a job has ended, and says how by its exit code.
+//! `msgstream wait`: sleeps until jobs have ended, and says how by its exit code.
 
-use crate::client::{Backoff, Event, Options, RemoteStream};
-use crate::job::content::Content;
+use jiff::Timestamp;
+
+use crate::client::{Event, StreamState};
 use crate::job::monitor::Message;
+use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
-use tokio::time::timeout_at;
 
 use super::broker::{Broker, block_on};
+use super::clock::time;
+use super::connecting::{Contact, News, until};
+use super::ending::{Ending, How, label};
 use super::exit::{Exit, Failure, Outcome};
+use super::standard::{print, say};
+use super::streams::{Heard, Streams, failure};
+use super::text::inline;
 
-/// Wait until a job has ended
+/// Wait until jobs have ended
 ///
 /// A job has ended when its stream has, or with a monitor.Complete, monitor.Abort or monitor.Error, as a message or as the header.
+/// Each end is told in a line: a good one on standard output, a bad one on standard error.
+///
+/// The end of a stream is remembered for an hour, unless the broker is configured otherwise. So give each run a name of its own, such as
+/// build-7; or use --next if a name is used again. A stream that has ended is asked for its next run twice a second: a run that begins
+/// and ends in between is seen too, unless it leaves the very same header and last message.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// The stream
-    stream: String,
+    /// The streams
+    #[arg(required = true, value_name = "STREAM")]
+    streams: Vec<String>,
+    /// Wait for the first of them only, not for all
+    #[arg(long)]
+    any: bool,
+    /// Pass over a run that has ended already, and wait for the next
+    #[arg(long)]
+    next: bool,
     /// Wait no longer than this, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Connect again when the connection is lost. If a job ends meanwhile and the broker forgets it, its end is never seen
+    /// Wait for a broker that is not there, and connect again when the connection is lost. If a job ends meanwhile and the broker
+    /// forgets it, its end is never seen
     #[arg(long)]
     reconnect: bool,
     #[command(flatten)]
@@ -30,64 +50,108 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream wait job-1 && plot results
-  msgstream wait job-1 --timeout 2h || echo \"not well: $?\"
+  msgstream wait job-1 job-2 job-3 --any
+  msgstream wait nightly --next --timeout 2h || echo \"not well: $?\"
 
 Exit codes:
-   0  the job is complete, or its stream has ended without a word on how
-   1  the job has failed (monitor.Error)
-   2  the job was aborted (monitor.Abort)
+   0  all jobs are complete, or their streams have ended without a word on how
+   1  a job has failed (monitor.Error)
+   2  a job was aborted (monitor.Abort), and none has failed
   64  the command line cannot be understood
-  69  the broker cannot be reached, the connection was lost, or the stream was cut off: the job may go on
+  69  the broker cannot be reached, the connection was lost, or a stream was cut off: its job may go on
   77  the broker refused it
- 124  the time was up: the job goes on";
+ 124  the time was up: at least one job goes on, or was never begun";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
-        let reconnect = args.reconnect.then(Backoff::default);
-        let (remote, end) = args.broker.connect_within(args.timeout, Options { reconnect, ..Options::default() }).await?;
-        let waiting = wait(&remote, &args.stream);
-        match args.timeout.zip(end) {
-            Some((time, end)) => timeout_at(end, waiting)
-                .await
-                .unwrap_or_else(|_| Err(Failure::new(Exit::Timeout, format!("{:?} has not ended after {time}", args.stream)))),
-            None => waiting.await,
+        let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
+        let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
+        while !streams.is_over() && (ends.is_empty() || !args.any) {
+            tokio::select! {
+                biased;
+                heard = streams.next() => {
+                    let (index, heard) = heard?;
+                    let hint = if ends.is_empty() { " (use --next to wait for its next run)" } else { "" };
+                    if let Some(job) = jobs.get_mut(index)
+                        && let Some(how) = job.take(heard, hint)?
+                    {
+                        ends.push(how);
+                        streams.leave(index);
+                    }
+                }
+                news = contact.news() => match news {
+                    News::Away(said) => say(said),
+                    News::Back => say("connected again"),
+                },
+                () = until(end) => return Err(streams.late(args.timeout)),
+            }
         }
+        Ok(ends.into_iter().min().map_or(Exit::Fine, How::exit))
     })
 }
 
-async fn wait(remote: &RemoteStream, stream: &str) -> Outcome {
-    let mut listener = remote.listen(stream).await?;
-    while let Some(event) = listener.next().await {
-        match event {
-            Event::Header(content) | Event::Message(content) => {
-                if let Some(outcome) = outcome(stream, &content) {
-                    return outcome;
-                }
-            }
-            Event::Ended { message } => return message.and_then(|content| outcome(stream, &content)).unwrap_or(Ok(Exit::Fine)),
-            Event::CutOff(reason) => {
-                let exit = if reason.code == "limit" { Exit::Refused } else { Exit::Unavailable };
-                return Err(Failure::new(exit, format!("{stream:?} was cut off: {reason}; the job may go on")));
-            }
-            Event::Lost { reason } => {
-                let reason = format!("the connection to the broker was lost: {reason}; the job may go on");
-                return Err(Failure::new(Exit::Unavailable, reason));
-            }
-            Event::Reconnected { .. } => {}
-        }
-    }
-    Ok(Exit::Fine)
+/// One of the jobs, and what is known of its run.
+struct Job {
+    name: StreamName,
+    title: Option<String>,
+    started: Option<Timestamp>,
+    /// It had ended before it was listened to.
+    is_late: bool,
 }
 
-/// How the job ended, if this content says so.
-fn outcome(stream: &str, content: &Content) -> Option<Outcome> {
-    match Message::of(content)? {
-        Message::Complete(_) => Some(Ok(Exit::Fine)),
-        Message::Abort(abort) => {
-            let reason = abort.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-            Some(Err(Failure::new(Exit::Aborted, format!("{stream:?} was aborted{reason}"))))
+impl Job {
+    fn new(name: StreamName) -> Self {
+        Self { name, title: None, started: None, is_late: false }
+    }
+
+    /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
+    fn take(&mut self, heard: Heard, hint: &str) -> Result<Option<How>, Failure> {
+        let name = &self.name;
+        let event = match heard {
+            Heard::Joined(state) => {
+                self.is_late = state == StreamState::Ended;
+                if state == StreamState::Waiting {
+                    say(format_args!("waiting for {name:?}, which nobody has begun"));
+                }
+                return Ok(None);
+            }
+            Heard::Passed(ending) => {
+                say(format_args!("{name:?} {}; waiting for its next run", inline(&ending.told_late())));
+                return Ok(None);
+            }
+            Heard::Event(event) => event,
+        };
+        if let Some(failure) = failure(name, &event) {
+            return Err(failure);
         }
-        Message::Error(error) => Some(Err(Failure::new(Exit::Failed, format!("{stream:?} has failed: {}", error.reason)))),
-        _ => None,
+        if let Event::Header(content) | Event::Message(content) = &event {
+            match Message::of(content) {
+                Some(Message::Start(start)) => (self.title, self.started) = (start.title, time(start.started.as_deref())),
+                Some(Message::Join(join)) => (self.title, self.started) = (join.title, time(join.started.as_deref())),
+                _ => {}
+            }
+        }
+        let Some(ending) = Ending::of_event(&event) else { return Ok(None) };
+        let is_now = !self.is_late && !matches!(event, Event::Header(_));
+        self.tell(ending, is_now, hint).map(Some)
+    }
+
+    /// Tells the end in a line.
+    fn tell(&mut self, mut ending: Ending, is_now: bool, hint: &str) -> Result<How, Failure> {
+        ending.started = ending.started.or(self.started);
+        ending.ended = ending.ended.or(is_now.then(Timestamp::now));
+        let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
+        let told = if self.is_late {
+            format!("{name} {}{hint}", inline(&ending.told_late()))
+        } else {
+            format!("{name}: {}", inline(&ending.told()))
+        };
+        match ending.how {
+            How::Failed | How::Aborted => say(told),
+            How::Done | How::Ended => print(format!("{told}\n").as_bytes())?,
+        }
+        Ok(ending.how)
     }
 }

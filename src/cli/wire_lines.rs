@@ -32,6 +32,11 @@ impl WireLines {
         if self.lines.len() >= GATHERED { self.flush() } else { Ok(()) }
     }
 
+    /// Whether something was added and not printed.
+    pub(super) fn has_some(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
     /// Prints what was added.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if self.lines.is_empty() {

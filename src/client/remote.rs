@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
+use super::connection::Connection;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::link::{Link, named};
@@ -411,6 +412,12 @@ impl RemoteStream {
         Confirmed::new(&self.link)
     }
 
+    /// Whether this many bytes could be queued now.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.link.shared.lock().has_room(bytes, self.link.shared.options.queue.0)
+    }
+
     /// Waits until everything sent before has taken effect.
     ///
     /// # Errors
@@ -440,6 +447,28 @@ impl RemoteStream {
         let line = Line { bytes, answer: Some((receipt, answer)), header: None };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
+    }
+
+    /// How the connection stands, now and whenever that changes.
+    ///
+    /// ```
+    /// use msgstream::client::{Connection, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let connection = broker.connection();
+    /// broker.flush().await?;
+    /// assert_eq!(*connection.borrow(), Connection::Connected);
+    /// broker.disconnect().await?;
+    /// assert!(matches!(&*connection.borrow(), Connection::Over { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.link.shared.connection.subscribe()
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.

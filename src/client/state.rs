@@ -169,6 +169,13 @@ impl State {
         true
     }
 
+    /// Asks the broker for an answer, unless something that waits does so.
+    pub(super) fn ping_if_idle(&mut self) {
+        if self.out.is_empty() {
+            self.ping();
+        }
+    }
+
     /// Asks the broker for an answer.
     pub(super) fn ping(&mut self) {
         self.append_bare(Verb::Ping, None, None);

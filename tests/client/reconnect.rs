@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use msgstream::client::{Backoff, ClientError, Event, Options, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -72,6 +72,23 @@ async fn a_client_may_start_before_the_broker() {
     broker.restart();
     job.flush().await.unwrap();
     assert_eq!(next(&mut listener, 1).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_program_can_tell_whether_the_broker_is_there() {
+    let mut broker = Broker::start();
+    let client = connect(&broker).await;
+    let mut connection = client.connection();
+    client.flush().await.unwrap();
+    for _ in 0..2 {
+        connection.wait_for(|now| *now == Connection::Connected).await.unwrap();
+        broker.kill();
+        connection.wait_for(|now| matches!(now, Connection::Away { .. })).await.unwrap();
+        broker.restart();
+    }
+    connection.wait_for(|now| *now == Connection::Connected).await.unwrap();
+    client.disconnect().await.unwrap();
+    assert!(matches!(&*connection.borrow(), Connection::Over { .. }));
 }
 
 #[tokio::test]

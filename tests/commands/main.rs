@@ -1,14 +1,19 @@
 //! The command line as its user meets it, each subcommand that talks to a broker, on a real one.
 //!
 //! - `messages`: listen, put, header, get, close, delete.
-//! - `jobs`: run and wait, with their exit codes and signals.
-//! - `terminal`: bars, in a pseudo-terminal.
+//! - `jobs`: wait.
+//! - `run`: a command as a job.
+//! - `ends`: how jobs ended, in words and exit codes, and which run it was.
+//! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod ends;
 mod jobs;
 mod messages;
 mod pages;
+mod run;
+mod screen;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,7 +27,11 @@ struct Broker {
 
 impl Broker {
     fn start() -> Self {
-        let mut child = program(&["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped()).spawn().expect("the program runs");
+        Self::start_at("127.0.0.1:0")
+    }
+
+    fn start_at(address: &str) -> Self {
+        let mut child = program(&["serve", "--listen", address]).stderr(Stdio::piped()).spawn().expect("the program runs");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
         let address = loop {
@@ -35,6 +44,27 @@ impl Broker {
         // Whatever it says later must not stop it.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         Self { child, address }
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts a stopped broker again, where it was.
+    fn start_again(&mut self) {
+        *self = Self::start_at(&self.address);
+    }
+
+    /// Waits until somebody listens to the stream, as the receipt of a message that means nothing tells.
+    fn until_joined(&self, stream: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let remote = msgstream::client::RemoteStream::connect(&self.address).await.expect("our broker");
+            while remote.confirmed().put(stream, &()).await.expect("our broker").listeners == Some(0) {
+                tokio::task::yield_now().await;
+            }
+        });
     }
 
     /// The program, told where this broker is.
@@ -82,8 +112,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
@@ -117,6 +146,17 @@ fn program(arguments: &[&str]) -> Command {
     }
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// A message of the class.
+fn object(class: &str, state: &str) -> String {
+    format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#)
+}
+
+/// A time in the past, as messages carry it.
+fn ago(seconds: i64) -> String {
+    let then = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds);
+    then.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
 
 fn text(bytes: &[u8]) -> &str {

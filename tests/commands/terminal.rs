@@ -1,115 +1,62 @@
 //! Bars, and what is typed, in a pseudo-terminal.
 
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
-
-use crate::Broker;
-
-/// Runs its arguments in a terminal of 100 columns, copies what appears on it, and types what it is given.
-const PTY: &str = "
-import fcntl, os, pty, select, struct, sys, termios
-child, terminal = pty.fork()
-if child == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))
-    os.execv(sys.argv[1], sys.argv[1:])
-sources = [terminal, 0]
-while terminal in sources:
-    for source in select.select(sources, [], [])[0]:
-        try:
-            block = os.read(source, 65536)
-        except OSError:
-            block = b''
-        if not block:
-            sources.remove(source)
-        elif source == terminal:
-            os.write(1, block)
-        else:
-            os.write(terminal, block)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-";
-
-/// The program on a terminal.
-struct Terminal {
-    child: Child,
-    shown: String,
-}
-
-impl Terminal {
-    fn new(broker: &Broker, arguments: &[&str]) -> Self {
-        Self::with(broker, arguments, "TERM", "xterm-256color")
-    }
-
-    /// A terminal with this in the program's environment.
-    fn with(broker: &Broker, arguments: &[&str], name: &str, value: &str) -> Self {
-        let child = Command::new("python3")
-            .args(["-c", PTY, env!("CARGO_BIN_EXE_msgstream")])
-            .args(arguments)
-            .env("MSGSTREAM_SERVER", &broker.address)
-            .env("TERM", "xterm-256color")
-            .env(name, value)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 runs");
-        Self { child, shown: String::new() }
-    }
-
-    /// Waits until this has been shown.
-    #[track_caller]
-    fn until(&mut self, part: &str) {
-        let mut block = [0; 4096];
-        while !self.shown.contains(part) {
-            let count = self.child.stdout.as_mut().expect("a pipe").read(&mut block).unwrap();
-            assert_ne!(count, 0, "{part:?} was not shown: {}", self.shown);
-            self.shown.push_str(&String::from_utf8_lossy(&block[..count]));
-        }
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.child.stdin.as_mut().expect("a pipe").write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// The exit code, and all that has been shown.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = Vec::new();
-        self.child.stdout.take().expect("a pipe").read_to_end(&mut rest).unwrap();
-        self.shown.push_str(&String::from_utf8_lossy(&rest));
-        (self.child.wait().unwrap().code(), std::mem::take(&mut self.shown))
-    }
-}
-
-impl Drop for Terminal {
-    /// Ends the terminal, and with it, by a hang-up, what runs on it: a test that fails leaves nothing behind.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use crate::screen::{Shown, Terminal};
+use crate::{Broker, ago, object};
 
 #[test]
 fn a_terminal_shows_bars_and_lines_above_them() {
     let broker = Broker::start();
-    let object = |class: &str, state: &str| format!(r#"{{".class":"monitor.{class}",".version":"1.0",".state":{state}}}"#);
     broker.ok(&["header", "job-1", &object("Join", r#"{"title":"a fit","k":2,"total":10,"units":"steps"}"#)]);
     broker.ok(&["header", "job-2", r#"{"k":1,"total":4}"#]);
-    let mut terminal = Terminal::new(&broker, &["listen", "job-1", "job-2"]);
-    terminal.until("2/10 steps");
-    terminal.until("1/4");
-    broker.ok(&["put", "job-1", &object("Log", r#"{"text":"a line of the log \u001b[2J"}"#)]);
-    terminal.until("job-1: a line of the log \u{fffd}[2J");
+    let terminal = Terminal::new(&broker, &["listen", "job-1", "job-2"]);
+    terminal.until_shown("2/10 steps");
+    assert!(terminal.until_shown("1/4").contains("█"));
+    broker.ok(&["put", "job-1", &object("Log", r#"{"text":"a line of the log"}"#)]);
+    terminal.until_shown("job-1: a line of the log");
     broker.ok(&["put", "job-1", &object("Progress", r#"{"k":7,"text":"cooling"}"#)]);
-    terminal.until("7/10 steps cooling");
+    let shown = terminal.until_shown("cooling");
+    assert!(shown.contains("job-1 a fit  70% ") && shown.contains("7/10 steps"), "{shown}");
     broker.ok(&["put", "job-2", "[1.5,true]"]);
-    terminal.until("job-2: [1.5,true]");
+    terminal.until_shown("job-2: [1.5,true]");
     broker.ok(&["put", "job-1", &object("Improvement", r#"{"value":2.5,"chisq":1.25}"#)]);
-    terminal.until("job-1: better: 2.5, chisq 1.25");
+    terminal.until_shown("job-1: better: 2.5, chisq 1.25");
     broker.ok(&["close", "job-1", &object("Complete", "{}")]);
-    terminal.until("7/10 steps done");
+    terminal.until_shown("job-1 a fit: done");
     broker.ok(&["close", "job-2"]);
-    terminal.until("1/4 ended");
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(0));
-    assert!(shown.contains("a fit") && shown.contains('█'), "{shown}");
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+    let expected = ["job-1: a line of the log", "job-2: [1.5,true]", "job-1: better: 2.5, chisq 1.25", "job-1 a fit: done", "job-2: ended"];
+    assert_eq!(lines, expected, "bars give up their rows");
+}
+
+/// Every end is a line that stays, whatever the terminal has room for.
+#[test]
+fn fifteen_jobs_in_ten_rows_show_every_end() {
+    let broker = Broker::start();
+    let names: Vec<String> = (1..=15).map(|number| format!("job-{number}")).collect();
+    for name in &names {
+        let state = format!(r#"{{"title":"make all","k":1,"total":4,"started":"{}"}}"#, ago(3600));
+        broker.ok(&["header", name, &object("Join", &state)]);
+    }
+    let arguments: Vec<&str> = ["listen"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let terminal = Terminal::start(&broker.command(&arguments), 10, 80);
+    let shown = terminal.until_shown("7 more: 7 running");
+    assert_eq!(shown.screen.iter().filter(|row| row.contains(" 25% ")).count(), 8, "{shown}");
+    assert_eq!(shown.scrollback.len(), 0, "{shown}");
+
+    let end = r#""started":"2026-11-28T12:55:19+00:00","ended":"2026-11-28T12:55:23+00:00""#;
+    broker.ok(&["close", "job-15", &object("Error", &format!(r#"{{"reason":"exit status 2",{end}}}"#))]);
+    terminal.until_shown("job-15 make all: failed after 4 s: exit status 2");
+    terminal.until_shown("7 more: 1 failed, 6 running");
+    for name in &names[..14] {
+        broker.ok(&["close", name, &object("Complete", &format!(r#"{{"result":{{"exit":0}},{end}}}"#))]);
+        terminal.until_shown(&format!("{name} make all: done in 4 s"));
+    }
+    let (code, shown) = terminal.end();
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!((code, lines.len(), lines.last()), (Some(1), 16, Some(&"15 streams: 1 failed, 14 done")), "{shown}");
+    assert_eq!(lines[0], "job-15 make all: failed after 4 s: exit status 2");
 }
 
 /// What a job has to say takes no more of the line than leaves room for the bar.
@@ -118,22 +65,202 @@ fn long_titles_and_texts_leave_room_for_the_bar() {
     let broker = Broker::start();
     let long = "so long ".repeat(20);
     broker.ok(&["header", "job", &format!(r#"{{"k":1,"total":2,"title":"{long}","text":"{long}"}}"#)]);
-    broker.ok(&["close", "job"]);
-    let (_, shown) = Terminal::new(&broker, &["listen", "job"]).end();
-    assert!(shown.contains('█') && shown.contains("so long") && shown.contains('…'), "{shown}");
+    let terminal = Terminal::new(&broker, &["listen", "job"]);
+    terminal.until(|shown| ["so long", "50%", "█", "1/2 so long", "…"].iter().all(|text| shown.screen[0].contains(text)));
 }
 
 /// A command under `run` never says how far it is, and may be quiet for long.
 #[test]
 fn a_job_that_does_not_say_how_far_it_is_shows_how_long_it_runs() {
     let broker = Broker::start();
-    broker.ok(&["header", "job", r#"{".class":"monitor.Start",".version":"1.0",".state":{"title":"make all"}}"#]);
-    let mut terminal = Terminal::new(&broker, &["listen", "job"]);
-    terminal.until(" 0s");
-    terminal.until(" 1s");
+    broker.ok(&["header", "job", &object("Start", &format!(r#"{{"title":"make all","started":"{}"}}"#, ago(3600)))]);
+    let terminal = Terminal::new(&broker, &["listen", "job"]);
+    let first = terminal.until_shown("job make all [1:0");
+    // It goes on while nothing comes.
+    terminal.until(|shown| shown.screen[0] != first.screen[0] && shown.screen[0].starts_with("job make all [1:0"));
     broker.ok(&["close", "job"]);
-    let (_, closed) = terminal.end();
-    assert!(closed.contains(" ended") && !closed.contains(" 0 "), "it has not said 0: {closed:?}");
+    let (_, shown) = terminal.end();
+    assert!(shown.contains("job make all: ended after 1 h"), "{shown}");
+}
+
+/// Times count from when the job began, and not from when somebody looked.
+#[test]
+fn who_joins_late_sees_the_times_of_the_job() {
+    let broker = Broker::start();
+    let started = ago(3600);
+    broker.ok(&["header", "job", &object("Join", &format!(r#"{{"k":100,"total":200,"started":"{started}"}}"#))]);
+    let terminal = Terminal::new(&broker, &["listen", "job"]);
+    let shown = terminal.until_shown("]");
+    let times = shown.screen[0].split_once("100/200 [1:0").expect("it began an hour ago").1;
+    assert!(times.contains("<1:0") && times.contains(", 36"), "it is half done: {shown}");
+}
+
+/// What was drawn goes away with each drawing, whatever the size of the terminal was then.
+#[test]
+fn a_terminal_that_changes_its_size_shows_no_remains() {
+    let broker = Broker::start();
+    for name in ["job-1", "job-2", "job-3"] {
+        broker.ok(&["header", name, &object("Join", &format!(r#"{{"k":1,"total":4,"started":"{}"}}"#, ago(3600)))]);
+    }
+    // This one cuts its lines when it is made narrower, as the model does.
+    let mut command = broker.command(&["listen", "job-1", "job-2", "job-3"]);
+    let terminal = Terminal::start(command.env("XTERM_VERSION", "XTerm(390)"), 10, 120);
+    terminal.until_shown("job-3  25% ");
+    broker.ok(&["put", "job-1", "\"a line\""]);
+    // All of a drawing has come, so that the change does not fall into the midst of it.
+    let drawn = |shown: &Shown| shown.screen[1..4].iter().all(|row| row.ends_with(']'));
+    terminal.until(|shown| shown.contains("job-1: a line") && drawn(shown));
+    let bars = |shown: &Shown| shown.lines().filter(|line| line.contains(" 25% ")).count();
+    let rows = |shown: &Shown| shown.lines().filter(|line| !line.is_empty()).count();
+    for (columns, widest) in [(60, 59), (40, 39), (100, 99)] {
+        terminal.resize(10, columns);
+        // Rows of the width that is right for the new size, with all three columns of them in place.
+        let fits = |shown: &Shown| shown.screen[1..4].iter().all(|row| row.chars().count() <= widest) && drawn(shown);
+        let shown = terminal.until(|shown| fits(shown) && bars(shown) == 3 && rows(shown) == 4);
+        assert_eq!(shown.screen[0], "job-1: a line", "{shown}");
+    }
+    terminal.resize(10, 40);
+    terminal.until(|shown| shown.screen[1].ends_with("<3:00:00]") || shown.screen[1].contains("[1:0"));
+    for name in ["job-1", "job-2", "job-3"] {
+        broker.ok(&["close", name]);
+    }
+    let (_, shown) = terminal.end();
+    assert_eq!((bars(&shown), rows(&shown)), (0, 4), "{shown}");
+}
+
+#[test]
+fn a_phone_shows_names_shares_and_ends() {
+    let broker = Broker::start();
+    let names = ["解析-1", "🚀 launch"];
+    for name in names {
+        let state = format!(r#"{{"title":"日本語の長い題名","k":1,"total":4,"units":"歩","started":"{}"}}"#, ago(3600));
+        broker.ok(&["header", name, &object("Join", &state)]);
+    }
+    let terminal = Terminal::start(&broker.command(&["listen", names[0], names[1]]), 10, 40);
+    let shown = terminal.until(|shown| shown.screen[1].contains(" 25% "));
+    let percent = |row: &String| row.split_once(" 25% ").map(|(label, _)| label.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum());
+    let columns: Vec<Option<usize>> = shown.screen[..2].iter().map(percent).collect();
+    assert!(columns[0].is_some() && columns[0] == columns[1], "the shares stand in a column: {shown}");
+    for name in names {
+        broker.ok(&["close", name, &object("Complete", "{}")]);
+    }
+    let (_, shown) = terminal.end();
+    assert!(shown.contains("解析-1 日本語の長い題名: done in 1 h"), "{shown}");
+}
+
+/// Colours of a job pass, and nothing else of what would control the terminal.
+#[test]
+fn received_text_does_not_control_the_terminal() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "\"here\""]);
+    let terminal = Terminal::new(&broker, &["listen", "job"]);
+    terminal.until_shown("here");
+    broker.ok(&["put", "job", r#""one\r\n\u001b[31mtwo\u001b[0m\n\u001b[2J\u001b]0;title\u0007three""#]);
+    terminal.until_shown("three");
+    broker.ok(&["put", "job", r#""\u001b[1;1Hfour""#]);
+    terminal.until_shown("four");
+    broker.ok(&["close", "job"]);
+    let (_, shown) = terminal.end();
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines[..5], ["here", "one", "two", "␛[2J␛]0;title␇three", "␛[1;1Hfour"], "{shown}");
+}
+
+/// Who has seen enough keeps what was seen, and the cursor below it.
+#[test]
+fn ctrl_c_leaves_the_bars_where_they_are() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
+    let mut terminal = Terminal::start(&broker.command(&["listen", "job"]), 10, 100);
+    terminal.until_shown("1/4");
+    terminal.type_in("\u{3}");
+    let (code, shown) = terminal.end();
+    assert!(code == Some(130) && shown.screen[0].contains(" 1/4"), "{code:?} {shown}");
+}
+
+/// Who is waited for has a row, and is not counted again.
+#[test]
+fn rows_are_never_more_than_the_terminal_has() {
+    let broker = Broker::start();
+    for name in ["a", "b", "c", "d"] {
+        broker.ok(&["header", name, r#"{"k":1,"total":4}"#]);
+    }
+    for (rows, expected) in
+        [(5, "2 more: 2 running"), (4, "3 more: 3 running"), (3, "4 more: 4 running"), (2, "6 more: 4 running, 2 waiting")]
+    {
+        let terminal = Terminal::start(&broker.command(&["listen", "a", "b", "c", "d", "e", "f"]), rows, 60);
+        let shown = terminal.until_shown(expected);
+        let used = shown.lines().filter(|line| !line.is_empty()).count();
+        assert!(shown.scrollback.is_empty() && used == usize::from(rows - 1), "{shown}");
+        assert_eq!(shown.contains("waiting for e, f"), rows > 2, "{shown}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_stream_is_told_so() {
+    let broker = Broker::start();
+    let terminal = Terminal::new(&broker, &["listen", "one", "other"]);
+    terminal.until_shown("waiting for one, other");
+    broker.ok(&["put", "one", "1"]);
+    terminal.until_shown("one: 1");
+    terminal.until(|shown| shown.screen.contains(&"waiting for other".to_owned()));
+    broker.ok(&["close", "one"]);
+    broker.ok(&["close", "other"]);
+    let (_, shown) = terminal.end();
+    assert!(!shown.contains("waiting"), "{shown}");
+}
+
+/// Bars stand still while the broker is away, and go on with its return.
+#[test]
+fn a_broker_that_goes_and_comes_is_told() {
+    let mut broker = Broker::start();
+    let join = object("Join", &format!(r#"{{"k":1,"total":4,"started":"{}"}}"#, ago(3600)));
+    broker.ok(&["header", "job", &join]);
+    let terminal = Terminal::new(&broker, &["listen", "job", "other", "--reconnect"]);
+    terminal.until(|shown| shown.contains("1/4 [1:0") && shown.contains("waiting for other"));
+    broker.stop();
+    let shown = terminal.until_shown("no news");
+    assert!(shown.contains(&format!("the broker at {} is away: ", broker.address)), "{shown}");
+    broker.start_again();
+    terminal.until_shown("connected; messages from before may be missing");
+    broker.until_joined("other");
+    broker.ok(&["put", "other", "\"here again\""]);
+    // This broker has not heard of the job yet.
+    terminal.until(|shown| shown.contains("other: here again") && shown.contains("no news"));
+    broker.ok(&["put", "job", &join]);
+    terminal.until(|shown| !shown.contains("no news"));
+    broker.ok(&["close", "other"]);
+    broker.ok(&["close", "job", &object("Complete", "{}")]);
+    let (code, shown) = terminal.end();
+    assert_eq!(shown.lines().filter(|line| line.contains("is away")).count(), 1, "once: {shown}");
+    assert!(code == Some(0) && shown.contains("job: done in 1 h"), "{shown}");
+}
+
+/// That is told once, however many streams there are, and what was seen last stays.
+#[test]
+fn a_broker_that_is_lost_for_good_is_told_once() {
+    let mut broker = Broker::start();
+    for name in ["a", "b", "c"] {
+        broker.ok(&["header", name, r#"{"k":1,"total":4}"#]);
+    }
+    let terminal = Terminal::new(&broker, &["listen", "a", "b", "c"]);
+    terminal.until(|shown| shown.lines().filter(|line| line.contains(" 1/4")).count() == 3);
+    broker.stop();
+    let (code, shown) = terminal.end();
+    let count = |text: &str| shown.lines().filter(|line| line.contains(text)).count();
+    assert_eq!((code, count("lost"), count(" 1/4 no news")), (Some(69), 1, 3), "{shown}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_yet_is_waited_for() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let terminal = Terminal::new(&broker, &["listen", "job", "--reconnect"]);
+    terminal.until_shown("is away: ");
+    broker.start_again();
+    broker.ok(&["close", "job", &object("Error", r#"{"reason":"no data"}"#)]);
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("failed: no data"), "{shown}");
 }
 
 /// Without a terminal the same command prints the lines of the protocol, and with `--json` so it does on one.
@@ -143,9 +270,8 @@ fn json_is_for_terminals_too() {
     broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
     broker.ok(&["close", "job"]);
     let (code, shown) = Terminal::new(&broker, &["listen", "job", "--json"]).end();
-    let expected =
-        "{\"action\":\"put\",\"stream\":\"job\",\"message\":{\"k\":1,\"total\":4}}\r\n{\"action\":\"close\",\"stream\":\"job\"}\r\n";
-    assert_eq!((code, shown.as_str()), (Some(0), expected));
+    let expected = "{\"action\":\"put\",\"stream\":\"job\",\"message\":{\"k\":1,\"total\":4}}\n{\"action\":\"close\",\"stream\":\"job\"}";
+    assert_eq!((code, shown.screen.join("\n").trim_end()), (Some(0), expected));
 }
 
 /// What a terminal has shown last stays there when the time is up.
@@ -154,8 +280,7 @@ fn bars_stay_when_listening_ends_before_the_job() {
     let broker = Broker::start();
     broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
     let (_, shown) = Terminal::new(&broker, &["listen", "job", "--count", "1"]).end();
-    let erased = shown.rfind("\u{1b}[2K").unwrap_or_default();
-    assert!(shown[erased..].contains("1/4"), "{shown:?}");
+    assert!(shown.contains("1/4"), "{shown}");
 }
 
 /// Who wants no colours, or has a terminal that can draw nothing, still gets to see something.
@@ -165,8 +290,8 @@ fn a_terminal_without_colours_shows_messages_as_well() {
     broker.ok(&["header", "job", "\"a line\""]);
     broker.ok(&["close", "job"]);
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let (_, shown) = Terminal::with(&broker, &["listen", "job"], name, value).end();
-        assert!(shown.contains("a line") && shown.contains("ended"), "{name}={value}: {shown}");
+        let (_, shown) = Terminal::start(broker.command(&["listen", "job"]).env(name, value), 40, 100).end();
+        assert!(shown.contains("a line") && shown.contains("job had ended before"), "{name}={value}: {shown}");
     }
 }
 
@@ -175,13 +300,63 @@ fn a_terminal_without_colours_shows_messages_as_well() {
 fn what_is_typed_is_asked_for() {
     let broker = Broker::start();
     let mut terminal = Terminal::new(&broker, &["header", "job"]);
-    terminal.until("the header, ended by Ctrl-D");
+    terminal.until_shown("the header, ended by Ctrl-D");
     terminal.type_in("{\"k\":1}\n\u{4}");
     assert_eq!(terminal.end().0, Some(0));
     assert_eq!(broker.ok(&["get", "job"]), "{\"k\":1}\n");
 
     let mut terminal = Terminal::new(&broker, &["put", "job"]);
-    terminal.until("one message a line, ended by Ctrl-D");
+    terminal.until_shown("one message a line, ended by Ctrl-D");
     terminal.type_in("\u{4}");
     assert_eq!(terminal.end().0, Some(0));
+}
+
+/// Text as a person reads it, where another program can search it.
+#[test]
+fn text_goes_into_a_pipe_as_well() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Join", r#"{"title":"a fit","k":1,"total":4}"#)]);
+    let lines = |arguments: &[&str]| {
+        let mut listening = broker.command(arguments);
+        let child = listening.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        broker.until_joined("job");
+        broker.ok(&["put", "job", &object("Log", r#"{"text":"\u001b[31man error\u001b[0m\nhere","level":"error"}"#)]);
+        broker.ok(&["put", "job", &object("Progress", r#"{"k":2,"text":"cooling"}"#)]);
+        broker.ok(&["put", "job", &object("Abort", r#"{"reason":"asked"}"#)]);
+        let output = child.wait_with_output().unwrap();
+        let printed = crate::text(&output.stdout).lines().filter(|line| !line.contains("null")).map(str::to_owned).collect::<Vec<_>>();
+        (printed, crate::text(&output.stderr).to_owned())
+    };
+    let plain = lines(&["listen", "job", "--plain", "--count", "5"]);
+    assert_eq!(plain, (["1/4", "an error", "here", "2/4 cooling", "job a fit: aborted: asked"].map(str::to_owned).to_vec(), String::new()));
+    let own = lines(&["listen", "job", "--format", "{stream}|{title}|{level}|{percent}|{text}", "--count", "5"]);
+    assert_eq!(
+        own.0,
+        [
+            "job|a fit||25|1/4",
+            "job|a fit|error|25|an error",
+            "job|a fit|error|25|here",
+            "job|a fit||50|2/4 cooling",
+            "job|a fit||50|aborted: asked"
+        ]
+    );
+    let (timed, _) = lines(&["listen", "job", "-t", "--count", "5"]);
+    let now = jiff::Timestamp::now().strftime("%Y-").to_string();
+    assert!(timed.iter().all(|line| line.starts_with(&now)) && timed[1].ends_with(" an error"), "{timed:?}");
+    let output = broker.output(&["listen", "job", "--format", "{nonesuch}"]);
+    crate::assert_fails(&output, 64, "there is no {nonesuch}; write {stream}, ");
+}
+
+#[test]
+fn colours_are_for_those_who_want_them() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", r#""\u001b[32mgreen""#]);
+    broker.ok(&["close", "job", &object("Error", r#"{"reason":"no data"}"#)]);
+    let command = || broker.command(&["listen", "job"]);
+    let coloured = Terminal::start(&command(), 10, 100).end().1;
+    assert_eq!((coloured.colour_of("green"), coloured.colour_of("failed")), (Some(2), Some(1)), "{coloured}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let shown = Terminal::start(command().env(name, value), 10, 100).end().1;
+        assert_eq!((shown.colour_of("green"), shown.colour_of("failed")), (None, None), "{name}={value}: {shown}");
+    }
 }

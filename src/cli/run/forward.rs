@@ -1,82 +1,123 @@
-//! Signals on their way to the command.
+//! Signals on their way to the command, each of which it is to get once.
+//!
+//! In the foreground of a terminal the command stays in our process group, so that Ctrl-C and Ctrl-Z mean what they always mean,
+//! to a pipeline and a script around us too. The kernel sends these to the whole group, and so they are not passed on.
+//!
+//! Elsewhere (CI, cron, a supervisor, the background of a shell) a signal to our group cannot be told from one to us alone. There
+//! the command gets a process group of its own, and everything that comes is passed on.
 
 use std::fs::{self, File};
 use std::io;
+use std::thread;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process};
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process, kill_process_group};
 use rustix::termios::tcgetpgrp;
-use tokio::signal::unix::{Signal as Caught, SignalKind, signal};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::siginfo::{Cause, Origin};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+/// A signal that asks to end may come twice at once: timeout(1) sends it to its child, and then to the group.
+const TWICE: Duration = Duration::from_millis(10);
 
 /// The signals that are passed on, from now on caught.
 pub(super) struct Forward {
-    terminate: Option<Caught>,
-    interrupt: Option<Caught>,
-    hangup: Option<Caught>,
-    quit: Option<Caught>,
-    user_1: Option<Caught>,
-    user_2: Option<Caught>,
+    caught: UnboundedReceiver<Origin>,
+    /// Caught behind another of another kind.
+    next: Option<Origin>,
+    /// Whether the command shares our process group.
+    pub(super) shares_group: bool,
+    /// The last signal that asked the command to end.
+    pub(super) asked: Option<i32>,
 }
 
 impl Forward {
     pub(super) fn catch() -> io::Result<Self> {
-        let ignored = ignored()?;
+        let shares_group = is_in_foreground();
+        let mut signals = vec![SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+        if !shares_group {
+            signals.extend([SIGTSTP, SIGCONT]);
+        }
         // A signal that is ignored (under nohup, for example) stays ignored, and the command inherits that.
-        let catch = |kind: SignalKind| match ignored >> (kind.as_raw_value() - 1) & 1 {
-            0 => signal(kind).map(Some),
-            _ => Ok(None),
-        };
-        Ok(Self {
-            terminate: catch(SignalKind::terminate())?,
-            interrupt: catch(SignalKind::interrupt())?,
-            hangup: catch(SignalKind::hangup())?,
-            quit: catch(SignalKind::quit())?,
-            user_1: catch(SignalKind::user_defined1())?,
-            user_2: catch(SignalKind::user_defined2())?,
-        })
+        let ignored = ignored()?;
+        signals.retain(|signal| ignored >> (signal - 1) & 1 == 0);
+        let mut signals = SignalsInfo::<WithOrigin>::new(signals)?;
+        let (sender, caught) = unbounded_channel();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            // Until nobody waits for signals any more.
+            let _ = signals.forever().try_for_each(|origin| sender.send(origin));
+        })?;
+        Ok(Self { caught, next: None, shares_group, asked: None })
     }
 
     /// Waits for one signal.
-    async fn caught(&mut self) -> (Signal, bool) {
-        tokio::select! {
-            () = received(&mut self.terminate) => (Signal::TERM, false),
-            () = received(&mut self.interrupt) => (Signal::INT, true),
-            () = received(&mut self.hangup) => (Signal::HUP, false),
-            () = received(&mut self.quit) => (Signal::QUIT, true),
-            () = received(&mut self.user_1) => (Signal::USR1, false),
-            () = received(&mut self.user_2) => (Signal::USR2, false),
+    async fn caught(&mut self) -> Origin {
+        if let Some(origin) = self.next.take() {
+            return origin;
+        }
+        match self.caught.recv().await {
+            Some(origin) => origin,
+            None => std::future::pending().await,
         }
     }
 
     /// Waits for a signal that asks to end, once the command has ended.
     pub(super) async fn asked_to_end(&mut self) {
-        while matches!(self.caught().await.0, Signal::USR1 | Signal::USR2) {}
+        while !asks_to_end(self.caught().await.signal) {}
     }
 
-    /// Waits for one signal and passes it on.
-    pub(super) async fn next(&mut self, child: Option<u32>) {
-        let (signal, from_keyboard) = self.caught().await;
-        // The keyboard's signals reach the command without us, and a second one often means something else.
-        if from_keyboard && has_keyboard() {
-            return;
+    /// Waits for one signal and passes it on. Dropped while it waits, it has done nothing.
+    pub(super) async fn next(&mut self, command: Option<u32>) {
+        let origin = self.caught().await;
+        if asks_to_end(origin.signal) {
+            self.asked = Some(origin.signal);
         }
-        let Some(child) = child.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
-        // A command that has just ended needs no signal.
-        let _ = kill_process(child, signal);
+        let Some(command) = command.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) else { return };
+        let Some(signal) = Signal::from_named_raw(origin.signal) else { return };
+        if !self.shares_group {
+            self.pass_on(signal, command);
+        } else if origin.cause != Cause::Kernel {
+            // A command that has just ended needs no signal.
+            let _ = kill_process(command, signal);
+        }
+        if asks_to_end(origin.signal) {
+            self.skip_twin(&origin).await;
+        }
+    }
+
+    /// Passes a signal on to a command with a process group of its own.
+    fn pass_on(&self, signal: Signal, command: Pid) {
+        // A process that does not expect these would end of them.
+        let is_for_one = matches!(signal, Signal::USR1 | Signal::USR2);
+        // A command that is about to get its terminal has no group yet.
+        if is_for_one || kill_process_group(command, signal).is_err() {
+            let _ = kill_process(command, signal);
+        }
+        if signal == Signal::TSTP {
+            let _ = kill_process(getpid(), Signal::STOP);
+        }
+    }
+
+    /// Forgets the second of two that are one.
+    async fn skip_twin(&mut self, first: &Origin) {
+        if self.next.is_none()
+            && let Ok(Some(second)) = timeout(TWICE, self.caught.recv()).await
+            && (second.signal, second.process) != (first.signal, first.process)
+        {
+            self.next = Some(second);
+        }
     }
 }
 
-/// Waits for a signal; forever if it is not caught.
-async fn received(signal: &mut Option<Caught>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
+fn asks_to_end(signal: i32) -> bool {
+    matches!(signal, SIGTERM | SIGINT | SIGHUP | SIGQUIT)
 }
 
-/// Whether signals of the keyboard go to this process, and so to the command too. Standard input may be something else.
-fn has_keyboard() -> bool {
+/// Whether the keyboard's signals go to this process, and so to the command too. Standard input may be something else.
+fn is_in_foreground() -> bool {
     File::open("/dev/tty").is_ok_and(|terminal| tcgetpgrp(terminal).is_ok_and(|foreground| foreground == getpgrp()))
 }
 

@@ -1,53 +1,78 @@
 //! `msgstream run`: runs any command as a job that others can watch.
 //!
-//! [`output`] passes on what the command writes; [`forward`] passes signals to it. The command never waits for the broker: what
+//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
 //! cannot be sent in time is left out, and counted.
 
+mod contact;
+mod ending;
 mod forward;
+mod job_stream;
+mod occupied;
 mod output;
+pub(crate) mod terminal;
+mod text;
 
+use std::ffi::OsString;
 use std::future::pending;
 use std::io;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::client::{Backoff, Options, RemoteStream};
-use crate::job::monitor::{Complete, Error, Message, Start};
+use crate::client::{Backoff, Connection, Options, RemoteStream};
+use crate::job::monitor::{Error, Join, Message, Start};
 use anyhow::Context;
-use serde_json::json;
-use tokio::process::{Child, Command};
+use signal_hook::consts::SIGINT;
+use signal_hook::low_level::emulate_default_handler;
+use tokio::net::unix::pipe::Receiver;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
+use ending::{cannot_run, ended, interrupted, sign};
 use forward::Forward;
-use output::JobStream;
+use job_stream::JobStream;
+use terminal::Terminal;
 
-/// How long the end of the job may take to reach the broker.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the end of the job may take to reach a broker that there is a connection to.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
 
+/// The exit code of a command that an interrupt has ended.
+const INTERRUPTED: u8 = 130;
+
 /// Run a command as a job that others can watch
 ///
-/// The stream gets a monitor.Start as header, each line of output as a monitor.Log, and at the end a monitor.Complete or a
-/// monitor.Error with the exit status. Output appears here as well. The command runs even if the broker cannot be reached.
+/// The stream gets a monitor.Start, with a monitor.Join as header; each line of output as a monitor.Log; what a progress bar says,
+/// such as 12/345 or 40%, as a monitor.Progress, some ten times a second at most; and at the end a monitor.Complete, a
+/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached, which is told on standard error.
+/// Where standard output and standard error are one place, a terminal for instance, lines come in the order in which they were
+/// written; elsewhere those of standard error have the level `warning`, and the order between the two is not known.
 /// Output of a process that it leaves behind is passed on for two seconds at most.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
+#[command(override_usage = "msgstream run [OPTIONS] <STREAM> -- <COMMAND>...", after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The stream
     stream: String,
     /// What the job is called [default: the command]
     #[arg(long)]
     title: Option<String>,
+    /// Start even if a job of this name is running
+    #[arg(long)]
+    force: bool,
+    /// Give the command a terminal of its own: it colours and flushes as for a person, and its outputs keep their order
+    #[arg(long, visible_alias = "pty")]
+    tty: bool,
+    /// A command without --, for which there is a tip
+    #[arg(hide = true, allow_hyphen_values = true, num_args = 0..)]
+    without_dashes: Vec<OsString>,
     /// The command and its arguments, after --
-    #[arg(required = true, last = true, value_name = "COMMAND")]
-    command: Vec<String>,
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
     #[command(flatten)]
     broker: Broker,
 }
@@ -55,14 +80,21 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream run job-1 -- make -j8 all
+  msgstream run build --tty -- cargo build     with colours and its progress bar
   msgstream run nightly --title 'nightly backup' -- sh -c 'dump | gzip > backup.gz'
 
 Signals:
-  SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 are passed to the command
+  SIGTERM, SIGINT, SIGHUP and SIGQUIT are passed to the command and the processes that it has
+  started, SIGUSR1 and SIGUSR2 to the command. In the foreground of a terminal Ctrl-C and Ctrl-Z
+  reach them as without msgstream; elsewhere the command has a process group of its own. A command
+  that ends after such a signal, other than with status 0, was aborted; after SIGHUP only if it
+  ended of it.
 
 Exit codes:
-  that of the command, or 128 and the number of the signal that ended it
+  that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream
+  ends of SIGINT as well
   64   the command line cannot be understood
+  73   a job of this name is running
   74   signals cannot be caught
  126   the command cannot be run
  127   there is no such command";
@@ -71,42 +103,123 @@ pub(crate) fn run(args: Args) -> Outcome {
     if args.stream.is_empty() {
         return Err(Failure::new(Exit::Usage, "a stream name needs at least one character"));
     }
-    block_on(async move {
-        let remote = args.broker.start(Options { reconnect: Some(Backoff::default()), ..Options::default() });
-        let job = JobStream::new(remote.clone(), args.stream.clone());
-        let title = args.title.clone().unwrap_or_else(|| args.command.join(" "));
-        let start = Start::new(title);
-        job.start(&start.into()).await;
+    if args.command.is_empty() || !args.without_dashes.is_empty() {
+        let command = if args.without_dashes.is_empty() { "COMMAND".to_owned() } else { words(&args.without_dashes) };
+        let tip = format!("the command comes after two dashes: msgstream run {} -- {command}", args.stream);
+        return Err(Failure::new(Exit::Usage, tip));
+    }
+    let outcome = block_on(async move {
+        let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+        let queue = options.queue;
+        let remote = args.broker.start(options);
+        let tell = tokio::spawn(contact::tell(remote.connection(), args.broker.address(), queue.to_string()));
+        if !args.force
+            && let Some(other) = occupied::live(&remote, &args.stream).await
+        {
+            return Err(Failure::new(Exit::Occupied, taken(&args.stream, &other)));
+        }
+        let title = args.title.clone().unwrap_or_else(|| words(&args.command));
+        let start = Start { started: Some(now()), ..Start::new(title) };
+        let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
+        job.start(start.clone()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-        let (last, outcome) = match spawn(&args.command) {
-            Ok(child) => ended(watch(child, &mut forward, &job).await),
+        // The terminal is ours again before anything is said of the end.
+        forward.shares_group &= !args.tty;
+        let (mut last, outcome) = match spawn(&args, forward.shares_group) {
+            Ok((child, outputs)) => {
+                let status = watch(child, outputs, &mut forward, &job).await;
+                let asked = forward.asked.or_else(|| args.tty.then(|| status.as_ref().ok().and_then(interrupted)).flatten());
+                ended(status, asked)
+            }
             Err(error) => {
-                let status = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
-                let reason = format!("cannot run {:?}: {error}", args.command.first().map_or("", String::as_str));
-                (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Status(status), reason)))
+                let failure = cannot_run(args.command.first().map(OsString::as_os_str).unwrap_or_default(), &error);
+                (Error::new(failure.error.to_string()).into(), Err(failure))
             }
         };
-        finish(remote, &last, &job, &args, &mut forward).await;
+        tell.abort();
+        sign(&mut last, start, now(), job.left_out());
+        finish(&remote, &last, &job, &args, &mut forward).await;
         outcome
-    })
+    });
+    if matches!(outcome, Ok(Exit::Status(INTERRUPTED))) {
+        // A shell ends the script around us only if we end of the interrupt as well.
+        let _ = emulate_default_handler(SIGINT);
+    }
+    outcome
+}
+
+fn words(command: &[OsString]) -> String {
+    let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+    words.join(" ")
+}
+
+/// What somebody is told who runs a second job of a name.
+fn taken(stream: &str, other: &Join) -> String {
+    let of = |name: &str| other.more.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let (pid, host) = (of("pid").unwrap_or_default(), of("host").unwrap_or_default());
+    let since = other.started.as_deref().unwrap_or("an unknown time");
+    let cure = "give this one another name, or start it anyway with --force";
+    format!("{stream:?} is running since {since}, as process {pid} on {host}: {cure}")
+}
+
+/// The time, as the messages of a job tell it.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
 
 /// Starts the command. Its signals are to be caught by then, so that none is lost.
-fn spawn(command: &[String]) -> io::Result<Child> {
-    let (name, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
-    Command::new(name).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+fn spawn(args: &Args, shares_group: bool) -> io::Result<(Child, Outputs)> {
+    if args.tty {
+        let mut command = Command::from(terminal::starter(&args.command));
+        let (terminal, both) = Terminal::open(&mut command)?;
+        let child = command.spawn()?;
+        return Ok((child, Outputs { stdout: None, stderr: None, both: Some(both), terminal: Some(terminal) }));
+    }
+    let (name, arguments) = args.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(name);
+    if !shares_group {
+        command.process_group(0);
+    }
+    command.args(arguments);
+    if !outputs_are_one() {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        return Ok((child, Outputs { stdout, stderr, both: None, terminal: None }));
+    }
+    let (read, write) = io::pipe()?;
+    command.stdout(write.try_clone()?).stderr(write);
+    let child = command.spawn()?;
+    let both = Some(Receiver::from_owned_fd(read.into())?);
+    Ok((child, Outputs { stdout: None, stderr: None, both, terminal: None }))
+}
+
+/// Whether standard output and standard error are one terminal, file or pipe. Then what a command writes to them is for one
+/// reader, and only one pipe keeps its order.
+fn outputs_are_one() -> bool {
+    let place = |status: rustix::fs::Stat| (status.st_dev, status.st_ino);
+    let (stdout, stderr) = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
+    stdout.is_ok_and(|stdout| stderr.is_ok_and(|stderr| place(stdout) == place(stderr)))
+}
+
+/// Where the command writes to: two pipes, or one for both.
+struct Outputs {
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    both: Option<Receiver>,
+    terminal: Option<Terminal>,
 }
 
 /// Passes output and signals on until the command has ended.
-async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
+async fn watch(mut child: Child, outputs: Outputs, forward: &mut Forward, job: &JobStream) -> io::Result<ExitStatus> {
     let id = child.id();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let Outputs { stdout, stderr, both, terminal: _terminal } = outputs;
     // Output of a process that outlives the command does not belong to the job.
     let cut = CancellationToken::new();
     let pass = async {
         tokio::join!(
             output::pass(stdout, tokio::io::stdout(), "info", job, &cut),
-            output::pass(stderr, tokio::io::stderr(), "warning", job, &cut)
+            output::pass(stderr, tokio::io::stderr(), "warning", job, &cut),
+            output::pass(both, tokio::io::stdout(), "info", job, &cut)
         );
     };
     tokio::pin!(pass);
@@ -134,51 +247,34 @@ async fn watch(mut child: Child, forward: &mut Forward, job: &JobStream) -> io::
     status
 }
 
-/// What the listeners and the caller are told of the command's end.
-fn ended(status: io::Result<ExitStatus>) -> (Message, Outcome) {
-    let status = match status {
-        Ok(status) => status,
-        Err(error) => {
-            let reason = format!("the command is lost: {error}");
-            return (Error::new(reason.clone()).into(), Err(Failure::new(Exit::Io, reason)));
-        }
-    };
-    match (status.code(), status.signal()) {
-        (Some(0), _) => (Complete::new(json!({ "exit": 0 })).into(), Ok(Exit::Fine)),
-        (Some(code), _) => {
-            let mut error = Error::new(format!("exit status {code}"));
-            error.more.insert("exit".to_owned(), json!(code));
-            // An exit status has eight bits.
-            (error.into(), Ok(Exit::Status(u8::try_from(code).unwrap_or(u8::MAX))))
-        }
-        (None, signal) => {
-            let signal = signal.unwrap_or_default();
-            let mut error = Error::new(format!("ended by signal {signal}"));
-            error.more.insert("signal".to_owned(), json!(signal));
-            (error.into(), Ok(Exit::Status(128 + u8::try_from(signal).unwrap_or_default())))
-        }
-    }
-}
-
-/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all.
+/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all; not at all for one that cannot
+/// be reached.
 ///
 /// An interrupt ends the wait.
-async fn finish(remote: RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
-    let closed = timeout(LAST_WORDS, async {
-        remote.put_with_header(&args.stream, last, last).await?;
-        remote.close(&args.stream).await?;
-        remote.flush().await
-    });
+async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
+    let mut connection = remote.connection();
+    let closed = timeout(LAST_WORDS, job.end(last));
+    let away = async {
+        let is_away = |now: &Connection| matches!(now, Connection::Away { .. } | Connection::Over { .. });
+        match connection.wait_for(is_away).await.as_deref() {
+            Ok(Connection::Away { reason } | Connection::Over { reason }) => {
+                format!("it cannot be reached: {}", contact::why(reason, &args.broker.address()))
+            }
+            _ => pending().await,
+        }
+    };
     let lost = tokio::select! {
+        biased;
         closed = closed => match closed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("it did not answer in time".to_owned()),
         },
+        why = away => Some(why),
         () = forward.asked_to_end() => Some("interrupted".to_owned()),
     };
     if let Some(why) = lost {
-        say(format_args!("the broker at {} may not know how the job ended: {why}", args.broker.address()));
+        say(format_args!("the broker at {} does not know how the job ended: {why}", args.broker.address()));
     }
     match job.left_out() {
         0 => {}

@@ -109,6 +109,9 @@ messages! {
         /// What the units are called.
         #[serde(skip_serializing_if = "Option::is_none")]
         units: Option<String>,
+        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
     }
 
     /// How far the job is, for listeners that join later: what a header holds.
@@ -138,6 +141,9 @@ messages! {
         /// What the units are called.
         #[serde(skip_serializing_if = "Option::is_none")]
         units: Option<String>,
+        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
     }
 
     /// Some units of work are done.
@@ -201,6 +207,15 @@ messages! {
         /// What came out.
         #[serde(skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
+        /// When the job ended, in the same form.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ended: Option<String>,
     }
 
     /// The job was asked to end.
@@ -215,6 +230,15 @@ messages! {
         /// Why.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
+        /// When the job ended, in the same form.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ended: Option<String>,
     }
 
     /// The job has failed.
@@ -233,6 +257,15 @@ messages! {
         /// Where in the program.
         #[serde(skip_serializing_if = "Option::is_none")]
         traceback: Option<String>,
+        /// What the job is called.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        started: Option<String>,
+        /// When the job ended, in the same form.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ended: Option<String>,
     }
 
     /// A line for people.
@@ -335,7 +368,14 @@ impl Start {
     /// assert_eq!((header.title.as_deref(), header.k, header.total), (Some("decay"), Some(3.0), Some(200.0)));
     /// ```
     pub fn join(&self, k: f64) -> Join {
-        Join { title: self.title.clone(), k: Some(k), total: self.total, units: self.units.clone(), more: self.more.clone() }
+        Join {
+            title: self.title.clone(),
+            k: Some(k),
+            total: self.total,
+            units: self.units.clone(),
+            started: self.started.clone(),
+            more: self.more.clone(),
+        }
     }
 }
 
@@ -453,6 +493,23 @@ mod tests {
             assert_eq!(serde_json::to_string(&message).unwrap(), text);
             assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), message);
             assert_eq!(Message::of(&Content::from_json(&text).unwrap()), Some(message));
+        }
+    }
+
+    #[test]
+    fn headers_and_ends_say_when() {
+        let (title, started, ended) = (Some("fit".to_owned()), Some("2026-11-28T12:55:19+00:00".to_owned()), Some("later".to_owned()));
+        let start = Start { started: started.clone(), ..Start::new("fit") };
+        assert_eq!(start.join(1.0).started, started);
+        let ends: [Message; 3] = [
+            Complete { title: title.clone(), started: started.clone(), ended: ended.clone(), ..Complete::default() }.into(),
+            Abort { title: title.clone(), started: started.clone(), ended: ended.clone(), ..Abort::default() }.into(),
+            Error { title, started, ended, ..Error::new("no data") }.into(),
+        ];
+        for end in ends {
+            let text = serde_json::to_string(&end).unwrap();
+            assert!(text.contains(r#""title":"fit","started":"2026-11-28T12:55:19+00:00","ended":"later""#), "{text}");
+            assert_eq!(serde_json::from_str::<Message>(&text).unwrap(), end);
         }
     }
 

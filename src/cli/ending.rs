@@ -1,0 +1,148 @@
+//! How a job has ended, in words and as an exit code.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::client::Event;
+use crate::job::content::Content;
+use crate::job::monitor::Message;
+
+use super::clock;
+use super::exit::Exit;
+use super::text::{cut, inline};
+
+/// The most columns that a title has beside an end: a command under `run` may be long.
+const LONGEST_TITLE: usize = 40;
+
+/// How a job has ended, as far as it is known.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    pub(super) how: How,
+    /// What came out, or why.
+    pub(super) what: Option<String>,
+    pub(super) title: Option<String>,
+    pub(super) started: Option<Timestamp>,
+    pub(super) ended: Option<Timestamp>,
+}
+
+/// The kinds of ends, those first that people must see first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum How {
+    Failed,
+    Aborted,
+    Done,
+    /// The stream has ended without a word on how.
+    Ended,
+}
+
+impl How {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+            Self::Done => "done",
+            Self::Ended => "ended",
+        }
+    }
+
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Self::Failed => Exit::Failed,
+            Self::Aborted => Exit::Aborted,
+            Self::Done | Self::Ended => Exit::Fine,
+        }
+    }
+}
+
+impl Ending {
+    /// The end that a message tells; none if it tells another thing.
+    pub(super) fn of(message: Message) -> Option<Self> {
+        let (how, what, title, started, ended) = match message {
+            Message::Complete(end) => (How::Done, end.result.as_ref().and_then(outcome), end.title, end.started, end.ended),
+            Message::Abort(end) => (How::Aborted, end.reason, end.title, end.started, end.ended),
+            Message::Error(end) => (How::Failed, Some(end.reason), end.title, end.started, end.ended),
+            _ => return None,
+        };
+        Some(Self { how, what, title, started: clock::time(started.as_deref()), ended: clock::time(ended.as_deref()) })
+    }
+
+    /// As [`of`](Self::of), of a content. Most contents are dismissed without reading them.
+    pub(super) fn of_content(content: &Content) -> Option<Self> {
+        if !content.as_str().contains("monitor.") {
+            return None;
+        }
+        Self::of(Message::of(content)?)
+    }
+
+    /// The end that an event tells.
+    pub(super) fn of_event(event: &Event) -> Option<Self> {
+        match event {
+            Event::Header(content) | Event::Message(content) => Self::of_content(content),
+            Event::Ended { message } => Some(message.as_ref().and_then(Self::of_content).unwrap_or_else(Self::silent)),
+            Event::CutOff(_) | Event::Lost { .. } | Event::Reconnected { .. } => None,
+        }
+    }
+
+    /// The end of a stream that does not say how.
+    pub(super) fn silent() -> Self {
+        Self { how: How::Ended, what: None, title: None, started: None, ended: None }
+    }
+
+    /// `done in 4 s`, `failed after 4 s: exit status 2`.
+    pub(super) fn told(&self) -> String {
+        let mut told = self.how.word().to_owned();
+        if let Some((started, ended)) = self.started.zip(self.ended) {
+            let within = if self.how == How::Done { "in" } else { "after" };
+            told += &format!(" {within} {}", clock::words(clock::seconds(started, ended)));
+        }
+        if let Some(what) = &self.what {
+            told += &format!(": {what}");
+        }
+        told
+    }
+
+    /// As [`told`](Self::told), of a run that was over before anybody looked: `ended 1 h ago: done in 4 s`.
+    pub(super) fn told_late(&self) -> String {
+        let when = match self.ended {
+            Some(ended) => format!("ended {} ago", clock::words_of_age(clock::seconds(ended, Timestamp::now()))),
+            None => "had ended before".to_owned(),
+        };
+        if self.how == How::Ended && self.ended.is_none() { when } else { format!("{when}: {}", self.told()) }
+    }
+}
+
+/// Whose end it is: the stream, and what the job is called.
+pub(super) fn label(stream: &str, title: Option<&str>) -> String {
+    let title = title.map(|title| format!(" {}", cut(&inline(title), LONGEST_TITLE))).unwrap_or_default();
+    format!("{}{title}", inline(stream))
+}
+
+/// What a job says that came out of it. That a command has exited with 0 is no news once it is done.
+fn outcome(result: &Value) -> Option<String> {
+    let exit_only = result.as_object().is_some_and(|fields| fields.len() == 1 && fields.get("exit").is_some_and(|exit| exit == 0));
+    (!exit_only && !result.is_null()).then(|| shown(result))
+}
+
+/// A value as people read it.
+pub(super) fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        let cases = [
+            ("Complete", r#"{"result":{"exit":0},"started":"2026-11-28T12:55:19Z","ended":"2026-11-28T12:55:23Z"}"#, "done in 4 s"),
+            ("Complete", r#"{"result":"fit.csv"}"#, "done: fit.csv"),
+            ("Error", r#"{"reason":"no","started":"2026-11-28T12:55:19Z","ended":"2026-11-28T12:57:24Z"}"#, "failed after 2 min 5 s: no"),
+            ("Abort", "{}", "aborted"),
+        ];
+        for (class, state, told) in cases {
+            let content = Content::from_json(&format!(r#"{{".class":"monitor.{class}",".state":{state}}}"#)).unwrap();
+            assert_eq!(Ending::of_content(&content).unwrap().told(), told);
+        }
+    }
+}

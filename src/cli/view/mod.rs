@@ -1,0 +1,335 @@
+//! Streams as people read them: a bar for each that tells its progress, and everything else as lines that stay, above the bars.
+//!
+//! Where nothing can be drawn, in a pipe or on a terminal that cannot, all are lines.
+
+mod amount;
+mod bar;
+mod colour;
+mod job;
+mod rows;
+mod screen;
+mod template;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::client::{Event, StreamState};
+use crate::job::content::Content;
+use crate::job::monitor::{Log, Message};
+
+use super::clock::stamp;
+use super::ending::{Ending, label, shown};
+use super::standard::say;
+use super::text;
+use colour::{Colours, Paint};
+use job::{Job, State, Step};
+use screen::Screen;
+pub(super) use template::Template;
+
+/// The least time between two drawings.
+const FRAME: Duration = Duration::from_millis(50);
+
+/// How often is drawn while nothing comes, since bars show the time.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How lines are printed.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    /// Nothing is drawn: all are lines.
+    pub(super) plain: bool,
+    /// Each line begins with the time.
+    pub(super) times: bool,
+    /// The form of the lines, if it is the user's own.
+    pub(super) template: Option<Template>,
+}
+
+/// What is on the screen, or printed.
+pub(super) struct View {
+    form: Form,
+    /// None where all are lines.
+    screen: Option<Screen>,
+    jobs: Vec<Job>,
+    colours: Colours,
+    /// What is to be printed for good with the next drawing.
+    lines: Vec<String>,
+    /// The rows are not as they should be.
+    changed: bool,
+    drawn: Option<Instant>,
+    /// It was said how to wait for a next run.
+    is_hinted: bool,
+}
+
+impl Form {
+    fn timed(&self, line: String) -> String {
+        if self.times { format!("{} {line}", stamp(Timestamp::now())) } else { line }
+    }
+}
+
+impl View {
+    /// Streams of these names. What is not plain must be on a terminal.
+    pub(super) fn new(names: Vec<String>, form: Form) -> Self {
+        let screen = (!form.plain && colour::can_draw()).then(Screen::new);
+        Self {
+            form,
+            screen,
+            jobs: names.into_iter().map(Job::new).collect(),
+            colours: Colours::of_standard_output(),
+            lines: Vec::new(),
+            changed: true,
+            drawn: None,
+            is_hinted: false,
+        }
+    }
+
+    /// Shows an event of the stream with this number.
+    pub(super) fn event(&mut self, index: usize, event: &Event) -> io::Result<()> {
+        if let (Event::Header(_) | Event::Message(_) | Event::Ended { .. }, Some(job)) = (event, self.jobs.get_mut(index)) {
+            job.silent_since = None;
+        }
+        match event {
+            Event::Header(content) => self.content(index, content, false),
+            Event::Message(content) => self.content(index, content, true),
+            Event::Ended { message } => {
+                if let Some(content) = message {
+                    self.content(index, content, true);
+                }
+                self.end(index, Ending::silent(), true);
+            }
+            Event::CutOff(reason) => {
+                self.line(index, &format!("cut off: {reason}"), Paint::Bad);
+                self.leave_stream(index);
+            }
+            // That the connection is lost, or was, is told once for all streams.
+            Event::Lost { .. } => self.leave_stream(index),
+            Event::Reconnected { .. } => {}
+        }
+        self.changed = true;
+        self.flush()
+    }
+
+    /// The stream stands so, now that it is listened to.
+    pub(super) fn joined(&mut self, index: usize, state: StreamState) {
+        if state == StreamState::Waiting
+            && self.screen.is_none()
+            && let Some(job) = self.jobs.get(index)
+        {
+            say(format_args!("waiting for {:?}, which nobody has begun", job.name));
+        }
+        self.changed = true;
+        if let Some(job) = self.jobs.get_mut(index) {
+            job.state = if state == StreamState::Waiting { State::Waiting } else { State::Running };
+            job.is_late = state == StreamState::Ended;
+        }
+    }
+
+    /// The stream's last run had ended so, and the next is waited for.
+    pub(super) fn passed(&mut self, index: usize, ending: &Ending) {
+        let Some(job) = self.jobs.get_mut(index) else { return };
+        job.state = State::Waiting;
+        let told = format!("{} {}; waiting for its next run", text::inline(&job.name), text::inline(&ending.told_late()));
+        self.note(&told, Paint::Plain);
+    }
+
+    /// The broker does not answer: bars stand still until their jobs are heard of again.
+    pub(super) fn away(&mut self, said: &str) {
+        let now = Timestamp::now();
+        for job in self.jobs.iter_mut().filter(|job| job.state == State::Running) {
+            job.silent_since.get_or_insert(now);
+        }
+        self.note(said, Paint::Warning);
+    }
+
+    /// The broker answers again.
+    pub(super) fn back(&mut self) {
+        self.note("connected; messages from before may be missing", Paint::Plain);
+    }
+
+    /// The terminal has another size.
+    pub(super) fn resized(&mut self) {
+        (self.changed, self.drawn) = (true, None);
+    }
+
+    /// When to call [`flush`](Self::flush) again; none while nothing moves.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let moves = self.screen.is_some() && self.jobs.iter().any(|job| job.has_bar && job.state == State::Running);
+        let wait = if self.changed || !self.lines.is_empty() { FRAME } else { QUIET };
+        let due = self.drawn.map_or_else(Instant::now, |drawn| drawn + wait);
+        (moves || wait == FRAME).then_some(due)
+    }
+
+    /// Draws if it is time to.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if self.due().is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        self.draw()
+    }
+
+    /// Draws what has not been drawn yet, and leaves the bars of unfinished jobs where they are. What has gone wrong may have left
+    /// the screen at its top by now.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        if self.screen.is_some()
+            && let Some(tally) = rows::tally(&self.jobs)
+        {
+            self.note(&tally, Paint::Bad);
+        }
+        if self.changed || !self.lines.is_empty() {
+            self.draw()?;
+        }
+        self.screen.as_mut().map_or(Ok(()), Screen::leave)
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        (self.changed, self.drawn) = (false, Some(Instant::now()));
+        let lines = std::mem::take(&mut self.lines);
+        if let Some(screen) = &mut self.screen {
+            let rows = rows::rows(&self.jobs, screen::size(), self.colours);
+            return screen.draw(&lines, &rows);
+        }
+        let mut out = io::stdout().lock();
+        lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        out.flush()
+    }
+
+    /// Takes a header, or a message, which comes just when it happens.
+    fn content(&mut self, index: usize, content: &Content, is_now: bool) {
+        match Message::of(content) {
+            Some(Message::Start(start)) => {
+                if let Some(job) = self.jobs.get_mut(index) {
+                    job.start(start, is_now.then(Timestamp::now));
+                }
+                self.step_as_line(index);
+            }
+            Some(Message::Join(join)) => self.step(index, join.into()),
+            Some(Message::Progress(progress)) => self.step(index, progress.into()),
+            Some(Message::Log(log)) => self.log(index, &log),
+            Some(Message::Improvement(better)) => {
+                let more: String = better.more.iter().map(|(key, value)| format!(", {key} {}", shown(value))).collect();
+                self.line(index, &format!("better: {}{more}", shown(&better.value)), Paint::Plain);
+            }
+            Some(end) => {
+                if let Message::Error(error) = &end
+                    && let Some(traceback) = &error.traceback
+                {
+                    self.line(index, traceback, Paint::Plain);
+                }
+                if let Some(ending) = Ending::of(end) {
+                    self.end(index, ending, is_now);
+                }
+            }
+            None => self.other(index, content),
+        }
+    }
+
+    /// A message of no known class: `{"k":3,"total":10}` is as good as a Progress, and the rest is a line.
+    fn other(&mut self, index: usize, content: &Content) {
+        if content.as_str().starts_with('{')
+            && let Ok(step) = content.parse::<Step>()
+            && step.k.is_some()
+        {
+            return self.step(index, step);
+        }
+        let text = content.parse::<String>();
+        self.line(index, text.as_deref().unwrap_or(content.as_str()), Paint::Plain);
+    }
+
+    fn log(&mut self, index: usize, log: &Log) {
+        let paint = match log.level.as_deref().map(str::to_ascii_lowercase).as_deref() {
+            Some("error" | "critical" | "fatal") => Paint::Bad,
+            Some("warning" | "warn") => Paint::Warning,
+            Some("debug" | "trace") => Paint::Dim,
+            _ => Paint::Plain,
+        };
+        self.line_of(index, &log.text, paint, log.level.as_deref());
+    }
+
+    /// Moves the bar, which appears with the first step.
+    fn step(&mut self, index: usize, step: Step) {
+        if let Some(job) = self.jobs.get_mut(index) {
+            job.step(step);
+        }
+        self.step_as_line(index);
+    }
+
+    /// A step where there are no bars.
+    fn step_as_line(&mut self, index: usize) {
+        if self.screen.is_none()
+            && let Some(job) = self.jobs.get(index)
+        {
+            let text = bar::in_words(job);
+            if !text.is_empty() {
+                self.line(index, &text, Paint::Plain);
+            }
+        }
+    }
+
+    /// Says something of our own: among the lines, or on standard error where a program may read them.
+    fn note(&mut self, text: &str, paint: Paint) {
+        self.changed = true;
+        match self.screen {
+            Some(_) => self.lines.push(self.colours.paint(paint, text)),
+            None => say(text),
+        }
+    }
+
+    /// Prints a text of a stream for good.
+    fn line(&mut self, index: usize, text: &str, paint: Paint) {
+        self.line_of(index, text, paint, None);
+    }
+
+    fn line_of(&mut self, index: usize, text: &str, paint: Paint, level: Option<&str>) {
+        let is_named = self.jobs.len() > 1;
+        let Some(job) = self.jobs.get_mut(index) else { return };
+        if matches!(job.state, State::Unknown | State::Waiting) {
+            job.state = State::Running;
+        }
+        for line in text::lines(text, self.colours.0) {
+            let line = match &self.form.template {
+                Some(template) => template.fill(job, &line, level),
+                None if is_named => {
+                    let name = self.colours.paint(Paint::Name(index), &text::inline(&job.name));
+                    format!("{name}: {}", self.colours.paint(paint, &line))
+                }
+                None => self.colours.paint(paint, &line),
+            };
+            self.lines.push(self.form.timed(line));
+        }
+    }
+
+    /// Says how a job ended, in a line that stays. What comes first counts.
+    fn end(&mut self, index: usize, mut ending: Ending, is_now: bool) {
+        let Some(job) = self.jobs.get_mut(index) else { return };
+        if matches!(job.state, State::Ended(_)) {
+            return;
+        }
+        job.state = State::Ended(ending.how);
+        job.title = ending.title.take().or(job.title.take());
+        ending.started = ending.started.or(job.started);
+        ending.ended = ending.ended.or((is_now && !job.is_late).then(Timestamp::now));
+        let hint = if self.is_hinted { "" } else { " (use --next to wait for its next run)" };
+        let (between, told) = if job.is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
+        self.is_hinted |= job.is_late;
+        let told = text::inline(&told);
+        let line = match &self.form.template {
+            Some(template) => template.fill(job, &told, None),
+            None => {
+                let label = self.colours.paint(Paint::Name(index), &label(&job.name, job.title.as_deref()));
+                format!("{label}{between}{}", self.colours.paint(rows::paint(ending.how), &told))
+            }
+        };
+        self.lines.push(self.form.timed(line));
+    }
+
+    /// The stream is listened to no longer, and may go on.
+    fn leave_stream(&mut self, index: usize) {
+        if let Some(job) = self.jobs.get_mut(index)
+            && !matches!(job.state, State::Ended(_))
+        {
+            job.state = State::Left;
+            job.silent_since.get_or_insert_with(Timestamp::now);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! How jobs end: exit codes, the lines that tell it, and runs that are passed over.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStderr, Stdio};
+
+use crate::screen::Terminal;
+use crate::{Broker, ago, assert_fails, object, text};
+
+/// The state of an end, of a run of four seconds.
+fn end(more: &str, seconds_ago: i64) -> String {
+    format!(r#"{{{more}"title":"make all","started":"{}","ended":"{}"}}"#, ago(seconds_ago + 4), ago(seconds_ago))
+}
+
+/// A program whose standard error is read line by line.
+struct Said {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+}
+
+impl Said {
+    fn start(broker: &Broker, arguments: &[&str]) -> Self {
+        let mut child = broker.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// The exit code, and the rest of standard output and standard error.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut printed, mut said) = (String::new(), String::new());
+        self.child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        self.lines.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code(), printed, said)
+    }
+}
+
+#[test]
+fn listen_passes_on_how_the_jobs_ended() {
+    let broker = Broker::start();
+    broker.ok(&["close", "good", &object("Complete", "{}")]);
+    broker.ok(&["close", "silent"]);
+    broker.ok(&["close", "aborted", &object("Abort", "{}")]);
+    // As `run` and Python jobs end: the outcome first, and then the stream without a word.
+    broker.ok(&["header", "bad", &object("Error", r#"{"reason":"no data"}"#)]);
+    broker.ok(&["close", "bad"]);
+    for (streams, code) in
+        [(&["good", "silent"][..], 0), (&["bad"], 1), (&["good", "aborted"], 2), (&["aborted", "bad", "good"], 1), (&["bad", "--json"], 1)]
+    {
+        let output = broker.output(&[&["listen"], streams].concat());
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), ""), "{streams:?}");
+    }
+}
+
+#[test]
+fn who_waits_for_nothing_is_told_in_a_pipe_as_well() {
+    let broker = Broker::start();
+    for command in ["listen", "wait"] {
+        let output = broker.output(&[command, "nobody", "--timeout", "200ms"]);
+        assert_fails(&output, 124, "msgstream: waiting for \"nobody\", which nobody has begun\n");
+        assert_fails(&output, 124, "msgstream: \"nobody\" (not begun) has not ended after 200ms\n");
+    }
+}
+
+#[test]
+fn a_broker_that_is_away_is_told_in_a_pipe_as_well() {
+    let mut broker = Broker::start();
+    broker.stop();
+    for command in ["listen", "wait"] {
+        let late = broker.output(&[command, "job", "--reconnect", "--timeout", "100ms"]);
+        assert_fails(&late, 124, "\"job\" (the broker was not there) has not ended after 100ms");
+        let mut said = Said::start(&broker, &[command, "job", "--reconnect"]);
+        assert!(said.line().contains(&format!("the broker at {} is away: ", broker.address)), "{command}");
+        broker.start_again();
+        broker.ok(&["close", "job", &object("Abort", "{}")]);
+        assert_eq!(said.end().0, Some(2), "{command}");
+        broker.stop();
+    }
+}
+
+#[test]
+fn wait_waits_for_all_or_for_any() {
+    let broker = Broker::start();
+    broker.ok(&["close", "one", &object("Complete", &end("", 3600))]);
+    let long = format!(r#"{{"title":"{}"}}"#, "so long ".repeat(20));
+    broker.ok(&["close", "long", &object("Complete", &long)]);
+    let printed = broker.ok(&["wait", "long"]);
+    assert!(printed.len() < 150 && printed.contains("… had ended before: done"), "a title is not all of a line: {printed}");
+    let mut all = Said::start(&broker, &["wait", "one", "other"]);
+    assert_eq!(all.line(), "msgstream: waiting for \"other\", which nobody has begun");
+    let any = broker.output(&["wait", "other", "one", "--any"]);
+    assert_eq!(text(&any.stdout), "one make all ended 1 h ago: done in 4 s (use --next to wait for its next run)\n");
+    assert_eq!(any.status.code(), Some(0));
+
+    broker.ok(&["close", "other", &object("Error", &end(r#""reason":"no data","#, 0))]);
+    let (code, printed, said) = all.end();
+    assert_eq!((code, said.as_str()), (Some(1), "msgstream: other make all: failed after 4 s: no data\n"));
+    assert!(printed.starts_with("one make all ended 1 h ago: "), "{printed}");
+}
+
+#[test]
+fn a_run_that_has_ended_already_is_passed_over() {
+    let broker = Broker::start();
+    for command in ["wait", "listen"] {
+        // The next run is seen from its beginning, or it is over before it could be joined.
+        for is_seen in [true, false] {
+            broker.ok(&["close", "job", &object("Complete", &end("", 3600))]);
+            let mut said = Said::start(&broker, &[command, "job", "--next"]);
+            assert_eq!(said.line(), "msgstream: \"job\" ended 1 h ago: done in 4 s; waiting for its next run");
+            if is_seen {
+                broker.ok(&["header", "job", &object("Start", r#"{"title":"make all"}"#)]);
+                broker.until_joined("job");
+            }
+            broker.ok(&["close", "job", &object("Error", &end(r#""reason":"no data","#, 0))]);
+            let (code, _, rest) = said.end();
+            assert_eq!(code, Some(1), "{command} {is_seen}: {rest}");
+            broker.ok(&["delete", "job"]);
+        }
+    }
+}
+
+/// The run has said how it ended, and its stream ends later; another time the stream never ended at all.
+#[test]
+fn an_end_that_stands_in_the_header_is_passed_over_as_well() {
+    let broker = Broker::start();
+    for closes in [true, false] {
+        broker.ok(&["header", "job", &object("Complete", &end("", 3600))]);
+        let mut said = Said::start(&broker, &["wait", "job", "--next"]);
+        assert_eq!(said.line(), "msgstream: \"job\" ended 1 h ago: done in 4 s; waiting for its next run");
+        if closes {
+            broker.ok(&["close", "job"]);
+            broker.ok(&["header", "job", &object("Start", "{}")]);
+            broker.until_joined("job");
+        } else {
+            broker.ok(&["put", "job", &object("Start", "{}")]);
+        }
+        broker.ok(&["put", "job", &object("Abort", "{}")]);
+        assert_eq!(said.end().0, Some(2), "{closes}");
+        broker.ok(&["delete", "job"]);
+    }
+}
+
+/// A run that is on is the one that is waited for.
+#[test]
+fn a_run_that_is_on_is_not_passed_over() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Start", "{}")]);
+    let waiting = Said::start(&broker, &["wait", "job", "--next"]);
+    broker.until_joined("job");
+    broker.ok(&["put", "job", &object("Error", r#"{"reason":"no data"}"#)]);
+    assert_eq!(waiting.end().0, Some(1));
+}
+
+#[test]
+fn a_terminal_says_which_run_it_was() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Complete", &end("", 3600))]);
+    let (code, shown) = Terminal::new(&broker, &["listen", "job"]).end();
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("job make all ended 1 h ago: done in 4 s (use --next to wait for its next run)"), "{shown}");
+
+    let terminal = Terminal::new(&broker, &["listen", "job", "--next"]);
+    terminal.until_shown("job ended 1 h ago: done in 4 s; waiting for its next run");
+    broker.ok(&["header", "job", r#"{"k":1,"total":4}"#]);
+    terminal.until_shown("1/4");
+    broker.ok(&["close", "job", &object("Abort", "{}")]);
+    assert_eq!(terminal.end().0, Some(2));
+}

@@ -74,6 +74,11 @@ impl Link {
         let mut bytes = Vec::with_capacity(128);
         let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
         Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
+        // The end of the line does not count.
+        let (bytes_sent, limit) = (bytes.len() - 1, self.shared.options.longest_action);
+        if bytes_sent > limit.0 {
+            return Err(ClientError::TooLong { bytes: bytes_sent, limit });
+        }
         // The header that a later connection repeats, if there may be one.
         let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
         let header = match (repeated, header) {
@@ -82,7 +87,7 @@ impl Link {
             (Repeated::Header, Some(header)) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
             (Repeated::Nothing, _) => Some((stream.to_owned(), None)),
         };
-        Ok(Line { bytes, answer, header })
+        Ok(Line { bytes, answer, header, is_action: true })
     }
 
     /// Queues an action, once there is room for it.

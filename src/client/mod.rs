@@ -5,6 +5,7 @@
 
 mod address;
 mod confirmed;
+mod connection;
 mod error;
 mod inbox;
 mod link;
@@ -21,6 +22,7 @@ pub use crate::wire::StreamState;
 pub use crate::wire::subscriber::{Event, Reason, Receipt};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
+pub use connection::Connection;
 pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};

@@ -25,6 +25,9 @@ pub struct Options {
     pub answer_time: Duration,
     /// What may wait to be sent, or to be confirmed, in bytes: beyond it publishing waits. 4 MiB.
     pub queue: ByteSize,
+    /// The longest action, as a line in bytes, that is sent: a broker refuses what is longer than its `limits.line`, which is 16 MiB
+    /// unless configured. 16 MiB.
+    pub longest_action: ByteSize,
     /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
     pub listener_queue: ByteSize,
     /// The longest line that is accepted from the broker, in bytes: a longer one would not come from a broker, and could exhaust
@@ -43,6 +46,7 @@ impl Default for Options {
             idle_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(45),
             queue: ByteSize(4 << 20),
+            longest_action: ByteSize(16 << 20),
             listener_queue: ByteSize(64 << 20),
             longest_line: ByteSize(128 << 20),
             non_finite: NonFinite::default(),

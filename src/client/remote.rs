@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
+use super::connection::Connection;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::link::{Link, named};
@@ -437,9 +438,53 @@ impl RemoteStream {
         let mut bytes = Vec::with_capacity(64);
         bare(Verb::Ping, None, Some(receipt)).write(self.link.shared.options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
-        let line = Line { bytes, answer: Some((receipt, answer)), header: None };
+        let line = Line { bytes, answer: Some((receipt, answer)), header: None, is_action: false };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
+    }
+
+    /// How the connection stands, now and whenever that changes.
+    ///
+    /// ```
+    /// use msgstream::client::{Connection, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let connection = broker.connection();
+    /// broker.flush().await?;
+    /// assert_eq!(*connection.borrow(), Connection::Connected);
+    /// broker.disconnect().await?;
+    /// assert!(matches!(&*connection.borrow(), Connection::Over { .. }));
+    /// # Ok(()) }
+    /// ```
+    pub fn connection(&self) -> watch::Receiver<Connection> {
+        self.link.shared.connection.subscribe()
+    }
+
+    /// How many actions wait to be sent or, with [`Options::reconnect`], to be confirmed: what would be lost if the program
+    /// ended now.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// assert_eq!(broker.waiting(), 1);
+    /// broker.flush().await?;
+    /// assert_eq!(broker.waiting(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn waiting(&self) -> usize {
+        self.link.shared.lock().waiting()
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::wire::subscriber::{self, Reason, Reply};
 
 use super::address::ByteStream;
+use super::connection::Connection;
 use super::options::Options;
 use super::shared::Shared;
 use super::state::Chunk;
@@ -68,6 +69,7 @@ impl<'s> Session<'s> {
     }
 
     pub(super) async fn run(&mut self) -> End {
+        self.greet();
         loop {
             if self.writing.is_none() && self.begin_to_write() {
                 return self.leave().await;
@@ -86,6 +88,14 @@ impl<'s> Session<'s> {
                 return end;
             }
         }
+    }
+
+    /// Sees to it that the broker says something soon, where it matters whether this is one.
+    fn greet(&mut self) {
+        if self.shared.options.reconnect.is_none() {
+            return self.shared.stands(Connection::Connected);
+        }
+        self.shared.lock().ping_if_idle();
     }
 
     /// Takes what is to be written next. True if there is nothing, and never will be.
@@ -115,7 +125,10 @@ impl<'s> Session<'s> {
                     return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
                 }
                 Ok(reply) => {
-                    self.was_answered = true;
+                    if !self.was_answered {
+                        self.was_answered = true;
+                        self.shared.stands(Connection::Connected);
+                    }
                     room |= state.take(reply);
                 }
                 Err(error) => {

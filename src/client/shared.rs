@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::wire::subscriber::Event;
 
 use super::address::{ByteStream, ServerAddress};
+use super::connection::Connection;
 use super::options::Options;
 use super::state::State;
 
@@ -22,12 +23,14 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// There is room again, or never will be.
     pub(super) room: Notify,
+    /// How the connection stands.
+    pub(super) connection: watch::Sender<Connection>,
 }
 
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
         let state = Mutex::new(State::new(options.reconnect.is_some()));
-        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new() })
+        Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -57,8 +60,18 @@ impl Shared {
         }
     }
 
+    /// Tells those who watch how the connection stands, if that is news.
+    pub(super) fn stands(&self, now: Connection) {
+        self.connection.send_if_modified(|before| {
+            let is_news = *before != now;
+            *before = now;
+            is_news
+        });
+    }
+
     /// The connection has ended for good: everybody who waits is told.
     pub(super) fn end(&self, last: &Event, why: &str) {
+        self.stands(Connection::Over { reason: why.to_owned() });
         self.lock().end(last, why);
         self.room.notify_waiters();
     }

@@ -28,6 +28,8 @@ pub(super) struct Line {
     pub(super) answer: Option<(u64, Answer)>,
     /// Its change to the headers that a new connection repeats.
     pub(super) header: Option<(String, Option<Vec<u8>>)>,
+    /// Whether it is an action of the program, and not a question of the client.
+    pub(super) is_action: bool,
 }
 
 /// Lines that are written together.
@@ -38,6 +40,8 @@ pub(super) struct Chunk {
     own: Vec<Range<usize>>,
     /// The receipt of the ping at its end, if it is kept until the broker has confirmed it.
     ping: Option<u64>,
+    /// How many of the program's actions are in it.
+    actions: usize,
 }
 
 impl Take for Arc<Inbox> {
@@ -69,6 +73,8 @@ pub(super) struct State {
     out: Vec<u8>,
     /// Where listen, hangup and repeated headers stand in `out`.
     own: Vec<Range<usize>>,
+    /// How many of the program's actions are in `out`.
+    actions: usize,
     /// Chunks that were written and are not confirmed, with their changes to `headers`.
     unconfirmed: VecDeque<(Chunk, Headers)>,
     /// Bytes to be written, or written and not confirmed.
@@ -111,6 +117,7 @@ impl State {
         {
             self.changes.insert(stream, header);
         }
+        self.actions += usize::from(line.is_action);
         self.append(&line.bytes)
     }
 
@@ -148,11 +155,16 @@ impl State {
             ping = Some(receipt);
         }
         let (bytes, own) = (std::mem::take(&mut self.out), std::mem::take(&mut self.own));
-        let chunk = Chunk { bytes: bytes.into(), own, ping };
+        let chunk = Chunk { bytes: bytes.into(), own, ping, actions: std::mem::take(&mut self.actions) };
         if self.keeps {
             self.unconfirmed.push_back((chunk.clone(), std::mem::take(&mut self.changes)));
         }
         Some(chunk)
+    }
+
+    /// How many of the program's actions wait to be written or, if what is not confirmed is kept, to be confirmed.
+    pub(super) fn waiting(&self) -> usize {
+        self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
     }
 
     /// Whether nothing that was written has yet to be confirmed.
@@ -167,6 +179,13 @@ impl State {
         }
         self.queued -= chunk.bytes.len();
         true
+    }
+
+    /// Asks the broker for an answer, unless something that waits does so.
+    pub(super) fn ping_if_idle(&mut self) {
+        if self.out.is_empty() {
+            self.ping();
+        }
     }
 
     /// Asks the broker for an answer.
@@ -243,6 +262,7 @@ impl State {
         let mut changes = Headers::new();
         for (chunk, headers) in chunks {
             without(&chunk.bytes, &chunk.own, &mut first);
+            self.actions += chunk.actions;
             changes.extend(headers);
         }
         changes.extend(std::mem::take(&mut self.changes));
@@ -293,7 +313,7 @@ impl State {
             // The caller may have stopped waiting.
             let _ = answer.send(Err(self.failure().unwrap_or_else(|| ClientError::Lost(why.to_owned()))));
         }
-        (self.out, self.queued) = (Vec::new(), 0);
+        (self.actions, self.out, self.queued) = (self.waiting(), Vec::new(), 0);
         self.unconfirmed.clear();
     }
 

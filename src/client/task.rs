@@ -7,6 +7,7 @@ use tokio::time::sleep;
 use crate::wire::subscriber::Event;
 
 use super::address::ByteStream;
+use super::connection::Connection;
 use super::session::{End, Session};
 use super::shared::Shared;
 
@@ -59,6 +60,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
             End::Failed(reason) => (Event::Lost { reason: reason.clone() }, reason),
         };
         let Some(backoff) = &shared.options.reconnect else { return shared.end(&last, &why) };
+        shared.stands(Connection::Away { reason: why.clone() });
         tracing::debug!(address = %shared.address, reason = why, "connection lost; connecting again");
         if session.was_answered {
             attempt = 0;
@@ -86,6 +88,7 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Byt
         let pause = shared.options.reconnect.as_ref().and_then(|backoff| backoff.pause(*attempt, fastrand::f64()));
         let Some(pause) = pause else { return Err(format!("cannot connect to {}: {reason}", shared.address)) };
         *attempt += 1;
+        shared.stands(Connection::Away { reason: format!("cannot connect to {}: {reason}", shared.address) });
         if !shared.pause(pause).await {
             return Err(format!("nobody waited any longer for {}: {reason}", shared.address));
         }

@@ -213,3 +213,22 @@ async fn a_put_is_written_as_listeners_get_it() {
     socket.read_exact(&mut got).await.unwrap();
     assert_eq!(String::from_utf8(got).unwrap(), expected);
 }
+
+/// One line that no broker takes costs nothing that waits before it, and is named with the limit.
+#[tokio::test]
+async fn what_is_too_long_is_refused_where_it_is_put() {
+    let broker = Broker::start();
+    let options = Options { longest_action: ByteSize(100), ..Options::default() };
+    let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    client.put("job", "before").await.unwrap();
+    let long = "x".repeat(100);
+    let error = client.put("job", &long).await.unwrap_err();
+    assert!(matches!(error, ClientError::TooLong { limit: ByteSize(100), .. }), "{error}");
+    assert!(error.to_string().contains("100 bytes"), "{error}");
+    assert!(matches!(client.confirmed().header("job", &long).await, Err(ClientError::TooLong { .. })));
+    // Just as long as it may be.
+    client.put("job", &"x".repeat(100 - r#"{"action":"put","stream":"job","message":""}"#.len())).await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(next(&mut listener, 2).await.len(), 2);
+}

@@ -2,6 +2,7 @@
 //!
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: run and wait, with their exit codes and signals.
+//! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `terminal`: bars, in a pseudo-terminal.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
@@ -9,6 +10,7 @@
 mod jobs;
 mod messages;
 mod pages;
+mod put;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -116,7 +116,7 @@ fn a_command_line_that_makes_no_sense_exits_with_64() {
     assert_fails(&[], 64, "Usage: msgstream <COMMAND>");
     assert_fails(&["sreve"], 64, "a similar subcommand exists: 'serve'");
     assert_fails(&["serve", "--lisen", "a:1"], 64, "'--listen'");
-    assert_fails(&["serve", "--listen", "127.0.0.1"], 64, "the port is missing");
+    assert_fails(&["serve", "--listen", ":7342"], 64, "the host is missing");
     assert_fails(&["serve", "--log-level", "loud"], 64, "[possible values: off, error, warn, info, debug, trace]");
     assert_fails(&["serve", "--workers", "many"], 64, "--workers <N>");
 }

@@ -223,7 +223,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("[log]\nlevel = 'loud'", ["log.level = \"loud\"", "is none of \"off\", \"error\""]),
         ("[outbox]\npolicy = 1", ["outbox.policy = 1", "is none of \"disconnect\", \"throttle\""]),
         ("listen = '127.0.0.1:1'", ["listen = \"127.0.0.1:1\"", "write it in brackets"]),
-        ("listen = ['127.0.0.1']", ["listen = [\"127.0.0.1\"]", "the port is missing"]),
+        ("listen = [':7342']", ["listen = [\":7342\"]", "the host is missing"]),
         ("port_file = 1", ["port_file = 1", "is not a path"]),
     ] {
         assert_fails(from_file(file), &parts);

@@ -14,7 +14,7 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 /// The flags that say where the broker is.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Broker {
-    /// The broker: host:port or unix:/path
+    /// The broker: host, host:port or unix:/path; the port is 7342 unless given
     #[arg(long, value_name = "ADDR", env = VARIABLE, default_value = ServerAddress::DEFAULT, value_parser = address)]
     server: ServerAddress,
 }

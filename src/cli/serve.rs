@@ -28,7 +28,7 @@ use super::standard::print;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Listen on this address: host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
+    /// Listen on this address: host, host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
     ///
     /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
     /// Only this machine can reach 127.0.0.1; on 0.0.0.0 anyone who can reach this machine can connect, without a password.

@@ -18,8 +18,8 @@ mod shared;
 mod state;
 mod task;
 
-pub use crate::wire::StreamState;
 pub use crate::wire::subscriber::{Event, Reason, Receipt};
+pub use crate::wire::{DEFAULT_PORT, StreamState};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;

@@ -59,7 +59,7 @@ pub struct RemoteStream {
 }
 
 impl RemoteStream {
-    /// Connects to `host:port` or `unix:/path`.
+    /// Connects to `host`, `host:port` or `unix:/path`.
     ///
     /// # Errors
     /// [`ClientError::Connect`] if the address makes no sense or nobody answers there in time.
@@ -76,8 +76,8 @@ impl RemoteStream {
     /// broker.put("job-1", "hello").await?;
     /// broker.disconnect().await?;
     ///
-    /// let error = RemoteStream::connect("broker.example").await.unwrap_err();
-    /// assert!(error.to_string().contains("the port is missing"));
+    /// let error = RemoteStream::connect("http://broker.example").await.unwrap_err();
+    /// assert!(error.to_string().contains("no \"http\" transport"));
     /// # Ok(()) }
     /// ```
     pub async fn connect(address: &str) -> Result<Self, ClientError> {

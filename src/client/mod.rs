@@ -13,6 +13,7 @@ mod listener;
 mod options;
 mod remote;
 mod request;
+mod resume;
 mod session;
 mod shared;
 mod state;

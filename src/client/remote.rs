@@ -26,8 +26,11 @@ use super::state::Line;
 /// as long as the runtime lives: a program that ends should flush first.
 ///
 /// With [`Options::reconnect`] a lost connection is made again. Then every stream is listened to again, its listeners get
-/// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
-/// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
+/// [`Event::Reconnected`](super::Event::Reconnected), and what the broker has not confirmed is sent again: nothing is lost, and
+/// around the loss a message may come twice. What was confirmed is not sent again, except this client's last header of a stream
+/// that the broker has lost. Nor is a header, close or delete that has taken effect already, or that would touch what somebody
+/// else has begun or ended meanwhile: it counts as refused, with the code `stale`. To know, the client asks how each such stream
+/// stands before it sends anything on the new connection.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -438,7 +441,7 @@ impl RemoteStream {
         let mut bytes = Vec::with_capacity(64);
         bare(Verb::Ping, None, Some(receipt)).write(self.link.shared.options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
-        let line = Line { bytes, answer: Some((receipt, answer)), header: None, is_action: false };
+        let line = Line { bytes, answer: Some((receipt, answer)), change: None, is_action: false };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
     }

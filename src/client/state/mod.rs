@@ -1,19 +1,23 @@
 //! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
+//!
+//! [`reconnected`] prepares for a new connection.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod reconnected;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::job::content::{Content, NonFinite};
+use crate::job::content::NonFinite;
 use crate::wire::subscriber::{Event, Listened, Reason, Receipt, Reply, Take};
 use crate::wire::{StreamState, Verb};
 
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
-use super::resume::{Change, Found, Lines, Mark, Part, Verdict, judge};
+use super::resume::{Change, Found, Lines, Mark, Part};
 
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Bytes>>;
@@ -181,6 +185,18 @@ impl State {
         self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
     }
 
+    /// A question to begin a connection with, if what waits is long: a broker gives a first line little time.
+    pub(super) fn greeting(&mut self, long: usize) -> Option<Chunk> {
+        if self.questions.len().max(self.out.bytes.len()) < long {
+            return None;
+        }
+        let bytes = bare_line(Verb::Ping, None, None);
+        if !self.keeps {
+            self.queued += bytes.len();
+        }
+        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0 })
+    }
+
     /// Whether nothing that was written has yet to be confirmed.
     pub(super) fn is_confirmed(&self) -> bool {
         self.unconfirmed.is_empty() && self.asking.is_empty()
@@ -276,129 +292,6 @@ impl State {
         false
     }
 
-    /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners are told of the gap.
-    pub(super) fn reconnected(&mut self, reason: &str) {
-        let mut changes = Headers::new();
-        let mut out = Lines::default();
-        for (Chunk { bytes, parts, actions, .. }, headers) in std::mem::take(&mut self.unconfirmed) {
-            out.extend(&bytes, parts, |mark| mark.is_some());
-            self.actions += actions;
-            changes.extend(headers);
-        }
-        changes.extend(std::mem::take(&mut self.changes));
-        self.changes = changes;
-        let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        out.extend(&bytes, parts, |mark| mark.is_some());
-        self.out = out;
-        self.joins.clear();
-        self.queued = self.out.bytes.len();
-        self.ask();
-        for (stream, mut listened) in std::mem::take(&mut self.streams) {
-            listened.tell(&Event::Reconnected { reason: reason.to_owned() });
-            let listeners = listened.into_listeners();
-            if listeners.is_empty() {
-                continue;
-            }
-            let receipt = self.next_receipt();
-            self.joins.insert(receipt, stream.clone());
-            self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, listeners);
-        }
-    }
-
-    /// Asks how each stream stands that has a header of this client, or that it has changed: a listen tells, and is taken back.
-    fn ask(&mut self) {
-        self.questions.clear();
-        self.asking.clear();
-        let marked = self.out.parts.iter().filter_map(|part| part.mark.as_ref()).map(|mark| &mark.stream);
-        let streams: BTreeSet<String> = self.headers.keys().chain(marked).cloned().collect();
-        self.found.clear();
-        for stream in streams {
-            let (listen, hangup) = (self.next_receipt(), self.next_receipt());
-            self.questions.extend(bare_line(Verb::Listen, Some(&stream), Some(listen)));
-            self.questions.extend(bare_line(Verb::Hangup, Some(&stream), Some(hangup)));
-            self.asking.insert(hangup, stream.clone());
-            self.found.insert(stream, (listen, Found::default()));
-        }
-    }
-
-    /// The header comes directly before the receipt of the listen.
-    fn found_header(&mut self, stream: &str, message: &Content) {
-        if let Some((_, found)) = self.found.get_mut(stream)
-            && found.state.is_none()
-        {
-            found.header = request::header_line(stream, Some(message), NonFinite::Null).ok();
-        }
-    }
-
-    /// Once all is answered: leaves out what has taken effect and what would touch a later run, and sends the headers that the
-    /// broker has lost before the rest. True if there may be room again.
-    fn resume_if_answered(&mut self) -> bool {
-        if !self.asking.is_empty() {
-            return false;
-        }
-        let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        let mut out = Lines::default();
-        let mut verdicts = HashMap::new();
-        for (stream, (_, found)) in std::mem::take(&mut self.found) {
-            let marks = parts.iter().filter_map(|part| part.mark.as_ref()).filter(|mark| mark.stream == stream);
-            let changes: Vec<_> = marks.map(|mark| mark.change.clone()).collect();
-            let confirmed = self.headers.get(&stream);
-            let judged = judge(&found, confirmed.map(|header| &**header), &changes);
-            let is_mine = |header: &[u8]| {
-                confirmed.is_some_and(|confirmed| **confirmed == *header)
-                    || changes.iter().any(|change| matches!(change, Change::Header(line) if **line == *header))
-            };
-            let is_at_work = found.state == Some(StreamState::Running) || judged.contains(&Verdict::Repeat);
-            match (found.state, found.header) {
-                (Some(StreamState::Waiting), _) => {
-                    if let Some(header) = confirmed {
-                        out.push_part(header, None);
-                    }
-                }
-                (Some(_), Some(header)) if is_mine(&header) && is_at_work => {
-                    self.headers.insert(stream.clone(), header.into());
-                }
-                // It belongs to somebody else now, or has ended.
-                (Some(_), _) => {
-                    self.headers.remove(&stream);
-                }
-                (None, _) => {}
-            }
-            if judged.last() == Some(&Verdict::Stale) {
-                self.changes.remove(&stream);
-            }
-            verdicts.insert(stream, VecDeque::from(judged));
-        }
-        let mut left_out = Vec::new();
-        out.extend(&bytes, parts, |mark| {
-            let Some(mark) = mark else { return true };
-            let verdict = verdicts.get_mut(&mark.stream).and_then(VecDeque::pop_front).unwrap_or(Verdict::Repeat);
-            if verdict != Verdict::Repeat {
-                left_out.push((mark.clone(), verdict));
-            }
-            verdict == Verdict::Repeat
-        });
-        (self.queued, self.out) = (out.bytes.len(), out);
-        for (mark, verdict) in left_out {
-            self.leave_out(mark, verdict);
-        }
-        true
-    }
-
-    /// Tells whoever waits for an action that a new connection does not repeat.
-    fn leave_out(&mut self, mark: Mark, verdict: Verdict) {
-        self.actions = self.actions.saturating_sub(1);
-        let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(stale(&mark.stream)) };
-        match (mark.receipt, outcome) {
-            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::Refused)),
-            (None, Err(reason)) => {
-                self.refused.get_or_insert(reason);
-            }
-            (None, Ok(_)) => {}
-        }
-    }
-
     /// The error of every call once the connection has ended for good.
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
@@ -482,10 +375,4 @@ fn bare_line(action: Verb, stream: Option<&str>, receipt: Option<u64>) -> Vec<u8
     // A name is a text, which can always be written.
     let _ = request::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
     line
-}
-
-/// Why an action was not repeated.
-fn stale(stream: &str) -> Reason {
-    let reason = format!("the connection was lost before this was confirmed, and since then somebody else has begun or ended {stream:?}");
-    Reason { code: "stale".to_owned(), reason }
 }

@@ -25,6 +25,7 @@ use crate::wire::{Encoding, Endpoint, Place};
 /// # Ok::<(), msgstream::client::BadServerAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerAddress {
     /// A host name or IP address and a port: `localhost:7342`, `[::1]:7342`.
     Tcp(String),

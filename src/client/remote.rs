@@ -102,7 +102,7 @@ impl RemoteStream {
     /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let options = Options::default().reconnect(Backoff::default());
     /// let broker = RemoteStream::connect_with(address.parse()?, options).await?;
     /// let mut job = broker.listen("job-1").await?;
     /// broker.put("job-1", "hello").await?;
@@ -127,7 +127,7 @@ impl RemoteStream {
     /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let options = Options::default().reconnect(Backoff::default());
     /// let broker = RemoteStream::start(address.parse()?, options);
     /// // Queued until there is a connection.
     /// let mut job = broker.listen("job-1").await?;

@@ -277,7 +277,8 @@ mod tests {
             }
             write.write_all(b"{\"action\":\"pong\"}\n").await.unwrap();
             // Its end.
-            read.read(&mut block).await.unwrap();
+            let mut rest = Vec::new();
+            read.read_to_end(&mut rest).await.unwrap();
             (first, write)
         });
         let long = "x".repeat(100 << 10);

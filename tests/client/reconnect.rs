@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::broker::{Broker, next, told};
 
 fn patient() -> Options {
-    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(50), attempts: None };
-    Options { reconnect: Some(backoff), ..Options::default() }
+    let backoff = Backoff::default().first(Duration::from_millis(1)).longest(Duration::from_millis(50));
+    Options::default().reconnect(backoff)
 }
 
 async fn connect(broker: &Broker) -> RemoteStream {
@@ -78,8 +78,8 @@ async fn a_client_may_start_before_the_broker() {
 #[tokio::test]
 async fn attempts_come_to_an_end_when_asked_to() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1), attempts: Some(3) };
-    let client = RemoteStream::start(nobody.parse().unwrap(), Options { reconnect: Some(backoff), ..Options::default() });
+    let backoff = Backoff::default().first(Duration::from_millis(1)).longest(Duration::from_millis(1)).attempts(3);
+    let client = RemoteStream::start(nobody.parse().unwrap(), Options::default().reconnect(backoff));
     match client.flush().await.unwrap_err() {
         ClientError::Lost(reason) => assert!(reason.starts_with(&format!("cannot connect to {nobody}")), "{reason}"),
         other => panic!("{other}"),
@@ -310,8 +310,8 @@ async fn there_is_a_pause_before_every_new_connection() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
     let first = Duration::from_millis(40);
-    let backoff = Backoff { first, longest: first, attempts: None };
-    let options = Options { reconnect: Some(backoff), ..Options::default() };
+    let backoff = Backoff::default().first(first).longest(first);
+    let options = Options::default().reconnect(backoff);
     let client = RemoteStream::connect_with(address, options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let began = tokio::time::Instant::now();
@@ -342,7 +342,7 @@ async fn a_close_without_a_reason_is_a_lost_connection() {
 async fn a_dead_peer_is_noticed() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let times = Duration::from_millis(5);
-    let options = Options { idle_time: times, answer_time: times, ..Options::default() };
+    let options = Options::default().idle_time(times).answer_time(times);
     let client = RemoteStream::connect_with(silent.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let began = tokio::time::Instant::now();
@@ -359,7 +359,7 @@ async fn a_dead_peer_is_noticed() {
 #[tokio::test]
 async fn an_idle_peer_that_answers_is_not_dead() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = Options { idle_time: Duration::from_millis(1), ..Options::default() };
+    let options = Options::default().idle_time(Duration::from_millis(1));
     let client = RemoteStream::connect_with(peer.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let listener = client.listen("job").await.unwrap();
     let (read, mut write) = peer.accept().await.unwrap().0.into_split();

@@ -65,6 +65,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<Shared>) {
         ids,
         stats,
         cut_log,
+        mistake_log: Arc::default(),
     };
     (actor, Arc::new(shared))
 }

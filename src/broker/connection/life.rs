@@ -324,6 +324,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn forward(&mut self, turn: Turn) {
         if turn.mistakes > 0 {
             self.shared.stats.mistakes.add(turn.mistakes);
+            self.shared.mistake_log.made(self.id, || self.outbox.peer(), turn.mistakes, turn.first_mistake.as_deref());
         }
         if !turn.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);

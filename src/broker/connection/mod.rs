@@ -5,6 +5,7 @@ mod batch;
 mod carry;
 mod decode;
 mod life;
+mod mistake_log;
 mod reader;
 mod shared;
 mod tcp;
@@ -20,6 +21,7 @@ use crate::wire::Codec;
 use life::Connection;
 
 pub(crate) use life::drop_input;
+pub use mistake_log::MistakeLog;
 pub use reader::ReaderLimits;
 pub use shared::{Shared, Times};
 pub(crate) use tcp::{TcpTransport, register};

@@ -5,6 +5,7 @@ use std::io;
 use crate::broker::core::Input;
 
 use super::batch::Whole;
+use super::mistake_log::Told;
 
 /// What one turn of reading gave.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Turn {
     pub(super) memory: usize,
     /// How many units were refused.
     pub(super) mistakes: u64,
+    /// What was said about the first.
+    pub(super) first_mistake: Option<Box<Told>>,
     /// Whether more may come.
     pub(super) outcome: Outcome,
 }
@@ -43,7 +46,7 @@ impl Turn {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Outcome::Nothing,
             _ => Outcome::Gone,
         };
-        Self { inputs: Vec::new(), memory: 0, mistakes: 0, outcome }
+        Self { inputs: Vec::new(), memory: 0, mistakes: 0, first_mistake: None, outcome }
     }
 }
 

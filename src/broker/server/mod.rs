@@ -239,6 +239,7 @@ impl Server {
             drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
         admission.shared.cut_log.tell_rest();
+        admission.shared.mistake_log.tell();
         let stats = admission.shared.stats.snapshot();
         info!(
             connections = stats.connections_opened,

@@ -1,0 +1,29 @@
+//! `msgstream man`: the manual pages.
+
+mod page;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::exit::{Exit, OrExit, Outcome};
+
+/// Write the manual pages into a folder, one for each subcommand
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder; created if it does not exist
+    directory: PathBuf,
+}
+
+pub(crate) fn run(args: &Args, mut program: clap::Command) -> Outcome {
+    let name = || format!("cannot write the manual pages to {}", args.directory.display());
+    fs::create_dir_all(&args.directory).with_context(name).or_exit(Exit::Io)?;
+    program.build();
+    let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
+    for command in commands.chain([&program]) {
+        let page = page::of(command).with_context(name).or_exit(Exit::Io)?;
+        fs::write(args.directory.join(format!("{}.1", page::name(command))), page).with_context(name).or_exit(Exit::Io)?;
+    }
+    Ok(Exit::Fine)
+}

@@ -117,6 +117,8 @@ fn program(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MSGSTREAM_")) {
         command.env_remove(name);
     }
+    // No file of the user who runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -44,6 +44,7 @@ fn a_manual_page_for_every_subcommand() {
         let page = fs::read_to_string(directory.join(format!("msgstream-{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{command}: {page}");
         assert!(!page.contains(".SH EXTRA"), "{command}: {page}");
+        assert_eq!(page.contains(".SH FILES"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
         assert_eq!(page.contains(".SH ENVIRONMENT"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
     }
     assert!(fs::read_to_string(directory.join("msgstream.1")).unwrap().contains("msgstream\\-listen(1)"));

@@ -16,12 +16,13 @@ pub(crate) struct Args {
     directory: PathBuf,
 }
 
-pub(crate) fn run(args: &Args, mut program: clap::Command) -> Outcome {
+pub(crate) fn run(args: &Args, program: clap::Command) -> Outcome {
     let name = || format!("cannot write the manual pages to {}", args.directory.display());
     fs::create_dir_all(&args.directory).with_context(name).or_exit(Exit::Io)?;
+    // It has no page of its own.
+    let mut program = program.disable_help_subcommand(true);
     program.build();
-    let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
-    for command in commands.chain([&program]) {
+    for command in program.get_subcommands().chain([&program]) {
         let page = page::of(command).with_context(name).or_exit(Exit::Io)?;
         fs::write(args.directory.join(format!("{}.1", page::name(command))), page).with_context(name).or_exit(Exit::Io)?;
     }

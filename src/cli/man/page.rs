@@ -72,7 +72,7 @@ fn after_options(text: &str) -> String {
     let mut page = String::new();
     let mut is_list = false;
     for line in text.lines() {
-        match line.strip_prefix("  ") {
+        match line.strip_prefix(' ').map(str::trim_start) {
             None if line.is_empty() => {}
             None => {
                 let heading = match line {
@@ -95,7 +95,7 @@ fn after_options(text: &str) -> String {
 
 /// An entry of a list, such as an exit code and what it means.
 fn item(entry: &str) -> String {
-    match columns(entry.trim_start()) {
+    match columns(entry) {
         (what, Some(meaning)) => format!(".TP\n\\fB{}\\fR\n{}\n", escaped(what), escaped(meaning)),
         (text, None) => format!(".PP\n{}\n", escaped(text)),
     }
@@ -123,11 +123,23 @@ fn environment(command: &Command) -> String {
         .map(|(variable, arg)| {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let option = arg.get_long().unwrap_or_default();
-            format!(".TP\n\\fB{variable}\\fR\n{}. The option \\fB\\-\\-{}\\fR counts more.\n", escaped(&help), escaped(option))
+            let help = help.split(" [default").next().unwrap_or_default();
+            format!(".TP\n\\fB{variable}\\fR\n{}. The option \\fB\\-\\-{}\\fR counts more.\n", escaped(help), escaped(option))
         })
         .collect();
-    if entries.is_empty() { entries } else { format!(".SH ENVIRONMENT\n{entries}") }
+    if entries.is_empty() { entries } else { format!(".SH ENVIRONMENT\n{entries}{FILES}") }
 }
+
+/// The files of the commands that have such variables: those that talk to a broker.
+const FILES: &str = "\
+.SH FILES
+.TP
+\\fI$XDG_CONFIG_HOME/msgstream/client.toml\\fR, \\fI~/.config/msgstream/client.toml\\fR
+Where the broker is, unless an option or a variable says: server = \"HOST:PORT\".
+.TP
+\\fI/etc/msgstream/client.toml\\fR
+The same, for all users of the system. The user\\(aqs file counts more.
+";
 
 /// Text as roff takes it: no hyphen becomes a dash, and no line is taken for a request.
 fn escaped(text: &str) -> String {
@@ -141,9 +153,10 @@ mod tests {
 
     #[test]
     fn the_columns_of_a_help_become_sections() {
-        let help = "Examples:\n  run 'x'\n  run y    twice\n\nExit codes:\n  that of y\n   0  all is well\n\nNo heading:\n  .z";
+        let help =
+            "Examples:\n  run 'x'\n  run y    twice\n\nExit codes:\n  that of y\n   0  all is well\n 126  not run\n\nNo heading:\n  .z";
         let page = ".SH EXAMPLES\n.PP\n.nf\nrun \\(aqx\\(aq\n.fi\n.PP\n.nf\nrun y\n.fi\n.RS 4\ntwice\n.RE\n\
-            .SH EXIT STATUS\n.PP\nthat of y\n.TP\n\\fB0\\fR\nall is well\n.PP\nNo heading:\n.PP\n.nf\n\\&.z\n.fi\n";
+            .SH EXIT STATUS\n.PP\nthat of y\n.TP\n\\fB0\\fR\nall is well\n.TP\n\\fB126\\fR\nnot run\n.PP\nNo heading:\n.PP\n.nf\n\\&.z\n.fi\n";
         assert_eq!(after_options(help), page);
     }
 }

@@ -58,7 +58,8 @@ Exit codes:
   65  some of it is not JSON, or too long: the rest was sent
   69  some lines were lost, or may be; a single message: the broker cannot be reached
   74  standard input cannot be read
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {

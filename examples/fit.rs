@@ -40,7 +40,7 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let broker = RemoteStream::start(args.server, Options { reconnect: Some(Backoff::default()), ..Options::default() });
+    let broker = RemoteStream::start(args.server, Options::default().reconnect(Backoff::default()));
     let job = args.stream.as_str();
 
     let start = Start::new("exponential decay").of(f64::from(args.steps)).units("steps");

@@ -31,7 +31,7 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let options = Options { reconnect: args.reconnect.then(Backoff::default), ..Options::default() };
+    let options = Options::default().reconnect(args.reconnect.then(Backoff::default));
     let broker = RemoteStream::connect_with(args.server, options).await?;
 
     // One connection for all streams, and a task for each, so that none waits for another.
@@ -64,6 +64,8 @@ async fn follow(mut listener: Listener) -> bool {
             }
             Event::CutOff(reason) => println!("{stream}: cut off: {reason}"),
             Event::Lost { reason } => println!("{stream}: connection lost: {reason}"),
+            // Later versions may tell more.
+            _ => {}
         }
     }
     false

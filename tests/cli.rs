@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -116,7 +116,7 @@ fn a_command_line_that_makes_no_sense_exits_with_64() {
     assert_fails(&[], 64, "Usage: msgstream <COMMAND>");
     assert_fails(&["sreve"], 64, "a similar subcommand exists: 'serve'");
     assert_fails(&["serve", "--lisen", "a:1"], 64, "'--listen'");
-    assert_fails(&["serve", "--listen", "127.0.0.1"], 64, "the port is missing");
+    assert_fails(&["serve", "--listen", ":7342"], 64, "the host is missing");
     assert_fails(&["serve", "--log-level", "loud"], 64, "[possible values: off, error, warn, info, debug, trace]");
     assert_fails(&["serve", "--workers", "many"], 64, "--workers <N>");
 }
@@ -204,4 +204,47 @@ fn the_log_says_where_it_listens_as_text_or_json() {
     let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!((&event["level"], &event["message"]), (&"INFO".into(), &"listening".into()));
     assert!(event["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")), "{line}");
+}
+
+#[test]
+fn an_open_address_is_warned_of() {
+    let mut broker = Broker::start(&["--listen", "0.0.0.0:0"]);
+    let warned = broker.wait_for("WARN");
+    assert!(warned.contains("neither password nor encryption") && warned.contains("0.0.0.0:"), "{warned}");
+    broker.signal(Signal::TERM);
+    broker.end();
+    let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
+    broker.wait_for("listening");
+    broker.signal(Signal::TERM);
+    let (_, said) = broker.end();
+    assert!(!said.contains("WARN"), "{said}");
+}
+
+/// Each mistake is told to its client; the log has some of them at debug, and how many there were at info.
+#[test]
+fn mistakes_of_clients_are_in_the_log() {
+    let mistakes = 100;
+    for (level, one_by_one) in [("debug", 1..=mistakes / 2), ("info", 0..=0)] {
+        let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--log-level", level]);
+        let line = broker.wait_for("listening");
+        let mut client = TcpStream::connect(line.split_once("address=").unwrap().1.trim()).unwrap();
+        let mut answers = BufReader::new(client.try_clone().unwrap());
+        let mut answer = String::new();
+        for number in 0..mistakes {
+            // A good line, so that there are never too many in a row.
+            write!(client, "not JSON {number}\n{{\"action\":\"ping\"}}\n").unwrap();
+            answer.clear();
+            answers.read_line(&mut answer).unwrap();
+            assert!(answer.contains("bad_json"), "{answer}");
+            answers.read_line(&mut answer).unwrap();
+        }
+        drop((client, answers));
+        broker.signal(Signal::TERM);
+        let (_, said) = broker.end();
+        let refused: Vec<_> = said.lines().filter(|line| line.contains("line refused")).collect();
+        assert!(one_by_one.contains(&refused.len()), "{} lines for {mistakes} mistakes: {said}", refused.len());
+        assert!(refused.iter().all(|line| line.contains("peer=") && line.contains("bad_json") && line.contains("reason=")), "{refused:?}");
+        let sum = said.lines().find(|line| line.contains("lines of clients were refused")).unwrap();
+        assert!(sum.contains("INFO") && sum.contains(&format!("count={mistakes}")), "{sum}");
+    }
 }

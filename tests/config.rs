@@ -165,6 +165,10 @@ fn an_unknown_variable_is_named_with_the_nearest_one() {
         ("MSGSTREAM_LISTEN_ADDRESS", "", "MSGSTREAM_LISTEN"),
         ("MSGSTREAM_PORT", "7342", "MSGSTREAM_LISTEN"),
         ("MSGSTREAM_WORKERS", "2", "MSGSTREAM_RUNTIME__WORKERS"),
+        ("MSGSTREAM_LOGLEVEL", "warn", "MSGSTREAM_LOG__LEVEL"),
+        ("MSGSTREAM_LIMITS__NONESUCH", "2", "MSGSTREAM_LIMITS__LINE"),
+        ("MSGSTREAM_TCP_DELAY", "false", "MSGSTREAM_TCP__NO_DELAY"),
+        ("MSGSTREAM_CONFIG", "msgstream.toml", "the flag --config"),
     ] {
         let outcome = from_environment(&[(unknown, value)]);
         assert_fails(outcome, &[&format!("unknown variable {unknown} in the environment; did you mean {nearest}?")]);
@@ -182,6 +186,11 @@ fn what_kubernetes_and_clients_put_into_the_environment_is_passed_over() {
         ("MSGSTREAM_SERVICE_PORT_JSON", "7342"),
         ("MSGSTREAM_WEB_PORT", "tcp://10.0.0.2:80"),
         ("MSGSTREAM_SERVER", "broker:7342"),
+        ("MSGSTREAM_BIN", "/usr/bin/msgstream"),
+        ("MSGSTREAM_TOKEN", "secret"),
+        ("MSGSTREAM_CLIENT_CONFIG", "client.toml"),
+        ("MSGSTREAM_STREAM", "job-7"),
+        ("MSGSTREAM_HOME", "/srv"),
         ("msgstream_listen", "nowhere"),
         ("PATH", "/bin"),
     ];
@@ -214,7 +223,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("[log]\nlevel = 'loud'", ["log.level = \"loud\"", "is none of \"off\", \"error\""]),
         ("[outbox]\npolicy = 1", ["outbox.policy = 1", "is none of \"disconnect\", \"throttle\""]),
         ("listen = '127.0.0.1:1'", ["listen = \"127.0.0.1:1\"", "write it in brackets"]),
-        ("listen = ['127.0.0.1']", ["listen = [\"127.0.0.1\"]", "the port is missing"]),
+        ("listen = [':7342']", ["listen = [\":7342\"]", "the host is missing"]),
         ("port_file = 1", ["port_file = 1", "is not a path"]),
     ] {
         assert_fails(from_file(file), &parts);

@@ -38,7 +38,7 @@ use msgstream::units::ByteSize;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), ClientError> {
     let Ok(address) = ServerAddress::DEFAULT.parse() else { return Ok(()) };
-    let options = Options { queue: ByteSize(1 << 20), ..Options::default() };
+    let options = Options::default().queue(ByteSize(1 << 20));
     let broker = RemoteStream::connect_with(address, options).await?;
     let mut listener = broker.listen("job-1").await?;
     if listener.joined().await == Some(StreamState::Waiting) {

@@ -65,6 +65,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
         ids,
         stats,
         cut_log,
+        mistake_log: Arc::default(),
     };
     (actor, Arc::new(context))
 }

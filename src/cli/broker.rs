@@ -6,26 +6,73 @@ use std::future::Future;
 use crate::client::{Backoff, BadServerAddress, Options, RemoteStream, ServerAddress};
 use crate::wire::units::Span;
 use anyhow::Context;
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tokio::runtime::Builder;
 use tokio::time::Instant;
 
+use super::config::ClientConfig;
 use super::exit::{Exit, Failure, OrExit, Outcome};
+
+/// Where the broker is: as the flag says, or the variable, or a file of the clients' configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Broker {
+    server: ServerAddress,
+}
 
 /// The flags that say where the broker is.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Broker {
-    /// The broker: host:port or unix:/path
-    #[arg(long, value_name = "ADDR", env = VARIABLE, default_value = ServerAddress::DEFAULT, value_parser = address)]
-    server: ServerAddress,
+struct Flags {
+    /// The broker: host, host:port or unix:/path; the port is 7342 unless given [default: what client.toml says, or 127.0.0.1:7342]
+    #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
+    server: Option<Given>,
 }
+
+/// An address from a flag or the variable; none from an empty variable.
+#[derive(Debug, Clone)]
+struct Given(Option<ServerAddress>);
 
 /// The variable that says where the broker is, unless an option does.
 const VARIABLE: &str = "MSGSTREAM_SERVER";
 
 /// Reads an address. An empty variable counts as unset; clap does not tell whether a value comes from the variable.
-fn address(text: &str) -> Result<ServerAddress, BadServerAddress> {
+fn given(text: &str) -> Result<Given, BadServerAddress> {
     let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
-    if is_unset { ServerAddress::DEFAULT } else { text }.parse()
+    if is_unset { Ok(Given(None)) } else { text.parse().map(Some).map(Given) }
+}
+
+/// What the configuration says, or the default.
+fn configured() -> Result<ServerAddress, String> {
+    match ClientConfig::load()?.server {
+        Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}")),
+        Some(_) | None => ServerAddress::DEFAULT.parse().map_err(|error: BadServerAddress| error.to_string()),
+    }
+}
+
+impl Args for Broker {
+    fn augment_args(command: Command) -> Command {
+        Flags::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Flags::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Broker {
+    /// A fault of the configuration is an error of kind [`ErrorKind::Io`], which a command line cannot have otherwise.
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let server = match Flags::from_arg_matches(matches)?.server {
+            Some(Given(Some(server))) => server,
+            Some(Given(None)) | None => configured().map_err(|why| clap::Error::raw(ErrorKind::Io, why))?,
+        };
+        Ok(Self { server })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
 impl Broker {

@@ -28,7 +28,8 @@ Exit codes:
   64  the command line cannot be understood
   65  the message is not JSON
   69  the broker cannot be reached, or the connection was lost
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     let message = args.message.map(|message| input::message(&message, args.text)).transpose()?;

@@ -17,7 +17,8 @@ Exit codes:
    0  the stream is forgotten, or was not known
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {

@@ -88,7 +88,7 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Full => Exit::Unavailable,
             ClientError::Refused(_) => Exit::Refused,
-            ClientError::Encode(_) => Exit::Data,
+            ClientError::Encode(_) | ClientError::TooLong { .. } => Exit::Data,
             ClientError::EmptyName => Exit::Usage,
         };
         if let ClientError::Connect { .. } = &error {

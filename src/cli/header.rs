@@ -31,7 +31,8 @@ Exit codes:
   65  it is not JSON
   69  the broker cannot be reached, or the connection was lost
   74  standard input cannot be read
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     let header = match args.message {

@@ -84,6 +84,10 @@ enum Commands {
 pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
+        Err(told) if told.kind() == ErrorKind::Io => {
+            standard::say(told.to_string().trim_start_matches("error: "));
+            return Exit::Config.into();
+        }
         Err(told) => {
             // A reader that has gone, such as `head`, is no failure.
             let _ = told.print();

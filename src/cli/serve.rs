@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::broker::server::Server;
 use crate::broker::settings::Settings;
 use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use crate::wire::{BadAddress, Listen};
+use crate::wire::{Address, BadAddress, Listen};
 use anyhow::Context;
 use clap::builder::PossibleValuesParser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,7 +28,7 @@ use super::standard::print;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Listen on this address: host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
+    /// Listen on this address: host, host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
     ///
     /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
     /// Only this machine can reach 127.0.0.1; on 0.0.0.0 anyone who can reach this machine can connect, without a password.
@@ -148,6 +148,11 @@ async fn serve(config: Config) -> Result<(), Failure> {
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
+        if let Address::Tcp(socket) = &address.address
+            && socket.ip().is_unspecified()
+        {
+            tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is neither password nor encryption yet");
+        }
     }
     // Kept until the end, so that the file is removed only then.
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;

@@ -10,7 +10,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::wire::{Encoding, Endpoint, Place};
 
-/// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`.
+/// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`. Without a port it is [`DEFAULT_PORT`].
+///
+/// [`DEFAULT_PORT`]: super::DEFAULT_PORT
 ///
 /// A host name is looked up for each connection, so that a client finds a broker that has moved.
 ///
@@ -18,12 +20,14 @@ use crate::wire::{Encoding, Endpoint, Place};
 /// # use msgstream::client::ServerAddress;
 /// let address: ServerAddress = "broker.example:7342".parse()?;
 /// assert_eq!(address.to_string(), "broker.example:7342");
-/// assert!("broker.example".parse::<ServerAddress>().is_err());
+/// assert_eq!("broker.example".parse(), Ok(address));
+/// assert!("http://broker.example".parse::<ServerAddress>().is_err());
 /// # Ok::<(), msgstream::client::BadServerAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerAddress {
-    /// A host name or IP address and a port.
+    /// A host name or IP address and a port: `localhost:7342`, `[::1]:7342`.
     Tcp(String),
     /// The path of a Unix socket.
     Unix(PathBuf),
@@ -66,7 +70,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not the address of a broker: {why}; write \"127.0.0.1:7342\", \"broker.example:7342\" or \"unix:/run/msgstream.sock\""
+    "{text:?} is not the address of a broker: {why}; write \"localhost\", \"broker.example:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\""
 )]
 pub struct BadServerAddress {
     text: String,
@@ -84,6 +88,7 @@ impl FromStr for ServerAddress {
             return Err(bad(format!("this client speaks {spoken}: leave out {prefix:?}, and connect to where the broker speaks them")));
         }
         Ok(match place {
+            Place::Tcp(host) if host.ends_with(":0") => return Err(bad("nobody listens on port 0".to_owned())),
             Place::Tcp(host) => Self::Tcp(host),
             Place::Unix(path) => Self::Unix(path),
         })
@@ -110,7 +115,8 @@ mod tests {
         }
         assert_eq!("tcp://localhost:1".parse(), Ok(ServerAddress::Tcp("localhost:1".to_owned())));
         for (text, why) in [
-            ("localhost", "the port is missing"),
+            ("/run/msgstream.sock", "has \"unix:\" before it"),
+            ("localhost:0", "port 0"),
             ("http://localhost:7342", "there is no \"http\" transport"),
             ("msgpack+tcp://localhost:7343", "leave out \"msgpack+\""),
         ] {

@@ -10,7 +10,7 @@
 /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
 /// # let address = server.addresses()[0].to_string();
 /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-/// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+/// let options = Options::default().reconnect(Backoff::default());
 /// let broker = RemoteStream::start(address.parse()?, options);
 /// let mut connection = broker.connection();
 /// let now = connection.wait_for(|now| *now != Connection::Connecting).await?;

@@ -2,6 +2,7 @@
 
 use crate::job::content::EncodeError;
 use crate::wire::subscriber::Reason;
+use crate::wire::units::ByteSize;
 
 /// An error of a client.
 ///
@@ -23,6 +24,7 @@ use crate::wire::subscriber::Reason;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// No connection could be made.
     #[error("cannot connect to {address}: {reason}")]
@@ -44,6 +46,14 @@ pub enum ClientError {
     /// A stream needs a name.
     #[error("{}", crate::wire::ids::EmptyName)]
     EmptyName,
+    /// An action is longer than a broker takes. Nothing of it was sent.
+    #[error("it takes {bytes} bytes as a line, and the broker takes {limit} (Options::longest_action, the broker's limits.line)")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+        /// The most that there may be.
+        limit: ByteSize,
+    },
     /// There is no room in the queue now, and the call does not wait.
     #[error("the queue of what is to be sent is full")]
     Full,

@@ -12,7 +12,8 @@ use super::address::ByteStream;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::options::Options;
-use super::request::Request;
+use super::request::{Request, header_line};
+use super::resume::Change;
 use super::shared::Shared;
 use super::state::{Answer, Line, State};
 use super::task::{Served, run};
@@ -74,15 +75,13 @@ impl Link {
         let mut bytes = Vec::with_capacity(128);
         let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
         Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
-        // The header that a later connection repeats, if there may be one.
-        let repeated = if reconnect.is_some() { action.rule().repeated } else { Repeated::Stays };
-        let header = match (repeated, header) {
-            (Repeated::Stays, _) | (Repeated::Header, None) => None,
-            (Repeated::Message, _) => Some((stream.to_owned(), Some(header_line(stream, message, *non_finite)?))),
-            (Repeated::Header, Some(header)) => Some((stream.to_owned(), Some(header_line(stream, Some(header), *non_finite)?))),
-            (Repeated::Nothing, _) => Some((stream.to_owned(), None)),
-        };
-        Ok(Line { bytes, answer, header })
+        // The end of the line does not count.
+        let (bytes_sent, limit) = (bytes.len() - 1, self.shared.options.longest_action);
+        if bytes_sent > limit.0 {
+            return Err(ClientError::TooLong { bytes: bytes_sent, limit });
+        }
+        let change = if reconnect.is_some() { change(action, stream, message, header, *non_finite)? } else { None };
+        Ok(Line { bytes, answer, change: change.map(|change| (stream.to_owned(), change)), is_action: true })
     }
 
     /// Queues an action, once there is room for it.
@@ -129,10 +128,23 @@ pub(super) fn named(stream: &str) -> Result<(), ClientError> {
     if stream.is_empty() { Err(ClientError::EmptyName) } else { Ok(()) }
 }
 
-/// The action with which a new connection repeats a header.
-fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, ClientError> {
-    let mut line = Vec::with_capacity(128);
-    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
-        .write(non_finite, &mut line)?;
-    Ok(line)
+/// What an action does to its stream, if that matters to a later connection.
+fn change<M, H>(
+    action: Verb,
+    stream: &str,
+    message: Option<&M>,
+    header: Option<&H>,
+    non_finite: NonFinite,
+) -> Result<Option<Change>, ClientError>
+where
+    M: Serialize + ?Sized,
+    H: Serialize + ?Sized,
+{
+    Ok(match (action.rule().repeated, header) {
+        (Repeated::Stays, _) | (Repeated::Header, None) => None,
+        (Repeated::Message, _) => Some(Change::Header(header_line(stream, message, non_finite)?.into())),
+        (Repeated::Header, Some(header)) => Some(Change::Header(header_line(stream, Some(header), non_finite)?.into())),
+        (Repeated::Nothing, _) if action == Verb::Delete => Some(Change::Delete),
+        (Repeated::Nothing, _) => Some(Change::Close),
+    })
 }

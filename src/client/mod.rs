@@ -13,13 +13,14 @@ mod listener;
 mod options;
 mod remote;
 mod request;
+mod resume;
 mod session;
 mod shared;
 mod state;
 mod task;
 
-pub use crate::wire::StreamState;
 pub use crate::wire::subscriber::{Event, Reason, Receipt};
+pub use crate::wire::{DEFAULT_PORT, StreamState};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;

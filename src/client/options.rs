@@ -9,10 +9,11 @@ use crate::wire::units::ByteSize;
 ///
 /// ```
 /// # use msgstream::client::{Backoff, Options};
-/// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+/// let options = Options::default().reconnect(Backoff::default());
 /// assert_eq!(options.connect_time.as_secs(), 10);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Options {
     /// Whether and how to connect again after the connection was lost. None: a lost connection is the end.
     pub reconnect: Option<Backoff>,
@@ -25,6 +26,9 @@ pub struct Options {
     pub answer_time: Duration,
     /// What may wait to be sent, or to be confirmed, in bytes: beyond it publishing waits. 4 MiB.
     pub queue: ByteSize,
+    /// The longest action, as a line in bytes, that is sent: a broker refuses what is longer than its `limits.line`, which is 16 MiB
+    /// unless configured. 16 MiB.
+    pub longest_action: ByteSize,
     /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
     pub listener_queue: ByteSize,
     /// The longest line that is accepted from the broker, in bytes: a longer one would not come from a broker, and could exhaust
@@ -43,11 +47,55 @@ impl Default for Options {
             idle_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(45),
             queue: ByteSize(4 << 20),
+            longest_action: ByteSize(16 << 20),
             listener_queue: ByteSize(64 << 20),
             longest_line: ByteSize(128 << 20),
             non_finite: NonFinite::default(),
         }
     }
+}
+
+/// Makes a method of each field, which sets it.
+macro_rules! setters {
+    ($type:ident: $($field:ident: $value:ty, $example:literal;)*) => {
+        impl $type {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
+                #[doc = ""]
+                #[doc = "```"]
+                #[doc = "# use std::time::Duration;"]
+                #[doc = "# use msgstream::{client::{Backoff, Options}, job::NonFinite, units::ByteSize};"]
+                #[doc = concat!("let changed = ", stringify!($type), "::default().", stringify!($field), "(", $example, ");")]
+                #[doc = concat!("assert_ne!(changed, ", stringify!($type), "::default());")]
+                #[doc = "```"]
+                #[must_use]
+                pub fn $field(mut self, $field: $value) -> Self {
+                    self.$field = $field.into();
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    Options:
+    reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
+    connect_time: Duration, "Duration::from_secs(3)";
+    idle_time: Duration, "Duration::from_secs(60)";
+    answer_time: Duration, "Duration::from_secs(60)";
+    queue: ByteSize, "ByteSize(1 << 20)";
+    longest_action: ByteSize, "ByteSize(1 << 20)";
+    listener_queue: ByteSize, "ByteSize(1 << 20)";
+    longest_line: ByteSize, "ByteSize(1 << 20)";
+    non_finite: NonFinite, "NonFinite::Null";
+}
+
+setters! {
+    Backoff:
+    first: Duration, "Duration::from_secs(1)";
+    longest: Duration, "Duration::from_secs(30)";
+    attempts: impl Into<Option<u32>>, "120";
 }
 
 /// The pauses between attempts to connect: each twice the one before, with a random part, so that a thousand clients of a
@@ -57,12 +105,13 @@ impl Default for Options {
 /// # use std::time::Duration;
 /// # use msgstream::client::{Backoff, Options};
 /// // Soon at first, then about every half minute; given up after 120 attempts.
-/// let patient = Backoff { longest: Duration::from_secs(30), attempts: Some(120), ..Backoff::default() };
-/// let options = Options { reconnect: Some(patient), ..Options::default() };
+/// let patient = Backoff::default().longest(Duration::from_secs(30)).attempts(120);
+/// let options = Options::default().reconnect(patient);
 /// assert_eq!(Backoff::default().first, Duration::from_millis(100));
 /// assert_eq!(Backoff::default().attempts, None);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Backoff {
     /// The first pause. 100 ms.
     pub first: Duration,
@@ -96,7 +145,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_jittered() {
-        let backoff = Backoff { attempts: Some(40), ..Backoff::default() };
+        let backoff = Backoff::default().attempts(40);
         let most = |attempt| backoff.pause(attempt, 1.0).map(|pause| pause.as_millis());
         assert_eq!([0, 1, 2, 6, 7, 31, 39].map(most), [100, 200, 400, 6400, 10_000, 10_000, 10_000].map(Some));
         assert_eq!(most(40), None);

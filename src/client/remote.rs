@@ -26,8 +26,11 @@ use super::state::Line;
 /// as long as the runtime lives: a program that ends should flush first.
 ///
 /// With [`Options::reconnect`] a lost connection is made again. Then every stream is listened to again, its listeners get
-/// [`Event::Reconnected`](super::Event::Reconnected), this client's last header of each stream that it has not closed is
-/// sent again, and so is all that the broker has not confirmed: nothing is lost, and around the loss a message may come twice.
+/// [`Event::Reconnected`](super::Event::Reconnected), and what the broker has not confirmed is sent again: nothing is lost, and
+/// around the loss a message may come twice. What was confirmed is not sent again, except this client's last header of a stream
+/// that the broker has lost. Nor is a header, close or delete that has taken effect already, or that would touch what somebody
+/// else has begun or ended meanwhile: it counts as refused, with the code `stale`. To know, the client asks how each such stream
+/// stands before it sends anything on the new connection.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -59,7 +62,7 @@ pub struct RemoteStream {
 }
 
 impl RemoteStream {
-    /// Connects to `host:port` or `unix:/path`.
+    /// Connects to `host`, `host:port` or `unix:/path`.
     ///
     /// # Errors
     /// [`ClientError::Connect`] if the address makes no sense or nobody answers there in time.
@@ -76,8 +79,8 @@ impl RemoteStream {
     /// broker.put("job-1", "hello").await?;
     /// broker.disconnect().await?;
     ///
-    /// let error = RemoteStream::connect("broker.example").await.unwrap_err();
-    /// assert!(error.to_string().contains("the port is missing"));
+    /// let error = RemoteStream::connect("http://broker.example").await.unwrap_err();
+    /// assert!(error.to_string().contains("no \"http\" transport"));
     /// # Ok(()) }
     /// ```
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
@@ -99,7 +102,7 @@ impl RemoteStream {
     /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let options = Options::default().reconnect(Backoff::default());
     /// let broker = RemoteStream::connect_with(address.parse()?, options).await?;
     /// let mut job = broker.listen("job-1").await?;
     /// broker.put("job-1", "hello").await?;
@@ -124,7 +127,7 @@ impl RemoteStream {
     /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
     /// # let address = server.addresses()[0].to_string();
     /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
-    /// let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+    /// let options = Options::default().reconnect(Backoff::default());
     /// let broker = RemoteStream::start(address.parse()?, options);
     /// // Queued until there is a connection.
     /// let mut job = broker.listen("job-1").await?;
@@ -444,7 +447,7 @@ impl RemoteStream {
         let mut bytes = Vec::with_capacity(64);
         bare(Verb::Ping, None, Some(receipt)).write(self.link.shared.options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
-        let line = Line { bytes, answer: Some((receipt, answer)), header: None };
+        let line = Line { bytes, answer: Some((receipt, answer)), change: None, is_action: false };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
     }
@@ -469,6 +472,28 @@ impl RemoteStream {
     /// ```
     pub fn connection(&self) -> watch::Receiver<Connection> {
         self.link.shared.connection.subscribe()
+    }
+
+    /// How many actions wait to be sent or, with [`Options::reconnect`], to be confirmed: what would be lost if the program
+    /// ended now.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// assert_eq!(broker.waiting(), 1);
+    /// broker.flush().await?;
+    /// assert_eq!(broker.waiting(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn waiting(&self) -> usize {
+        self.link.shared.lock().waiting()
     }
 
     /// Waits until everything has taken effect and ends the connection, for all clones and listeners.

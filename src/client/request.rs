@@ -55,6 +55,14 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
     }
 }
 
+/// The action that sets a header alone, as a line: with it a new connection repeats a header, and compares.
+pub(super) fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, EncodeError> {
+    let mut line = Vec::with_capacity(128);
+    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
+        .write(non_finite, &mut line)?;
+    Ok(line)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

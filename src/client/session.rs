@@ -21,6 +21,9 @@ use super::state::Chunk;
 /// What one read takes.
 const READ: usize = 64 << 10;
 
+/// What waits at the beginning of a connection and is longer does not begin it.
+const LONG: usize = 64 << 10;
+
 /// What the broker may take to end a connection that this side has ended.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,10 @@ pub(super) struct Session<'s> {
     searched: usize,
     /// What is being written, and how much of it has been.
     writing: Option<(Chunk, usize)>,
+    /// The first line has been begun.
+    has_begun: bool,
+    /// When the broker took something last.
+    took: Instant,
     /// When the broker was heard last.
     heard: Instant,
     /// When it was asked for a word since.
@@ -62,6 +69,8 @@ impl<'s> Session<'s> {
             received: BytesMut::new(),
             searched: 0,
             writing: None,
+            has_begun: false,
+            took: Instant::now(),
             heard: Instant::now(),
             asked: None,
             was_answered: false,
@@ -75,8 +84,9 @@ impl<'s> Session<'s> {
                 return self.leave().await;
             }
             let Options { idle_time, answer_time, .. } = self.shared.options;
-            // From when it was asked: a program that was suspended asks late.
-            let due = self.asked.map_or_else(|| self.heard + idle_time, |asked| asked + answer_time);
+            // From when it was asked: a program that was suspended asks late. Or from when it took something: the question may
+            // wait behind a long line on a slow network.
+            let due = self.asked.map_or_else(|| self.heard + idle_time, |asked| asked.max(self.took) + answer_time);
             self.received.reserve(READ);
             let outcome = tokio::select! {
                 read = self.read.read_buf(&mut self.received) => self.take(read),
@@ -101,7 +111,9 @@ impl<'s> Session<'s> {
     /// Takes what is to be written next. True if there is nothing, and never will be.
     fn begin_to_write(&mut self) -> bool {
         let mut state = self.shared.lock();
-        self.writing = state.next_chunk().map(|chunk| (chunk, 0));
+        let greeting = if self.has_begun { None } else { state.greeting(LONG) };
+        self.writing = greeting.or_else(|| state.next_chunk()).map(|chunk| (chunk, 0));
+        self.has_begun |= self.writing.is_some();
         self.writing.is_none() && state.leaving && state.is_confirmed()
     }
 
@@ -154,6 +166,7 @@ impl<'s> Session<'s> {
         match written {
             Ok(Some(0)) => return Err(End::Failed("the connection takes no more".to_owned())),
             Ok(Some(count)) => {
+                self.took = Instant::now();
                 if let Some((_, at)) = &mut self.writing {
                     *at += count;
                 }
@@ -230,5 +243,49 @@ async fn write_on(write: &mut (impl AsyncWrite + Unpin), writing: &Option<(Chunk
     match writing {
         Some((chunk, at)) if *at < chunk.bytes.len() => write.write(chunk.bytes.get(*at..).unwrap_or_default()).await.map(Some),
         Some(_) | None => write.flush().await.map(|()| None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, duplex, split};
+    use tokio::time::sleep;
+
+    use crate::client::link::Link;
+    use crate::client::options::Options;
+    use crate::client::shared::Shared;
+    use crate::wire::Verb;
+
+    /// A network that takes a line for minutes: as long as it takes some of it, the broker is not dead. The clock is tokio's.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_network_that_takes_something_is_no_lost_connection() {
+        let (ours, theirs) = duplex(4 << 10);
+        let link = Link::start(Shared::new("localhost".parse().unwrap(), Options::default()), Some(Box::new(ours)));
+        let broker = tokio::spawn(async move {
+            let (read, mut write) = split(theirs);
+            let mut read = BufReader::with_capacity(4 << 10, read);
+            let mut first = String::new();
+            read.read_line(&mut first).await.unwrap();
+            let (mut taken, mut block) = (0, [0; 4 << 10]);
+            while taken < 100 << 10 {
+                sleep(Duration::from_secs(10)).await;
+                let count = read.read(&mut block).await.unwrap();
+                assert_ne!(count, 0, "the client has given up");
+                taken += count;
+            }
+            write.write_all(b"{\"action\":\"pong\"}\n").await.unwrap();
+            // Its end.
+            let mut rest = Vec::new();
+            read.read_to_end(&mut rest).await.unwrap();
+            (first, write)
+        });
+        let long = "x".repeat(100 << 10);
+        link.queue(Verb::Put, "job", Some(&long), None::<&()>).await.unwrap();
+        // What is long is never a connection's first line, for which a broker gives little time.
+        let (first, _write) = broker.await.unwrap();
+        assert_eq!(first, "{\"action\":\"ping\"}\n");
+        assert!(link.shared.lock().failure().is_none());
     }
 }

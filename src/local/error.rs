@@ -17,6 +17,7 @@ use crate::job::content::EncodeError;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LocalError {
     /// The message cannot be written as JSON.
     #[error(transparent)]

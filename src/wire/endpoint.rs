@@ -1,9 +1,18 @@
 //! Addresses as people write them: one grammar for the broker, which listens there, and for clients, which connect.
 //!
-//! An address is `HOST:PORT`, `tcp://HOST:PORT` or `unix:/PATH`; the prefix of an encoding may stand
-//! before the latter two. A further transport is a scheme in [`Place::parse`].
+//! An address is `HOST`, `HOST:PORT`, either with `tcp://` before it, or `unix:/PATH`; one with `tcp://` or `unix:` may have the
+//! prefix of an encoding before it. docs/protocol.md has the table. A further transport is a scheme in [`Place::parse`].
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
+
+/// The default port of a broker.
+///
+/// ```
+/// # use msgstream::client::{DEFAULT_PORT, ServerAddress};
+/// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
+/// ```
+pub const DEFAULT_PORT: u16 = 7342;
 
 /// What an address says. No host is looked up here: a client does that for each connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,28 +100,48 @@ impl Place {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err("the path is missing".to_owned()) } else { Ok(Self::Unix(path.into())) };
         }
-        match text.split_once("://") {
-            None => host_and_port(text),
-            Some(("tcp", host)) => host_and_port(host),
-            Some((scheme, _)) => Err(format!("there is no \"{}{scheme}\" transport", encoding.prefix())),
+        let host = match text.split_once("://") {
+            None => text,
+            Some(("tcp", host)) => host,
+            Some((scheme, _)) => return Err(format!("there is no \"{}{scheme}\" transport", encoding.prefix())),
+        };
+        let (host, port) = host_and_port(host)?;
+        match port {
+            Some(port) => Ok(Self::Tcp(format!("{host}:{port}"))),
+            // Only one encoding can have the default port.
+            None if encoding != Encoding::default() => Err("the port is missing".to_owned()),
+            None => Ok(Self::Tcp(format!("{host}:{DEFAULT_PORT}"))),
         }
-        .map(|host| Self::Tcp(host.to_owned()))
     }
 }
 
-fn host_and_port(text: &str) -> Result<&str, String> {
-    let why = match text.rsplit_once(':') {
-        // A colon within the brackets of an IPv6 address does not begin a port.
-        Some((_, rest)) if rest.ends_with(']') => "the port is missing",
-        Some(("", _)) => "the host is missing",
-        Some((host, _)) if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) => {
-            "an IPv6 address stands in brackets before its port, as in [::1]:7342"
-        }
-        Some((_, port)) if port.parse::<u16>().is_err() => "the port is not a number up to 65535",
-        Some(_) => return Ok(text),
-        None => "the port is missing",
+/// A host, an IPv6 address in brackets, and a port if there is one.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
+    if text.starts_with(['/', '.']) {
+        return Err("the path of a Unix socket has \"unix:\" before it".to_owned());
+    }
+    // Without brackets a colon is part of the address, so that there is no port.
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok((format!("[{text}]"), None));
+    }
+    let (host, port) = match text.rsplit_once(':') {
+        // The last colon within the brackets of an IPv6 address does not begin a port.
+        Some((_, rest)) if rest.ends_with(']') => (text, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (text, None),
     };
-    Err(why.to_owned())
+    if host.is_empty() {
+        return Err("the host is missing".to_owned());
+    }
+    if host.contains(':') && !(host.starts_with('[') && host.ends_with(']')) {
+        return Err("an IPv6 address stands in brackets before its port, as in [::1]:7342".to_owned());
+    }
+    if host.contains(|character: char| character.is_whitespace() || "/?#@,".contains(character)) {
+        return Err(format!("{host:?} is no host"));
+    }
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.map(|port| port.parse::<u16>().ok().filter(|_| is_number(port)).ok_or("the port is not a number up to 65535"));
+    Ok((host.to_owned(), port.transpose()?))
 }
 
 #[cfg(test)]
@@ -128,6 +157,16 @@ mod tests {
             ("127.0.0.1:7342", JsonLines, tcp("127.0.0.1:7342")),
             ("tcp://broker.example:7342", JsonLines, tcp("broker.example:7342")),
             ("[::1]:0", JsonLines, tcp("[::1]:0")),
+            ("localhost", JsonLines, tcp("localhost:7342")),
+            ("localhost:7341", JsonLines, tcp("localhost:7341")),
+            ("tcp://localhost", JsonLines, tcp("localhost:7342")),
+            ("127.0.0.1", JsonLines, tcp("127.0.0.1:7342")),
+            ("::1", JsonLines, tcp("[::1]:7342")),
+            ("[::1]", JsonLines, tcp("[::1]:7342")),
+            ("tcp://[::1]", JsonLines, tcp("[::1]:7342")),
+            ("tcp://::1", JsonLines, tcp("[::1]:7342")),
+            ("fe80::1:2", JsonLines, tcp("[fe80::1:2]:7342")),
+            ("unix:run/socket", JsonLines, unix("run/socket")),
             ("unix:/a/b", JsonLines, unix("/a/b")),
             ("msgpack+tcp://[::1]:1", MessagePack, tcp("[::1]:1")),
             ("msgpack+unix:/a", MessagePack, unix("/a")),
@@ -139,12 +178,17 @@ mod tests {
     #[test]
     fn what_is_no_address_is_told() {
         for (text, why) in [
-            ("localhost", "the port is missing"),
-            ("[::1]", "the port is missing"),
-            ("", "the port is missing"),
+            ("", "the host is missing"),
+            ("tcp://", "the host is missing"),
+            ("localhost:", "not a number up to 65535"),
+            ("localhost:+80", "not a number up to 65535"),
+            ("a broker", "\"a broker\" is no host"),
+            ("user@host:7342", "is no host"),
+            ("localhost:7342/path", "not a number up to 65535"),
+            ("/run/msgstream.sock", "has \"unix:\" before it"),
             (":7342", "the host is missing"),
             ("tcp://:7342", "the host is missing"),
-            ("::1:7342", "in brackets"),
+            ("::1:73421", "in brackets"),
             ("localhost:http", "not a number up to 65535"),
             ("localhost:65536", "not a number up to 65535"),
             ("unix:", "the path is missing"),
@@ -152,7 +196,7 @@ mod tests {
             ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
             ("msgpack+tls://127.0.0.1:1", "there is no \"msgpack+tls\" transport"),
             ("msgpack+127.0.0.1:1", "behind \"msgpack+\" stands \"tcp://HOST:PORT\""),
-            ("msgpack+tcp://unix:/a", "the port is not a number"),
+            ("msgpack+tcp://unix:/a", "the port is not a number up to 65535"),
             ("msgpack+tcp://127.0.0.1", "the port is missing"),
             ("msgpack+unix:", "the path is missing"),
         ] {

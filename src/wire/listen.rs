@@ -9,16 +9,7 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::endpoint::{Encoding, Endpoint, Place};
 
-/// The default port of a broker.
-///
-/// ```
-/// # use msgstream::client::ServerAddress;
-/// # use msgstream::broker::DEFAULT_PORT;
-/// assert!(ServerAddress::DEFAULT.ends_with(&DEFAULT_PORT.to_string()));
-/// ```
-pub const DEFAULT_PORT: u16 = 7342;
-
-/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost:7342`) or a Unix socket
+/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost`, with the default port) or a Unix socket
 /// (`unix:/run/msgstream.sock`).
 ///
 /// ```
@@ -40,8 +31,8 @@ pub enum Address {
 ///
 /// ```
 /// # use msgstream::broker::Address;
-/// let error = "127.0.0.1".parse::<Address>().unwrap_err();
-/// assert!(error.to_string().contains("the port is missing"));
+/// let error = ":7342".parse::<Address>().unwrap_err();
+/// assert!(error.to_string().contains("the host is missing"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -40,7 +40,7 @@ pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
 
 pub use action::{Action, Name, Payload, ReceiptId};
-pub use endpoint::Encoding;
+pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Event, StreamState};
 
@@ -49,4 +49,4 @@ pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 #[cfg(feature = "broker")]
 pub use frame::{Frame, Gauge, Translations, allocated};
 #[cfg(feature = "broker")]
-pub use listen::{Address, BadAddress, DEFAULT_PORT, Listen};
+pub use listen::{Address, BadAddress, Listen};

@@ -107,5 +107,6 @@ pub(crate) fn told(event: &Event) -> String {
         Event::CutOff(reason) => format!("cut off: {}", reason.code),
         Event::Lost { .. } => "lost".to_owned(),
         Event::Reconnected { .. } => "reconnected".to_owned(),
+        other => panic!("{other:?} is new"),
     }
 }

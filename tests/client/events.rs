@@ -115,7 +115,7 @@ async fn a_broker_that_is_gone_is_a_lost_connection_not_an_end() {
 #[tokio::test]
 async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
     let broker = Broker::start();
-    let options = msgstream::client::Options { listener_queue: msgstream::units::ByteSize(20_000), ..Default::default() };
+    let options = msgstream::client::Options::default().listener_queue(msgstream::units::ByteSize(20_000));
     let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
     let mut slow = client.listen("job").await.unwrap();
     let mut other = client.listen("other").await.unwrap();
@@ -168,7 +168,7 @@ async fn what_is_no_broker_is_named() {
 #[tokio::test]
 async fn a_line_without_end_is_no_line_of_a_broker() {
     let imposter = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = msgstream::client::Options { longest_line: msgstream::units::ByteSize(100_000), ..Default::default() };
+    let options = msgstream::client::Options::default().longest_line(msgstream::units::ByteSize(100_000));
     let client = RemoteStream::connect_with(imposter.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = imposter.accept().await.unwrap();

@@ -115,7 +115,7 @@ async fn a_number_that_json_does_not_have_is_refused_by_name() {
     let error = job.put("job", &BTreeMap::from([("loss", f64::NAN)])).await.unwrap_err().to_string();
     assert!(error.starts_with("loss is NaN, which JSON does not have"), "{error}");
 
-    let options = Options { non_finite: NonFinite::Null, ..Options::default() };
+    let options = Options::default().non_finite(NonFinite::Null);
     let lax = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = lax.listen("job").await.unwrap();
     lax.put("job", &[f64::NAN, 1.0]).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_flush_that_is_dropped_leaves_the_refusal_for_the_next() {
 #[tokio::test]
 async fn listening_waits_for_room() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    let options = Options { queue: ByteSize(1_000), reconnect: Some(Backoff::default()), ..Options::default() };
+    let options = Options::default().queue(ByteSize(1_000)).reconnect(Backoff::default());
     let client = RemoteStream::start(nobody.parse().unwrap(), options);
     let mut listened = 0;
     // Nothing is awaited, so that the connection's task does not run.
@@ -156,7 +156,7 @@ async fn listening_waits_for_room() {
 #[tokio::test]
 async fn publishing_waits_for_room_and_goes_on_when_there_is_some() {
     let sluggish = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = Options { queue: ByteSize(10_000), ..Options::default() };
+    let options = Options::default().queue(ByteSize(10_000));
     let address = sluggish.local_addr().unwrap().to_string().parse().unwrap();
     let job = RemoteStream::connect_with(address, options).await.unwrap();
     let (socket, _) = sluggish.accept().await.unwrap();
@@ -212,4 +212,23 @@ async fn a_put_is_written_as_listeners_get_it() {
     let mut got = vec![0; expected.len()];
     socket.read_exact(&mut got).await.unwrap();
     assert_eq!(String::from_utf8(got).unwrap(), expected);
+}
+
+/// One line that no broker takes costs nothing that waits before it, and is named with the limit.
+#[tokio::test]
+async fn what_is_too_long_is_refused_where_it_is_put() {
+    let broker = Broker::start();
+    let options = Options::default().longest_action(ByteSize(100));
+    let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let mut listener = client.listen("job").await.unwrap();
+    client.put("job", "before").await.unwrap();
+    let long = "x".repeat(100);
+    let error = client.put("job", &long).await.unwrap_err();
+    assert!(matches!(error, ClientError::TooLong { limit: ByteSize(100), .. }), "{error}");
+    assert!(error.to_string().contains("100 bytes"), "{error}");
+    assert!(matches!(client.confirmed().header("job", &long).await, Err(ClientError::TooLong { .. })));
+    // Just as long as it may be.
+    client.put("job", &"x".repeat(100 - r#"{"action":"put","stream":"job","message":""}"#.len())).await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(next(&mut listener, 2).await.len(), 2);
 }

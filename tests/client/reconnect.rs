@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::broker::{Broker, next, told};
 
 fn patient() -> Options {
-    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(50), attempts: None };
-    Options { reconnect: Some(backoff), ..Options::default() }
+    let backoff = Backoff::default().first(Duration::from_millis(1)).longest(Duration::from_millis(50));
+    Options::default().reconnect(backoff)
 }
 
 async fn connect(broker: &Broker) -> RemoteStream {
@@ -94,8 +95,8 @@ async fn a_program_can_tell_whether_the_broker_is_there() {
 #[tokio::test]
 async fn attempts_come_to_an_end_when_asked_to() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
-    let backoff = Backoff { first: Duration::from_millis(1), longest: Duration::from_millis(1), attempts: Some(3) };
-    let client = RemoteStream::start(nobody.parse().unwrap(), Options { reconnect: Some(backoff), ..Options::default() });
+    let backoff = Backoff::default().first(Duration::from_millis(1)).longest(Duration::from_millis(1)).attempts(3);
+    let client = RemoteStream::start(nobody.parse().unwrap(), Options::default().reconnect(backoff));
     match client.flush().await.unwrap_err() {
         ClientError::Lost(reason) => assert!(reason.starts_with(&format!("cannot connect to {nobody}")), "{reason}"),
         other => panic!("{other}"),
@@ -122,24 +123,16 @@ async fn what_was_not_confirmed_is_sent_again() {
     // Gone, having answered nothing.
     drop(first);
 
-    let mut second = lines(peer.accept().await.unwrap().0);
-    let mut again = Vec::new();
-    while again.iter().filter(|line: &&String| line.contains("ping")).count() < 2 {
-        again.push(second.next_line().await.unwrap().unwrap());
-    }
-    let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("job", "waiting", None)]).await;
     // What was not confirmed, the header among it, then who listens.
-    assert_eq!(kinds, ["header", "put", "ping", "listen", "ping"]);
+    assert_eq!(second.kinds(5).await, ["header", "put", "ping", "listen", "ping"]);
     assert_eq!(next(&mut listener, 1).await, ["reconnected"]);
     drop(second);
 
-    let mut third = lines(peer.accept().await.unwrap().0);
-    let mut again = Vec::new();
-    while !again.last().is_some_and(|line: &String| line.contains("listen")) {
-        again.push(third.next_line().await.unwrap().unwrap());
-    }
-    let kinds: Vec<_> = again.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect();
-    assert_eq!(kinds, ["header", "put", "ping", "ping", "listen"], "nothing piles up");
+    let mut third = Peer::accept(&peer).await;
+    third.answer(&[("job", "waiting", None)]).await;
+    assert_eq!(third.kinds(5).await, ["header", "put", "ping", "ping", "listen"], "nothing piles up");
 }
 
 /// The header that a new connection gets first is the one from before what is sent again: with a later one, whoever joins
@@ -174,12 +167,9 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
     while !first.next_line().await.unwrap().unwrap().contains("ping") {}
     drop((first, write));
 
-    let mut second = BufReader::new(peer.accept().await.unwrap().0).lines();
-    let mut again = Vec::new();
-    while !again.last().is_some_and(|line: &String| line.contains("ping")) {
-        again.push(second.next_line().await.unwrap().unwrap());
-    }
-    again.pop();
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("closed", "waiting", None), ("job", "waiting", None)]).await;
+    let mut again = second.lines(5).await;
     // Which of the headers comes first does not matter.
     again[..2].sort();
     let expected = [
@@ -192,6 +182,144 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
     assert_eq!(again, expected);
 }
 
+/// The broker of a test, which says what the test wants.
+struct Peer {
+    read: Lines<BufReader<OwnedReadHalf>>,
+    write: OwnedWriteHalf,
+}
+
+impl Peer {
+    async fn accept(peer: &TcpListener) -> Self {
+        let (read, write) = peer.accept().await.unwrap().0.into_split();
+        Self { read: BufReader::new(read).lines(), write }
+    }
+
+    async fn lines(&mut self, count: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            lines.push(self.read.next_line().await.unwrap().unwrap());
+        }
+        lines
+    }
+
+    async fn kinds(&mut self, count: usize) -> Vec<String> {
+        self.lines(count).await.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect()
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.write.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+
+    /// What comes before a line with this in it, except pings.
+    async fn sent_before(&mut self, part: &str) -> Vec<String> {
+        let mut sent = Vec::new();
+        loop {
+            let line = self.lines(1).await.remove(0);
+            if line.contains(part) {
+                return sent;
+            }
+            sent.extend((!line.contains("\"ping\"")).then_some(line));
+        }
+    }
+
+    /// Confirms all until the next ping.
+    async fn confirm(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.lines(1).await.remove(0);
+            if line.contains("\"ping\"") {
+                self.say(&line.replace("ping", "pong")).await;
+                return lines;
+            }
+            lines.push(line);
+        }
+    }
+
+    /// Answers what a new connection asks: how these streams stand, and their headers.
+    async fn answer(&mut self, streams: &[(&str, &str, Option<&str>)]) {
+        for (stream, state, header) in streams {
+            let asked = self.lines(2).await;
+            let receipt = |line: &str| line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
+            assert!(asked[0].starts_with(&format!(r#"{{"action":"listen","stream":"{stream}","#)), "{asked:?}");
+            assert!(asked[1].starts_with(&format!(r#"{{"action":"hangup","stream":"{stream}","#)), "{asked:?}");
+            if let Some(header) = header {
+                self.say(&format!(r#"{{"action":"put","stream":"{stream}","message":{header}}}"#)).await;
+            }
+            self.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"{state}"}}"#, receipt(&asked[0]))).await;
+            self.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt(&asked[1]))).await;
+        }
+    }
+}
+
+/// A client whose header of "job" is confirmed, and its peer.
+async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    client.header("job", "mine").await.unwrap();
+    let mut first = Peer::accept(peer).await;
+    let (flushed, ()) = tokio::join!(client.flush(), async {
+        first.confirm().await;
+        first.confirm().await;
+    });
+    flushed.unwrap();
+    (client, first)
+}
+
+/// The close was applied and its answer lost; then the job was started again by somebody else, whose run it would end.
+#[tokio::test]
+async fn an_old_close_does_not_end_a_later_run() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let broken = async {
+        while !first.lines(1).await[0].contains("close") {}
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", "running", Some("\"theirs\""))]).await;
+        second
+    };
+    let (closed, mut second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    assert!(matches!(closed, Err(ClientError::Refused(reason)) if reason.code == "stale"));
+    client.put("job", "a last word").await.unwrap();
+    assert_eq!(second.sent_before("a last word").await, [""; 0]);
+}
+
+/// The broker never restarted: it still has the header, or a newer one.
+#[tokio::test]
+async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
+    let lost = vec![r#"{"action":"header","stream":"job","message":"mine"}"#.to_owned()];
+    for (state, header, expected) in [
+        ("waiting", None, lost),
+        ("running", Some("\"mine\""), vec![]),
+        ("running", Some("\"theirs\""), vec![]),
+        ("ended", Some("\"mine\""), vec![]),
+    ] {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, first) = begun(&peer).await;
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", state, header)]).await;
+        client.put("job", "next").await.unwrap();
+        assert_eq!(second.sent_before("next").await, expected, "{state} {header:?}");
+    }
+}
+
+/// What took effect before the connection failed counts as done, and its caller is told so.
+#[tokio::test]
+async fn a_close_that_took_effect_is_not_repeated() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let broken = async {
+        while !first.lines(1).await[0].contains("close") {}
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", "ended", Some("\"mine\""))]).await;
+        second
+    };
+    let (closed, mut second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    closed.unwrap();
+    assert_eq!(second.confirm().await, [""; 0]);
+}
+
 /// A broker that greets every connection and then closes it is not asked again without a pause, and the listener hears of
 /// new connections, not of attempts.
 #[tokio::test]
@@ -199,8 +327,8 @@ async fn there_is_a_pause_before_every_new_connection() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
     let first = Duration::from_millis(40);
-    let backoff = Backoff { first, longest: first, attempts: None };
-    let options = Options { reconnect: Some(backoff), ..Options::default() };
+    let backoff = Backoff::default().first(first).longest(first);
+    let options = Options::default().reconnect(backoff);
     let client = RemoteStream::connect_with(address, options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let began = tokio::time::Instant::now();
@@ -231,7 +359,7 @@ async fn a_close_without_a_reason_is_a_lost_connection() {
 async fn a_dead_peer_is_noticed() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let times = Duration::from_millis(5);
-    let options = Options { idle_time: times, answer_time: times, ..Options::default() };
+    let options = Options::default().idle_time(times).answer_time(times);
     let client = RemoteStream::connect_with(silent.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let began = tokio::time::Instant::now();
@@ -248,7 +376,7 @@ async fn a_dead_peer_is_noticed() {
 #[tokio::test]
 async fn an_idle_peer_that_answers_is_not_dead() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = Options { idle_time: Duration::from_millis(1), ..Options::default() };
+    let options = Options::default().idle_time(Duration::from_millis(1));
     let client = RemoteStream::connect_with(peer.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let listener = client.listen("job").await.unwrap();
     let (read, mut write) = peer.accept().await.unwrap().0.into_split();

@@ -2,6 +2,7 @@
 //!
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
+//! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
 //! - `terminal`: bars, on the pseudo-terminal of `screen`.
@@ -12,6 +13,7 @@ mod ends;
 mod jobs;
 mod messages;
 mod pages;
+mod put;
 mod run;
 mod screen;
 mod terminal;
@@ -144,6 +146,8 @@ fn program(arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MSGSTREAM_")) {
         command.env_remove(name);
     }
+    // No file of the user who runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(arguments).stdin(Stdio::null());
     command
 }

@@ -115,7 +115,7 @@ fn what_the_broker_refuses_and_what_cannot_be_understood() {
     assert_fails(&broker.output(&["put", "$sys", "1"]), 77, "the broker refused");
     assert_fails(&broker.output(&["header", "$sys", "1"]), 77, "the broker refused");
     assert_fails(&broker.output(&["put", "", "1"]), 64, "a stream name needs at least one character");
-    assert_fails(&program(&["listen", "job", "--server", "nowhere"]).output().unwrap(), 64, "the port is missing");
+    assert_fails(&program(&["listen", "job", "--server", "http://nowhere"]).output().unwrap(), 64, "there is no \"http\" transport");
     assert_fails(&program(&["listen"]).output().unwrap(), 64, "<STREAM>");
     assert_fails(&program(&["listen", "job", "--timeout", "10"]).output().unwrap(), 64, "not a time");
     for count in ["-1", "many"] {
@@ -132,7 +132,7 @@ fn a_server_that_is_empty_in_the_environment_is_not_given() {
     let output = program(&["put", "job", "not JSON"]).env("MSGSTREAM_SERVER", "").output().unwrap();
     assert_fails(&output, 65, "the message is not JSON");
     let output = program(&["put", "job", "1", "--server", ""]).output().unwrap();
-    assert_fails(&output, 64, "the port is missing");
+    assert_fails(&output, 64, "the host is missing");
 }
 
 #[test]
@@ -234,4 +234,49 @@ fn a_stream_that_is_named_twice_is_shown_once() {
     broker.ok(&["header", "job", "1"]);
     broker.ok(&["close", "job"]);
     assert_eq!(broker.ok(&["listen", "job", "job"]).lines().count(), 2);
+}
+
+/// The forms of an address that lead to the same broker.
+#[test]
+fn a_server_is_named_in_any_form() {
+    let broker = Broker::start();
+    let port = broker.address.rsplit_once(':').unwrap().1;
+    for server in [format!("127.0.0.1:{port}"), format!("tcp://127.0.0.1:{port}"), format!("localhost:{port}")] {
+        broker.ok(&["put", "job", "1", "--server", &server]);
+    }
+    // Whether a broker is there or not, the address is understood.
+    for (server, meant) in [("localhost", "localhost:7342"), ("tcp://127.0.0.2", "127.0.0.2:7342"), ("::1", "[::1]:7342")] {
+        let output = program(&["put", "job", "not JSON", "--server", server]).output().unwrap();
+        assert_fails(&output, 65, "the message is not JSON");
+        assert_eq!(server.parse::<msgstream::client::ServerAddress>().unwrap().to_string(), meant);
+    }
+}
+
+/// The option counts more than the variable, and that more than the user's file.
+#[test]
+fn the_broker_may_stand_in_a_file_of_the_user() {
+    let broker = Broker::start();
+    let home = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("home-{}", std::process::id()));
+    let file = home.join("msgstream/client.toml");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let put = |text: &str, variable: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = program(&["put", "job", "1"]);
+        command.args(more).env("XDG_CONFIG_HOME", &home).env("MSGSTREAM_SERVER", variable).output().unwrap()
+    };
+    let right = format!("# ours\nserver = \"{}\"\n", broker.address);
+    assert_eq!(put(&right, "", &[]).status.code(), Some(0));
+    assert_eq!(put("server = 'unix:/nobody'", &broker.address, &[]).status.code(), Some(0));
+    assert_eq!(put("server = 'unix:/nobody'", "unix:/nobody", &["--server", &broker.address]).status.code(), Some(0));
+    assert_fails(&put("server = 'unix:/nobody'", "", &[]), 69, "cannot connect to unix:/nobody");
+    let name = file.display().to_string();
+    assert_fails(
+        &put("\nsever = 'x'", "", &[]),
+        78,
+        &format!("msgstream: {name}, line 2: unknown key \"sever\"; did you mean \"server\"?"),
+    );
+    assert_fails(&put("server = 'http://x'", "", &[]), 78, &format!("{name}, line 1: \"http://x\" is not the address of a broker"));
+    // It is not read where it does not count.
+    assert_eq!(put("[", "", &["--server", &broker.address]).status.code(), Some(0));
+    std::fs::remove_dir_all(home).unwrap();
 }

@@ -43,10 +43,22 @@ fn a_manual_page_for_every_subcommand() {
     for command in COMMANDS {
         let page = fs::read_to_string(directory.join(format!("msgstream-{command}.1"))).unwrap();
         assert!(page.contains(".SH NAME") && page.contains(".SH OPTIONS"), "{command}: {page}");
+        assert!(!page.contains(".SH EXTRA"), "{command}: {page}");
+        assert_eq!(page.contains(".SH FILES"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
+        assert_eq!(page.contains(".SH ENVIRONMENT"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
     }
     assert!(fs::read_to_string(directory.join("msgstream.1")).unwrap().contains("msgstream\\-listen(1)"));
     assert!(fs::read_to_string(directory.join("msgstream-wait.1")).unwrap().contains("124"), "the exit codes are in the page");
     let page = fs::read_to_string(directory.join("msgstream-wait.1")).unwrap();
     assert!(page.contains("MSGSTREAM_SERVER"), "the variable is in the page: {page}");
+    let page = fs::read_to_string(directory.join("msgstream-put.1")).unwrap();
+    for part in [
+        "\n[\\fB\\-\\-header\\fR\\ \\fIJSON\\fR]\n",
+        "\n\\fISTREAM\\fR\n[\\fIMESSAGE\\fR]\n",
+        ".SH EXAMPLES\n.PP\n.nf\nmsgstream put job\\-1",
+    ] {
+        assert!(page.contains(part), "{part:?} is not in {page}");
+    }
+    assert!(page.contains(".SH EXIT STATUS\n.TP\n\\fB0\\fR\nall was sent and has taken effect\n"), "{page}");
     fs::remove_dir_all(directory).unwrap();
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::mistake_log::Told;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
@@ -25,6 +26,8 @@ pub(super) struct Batch<'b> {
     memory: usize,
     /// What the units weigh, by the time that they took.
     weight: usize,
+    /// What the client was told about its first mistake.
+    pub(super) first_mistake: Option<Box<Told>>,
 }
 
 /// What a unit weighs that gives an input or an answer of its own; a plain message weighs 1.
@@ -62,7 +65,19 @@ impl Whole {
 
 impl<'b> Batch<'b> {
     pub(super) fn new(block: &'b [u8], built: &'b mut Vec<u8>, encoder: &'static dyn Encode, header: usize) -> Self {
-        Self { block, built, encoder, header, run: None, answers: Vec::new(), answered: 0, inputs: Vec::new(), memory: 0, weight: 0 }
+        Self {
+            block,
+            built,
+            encoder,
+            header,
+            run: None,
+            answers: Vec::new(),
+            answered: 0,
+            inputs: Vec::new(),
+            memory: 0,
+            weight: 0,
+            first_mistake: None,
+        }
     }
 
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
@@ -107,13 +122,22 @@ impl<'b> Batch<'b> {
     pub(super) fn mistake(&mut self, mistake: &Mistake) {
         self.weight += MISTAKE;
         let Mistake { code, reason, stream, receipt } = mistake;
+        self.note(*code, reason);
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
     /// Ends the connection, and says why if the client did not ask for it.
     pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<ReceiptId>) {
+        if let Some((code, reason)) = why {
+            self.note(code, reason);
+        }
         let last = Some(self.encode(&Event::CloseConnection { why }));
         self.input(Input::Leave { last, receipt });
+    }
+
+    /// Keeps what is said about the first mistake, for the log.
+    fn note(&mut self, code: ErrorCode, reason: &str) {
+        self.first_mistake.get_or_insert_with(|| Box::new(Told { code, reason: reason.to_owned() }));
     }
 
     /// Ends the connection after its client has said that no more comes.

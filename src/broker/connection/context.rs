@@ -7,6 +7,7 @@ use crate::broker::actor::{CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::OutboxLimits;
 use crate::wire::Encode;
 
+use super::mistake_log::MistakeLog;
 use super::reader::ReaderLimits;
 
 /// What all connections of a broker share that speak one encoding.
@@ -26,6 +27,8 @@ pub struct ConnectionContext {
     pub stats: Arc<Stats>,
     /// Logs cut listeners.
     pub cut_log: Arc<CutLog>,
+    /// Logs mistakes of clients.
+    pub mistake_log: Arc<MistakeLog>,
 }
 
 impl ConnectionContext {

@@ -70,9 +70,10 @@ impl<C: Codec> Reader<C> {
             _ => After::More { full },
         };
         let memory = batch.memory();
+        let first_mistake = batch.first_mistake.take();
         let (inputs, whole) = batch.finish();
         let consumed = if self.stage == Stage::Left { block.len() } else { at };
-        Decoded { read: Read { inputs, memory, mistakes, next }, consumed, whole }
+        Decoded { read: Read { inputs, memory, mistakes, first_mistake, next }, consumed, whole }
     }
 
     /// Turns the peer away: it took too long for its first unit.
@@ -83,8 +84,9 @@ impl<C: Codec> Reader<C> {
         let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
         batch.leave(Some((ErrorCode::Limit, reason)), None);
         let memory = batch.memory();
+        let first_mistake = batch.first_mistake.take();
         let (inputs, _) = batch.finish();
-        Read { inputs, memory, mistakes: 1, next: After::Left }
+        Read { inputs, memory, mistakes: 1, first_mistake, next: After::Left }
     }
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
@@ -106,11 +108,12 @@ impl<C: Codec> Reader<C> {
         self.stage = Stage::Left;
         self.carry.clear(&limits.intake);
         let memory = batch.memory();
+        let first_mistake = batch.first_mistake.take();
         let (mut inputs, whole) = batch.finish();
         if let Some(whole) = whole {
             inputs.push(whole.input(Box::from(rest), self.codec.encoder()));
         }
-        Read { inputs, memory, mistakes, next: After::Left }
+        Read { inputs, memory, mistakes, first_mistake, next: After::Left }
     }
 
     /// Turns the peer away if it speaks something else. Says whether it did.

@@ -328,6 +328,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn forward(&mut self, read: Read) {
         if read.mistakes > 0 {
             self.context.stats.mistakes.add(read.mistakes);
+            self.context.mistake_log.made(self.id, || self.outbox.peer(), read.mistakes, read.first_mistake.as_deref());
         }
         if !read.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);

@@ -6,6 +6,7 @@ mod carry;
 mod context;
 mod decode;
 mod life;
+mod mistake_log;
 mod read;
 mod reader;
 mod tcp;
@@ -21,6 +22,7 @@ use life::Connection;
 
 pub use context::{ConnectionContext, Times};
 pub(crate) use life::drop_input;
+pub use mistake_log::MistakeLog;
 pub use reader::ReaderLimits;
 pub(crate) use tcp::{TcpTransport, register};
 pub use transport::Transport;

@@ -5,6 +5,7 @@ use std::io;
 use crate::broker::core::Input;
 
 use super::batch::Whole;
+use super::mistake_log::Told;
 
 /// What reading once gave.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Read {
     pub(super) memory: usize,
     /// How many units were refused.
     pub(super) mistakes: u64,
+    /// What was said about the first.
+    pub(super) first_mistake: Option<Box<Told>>,
     /// Whether more may come.
     pub(super) next: After,
 }
@@ -44,7 +47,7 @@ impl Read {
             io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => After::Nothing,
             _ => After::Gone,
         };
-        Self { inputs: Vec::new(), memory: 0, mistakes: 0, next }
+        Self { inputs: Vec::new(), memory: 0, mistakes: 0, first_mistake: None, next }
     }
 }
 

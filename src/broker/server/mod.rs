@@ -239,6 +239,7 @@ impl Server {
             drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
         admission.context.cut_log.tell_rest();
+        admission.context.mistake_log.tell();
         let stats = admission.context.stats.snapshot();
         info!(
             connections = stats.connections_opened,

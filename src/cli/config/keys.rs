@@ -78,6 +78,30 @@ pub(super) fn is_section(name: &str) -> bool {
     known_keys().any(|key| key.split_once('.').is_some_and(|(section, _)| section == name))
 }
 
+/// Variables of clients, which the broker passes over.
+const OF_CLIENTS: [&str; 4] = ["server", "token", "bin", "stream"];
+
+/// The variable that a person may have meant by an unknown one, without its prefix. None if it does not look like a mistyped
+/// setting: variables of clients begin alike, and later ones may have names that are not known here.
+pub(super) fn mistyped(unknown: &str) -> Option<String> {
+    let lower = unknown.to_ascii_lowercase();
+    if lower == "config" {
+        return Some("the flag --config".to_owned());
+    }
+    if OF_CLIENTS.contains(&&*lower) || lower.starts_with("client_") {
+        return None;
+    }
+    let nearest = nearest(unknown);
+    let plain = lower.replace("__", "_");
+    let plain = plain.trim_start_matches('_');
+    let starts_as = |key: &str| plain.strip_prefix(key).is_some_and(|rest| rest.starts_with('_'));
+    let is_below = known_keys().filter_map(|key| key.split('.').next()).any(starts_as);
+    let is_close = |name: &str| strsim::damerau_levenshtein(plain, &name.replace('.', "_")) <= 1 + name.len() / 8;
+    let is_alike = is_close(nearest) || nearest.split_once('.').is_some_and(|(_, name)| is_close(name));
+    let is_other = OTHER_NAMES.iter().any(|(name, _)| *name == lower);
+    (lower.contains("__") || is_below || is_alike || is_other).then(|| variable(nearest))
+}
+
 /// The known key that is most like an unknown one. A right name in a wrong section counts as nearly right.
 pub(super) fn nearest(unknown: &str) -> &'static str {
     let unknown = unknown.to_ascii_lowercase().replace("__", ".").replace('-', "_");

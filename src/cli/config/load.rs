@@ -129,10 +129,10 @@ fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<P
                 let (key, value, origin) = (key.to_owned(), format!("{value:?}"), format!("from {name}"));
                 problems.push(Problem::BadValue { key, value, origin, reason: "is not UTF-8".to_owned() });
             }
-            (None, value) if is_foreign(&name, value.as_deref().unwrap_or_default()) => {}
+            (None, value) if is_of_kubernetes(&name, value.as_deref().unwrap_or_default()) => {}
             (None, _) => {
-                let nearest = keys::variable(nearest(&name[PREFIX.len()..]));
-                unknown.push(Problem::UnknownVariable { name, nearest });
+                let nearest = keys::mistyped(name.get(PREFIX.len()..).unwrap_or_default());
+                unknown.extend(nearest.map(|nearest| Problem::UnknownVariable { name, nearest }));
             }
         }
     }
@@ -155,13 +155,11 @@ fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<P
     Layer(named.collect())
 }
 
-/// Whether a variable is not a setting although it begins like one: `MSGSTREAM_SERVER` tells clients where the broker is, and
-/// Kubernetes gives every container the addresses of all services, in variables that begin with the service's name
+/// Whether a variable is not a setting although it begins like one: Kubernetes gives every container the addresses of all services, in variables that begin with the service's name
 /// (`MSGSTREAM_PORT`, `MSGSTREAM_PORT_7342_TCP_ADDR`, `MSGSTREAM_SERVICE_HOST`; `MSGSTREAM_WEB_PORT` of a service `msgstream-web`).
-fn is_foreign(name: &str, value: &str) -> bool {
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let tail = name.find("_PORT_").map(|at| &name[at + "_PORT_".len()..]);
-    name == "MSGSTREAM_SERVER"
-        || name.ends_with("_SERVICE_HOST")
+    name.ends_with("_SERVICE_HOST")
         || name.ends_with("_SERVICE_PORT")
         || name.contains("_SERVICE_PORT_")
         || tail.is_some_and(|tail| tail.starts_with(|first: char| first.is_ascii_digit()))

@@ -6,6 +6,7 @@
 //! parser.
 
 mod check;
+mod client;
 mod error;
 mod keys;
 mod load;
@@ -21,6 +22,7 @@ use crate::broker::settings::{RuntimeSettings, TcpSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
 
 pub use check::BadValue;
+pub(crate) use client::ClientConfig;
 pub use error::{ConfigError, Problem};
 pub use keys::{known_keys, variable};
 pub use load::{Flags, Sources};

@@ -19,6 +19,7 @@ use crate::job::content::Content;
 ///         Event::Ended { .. } => "the job has ended".to_owned(),
 ///         Event::CutOff(Reason { reason, .. }) | Event::Lost { reason } => format!("{reason}; the job may go on"),
 ///         Event::Reconnected { .. } => "messages may be missing here".to_owned(),
+///         other => format!("{other:?}"),
 ///     }
 /// }
 ///
@@ -28,6 +29,7 @@ use crate::job::content::Content;
 /// assert!(!Event::Reconnected { reason: "end of file".to_owned() }.is_last());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Event {
     /// The stream's header, as it stood when this listener joined, or joined again.
     Header(Content),

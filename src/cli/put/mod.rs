@@ -1,19 +1,27 @@
 //! `msgstream put`: publishes one message, or the lines of standard input.
+//!
+//! [`lines`] passes standard input on; [`input_line`] cuts it into lines, and [`backlog`] keeps those that the broker has not
+//! taken yet.
 
-use crate::client::{Options, RemoteStream};
-use crate::job::content::Content;
-use anyhow::Context;
-use tokio::io::{AsyncBufReadExt, BufReader};
+mod backlog;
+mod input_line;
+mod lines;
+
+use crate::client::Options;
 
 use super::broker::{Broker, block_on};
-use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::exit::{Exit, Outcome};
 use super::input;
-use super::standard::say;
 
 /// Send a message to the listeners of a stream
 ///
 /// Without MESSAGE, every line of standard input is a message, sent as soon as it is read, over one connection. A line that is not
 /// JSON is reported with its number and left out; the others are sent. Blank lines are ignored; with --text they are empty strings.
+///
+/// The program that writes to standard input never dies of the broker, nor waits for it longer than a second. When the broker is
+/// away, or was not there to begin with, put says so, reads on and tries again. It keeps what the broker has not confirmed, up to
+/// 20 MiB; beyond that it drops the oldest lines, and says how many and which, on standard error and in the stream, in the place of
+/// the lines. Around a lost connection a line may come twice. At the end of the input put waits up to 5 s for a broker that is away.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -23,11 +31,16 @@ pub(crate) struct Args {
     #[arg(allow_negative_numbers = true)]
     message: Option<String>,
     /// Send the message, or each line, as a JSON string
+    ///
+    /// Bytes of a line that are not UTF-8 become U+FFFD.
     #[arg(long)]
     text: bool,
     /// Make this JSON the stream's header in the same step
     #[arg(long, value_name = "JSON", allow_negative_numbers = true, requires = "message")]
     header: Option<String>,
+    /// End at once when the broker is away, and let the input wait for a slow one
+    #[arg(long, conflicts_with = "message")]
+    strict: bool,
     #[command(flatten)]
     broker: Broker,
 }
@@ -42,16 +55,16 @@ Examples:
 Exit codes:
    0  all was sent and has taken effect
   64  the command line cannot be understood
-  65  some of it is not JSON: the rest was sent
-  69  the broker cannot be reached, or the connection was lost
+  65  some of it is not JSON, or too long: the rest was sent
+  69  some lines were lost, or may be; a single message: the broker cannot be reached
   74  standard input cannot be read
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let Some(message) = args.message else {
-            let remote = args.broker.connect(Options::default()).await?;
-            return lines(&remote, &args.stream, args.text).await;
+            return lines::put(&args.broker, &args.stream, args.text, args.strict).await;
         };
         let message = input::message(&message, args.text)?;
         let header = args.header.map(|header| input::header(&header)).transpose()?;
@@ -63,42 +76,4 @@ pub(crate) fn run(args: Args) -> Outcome {
         remote.disconnect().await?;
         Ok(Exit::Fine)
     })
-}
-
-/// Sends every line of standard input.
-async fn lines(remote: &RemoteStream, stream: &str, text: bool) -> Outcome {
-    input::ask("one message a line, ended by Ctrl-D");
-    let mut input = BufReader::with_capacity(256 << 10, tokio::io::stdin());
-    let (mut line, mut number, mut bad) = (Vec::new(), 0_u64, 0_u64);
-    loop {
-        line.clear();
-        if input.read_until(b'\n', &mut line).await.context("cannot read standard input").or_exit(Exit::Io)? == 0 {
-            break;
-        }
-        number += 1;
-        match content(&line, text) {
-            Ok(Some(message)) => remote.put(stream, &message).await?,
-            Ok(None) => {}
-            Err(why) => {
-                bad += 1;
-                say(format_args!("line {number} is not JSON: {why}"));
-            }
-        }
-    }
-    remote.clone().disconnect().await?;
-    if bad > 0 {
-        let cure = if text { "" } else { "; use --text to send lines as strings" };
-        return Err(Failure::new(Exit::Data, format!("{bad} of {number} lines were not sent{cure}")));
-    }
-    Ok(Exit::Fine)
-}
-
-/// The message in a line; none in a blank one.
-fn content(line: &[u8], text: bool) -> Result<Option<Content>, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
-    let line = line.trim_end_matches(['\r', '\n']);
-    if !text && line.trim().is_empty() {
-        return Ok(None);
-    }
-    input::content(line, text).map(Some).map_err(|error| input::why(&error))
 }

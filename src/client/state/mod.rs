@@ -1,7 +1,10 @@
 //! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
+//!
+//! [`reconnected`] prepares for a new connection.
+
+mod reconnected;
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,9 +17,10 @@ use crate::wire::{StreamState, Verb};
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
+use super::resume::{Change, Found, Lines, Mark, Part};
 
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
-type Headers = HashMap<String, Option<Vec<u8>>>;
+type Headers = HashMap<String, Option<Bytes>>;
 
 /// Waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
@@ -26,18 +30,22 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Who waits for its receipt.
     pub(super) answer: Option<(u64, Answer)>,
-    /// Its change to the headers that a new connection repeats.
-    pub(super) header: Option<(String, Option<Vec<u8>>)>,
+    /// What it does to its stream, if that matters to a new connection.
+    pub(super) change: Option<(String, Change)>,
+    /// Whether it is an action of the program, and not a question of the client.
+    pub(super) is_action: bool,
 }
 
 /// Lines that are written together.
 #[derive(Debug, Clone)]
 pub(super) struct Chunk {
     pub(super) bytes: Bytes,
-    /// Where listen, hangup and repeated headers stand in it: a new connection has its own.
-    own: Vec<Range<usize>>,
+    /// What of it a new connection does not simply repeat.
+    parts: Vec<Part>,
     /// The receipt of the ping at its end, if it is kept until the broker has confirmed it.
     ping: Option<u64>,
+    /// How many of the program's actions are in it.
+    actions: usize,
 }
 
 impl Take for Arc<Inbox> {
@@ -62,13 +70,19 @@ pub(super) struct State {
     answers: HashMap<u64, Answer>,
     /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
     /// these: a later header in front of it would make the stream go back.
-    headers: HashMap<String, Vec<u8>>,
+    headers: HashMap<String, Bytes>,
     /// Changes to `headers` by the lines in `out`.
     changes: Headers,
     /// Lines that are to be written next.
-    out: Vec<u8>,
-    /// Where listen, hangup and repeated headers stand in `out`.
-    own: Vec<Range<usize>>,
+    out: Lines,
+    /// What a new connection asks first, before anything of `out` is written.
+    questions: Vec<u8>,
+    /// The receipts of the last question about each stream.
+    asking: HashMap<u64, String>,
+    /// What the answers say: the receipt of a stream's first question, and how the stream was found.
+    found: HashMap<String, (u64, Found)>,
+    /// How many of the program's actions are in `out`.
+    actions: usize,
     /// Chunks that were written and are not confirmed, with their changes to `headers`.
     unconfirmed: VecDeque<(Chunk, Headers)>,
     /// Bytes to be written, or written and not confirmed.
@@ -103,15 +117,22 @@ impl State {
 
     /// Queues a line. True if nothing was queued, so that the connection must be told.
     pub(super) fn send(&mut self, line: Line) -> bool {
+        let receipt = line.answer.as_ref().map(|(receipt, _)| *receipt);
         if let Some((receipt, answer)) = line.answer {
             self.answers.insert(receipt, answer);
         }
-        if self.keeps
-            && let Some((stream, header)) = line.header
-        {
-            self.changes.insert(stream, header);
+        self.actions += usize::from(line.is_action);
+        match line.change {
+            Some((stream, change)) if self.keeps => {
+                let header = match &change {
+                    Change::Header(header) => Some(header.clone()),
+                    Change::Close | Change::Delete => None,
+                };
+                self.changes.insert(stream.clone(), header);
+                self.append_part(&line.bytes, Some(Mark { stream, change, receipt }))
+            }
+            Some(_) | None => self.append(&line.bytes),
         }
-        self.append(&line.bytes)
     }
 
     /// Queues a listen action for this listener.
@@ -138,7 +159,11 @@ impl State {
 
     /// What is to be written next; none if nothing waits.
     pub(super) fn next_chunk(&mut self) -> Option<Chunk> {
-        if self.out.is_empty() {
+        if !self.questions.is_empty() {
+            let bytes = std::mem::take(&mut self.questions).into();
+            return Some(Chunk { bytes, parts: Vec::new(), ping: None, actions: 0 });
+        }
+        if self.out.bytes.is_empty() || !self.asking.is_empty() {
             return None;
         }
         let mut ping = None;
@@ -147,17 +172,34 @@ impl State {
             self.append_bare(Verb::Ping, None, Some(receipt));
             ping = Some(receipt);
         }
-        let (bytes, own) = (std::mem::take(&mut self.out), std::mem::take(&mut self.own));
-        let chunk = Chunk { bytes: bytes.into(), own, ping };
+        let Lines { bytes, parts } = std::mem::take(&mut self.out);
+        let chunk = Chunk { bytes: bytes.into(), parts, ping, actions: std::mem::take(&mut self.actions) };
         if self.keeps {
             self.unconfirmed.push_back((chunk.clone(), std::mem::take(&mut self.changes)));
         }
         Some(chunk)
     }
 
+    /// How many of the program's actions wait to be written or, if what is not confirmed is kept, to be confirmed.
+    pub(super) fn waiting(&self) -> usize {
+        self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
+    }
+
+    /// A question to begin a connection with, if what waits is long: a broker gives a first line little time.
+    pub(super) fn greeting(&mut self, long: usize) -> Option<Chunk> {
+        if self.questions.len().max(self.out.bytes.len()) < long {
+            return None;
+        }
+        let bytes = bare_line(Verb::Ping, None, None);
+        if !self.keeps {
+            self.queued += bytes.len();
+        }
+        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0 })
+    }
+
     /// Whether nothing that was written has yet to be confirmed.
     pub(super) fn is_confirmed(&self) -> bool {
-        self.unconfirmed.is_empty()
+        self.unconfirmed.is_empty() && self.asking.is_empty()
     }
 
     /// A chunk was written. True if there is room again.
@@ -171,7 +213,7 @@ impl State {
 
     /// Asks the broker for an answer, unless something that waits does so.
     pub(super) fn ping_if_idle(&mut self) {
-        if self.out.is_empty() {
+        if self.out.bytes.is_empty() && self.questions.is_empty() {
             self.ping();
         }
     }
@@ -184,6 +226,8 @@ impl State {
     /// Takes what the broker said. True if there is room again.
     pub(super) fn take(&mut self, reply: Reply) -> bool {
         match reply {
+            Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
+            Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
             Reply::Put { stream, message } => {
                 if let Some(listened) = self.streams.get_mut(&stream) {
                     listened.put(message);
@@ -196,7 +240,12 @@ impl State {
                     self.forget_if_empty(&stream);
                 }
             }
+            Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
             Reply::Receipt { receipt, listeners, state } => {
+                if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
+                    found.state = state;
+                    return false;
+                }
                 if let Some(stream) = self.joins.remove(&receipt) {
                     self.with_listened(&stream, |listened| listened.joined(receipt, state.unwrap_or(StreamState::Waiting)));
                     if state == Some(StreamState::Ended) {
@@ -227,6 +276,7 @@ impl State {
                 let refused = self.refused.take_if(|_| waited_for);
                 self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
             }
+            Reply::Error { receipt: Some(receipt), .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
             Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
                 Some(stream) => {
                     self.with_listened(&stream, |listened| listened.refused(receipt, &reason));
@@ -240,38 +290,6 @@ impl State {
             Reply::Pong { receipt: None } | Reply::CloseConnection(_) | Reply::Unknown => {}
         }
         false
-    }
-
-    /// Prepares for a new connection: what is to be written on it first, and what after that. Listeners are told of the gap.
-    pub(super) fn reconnected(&mut self, reason: &str) {
-        let mut first: Vec<u8> = self.headers.values().flatten().copied().collect();
-        let headers = first.len();
-        let chunks = std::mem::take(&mut self.unconfirmed);
-        let mut changes = Headers::new();
-        for (chunk, headers) in chunks {
-            without(&chunk.bytes, &chunk.own, &mut first);
-            changes.extend(headers);
-        }
-        changes.extend(std::mem::take(&mut self.changes));
-        self.changes = changes;
-        without(&self.out, &self.own, &mut first);
-        self.out = first;
-        // Should this connection fail too, the next has its own headers as well.
-        self.own.clear();
-        self.own.push(0..headers);
-        self.joins.clear();
-        self.queued = self.out.len();
-        for (stream, mut listened) in std::mem::take(&mut self.streams) {
-            listened.tell(&Event::Reconnected { reason: reason.to_owned() });
-            let listeners = listened.into_listeners();
-            if listeners.is_empty() {
-                continue;
-            }
-            let receipt = self.next_receipt();
-            self.joins.insert(receipt, stream.clone());
-            self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, listeners);
-        }
     }
 
     /// The error of every call once the connection has ended for good.
@@ -300,7 +318,7 @@ impl State {
             // The caller may have stopped waiting.
             let _ = answer.send(Err(self.failure().unwrap_or_else(|| ClientError::Lost(why.to_owned()))));
         }
-        (self.out, self.queued) = (Vec::new(), 0);
+        (self.actions, self.out, self.queued) = (self.waiting(), Lines::default(), 0);
         self.unconfirmed.clear();
     }
 
@@ -329,33 +347,32 @@ impl State {
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {
-        let start = self.out.len();
-        let first = self.append_bare(action, Some(stream), receipt);
-        self.own.push(start..self.out.len());
-        first
+        self.append_part(&bare_line(action, Some(stream), receipt), None)
     }
 
     fn append_bare(&mut self, action: Verb, stream: Option<&str>, receipt: Option<u64>) -> bool {
-        let mut line = Vec::with_capacity(64);
-        // A name is a text, which can always be written.
-        let _ = request::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
-        self.append(&line)
+        self.append(&bare_line(action, stream, receipt))
+    }
+
+    fn append_part(&mut self, line: &[u8], mark: Option<Mark>) -> bool {
+        let first = self.out.bytes.is_empty();
+        self.out.push_part(line, mark);
+        self.queued += line.len();
+        first
     }
 
     fn append(&mut self, line: &[u8]) -> bool {
-        let first = self.out.is_empty();
-        self.out.extend_from_slice(line);
+        let first = self.out.bytes.is_empty();
+        self.out.bytes.extend_from_slice(line);
         self.queued += line.len();
         first
     }
 }
 
-/// Appends `bytes` without the given parts.
-fn without(bytes: &[u8], parts: &[Range<usize>], out: &mut Vec<u8>) {
-    let mut at = 0;
-    for part in parts {
-        out.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
-        at = part.end;
-    }
-    out.extend_from_slice(bytes.get(at..).unwrap_or_default());
+/// An action without content, as a line.
+fn bare_line(action: Verb, stream: Option<&str>, receipt: Option<u64>) -> Vec<u8> {
+    let mut line = Vec::with_capacity(64);
+    // A name is a text, which can always be written.
+    let _ = request::bare(action, stream, receipt).write(NonFinite::Null, &mut line);
+    line
 }

@@ -1,5 +1,8 @@
 //! `msgstream man`: the manual pages.
 
+mod page;
+
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -15,7 +18,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, program: clap::Command) -> Outcome {
     let name = || format!("cannot write the manual pages to {}", args.directory.display());
-    std::fs::create_dir_all(&args.directory).with_context(name).or_exit(Exit::Io)?;
-    clap_mangen::generate_to(program, &args.directory).with_context(name).or_exit(Exit::Io)?;
+    fs::create_dir_all(&args.directory).with_context(name).or_exit(Exit::Io)?;
+    // It has no page of its own.
+    let mut program = program.disable_help_subcommand(true);
+    program.build();
+    for command in program.get_subcommands().chain([&program]) {
+        let page = page::of(command).with_context(name).or_exit(Exit::Io)?;
+        fs::write(args.directory.join(format!("{}.1", page::name(command))), page).with_context(name).or_exit(Exit::Io)?;
+    }
     Ok(Exit::Fine)
 }

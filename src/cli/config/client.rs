@@ -1,0 +1,139 @@
+//! The configuration of clients: a file of the user, and one of the system.
+//!
+//! Few programs need more than this to read it: lines of `key = "value"`, comments behind `#`, blank lines. Every such file is TOML.
+//! docs/operations.md describes it.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use strsim::damerau_levenshtein;
+
+/// What clients share.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct ClientConfig {
+    /// Where the broker is, and where that stands, for messages.
+    pub(crate) server: Option<(String, String)>,
+}
+
+/// The keys that there are.
+const KEYS: [&str; 1] = ["server"];
+
+impl ClientConfig {
+    /// Reads the files where the system has them. What the user's says counts more. The error says what to repair, and where.
+    pub(crate) fn load() -> Result<Self, String> {
+        let mut config = Self::default();
+        for path in paths() {
+            let name = path.display().to_string();
+            match fs::read_to_string(&path) {
+                Ok(text) => config = config.or(Self::read(&name, &text)?),
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(format!("cannot read {name}: {error}")),
+            }
+        }
+        Ok(config)
+    }
+
+    /// Reads one file.
+    fn read(name: &str, text: &str) -> Result<Self, String> {
+        let mut config = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{name}, line {}", number + 1);
+            let Some((key, value)) = entry(line).map_err(|why| format!("{place}: {why}"))? else { continue };
+            if !KEYS.contains(&key) {
+                let nearest = KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key)).unwrap_or_default();
+                return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
+            }
+            if config.server.replace((value.to_owned(), place.clone())).is_some() {
+                return Err(format!("{place}: {key:?} stands here twice; take one out"));
+            }
+        }
+        Ok(config)
+    }
+
+    /// This, and what the other has besides.
+    fn or(self, other: Self) -> Self {
+        Self { server: self.server.or(other.server) }
+    }
+}
+
+/// The files, the one that counts most first.
+fn paths() -> impl Iterator<Item = PathBuf> {
+    // As the XDG Base Directory Specification has it: a path that is not absolute is as good as none.
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let user = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    user.into_iter().chain([PathBuf::from("/etc")]).map(|folder| folder.join("msgstream/client.toml"))
+}
+
+/// The key and the value in a line; none in a blank one or a comment.
+fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let example = "write a line such as server = \"broker.example:7342\"";
+    if line.starts_with('[') {
+        return Err(format!("there are no sections here; {example}"));
+    }
+    let (key, value) = line.split_once('=').ok_or_else(|| format!("this is no setting; {example}"))?;
+    let value = value.trim();
+    let quote = value.chars().next().filter(|first| ['"', '\''].contains(first));
+    let quote = quote.ok_or_else(|| format!("the value is not in quotes; {example}"))?;
+    let (value, rest) = value[1..].split_once(quote).ok_or_else(|| format!("the closing quote is missing; {example}"))?;
+    if quote == '"' && value.contains('\\') {
+        return Err("a backslash means something else between these quotes; write the value in single quotes".to_owned());
+    }
+    let rest = rest.trim();
+    if !rest.is_empty() && !rest.starts_with('#') {
+        return Err(format!("{rest:?} behind the value is too much; put \"#\" before a comment"));
+    }
+    Ok(Some((key.trim(), value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClientConfig;
+
+    fn server(text: &str) -> Result<Option<String>, String> {
+        ClientConfig::read("client.toml", text).map(|config| config.server.map(|(server, _)| server))
+    }
+
+    #[test]
+    fn a_file_is_read_as_toml_reads_it() {
+        for (text, value) in [
+            ("", None),
+            ("# only a comment\n\n", None),
+            ("server = \"localhost\"", Some("localhost")),
+            ("  server='unix:/run/a b'  # ours\r\n", Some("unix:/run/a b")),
+            ("server = \"\"", Some("")),
+        ] {
+            assert_eq!(server(text).unwrap().as_deref(), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_the_cure() {
+        for (text, part) in [
+            ("\nsever = \"x\"", "client.toml, line 2: unknown key \"sever\"; did you mean \"server\"?"),
+            ("[client]", "line 1: there are no sections here"),
+            ("server", "this is no setting; write a line such as server = "),
+            ("server = localhost", "the value is not in quotes"),
+            ("server = \"localhost", "the closing quote is missing"),
+            ("server = \"a\\\\b\"", "in single quotes"),
+            ("server = \"a\" b", "\"b\" behind the value is too much"),
+            ("server = \"a\"\nserver = \"b\"", "line 2: \"server\" stands here twice"),
+        ] {
+            let error = server(text).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_users_file_counts_more() {
+        let read = |text: &str| ClientConfig::read("client.toml", text).unwrap();
+        let both = read("server = 'mine'").or(read("server = 'theirs'"));
+        assert_eq!(both.server.unwrap().0, "mine");
+        assert_eq!(read("").or(read("server = 'theirs'")).server.unwrap().0, "theirs");
+    }
+}

@@ -1,0 +1,173 @@
+//! What a new connection may repeat.
+//!
+//! What changes a stream's header or ends it may have taken effect although its confirmation was lost, and somebody may have
+//! begun a later run since. So the broker is asked how each such stream stands first. Pure.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::wire::StreamState;
+
+/// What an action does to its stream, beside its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Sets the header: here the action, as a line, that sets it alone.
+    Header(Bytes),
+    Close,
+    Delete,
+}
+
+/// An action that changes its stream.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) stream: String,
+    pub(super) change: Change,
+    /// The receipt, if somebody waits for one.
+    pub(super) receipt: Option<u64>,
+}
+
+/// A part of what was queued that a new connection does not simply repeat.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) at: Range<usize>,
+    /// None: listen, hangup, a header that was sent again. A new connection has its own.
+    pub(super) mark: Option<Mark>,
+}
+
+/// Lines, and the parts among them.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    pub(super) bytes: Vec<u8>,
+    pub(super) parts: Vec<Part>,
+}
+
+impl Lines {
+    /// Appends a line that is a part.
+    pub(super) fn push_part(&mut self, line: &[u8], mark: Option<Mark>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(line);
+        self.parts.push(Part { at: start..self.bytes.len(), mark });
+    }
+
+    /// Appends other lines, with those of their parts that are to be kept.
+    pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut keep: impl FnMut(Option<&Mark>) -> bool) {
+        let mut at = 0;
+        for Part { at: part, mark } in parts {
+            self.bytes.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
+            if keep(mark.as_ref()) {
+                self.push_part(bytes.get(part.clone()).unwrap_or_default(), mark);
+            }
+            at = part.end;
+        }
+        self.bytes.extend_from_slice(bytes.get(at..).unwrap_or_default());
+    }
+}
+
+/// How a new connection found a stream.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// None if the broker did not tell.
+    pub(super) state: Option<StreamState>,
+    /// The header, as the line that sets it.
+    pub(super) header: Option<Vec<u8>>,
+}
+
+/// What becomes of an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Repeat,
+    /// It has taken effect already.
+    Done,
+    /// It would change what somebody else has begun, or has ended, since.
+    Stale,
+}
+
+/// What becomes of this client's changes of one stream, in their order, that were not confirmed. `confirmed` is the last header
+/// that was.
+pub(super) fn judge(found: &Found, confirmed: Option<&[u8]>, changes: &[Change]) -> Vec<Verdict> {
+    let has_set = |change: &Change| matches!((change, &found.header), (Change::Header(line), Some(header)) if line == header);
+    // All up to the change that set the header that is there.
+    let done = changes.iter().position(has_set).map_or(0, |at| at + 1);
+    let is_begun = confirmed.is_some() || done > 0;
+    // Whether the stream is this client's at this point of its changes, and whether it has ended.
+    let mut is_ours = done > 0 || (confirmed.is_some() && confirmed == found.header.as_deref());
+    let mut has_ended = found.state == Some(StreamState::Ended);
+    let mut was_ended_here = false;
+    let judge_one = |(at, change): (usize, &Change)| match (found.state, change) {
+        _ if at < done => Verdict::Done,
+        // The broker has forgotten all, or never had any.
+        (Some(StreamState::Waiting) | None, _) => Verdict::Repeat,
+        (_, Change::Header(_)) if has_ended && is_begun && !was_ended_here => Verdict::Stale,
+        (_, Change::Header(_)) if !has_ended && is_begun && !is_ours => Verdict::Stale,
+        (_, Change::Header(_)) => {
+            (is_ours, has_ended) = (true, false);
+            Verdict::Repeat
+        }
+        (_, Change::Close | Change::Delete) if !is_ours => Verdict::Stale,
+        (_, Change::Close) if has_ended => {
+            was_ended_here = true;
+            Verdict::Done
+        }
+        (_, Change::Close | Change::Delete) => {
+            (has_ended, was_ended_here) = (true, true);
+            Verdict::Repeat
+        }
+    };
+    changes.iter().enumerate().map(judge_one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict::{Done, Repeat, Stale};
+    use super::*;
+
+    fn header(text: &str) -> Change {
+        Change::Header(Bytes::from(text.to_owned()))
+    }
+
+    fn found(state: StreamState, header: &str) -> Found {
+        Found { state: Some(state), header: (!header.is_empty()).then(|| header.into()) }
+    }
+
+    #[test]
+    fn what_was_applied_is_not_repeated_and_no_later_run_is_touched() {
+        use Change::{Close, Delete};
+        use StreamState::{Ended, Running, Waiting};
+        let (mine, next) = (Some(&b"mine"[..]), header("next"));
+        for (what, found, confirmed, changes, verdicts) in [
+            ("the broker has forgotten all", found(Waiting, ""), mine, vec![next.clone(), Close], vec![Repeat, Repeat]),
+            ("nothing was applied", found(Running, "mine"), mine, vec![next.clone(), Close], vec![Repeat, Repeat]),
+            ("the header was applied", found(Running, "next"), mine, vec![next.clone(), Close], vec![Done, Repeat]),
+            ("all was applied", found(Ended, "next"), mine, vec![next.clone(), Close], vec![Done, Done]),
+            ("closed, and run by somebody else", found(Running, "theirs"), mine, vec![Close], vec![Stale]),
+            ("theirs, with more of ours", found(Running, "theirs"), mine, vec![next.clone(), Close], vec![Stale, Stale]),
+            ("ended by somebody else", found(Ended, "mine"), mine, vec![next.clone()], vec![Stale]),
+            ("ended and begun again here", found(Ended, "mine"), mine, vec![Close, next.clone(), Close], vec![Done, Repeat, Repeat]),
+            ("the second run has begun", found(Running, "next"), mine, vec![Close, next.clone(), Close], vec![Done, Done, Repeat]),
+            ("begun over an old end", found(Ended, "old"), None, vec![next.clone(), Close], vec![Repeat, Repeat]),
+            ("begun over a job that died", found(Running, "old"), None, vec![next.clone(), Close], vec![Repeat, Repeat]),
+            ("not ours to end", found(Running, "theirs"), None, vec![Close], vec![Stale]),
+            ("forgotten after its end", found(Ended, "mine"), mine, vec![Delete], vec![Repeat]),
+            ("theirs to forget", found(Ended, "theirs"), mine, vec![Delete], vec![Stale]),
+            ("not told", Found::default(), mine, vec![Close], vec![Repeat]),
+        ] {
+            assert_eq!(judge(&found, confirmed, &changes), verdicts, "{what}");
+        }
+    }
+
+    #[test]
+    fn parts_move_with_their_lines() {
+        let mut lines = Lines::default();
+        lines.bytes.extend_from_slice(b"one\n");
+        lines.push_part(b"own\n", None);
+        let mark = Mark { stream: "s".to_owned(), change: Change::Close, receipt: None };
+        lines.push_part(b"close\n", Some(mark));
+        lines.bytes.extend_from_slice(b"two\n");
+        let mut again = Lines::default();
+        again.push_part(b"first\n", None);
+        again.extend(&lines.bytes, lines.parts, |mark| mark.is_some());
+        assert_eq!(again.bytes, b"first\none\nclose\ntwo\n");
+        assert_eq!(again.parts[1].at, 10..16);
+    }
+}

@@ -12,11 +12,10 @@ import os
 import threading
 from typing import Any, Optional, Union
 
-from .. import lifetime
+from .. import Job, Publisher, lifetime
 from ..errors import Closed
 from ..monitor import Join, Log, now
 from ..options import Options
-from ..publisher import Job, Publisher
 
 #: From the highest, as ``Log`` names them.
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any, Callable, Optional
 
-from ..publisher import Job
+from .. import Job
 
 
 def callback(job: Job, total: Optional[int] = None) -> Callable[[Any], None]:

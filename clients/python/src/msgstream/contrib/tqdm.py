@@ -18,10 +18,8 @@ from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Type
 
 from tqdm import std
 
-from .. import lifetime
+from .. import Job, RemoteStream, lifetime
 from ..address import Address
-from ..publisher import Job
-from ..remote import RemoteStream
 from . import loops
 
 _UNITS = "it"

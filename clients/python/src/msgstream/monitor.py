@@ -152,6 +152,14 @@ class Log(MonitorMessage):
     more: Dict[str, Any] = field(default_factory=dict)
 
 
+def check_numbers(**values: Any) -> None:
+    """Raises TypeError for what is meant as a number and is none, such as text; None is passed over."""
+    for name, value in values.items():
+        plain = value.tolist() if callable(getattr(value, "tolist", None)) else value
+        if value is not None and (isinstance(plain, bool) or not isinstance(plain, (int, float))):
+            raise TypeError(f"{name} is a number, not {value!r}")
+
+
 def now() -> str:
     """The time, as messages carry it."""
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

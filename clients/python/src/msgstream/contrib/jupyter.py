@@ -6,7 +6,12 @@ import html
 from collections import deque
 from typing import Any, Deque, Dict, Optional
 
-import ipywidgets as widgets
+from .extras import needed
+
+try:
+    import ipywidgets as widgets
+except ImportError as error:
+    raise needed("jupyter", "jupyter", error) from error
 
 from ..events import Event
 from ..options import Options

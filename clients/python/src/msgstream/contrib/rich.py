@@ -6,13 +6,18 @@ from __future__ import annotations
 import sys
 from typing import Dict, Iterable, List, Optional
 
-from rich import get_console
-from rich.cells import cell_len
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from .extras import needed
+
+try:
+    from rich import get_console
+    from rich.cells import cell_len
+    from rich.console import Console, Group, RenderableType
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+except ImportError as error:
+    raise needed("rich", "rich", error) from error
 
 from ..events import CutOff, Event, Lost
 from ..listener import listen

@@ -16,7 +16,12 @@ import weakref
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Type
 
-from tqdm import std
+from .extras import needed
+
+try:
+    from tqdm import std
+except ImportError as error:
+    raise needed("tqdm", "tqdm", error) from error
 
 from .. import Job, RemoteStream, lifetime
 from ..address import Address

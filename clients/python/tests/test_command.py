@@ -110,3 +110,24 @@ def test_what_is_meant_as_a_number_is_one() -> None:
     for wrong in ("a", "3", True, [1], np.array([1]), Decimal(1), b"1", 1j):
         with pytest.raises(TypeError, match="^k is a number, not "):
             monitor.check_numbers(k=wrong)
+
+
+WITHOUT_UNIX = """
+import socket
+del socket.AF_UNIX
+from msgstream import BadAddress, Job, RemoteStream, listen
+
+with Job("fit") as job:
+    job.progress(1)
+print([type(event).__name__ for event in listen("fit")])
+try:
+    RemoteStream("unix:/run/msgstream.sock")
+except BadAddress as error:
+    print(error)
+"""
+
+
+def test_it_works_where_there_are_no_unix_sockets(broker: Broker, script: Any) -> None:
+    ended = script(WITHOUT_UNIX)
+    events, refused = ended.stdout.splitlines()
+    assert events == "['Header', 'Ended']" and "this system has no Unix sockets" in refused, ended.stderr

@@ -41,6 +41,9 @@ PROGRAMS = [
     ("from msgstream.contrib.tqdm", ""),
     ("logging.getLogger()", ""),
     ("from scipy.optimize", ""),
+    ("SummaryWriter", ""),
+    ("ThreadPoolExecutor", ""),
+    ("from joblib", ""),
     ("serial.register", ""),
 ]
 
@@ -64,6 +67,9 @@ def test_the_programs_of_the_tutorial_do_what_they_say(broker: Broker, script: C
         ("from msgstream.contrib.tqdm", "fit-42", Complete),
         ("logging.getLogger()", "fit-42-log", Log),
         ("from scipy.optimize", "fit-42", Complete),
+        ("SummaryWriter", "fit-42", Complete),
+        ("ThreadPoolExecutor", "fit-42", Complete),
+        ("from joblib", "fit-42", Complete),
         ("asyncio.run", "fit-42", Complete),
     ],
 )

@@ -1,0 +1,147 @@
+"""Writers and callbacks that people ask for by name, on the real packages where they are installed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import inspect
+import logging
+from typing import Any, List
+
+import numpy as np
+import pytest
+
+from conftest import QUICK, Broker
+from msgstream import Ended, Job, Listener, Message
+from msgstream.contrib.futures import as_completed, follow
+from msgstream.contrib.summary import SummaryWriter
+from msgstream.monitor import Complete, Error, Join, Log, Progress, Start
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Listener:
+    """Somebody who listens to "fit" since before it began."""
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        return broker.joined("fit")
+
+
+def messages(listener: Listener) -> List[Any]:
+    return [event.message for event in listener if isinstance(event, Message)]
+
+
+def steps(told: List[Any]) -> List[Any]:
+    return [(message.k, message.total, message.units) for message in told if isinstance(message, Progress)]
+
+
+class Tensor:
+    """What frameworks give for a loss."""
+
+    def item(self) -> float:
+        return 0.25
+
+
+def test_a_summary_writer_publishes(broker: Broker, listener: Listener, caplog: pytest.LogCaptureFixture) -> None:
+    writer = SummaryWriter("fit", 100, server=broker.address, options=QUICK)
+    writer.add_scalar("loss/train", Tensor(), 1)
+    writer.add_scalar("loss/train", np.float32(0.125), 2, walltime=1.0)
+    writer.add_scalar("accuracy", float("nan"), 1, new_style=True)
+    writer.add_scalars("loss", {"a": 1, "b": 2}, 3)
+    with caplog.at_level(logging.WARNING, "msgstream"):
+        writer.add_image("sample", np.zeros((3, 3)), 3)
+        writer.add_image("sample", np.zeros((3, 3)), 4)
+    assert [record.getMessage() for record in caplog.records] == ["fit: what add_image gives is not published"]
+    writer.add_text("note", "a text", 3)
+    writer.add_hparams({"lr": 0.1}, {"loss": 0.5})
+    with pytest.raises(AttributeError, match="has no attribute 'scalar'"):
+        writer.scalar("loss", 1)
+    writer.flush()
+    header = broker.header_of("fit")
+    assert isinstance(header, Join) and (header.k, header.total) == (3, 100)
+    assert header.more["scalars"] == {"loss/train": 0.125, "accuracy": None, "loss/a": 1, "loss/b": 2}
+    writer.close()
+    writer.close()
+    start, one, two, nan, both, text, hyper, end = messages(listener)
+    assert isinstance(start, Start) and isinstance(end, Complete)
+    assert (one.k, one.text, one.more["scalars"]) == (1, "loss/train 0.25", {"loss/train": 0.25})
+    assert (two.k, two.text, nan.k, nan.text) == (2, "loss/train 0.125", 2, "accuracy nan")
+    assert (both.k, both.text) == (3, "loss/a 1, loss/b 2")
+    assert text == Log("note: a text", more={"tag": "note", "step": 3}) and hyper.text == "hyperparameters: lr 0.1, loss 0.5"
+
+
+def test_a_writer_takes_what_tensorboards_takes(broker: Broker) -> None:
+    theirs = pytest.importorskip("tensorboardX").SummaryWriter
+    for name in ("add_scalar", "add_scalars", "add_text", "add_hparams"):
+        wanted = [each for each in inspect.signature(getattr(theirs, name)).parameters][:4]
+        ours = [each for each in inspect.signature(getattr(SummaryWriter, name)).parameters]
+        assert ours[: len(wanted)] == wanted or name == "add_hparams" and ours[:3] == wanted[:3]
+    writer = SummaryWriter(job=Job("unused", server=broker.address, options=QUICK))
+    for name in dir(theirs):
+        if name.startswith("add_") or name in ("flush", "close"):
+            assert callable(getattr(writer, name))
+
+
+def test_a_writer_that_fails_in_its_block_says_so_and_one_in_a_job_leaves_it(broker: Broker, listener: Listener) -> None:
+    with pytest.raises(TypeError, match="either a stream or a job"):
+        SummaryWriter()
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        writer = SummaryWriter(job=job)
+        writer.add_scalar("loss", 1.0)
+        writer.close()
+        job.log("goes on")
+    assert isinstance(messages(listener)[-2], Log)
+    with broker.remote() as remote:
+        remote["fit"] = "again"
+        assert remote.flush()
+        again = broker.joined("fit")
+    with pytest.raises(ZeroDivisionError), SummaryWriter("fit", server=broker.address, options=QUICK) as writer:
+        raise ZeroDivisionError("why")
+    assert isinstance(messages(again)[-1], Error)
+
+
+def test_a_writer_that_nobody_closes_ends_with_the_program(broker: Broker, listener: Listener, script: Any) -> None:
+    ended = script('from msgstream.contrib.summary import SummaryWriter\nSummaryWriter("fit").add_scalar("loss", 1.0, 1)\n')
+    assert (ended.returncode, ended.stderr) == (0, "")
+    *_, last, end = listener
+    assert isinstance(last.message, Progress) and end == Ended("fit")
+
+
+def half(k: int) -> float:
+    return 1 / (k % 2)
+
+
+@pytest.mark.parametrize("kind", [concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor])
+def test_futures_tell_how_many_are_done(broker: Broker, listener: Listener, kind: Any) -> None:
+    with kind(2) as pool, Job("fit", server=broker.address, options=QUICK) as job:
+        futures = [pool.submit(half, k) for k in range(6)]
+        assert len({id(future) for future in as_completed(futures, job)}) == 6
+    told = messages(listener)
+    assert steps(told) == [(k, 6, "tasks") for k in range(7)]
+    *_, last, end = told
+    assert (last.text, last.more) == ("3 failed", {"failed": 3}) and isinstance(end, Complete)
+
+
+def test_futures_that_end_after_their_job_or_are_cancelled_do_no_harm(broker: Broker, listener: Listener) -> None:
+    late, cancelled = concurrent.futures.Future[int](), concurrent.futures.Future[int]()
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        assert follow(iter([late, cancelled]), job, "fits") == [late, cancelled]
+        assert cancelled.cancel()
+    late.set_result(1)
+    told = messages(listener)
+    assert steps(told) == [(0, 2, "fits"), (1, 2, "fits")] and told[-2].text == "1 failed"
+
+
+@pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
+def test_joblib_tells_how_many_tasks_are_done(broker: Broker, listener: Listener, backend: str) -> None:
+    joblib = pytest.importorskip("joblib")
+    from msgstream.contrib.joblib import Parallel
+
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        tasks = [joblib.delayed(abs)(-k) for k in range(6)]
+        assert Parallel(n_jobs=2, backend=backend, batch_size=1, job=job)(tasks) == list(range(6))
+        assert Parallel(n_jobs=2, backend="threading", job=job, total=3)(task for task in tasks[:3]) == [0, 1, 2]
+        assert Parallel(n_jobs=1)(tasks) == list(range(6))
+    told = messages(listener)
+    ks = [k for k, total, units in steps(told) if total == 6 and units == "tasks"]
+    assert sorted(set(ks)) == list(range(7)) and isinstance(told[-1], Complete)
+    assert (3, 3, "tasks") in steps(told)

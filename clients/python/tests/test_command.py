@@ -74,7 +74,10 @@ def test_other_commands_are_those_of_the_program(broker: Broker) -> None:
     assert missing.returncode == 127 and "'serve' is a command of the msgstream program" in missing.stderr
 
 
-@pytest.mark.parametrize(("module", "package", "extra"), [("tqdm", "tqdm", "tqdm"), ("rich", "rich", "rich"), ("jupyter", "ipywidgets", "jupyter")])
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [("jupyter", "ipywidgets", "jupyter"), *((each, each, each) for each in ("tqdm", "rich", "joblib", "keras", "transformers"))],
+)
 def test_a_missing_package_says_how_to_install_it(module: str, package: str, extra: str) -> None:
     text = f"import sys; sys.modules[{package!r}] = None; import msgstream.contrib.{module}"
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)

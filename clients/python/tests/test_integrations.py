@@ -145,3 +145,99 @@ def test_joblib_tells_how_many_tasks_are_done(broker: Broker, listener: Listener
     ks = [k for k, total, units in steps(told) if total == 6 and units == "tasks"]
     assert sorted(set(ks)) == list(range(7)) and isinstance(told[-1], Complete)
     assert (3, 3, "tasks") in steps(told)
+
+
+def test_keras_tells_its_epochs_and_figures(broker: Broker, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    from msgstream.contrib.keras import ProgressCallback
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ones = np.ones((8, 2)), np.ones((8, 1))
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        model.fit(*ones, epochs=3, batch_size=2, verbose=0, validation_data=ones, callbacks=[ProgressCallback(job, every=0)])
+    told = messages(listener)
+    ks = [k for k, _, _ in steps(told)]
+    assert {(total, units) for _, total, units in steps(told)} == {(3, "epochs")}
+    assert set(k for k, _, _ in steps(told)) == {k / 4 for k in range(13)}
+    last = [message for message in told if isinstance(message, Progress)][-1]
+    assert set(last.more["scalars"]) == {"loss", "val_loss"} and last.text.startswith("loss ")
+    assert isinstance(told[-1], Complete)
+
+
+def test_the_trainer_of_transformers_tells_its_steps_and_figures(broker: Broker, listener: Listener) -> None:
+    transformers = pytest.importorskip("transformers")
+    from transformers.trainer_callback import CallbackHandler, TrainerControl, TrainerState
+
+    from msgstream.contrib.transformers import ProgressCallback
+
+    # The trainer itself needs PyTorch. This is the part of it that calls the callbacks, as it does.
+    assert issubclass(ProgressCallback, transformers.TrainerCallback)
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        callbacks = CallbackHandler([ProgressCallback(job, every=0)], None, None, None, None)
+        state, control = TrainerState(max_steps=3), TrainerControl()
+        callbacks.on_train_begin(None, state, control)
+        for step in range(1, 4):
+            callbacks.on_step_begin(None, state, control)
+            state.global_step = step
+            callbacks.on_step_end(None, state, control)
+        callbacks.on_log(None, state, control, {"loss": 0.5, "epoch": 1, "note": "text", "grad_norm": float("nan")})
+        callbacks.on_train_end(None, state, control)
+        state.is_world_process_zero = False
+        callbacks.on_train_end(None, state, control)
+    told = messages(listener)
+    assert steps(told) == [(k, 3, "steps") for k in (0, 1, 2, 3, 3, 3)]
+    last = [message for message in told if isinstance(message, Progress)][-1]
+    assert (last.text, last.more) == ("loss 0.5, epoch 1", {"scalars": {"loss": 0.5, "epoch": 1}})
+
+
+@pytest.mark.filterwarnings("default")
+def test_lightning_tells_its_steps_and_figures(broker: Broker, listener: Listener) -> None:
+    torch = pytest.importorskip("torch")
+    lightning = pytest.importorskip("lightning.pytorch")
+    from msgstream.contrib.lightning import ProgressCallback
+
+    class Model(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self, interrupt: bool = False) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+            self.interrupt = interrupt
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            if self.interrupt and index == 1:
+                raise KeyboardInterrupt
+            loss = self.layer(batch).sum()
+            self.log("loss", loss)
+            return loss
+
+        def validation_step(self, batch: Any, index: int) -> None:
+            self.log("val_loss", self.layer(batch).sum())
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), 0.01)
+
+    def fit(job: Job, model: Any) -> None:
+        quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu")
+        data = torch.utils.data.DataLoader(torch.ones(8, 2), batch_size=2)
+        lightning.Trainer(max_epochs=2, callbacks=[ProgressCallback(job, every=0)], **quiet).fit(model, data, data)
+
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        fit(job, Model())
+    told = messages(listener)
+    assert sorted({k for k, _, _ in steps(told)}) == list(range(9)) and {total for _, total, _ in steps(told)} == {8}
+    last = [message for message in told if isinstance(message, Progress)][-1]
+    assert set(last.more["scalars"]) == {"loss", "val_loss"} and isinstance(told[-1], Complete)
+
+    with broker.remote() as remote:
+        remote["fit"] = "again"
+        assert remote.flush()
+        again = broker.joined("fit")
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        try:
+            fit(job, Model(interrupt=True))
+        except (KeyboardInterrupt, SystemExit):
+            # Newer versions pass it on.
+            pass
+    assert messages(again)[-1].reason == "interrupted"

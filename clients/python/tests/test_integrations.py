@@ -241,3 +241,30 @@ def test_lightning_tells_its_steps_and_figures(broker: Broker, listener: Listene
             # Newer versions pass it on.
             pass
     assert messages(again)[-1].reason == "interrupted"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_real_trainer_of_transformers_tells_its_steps(broker: Broker, listener: Listener, tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    from msgstream.contrib.transformers import ProgressCallback
+
+    class Model(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 1)
+
+        def forward(self, x: Any, labels: Any) -> Any:
+            return {"loss": ((self.layer(x) - labels) ** 2).mean()}
+
+    data = [{"x": torch.ones(2), "labels": torch.ones(1)} for _ in range(8)]
+    arguments = transformers.TrainingArguments(
+        str(tmp_path), num_train_epochs=2, per_device_train_batch_size=2, logging_steps=1, report_to=[], save_strategy="no", disable_tqdm=True
+    )
+    with Job("fit", server=broker.address, options=QUICK) as job:
+        transformers.Trainer(Model(), arguments, train_dataset=data, callbacks=[ProgressCallback(job, every=0)]).train()
+    told = messages(listener)
+    assert sorted({k for k, _, _ in steps(told)}) == list(range(9)) and {total for _, total, _ in steps(told)} == {8}
+    last = [message for message in told if isinstance(message, Progress)][-1]
+    assert "loss" in last.more["scalars"] and isinstance(told[-1], Complete)

@@ -124,7 +124,7 @@ assert os.waitpid(child, 0) == (child, 0)
 logging.error("three")
 """
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0, ended.stderr
     assert [event.message for event in listener] == [Log("one", "error"), Log("two", "error"), Log("three", "error"), None]
 
 

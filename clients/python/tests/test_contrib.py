@@ -10,7 +10,7 @@ import tqdm as plain
 import scipy
 from scipy import optimize
 
-from conftest import QUICK, Broker, eventually
+from conftest import QUICK, Broker, eventually, unstamped
 from msgstream import Job, Listener, Message
 from msgstream.contrib import jupyter
 from msgstream.contrib.scipy import callback, minimum_callback
@@ -28,7 +28,7 @@ def listener(broker: Broker) -> Listener:
 
 
 def messages(listener: Listener) -> List[Any]:
-    return [event.message for event in listener if isinstance(event, Message)]
+    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def test_tqdm_publishes_what_it_shows(broker: Broker, listener: Listener) -> None:

@@ -10,7 +10,7 @@ from typing import Any, List
 import numpy as np
 import pytest
 
-from conftest import QUICK, Broker
+from conftest import QUICK, Broker, unstamped
 from msgstream import Ended, Job, Listener, Message
 from msgstream.contrib.futures import as_completed, follow
 from msgstream.contrib.summary import SummaryWriter
@@ -27,7 +27,7 @@ def listener(broker: Broker) -> Listener:
 
 
 def messages(listener: Listener) -> List[Any]:
-    return [event.message for event in listener if isinstance(event, Message)]
+    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def steps(told: List[Any]) -> List[Any]:

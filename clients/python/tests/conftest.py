@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import signal
@@ -15,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 import msgstream
-from msgstream import Listener, Options, RemoteStream
+from msgstream import Listener, Options, RemoteStream, monitor
 
 #: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
 DEADLINE = 30.0
@@ -48,6 +49,15 @@ def eventually(condition: Callable[[], Any], what: str = "") -> Any:
             return value
         assert time.monotonic() < deadline, f"waited for {what or condition} in vain"
         pause.wait(0.002)
+
+
+def unstamped(message: Any) -> Any:
+    """A message of a job without its times and, of an end, its title, which tests would have to know."""
+    if isinstance(message, monitor.Start):
+        return dataclasses.replace(message, started=None)
+    if isinstance(message, (monitor.Complete, monitor.Abort, monitor.Error)):
+        return dataclasses.replace(message, title=None, started=None, ended=None)
+    return message
 
 
 class Broker:

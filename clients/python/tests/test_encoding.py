@@ -153,7 +153,7 @@ MISSING = [
     (decimal.Decimal("NaN"), "NaN"),
     (decimal.Decimal("sNaN"), "NaN"),
     (decimal.Decimal("-Infinity"), "-Infinity"),
-    (np.datetime64("NaT"), "NaT"),
+    (np.datetime64("NaT", "s"), "NaT"),
     (np.timedelta64("NaT", "s"), "NaT"),
     (np.array("NaT", dtype="datetime64[s]"), "NaT"),
     (pd.NaT, "NaT"),
@@ -201,9 +201,15 @@ def test_a_time_is_a_number_of_seconds_in_every_type() -> None:
     times.append(np.array(5, dtype="timedelta64[s]"))
     assert codec.encode(times) == "[5.0,5.0,5.0,5.0,5.0]"
     assert codec.encode(np.array([[90]], dtype="timedelta64[m]")) == "[[5400.0]]"
-    for odd, unit in ((np.timedelta64(1, "Y"), "Y"), (np.timedelta64(5), "no unit")):
-        with pytest.raises(EncodeError, match=f"message.t is a timedelta64 in {unit}, which is no number of seconds"):
-            codec.encode({"t": odd})
+    with pytest.raises(EncodeError, match="message.t is a timedelta64 in Y, which is no number of seconds"):
+        codec.encode({"t": np.timedelta64(1, "Y")})
+
+
+# Newer versions of numpy warn of what has no unit.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_time_without_unit_is_refused() -> None:
+    with pytest.raises(EncodeError, match="message.t is a timedelta64 in no unit, which is no number of seconds"):
+        codec.encode({"t": np.timedelta64(5)})
 
 
 @pytest.mark.parametrize(

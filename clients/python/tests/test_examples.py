@@ -12,8 +12,8 @@ from typing import Any, Callable
 import pytest
 
 from conftest import DEADLINE, HERE, Broker
-from msgstream import Ended, Header, Message
-from msgstream.monitor import Complete, Progress
+from msgstream import Ended, Header, Job, Message
+from msgstream.monitor import Complete, Log, Progress
 
 README = HERE.parent / "README.md"
 EXAMPLES = HERE.parents[2] / "examples"
@@ -21,14 +21,79 @@ EXAMPLES = HERE.parents[2] / "examples"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-def test_the_tutorial_is_python() -> None:
-    assert len(BLOCKS) >= 6
+def block_with(text: str) -> str:
+    (found,) = [block for block in BLOCKS if text in block]
+    if text == "import keras":
+        # Too large to be there always.
+        pytest.importorskip("keras")
+        pytest.importorskip("jax")
+        return "import os\nos.environ['KERAS_BACKEND'] = 'jax'\n" + found
+    return found
+
+
+def test_every_program_of_the_tutorial_is_run_here() -> None:
+    known = [text for text, _ in PROGRAMS] + ["anything with put()", "time.sleep(0.1)", "asyncio.run"]
     for block in BLOCKS:
-        compile(block, str(README), "exec")
+        assert sum(text in block for text in known) == 1, block
+
+
+#: A text of each program that listens or needs nobody, and the last line that it prints.
+PROGRAMS = [
+    ("isinstance(event, (Header, Message))", "the end"),
+    ("class Watch", "Complete("),
+    ("from msgstream.contrib.rich import watch", "fit-4"),
+    ("from msgstream.contrib.jupyter", ""),
+    ("from msgstream.contrib.tqdm", ""),
+    ("logging.getLogger()", ""),
+    ("from scipy.optimize", ""),
+    ("SummaryWriter", ""),
+    ("ThreadPoolExecutor", ""),
+    ("from joblib", ""),
+    ("import keras", ""),
+    ("serial.register", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "last"), PROGRAMS, ids=[text for text, _ in PROGRAMS])
+def test_the_programs_of_the_tutorial_do_what_they_say(broker: Broker, script: Callable[..., Any], text: str, last: str) -> None:
+    with broker.remote() as remote:
+        for stream in ("fit-42", "fit-43"):
+            with Job(stream, "Fit", 2, remote=remote) as job:
+                job.progress(2)
+        assert remote.flush()
+    ended = script(block_with(text))
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout.strip().split("\n")[-1]
+    assert said.startswith(last) if last else said == "", ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "stream", "end"),
+    [
+        ("from msgstream.contrib.tqdm", "fit-42", Complete),
+        ("logging.getLogger()", "fit-42-log", Log),
+        ("from scipy.optimize", "fit-42", Complete),
+        ("SummaryWriter", "fit-42", Complete),
+        ("ThreadPoolExecutor", "fit-42", Complete),
+        ("from joblib", "fit-42", Complete),
+        ("import keras", "fit-42", Complete),
+        ("asyncio.run", "fit-42", Complete),
+    ],
+)
+def test_the_programs_of_the_tutorial_publish(broker: Broker, script: Callable[..., Any], text: str, stream: str, end: type) -> None:
+    program = block_with(text)
+    with broker.remote() as remote:
+        remote[stream] = "ready"
+        assert remote.flush()
+        listener = broker.joined(stream)
+    ended = script(program)
+    assert ended.returncode == 0, ended.stderr
+    *_, last, over = listener
+    assert isinstance(last.message, end) and over == Ended(stream)
 
 
 def test_the_job_of_the_tutorial_runs(broker: Broker, script: Callable[..., Any]) -> None:
-    (job,) = [block for block in BLOCKS if "time.sleep(0.1)" in block]
+    job = block_with("time.sleep(0.1)")
     with broker.remote() as remote:
         remote["fit-42"] = "ready"
         assert remote.flush()
@@ -37,12 +102,11 @@ def test_the_job_of_the_tutorial_runs(broker: Broker, script: Callable[..., Any]
         assert ended.returncode == 0, ended.stderr
     messages = [event.message for event in listener if isinstance(event, Message)]
     assert [message.k for message in messages if isinstance(message, Progress)] == list(range(1, 101))
-    assert messages[-1] == Complete()
+    assert isinstance(messages[-1], Complete)
 
 
 def test_the_remote_stream_of_the_tutorial_runs(broker: Broker, script: Callable[..., Any]) -> None:
-    (block,) = [block for block in BLOCKS if "anything with put()" in block]
-    block = block.replace("7342", str(broker.port))
+    block = block_with("anything with put()").replace("7342", str(broker.port))
     ended = script(block + "    print([messages.get(timeout=10) for _ in range(3)])\n")
     assert ended.stdout == "[{'k': 0}, {'k': 1}, Ended(stream='fit-42', message='done')]\n", ended.stderr
 

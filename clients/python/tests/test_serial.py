@@ -168,6 +168,11 @@ def test_a_name_belongs_to_one_class_until_that_is_defined_again() -> None:
         (monitor.Improvement(None), "Improvement", {"value": None}),
         (monitor.Complete(), "Complete", {}),
         (monitor.Complete("out.dat"), "Complete", {"result": "out.dat"}),
+        (
+            monitor.Complete("out.dat", "fit", "2026-11-28T12:55:19+00:00", "2026-11-28T12:55:23+00:00"),
+            "Complete",
+            {"result": "out.dat", "title": "fit", "started": "2026-11-28T12:55:19+00:00", "ended": "2026-11-28T12:55:23+00:00"},
+        ),
         (monitor.Abort("asked"), "Abort", {"reason": "asked"}),
         (monitor.Error("no data", "line 1"), "Error", {"reason": "no data", "traceback": "line 1"}),
         (monitor.Log("line", "info"), "Log", {"text": "line", "level": "info"}),

@@ -10,7 +10,7 @@ from typing import Any, Iterator, List, Optional
 
 import pytest
 
-from conftest import Broker
+from conftest import Broker, unstamped
 from msgstream import Listener, Message, Options, RemoteStream
 from msgstream.contrib import tqdm as module
 from msgstream.contrib.tqdm import tqdm
@@ -27,7 +27,7 @@ def listener(broker: Broker) -> Listener:
 
 
 def messages(listener: Listener) -> List[Any]:
-    return [event.message for event in listener if isinstance(event, Message)]
+    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def bar(broker: Broker, items: Any = None, **more: Any) -> Any:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import monitor, serial
 from .address import Address
-from .encoding import Codec, JsonCodec
+from .encoding import Codec, JsonCodec, Nan
 from .errors import BadAddress, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
-from .events import CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
+from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
 from .listener import Listener, listen
 from .options import Options
 from .publisher import Job, Publisher
@@ -43,6 +43,7 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "Address",
+    "AnyEvent",
     "BadAddress",
     "BrokerError",
     "Closed",
@@ -59,6 +60,7 @@ __all__ = [
     "Lost",
     "Message",
     "MsgstreamError",
+    "Nan",
     "Options",
     "Publisher",
     "RemoteStream",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import NamedTuple, Optional
 
 from .errors import BadAddress
@@ -53,6 +54,8 @@ class Address(NamedTuple):
             path = text[len("unix:") :]
             if not path:
                 raise bad("the path is missing")
+            if not hasattr(socket, "AF_UNIX"):
+                raise bad("this system has no Unix sockets")
             return Address(path=path)
         if "://" in text:
             raise bad(f"there is no {text.split('://')[0]!r} transport")

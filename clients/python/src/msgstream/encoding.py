@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol
+from typing import Any, Callable, Dict, Iterable, List, Literal, Optional, Protocol
 
 from . import serial
 from .errors import EncodeError
@@ -26,6 +26,9 @@ class Codec(Protocol):
     def decode(self, text: str) -> Any:
         """The message of a JSON text."""
 
+
+#: What becomes of missing values: they are refused, or null.
+Nan = Literal["error", "null"]
 
 #: What JSON has itself.
 _PLAIN = (str, int, float, bool, type(None))

@@ -1,45 +1,47 @@
-"""What a listener sees. All are plain values, and can be pickled."""
+"""What a listener sees. All are plain values: they can be compared, pickled, and put in sets and dictionaries.
+
+Type checkers see that all kinds are dealt with if an event is matched as an ``AnyEvent``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Union
 
 
+@dataclass(unsafe_hash=True)
 class Event:
     """The base of all events, to tell them from messages where both come out of one queue."""
 
-    __slots__ = ()
+    stream: str
 
     #: Of which stream it tells.
     stream: str
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Header(Event):
     """The stream's header as it stood when this listener joined, or joined again after a gap."""
 
-    stream: str
-    message: Any
+    # A message may be a list or dictionary, which have no hash.
+    message: Any = field(hash=False)
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Message(Event):
     """A message. None is missing between one and the next, nor between the header and the first."""
 
-    stream: str
-    message: Any
+    message: Any = field(hash=False)
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Ended(Event):
     """The stream has ended. ``message`` is what its publisher closed it with, if anything."""
 
-    stream: str
-    message: Any = None
+    message: Any = field(default=None, hash=False)
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class CutOff(Event):
     """The broker ended the connection and said why, or refused to let us listen. The stream itself may go on.
 
@@ -47,13 +49,12 @@ class CutOff(Event):
     the last event of the stream.
     """
 
-    stream: str
     code: str
     reason: str
     reconnecting: bool = False
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Lost(Event):
     """The connection failed, or there is none yet. The stream itself may go on.
 
@@ -61,17 +62,20 @@ class Lost(Event):
     the last event of the stream.
     """
 
-    stream: str
     reason: str
     reconnecting: bool = False
 
 
-@dataclass
+@dataclass(unsafe_hash=True)
 class Undecodable:
     """Stands in for a message that the codec could not decode."""
 
     text: str
     reason: str
+
+
+#: Every kind of event there is.
+AnyEvent = Union[Header, Message, Ended, CutOff, Lost]
 
 
 def is_last(event: Event) -> bool:

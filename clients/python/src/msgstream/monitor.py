@@ -1,12 +1,15 @@
 """The messages that a job sends to whoever monitors it, and a dispatcher that calls a method for each kind.
 
 Each travels as an object whose class is ``monitor.`` and its name. Fields that these classes do not know are kept in ``more``, so
-that a program passes on what a newer one sent. They need not be given, and absent ones are None.
+that a program passes on what a newer one sent. They need not be given, and absent ones are None. ``started`` and ``ended`` are times
+as ISO 8601 in UTC, such as ``2026-11-28T12:55:19+00:00``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import datetime
+import re
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Type, TypeVar
 
 from . import serial
@@ -56,13 +59,14 @@ class Start(MonitorMessage):
     title: Optional[str] = None
     total: Optional[float] = None
     units: Optional[str] = None
+    started: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
 
 
 @_message
 @dataclass
 class Join(MonitorMessage):
-    """How far the job is, for whoever joins: what a header holds. ``started`` is a time as ISO 8601."""
+    """How far the job is, for whoever joins: what a header holds."""
 
     title: Optional[str] = None
     k: Optional[float] = None
@@ -103,6 +107,9 @@ class Complete(MonitorMessage):
     """The job has ended well."""
 
     result: Any = None
+    title: Optional[str] = None
+    started: Optional[str] = None
+    ended: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -112,6 +119,9 @@ class Abort(MonitorMessage):
     """The job was asked to end."""
 
     reason: Optional[str] = None
+    title: Optional[str] = None
+    started: Optional[str] = None
+    ended: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -124,6 +134,9 @@ class Error(MonitorMessage):
 
     reason: str
     traceback: Optional[str] = None
+    title: Optional[str] = None
+    started: Optional[str] = None
+    ended: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -137,6 +150,56 @@ class Log(MonitorMessage):
     text: str
     level: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
+
+
+def check_numbers(**values: Any) -> None:
+    """Raises TypeError for what is meant as a number and is none, such as text; None is passed over."""
+    for name, value in values.items():
+        plain = value.tolist() if callable(getattr(value, "tolist", None)) else value
+        if value is not None and (isinstance(plain, bool) or not isinstance(plain, (int, float))):
+            raise TypeError(f"{name} is a number, not {value!r}")
+
+
+def now() -> str:
+    """The time, as messages carry it."""
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+
+
+def time_of(text: Any) -> Optional[datetime.datetime]:
+    """A time as a message carries it; None if it is not one. A time that names no zone is taken as UTC."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    date, fraction, zone = match.groups()
+    try:
+        time = datetime.datetime.fromisoformat(date.replace(" ", "T") + f".{(fraction or '0')[:6]:0<6}")
+        offset = datetime.datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").tzinfo if zone not in (None, "Z", "z") else None
+    except ValueError:
+        return None
+    return time.replace(tzinfo=offset or datetime.timezone.utc)
+
+
+def elapsed(message: MonitorMessage) -> Optional[float]:
+    """How long the job of a message has been running, or had when it ended, in seconds; None if the message does not tell."""
+    started, ended = time_of(getattr(message, "started", None)), time_of(getattr(message, "ended", None))
+    if started is None or (ended is None and isinstance(message, (Complete, Abort, Error))):
+        return None
+    return max(0.0, ((ended or datetime.datetime.now(datetime.timezone.utc)) - started).total_seconds())
+
+
+def stamped(message: MonitorMessage, join: Join) -> MonitorMessage:
+    """A start or an end with what the job's header says of it: its title, when it began and, for an end, that it ended now. What the
+    message says itself stays."""
+    if isinstance(message, Start):
+        return replace(message, started=message.started or join.started)
+    if isinstance(message, (Complete, Abort, Error)):
+        title, started = message.title or join.title, message.started or join.started
+        return replace(message, title=title, started=started, ended=message.ended or now())
+    return message
+
+
+#: RFC 3339, and what comes close.
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|z|[+-]\d\d:\d\d)?")
 
 
 class Dispatcher:

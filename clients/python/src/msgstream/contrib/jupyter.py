@@ -6,12 +6,18 @@ import html
 from collections import deque
 from typing import Any, Deque, Dict, Optional
 
-import ipywidgets as widgets
+from .extras import needed
+
+try:
+    import ipywidgets as widgets
+except ImportError as error:
+    raise needed("jupyter", "jupyter", error) from error
 
 from ..events import Event
 from ..options import Options
 from ..remote import RemoteStream
 from .progress import State
+from .text import inline
 
 _STYLES = {"complete": "success", "aborted": "warning", "failed": "danger", "gone": "danger"}
 
@@ -45,18 +51,20 @@ class View(widgets.VBox):  # type: ignore[misc]
         state, bar = self.states[stream], self.bars[stream]
         line = state.take(event)
         if line is not None:
-            self._last_lines.append(f"<b>{html.escape(state.label)}</b> {html.escape(line)}")
+            label = html.escape(state.label)
+            self._last_lines.extend(f"<b>{label}</b>: {html.escape(each)}" for each in line.split("\n"))
             self.lines.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._last_lines)}</pre>'
-        bar.description = state.label
+        bar.description = inline(state.title) or stream
         if state.total:
             # In this order a value is never above the maximum.
-            bar.max = max(float(state.total), float(state.k), bar.value)
-            bar.value = float(state.k)
-            bar.max = max(float(state.total), float(state.k))
+            k = float(state.k or 0)
+            bar.max = max(float(state.total), k, bar.value)
+            bar.value = k
+            bar.max = max(float(state.total), k)
         elif state.outcome == "complete":
             bar.value = bar.max
         bar.bar_style = _STYLES.get(state.outcome, "")
-        self.labels[stream].value = state.summary
+        self.labels[stream].value = f"{state.percent} {state.summary}".strip() if state.outcome == "running" else state.summary
 
     def stop(self) -> None:
         """Stops listening. What is shown stays."""

@@ -7,17 +7,15 @@ or, into the stream of a job that is there already, ``Handler(job=job)``.
 
 from __future__ import annotations
 
-import datetime
 import logging
 import os
 import threading
 from typing import Any, Optional, Union
 
-from .. import lifetime
+from .. import Job, Publisher, lifetime
 from ..errors import Closed
-from ..monitor import Join, Log
+from ..monitor import Join, Log, now
 from ..options import Options
-from ..publisher import Job, Publisher
 
 #: From the highest, as ``Log`` names them.
 _LEVELS = ((50, "critical"), (40, "error"), (30, "warning"), (20, "info"))
@@ -95,8 +93,7 @@ class Handler(logging.Handler):
             self._job.log(message.text, message.level)
         elif self._publisher is not None and self._ends and not self._begun and os.getpid() == self._process:
             # A header opens the stream again if it has ended before.
-            started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-            self._publisher.put(message, header=Join(started=started), essential=essential)
+            self._publisher.put(message, header=Join(started=now()), essential=essential)
             self._begun = True
         elif self._publisher is not None:
             self._publisher.put(message, essential=essential)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import math
-import re
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Tuple, Union
 
 from ..events import CutOff, Ended, Event, Header, Lost, Message, is_last
-from ..monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
+from ..monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start, time_of
+from . import amounts
+from .text import inline, lines
 
-
-# Control characters, which a terminal would obey, and halves of surrogate pairs, which cannot be encoded.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+#: What an outcome is called in the line that tells it.
+_WORDS = {"complete": "done", "aborted": "aborted", "failed": "failed", "ended": "ended"}
 
 
 @dataclass
@@ -21,95 +22,200 @@ class State:
 
     stream: str
     title: str = ""
-    k: float = 0
+    #: None until it has told its progress.
+    k: Optional[float] = None
     total: Optional[float] = None
     units: str = ""
     text: str = ""
     best: Any = None
+    #: When the job began, by its own word.
+    started: Optional[datetime.datetime] = None
     #: "waiting" for its first word, "running", "complete", "aborted", "failed", "ended", or "gone" for a lost connection.
     outcome: str = "waiting"
+    #: How it ended, in words: ``done in 4 s``.
+    told: str = ""
     #: Nothing more comes.
     over: bool = False
+    #: Since when nothing can be heard of it.
+    silent_since: Optional[datetime.datetime] = None
+    #: The first step that was seen, for a job that does not say when it began.
+    _first: Optional[Tuple[datetime.datetime, float]] = None
 
     def take(self, event: Event) -> Optional[str]:
         """Takes an event into account. What is returned is a line for people, or several."""
         said = self._take(event)
-        return None if said is None else _UNPRINTABLE.sub("\ufffd", said)
+        return None if said is None else "\n".join(lines(said))
 
     def _take(self, event: Event) -> Optional[str]:
         if isinstance(event, (Header, Message)):
-            return self._message(event.message)
+            return self._message(event.message, isinstance(event, Message))
         if isinstance(event, Ended):
-            said = self._message(event.message) if event.message is not None else None
+            said = self._message(event.message, True) if event.message is not None else None
             if self.outcome in ("waiting", "running", "gone"):
-                self.outcome = "ended"
+                said = "\n".join(each for each in (said, self._end("ended", "", None, False)) if each)
             self.over = True
             return said
         if isinstance(event, (CutOff, Lost)):
+            if self.silent_since is None:
+                self.silent_since = _now()
             self.outcome, self.text = "gone", event.reason
             self.over = is_last(event)
             return event.reason
         return None
 
-    def _message(self, message: Any) -> Optional[str]:
+    def _message(self, message: Any, now: bool) -> Optional[str]:
+        """Takes a header, or a message, which comes just when it happens."""
         if isinstance(message, dict) and _number(message.get("k")) is not None:
             # As good as a Progress: what ``msgstream listen`` draws a bar of.
             self.title = _text(message.get("title")) or self.title
+            self.started = time_of(message.get("started")) or self.started
             message = Progress(message["k"], message.get("total"), message.get("units"), message.get("text"))
+        self.silent_since = None
         if isinstance(message, Log):
+            if self.outcome == "gone":
+                self.outcome, self.text = "running", ""
             return f"{message.level}: {message.text}" if message.level else str(message.text)
+        if isinstance(message, (Complete, Abort, Error)):
+            return self._ended_by(message, now)
         if self.outcome in ("waiting", "gone"):
             self.outcome, self.text = "running", ""
+        elif isinstance(message, (Start, Join, Progress)) and self.outcome != "running":
+            # A stream that goes on after its end is another job.
+            self._begin_anew()
         if isinstance(message, Start):
-            self.title, self.k, self.total, self.units = _text(message.title), 0, _number(message.total), _text(message.units)
+            self._begin_anew()
+            self.title, self.total, self.units = _text(message.title), _number(message.total), _text(message.units)
+            self.k = None if self.total is None else 0
+            self.started = time_of(message.started) or (_now() if now else None)
         elif isinstance(message, Join):
-            self.title, self.k, self.total = _text(message.title), _number(message.k) or 0, _number(message.total)
+            self.title, self.total = _text(message.title), _number(message.total)
             self.units, self.text = _text(message.units), _text(message.more.get("text"))
+            self.started = time_of(message.started)
             best = message.more.get("improvement")
             self.best = best.get("value") if isinstance(best, dict) else None
+            self._step(_number(message.k))
         elif isinstance(message, Progress):
-            self.k, self.text = _number(message.k) or 0, _text(message.text)
+            self.text = _text(message.text)
             self.total = _number(message.total) if message.total is not None else self.total
             self.units = _text(message.units) or self.units
+            self._step(_number(message.k))
         elif isinstance(message, Improvement):
             self.best = message.value
-        elif isinstance(message, Complete):
-            self.outcome, self.text = "complete", ""
-            self.k = self.total if self.total is not None else self.k
-        elif isinstance(message, Abort):
-            self.outcome, self.text = "aborted", _text(message.reason)
-        elif isinstance(message, Error):
-            self.outcome, self.text = "failed", _text(message.reason)
-            return _text(message.traceback) or _text(message.reason)
         else:
             return str(message)
         return None
 
+    def _begin_anew(self) -> None:
+        fresh = State(self.stream, outcome="running")
+        vars(self).update(vars(fresh))
+
+    def _step(self, k: Optional[float]) -> None:
+        self.k = k
+        if k is not None and self._first is None:
+            self._first = (_now(), k)
+
+    def _ended_by(self, message: Union[Complete, Abort, Error], now: bool) -> str:
+        self.title = _text(message.title) or self.title
+        self.started = time_of(message.started) or self.started
+        ended = time_of(message.ended) or (_now() if now else None)
+        if isinstance(message, Complete):
+            self.k = self.total if self.total is not None else self.k
+            return self._end("complete", _result(message.result), ended, not now)
+        if isinstance(message, Abort):
+            return self._end("aborted", _text(message.reason), ended, not now)
+        told = self._end("failed", _text(message.reason), ended, not now)
+        return f"{_text(message.traceback).rstrip()}\n{told}" if message.traceback else told
+
+    def _end(self, outcome: str, what: str, ended: Optional[datetime.datetime], late: bool) -> str:
+        self.outcome, self.text = outcome, what
+        told = _WORDS[outcome]
+        if self.started is not None and ended is not None:
+            told += f" {'in' if outcome == 'complete' else 'after'} {amounts.words(_seconds(self.started, ended))}"
+        self.told = f"{told}: {what}" if what else told
+        if late and ended is not None:
+            return f"ended {amounts.words_of_age(_seconds(ended, _now()))} ago: {self.told}"
+        return self.told
+
     @property
     def label(self) -> str:
-        """What it is called."""
-        return _one_line(self.title or self.stream)
+        """What it is called: its name, and its title."""
+        return inline(f"{self.stream} {self.title}" if self.title and self.title != self.stream else self.stream)
+
+    @property
+    def share(self) -> Optional[float]:
+        """How much of it is done, from 0 to 1. A job may report less than zero or more than its total."""
+        if self.total is None or self.total <= 0:
+            return None
+        return min(1.0, max(0.0, (self.k or 0) / self.total))
+
+    @property
+    def percent(self) -> str:
+        """``30%``, or nothing."""
+        return "" if self.share is None else f"{int(self.share * 100)}%"
+
+    @property
+    def elapsed(self) -> Optional[float]:
+        """How long it has been running, in seconds, by the job's own word."""
+        return None if self.started is None else _seconds(self.started, self.silent_since or _now())
+
+    @property
+    def rate(self) -> Optional[float]:
+        """Units each second: since it began, or else since it was seen first."""
+        since, before = (self.started, 0.0) if self.started is not None else self._first or (None, 0.0)
+        if since is None or self.k is None:
+            return None
+        done, passed = self.k - before, (self.silent_since or _now()) - since
+        return done / passed.total_seconds() if done > 0 and passed.total_seconds() > 0 else None
+
+    @property
+    def left(self) -> Optional[float]:
+        """How long it is likely to go on, in seconds."""
+        rate = self.rate
+        if rate is None or self.total is None or self.k is None:
+            return None
+        left = max(0.0, self.total - self.k) / rate
+        # A century is no forecast.
+        return left if left < 3e9 else None
+
+    def count(self, units: bool = True) -> str:
+        """``3/10 steps``, or nothing for a job that counts nothing, or has not said so far."""
+        counts = self.k is not None or self.total is not None
+        return amounts.amount(self.k or 0, self.total, inline(self.units) if units else "") if counts else ""
+
+    def times(self, with_rate: bool = False) -> str:
+        """``[00:12<00:28, 4 s/step]``, as far as it is known."""
+        elapsed, left, rate = self.elapsed, self.left, self.rate if with_rate else None
+        times = "" if elapsed is None else amounts.running(elapsed)
+        times += "" if left is None else f"<{amounts.running(left)}"
+        parts = [times, "" if rate is None else amounts.rate(rate, inline(self.units))]
+        told = ", ".join(part for part in parts if part)
+        return f"[{told}]" if told else ""
+
+    @property
+    def note(self) -> str:
+        """What there is to say beside the count: the best result, the job's own text, or that nothing is heard."""
+        best = f"{self.best:g}" if isinstance(self.best, float) else self.best
+        said = "no news" if self.silent_since is not None else self.text
+        return inline(", ".join(part for part in (f"best {best}" if best is not None else "", said) if part))
 
     @property
     def summary(self) -> str:
-        """How it is, in a few words."""
-        count = _count(self.k) if self.total is None else f"{_count(self.k)}/{_count(self.total)}"
-        # A job that counts nothing, or has not said so far, is not at 0.
-        parts = [f"{count} {self.units}".strip() if self.k or self.total is not None else ""]
-        best = f"{self.best:g}" if isinstance(self.best, float) else self.best
-        parts.append(f"best {best}" if best is not None else "")
-        parts.append(self.outcome if self.outcome != "running" else "")
-        parts.append(self.text)
-        return _one_line(", ".join(part for part in parts if part))
+        """How it is, in one line."""
+        if self.outcome == "waiting":
+            return "waiting"
+        if self.told:
+            return inline(self.told)
+        return " ".join(part for part in (self.count(), self.times(with_rate=True), self.note) if part)
 
 
-def _count(value: float) -> str:
-    """A whole number with all its digits, as far as people read them."""
-    return str(int(value)) if abs(value) < 1e15 and value == int(value) else f"{value:g}"
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
-def _one_line(text: str) -> str:
-    return _UNPRINTABLE.sub("\ufffd", text.replace("\n", "\ufffd"))
+def _seconds(start: datetime.datetime, end: datetime.datetime) -> float:
+    """From one time to the other; none if the second is earlier, as the clocks of two machines may have it. In whole seconds of both,
+    since that is all that most jobs tell."""
+    return max(0.0, (end.replace(microsecond=0) - start.replace(microsecond=0)).total_seconds())
 
 
 def _number(value: Any) -> Optional[float]:
@@ -124,3 +230,8 @@ def _number(value: Any) -> Optional[float]:
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _result(result: Any) -> str:
+    """What a job says that came out of it. That a command has exited with 0 is no news once it is done."""
+    return "" if result == {"exit": 0} else _text(result)

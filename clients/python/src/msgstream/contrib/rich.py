@@ -4,67 +4,84 @@
 from __future__ import annotations
 
 import sys
-from typing import Dict, Iterable, Optional
+from typing import Dict, Iterable, List, Optional
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.text import Text
+from .extras import needed
 
-from ..events import Event
+try:
+    from rich import get_console
+    from rich.cells import cell_len
+    from rich.console import Console, Group, RenderableType
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+except ImportError as error:
+    raise needed("rich", "rich", error) from error
+
+from ..events import CutOff, Event, Lost
 from ..listener import listen
 from .progress import State
+from .text import inline
 
-_COLORS = {"complete": "green", "aborted": "yellow", "failed": "red", "gone": "red", "waiting": "dim"}
+_COLORS = {"complete": "green", "aborted": "yellow", "failed": "red"}
+
+#: How an outcome is called where streams are counted, those first that people must see first.
+_COUNTED = {"failed": "failed", "aborted": "aborted", "gone": "not heard of", "running": "running", "waiting": "waiting"}
+_COUNTED.update(complete="done", ended="ended")
 
 
 class View:
-    """One bar for each stream, and the lines of all above them. It is fed with events, from wherever they come."""
+    """A bar for each stream that runs, and above them lines that stay: what all of them say, and how each has ended. It is fed with
+    events, from wherever they come."""
 
     def __init__(self, streams: Iterable[str] = (), console: Optional[Console] = None) -> None:
-        columns: "list[ProgressColumn]" = [
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[summary]}", markup=True),
-            TimeElapsedColumn(),
-        ]
-        self._progress = Progress(*columns, console=console)
-        self._tasks: Dict[str, TaskID] = {}
         self.states: Dict[str, State] = {}
+        self._console = console or get_console()
+        self._live = Live(get_renderable=_Rows(self.states, self._console), console=self._console, refresh_per_second=10)
+        self._away: Optional[str] = None
         for stream in streams:
             self._state(stream)
 
     def put(self, event: Event) -> None:
         """Shows an event. So a view can also be given to ``RemoteStream.listen(stream, view, events=True)``."""
-        stream = getattr(event, "stream", "")
-        state = self._state(stream)
+        state = self._state(getattr(event, "stream", ""))
+        before = state.told
         line = state.take(event)
-        if line is not None:
-            self._progress.console.print(Text.assemble((state.label, "bold"), " ", line))
-        color = _COLORS.get(state.outcome)
-        summary = escape(state.summary)
-        self._progress.update(
-            self._tasks[stream],
-            description=state.label,
-            completed=state.k,
-            total=state.total,
-            summary=f"[{color}]{summary}[/{color}]" if color else summary,
-        )
-        if state.over:
-            self._progress.stop_task(self._tasks[stream])
+        if isinstance(event, (Lost, CutOff)) and event.reconnecting:
+            # All streams of a connection say the same.
+            if line is not None and line != self._away:
+                self._console.print(Text(f"{line}; trying again", "yellow"))
+            self._away = line
+        else:
+            if self._away is not None:
+                self._console.print(Text("connected; messages from before may be missing"))
+                self._away = None
+            if line is not None:
+                self._say(state, line, state.told != before)
 
     def __enter__(self) -> "View":
-        self._progress.start()
+        waiting = [state.stream for state in self.states.values() if state.outcome == "waiting"]
+        if waiting and not self._console.is_terminal:
+            # There are no rows to say so.
+            self._console.print(Text(f"waiting for {', '.join(inline(stream) for stream in waiting)}"))
+        self._live.start()
         return self
 
     def __exit__(self, *unused: object) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def _say(self, state: State, said: str, ended: bool) -> None:
+        lines = said.split("\n")
+        for number, line in enumerate(lines):
+            # An end is the last of its lines; a traceback may come before it.
+            color = _COLORS.get(state.outcome, "") if ended and number == len(lines) - 1 else ""
+            self._console.print(Text.assemble((state.label, "bold"), ": ", (line, color)), soft_wrap=True)
 
     def _state(self, stream: str) -> State:
         state = self.states.get(stream)
         if state is None:
             state = self.states[stream] = State(stream)
-            self._tasks[stream] = self._progress.add_task(stream, total=None, summary="[dim]waiting[/dim]")
         return state
 
 
@@ -79,12 +96,91 @@ def watch(*streams: str, server: Optional[str] = None, console: Optional[Console
     return view.states
 
 
+class _Rows:
+    """As many bars as the terminal has rows for, who is waited for, and how many more there are."""
+
+    def __init__(self, states: Dict[str, State], console: Console) -> None:
+        self._states = states
+        self._console = console
+
+    def __call__(self) -> RenderableType:
+        """The rows as they are now, fewer than the terminal has."""
+        states = list(self._states.values())
+        bars = [state for state in states if state.outcome in ("running", "gone") and not state.over]
+        waiting = [state.stream for state in states if state.outcome == "waiting" and not state.over]
+        notes = 1 if waiting else 0
+        room = self._console.height - 1
+        bad = any(state.outcome in ("failed", "aborted") for state in states)
+        # The row that counts the others is needed if not all fit, and as long as something has gone wrong.
+        counts = len(bars) + notes > room or (bad and len(bars) + notes > 0)
+        bars = bars[: max(0, room - notes - (1 if counts else 0))]
+        rows: List[RenderableType] = [_table(bars, self._console.width)] if bars else []
+        if waiting:
+            rows.append(_row(_waiting_for(waiting, self._console.width), "dim"))
+        if counts:
+            rows.append(_row(_count([state for state in states if state not in bars]), "red" if bad else ""))
+        return Group(*rows)
+
+
+def _table(states: List[State], columns: int) -> Table:
+    """The bars, divided alike so that they stand in columns. The terminal's last column stays free."""
+    label = min(max(cell_len(state.label) for state in states), max(columns // 3, 12))
+    bar = min(columns // 4, 40)
+    tail = max(1, columns - label - bar - 4 - 4)
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for width, justify in ((label, "left"), (4, "right"), (bar, "left"), (tail, "left")):
+        table.add_column(width=width, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+    for state in states:
+        style = "dim" if state.silent_since is not None else ""
+        share = state.share
+        table.add_row(
+            Text(state.label, style or "bold"),
+            Text(state.percent, style),
+            ProgressBar(total=None if share is None else 1.0, completed=share or 0.0, width=bar),
+            Text(_tail(state, tail), style),
+        )
+    return table
+
+
+def _tail(state: State, columns: int) -> str:
+    """As much as fits, the times first."""
+    if state.told or state.outcome == "waiting":
+        return state.summary
+    timed = state.times(with_rate=True)
+    choices = [(state.count(), timed), (state.count(), state.times()), (state.count(units=False), state.times()), ("", state.times())]
+    joined = (" ".join(part for part in choice if part) for choice in choices)
+    fitting = next((each for each in joined if cell_len(each) <= columns), "")
+    return f"{fitting} {state.note}".strip()
+
+
+def _row(text: str, style: str) -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
+
+
+def _waiting_for(streams: List[str], columns: int) -> str:
+    """``waiting for a, b and 3 more``."""
+    text = "waiting for "
+    for number, stream in enumerate(streams):
+        name = inline(stream)
+        if number and len(text) + len(name) + 16 > columns:
+            return f"{text} and {len(streams) - number} more"
+        text += (", " if number else "") + name
+    return text
+
+
+def _count(states: List[State]) -> str:
+    """``5 more: 1 failed, 3 running, 1 done``: what has gone wrong comes first."""
+    counts = {word: sum(state.outcome == outcome for state in states) for outcome, word in _COUNTED.items()}
+    return f"{len(states)} more: " + ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
 def main() -> int:
-    """The command: 0 if no stream failed."""
+    """The command: 0 if all streams ended well, 1 if one failed, 2 if one was aborted."""
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         print("usage: python -m msgstream.contrib.rich STREAM...   (MSGSTREAM_SERVER says where the broker is)", file=sys.stderr)
         return 64
-    return 1 if any(state.outcome in ("aborted", "failed") for state in watch(*sys.argv[1:]).values()) else 0
+    outcomes = {state.outcome for state in watch(*sys.argv[1:]).values()}
+    return 1 if "failed" in outcomes else 2 if "aborted" in outcomes else 0
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, Callable, Optional
 
-from ..publisher import Job
+from .. import Job
 
 
 def callback(job: Job, total: Optional[int] = None) -> Callable[[Any], None]:
@@ -20,6 +21,12 @@ def callback(job: Job, total: Optional[int] = None) -> Callable[[Any], None]:
     not even for parameters that are NaN.
     """
     told = _Iterations(job, total)
+    if _is_old():
+
+        def tell_more(x: Any, state: Any = None, **unused: Any) -> None:
+            told.iteration(x, getattr(state, "fun", None))
+
+        return tell_more
 
     # SciPy looks at the name of the parameter: for this one it passes the value as well.
     def tell(intermediate_result: Any) -> None:
@@ -36,6 +43,13 @@ def minimum_callback(job: Job, total: Optional[int] = None) -> Callable[..., Non
         told.iteration(x, fun)
 
     return tell
+
+
+def _is_old() -> bool:
+    """Whether this SciPy gives some callbacks more than one argument, which newer ones do not."""
+    version = getattr(sys.modules.get("scipy"), "__version__", "")
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdigit()]
+    return bool(numbers) and numbers < [1, 11]
 
 
 class _Iterations:

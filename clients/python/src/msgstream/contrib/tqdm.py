@@ -16,12 +16,15 @@ import weakref
 from types import TracebackType
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Type
 
-from tqdm import std
+from .extras import needed
 
-from .. import lifetime
+try:
+    from tqdm import std
+except ImportError as error:
+    raise needed("tqdm", "tqdm", error) from error
+
+from .. import Job, RemoteStream, lifetime
 from ..address import Address
-from ..publisher import Job
-from ..remote import RemoteStream
 from . import loops
 
 _UNITS = "it"

@@ -1,0 +1,124 @@
+"""``python -m msgstream``: listens and puts where there is Python and no ``msgstream`` program. Where there is one, its other
+commands are passed on to it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from typing import Any, List, Optional
+
+import msgstream
+from msgstream import Ended, Header, Message, RemoteStream, listen
+from msgstream.contrib.progress import State
+from msgstream.contrib.text import inline
+
+#: The commands of the program that are not here.
+_ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "bench", "completions", "man", "help")
+
+_USAGE = 64
+
+
+def main(arguments: List[str]) -> int:
+    """Runs a command, and gives back the exit code."""
+    if arguments and arguments[0] in _ELSEWHERE:
+        return _pass_on(arguments)
+    given = _parser().parse_args(arguments)
+    try:
+        if given.command == "put":
+            return _put(given.stream, given.message, given.header, given.text, given.server)
+        return _listen(given.streams, given.json, given.server)
+    except (msgstream.MsgstreamError, OSError, ValueError) as error:
+        print(f"msgstream: {error}", file=sys.stderr)
+        return _USAGE if isinstance(error, ValueError) else 69
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m msgstream",
+        description="Listens to streams and puts messages, without the msgstream program. Where that is installed, its other commands "
+        f"work here too: {', '.join(_ELSEWHERE[:8])}.",
+    )
+    parser.add_argument("--version", action="version", version=f"msgstream {msgstream.__version__} (Python)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    listening = commands.add_parser("listen", help="show the messages of streams until all have ended")
+    listening.add_argument("streams", nargs="+", metavar="STREAM")
+    listening.add_argument("--json", action="store_true", help="print JSON, one message a line, as into a pipe")
+
+    putting = commands.add_parser("put", help="send a message, or each line of standard input")
+    putting.add_argument("stream", metavar="STREAM")
+    putting.add_argument("message", nargs="?", metavar="MESSAGE", help="the message, as JSON")
+    putting.add_argument("--text", action="store_true", help="send the message, or each line, as a JSON string")
+    putting.add_argument("--header", metavar="JSON", help="make this the stream's header in the same step")
+
+    for command in (listening, putting):
+        command.add_argument("--server", metavar="ADDR", help="host:port or unix:/path; otherwise MSGSTREAM_SERVER, or 127.0.0.1:7342")
+    return parser
+
+
+def _listen(streams: List[str], as_json: bool, server: Optional[str]) -> int:
+    states = {stream: State(stream) for stream in streams}
+    as_json = as_json or not sys.stdout.isatty()
+    with listen(*streams, server=server) as events:
+        for event in events:
+            state = states[event.stream]
+            said = state.take(event)
+            if as_json:
+                _print_json(event)
+            elif said is not None or isinstance(event, (Header, Message)):
+                for line in (said or state.summary).split("\n"):
+                    print(f"{state.label}: {line}", flush=True)
+            if not isinstance(event, (Header, Message, Ended)):
+                print(f"msgstream: {inline(event.stream)}: {inline(state.text)}", file=sys.stderr)
+    outcomes = {state.outcome for state in states.values()}
+    return 1 if "failed" in outcomes else 2 if "aborted" in outcomes else 0
+
+
+def _print_json(event: Any) -> None:
+    """As the protocol has it."""
+    if isinstance(event, (Header, Message)):
+        line = {"action": "put", "stream": event.stream, "message": event.message}
+    elif isinstance(event, Ended):
+        line = {"action": "close", "stream": event.stream}
+        if event.message is not None:
+            line["message"] = event.message
+    else:
+        return
+    print(msgstream.codec.encode(line), flush=True)
+
+
+def _put(stream: str, message: Optional[str], header: Optional[str], text: bool, server: Optional[str]) -> int:
+    more = {} if header is None else {"header": json.loads(header)}
+    wrong = 0
+    with RemoteStream(server, strict=True) as remote:
+        for number, line in enumerate([message] if message is not None else sys.stdin, 1):
+            line = line.rstrip("\r\n")
+            if not line and not text:
+                continue
+            try:
+                remote.put(stream, line if text else json.loads(line), **more)
+            except json.JSONDecodeError as error:
+                where = "the message" if message is not None else f"line {number}"
+                print(f"msgstream: {where} is no JSON: {error}; --text sends it as text", file=sys.stderr)
+                wrong += 1
+        if not remote.flush():
+            print("msgstream: the broker did not confirm in time", file=sys.stderr)
+            return 69
+    return 65 if wrong else 0
+
+
+def _pass_on(arguments: List[str]) -> int:
+    program = os.environ.get("MSGSTREAM_BIN") or shutil.which("msgstream")
+    if program is None:
+        print(f"msgstream: {arguments[0]!r} is a command of the msgstream program, which is not installed here", file=sys.stderr)
+        return 127
+    os.execv(program, [program, *arguments])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

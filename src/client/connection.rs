@@ -14,6 +14,7 @@
 /// let broker = RemoteStream::start(address.parse()?, options);
 /// let mut connection = broker.connection();
 /// connection.wait_for(|now| *now == Connection::Connected).await?;
+/// assert_eq!(*connection.borrow(), Connection::Connected);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

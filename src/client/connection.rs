@@ -13,8 +13,8 @@
 /// let options = Options::default().reconnect(Backoff::default());
 /// let broker = RemoteStream::start(address.parse()?, options);
 /// let mut connection = broker.connection();
-/// let now = connection.wait_for(|now| *now != Connection::Connecting).await?;
-/// assert_eq!(*now, Connection::Connected);
+/// connection.wait_for(|now| *now == Connection::Connected).await?;
+/// assert_eq!(*connection.borrow(), Connection::Connected);
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -92,7 +92,7 @@ fn a_job_never_dies_of_the_broker_and_what_is_lost_is_told() {
     let lost: usize = lost.split(' ').nth(1).unwrap().parse().unwrap();
     let (code, said) = putting.end();
     assert_eq!(code, Some(69), "{said}");
-    assert!(said.contains(&format!("{lost} of {} lines were lost", LINES + 1)), "{said}");
+    assert!(said.contains(&format!("{lost} of {} lines were lost: the broker did not take them in time", LINES + 1)), "{said}");
 
     let taken = taking.join().unwrap();
     let gap = taken.iter().position(|line| line.contains("monitor.Log")).unwrap();

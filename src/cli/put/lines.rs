@@ -275,8 +275,9 @@ impl Lines<'_> {
             say(not_sent);
         }
         let why = match &*self.connection.borrow() {
-            Connection::Away { reason } | Connection::Over { reason } => reason.clone(),
+            Connection::Away { reason } => reason.clone(),
             Connection::Connecting => "the broker has not answered".to_owned(),
+            // Or over, because all the rest was sent.
             _ => "the broker did not take them in time".to_owned(),
         };
         let unsure = if unsure > 0 { format!(", and {unsure} may be, which the broker has not confirmed") } else { String::new() };

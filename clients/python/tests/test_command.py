@@ -1,4 +1,4 @@
-"""``python -m msgstream``, what a missing package says, and names and numbers that cannot be."""
+"""``python -m msgstream``, what a missing package says, and numbers that are none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conftest import DEADLINE, Broker, program
-from msgstream import Job, Message, monitor, names
+from msgstream import Job, Message, monitor
 from terminal import Terminal
 
 
@@ -83,28 +83,6 @@ def test_a_missing_package_says_how_to_install_it(module: str, package: str, ext
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
     said = ended.stderr.strip().split("\n")[-1]
     assert said == f"ImportError: msgstream.contrib.{module} needs {package}: pip install 'msgstream[{extra}]'"
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("", "a string of at least one character, not ''"),
-        (7, "a string of at least one character, not 7"),
-        ("caf\udce9.dat", "is no text: .* stands for a byte that is not UTF-8"),
-        ("a" * 1025, "at most 1024 bytes, and 'a{20}'... has 1025"),
-        ("\u65e5" * 342, "has 1026"),
-        ("$streams/a", r"begins with \$"),
-    ],
-)
-def test_a_name_that_cannot_be_used_is_refused(name: Any, why: str) -> None:
-    with pytest.raises(ValueError, match=why):
-        names.check(name)
-
-
-def test_other_names_can() -> None:
-    for name in ("a", "\u65e5" * 341, "a" * 1024, "with space", "caf\u00e9"):
-        assert names.check(name) == names.check_heard(name) == name
-    assert names.check_heard("$streams/a") == "$streams/a" and names.check("a" * 2000, 2000)
 
 
 def test_what_is_meant_as_a_number_is_one() -> None:

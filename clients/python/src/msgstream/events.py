@@ -13,8 +13,6 @@ from typing import Any, Union
 class Event:
     """The base of all events, to tell them from messages where both come out of one queue."""
 
-    stream: str
-
     #: Of which stream it tells.
     stream: str
 

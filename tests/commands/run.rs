@@ -571,3 +571,35 @@ fn the_keyboard_of_a_shared_terminal_interrupts_once() {
     let (_, shown) = terminal.end();
     assert_eq!(shown.screen.iter().filter(|row| row.contains("got it")).count(), 1);
 }
+
+/// The shell tells of the stop, and `fg` gives the command the terminal.
+#[test]
+fn a_command_in_the_background_that_reads_from_the_terminal_stops_until_it_is_in_the_foreground() {
+    let broker = Broker::start();
+    let mut shell = std::process::Command::new("bash");
+    shell
+        .args(["--norc", "--noprofile", "-i"])
+        .env("MSGSTREAM_SERVER", &broker.address)
+        .env("PS1", "$ ")
+        .env("RUN", env!("CARGO_BIN_EXE_msgstream"));
+    let mut terminal = Terminal::start(&shell, 30, 100);
+    terminal.until_shown("$");
+    terminal.type_in("\"$RUN\" run job -- sh -c 'read a; echo got-$a; exec sleep 600' &\r");
+    header_when(&broker, |state| state["pid"].is_number());
+    // bash tells of it with its next prompt.
+    loop {
+        terminal.type_in("jobs\r");
+        let told = terminal.until(|shown| shown.contains("Running") || shown.contains("Stopped"));
+        if told.contains("Stopped") {
+            break;
+        }
+    }
+    terminal.type_in("fg\r");
+    // A line end that is one also while the terminal is still set for the shell.
+    terminal.type_in("one\n");
+    terminal.until_shown("got-one");
+    terminal.type_in("\u{3}");
+    assert_fails(&broker.output(&["wait", "job"]), 2, "interrupted");
+    terminal.type_in("exit\r");
+    terminal.end();
+}

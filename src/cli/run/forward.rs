@@ -11,12 +11,13 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process, kill_process_group};
-use rustix::termios::tcgetpgrp;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, getpid, kill_process, kill_process_group, waitid};
+use rustix::termios::{tcgetpgrp, tcsetpgrp};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
+use tokio::signal::unix::{Signal as Children, SignalKind, signal as child_signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -32,6 +33,11 @@ pub(super) struct Forward {
     pub(super) shares_group: bool,
     /// The last signal that asked the command to end.
     pub(super) asked: Option<i32>,
+    /// A command with a group of its own has been given the terminal, and so the keyboard.
+    pub(super) gave_terminal: bool,
+    /// Stopped with the command, and not continued yet.
+    is_stopped: bool,
+    children: Children,
 }
 
 impl Forward {
@@ -45,33 +51,27 @@ impl Forward {
         let ignored = ignored()?;
         signals.retain(|signal| ignored >> (signal - 1) & 1 == 0);
         let mut signals = SignalsInfo::<WithOrigin>::new(signals)?;
+        let children = child_signal(SignalKind::child())?;
         let (sender, caught) = unbounded_channel();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             // Until nobody waits for signals any more.
             let _ = signals.forever().try_for_each(|origin| sender.send(origin));
         })?;
-        Ok(Self { caught, next: None, shares_group, asked: None })
-    }
-
-    /// Waits for one signal.
-    async fn caught(&mut self) -> Origin {
-        if let Some(origin) = self.next.take() {
-            return origin;
-        }
-        match self.caught.recv().await {
-            Some(origin) => origin,
-            None => std::future::pending().await,
-        }
+        Ok(Self { caught, next: None, shares_group, asked: None, gave_terminal: false, is_stopped: false, children })
     }
 
     /// Waits for a signal that asks to end, once the command has ended.
     pub(super) async fn asked_to_end(&mut self) {
-        while !asks_to_end(self.caught().await.signal) {}
+        while !asks_to_end(caught(&mut self.next, &mut self.caught).await.signal) {}
     }
 
-    /// Waits for one signal and passes it on. Dropped while it waits, it has done nothing.
+    /// Passes one signal on, or stops with the command. Dropped while it waits, it has done nothing.
     pub(super) async fn next(&mut self, command: Option<u32>) {
-        let origin = self.caught().await;
+        let origin = tokio::select! {
+            biased;
+            origin = caught(&mut self.next, &mut self.caught) => origin,
+            _ = self.children.recv() => return self.stop_with(command),
+        };
         if asks_to_end(origin.signal) {
             self.asked = Some(origin.signal);
         }
@@ -88,8 +88,30 @@ impl Forward {
         }
     }
 
+    /// Stops with a command that has a group of its own: one that reads from the terminal in the background, say. Then the shell
+    /// tells of it, and its `fg` continues both.
+    fn stop_with(&mut self, command: Option<u32>) {
+        let command = command.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let Some(command) = command.filter(|_| !self.shares_group && !self.is_stopped) else { return };
+        if let Ok(Some(_)) = waitid(WaitId::Pid(command), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG) {
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.is_stopped = true;
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+
     /// Passes a signal on to a command with a process group of its own.
-    fn pass_on(&self, signal: Signal, command: Pid) {
+    fn pass_on(&mut self, signal: Signal, command: Pid) {
+        if signal == Signal::CONT {
+            self.is_stopped = false;
+            // The shell has given us the terminal, which is meant for the command.
+            if is_in_foreground() {
+                self.gave_terminal = File::open("/dev/tty").is_ok_and(|terminal| tcsetpgrp(terminal, command).is_ok());
+            }
+        }
         // A process that does not expect these would end of them.
         let is_for_one = matches!(signal, Signal::USR1 | Signal::USR2);
         // A command that is about to get its terminal has no group yet.
@@ -97,7 +119,7 @@ impl Forward {
             let _ = kill_process(command, signal);
         }
         if signal == Signal::TSTP {
-            let _ = kill_process(getpid(), Signal::STOP);
+            self.stop();
         }
     }
 
@@ -109,6 +131,17 @@ impl Forward {
         {
             self.next = Some(second);
         }
+    }
+}
+
+/// Waits for one signal.
+async fn caught(next: &mut Option<Origin>, caught: &mut UnboundedReceiver<Origin>) -> Origin {
+    if let Some(origin) = next.take() {
+        return origin;
+    }
+    match caught.recv().await {
+        Some(origin) => origin,
+        None => std::future::pending().await,
     }
 }
 

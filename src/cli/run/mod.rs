@@ -128,7 +128,9 @@ pub(crate) fn run(args: Args) -> Outcome {
         let (mut last, outcome) = match spawn(&args, forward.shares_group) {
             Ok((child, outputs)) => {
                 let status = watch(child, outputs, &mut forward, &job).await;
-                let asked = forward.asked.or_else(|| args.tty.then(|| status.as_ref().ok().and_then(interrupted)).flatten());
+                let asked = forward
+                    .asked
+                    .or_else(|| (args.tty || forward.gave_terminal).then(|| status.as_ref().ok().and_then(interrupted)).flatten());
                 ended(status, asked)
             }
             Err(error) => {

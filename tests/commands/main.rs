@@ -3,10 +3,12 @@
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: run and wait, with their exit codes and signals.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
+//! - `away`: streams and brokers that are waited for.
 //! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod away;
 mod ends;
 mod jobs;
 mod messages;

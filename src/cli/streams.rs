@@ -183,7 +183,7 @@ impl Stream {
     /// Its name, and why nothing was heard of it.
     fn standing(&self) -> String {
         let why = match (self.joined, self.is_begun) {
-            (false, false) => " (the broker was not there)",
+            (false, false) => " (the broker has not answered)",
             (true, false) => " (not begun)",
             (_, true) => "",
         };

@@ -5,10 +5,12 @@
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
+//! - `away`: streams and brokers that are waited for.
 //! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod away;
 mod ends;
 mod jobs;
 mod messages;

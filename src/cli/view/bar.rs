@@ -19,6 +19,9 @@ pub(super) struct Columns {
     bar: usize,
 }
 
+/// What is said of a job that cannot be heard.
+const NO_NEWS: &str = "no news";
+
 /// Texts that are cut shorter than this say nothing.
 const SHORTEST_TEXT: usize = 6;
 
@@ -79,14 +82,14 @@ fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let rate = job.rate(now).map(|per_second| rate(per_second, units.as_deref())).unwrap_or_default();
     let (times, with_rate) = (times(job, "", now), times(job, &rate, now));
     let choices = [(&full, &with_rate), (&full, &times), (&short, &times), (&String::new(), &times), (&short, &String::new())];
-    let fits = choices.iter().map(|(amount, times)| joined(amount, times)).find(|text| width(text) <= most);
-    let mut tail = fits.unwrap_or_default();
-    let said = if job.silent_since.is_some() { "no news".to_owned() } else { job.text.as_deref().map(inline).unwrap_or_default() };
+    // That nothing is heard of a job is more than what was heard last.
+    let news = if job.silent_since.is_some() { NO_NEWS } else { "" };
+    let room = if news.is_empty() { most } else { most.saturating_sub(width(news) + 1) };
+    let fits = choices.iter().map(|(amount, times)| joined(amount, times)).find(|text| width(text) <= room);
+    let tail = joined(&fits.unwrap_or_default(), news);
+    let said = job.text.as_deref().filter(|_| news.is_empty()).map(inline).unwrap_or_default();
     let room = most.saturating_sub(width(&tail) + 1);
-    if room >= SHORTEST_TEXT.min(width(&said)) {
-        tail = joined(&tail, &cut(&said, room));
-    }
-    tail
+    if room >= SHORTEST_TEXT.min(width(&said)) { joined(&tail, &cut(&said, room)) } else { tail }
 }
 
 /// How far a job is, for a line: `3/10 steps cooling`, or its title.
@@ -169,6 +172,9 @@ mod tests {
     fn what_is_not_heard_of_stands_still() {
         let mut job = job("fit", "", 3.0);
         job.silent_since = Some("2026-11-28T12:00:10Z".parse().unwrap());
-        assert!(shown(&[job], 100)[0].ends_with("3/10 steps [00:10<00:23, 3.33 s/step] no news"));
+        let jobs = [job];
+        assert!(shown(&jobs, 100)[0].ends_with("3/10 steps [00:10<00:23, 3.33 s/step] no news"));
+        // It is said on a phone as well.
+        assert!(shown(&jobs, 40)[0].ends_with(" no news"), "{:?}", shown(&jobs, 40));
     }
 }

@@ -52,7 +52,9 @@ def eventually(condition: Callable[[], Any], what: str = "") -> Any:
 
 
 def unstamped(message: Any) -> Any:
-    """A message of a job without its times and, of an end, its title, which tests would have to know."""
+    """A message of a job, or an event with one, without its times and, of an end, its title, which tests would have to know."""
+    if isinstance(message, (msgstream.Header, msgstream.Message)):
+        return type(message)(message.stream, unstamped(message.message))
     if isinstance(message, monitor.Start):
         return dataclasses.replace(message, started=None)
     if isinstance(message, (monitor.Complete, monitor.Abort, monitor.Error)):
@@ -136,7 +138,7 @@ class Broker:
                 except (TimeoutError, StopIteration):
                     return None
 
-        return eventually(header, f"the header of {stream}").message
+        return unstamped(eventually(header, f"the header of {stream}").message)
 
 
 @pytest.fixture
@@ -177,7 +179,7 @@ class Queue:
         self.items: "queue.Queue[Any]" = queue.Queue()
 
     def put(self, message: Any) -> None:
-        self.items.put(message)
+        self.items.put(unstamped(message))
 
     def close(self, message: Any) -> None:
         self.items.put(("closed", message))

@@ -9,7 +9,7 @@ from typing import Any, Callable, Coroutine, List
 import pytest
 
 import msgstream
-from conftest import DEADLINE, QUICK, Broker
+from conftest import DEADLINE, QUICK, Broker, unstamped
 from msgstream import CutOff, Disconnected, Ended, Header, Lost, Message, Options, aio
 from msgstream.monitor import Abort, Complete, Error, Join, Log, Progress
 
@@ -37,7 +37,7 @@ def test_a_loop_sees_all_of_a_job(broker: Broker) -> None:
             await job.put({"free": 1})
             await job.improvement(1.5)
         events = [event async for event in listener]
-        messages = [event.message for event in events if isinstance(event, Message)]
+        messages = [unstamped(event.message) for event in events if isinstance(event, Message)]
         assert messages[:5] == [Progress(1, 3), Progress(2, 3), Progress(3, 3), Log("line"), {"free": 1}]
         assert messages[-1] == Complete() and events[-1] == Ended("fit")
 
@@ -206,7 +206,7 @@ def test_a_cancelled_wait_loses_nothing_and_several_may_wait(broker: Broker) -> 
                 remote.put("fit", 40)
                 while got[-1:] != [Message("fit", 40)]:
                     got.append(await listener.next())
-                numbers = [event.message for event in got]
+                numbers = [unstamped(event.message) for event in got]
                 assert isinstance(got[0], Header) and numbers[1:] == list(range(numbers[1], 41))
 
                 both = [asyncio.ensure_future(listener.next()) for _ in range(2)]

@@ -59,7 +59,7 @@ def test_listen_on_a_terminal_is_for_people_and_passes_the_outcome_on(broker: Br
 def test_what_cannot_be_is_said(broker: Broker, away: Broker) -> None:
     assert command(broker).returncode == 2
     assert command(broker, "--version").stdout.startswith("msgstream ")
-    bad = command(broker, "put", "fit", "1", "--server", "tcp")
+    bad = command(broker, "put", "fit", "1", "--server", "http://localhost")
     assert bad.returncode == 64 and "is not the address of a broker" in bad.stderr
     away.kill()
     none = command(away, "put", "fit", "1")

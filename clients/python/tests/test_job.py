@@ -11,7 +11,7 @@ from typing import Any, Callable, List
 import pytest
 
 import msgstream
-from conftest import DEADLINE, QUICK, Broker, Queue
+from conftest import DEADLINE, QUICK, Broker, Queue, unstamped
 from msgstream import Ended, Header, Job, Message, Publisher, monitor
 from msgstream.monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
 
@@ -25,7 +25,7 @@ def test_a_publisher_is_one_stream(broker: Broker) -> None:
         fit.put(None, header=None)
         fit.close([2])
         assert list(listener) == [Message("fit", 1), Message("fit", None), Ended("fit", [2])]
-        assert list(broker.listen("fit")) == [Header("fit", None), Ended("fit", [2])]
+        assert list(map(unstamped, broker.listen("fit"))) == [Header("fit", None), Ended("fit", [2])]
         fit.delete()
     # The connection is the caller's, and went with its own block.
     assert fit.dropped == 0
@@ -58,7 +58,7 @@ def test_who_joins_at_any_time_sees_each_update_exactly_once(broker: Broker) -> 
         assert third.message == Join("Fit 42", 3, 11, "steps", started, {"eta": 7, "improvement": {"value": 1.5, "par": {"a": 1}}})
         job.put({"free": "content"})
     assert job.ended
-    assert [event.message for event in first if isinstance(event, Message)] == [
+    assert [unstamped(event.message) for event in first if isinstance(event, Message)] == [
         Progress(1, 10, "steps"),
         Progress(2, 10, "steps", "hot", {"eta": 7}),
         Improvement(1.5, {"par": {"a": 1}}),
@@ -67,7 +67,7 @@ def test_who_joins_at_any_time_sees_each_update_exactly_once(broker: Broker) -> 
         {"free": "content"},
         Complete(),
     ]
-    assert list(broker.listen("fit")) == [Header("fit", Complete()), Ended("fit")]
+    assert list(map(unstamped, broker.listen("fit"))) == [Header("fit", Complete()), Ended("fit")]
 
 
 def ending(broker: Broker, leave: Callable[[Job], Any]) -> List[Any]:
@@ -84,7 +84,7 @@ def ending(broker: Broker, leave: Callable[[Job], Any]) -> List[Any]:
         job.progress(99)
         job.complete("not any more")
         assert remote.flush()
-    return [event.message for event in listener if isinstance(event, Message)]
+    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def interrupt(job: Job) -> None:
@@ -129,7 +129,7 @@ def test_items_are_tracked(broker: Broker) -> None:
         listener = broker.joined("fit")
         assert list(job.track("abc", every=0)) == ["a", "b", "c"]
         assert sum(1 for _ in job.track(iter(range(1000)), total=1000, every=3600)) == 1000
-    told = [event.message for event in listener if isinstance(event, Message)]
+    told = [unstamped(event.message) for event in listener if isinstance(event, Message)]
     assert told == [Progress(0, 3), Progress(1, 3), Progress(2, 3), Progress(3, 3), Progress(3, 3)] + [
         Progress(0, 1000),
         Progress(1, 1000),
@@ -301,7 +301,7 @@ def test_a_forked_child_is_a_client_of_its_own(broker: Broker, script: Callable[
         assert ended.returncode == 0, ended.stderr
         # Not once more in the child, and once only.
         assert ended.stdout.splitlines() == ["heard parent", "heard still listening"]
-        messages = [event.message for event in listener if isinstance(event, Message)]
+        messages = [unstamped(event.message) for event in listener if isinstance(event, Message)]
         assert sum(1 for message in messages if isinstance(message, Start)) == 1
         assert [message.k for message in messages if isinstance(message, Progress)] == list(range(1001))
         assert messages.count(Log("from the child")) == 1
@@ -391,11 +391,11 @@ def test_what_a_signal_handler_tells_in_the_middle_of_an_update_is_told(broker: 
         assert job.ended
         job.put("not any more", header="nor this")
         assert remote.flush()
-        told = [event.message for event in listener if isinstance(event, Message)]
+        told = [unstamped(event.message) for event in listener if isinstance(event, Message)]
         assert Log("from within") in told and told[-1] == Abort("asked to end")
         assert [message.k for message in told if isinstance(message, Progress)][-1] == 2
         # The update that was under way has not opened the stream again.
-        assert list(broker.listen("fit")) == [Header("fit", Abort("asked to end")), Ended("fit")]
+        assert list(map(unstamped, broker.listen("fit"))) == [Header("fit", Abort("asked to end")), Ended("fit")]
 
 
 SIGNALS = """
@@ -427,9 +427,9 @@ def test_what_is_too_large_for_a_header_does_not_silence_the_job(broker: Broker,
         header = broker.header_of("fit")
         assert header.k == 2 and header.more == {"improvement": {"value": 2.5}}
         job.complete(large)
-    told = [event.message for event in listener if isinstance(event, Message)]
+    told = [unstamped(event.message) for event in listener if isinstance(event, Message)]
     assert told == [Progress(1, 3), Improvement(2.5, {"x": large}), Progress(2, 3, more={"curve": large}), Complete(large)]
-    (late,) = [event.message for event in broker.listen("fit") if isinstance(event, Header)]
+    (late,) = [unstamped(event.message) for event in broker.listen("fit") if isinstance(event, Header)]
     assert isinstance(late, Complete) and late.result is None and "left out" in late.more["text"]
     assert caplog.text.count("what is large is left out") == 1 and "refused" not in caplog.text
 
@@ -487,7 +487,7 @@ def test_a_job_can_be_sent_to_worker_processes(broker: Broker, script: Callable[
         listener = broker.joined("fit")
         ended = script(SENT)
         assert ended.returncode == 0, ended.stderr
-        told = [event.message for event in listener if isinstance(event, Message)]
+        told = [unstamped(event.message) for event in listener if isinstance(event, Message)]
         assert [message.text for message in told if isinstance(message, Log)] == ["0", "1", "2", "3", "left"]
         assert sum(isinstance(message, Start) for message in told) == 1
         assert told[-2:] == [Progress(1), Complete()]

@@ -19,6 +19,15 @@ codec = msgstream.JsonCodec()
 def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s"):
         assert str(Address.of(text)) == text
+    for text, address in [
+        ("localhost", Address("localhost", 7342)),
+        ("tcp://broker.example:7", Address("broker.example", 7)),
+        ("tcp://broker.example", Address("broker.example", 7342)),
+        ("::1", Address("::1", 7342)),
+        ("[::1]", Address("::1", 7342)),
+        ("tcp://[::1]:7", Address("::1", 7)),
+    ]:
+        assert Address.read(text) == address
     assert Address.of("host", 7) == Address("host", 7)
     assert Address.of(port=7) == Address("127.0.0.1", 7)
     monkeypatch.delenv("MSGSTREAM_SERVER", raising=False)
@@ -26,11 +35,12 @@ def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MSGSTREAM_SERVER", "unix:/run/b")
     assert Address.of() == Address(path="/run/b")
     for text, why in [
-        ("localhost", "the port is missing"),
+        ("/run/b", "has \"unix:\" before it"),
+        ("a b:7342", "is no host"),
         ("localhost:http", "the port is not a number"),
         ("localhost:65536", "the port is not a number"),
         (":7342", "the host is missing"),
-        ("::1:7342", "an IPv6 address stands in brackets"),
+        ("fe80::1:x:7342", "an IPv6 address stands in brackets"),
         ("unix:", "the path is missing"),
         ("http://localhost:7342", "there is no 'http' transport"),
     ]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from typing import NamedTuple, Optional
@@ -10,6 +11,9 @@ from .errors import BadAddress
 
 #: Where a broker listens unless told otherwise.
 DEFAULT = "127.0.0.1:7342"
+
+#: Its port.
+PORT = 7342
 
 #: The environment variable that says where the broker is, for programs that do not.
 VARIABLE = "MSGSTREAM_SERVER"
@@ -43,7 +47,7 @@ class Address(NamedTuple):
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Reads ``"host:port"``, ``"[ipv6]:port"`` or ``"unix:/path"``."""
+        """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://``, or ``"unix:/path"``."""
 
         def bad(why: str) -> BadAddress:
             return BadAddress(
@@ -57,17 +61,32 @@ class Address(NamedTuple):
             if not hasattr(socket, "AF_UNIX"):
                 raise bad("this system has no Unix sockets")
             return Address(path=path)
-        if "://" in text:
-            raise bad(f"there is no {text.split('://')[0]!r} transport")
-        host, colon, port = text.rpartition(":")
-        if not colon:
-            raise bad("the port is missing")
+        place = text[len("tcp://") :] if text.startswith("tcp://") else text
+        if "://" in place:
+            raise bad(f"there is no {place.split('://')[0]!r} transport")
+        if place.startswith(("/", ".")):
+            raise bad('the path of a Unix socket has "unix:" before it')
+        if _is_ipv6(place):
+            # Without brackets a colon is part of the address, so that there is no port.
+            return Address(place, PORT)
+        host, colon, port = place.rpartition(":")
+        if not colon or port.endswith("]"):
+            host, port = place, str(PORT)
         if not host:
             raise bad("the host is missing")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
         elif ":" in host:
-            raise bad("an IPv6 address stands in brackets")
+            raise bad("an IPv6 address stands in brackets before its port")
+        if any(character.isspace() or character in "/?#@," for character in host):
+            raise bad(f"{host!r} is no host")
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise bad("the port is not a number from 1 to 65535")
         return Address(host, int(port))
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False

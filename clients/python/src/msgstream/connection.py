@@ -36,6 +36,8 @@ class Connection:
         deadline = time.monotonic() + allowed
         self._options = options
         self.incoming = Incoming()
+        #: What came together with the broker's answer.
+        self._unread: List[str] = []
         #: When the peer last took something.
         self.moved = time.monotonic()
         try:
@@ -56,7 +58,9 @@ class Connection:
             lines = self.receive(max(0.0, deadline - time.monotonic()))
             if lines is None:
                 raise CutShort(f"{address} does not answer")
-            if self.incoming.greets(lines):
+            rest = self.incoming.greeted(lines)
+            if rest is not None:
+                self._unread = rest
                 return
 
     def send(self, text: str, patience: Optional[float] = None) -> None:
@@ -76,6 +80,9 @@ class Connection:
 
     def receive(self, timeout: Optional[float]) -> Optional[List[str]]:
         """Some lines, perhaps none; None if nothing came for so long. Raises CutShort at the end of the connection."""
+        if self._unread:
+            lines, self._unread = self._unread, []
+            return lines
         try:
             while True:
                 try:

@@ -20,6 +20,9 @@ _IDLE = 10.0
 #: A full inbox of which nothing is taken for so long is given up, in seconds. Until then nothing else is received either.
 _PATIENCE = 2.0
 
+#: An inbox has room for so much at least, in bytes: one whose owner publishes may need answers that come behind it.
+_LEAST = 1 << 20
+
 #: What an event takes beside its text; about.
 _OVERHEAD = 200
 
@@ -49,7 +52,7 @@ class Deliveries:
 
     def __init__(self, name: str, limit: int, drop: Drop) -> None:
         self._name = name
-        self._limit = limit
+        self._limit = max(limit, _LEAST)
         self._drop = drop
         self._lock = threading.Lock()
         #: For the threads that hand over.

@@ -54,12 +54,13 @@ class Incoming:
             raise CutShort(line_said.reason or "the broker ended the connection as it was asked to", line_said.code or "closed")
         return line_said
 
-    def greets(self, lines: List[str]) -> bool:
-        """Whether the broker has answered the first ping with these lines. Raises CutShort if it turns us away."""
-        for line in lines:
+    def greeted(self, lines: List[str]) -> Optional[List[str]]:
+        """What comes behind the broker's answer to the first ping; None if that is not among these lines. Raises CutShort if it turns us
+        away."""
+        for index, line in enumerate(lines):
             line_said = self.parse(line)
             if line_said.action == "pong":
-                return True
+                return lines[index + 1 :]
             if line_said.action == "error":
                 raise CutShort(line_said.reason or "the broker ended the connection", line_said.code or None)
-        return False
+        return None

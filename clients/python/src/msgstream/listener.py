@@ -60,6 +60,7 @@ class Listener(Listening, Iterator[Event]):
         """Stops listening. Iteration is over, also for another thread that waits for an event."""
         self._closed = True
         self._stop.set()
+        self._ready.clear()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.shutdown()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import logging
 import os
 import sys
@@ -15,11 +14,12 @@ from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, TypeVar
 
 from . import lifetime
+from .absent import ABSENT
 from .encoding import Codec
 from .errors import MsgstreamError
-from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start
+from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start, check_numbers, now, stamped
 from .options import Options
-from .remote import ABSENT, RemoteStream, checked
+from .remote import RemoteStream, checked
 
 log = logging.getLogger("msgstream")
 
@@ -177,6 +177,7 @@ class Job(JobSettings):
         self, k: float, total: Optional[float] = None, units: Optional[str] = None, *, text: Optional[str] = None, **more: Any
     ) -> None:
         """``k`` units are done since the start, of ``total``, if that is known. What is given beside goes along."""
+        check_numbers(k=k, total=total)
         with self._update():
             join = self._join
             total = join.total if total is None else total
@@ -318,9 +319,9 @@ class Job(JobSettings):
             return
         self._started = True
         join = self._join
-        join.started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        join.started = now()
         # Of a run before of the same name nothing stays.
-        self.publisher.put(Start(join.title, join.total, join.units), header=join, essential=True)
+        self.publisher.put(Start(join.title, join.total, join.units, join.started), header=join, essential=True)
 
     def _put(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
         if self.ended:
@@ -349,7 +350,7 @@ class Job(JobSettings):
         self._ended = True
         try:
             self._begin()
-            remote = self.publisher.remote
+            remote, message = self.publisher.remote, stamped(message, self._join)
             text = header = remote.encoded(message)
             size = _bytes(text)
             if size > remote.options.header:

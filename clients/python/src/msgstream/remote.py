@@ -13,6 +13,7 @@ from typing import Any, Dict, Optional, Tuple, Type
 import msgstream
 
 from . import wire
+from .absent import ABSENT
 from .address import Address
 from .background import Background, Notice
 from .encoding import Codec, JsonCodec
@@ -20,9 +21,6 @@ from .errors import BrokerError, Closed, Disconnected, EncodeError
 from .options import Options
 from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .sinks import Sink, Target
-
-#: Stands for "none given" where None is a message like any other.
-ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
 
 
 #: The longest name, in bytes, as a broker has it unless configured (its limits.name).

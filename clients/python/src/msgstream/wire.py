@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from json.encoder import encode_basestring_ascii as quoted
+from json.encoder import encode_basestring as quoted
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 #: A receipt is chosen by the client and comes back in the answer.

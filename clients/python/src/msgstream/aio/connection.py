@@ -20,6 +20,8 @@ class Connection:
 
     def __init__(self, address: Address, options: Options) -> None:
         self.incoming = Incoming()
+        #: What came together with the broker's answer.
+        self._unread: List[str] = []
         self._address = address
         self._options = options
         self._patience = Patience(options)
@@ -38,6 +40,9 @@ class Connection:
 
     async def receive(self) -> List[str]:
         """Some lines. A silent broker is asked for a word, and then given up."""
+        if self._unread:
+            lines, self._unread = self._unread, []
+            return lines
         while True:
             try:
                 lines = await asyncio.wait_for(self._read(), self._patience.left)
@@ -71,8 +76,10 @@ class Connection:
                     if opened is not None:
                         opened.setsockopt(level, name, value)
         self._write(ping(0))
-        while not self.incoming.greets(await self._read()):
-            pass
+        rest = None
+        while rest is None:
+            rest = self.incoming.greeted(await self._read())
+        self._unread = rest
 
     async def _read(self) -> List[str]:
         assert self._reader is not None, "open comes first"

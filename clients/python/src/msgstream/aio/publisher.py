@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, Callable, Dict, Optional, Type, cast
 
 from .. import publisher as sync
+from ..absent import ABSENT
+from ..errors import MsgstreamError
 from ..monitor import Join
 from ..publisher import Publishing
-from ..remote import ABSENT
 from ..remote import RemoteStream as _RemoteStream
 
 
@@ -120,6 +121,20 @@ class Publisher(Publishing):
     async def __aexit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
+        try:
+            await self._leave()
+        except (MsgstreamError, OSError):
+            # What is already under way says more.
+            if kind is None:
+                raise
+
+    @property
+    def dropped(self) -> int:
+        """How many messages were given up for want of room while the broker was away."""
+        return self.remote.dropped_of(self.stream)
+
+    async def disconnect(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes on."""
         await self._leave()
 
     async def _enter(self) -> None:

@@ -499,3 +499,49 @@ def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
     assert pickle.loads(pickle.dumps(fit)).remote is fit.remote
     fit.disconnect()
     remote.close()
+
+
+LATE = """
+import os, sys, time, msgstream
+read, write = os.pipe()
+with msgstream.Job("late", total=10) as job:
+    child = os.fork()
+    if child == 0:
+        # It outlives the block, and goes on telling.
+        os.read(read, 1)
+        job.progress(2)
+        job.log("late")
+        os._exit(0)
+    job.progress(1)
+os.write(write, b"x")
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_that_goes_on_after_the_end_does_not_open_the_job_again(broker: Broker, script: Callable[..., Any]) -> None:
+    assert script(LATE).returncode == 0
+    with broker.listen("late") as listener:
+        assert list(map(unstamped, listener)) == [Header("late", Complete()), Ended("late")]
+
+
+WORKERS = """
+import multiprocessing, msgstream
+def work(k):
+    job.log(f"last {k}")
+if __name__ == "__main__":
+    with msgstream.Job("pool") as job:
+        job.log("first")
+        assert job.flush()
+        with multiprocessing.get_context("fork").Pool(4) as pool:
+            pool.map(work, range(40))
+"""
+
+
+def test_what_workers_say_last_is_said_although_their_pool_ends_them(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        pool = Queue()
+        remote.listen("pool", pool)
+        assert remote.flush()
+        assert script(WORKERS).returncode == 0
+        texts = {getattr(message, "text", None) for message in pool.several(43)}
+        assert {f"last {k}" for k in range(40)} <= texts

@@ -111,6 +111,7 @@ impl Streams {
     pub(super) fn leave(&mut self, index: usize) {
         if let Some(stream) = self.streams.get_mut(index) {
             (stream.listener, stream.passing) = (None, None);
+            stream.ready.clear();
         }
     }
 

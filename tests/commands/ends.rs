@@ -144,6 +144,20 @@ fn an_end_that_stands_in_the_header_is_passed_over_as_well() {
     }
 }
 
+/// As `run` and Python jobs end: with the header, a message and the close. Seen to fail: its end was told once by each.
+#[test]
+fn the_end_of_the_next_run_is_told_once() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Complete", &end("", 3600))]);
+    let mut said = Said::start(&broker, &["wait", "job", "--next"]);
+    assert_eq!(said.line(), "msgstream: \"job\" ended 1 h ago: done in 4 s; waiting for its next run");
+    let last = object("Complete", &end("", 0));
+    broker.ok(&["put", "job", &last, "--header", &last]);
+    broker.ok(&["close", "job"]);
+    assert_eq!(said.end(), (Some(0), "job make all: done in 4 s\n".to_owned(), String::new()));
+    broker.ok(&["delete", "job"]);
+}
+
 /// A run that is on is the one that is waited for.
 #[test]
 fn a_run_that_is_on_is_not_passed_over() {

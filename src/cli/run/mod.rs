@@ -166,7 +166,7 @@ fn taken(stream: &str, other: &Join) -> String {
 
 /// The time, as the messages of a job tell it.
 fn now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3f+00:00").to_string()
 }
 
 /// Starts the command. Its signals are to be caught by then, so that none is lost.

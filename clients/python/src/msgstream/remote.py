@@ -15,11 +15,12 @@ import msgstream
 from . import wire
 from .absent import ABSENT
 from .address import Address
-from .background import Background, Notice
+from .background import Background
 from .encoding import Codec, JsonCodec
 from .errors import BrokerError, Closed, Disconnected, EncodeError
 from .options import Options
 from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
+from .shared import Notice
 from .sinks import Sink, Target
 
 

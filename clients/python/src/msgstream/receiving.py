@@ -1,0 +1,132 @@
+"""The thread of a client that receives: what the broker's lines mean for what was sent, and whom they are for."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from typing import List, Optional, Tuple
+
+from . import lifetime, wire
+from .connection import Connection
+from .errors import BrokerError
+from .events import Event, Message
+from .incoming import CutShort
+from .outgoing import HANGUP, Entry
+from .shared import Shared
+from .sinks import Target
+from .wire import Line
+
+log = logging.getLogger("msgstream")
+
+
+class Receiving(Shared):
+    """The receiving side of one client."""
+
+    def _receive_first(self, first: "queue.SimpleQueue[Optional[Connection]]") -> None:
+        connection = first.get()
+        if connection is not None:
+            self._receive(connection)
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            while True:
+                lines = connection.receive(self.options.idle_time)
+                if lines is None:
+                    self._ask_for_a_word(connection)
+                else:
+                    for line in lines:
+                        self._handle(connection, line)
+        except CutShort as short:
+            ended = short
+        except BaseException as error:
+            log.exception("receiving from %s failed", self.address)
+            ended = CutShort(f"{type(error).__name__}: {error}")
+        with self._lock:
+            self._sever(ended)
+            if self._ending:
+                return
+            reconnecting = not self.strict
+            deliveries = self._listens.interrupted(ended.code, ended.reason, reconnecting)
+            self._last_trouble = ended.reason
+        # Not with the lock held: a handler of logging may publish.
+        log.warning("%s%s", ended.reason, "; connecting again, what is published waits" if reconnecting else "")
+        self._deliver(deliveries)
+
+    def _handle(self, connection: Connection, line: str) -> None:
+        said = connection.incoming.message(line)
+        if said is not None and not self._listens.unsettled:
+            targets = self._listens.active.get(said.stream or "")
+            if targets:
+                self._deliveries.put(targets, Message(said.stream or "", self._decode(said.message or "")), len(line))
+            return
+        said = said or connection.incoming.parse(line)
+        with self._lock:
+            if said.action == "pong" and isinstance(said.receipt, int):
+                self._out.confirm(said.receipt)
+                if self._forgotten:
+                    self._wake()
+                self._tell_room()
+                lifetime.leaving.answered(self._name)
+            known = said.receipt
+            deliveries = self._listens.settle(said)
+            if self._listens.standings:
+                self._settle_standings()
+        if said.action == "error" and known is None:
+            self._refusal(said)
+        self._deliver(deliveries, len(line))
+
+    def _settle_standings(self) -> None:
+        """The broker has told how streams stand. When all doubts are settled, sending begins."""
+        standings, self._listens.standings = self._listens.standings, []
+        for stream, state, header in standings:
+            if stream not in self._doubtful:
+                for tell in self._askers.pop(stream, []):
+                    tell(state)
+                continue
+            self._out.reconcile(stream, state, header)
+            self._doubtful.discard(stream)
+            if not self._doubtful:
+                self._out.connected(self._notice)
+                self._ask = True
+                self._wake()
+
+    def _deliver(self, deliveries: "List[Tuple[Tuple[Target, ...], Event]]", length: int = 0) -> None:
+        for targets, event in deliveries:
+            self._deliveries.put(targets, event, length)
+
+    def _give_up(self, target: Target, stream: str) -> None:
+        """One that takes too long, or fails, listens to that stream no more."""
+        with self._lock:
+            for name in self._listens.leave(stream, lambda other: other is target):
+                self._put_in(Entry(HANGUP, wire.hangup(name), name))
+
+    def _refusal(self, said: Line) -> None:
+        key = (said.code, said.stream)
+        count = self._refused[key] = self._refused.get(key, 0) + 1
+        error = BrokerError(said.code, said.reason, said.stream)
+        if self.strict:
+            with self._lock:
+                self._failure = self._failure or error
+        # A program that repeats its mistake should not fill its log with it.
+        if count & (count - 1) == 0:
+            log.error("the broker refused, %d times so far: %s", count, error)
+
+    def _ask_for_a_word(self, connection: Connection) -> None:
+        with self._lock:
+            since = self._doubtful_since if self._doubtful else self._out.asked_since()
+            if since is None:
+                self._ask = True
+                self._wake()
+            elif time.monotonic() - max(since, connection.moved) >= self.options.answer_time:
+                raise CutShort(f"the broker has not answered for {self.options.answer_time:g} s")
+
+    def _sever(self, short: CutShort) -> None:
+        """The connection is of no use any more. Called with the lock held."""
+        if self._broken is None:
+            self._broken = short
+        self._connected, self._away = False, True
+        if self._connection is not None:
+            self._connection.shutdown()
+        self._work.notify_all()
+        self._tell_room()

@@ -1,0 +1,200 @@
+"""The thread of a client that sends: it makes connections, one after the other, and serves each."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import Dict, Optional
+
+from . import lifetime
+from .connection import Connection
+from .errors import Disconnected
+from .incoming import CutShort
+from .patience import Retry
+from .receiving import Receiving
+
+log = logging.getLogger("msgstream")
+
+#: What one write takes: large enough that its cost does not count, small enough that confirmations keep coming.
+_BATCH = 1 << 18
+
+
+class Sending(Receiving):
+    """The sending side of one client."""
+
+    def _start(self) -> None:
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name=f"msgstream {self.address}", daemon=True)
+        # A program that ends at once makes no more threads (Python 3.12), so the first receiver is there before its connection.
+        self._first = queue.SimpleQueue()
+        receiver = threading.Thread(
+            target=self._receive_first, args=(self._first,), name=f"msgstream {self.address} receiver", daemon=True
+        )
+        # Before it is started, for a Ctrl-C in the midst of that must not lead to a second one.
+        self._thread = thread
+        try:
+            receiver.start()
+            self._receiver = receiver
+            thread.start()
+        except BaseException as error:
+            if thread.ident is None:
+                self._thread = None
+            if not isinstance(error, RuntimeError):
+                raise
+            # The interpreter is shutting down. What is left over is counted at the end.
+            self._away = True
+            return
+        lifetime.in_worker_processes_too()
+
+    def _run(self) -> None:
+        retry = Retry(self.options)
+        while self._wait_for_work():
+            connection, self._opened = self._opened, None
+            try:
+                if connection is None:
+                    connection = Connection(self.address, self.options)
+            except CutShort as short:
+                self._trouble(short)
+            except Exception as error:
+                # Not foreseen, and no reason for this thread to end.
+                self._trouble(CutShort(f"cannot connect to {self.address}: {type(error).__name__}: {error}"))
+            else:
+                retry.answered()
+                self._serve(connection)
+            if self.strict:
+                return
+            with self._lock:
+                self._work.wait_for(lambda: self._ending, retry.pause())
+        if self._first is not None:
+            self._first.put(None)
+        with self._lock:
+            if not self._ending:
+                # It is forgotten. Should somebody put something all the same, it begins again.
+                self._thread = self._receiver = self._first = None
+        if self._opened is not None:
+            # Closed before it was used.
+            self._opened.close()
+
+    def _wait_for_work(self) -> bool:
+        """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there."""
+        with self._lock:
+            while not (self._ending or self.strict or self._out.waiting or self._out.headers or self._listens.streams):
+                if self._forgotten:
+                    break
+                self._idle = True
+                self._work.wait()
+            self._idle = False
+            return not (self._ending or self._is_forgotten())
+
+    def _serve(self, connection: Connection) -> None:
+        """The life of one connection."""
+        with self._lock:
+            if self._ending:
+                connection.close()
+                return
+            self._broken = None
+            missing = self._out.dropped.copy()
+            # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
+            self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
+            joins = self._listens.again(self._out.controls())
+            asks = [line for stream in self._doubtful for line in self._listens.ask(stream)]
+            if not self._doubtful:
+                self._out.connected(self._notice)
+            first = "".join(joins + asks)
+            self._connection, self._connected, self._ask = connection, True, bool(first)
+            self._away = self._said_dropping = False
+            first_receiver, self._first = self._first, None
+            if first_receiver is None or self._receiver is None:
+                self._receiver = threading.Thread(
+                    target=self._receive, args=(connection,), name=f"msgstream {self.address} receiver", daemon=True
+                )
+            receiver = self._receiver
+        if self._last_trouble:
+            log.warning("connected to %s again%s", self.address, self._said_dropped(missing))
+            self._last_trouble = ""
+        try:
+            if first_receiver is not None:
+                first_receiver.put(connection)
+            else:
+                receiver.start()
+        except RuntimeError as error:
+            self._broken = CutShort(str(error))
+        try:
+            self._send(connection, first)
+        except CutShort as short:
+            # If the broker said why, the receiver is about to read it.
+            receiver.join(1.0)
+            with self._lock:
+                self._sever(short)
+        except BaseException as error:
+            with self._lock:
+                self._sever(CutShort(f"{type(error).__name__}: {error}"))
+            log.exception("sending to %s failed", self.address)
+        connection.shutdown()
+        while receiver.is_alive() and not self._ending:
+            # The next receiver must not overtake it.
+            receiver.join(0.2)
+        connection.close()
+        with self._lock:
+            self._connection, self._connected = None, False
+            self._doubtful.clear()
+            self._out.disconnected()
+            broken = self._broken or CutShort("the connection ended")
+        if not self._ending:
+            self._trouble(broken)
+
+    def _send(self, connection: Connection, first: str) -> None:
+        """Sends what is queued until the connection ends."""
+        connection.send(first)
+        while True:
+            with self._lock:
+                while self._broken is None and not self._ending and (self._doubtful or not (self._out.waiting or self._ask)):
+                    if self._is_forgotten():
+                        break
+                    self._idle = True
+                    self._work.wait()
+                self._idle = False
+                if self._broken is not None:
+                    return
+                if self._ending or self._is_forgotten():
+                    # What still waits was given up by whoever closed.
+                    break
+                self._ask = False
+                text = self._out.take(_BATCH)
+            connection.send(text)
+        connection.finish()
+        receiver = self._receiver
+        if receiver is not None:
+            receiver.join(1.0)
+
+    def _trouble(self, short: CutShort) -> None:
+        """The broker is away. Said once for each reason, not at each attempt."""
+        with self._lock:
+            self._away = True
+            self._tell_room()
+        if self.strict:
+            with self._lock:
+                self._failure = Disconnected(short.reason)
+                self._release_all()
+            return
+        if short.reason != self._last_trouble:
+            log.warning("%s; trying again, what is published waits", short.reason)
+            if not self._last_trouble or short.code is not None:
+                with self._lock:
+                    deliveries = self._listens.interrupted(short.code, short.reason, True)
+                self._deliver(deliveries)
+            self._last_trouble = short.reason
+
+    def _release_all(self) -> None:
+        """Nobody waits for what will not come."""
+        self._out.release()
+        self._tell_room()
+
+    def _said_dropped(self, dropped: Dict[str, int]) -> str:
+        total = sum(dropped.values())
+        if not total:
+            return ""
+        return f"; {total} messages have been dropped so far, since more than {self.options.queue} bytes waited"

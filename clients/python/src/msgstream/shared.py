@@ -1,0 +1,249 @@
+"""What the threads of a client and those who use it share: the queue, and what is known of the connection. What is sent, and to whom,
+is said by ``RemoteStream``; the threads are in ``sending`` and ``receiving``."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from .address import Address
+from .connection import Connection
+from .deliveries import Deliveries
+from .encoding import Codec
+from .errors import BrokerError, Closed, Disconnected
+from .incoming import CutShort
+from .listens import Listens
+from .options import Options
+from .outgoing import CONTROL, HANGUP, MARK, Entry, Outgoing, Waiting
+from .sinks import Target
+
+log = logging.getLogger("msgstream")
+
+#: What is put where messages had to be dropped.
+Notice = Callable[[int], Any]
+
+
+class Shared:
+    """The queue and the state of one client."""
+
+    #: A connection that is made, and not yet served.
+    _opened: Optional[Connection]
+
+    address: Address
+    options: Options
+    strict: bool
+    _name: str
+    _codec: Codec
+    _decode: Callable[[str], Any]
+    _closed: bool
+
+    def _begin(self) -> None:
+        """What a process starts with: also a forked one, whose copies of these belong to threads that it does not have."""
+        # A signal handler, or an object that is collected, may publish in the middle of what its thread does here.
+        self._lock = threading.RLock()
+        self._work = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        #: For those who cannot wait in a thread.
+        self._when_room: List[Callable[[], object]] = []
+        self._idle = False
+        self._thread: Optional[threading.Thread] = None
+        self._receiver: Optional[threading.Thread] = None
+        self._opened = None
+        #: How the first receiver gets its connection.
+        self._first: "Optional[queue.SimpleQueue[Optional[Connection]]]" = None
+        self._connection: Optional[Connection] = None
+        self._connected = False
+        self._broken: Optional[CutShort] = None
+        #: There is no connection, and none is being made for the first time: what has no room is dropped.
+        self._away = False
+        #: The streams that the broker is asked about before anything is sent, and since when.
+        self._doubtful: Set[str] = set()
+        self._doubtful_since = 0.0
+        #: Who has asked how a stream stands.
+        self._askers: Dict[str, List[Callable[[str], object]]] = {}
+        #: Nobody uses it any more: its threads end once all is confirmed.
+        self._forgotten = False
+        self._ask = False
+        self._ending = False
+        self._failure: Optional[Exception] = None
+        self._last_trouble = ""
+        self._said_dropping = False
+        self._notices: Dict[str, Notice] = {}
+        self._refused: Dict[Tuple[str, Optional[str]], int] = {}
+        #: What was dropped or refused when ``flush`` last told.
+        self._losses_told = 0
+        #: What is to be logged once no lock is held, since a handler of logging may publish.
+        self._sayings: List[str] = []
+        self._out = Outgoing(self.options.queue)
+        self._listens: Listens[Target] = Listens(self._decode)
+        self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
+
+    def flush(self, timeout: Optional[float] = 30.0) -> bool:
+        """Waits until all that was asked before has taken effect at the broker. False if that took longer than ``timeout``
+        seconds, or if any of it was dropped or refused; in strict mode that raises. None waits for ever."""
+        if threading.current_thread() in (self._thread, self._receiver):
+            raise RuntimeError("flush would wait for its own thread: a handler of logging cannot call it there")
+        over = threading.Event()
+        mark = self._mark(over.set)
+        if mark is not None:
+            over.wait(timeout)
+        return self._flushed(mark, timeout)
+
+    def standing(self, stream: str, timeout: float = 5.0) -> Optional[str]:
+        """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
+        say so within ``timeout`` seconds."""
+        answers: List[str] = []
+        answered = threading.Event()
+
+        def take(state: str) -> None:
+            answers.append(state)
+            answered.set()
+
+        with self._lock:
+            if self._away or self._closed:
+                return None
+            self._askers.setdefault(stream, []).append(take)
+            listen, *hangups = self._listens.ask(stream)
+            self._put_in(Entry(CONTROL, listen, stream))
+            for line in hangups:
+                self._put_in(Entry(HANGUP, line, stream))
+        answered.wait(timeout)
+        return answers[0] if answers else None
+
+    def forget(self) -> None:
+        """Nobody uses this client any more: once all is confirmed it gives back its connection and its threads. It does not wait."""
+        with self._lock:
+            self._forgotten = True
+            self._wake()
+
+    def _is_forgotten(self) -> bool:
+        return self._forgotten and self._out.empty and not self._listens.streams
+
+    def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
+        """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
+        with self._lock:
+            if self._closed:
+                raise Closed("this client is closed")
+            self._raise_failure()
+            if self._out.empty:
+                return None
+            mark = Entry(MARK, "", when_over=when_over)
+            self._put_in(mark)
+            return mark
+
+    def _flushed(self, mark: Optional[Entry], timeout: Optional[float]) -> bool:
+        """What a flush says that has waited for its mark."""
+        with self._lock:
+            self._raise_failure()
+            losses = self._out.lost + self._out.forgotten + sum(self._refused.values())
+            told, self._losses_told = self._losses_told, losses
+        done = mark is None or mark.done
+        if self.strict and not done:
+            raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
+        return done and losses == told
+
+    # The queue. What is not for the threads is called with the lock held.
+
+    def _put_in(self, entry: Waiting) -> None:
+        self._out.add(entry)
+        if self._idle:
+            self._wake()
+        elif self._thread is None:
+            self._start()
+
+    def _when_full(self) -> None:
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Waits while the broker takes what is queued; drops while it is away."""
+        if threading.current_thread() in (self._thread, self._receiver):
+            # A handler of logging that publishes what is logged here. Waiting would wait for ourselves.
+            if not self._connected:
+                self._trim()
+            return
+        deadline = time.monotonic() + self.options.answer_time
+        while self._is_full():
+            before = self._out.size
+            if not self._room.wait(max(0.0, deadline - time.monotonic())):
+                deadline = self._more_patience()
+            elif self._out.size < before:
+                deadline = time.monotonic() + self.options.answer_time
+
+    def _is_full(self) -> bool:
+        """Whether there is something to wait for before more is put in. While the broker is away there is not: it makes room."""
+        if self._out.size <= self._out.limit or self._ending:
+            return False
+        self._raise_failure()
+        if self._away:
+            self._trim()
+        return not self._away
+
+    def _trim(self) -> None:
+        """Makes room. The first drop of an outage is said at once, the number when it is over."""
+        before = self._out.lost
+        self._out.trim()
+        if self._out.lost > before and not self._said_dropping:
+            self._said_dropping = True
+            self._sayings.append(f"more than {self.options.queue} bytes wait for {self.address}: the oldest messages are dropped (options.queue)")
+
+    def _speak(self) -> None:
+        """Logs what could not be logged with the lock held."""
+        sayings, self._sayings = self._sayings, []
+        for saying in sayings:
+            log.warning("%s", saying)
+
+    def _more_patience(self) -> float:
+        """Nothing has been confirmed for ``answer_time``. Until when that may go on: a long message on a slow line takes long; a
+        broker that takes nothing counts as away. To make a connection has a time of its own."""
+        connection = self._connection
+        if connection is None:
+            return time.monotonic() + self.options.connect_time
+        deadline = connection.moved + self.options.answer_time
+        if deadline <= time.monotonic():
+            self._sever(CutShort(f"the broker has confirmed nothing for {self.options.answer_time:g} s"))
+        return deadline
+
+    def _tell_room(self) -> None:
+        """There may be room. Whoever waits for it looks again."""
+        self._room.notify_all()
+        tell, self._when_room = self._when_room, []
+        for each in tell:
+            each()
+
+    def _wake(self) -> None:
+        self._idle = False
+        self._work.notify()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure = self._failure
+            if isinstance(failure, BrokerError):
+                # One refusal is one mistake, which is told now; a lost connection stays lost.
+                self._failure = None
+                self._losses_told += 1
+            raise failure
+
+    def _notice(self, stream: str, dropped: int) -> Optional[str]:
+        notice = self._notices.get(stream)
+        try:
+            return None if notice is None else self._codec.encode(notice(dropped))
+        except Exception:
+            log.exception("what to say about dropped messages of %r could not be said", stream)
+            return None
+
+    # What the threads add.
+
+    def _start(self) -> None:
+        """Starts them, if they are not there."""
+        raise NotImplementedError
+
+    def _sever(self, short: CutShort) -> None:
+        """The connection is of no use any more. Called with the lock held."""
+        raise NotImplementedError
+
+    def _give_up(self, target: Target, stream: str) -> None:
+        """One that takes too long, or fails, listens to that stream no more."""
+        raise NotImplementedError

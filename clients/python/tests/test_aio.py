@@ -307,3 +307,43 @@ def test_a_strict_client_that_nobody_waits_for_any_more_is_closed(broker: Broker
             await asyncio.sleep(0.001)
 
     run(main)
+
+
+def test_a_client_is_flushed_and_closed_without_holding_up_the_loop(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.RemoteStream(broker.address, options=QUICK) as remote:
+            remote["fit"] = 1
+            turns = 0
+
+            async def turn() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            turning = asyncio.ensure_future(turn())
+            assert await remote.flush()
+            turning.cancel()
+            assert turns > 1
+        assert broker.header_of("fit") == 1
+
+    run(main)
+
+
+def test_a_listener_that_is_left_in_the_middle_leaves_nothing_open(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = 1
+        assert remote.flush()
+    ended = script(
+        """
+import asyncio, warnings
+from msgstream import aio
+warnings.simplefilter("error")
+async def main():
+    async for event in aio.listen("fit"):
+        break
+asyncio.run(main())
+""",
+        PYTHONWARNINGS="error",
+    )
+    assert ended.returncode == 0 and ended.stderr == "", ended.stderr

@@ -82,7 +82,8 @@ class Publisher(Publishing):
 
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer."""
-        return self.remote.flush(timeout)
+        # Not that of a client for asyncio, which is awaited.
+        return RemoteStream.flush(self.remote, timeout)
 
     @property
     def dropped(self) -> int:
@@ -95,7 +96,7 @@ class Publisher(Publishing):
         if self._owned:
             self.remote.close()
         else:
-            self.remote.flush(self.remote.options.exit_time)
+            self.remote.settle()
 
     def __del__(self) -> None:
         # Whoever forgets it does not want its connection any more.

@@ -16,7 +16,7 @@ from ..remote import RemoteStream as _RemoteStream
 
 
 class RemoteStream(_RemoteStream):
-    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead, and ``flushed`` in place of ``flush``."""
+    """A ``RemoteStream`` whose puts never wait: ``room`` is awaited instead, and so are ``flush`` and the end of ``async with``."""
 
     async def room(self) -> None:
         """Waits while more than ``options.queue`` waits to be sent to a broker that is there."""
@@ -37,14 +37,22 @@ class RemoteStream(_RemoteStream):
             elif self._out.size < before:
                 deadline = time.monotonic() + self.options.answer_time
 
-    async def flushed(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all that was asked before has taken effect. False if that took longer, as ``flush`` says it."""
+    async def flush(self, timeout: Optional[float] = 30.0) -> bool:  # type: ignore[override]
+        """Waits until all that was asked before has taken effect. False if that took longer, or if some of it was dropped or refused."""
         over = asyncio.Event()
         mark = self._mark(_from_thread(asyncio.get_running_loop(), over.set))
         if mark is None:
             return True
         await _in_time(over, timeout)
         return self._flushed(mark, timeout)
+
+    async def __aenter__(self) -> "RemoteStream":
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
     def _when_full(self) -> None:
         if not self._connected:
@@ -112,7 +120,7 @@ class Publisher(Publishing):
 
     async def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer."""
-        return await self.remote.flushed(timeout)
+        return await self.remote.flush(timeout)
 
     async def __aenter__(self) -> "Publisher":
         await self._enter()
@@ -151,7 +159,7 @@ class Publisher(Publishing):
         if self._owned:
             await asyncio.to_thread(self.remote.close)
         else:
-            await self.remote.flushed(self.remote.options.exit_time)
+            await self.remote.flush(self.remote.options.exit_time)
 
 
 class Job(sync.JobSettings, Publisher):

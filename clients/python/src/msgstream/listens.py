@@ -46,6 +46,8 @@ class Listens(Generic[T]):
         #: Who gets the messages of a stream. The tuples are replaced, never changed, so another thread may read them.
         self.active: Dict[str, Tuple[T, ...]] = {}
         self._pending: Dict[str, _Pending[T]] = {}
+        #: The receipts of those, by stream.
+        self._receipts_of: Dict[str, List[str]] = {}
         self._held: Optional[_Held] = None
         self._receipts = 0
         #: How streams stand that were asked for with ``ask``: name, state, and the text of the header, if there is one.
@@ -83,6 +85,9 @@ class Listens(Generic[T]):
         self._held = None
         self.standings = []
         self._pending = {receipt: pending for receipt, pending in self._pending.items() if pending.line in waiting}
+        self._receipts_of = {}
+        for receipt, pending in self._pending.items():
+            self._receipts_of.setdefault(pending.stream, []).append(receipt)
         joining = [target for pending in self._pending.values() for target in pending.targets]
         lines = []
         for stream, targets in self._wanted.items():
@@ -110,26 +115,40 @@ class Listens(Generic[T]):
                 self._wanted[name] = left
             active = tuple(target for target in self.active.get(name, ()) if target in left)
             self._activate(name, active)
-            for pending in self._pending.values():
-                if pending.stream == name:
-                    pending.targets[:] = [target for target in pending.targets if target in left]
+            for receipt in self._receipts_of.get(name, ()):
+                pending = self._pending[receipt]
+                pending.targets[:] = [target for target in pending.targets if target in left]
         return left_alone
+
+    def take_back(self, stream: str) -> None:
+        """Without a connection, a ``listen`` that nobody waits for any more will never be sent."""
+        for receipt in self._receipts_of.get(stream, [])[:]:
+            if not self._pending[receipt].targets:
+                self._pop(receipt)
+
+    def _pop(self, receipt: str) -> "_Pending[T]":
+        pending = self._pending.pop(receipt)
+        receipts = self._receipts_of[pending.stream]
+        receipts.remove(receipt)
+        if not receipts:
+            del self._receipts_of[pending.stream]
+        return pending
 
     def settle(self, line: Line) -> "List[Delivery[T]]":
         """What a line means, in order."""
         if line.action == "put" and line.stream is not None and line.message is not None:
             deliveries = self._release()
-            if any(pending.stream == line.stream for pending in self._pending.values()):
+            if line.stream in self._receipts_of:
                 self._held = _Held(line.stream, line.message)
                 return deliveries
             return deliveries + self._message(line.stream, line.message)
         if line.action == "close" and line.stream is not None:
             return self._close(line.stream, line.message)
         if line.action == "receipt" and line.receipt in self._pending:
-            return self._answer(self._pending.pop(str(line.receipt)), line.state)
+            return self._answer(self._pop(str(line.receipt)), line.state)
         if line.action == "error" and line.receipt in self._pending:
             deliveries = self._release()
-            pending = self._pending.pop(str(line.receipt))
+            pending = self._pop(str(line.receipt))
             if pending.asks:
                 # Not to be found out. Nothing is known against it.
                 self.standings.append((pending.stream, "running", None))
@@ -148,7 +167,7 @@ class Listens(Generic[T]):
                 self._forget(stream, targets)
         self.active = {}
         if not reconnecting:
-            self._pending = {}
+            self._pending, self._receipts_of = {}, {}
         return deliveries
 
     def _listen(self, stream: str, targets: "List[T]", asks: bool = False) -> str:
@@ -156,6 +175,7 @@ class Listens(Generic[T]):
         receipt = f"listen {self._receipts}"
         line = wire.listen(stream, receipt)
         self._pending[receipt] = _Pending(stream, targets, line, asks)
+        self._receipts_of.setdefault(stream, []).append(receipt)
         return line
 
     def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":

@@ -142,6 +142,8 @@ class RemoteStream(Background):
             which = None if queue is None else lambda target: target.queue is queue
             for name in self._listens.leave(stream, which):
                 self._put_in(Entry(HANGUP, wire.hangup(name), name))
+                if self._out.away:
+                    self._listens.take_back(name)
 
     # How it is going.
 

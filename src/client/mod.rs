@@ -11,6 +11,7 @@ mod inbox;
 mod link;
 mod listener;
 mod options;
+mod publish;
 mod remote;
 mod request;
 mod resume;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, Receipt, RemoteStream};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -265,19 +265,26 @@ async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
     (client, first)
 }
 
-/// The close was applied and its answer lost; then the job was started again by somebody else, whose run it would end.
-#[tokio::test]
-async fn an_old_close_does_not_end_a_later_run() {
+/// A client whose connection fails when its close has been sent; the next one says that the stream stands so. Returns what becomes of
+/// the close, too.
+async fn cut_off_while_closing(state: &str, header: &str) -> (RemoteStream, Result<Receipt, ClientError>, Peer) {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (client, mut first) = begun(&peer).await;
     let broken = async {
         while !first.lines(1).await[0].contains("close") {}
         drop(first);
         let mut second = Peer::accept(&peer).await;
-        second.answer(&[("job", "running", Some("\"theirs\""))]).await;
+        second.answer(&[("job", state, Some(header))]).await;
         second
     };
-    let (closed, mut second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    let (closed, second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    (client, closed, second)
+}
+
+/// The close was applied and its answer lost; then the job was started again by somebody else, whose run it would end.
+#[tokio::test]
+async fn an_old_close_does_not_end_a_later_run() {
+    let (client, closed, mut second) = cut_off_while_closing("running", "\"theirs\"").await;
     assert!(matches!(closed, Err(ClientError::Refused(reason)) if reason.code == "stale"));
     client.put("job", "a last word").await.unwrap();
     assert_eq!(second.sent_before("a last word").await, [""; 0]);
@@ -306,16 +313,7 @@ async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
 /// What took effect before the connection failed counts as done, and its caller is told so.
 #[tokio::test]
 async fn a_close_that_took_effect_is_not_repeated() {
-    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (client, mut first) = begun(&peer).await;
-    let broken = async {
-        while !first.lines(1).await[0].contains("close") {}
-        drop(first);
-        let mut second = Peer::accept(&peer).await;
-        second.answer(&[("job", "ended", Some("\"mine\""))]).await;
-        second
-    };
-    let (closed, mut second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    let (_client, closed, mut second) = cut_off_while_closing("ended", "\"mine\"").await;
     closed.unwrap();
     assert_eq!(second.confirm().await, [""; 0]);
 }

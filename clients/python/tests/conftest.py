@@ -204,3 +204,17 @@ def script(broker: Broker, tmp_path: Path) -> Callable[..., "subprocess.Complete
         )
 
     return run
+
+
+@pytest.fixture
+def listener(broker: Broker) -> Listener:
+    """Somebody who listens to "fit" since before it began."""
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        return broker.joined("fit")
+
+
+def messages(listener: Listener) -> List[Any]:
+    """The messages of a stream until its end."""
+    return [unstamped(event.message) for event in listener if isinstance(event, msgstream.Message)]

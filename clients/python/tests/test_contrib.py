@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import Any, List, Optional
+from typing import Optional
 
 import pytest
 import tqdm as plain
 import scipy
 from scipy import optimize
 
-from conftest import QUICK, Broker, eventually, unstamped
-from msgstream import Job, Listener, Message
+from conftest import QUICK, Broker, eventually, messages
+from msgstream import Job, Listener
 from msgstream.contrib import jupyter
 from msgstream.contrib.scipy import callback, minimum_callback
 from msgstream.contrib.tqdm import tqdm, trange
 from msgstream.monitor import Complete, Improvement, Progress, Start
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Listener:
-    """Somebody who listens to "fit" since before it began."""
-    with broker.remote() as remote:
-        remote["fit"] = "ready"
-        assert remote.flush()
-        return broker.joined("fit")
-
-
-def messages(listener: Listener) -> List[Any]:
-    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def test_tqdm_publishes_what_it_shows(broker: Broker, listener: Listener) -> None:

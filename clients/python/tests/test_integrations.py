@@ -10,24 +10,11 @@ from typing import Any, List
 import numpy as np
 import pytest
 
-from conftest import QUICK, Broker, unstamped
-from msgstream import Ended, Job, Listener, Message
+from conftest import QUICK, Broker, messages
+from msgstream import Ended, Job, Listener
 from msgstream.contrib.futures import as_completed, follow
 from msgstream.contrib.summary import SummaryWriter
 from msgstream.monitor import Complete, Error, Join, Log, Progress, Start
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Listener:
-    """Somebody who listens to "fit" since before it began."""
-    with broker.remote() as remote:
-        remote["fit"] = "ready"
-        assert remote.flush()
-        return broker.joined("fit")
-
-
-def messages(listener: Listener) -> List[Any]:
-    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def steps(told: List[Any]) -> List[Any]:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, List
+from typing import Any
 
 import pytest
 
-from conftest import DEADLINE, QUICK, Broker, unstamped
+from conftest import DEADLINE, QUICK, Broker, messages
 from msgstream import Ended, Header, Job, Listener, Message
 from msgstream.contrib.logging import Handler
 from msgstream.monitor import Complete, Join, Log
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Listener:
-    """Somebody who listens to "fit" since before it began."""
-    with broker.remote() as remote:
-        remote["fit"] = "ready"
-        assert remote.flush()
-        return broker.joined("fit")
-
-
-def messages(listener: Listener) -> List[Any]:
-    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def record(text: str, level: int = logging.WARNING, name: str = "a") -> logging.LogRecord:

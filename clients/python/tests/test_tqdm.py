@@ -10,24 +10,11 @@ from typing import Any, Iterator, List, Optional
 
 import pytest
 
-from conftest import Broker, unstamped
-from msgstream import Listener, Message, Options, RemoteStream
+from conftest import Broker, messages
+from msgstream import Listener, Options, RemoteStream
 from msgstream.contrib import tqdm as module
 from msgstream.contrib.tqdm import tqdm
 from msgstream.monitor import Abort, Complete, Error, Progress
-
-
-@pytest.fixture
-def listener(broker: Broker) -> Listener:
-    """Somebody who listens to "fit" since before it began."""
-    with broker.remote() as remote:
-        remote["fit"] = "ready"
-        assert remote.flush()
-        return broker.joined("fit")
-
-
-def messages(listener: Listener) -> List[Any]:
-    return [unstamped(event.message) for event in listener if isinstance(event, Message)]
 
 
 def bar(broker: Broker, items: Any = None, **more: Any) -> Any:

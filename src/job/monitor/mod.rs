@@ -4,6 +4,7 @@
 //! `more`, so that a program passes on what a newer one sent.
 
 mod amount;
+mod make;
 
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
@@ -24,18 +25,39 @@ pub const VERSION: &str = "1.0";
 /// What all classes here begin with.
 const PREFIX: &str = "monitor.";
 
+/// One message. An `end` also tells which job it was, and when it began and ended.
+macro_rules! message {
+    ({ $($doc:tt)* } $name:ident end { $($fields:tt)* }) => {
+        message! { { $($doc)* } $name {
+            $($fields)*
+            /// What the job is called.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            title: Option<String>,
+            /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            started: Option<String>,
+            /// When the job ended, in the same form.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            ended: Option<String>,
+        } }
+    };
+    ({ $($doc:tt)* } $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $($doc)*
+        #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+            /// Fields beside these.
+            #[serde(flatten)]
+            pub more: Map<String, Value>,
+        }
+    };
+}
+
 macro_rules! messages {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* })*) => {
+    ($($(#[$doc:meta])* $name:ident $($end:ident)? { $($fields:tt)* })*) => {
         $(
-            $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-            #[non_exhaustive]
-            pub struct $name {
-                $($(#[$field_doc])* pub $field: $type,)*
-                /// Fields beside these.
-                #[serde(flatten)]
-                pub more: Map<String, Value>,
-            }
+            message! { { $(#[$doc])* } $name $($end)? { $($fields)* } }
 
             impl From<$name> for Message {
                 fn from(state: $name) -> Self {
@@ -203,19 +225,10 @@ messages! {
     /// assert_eq!(Message::of(&last), Some(Complete::new("fit.csv").into()));
     /// # Ok(()) }
     /// ```
-    Complete {
+    Complete end {
         /// What came out.
         #[serde(skip_serializing_if = "Option::is_none")]
         result: Option<Value>,
-        /// What the job is called.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<String>,
-        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        started: Option<String>,
-        /// When the job ended, in the same form.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ended: Option<String>,
     }
 
     /// The job was asked to end.
@@ -226,19 +239,10 @@ messages! {
     /// assert!(message.is_last());
     /// assert_eq!(message.class(), "monitor.Abort");
     /// ```
-    Abort {
+    Abort end {
         /// Why.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
-        /// What the job is called.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<String>,
-        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        started: Option<String>,
-        /// When the job ended, in the same form.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ended: Option<String>,
     }
 
     /// The job has failed.
@@ -251,21 +255,12 @@ messages! {
     /// assert_eq!(text, r#"{"reason":"division by zero","traceback":"fit.py, line 3"}"#);
     /// # Ok::<(), serde_json::Error>(())
     /// ```
-    Error {
+    Error end {
         /// Why.
         reason: String,
         /// Where in the program.
         #[serde(skip_serializing_if = "Option::is_none")]
         traceback: Option<String>,
-        /// What the job is called.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        title: Option<String>,
-        /// When the job began, as ISO 8601 in UTC, such as `2026-11-28T12:55:19+00:00`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        started: Option<String>,
-        /// When the job ended, in the same form.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        ended: Option<String>,
     }
 
     /// A line for people.
@@ -322,150 +317,6 @@ impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let object = Object::<Value>::deserialize(deserializer)?;
         Self::read(&object.class, object.state)
-    }
-}
-
-/// What tells how much there is to do.
-macro_rules! counted {
-    ($($name:ident)*) => {
-        $(
-            impl $name {
-                /// Units of work in all.
-                #[must_use]
-                pub fn of(self, total: f64) -> Self {
-                    Self { total: Some(total), ..self }
-                }
-
-                /// With a name for the units.
-                #[must_use]
-                pub fn units(self, units: impl Into<String>) -> Self {
-                    Self { units: Some(units.into()), ..self }
-                }
-            }
-        )*
-    };
-}
-
-counted! { Start Progress }
-
-impl Start {
-    /// The beginning of a job of this title.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Start;
-    /// let start = Start::new("decay").of(200.0).units("steps");
-    /// assert_eq!((start.total, start.units.as_deref()), (Some(200.0), Some("steps")));
-    /// ```
-    pub fn new(title: impl Into<String>) -> Self {
-        Self { title: Some(title.into()), ..Self::default() }
-    }
-
-    /// What the header of the job says once `k` units are done.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Start;
-    /// let header = Start::new("decay").of(200.0).join(3.0);
-    /// assert_eq!((header.title.as_deref(), header.k, header.total), (Some("decay"), Some(3.0), Some(200.0)));
-    /// ```
-    pub fn join(&self, k: f64) -> Join {
-        Join {
-            title: self.title.clone(),
-            k: Some(k),
-            total: self.total,
-            units: self.units.clone(),
-            started: self.started.clone(),
-            more: self.more.clone(),
-        }
-    }
-}
-
-impl Progress {
-    /// Units of work done.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Progress;
-    /// let progress = Progress::new(3.0).of(200.0).units("steps").text("chisq 2.5");
-    /// assert_eq!((progress.k, progress.text.as_deref()), (3.0, Some("chisq 2.5")));
-    /// ```
-    pub fn new(k: f64) -> Self {
-        Self { k, ..Self::default() }
-    }
-
-    /// With what is being done.
-    #[must_use]
-    pub fn text(self, text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()), ..self }
-    }
-}
-
-impl Improvement {
-    /// A better result.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Improvement;
-    /// let mut better = Improvement::new(2.5);
-    /// better.more.insert("rate".to_owned(), 0.7.into());
-    /// assert_eq!(serde_json::to_string(&better).unwrap(), r#"{"value":2.5,"rate":0.7}"#);
-    /// ```
-    pub fn new(value: impl Into<Value>) -> Self {
-        Self { value: value.into(), ..Self::default() }
-    }
-}
-
-impl Complete {
-    /// The end, with what came out.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Complete;
-    /// let complete = Complete::new("fit.csv");
-    /// assert_eq!(complete.result, Some("fit.csv".into()));
-    /// ```
-    pub fn new(result: impl Into<Value>) -> Self {
-        Self { result: Some(result.into()), ..Self::default() }
-    }
-}
-
-impl Abort {
-    /// The end on request.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Abort;
-    /// assert_eq!(Abort::new("Ctrl-C").reason.as_deref(), Some("Ctrl-C"));
-    /// ```
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: Some(reason.into()), ..Self::default() }
-    }
-}
-
-impl Error {
-    /// The end by a failure.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Error;
-    /// let error = Error::new("no data");
-    /// assert_eq!((error.reason.as_str(), error.traceback), ("no data", None));
-    /// ```
-    pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ..Self::default() }
-    }
-}
-
-impl Log {
-    /// A line.
-    ///
-    /// ```
-    /// # use msgstream::job::monitor::Log;
-    /// let line = Log::new("32 points read").level("info");
-    /// assert_eq!((line.text.as_str(), line.level.as_deref()), ("32 points read", Some("info")));
-    /// ```
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-
-    /// With its importance.
-    #[must_use]
-    pub fn level(self, level: impl Into<String>) -> Self {
-        Self { level: Some(level.into()), ..self }
     }
 }
 

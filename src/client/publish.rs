@@ -1,0 +1,207 @@
+//! What a client publishes.
+
+use serde::Serialize;
+
+use crate::wire::Verb;
+
+use super::error::ClientError;
+use super::remote::RemoteStream;
+
+impl RemoteStream {
+    /// Sends a message to every listener of the stream. It is not stored.
+    ///
+    /// # Errors
+    /// [`ClientError::EmptyName`]; [`ClientError::Encode`] if it cannot be written as JSON; [`ClientError::Lost`] if the
+    /// connection is gone for good. What the broker refuses is told by the next [`flush`](Self::flush).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// #[derive(serde::Serialize)]
+    /// struct Step {
+    ///     k: u32,
+    ///     chisq: f64,
+    /// }
+    ///
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut fit = broker.listen("fit").await?;
+    /// broker.put("fit", &Step { k: 1, chisq: 2.5 }).await?;
+    /// broker.put("fit", "a text is a message as well").await?;
+    /// assert!(matches!(fit.next().await, Some(Event::Message(message)) if message == r#"{"k":1,"chisq":2.5}"#));
+    /// # Ok(()) }
+    /// ```
+    pub async fn put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        self.link.queue(Verb::Put, stream, Some(message), None::<&()>).await
+    }
+
+    /// Sends a message if there is room for it now: for programs that are not to wait, and may lose some.
+    ///
+    /// # Errors
+    /// [`ClientError::Full`] if there is no room; otherwise as [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{ClientError, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut left_out = 0;
+    /// for k in 0..1000 {
+    ///     match broker.try_put("job-1", &k) {
+    ///         Ok(()) => {}
+    ///         // The computation matters more than one of its many messages.
+    ///         Err(ClientError::Full) => left_out += 1,
+    ///         Err(error) => return Err(error.into()),
+    ///     }
+    /// }
+    /// assert_eq!(left_out, 0, "so few have room in a queue of the usual size");
+    /// # Ok(()) }
+    /// ```
+    pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        let line = self.link.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
+        let first = {
+            let mut state = self.link.shared.lock();
+            if let Some(failure) = state.failure() {
+                return Err(failure);
+            }
+            if !state.has_room(line.bytes.len(), self.link.shared.options.queue.0) {
+                return Err(ClientError::Full);
+            }
+            state.send(line)
+        };
+        self.link.tell_if(first);
+        Ok(())
+    }
+
+    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 1..=3 {
+    ///     broker.put_with_header("job-1", &k, &format!("{k} of 10")).await?;
+    /// }
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"3 of 10\""));
+    /// # Ok(()) }
+    /// ```
+    pub async fn put_with_header<M, H>(&self, stream: &str, message: &M, header: &H) -> Result<(), ClientError>
+    where
+        M: Serialize + ?Sized,
+        H: Serialize + ?Sized,
+    {
+        self.link.queue(Verb::Put, stream, Some(message), Some(header)).await
+    }
+
+    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "half done").await?;
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"half done\""));
+    /// # Ok(()) }
+    /// ```
+    pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), ClientError> {
+        self.link.queue(Verb::Header, stream, Some(header), None::<&()>).await
+    }
+
+    /// Ends the stream. Its header stays for those who join later, for the broker's `limits.ended_time`: an hour unless
+    /// configured.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "all done").await?;
+    /// broker.close("job-1").await?;
+    /// let mut late = broker.listen("job-1").await?;
+    /// assert!(matches!(late.next().await, Some(Event::Header(header)) if header == "\"all done\""));
+    /// assert_eq!(late.next().await, Some(Event::Ended { message: None }));
+    /// # Ok(()) }
+    /// ```
+    pub async fn close(&self, stream: &str) -> Result<(), ClientError> {
+        self.link.queue(Verb::Close, stream, None::<&()>, None::<&()>).await
+    }
+
+    /// Ends the stream with a last message.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut listener = broker.listen("job-1").await?;
+    /// broker.close_with("job-1", &serde_json::json!({ "exit": 0 })).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Ended { message: Some(last) }) if last == "{\"exit\":0}"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        self.link.queue(Verb::Close, stream, Some(message), None::<&()>).await
+    }
+
+    /// Forgets the stream, header and all; its listeners see it end.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::{RemoteStream, StreamState};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.header("job-1", "a mistake").await?;
+    /// broker.delete("job-1").await?;
+    /// assert_eq!(broker.listen("job-1").await?.joined().await, Some(StreamState::Waiting));
+    /// # Ok(()) }
+    /// ```
+    pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {
+        self.link.queue(Verb::Delete, stream, None::<&()>, None::<&()>).await
+    }
+}

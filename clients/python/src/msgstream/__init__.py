@@ -19,9 +19,10 @@ from .address import Address
 from .encoding import Codec, JsonCodec, Nan
 from .errors import BadAddress, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
 from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
+from .job import Job
 from .listener import Listener, listen
 from .options import Options
-from .publisher import Job, Publisher
+from .publisher import Publisher
 from .remote import RemoteStream
 
 __version__ = "0.1.0"

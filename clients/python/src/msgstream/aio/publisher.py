@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any, Callable, Dict, Optional, Type, cast
 
-from .. import publisher as sync
+from .. import job as sync
 from ..absent import ABSENT
 from ..errors import MsgstreamError
 from ..monitor import Join

@@ -389,6 +389,28 @@ async fn a_publisher_is_held_back_in_the_midst_of_what_it_has_sent() {
     assert_eq!(publisher.ping().await, "");
 }
 
+/// Was: each of many publishers was held back only once it had sent something itself, so that all of them together were too much.
+#[tokio::test(start_paused = true)]
+async fn many_publishers_are_held_back_before_the_listener_has_too_much() {
+    let broker = Broker::start(&throttle());
+    let listener = broker.listener("s").await;
+    listener.room(0);
+    let publishers: Vec<_> = (0..100).map(|_| broker.connect()).collect();
+    for (number, publisher) in publishers.iter().enumerate() {
+        publisher.line(&put("s", &number.to_string()));
+    }
+    assert_eq!(broker.connect().ping().await, "");
+    listener.room(1 << 20);
+    let mut numbers: Vec<u32> = Vec::new();
+    while numbers.len() < publishers.len() {
+        let heard = listener.until(|bytes| bytes.ends_with(b"}\n")).await;
+        assert!(!heard.contains("slow_listener"), "{heard}");
+        numbers.extend(heard.lines().map(|line| line.rsplit_once(':').unwrap().1.trim_end_matches('}').parse::<u32>().unwrap()));
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+}
+
 /// Was: whoever had not taken its answers yet when the broker stopped was called a slow listener.
 #[tokio::test(start_paused = true)]
 async fn one_that_takes_what_it_asked_for_is_told_of_the_stop() {

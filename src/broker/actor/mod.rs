@@ -351,6 +351,10 @@ impl Actor {
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
         let mut translated = self.settings.translations.bytes();
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
+            if self.is_held_back(batch.from, &input) {
+                batch.begun = Some(input);
+                break;
+            }
             let wanted = self.untranslated(batch, &input);
             if !wanted.is_empty() {
                 batch.begun = Some(input);
@@ -374,6 +378,14 @@ impl Actor {
             }
         }
         Vec::new()
+    }
+
+    /// Whether the publisher is to wait before it sends this, since it is for somebody who is too full for it. While the broker stops
+    /// nobody waits.
+    fn is_held_back(&mut self, from: ConnectionId, input: &Input) -> bool {
+        let Input::Put { stream, .. } = input else { return false };
+        let core = &self.core;
+        self.quiescing.is_none() && self.routes.has_full() && self.routes.hold_back(from, |listener| core.listens(listener, stream))
     }
 
     /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.

@@ -41,8 +41,8 @@ pub(super) struct Routes {
     roomy: Vec<ConnectionId>,
     /// How many bytes were queued that the actor is to send.
     sending: usize,
-    /// Publishers have been held back.
-    holds: bool,
+    /// Whose outbox was too full, so that publishers were held back.
+    full: Vec<ConnectionId>,
     /// Whose actions are being taken now.
     origin: Option<Origin>,
     /// The broker stops, and takes in what has been received.
@@ -82,7 +82,7 @@ impl Routes {
             cut: VecDeque::new(),
             roomy: Vec::new(),
             sending: 0,
-            holds: false,
+            full: Vec::new(),
             origin: None,
             quiescing: false,
             stopping: false,
@@ -289,7 +289,9 @@ impl Routes {
             }
             Pushed::Full => {
                 self.touched.push_back(to);
-                self.holds = true;
+                if !self.full.contains(&to) {
+                    self.full.push(to);
+                }
                 if let Some(publisher) = self.origin.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
                     outbox.hold(publisher);
                 }
@@ -314,7 +316,23 @@ impl Routes {
 
     /// Whether a full outbox holds back this publisher, which then waits for room as one whose own queue is full.
     pub(super) fn is_held(&mut self, id: ConnectionId) -> bool {
-        self.holds && self.outbox(id).is_some_and(|outbox| outbox.awaits_release())
+        !self.full.is_empty() && self.outbox(id).is_some_and(|outbox| outbox.awaits_release())
+    }
+
+    /// Whether somebody's outbox is too full.
+    pub(super) fn has_full(&mut self) -> bool {
+        let outboxes = &self.outboxes;
+        self.full.retain(|id| outboxes.get(id.index()).and_then(Option::as_ref).is_some_and(|outbox| outbox.holds_back()));
+        !self.full.is_empty()
+    }
+
+    /// Has this publisher wait for those among the full that listen to what it is about to send. True if it is to wait.
+    pub(super) fn hold_back(&mut self, from: ConnectionId, listens: impl Fn(ConnectionId) -> bool) -> bool {
+        let Some(publisher) = self.outbox(from) else { return false };
+        for outbox in self.full.iter().filter(|id| listens(**id)).filter_map(|id| self.outbox(*id)) {
+            outbox.hold(publisher);
+        }
+        self.is_held(from)
     }
 }
 

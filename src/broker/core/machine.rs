@@ -111,6 +111,11 @@ impl Core {
         None
     }
 
+    /// Whether a connection listens to a stream.
+    pub fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
+        self.connections.get(connection.index()).is_some_and(|listens| listens.position(stream).is_some())
+    }
+
     /// Who would be given a frame of at least `length` bytes as it is, by the next input of a connection, and which. It changes nothing.
     pub fn deliveries<'a>(
         &'a self,
@@ -169,7 +174,7 @@ impl Core {
             return None;
         }
         // A publisher that listens to its own messages gets each receipt behind its message.
-        let hears_itself = self.connections.get(from.index()).is_some_and(|listens| listens.position(name).is_some());
+        let hears_itself = self.listens(from, name);
         if run.messages() > 1 && (hears_itself || !self.has_room_for(name, &extras)) {
             let mut parts = Parts::new(name, run, extras);
             while let Some(part) = parts.next() {

@@ -33,6 +33,12 @@ impl<S: Sink + ?Sized> Outbox<S> {
         self.lock().holds > 0
     }
 
+    /// Whether this outbox is full, or still so full that it holds publishers back.
+    pub fn holds_back(&self) -> bool {
+        let state = self.lock();
+        state.held.is_some() || state.openness == Openness::Open && state.queue.bytes() > self.limits.limit
+    }
+
     /// Whether a full outbox holds this publisher back, and the actor is to be told when none does any more.
     pub fn awaits_release(&self) -> bool {
         if self.sink.waits_itself() {

@@ -179,7 +179,6 @@ async fn what_waits_for_the_actor_is_in_nobodys_queue() {
 }
 
 /// Was: whoever holds long unfinished lines takes the room of all others, for ever.
-/// `config/msgstream.toml` says that "the longest is given up".
 #[tokio::test(start_paused = true)]
 async fn the_longest_unfinished_line_is_given_up() {
     let mut settings = Settings::default();

@@ -13,8 +13,8 @@ COPY benches ./benches
 COPY examples ./examples
 COPY tests ./tests
 COPY src ./src
-# The caches stay with the builder, so that a change of ours does not compile the dependencies again. What is in them does not end up
-# in a layer, hence the copy.
+# The caches stay with the builder, so that a change in src does not compile the dependencies again. Their contents are not part of a
+# layer, so the program is copied out.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     cargo build --release --locked --bin msgstream \
@@ -25,7 +25,7 @@ FROM debian:bookworm-slim
 COPY --from=build /usr/local/bin/msgstream /usr/local/bin/msgstream
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/msgstream/
 COPY config/msgstream.toml /etc/msgstream/msgstream.toml
-# The user nobody: the broker owns no files and needs no rights.
+# The user nobody: the broker owns no files and needs no privileges.
 USER 65534:65534
 EXPOSE 7342
 # The first SIGTERM asks the broker to send what is queued and stop; see `msgstream serve --help`.

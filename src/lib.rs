@@ -1,7 +1,7 @@
 //! A broker for the progress of long-running jobs.
 //!
-//! A job reports its progress as a *stream* of messages, keyed by its job id. A listener that joins late gets the
-//! stream's *header* at once, then every later message, in order, none lost, until it hangs up.
+//! A job publishes its progress to a *stream* of messages, named after its job id. A listener that joins late gets the
+//! stream's *header* at once, and then every later message, in order, until the stream ends or the listener hangs up.
 //!
 //! ```
 //! use msgstream::client::{Event, RemoteStream};
@@ -10,14 +10,14 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A program that computes, and lets others look.
+//! // A program that computes, with the broker inside, so that others can watch.
 //! let broker = MessageStream::new();
 //! let server = broker.serve(&["127.0.0.1:0".parse()?], &Settings::default())?;
 //! let address = server.addresses()[0].to_string();
 //! tokio::spawn(server.run(std::future::pending(), std::future::pending()));
 //! broker.header("job-1", "half done").await?;
 //!
-//! // Another program, which comes late.
+//! // Another program, which joins late.
 //! let remote = RemoteStream::connect(&address).await?;
 //! let mut listener = remote.listen("job-1").await?;
 //! assert!(matches!(listener.next().await, Some(Event::Header(header)) if header == "\"half done\""));
@@ -30,19 +30,19 @@
 //!
 //! # Layout
 //!
-//! - [`job`]: what a job's author writes: contents and progress.
-//! - [`client`]: a broker in another process.
+//! - [`job`]: the content of messages, and the messages of a job.
+//! - [`client`]: a client of a broker in another process.
 //! - [`local`]: a broker in this process, with or without a server; see [`local::MessageStream`].
-//! - [`broker`]: a whole broker with its sockets, and its settings.
-//! - [`units`]: sizes and times, as settings and options have them.
+//! - [`broker`]: the broker as a server, and its settings.
+//! - [`units`]: sizes and times, for settings and options.
 //!
 //! # Features
 //!
-//! A program that only talks to a broker in another process wants none of these: `default-features = false`.
+//! A program that only talks to a broker in another process needs none of these: `default-features = false`.
 //!
 //! - `broker`: the modules `broker` and `local`.
 //! - `cli`: the program `msgstream`. Default.
-//! - `bench`: its subcommand `bench`, the load generator. Default.
+//! - `bench`: the program's subcommand `bench`, a load generator. Default.
 
 // For readers of the source: five rooms, and the program. Each may use only those above it in this list; `tests/layers` enforces
 // this, and an order within some of the rooms.

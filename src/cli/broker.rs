@@ -1,4 +1,4 @@
-//! What all subcommands that talk to a broker share: where it is, and the runtime.
+//! What all subcommands that talk to a broker share: its address, and the runtime.
 
 use std::env;
 use std::future::Future;
@@ -14,16 +14,16 @@ use tokio::time::Instant;
 use super::config::ClientConfig;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 
-/// Where the broker is: as the flag says, or the variable, or a file of the clients' configuration.
+/// The broker's address: from the flag, the variable, or a file of the clients' configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Broker {
     server: ServerAddress,
 }
 
-/// The flags that say where the broker is.
+/// The flags that give the broker's address.
 #[derive(Debug, Clone, clap::Args)]
 struct Flags {
-    /// The broker: host, host:port or unix:/path; the port is 7342 unless given [default: what client.toml says, or 127.0.0.1:7342]
+    /// The broker: host, host:port or unix:/path; the default port is 7342 [default: server in client.toml, or 127.0.0.1:7342]
     #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
     server: Option<Given>,
 }
@@ -32,7 +32,7 @@ struct Flags {
 #[derive(Debug, Clone)]
 struct Given(Option<ServerAddress>);
 
-/// The variable that says where the broker is, unless an option does.
+/// The variable that gives the broker's address, unless the option does.
 const VARIABLE: &str = "MSGSTREAM_SERVER";
 
 /// Reads an address. An empty variable counts as unset; clap does not tell whether a value comes from the variable.

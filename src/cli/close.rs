@@ -6,7 +6,7 @@ use super::broker::{Broker, block_on};
 use super::exit::{Exit, Outcome};
 use super::input;
 
-/// End a stream: its listeners are told, and its header stays for those who come later
+/// End a stream: its listeners are told, and its header stays for late listeners
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

@@ -3,9 +3,9 @@
 use super::exit::{Exit, Outcome};
 use super::standard::print;
 
-/// Print the completions for a shell
+/// Print shell completions
 ///
-/// For bash, as an example: msgstream completions bash > ~/.local/share/bash-completion/completions/msgstream
+/// For bash: msgstream completions bash > ~/.local/share/bash-completion/completions/msgstream
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The shell

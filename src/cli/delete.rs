@@ -4,7 +4,7 @@ use super::broker::block_on;
 use super::exit::{Exit, Outcome};
 use super::stream_args::StreamArgs;
 
-/// Forget a stream, header and all; its listeners are told that it has ended
+/// Forget a stream and its header; its listeners are told that it has ended
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -14,7 +14,7 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-   0  the stream is forgotten, or was not known
+   0  the stream is forgotten, or did not exist
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
   77  the broker refused it

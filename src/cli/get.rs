@@ -18,11 +18,12 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Exit codes:
    0  the header was printed
-   1  the stream has no header, or nobody knows the stream
+   1  the stream has no header, or does not exist
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
   74  the header cannot be printed
-  77  the broker refused it";
+  77  the broker refused it
+  78  the configuration of clients cannot be used";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {

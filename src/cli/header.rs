@@ -8,13 +8,13 @@ use super::input;
 
 /// Set the header of a stream, the first thing that new listeners get
 ///
-/// Current listeners are not told. A stream that has ended is open again.
+/// Current listeners are not told. A stream that has ended is reopened.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The stream
     stream: String,
-    /// The header, as JSON [default: standard input as a whole]
+    /// The header, as JSON [default: all of standard input]
     #[arg(allow_negative_numbers = true)]
     message: Option<String>,
     /// Store it as a JSON string
@@ -26,9 +26,9 @@ pub(crate) struct Args {
 
 const AFTER_HELP: &str = "\
 Exit codes:
-   0  it is stored
+   0  the header is stored
   64  the command line cannot be understood
-  65  it is not JSON
+  65  the header is not JSON
   69  the broker cannot be reached, or the connection was lost
   74  standard input cannot be read
   77  the broker refused it

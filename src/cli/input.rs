@@ -23,7 +23,7 @@ pub(crate) fn read_message(what: &str, text: bool) -> Result<Content, Failure> {
     if all.is_empty() {
         return Err(Failure::new(Exit::Data, "standard input is empty: give the message there or as an argument"));
     }
-    let all = String::from_utf8(all).map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON has to be"))?;
+    let all = String::from_utf8(all).map_err(|_| Failure::new(Exit::Data, "standard input is not UTF-8, which JSON requires"))?;
     content(all.trim_end_matches(['\r', '\n']), text).map_err(|why| not_json("standard input", &why))
 }
 

@@ -20,25 +20,25 @@ use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
 ///
-/// On a terminal: a progress bar for each stream whose messages tell its progress, and everything else as lines above them. Into a
-/// pipe: the lines of the protocol, untouched, one a message, each written at once; those of one stream are in order. The exit code
-/// says how the jobs have ended, as that of `wait` does.
+/// On a terminal, listen shows a progress bar for each stream that reports progress, and prints everything else as lines above the bars.
+/// In a pipe, it prints the lines of the protocol exactly as they arrive, one per message, each at once; those of one stream are in order.
+/// The exit code says how the jobs ended, as with `wait`.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The streams
     #[arg(required = true, value_name = "STREAM")]
     streams: Vec<String>,
-    /// Print the lines of the protocol, as into a pipe
+    /// Print the lines of the protocol, as in a pipe
     #[arg(long)]
     json: bool,
-    /// Print lines of text, without bars, also into a pipe
+    /// Print lines of text without bars, also in a pipe
     #[arg(long, conflicts_with = "json")]
     plain: bool,
-    /// Print each text in a form of your own, such as '{time} {stream}: {text}'; see below
+    /// Print each line in a format such as '{time} {stream}: {text}'; see below
     #[arg(long, value_name = "TEMPLATE", conflicts_with = "json")]
     format: Option<Template>,
-    /// Print the time before each line; into a pipe, lines of text
+    /// Print the time before each line; in a pipe, this implies lines of text
     #[arg(short = 't', long, conflicts_with_all = ["json", "format"])]
     timestamps: bool,
     /// Stop after this many messages, headers included
@@ -47,10 +47,10 @@ pub(crate) struct Args {
     /// Stop after this time, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Wait for a broker that is not there, and connect again when the connection is lost; a possible gap is reported
+    /// Wait for a broker that is away, and connect again if the connection is lost; possible gaps are reported
     #[arg(long)]
     reconnect: bool,
-    /// Pass over a run that has ended already, and wait for the next
+    /// Skip a run that has already ended, and wait for the next
     #[arg(long)]
     next: bool,
     #[command(flatten)]
@@ -64,23 +64,24 @@ Examples:
   msgstream listen job-1 --json | jq .message
   msgstream listen job-1 --count 100 --timeout 1m > first-hundred
 
-Fields of a template, empty where they are not known:
-  {stream}   the stream                     {k}        units done
-  {title}    what the job is called         {total}    units in all
-  {text}     the line                       {units}    what they are called
-  {level}    how important a log line is    {percent}  how much is done
-  {time}     when it was heard              {{ and }}  a brace
+Fields of a format, empty if they are not known:
+  {stream}   the stream's name              {k}        units done
+  {title}    the job's title                {total}    units in all
+  {text}     the line                       {units}    the name of the units
+  {level}    the level of a log line        {percent}  the part that is done, in percent
+  {time}     when the message arrived       {{ and }}  a brace
 
 Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
 
 Exit codes:
-   0  all streams have ended, or --count is reached, and no job has ended badly
+   0  all streams have ended, or --count is reached, and no job failed or was aborted
    1  a job has failed (monitor.Error)
    2  a job was aborted (monitor.Abort), and none has failed
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
-  74  what came cannot be printed
+  74  standard output cannot be written
   77  the broker refused it
+  78  the configuration of clients cannot be used
  124  the time was up
  130  interrupted with Ctrl-C";
 
@@ -191,7 +192,7 @@ impl Output {
     fn joined(&mut self, index: usize, name: &StreamName, state: StreamState) -> io::Result<()> {
         match self {
             Self::View(view) => view.joined(index, state),
-            Self::Lines(_) if state == StreamState::Waiting => say(format_args!("waiting for {name:?}, which nobody has begun")),
+            Self::Lines(_) if state == StreamState::Waiting => say(format_args!("waiting for {name:?}, which has not begun")),
             Self::Lines(_) => {}
         }
         Ok(())

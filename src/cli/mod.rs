@@ -40,7 +40,7 @@ use exit::Exit;
 /// A broker for the progress of long-running jobs.
 ///
 /// A job publishes messages to a stream, one JSON object per line over TCP or a Unix socket. A listener gets the stream's header
-/// at once, then every later message, in order, until the stream ends.
+/// at once, and then every later message, in order, until the stream ends.
 #[derive(Debug, Parser)]
 #[command(name = "msgstream", version, max_term_width = 100, arg_required_else_help = true, after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 struct Program {
@@ -53,11 +53,11 @@ Examples:
   msgstream serve                              listen on 127.0.0.1:7342
   msgstream serve --help                       every flag, and the exit codes
   msgstream listen job-1                       progress bars on a terminal, lines in a pipe
-  msgstream run job-1 -- make all              any command as a job that others can watch
-  msgstream put job-1 '{\"k\":3,\"total\":10}'     a message
-  msgstream wait job-1 && echo done            sleep until a job has ended
+  msgstream run job-1 -- make all              run any command as a job that others can watch
+  msgstream put job-1 '{\"k\":3,\"total\":10}'     publish a message
+  msgstream wait job-1 && echo done            wait until a job has ended
 
-Any language can take part, with one JSON object per line:
+Any language can take part; the protocol is one JSON object per line:
   printf '{\"action\":\"listen\",\"stream\":\"job-1\"}\\n' | nc 127.0.0.1 7342
   printf '{\"action\":\"put\",\"stream\":\"job-1\",\"message\":42}\\n' | nc -N 127.0.0.1 7342";
 

@@ -23,15 +23,15 @@ use super::standard::print;
 
 /// Run the broker.
 ///
-/// Settings come from the configuration file, then the environment, then these flags; the last one given wins. Every setting has a
-/// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT, `listen` is MSGSTREAM_LISTEN, separated by commas.
+/// Settings come from the configuration file, the environment and these flags; each overrides those before it. Every setting has a
+/// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT; `listen` is MSGSTREAM_LISTEN, separated by commas.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Listen on this address: host, host:port or unix:/path; may be given several times [default: 127.0.0.1:7342]
+    /// Listen on this address: host, host:port or unix:/path; can be repeated [default: 127.0.0.1:7342]
     ///
     /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
-    /// Only this machine can reach 127.0.0.1; on 0.0.0.0 anyone who can reach this machine can connect, without a password.
+    /// Only this machine can reach 127.0.0.1. With 0.0.0.0, anyone who can reach this machine can connect, without a password.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
 
@@ -39,13 +39,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write the TCP ports to this file, one a line, while listening [default: none]
+    /// Write the TCP ports to this file, one per line, while listening [default: none]
     ///
-    /// It appears whole, once connections are accepted, and is removed at exit.
+    /// The file is written atomically once connections are accepted, and removed at exit.
     #[arg(long, value_name = "PATH")]
     port_file: Option<String>,
 
-    /// Write the log as lines for people or objects for machines [default: text]
+    /// Write the log as text or as JSON objects, one per line [default: text]
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LogFormat::NAMES))]
     log_format: Option<String>,
 
@@ -57,7 +57,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
 
-    /// Check the configuration, print the addresses it leads to, and exit
+    /// Check the configuration, print its addresses, and exit
     #[arg(long)]
     check: bool,
 }
@@ -67,17 +67,17 @@ Examples:
   msgstream serve
   msgstream serve --listen 0.0.0.0:7342 --listen unix:/run/msgstream/socket
   msgstream serve --listen 127.0.0.1:0 --port-file port     any free port, written to a file
-  msgstream serve --config msgstream.toml --check           is this file right?
+  msgstream serve --config msgstream.toml --check           check this file
   MSGSTREAM_OUTBOX__LIMIT=256MiB msgstream serve            any setting, from the environment
 
 Signals:
-  SIGTERM, SIGINT   stop listening, send what is queued, exit; a second one cuts that short
-  SIGHUP            ignored: the configuration is read at start only
+  SIGTERM, SIGINT   stop accepting, send what is queued, exit; a second one cuts that short
+  SIGHUP            ignored: the configuration is read at startup only
 
 Exit codes:
-   0  all went well
+   0  the broker was asked to stop, and did; or --check found no error
   64  the command line cannot be understood
-  69  an address cannot be listened on
+  69  the broker cannot listen on an address
   70  the broker itself failed: please report it
   74  a file cannot be written, or the system refused something
   78  the configuration cannot be used";

@@ -18,29 +18,29 @@ use super::text::inline;
 
 /// Wait until jobs have ended
 ///
-/// A job has ended when its stream has, or with a monitor.Complete, monitor.Abort or monitor.Error, as a message or as the header.
-/// Each end is told in a line: a good one on standard output, a bad one on standard error.
+/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort or monitor.Error. Each
+/// end is printed as one line: on standard output if the job ended well, otherwise on standard error.
 ///
-/// The end of a stream is remembered for an hour, unless the broker is configured otherwise. So give each run a name of its own, such as
-/// build-7; or use --next if a name is used again. A stream that has ended is asked for its next run twice a second: a run that begins
-/// and ends in between is seen too, unless it leaves the very same header and last message.
+/// The broker remembers the end of a stream, by default for an hour. So give each run a name of its own, such as build-7, or use --next if
+/// a name is used again. With --next, wait looks for the next run twice a second. It also notices a run that begins and ends in between,
+/// unless that leaves exactly the same header and last message.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The streams
     #[arg(required = true, value_name = "STREAM")]
     streams: Vec<String>,
-    /// Wait for the first of them only, not for all
+    /// Wait only for the first job to end, not for all
     #[arg(long)]
     any: bool,
-    /// Pass over a run that has ended already, and wait for the next
+    /// Skip a run that has already ended, and wait for the next
     #[arg(long)]
     next: bool,
     /// Wait no longer than this, such as 10s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<Span>,
-    /// Wait for a broker that is not there, and connect again when the connection is lost. If a job ends meanwhile and the broker
-    /// forgets it, its end is never seen
+    /// Wait for a broker that is away, and connect again if the connection is lost. If a job ends meanwhile and the broker forgets
+    /// it, wait never sees its end
     #[arg(long)]
     reconnect: bool,
     #[command(flatten)]
@@ -51,16 +51,17 @@ const AFTER_HELP: &str = "\
 Examples:
   msgstream wait job-1 && plot results
   msgstream wait job-1 job-2 job-3 --any
-  msgstream wait nightly --next --timeout 2h || echo \"not well: $?\"
+  msgstream wait nightly --next --timeout 2h || echo \"failed: $?\"
 
 Exit codes:
-   0  all jobs are complete, or their streams have ended without a word on how
+   0  all jobs are complete, or their streams have ended without saying how
    1  a job has failed (monitor.Error)
    2  a job was aborted (monitor.Abort), and none has failed
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off: its job may go on
   77  the broker refused it
- 124  the time was up: at least one job goes on, or was never begun";
+  78  the configuration of clients cannot be used
+ 124  the time was up: at least one job is still running, or has not begun";
 
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
@@ -113,7 +114,7 @@ impl Job {
             Heard::Joined(state) => {
                 self.is_late = state == StreamState::Ended;
                 if state == StreamState::Waiting {
-                    say(format_args!("waiting for {name:?}, which nobody has begun"));
+                    say(format_args!("waiting for {name:?}, which has not begun"));
                 }
                 return Ok(None);
             }

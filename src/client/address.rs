@@ -1,4 +1,4 @@
-//! Where a broker is, and how a connection to it is made.
+//! The address of a broker, and how a connection to it is made.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,11 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::wire::{Encoding, Endpoint, Place};
 
-/// Where a broker listens: `host:port`, which may have `tcp://` before it, or `unix:/path`. Without a port it is [`DEFAULT_PORT`].
+/// The address of a broker: `host:port`, with or without `tcp://` before it, or `unix:/path`. The default port is [`DEFAULT_PORT`].
 ///
 /// [`DEFAULT_PORT`]: super::DEFAULT_PORT
 ///
-/// A host name is looked up for each connection, so that a client finds a broker that has moved.
+/// A host name is looked up for each connection, so a client finds a broker that has moved.
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;
@@ -34,7 +34,7 @@ pub enum ServerAddress {
 }
 
 impl ServerAddress {
-    /// Where a broker listens by default.
+    /// The address that a broker listens on by default.
     ///
     /// ```
     /// # use msgstream::client::ServerAddress;
@@ -61,7 +61,7 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// An address that could not be read, and what would be right.
+/// An address that could not be parsed, and what would be right.
 ///
 /// ```
 /// # use msgstream::client::ServerAddress;

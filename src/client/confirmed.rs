@@ -9,8 +9,8 @@ use crate::wire::subscriber::Receipt;
 use super::error::ClientError;
 use super::link::Link;
 
-/// The actions of a [`RemoteStream`](super::RemoteStream), each of which waits until it has taken effect and tells how many
-/// listeners it reached.
+/// The actions of a [`RemoteStream`](super::RemoteStream). Each waits until it has taken effect, and returns the broker's receipt.
+/// For messages and ends, the receipt gives the number of listeners reached.
 ///
 /// ```
 /// use msgstream::client::RemoteStream;

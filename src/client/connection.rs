@@ -1,6 +1,6 @@
-//! How a client's connection stands, for programs that tell their users.
+//! The state of a client's connection, for programs that show it to their users.
 
-/// How the connection of a [`RemoteStream`](super::RemoteStream) stands.
+/// The state of the connection of a [`RemoteStream`](super::RemoteStream).
 ///
 /// ```
 /// use msgstream::client::{Backoff, Connection, Options, RemoteStream};
@@ -23,14 +23,14 @@ pub enum Connection {
     /// The first attempt is under way.
     #[default]
     Connecting,
-    /// There is a connection; with [`Options::reconnect`](super::Options::reconnect) the broker has answered on it.
+    /// The client is connected. With [`Options::reconnect`](super::Options::reconnect), the broker has also answered.
     Connected,
-    /// There is none now, and the client tries again.
+    /// The client is not connected, and tries again.
     Away {
         /// Why, for people.
         reason: String,
     },
-    /// There will be none any more.
+    /// The connection is lost for good.
     Over {
         /// Why, for people.
         reason: String,

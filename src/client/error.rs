@@ -34,7 +34,7 @@ pub enum ClientError {
         /// What the system said.
         reason: String,
     },
-    /// The connection was lost, and with it perhaps what had not been confirmed.
+    /// The connection was lost. What had not been confirmed may be lost too.
     #[error("the connection to the broker was lost: {0}")]
     Lost(String),
     /// The broker refused an action.
@@ -43,18 +43,18 @@ pub enum ClientError {
     /// A message cannot be written as JSON.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// A stream needs a name.
+    /// The name of the stream is empty.
     #[error("{}", crate::wire::ids::EmptyName)]
     EmptyName,
-    /// An action is longer than a broker takes. Nothing of it was sent.
-    #[error("it takes {bytes} bytes as a line, and the broker takes {limit} (Options::longest_action, the broker's limits.line)")]
+    /// An action is longer than a broker accepts. Nothing of it was sent.
+    #[error("the action has {bytes} bytes as a line, and the broker accepts {limit} (Options::longest_action, the broker's limits.line)")]
     TooLong {
-        /// Its length.
+        /// Its length, in bytes.
         bytes: usize,
-        /// The most that there may be.
+        /// The longest that is allowed, in bytes.
         limit: ByteSize,
     },
-    /// There is no room in the queue now, and the call does not wait.
-    #[error("the queue of what is to be sent is full")]
+    /// The queue is full, and the call does not wait.
+    #[error("the send queue is full (Options::queue)")]
     Full,
 }

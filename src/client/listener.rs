@@ -15,7 +15,7 @@ use super::link::Link;
 
 /// A listener of one stream. Dropping it hangs up.
 ///
-/// It is a [`Stream`] of [`Event`]s; [`next`](Self::next) does without a crate for streams.
+/// It is a [`Stream`] of [`Event`]s; [`next`](Self::next) needs no crate for streams.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream, StreamState};
@@ -55,14 +55,14 @@ impl Listener {
         &self.stream
     }
 
-    /// Waits for the next event; none after the last. Dropped while it waits, it takes nothing.
+    /// Waits for the next event. Returns `None` after the last one. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Event> {
         poll_fn(|cx| self.inbox.poll_next(cx)).await
     }
 
-    /// Waits until this is a listener, and tells how the stream stood when it became one. With
-    /// [`Running`](StreamState::Running) the first event is the header. None if it was refused or the connection was lost:
-    /// the first event says why.
+    /// Waits until the broker has confirmed the listener, and returns the state of the stream at that moment. If that is
+    /// [`Running`](StreamState::Running), the first event is the header. Returns `None` if the listener was refused or the connection
+    /// was lost; then the first event says why.
     pub async fn joined(&self) -> Option<StreamState> {
         poll_fn(|cx| self.inbox.poll_joined(cx)).await
     }

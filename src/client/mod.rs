@@ -1,7 +1,7 @@
 //! A client of a broker in another process: [`RemoteStream`].
 //!
-//! One task owns the connection; handles and listeners share a state with it, under one lock that is never held across a
-//! wait. What may be lost is never lost in silence: every listener sees how its stream or its connection ended.
+//! One task owns the connection. Handles and listeners share a state with it, under one lock that is never held across an
+//! await. Nothing is lost silently: every listener sees how its stream or its connection ended.
 
 mod address;
 mod confirmed;

@@ -15,27 +15,26 @@ use crate::wire::units::ByteSize;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether and how to connect again after the connection was lost. None: a lost connection is the end.
+    /// Whether and how to reconnect after the connection was lost. By default none: a lost connection is the end.
     pub reconnect: Option<Backoff>,
-    /// The longest that making a connection may take. 10 s.
+    /// How long an attempt to connect may take. By default 10 s.
     pub connect_time: Duration,
-    /// After this time without a word from the broker, the client sends a ping. 20 s.
+    /// When nothing has come from the broker for this time, the client sends a ping. By default 20 s.
     pub idle_time: Duration,
-    /// How long the answer may take before the connection counts as lost. Longer than a broker may hold a publisher back
-    /// (its `outbox.throttle_time`, 30 s unless configured). 45 s.
+    /// How long the broker may take to answer before the connection counts as lost. By default 45 s, which is longer than a broker
+    /// holds a publisher back (its `outbox.throttle_time`, by default 30 s).
     pub answer_time: Duration,
-    /// What may wait to be sent, or to be confirmed, in bytes: beyond it publishing waits. 4 MiB.
+    /// How much may wait to be sent or confirmed, in bytes; beyond that, publishing waits. By default 4 MiB.
     pub queue: ByteSize,
-    /// The longest action, as a line in bytes, that is sent: a broker refuses what is longer than its `limits.line`, which is 16 MiB
-    /// unless configured. 16 MiB.
+    /// The longest action that is sent, in bytes of its line. By default 16 MiB, like a broker's `limits.line`, beyond which the broker
+    /// refuses a line.
     pub longest_action: ByteSize,
-    /// What may wait to be taken by one listener, in bytes: beyond it the listener is cut off, as the broker itself does. 64 MiB.
+    /// How much may wait for one listener in this program, in bytes; beyond that, the listener is cut off. By default 64 MiB.
     pub listener_queue: ByteSize,
-    /// The longest line that is accepted from the broker, in bytes: a longer one would not come from a broker, and could exhaust
-    /// the memory. 128 MiB, enough for a broker's longest line (its `limits.line`, 16 MiB unless configured) when it is translated
-    /// from MessagePack.
+    /// The longest line that is accepted from the broker, in bytes. A longer line does not come from a broker, and could exhaust the
+    /// memory. By default 128 MiB: enough for a broker's longest line (`limits.line`, by default 16 MiB) translated from MessagePack.
     pub longest_line: ByteSize,
-    /// What becomes of NaN and the infinities. By default they are refused.
+    /// How NaN and infinities are encoded. By default they are refused.
     pub non_finite: NonFinite,
 }
 
@@ -98,8 +97,8 @@ setters! {
     attempts: impl Into<Option<u32>>, "120";
 }
 
-/// The pauses between attempts to connect: each twice the one before, with a random part, so that a thousand clients of a
-/// broker that restarts do not all come at once.
+/// The pauses between attempts to connect. Each is twice as long as the one before, with a random part, so that a thousand clients
+/// of a broker that restarts do not all reconnect at once.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -113,11 +112,11 @@ setters! {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Backoff {
-    /// The first pause. 100 ms.
+    /// The first pause. By default 100 ms.
     pub first: Duration,
-    /// The longest pause. 10 s.
+    /// The longest pause. By default 10 s.
     pub longest: Duration,
-    /// Attempts in a row after which the connection counts as lost for good. None: never.
+    /// The number of failed attempts in a row after which the client gives up. By default none: never.
     pub attempts: Option<u32>,
 }
 

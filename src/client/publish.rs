@@ -11,8 +11,9 @@ impl RemoteStream {
     /// Sends a message to every listener of the stream. It is not stored.
     ///
     /// # Errors
-    /// [`ClientError::EmptyName`]; [`ClientError::Encode`] if it cannot be written as JSON; [`ClientError::Lost`] if the
-    /// connection is gone for good. What the broker refuses is told by the next [`flush`](Self::flush).
+    /// [`ClientError::EmptyName`]; [`ClientError::Encode`] if the message cannot be written as JSON; [`ClientError::TooLong`];
+    /// [`ClientError::Lost`] if the connection is lost for good. If the broker refuses the action, the next [`flush`](Self::flush)
+    /// returns that error.
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
@@ -39,7 +40,7 @@ impl RemoteStream {
         self.link.queue(Verb::Put, stream, Some(message), None::<&()>).await
     }
 
-    /// Sends a message if there is room for it now: for programs that are not to wait, and may lose some.
+    /// Sends a message if there is room for it now. This is for programs that must not wait, and may lose messages.
     ///
     /// # Errors
     /// [`ClientError::Full`] if there is no room; otherwise as [`put`](Self::put).
@@ -81,7 +82,7 @@ impl RemoteStream {
         Ok(())
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step, so that new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -110,7 +111,7 @@ impl RemoteStream {
         self.link.queue(Verb::Put, stream, Some(message), Some(header)).await
     }
 
-    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
+    /// Sets the stream's header, the first thing that new listeners get. Reopens the stream if it has ended.
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -133,8 +134,7 @@ impl RemoteStream {
         self.link.queue(Verb::Header, stream, Some(header), None::<&()>).await
     }
 
-    /// Ends the stream. Its header stays for those who join later, for the broker's `limits.ended_time`: an hour unless
-    /// configured.
+    /// Ends the stream. Its header stays for late listeners, for the broker's `limits.ended_time` (by default an hour).
     ///
     /// # Errors
     /// As [`put`](Self::put).
@@ -182,7 +182,7 @@ impl RemoteStream {
         self.link.queue(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
-    /// Forgets the stream, header and all; its listeners see it end.
+    /// Forgets the stream and its header. Its listeners see the stream end.
     ///
     /// # Errors
     /// As [`put`](Self::put).

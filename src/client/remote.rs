@@ -18,18 +18,19 @@ use super::request::bare;
 use super::shared::Shared;
 use super::state::Line;
 
-/// A connection to a broker: listens to many streams and publishes to many. Cheap to clone; needs a tokio runtime.
+/// A connection to a broker. It listens to any number of streams and publishes to any number. Cheap to clone; needs a tokio runtime.
 ///
-/// Publishing waits only for room in a queue that is counted in bytes ([`Options::queue`]); [`flush`](Self::flush) returns
-/// when all of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent,
-/// as long as the runtime lives: a program that ends should flush first.
+/// Publishing waits only for room in a queue that is counted in bytes ([`Options::queue`]). [`flush`](Self::flush) waits until all
+/// of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent as long as the
+/// runtime lives, so a program should flush before it ends.
 ///
-/// With [`Options::reconnect`] a lost connection is made again. Then every stream is listened to again, its listeners get
-/// [`Event::Reconnected`](super::Event::Reconnected), and what the broker has not confirmed is sent again: nothing is lost, and
-/// around the loss a message may come twice. What was confirmed is not sent again, except this client's last header of a stream
-/// that the broker has lost. Nor is a header, close or delete that has taken effect already, or that would touch what somebody
-/// else has begun or ended meanwhile: it counts as refused, with the code `stale`. To know, the client asks how each such stream
-/// stands before it sends anything on the new connection.
+/// With [`Options::reconnect`], the client reconnects when the connection is lost. It listens to all its streams again, their
+/// listeners get [`Event::Reconnected`](super::Event::Reconnected), and what the broker has not confirmed is sent again. So no action
+/// is lost, but a message may arrive twice.
+///
+/// What was confirmed is not sent again, except this client's last header of a stream that the broker has lost. Before the client
+/// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
+/// not repeated. If it would change what somebody else has begun or ended meanwhile, it counts as refused, with the code `stale`.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -64,7 +65,7 @@ impl RemoteStream {
     /// Connects to `host`, `host:port` or `unix:/path`.
     ///
     /// # Errors
-    /// [`ClientError::Connect`] if the address makes no sense or nobody answers there in time.
+    /// [`ClientError::Connect`] if the address is not valid or nobody answers there in time.
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
@@ -88,7 +89,7 @@ impl RemoteStream {
         Self::connect_with(parsed, Options::default()).await
     }
 
-    /// Connects, with options. The first connection must succeed; [`start`](Self::start) is patient with it as well.
+    /// Connects, with options. The first attempt must succeed; [`start`](Self::start) also waits for the first connection.
     ///
     /// # Errors
     /// [`ClientError::Connect`] if nobody answers there in time.
@@ -115,8 +116,8 @@ impl RemoteStream {
         Ok(Self { link: Link::start(shared, Some(connected)) })
     }
 
-    /// Connects in the background, as after a lost connection: for programs that are not to wait for a broker. Without
-    /// [`Options::reconnect`] there is one attempt.
+    /// Connects in the background, for programs that must not wait for a broker. Without [`Options::reconnect`] there is only one
+    /// attempt.
     ///
     /// ```
     /// use msgstream::client::{Backoff, Event, Options, RemoteStream};
@@ -138,13 +139,13 @@ impl RemoteStream {
         Self { link: Link::start(Shared::new(address, options), None) }
     }
 
-    /// Listens to a stream. A stream that nobody has written to yet may be listened to.
+    /// Listens to a stream, which need not exist yet.
     ///
-    /// Returns once the request is queued, for which there must be room as for a message; [`Listener::joined`] waits for the
-    /// broker. Each of several listeners of one stream gets the header and every message.
+    /// Returns once the request is queued, which may have to wait for room like a message. [`Listener::joined`] waits for the broker's
+    /// answer. If a stream has several listeners, each gets the header and every message.
     ///
     /// # Errors
-    /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is gone for good.
+    /// [`ClientError::EmptyName`], or [`ClientError::Lost`] if the connection is lost for good.
     ///
     /// ```
     /// use msgstream::client::{Event, RemoteStream};
@@ -170,8 +171,8 @@ impl RemoteStream {
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
 
-    /// Stops listening to a stream: all its listeners of this connection, whose last event is
-    /// [`Event::CutOff`](super::Event::CutOff). Dropping a [`Listener`] stops that one.
+    /// Stops all listeners of a stream on this connection. Their last event is [`Event::CutOff`](super::Event::CutOff). To stop one
+    /// [`Listener`], drop it.
     ///
     /// # Errors
     /// As [`listen`](Self::listen).
@@ -198,7 +199,7 @@ impl RemoteStream {
         Ok(())
     }
 
-    /// The same actions, each of which waits until it has taken effect.
+    /// The same actions, but each waits until it has taken effect.
     ///
     /// ```
     /// use msgstream::client::RemoteStream;
@@ -227,7 +228,7 @@ impl RemoteStream {
     ///
     /// # Errors
     /// [`ClientError::Refused`] with the first action since the last flush that the broker refused;
-    /// [`ClientError::Lost`] if the connection is gone for good, and with it perhaps some of what was sent.
+    /// [`ClientError::Lost`] if the connection is lost for good, perhaps with some of what was sent.
     ///
     /// ```
     /// use msgstream::client::{ClientError, RemoteStream};
@@ -254,7 +255,7 @@ impl RemoteStream {
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
     }
 
-    /// How the connection stands, now and whenever that changes.
+    /// The state of the connection, now and whenever it changes.
     ///
     /// ```
     /// use msgstream::client::{Connection, RemoteStream};
@@ -276,7 +277,7 @@ impl RemoteStream {
         self.link.shared.connection.subscribe()
     }
 
-    /// How many actions wait to be sent or, with [`Options::reconnect`], to be confirmed: what would be lost if the program
+    /// The number of actions that wait to be sent or, with [`Options::reconnect`], to be confirmed. They would be lost if the program
     /// ended now.
     ///
     /// ```
@@ -298,7 +299,7 @@ impl RemoteStream {
         self.link.shared.lock().waiting()
     }
 
-    /// Waits until everything has taken effect and ends the connection, for all clones and listeners.
+    /// Waits until everything has taken effect, and then ends the connection for all clones and listeners.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).

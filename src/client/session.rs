@@ -145,7 +145,7 @@ impl<'s> Session<'s> {
                 }
                 Err(error) => {
                     let start = String::from_utf8_lossy(line.get(..80).unwrap_or(&line)).trim_end().to_owned();
-                    return Err(End::Failed(format!("{} does not speak like a broker: {start:?}: {error}", self.shared.address)));
+                    return Err(End::Failed(format!("{} is not a msgstream broker; it sent {start:?}: {error}", self.shared.address)));
                 }
             }
         }
@@ -210,7 +210,7 @@ impl<'s> Session<'s> {
             if self.asked.is_none() {
                 return Ok(());
             }
-            return Err(End::Failed(format!("the broker has not been heard for {:?}", self.heard.elapsed())));
+            return Err(End::Failed(format!("the broker has been silent for {:?}", self.heard.elapsed())));
         }
         self.asked = Some(Instant::now());
         self.shared.lock().ping();

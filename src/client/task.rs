@@ -46,7 +46,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         let end = session.run().await;
         let (last, why) = match end {
             End::Left => {
-                let why = "this client has left".to_owned();
+                let why = "this client has disconnected".to_owned();
                 return shared.end(&Event::Lost { reason: why.clone() }, &why);
             }
             End::Told(reason) => {
@@ -90,7 +90,7 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Byt
         *attempt += 1;
         shared.stands(Connection::Away { reason: format!("cannot connect to {}: {reason}", shared.address) });
         if !shared.pause(pause).await {
-            return Err(format!("nobody waited any longer for {}: {reason}", shared.address));
+            return Err(format!("gave up connecting to {}: {reason}", shared.address));
         }
     }
 }

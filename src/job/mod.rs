@@ -1,4 +1,4 @@
-//! What a job's author writes: [`Content`], the values that messages carry, and [`monitor`], the messages of a job.
+//! What messages contain: [`Content`], the value that a message carries, and [`monitor`], the messages of a job.
 
 pub(crate) mod content;
 pub mod monitor;

@@ -155,7 +155,7 @@ async fn what_is_no_broker_is_named() {
     let (mut socket, _) = imposter.accept().await.unwrap();
     socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     match listener.next().await.unwrap() {
-        Event::Lost { reason } => assert!(reason.contains("does not speak like a broker: \"HTTP/1.1 400 Bad Request\""), "{reason}"),
+        Event::Lost { reason } => assert!(reason.contains("is not a msgstream broker; it sent \"HTTP/1.1 400 Bad Request\""), "{reason}"),
         other => panic!("{}", told(&other)),
     }
 

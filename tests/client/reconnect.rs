@@ -363,7 +363,7 @@ async fn a_dead_peer_is_noticed() {
     let began = tokio::time::Instant::now();
     let _held = silent.accept().await.unwrap();
     match listener.next().await.unwrap() {
-        Event::Lost { reason } => assert!(reason.contains("has not been heard"), "{reason}"),
+        Event::Lost { reason } => assert!(reason.contains("has been silent"), "{reason}"),
         other => panic!("{}", told(&other)),
     }
     assert!(began.elapsed() >= times);

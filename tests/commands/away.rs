@@ -1,4 +1,4 @@
-//! Streams that nobody has begun, and brokers that go and come, on a terminal.
+//! Streams that have not begun, and brokers that go and come, on a terminal.
 
 use crate::screen::Terminal;
 use crate::{Broker, ago, object};

@@ -61,7 +61,7 @@ fn who_waits_for_nothing_is_told_in_a_pipe_as_well() {
     let broker = Broker::start();
     for command in ["listen", "wait"] {
         let output = broker.output(&[command, "nobody", "--timeout", "1s"]);
-        assert_fails(&output, 124, "msgstream: waiting for \"nobody\", which nobody has begun\n");
+        assert_fails(&output, 124, "msgstream: waiting for \"nobody\", which has not begun\n");
         assert_fails(&output, 124, "msgstream: \"nobody\" (not begun) has not ended after 1s\n");
     }
 }
@@ -91,7 +91,7 @@ fn wait_waits_for_all_or_for_any() {
     let printed = broker.ok(&["wait", "long"]);
     assert!(printed.len() < 150 && printed.contains("… had ended before: done"), "a title is not all of a line: {printed}");
     let mut all = Said::start(&broker, &["wait", "one", "other"]);
-    assert_eq!(all.line(), "msgstream: waiting for \"other\", which nobody has begun");
+    assert_eq!(all.line(), "msgstream: waiting for \"other\", which has not begun");
     let any = broker.output(&["wait", "other", "one", "--any"]);
     assert_eq!(text(&any.stdout), "one make all ended 1 h ago: done in 4 s (use --next to wait for its next run)\n");
     assert_eq!(any.status.code(), Some(0));

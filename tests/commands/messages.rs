@@ -145,7 +145,7 @@ fn what_is_no_broker_is_named() {
         // Held open until the program has had enough.
         let _ = std::io::copy(&mut socket, &mut std::io::sink());
     });
-    assert_fails(&program(&["listen", "job", "--server", &address]).output().unwrap(), 69, "does not speak like a broker");
+    assert_fails(&program(&["listen", "job", "--server", &address]).output().unwrap(), 69, "is not a msgstream broker");
     answering.join().unwrap();
 }
 

@@ -78,7 +78,7 @@ fn a_job_never_dies_of_the_broker_and_what_is_lost_is_told() {
     let mut line = String::new();
     BufReader::new(&first).read_line(&mut line).unwrap();
     drop((peer, first));
-    let said = putting.says("reading on, and trying again");
+    let said = putting.says("still reading, and trying again");
     assert!(said.starts_with("msgstream: "), "{said}");
 
     let padding = "x".repeat(1000);

@@ -93,7 +93,7 @@ impl Config {
             if let Some(earlier) = self.listen[..index].iter().find(|earlier| collide(&earlier.address, &listen.address)) {
                 bad.unless(false, "listen", all(), || {
                     let twice = earlier.address == listen.address;
-                    let why = if twice { "stands here twice" } else { "has the same port on the same machine" };
+                    let why = if twice { "is listed twice" } else { "has the same port on the same machine" };
                     format!("{listen} {why} (beside {earlier}); leave one of them out")
                 });
             }
@@ -107,7 +107,7 @@ impl Config {
         if let Some(path) = &self.port_file {
             let tcp = self.listen.iter().any(|listen| matches!(listen.address, Address::Tcp(_)));
             bad.unless(tcp, "port_file", format!("{path:?}"), || {
-                "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or take port_file out".to_owned()
+                "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or remove port_file".to_owned()
             });
         }
     }
@@ -120,7 +120,7 @@ impl Config {
         let packed = self.listen.iter().any(|Listen { encoding, .. }| *encoding == Encoding::MessagePack);
         bad.unless(!packed || limits.line <= MOST_PACKED, "limits.line", limits.line, || {
             format!(
-                "a message of MessagePack says its length in four bytes, also one that came as JSON and grew; write at most {MOST_PACKED}"
+                "a MessagePack message gives its length in four bytes, and JSON may grow when it is translated; write at most {MOST_PACKED}"
             )
         });
         for (key, value) in [("limits.name", limits.name), ("limits.header", limits.header)] {

@@ -46,7 +46,7 @@ impl ClientConfig {
                 return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
             }
             if config.server.replace((value.to_owned(), place.clone())).is_some() {
-                return Err(format!("{place}: {key:?} stands here twice; take one out"));
+                return Err(format!("{place}: {key:?} is given twice; remove one"));
             }
         }
         Ok(config)
@@ -76,7 +76,7 @@ fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
     if line.starts_with('[') {
         return Err(format!("there are no sections here; {example}"));
     }
-    let (key, value) = line.split_once('=').ok_or_else(|| format!("this is no setting; {example}"))?;
+    let (key, value) = line.split_once('=').ok_or_else(|| format!("this is not a setting; {example}"))?;
     let value = value.trim();
     let quote = value.chars().next().filter(|first| ['"', '\''].contains(first));
     let quote = quote.ok_or_else(|| format!("the value is not in quotes; {example}"))?;
@@ -86,7 +86,7 @@ fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
     }
     let rest = rest.trim();
     if !rest.is_empty() && !rest.starts_with('#') {
-        return Err(format!("{rest:?} behind the value is too much; put \"#\" before a comment"));
+        return Err(format!("unexpected {rest:?} after the value; put \"#\" before a comment"));
     }
     Ok(Some((key.trim(), value)))
 }
@@ -117,12 +117,12 @@ mod tests {
         for (text, part) in [
             ("\nsever = \"x\"", "client.toml, line 2: unknown key \"sever\"; did you mean \"server\"?"),
             ("[client]", "line 1: there are no sections here"),
-            ("server", "this is no setting; write a line such as server = "),
+            ("server", "this is not a setting; write a line such as server = "),
             ("server = localhost", "the value is not in quotes"),
             ("server = \"localhost", "the closing quote is missing"),
             ("server = \"a\\\\b\"", "in single quotes"),
-            ("server = \"a\" b", "\"b\" behind the value is too much"),
-            ("server = \"a\"\nserver = \"b\"", "line 2: \"server\" stands here twice"),
+            ("server = \"a\" b", "unexpected \"b\" after the value"),
+            ("server = \"a\"\nserver = \"b\"", "line 2: \"server\" is given twice"),
         ] {
             let error = server(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

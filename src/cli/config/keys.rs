@@ -132,7 +132,7 @@ impl ValueType {
             Self::Path => text.is_none().then(|| "is not a path: write a text such as \"/run/msgstream/port\"".to_owned()),
             Self::OneOf(names) => {
                 let known = text.is_some_and(|text| names.contains(&text));
-                (!known).then(|| format!("is none of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")))
+                (!known).then(|| format!("is not one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")))
             }
             Self::Size => value.clone().try_deserialize::<ByteSize>().err().map(reason),
             Self::Time => value.clone().try_deserialize::<Span>().err().map(reason),

@@ -9,10 +9,10 @@ use anyhow::Context;
 
 use super::exit::{Exit, OrExit, Outcome};
 
-/// Write the manual pages into a folder, one for each subcommand
+/// Write the manual pages into a directory, one per subcommand
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder; created if it does not exist
+    /// The directory; created if it does not exist
     directory: PathBuf,
 }
 

@@ -124,7 +124,7 @@ fn environment(command: &Command) -> String {
             let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
             let option = arg.get_long().unwrap_or_default();
             let help = help.split(" [default").next().unwrap_or_default();
-            format!(".TP\n\\fB{variable}\\fR\n{}. The option \\fB\\-\\-{}\\fR counts more.\n", escaped(help), escaped(option))
+            format!(".TP\n\\fB{variable}\\fR\n{}. The option \\fB\\-\\-{}\\fR overrides it.\n", escaped(help), escaped(option))
         })
         .collect();
     if entries.is_empty() { entries } else { format!(".SH ENVIRONMENT\n{entries}{FILES}") }
@@ -135,10 +135,10 @@ const FILES: &str = "\
 .SH FILES
 .TP
 \\fI$XDG_CONFIG_HOME/msgstream/client.toml\\fR, \\fI~/.config/msgstream/client.toml\\fR
-Where the broker is, unless an option or a variable says: server = \"HOST:PORT\".
+The broker\\(aqs address, unless an option or a variable gives it: server = \"HOST:PORT\".
 .TP
 \\fI/etc/msgstream/client.toml\\fR
-The same, for all users of the system. The user\\(aqs file counts more.
+The same, for all users of the system. The user\\(aqs file overrides it.
 ";
 
 /// Text as roff takes it: no hyphen becomes a dash, and no line is taken for a request.

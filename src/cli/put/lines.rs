@@ -122,7 +122,7 @@ impl Lines<'_> {
             self.read.set(self.read.get() + 1);
             let message = match line {
                 InputLine::Whole(line) => content(&line, self.text),
-                InputLine::TooLong | InputLine::End => Err(format!("is longer than {longest}, the most that a broker takes")),
+                InputLine::TooLong | InputLine::End => Err(format!("is longer than {longest}, the most that a broker accepts")),
             };
             match message {
                 Ok(Some(message)) => self.keep(message).await,
@@ -164,7 +164,7 @@ impl Lines<'_> {
         if let Err(failure) = &sent
             && !*self.has_ended.borrow()
         {
-            say(format_args!("{:#}; reading on, and sending nothing more", failure.error));
+            say(format_args!("{:#}; still reading, but sending nothing more", failure.error));
         }
         sent
     }
@@ -247,7 +247,7 @@ impl Lines<'_> {
             match now {
                 Connection::Away { reason } if !is_away => {
                     is_away = true;
-                    say(format_args!("{reason}; reading on, and trying again"));
+                    say(format_args!("{reason}; still reading, and trying again"));
                 }
                 Connection::Connected if is_away => {
                     is_away = false;
@@ -280,7 +280,7 @@ impl Lines<'_> {
             // Or over, because all the rest was sent.
             _ => "the broker did not take them in time".to_owned(),
         };
-        let unsure = if unsure > 0 { format!(", and {unsure} may be, which the broker has not confirmed") } else { String::new() };
+        let unsure = if unsure > 0 { format!(", and {unsure} may be lost, since the broker has not confirmed them") } else { String::new() };
         Err(Failure::new(Exit::Unavailable, format!("{lost} of {read} lines were lost{unsure}: {why}")))
     }
 }

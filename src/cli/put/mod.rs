@@ -15,13 +15,13 @@ use super::input;
 
 /// Send a message to the listeners of a stream
 ///
-/// Without MESSAGE, every line of standard input is a message, sent as soon as it is read, over one connection. A line that is not
-/// JSON is reported with its number and left out; the others are sent. Blank lines are ignored; with --text they are empty strings.
+/// Without MESSAGE, every line of standard input is a message. It is sent as soon as it is read, over one connection. A line that is not
+/// JSON is reported with its number and skipped; the others are sent. Blank lines are ignored; with --text they are empty strings.
 ///
-/// The program that writes to standard input never dies of the broker, nor waits for it longer than a second. When the broker is
-/// away, or was not there to begin with, put says so, reads on and tries again. It keeps what the broker has not confirmed, up to
-/// 20 MiB; beyond that it drops the oldest lines, and says how many and which, on standard error and in the stream, in the place of
-/// the lines. Around a lost connection a line may come twice. At the end of the input put waits up to 5 s for a broker that is away.
+/// A broker that is away does not stop the program that writes to standard input, and delays it by at most a second. If the broker is
+/// away, even at the beginning, put says so, keeps reading and tries again. It keeps up to 20 MiB of lines that the broker has not
+/// confirmed; beyond that it drops the oldest. It reports how many and which lines were lost, on standard error and at their place in the
+/// stream. If the connection is lost, a line may be published twice. At the end of the input, put waits up to 5 s for a broker that is away.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -32,13 +32,13 @@ pub(crate) struct Args {
     message: Option<String>,
     /// Send the message, or each line, as a JSON string
     ///
-    /// Bytes of a line that are not UTF-8 become U+FFFD.
+    /// Bytes that are not UTF-8 become U+FFFD.
     #[arg(long)]
     text: bool,
     /// Make this JSON the stream's header in the same step
     #[arg(long, value_name = "JSON", allow_negative_numbers = true, requires = "message")]
     header: Option<String>,
-    /// End at once when the broker is away, and let the input wait for a slow one
+    /// Exit at once if the broker is away; if it is slow, make the input wait
     #[arg(long, conflicts_with = "message")]
     strict: bool,
     #[command(flatten)]
@@ -55,8 +55,8 @@ Examples:
 Exit codes:
    0  all was sent and has taken effect
   64  the command line cannot be understood
-  65  some of it is not JSON, or too long: the rest was sent
-  69  some lines were lost, or may be; a single message: the broker cannot be reached
+  65  a message is not JSON or too long; the others were sent
+  69  lines were or may be lost; with MESSAGE, the broker cannot be reached
   74  standard input cannot be read
   77  the broker refused it
   78  the configuration of clients cannot be used";

@@ -11,7 +11,7 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// Says when the broker cannot be reached, and when it can again. Never ends. `kept` is how much waits for it meanwhile.
 pub(super) async fn tell(mut connection: Receiver<Connection>, address: String, kept: String) {
-    let goes_on = format!("the job goes on, and what it says is kept up to {kept}");
+    let goes_on = format!("the job goes on, and up to {kept} of its output is kept");
     if timeout(FIRST_ANSWER, connection.wait_for(|now| *now != Connection::Connecting)).await.is_err() {
         say(format_args!("the broker at {address} does not answer; {goes_on}"));
     }
@@ -26,7 +26,7 @@ pub(super) async fn tell(mut connection: Receiver<Connection>, address: String, 
             }
             Connection::Connected if was_away => {
                 was_away = false;
-                say(format_args!("the broker at {address} is reached"));
+                say(format_args!("connected to the broker at {address}"));
             }
             _ => {}
         }

@@ -47,24 +47,26 @@ const INTERRUPTED: u8 = 130;
 
 /// Run a command as a job that others can watch
 ///
-/// The stream gets a monitor.Start, with a monitor.Join as header; each line of output as a monitor.Log; what a progress bar says,
-/// such as 12/345 or 40%, as a monitor.Progress, some ten times a second at most; and at the end a monitor.Complete, a
-/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached, which is told on standard error.
-/// Where standard output and standard error are one place, a terminal for instance, lines come in the order in which they were
-/// written; elsewhere those of standard error have the level `warning`, and the order between the two is not known.
-/// Output of a process that it leaves behind is passed on for two seconds at most.
+/// The stream gets a monitor.Start, with a monitor.Join as header. Each line of output becomes a monitor.Log. A progress bar, such as
+/// 12/345 or 40%, becomes a monitor.Progress, at most about ten times a second. The end is a monitor.Complete, a monitor.Error with the
+/// exit status, or a monitor.Abort if a signal such as Ctrl-C asked the command to end.
+///
+/// The output appears here as well. The command runs even if the broker cannot be reached, which is reported on standard error. If
+/// standard output and standard error are the same terminal, file or pipe, lines are published in the order in which they were written.
+/// Otherwise those of standard error have the level `warning`, and the order between the two is not known. If the command leaves a
+/// process behind, its output is published for at most two seconds.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "msgstream run [OPTIONS] <STREAM> -- <COMMAND>...", after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The stream
     stream: String,
-    /// What the job is called [default: the command]
+    /// The job's title [default: the command]
     #[arg(long)]
     title: Option<String>,
     /// Start even if a job of this name is running
     #[arg(long)]
     force: bool,
-    /// Give the command a terminal of its own: it colours and flushes as for a person, and its outputs keep their order
+    /// Give the command a terminal of its own, so that it uses colours and flushes its output, all in one order
     #[arg(long, visible_alias = "pty")]
     tty: bool,
     /// A command without --, for which there is a tip
@@ -85,19 +87,20 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT, SIGHUP and SIGQUIT are passed to the command and the processes that it has
-  started, SIGUSR1 and SIGUSR2 to the command. In the foreground of a terminal Ctrl-C and Ctrl-Z
-  reach them as without msgstream; elsewhere the command has a process group of its own. A command
-  that ends after such a signal, other than with status 0, was aborted; after SIGHUP only if it
-  ended of it.
+  started, SIGUSR1 and SIGUSR2 to the command only. In the foreground of a terminal, Ctrl-C and
+  Ctrl-Z work as without msgstream; elsewhere the command has a process group of its own. If the
+  command ends after such a signal with a status other than 0, it was aborted; after SIGHUP, only
+  if SIGHUP ended it.
 
 Exit codes:
-  that of the command, or 128 and the number of the signal that ended it; after SIGINT msgstream
-  ends of SIGINT as well
+  that of the command, or 128 plus the number of the signal that ended it; after SIGINT, msgstream
+  is ended by SIGINT as well
   64   the command line cannot be understood
   73   a job of this name is running
   74   signals cannot be caught
- 126   the command cannot be run
- 127   there is no such command";
+  78   the configuration of clients cannot be used
+ 126   the command cannot be executed
+ 127   the command does not exist";
 
 pub(crate) fn run(args: Args) -> Outcome {
     if args.stream.is_empty() {
@@ -161,7 +164,7 @@ fn taken(stream: &str, other: &Join) -> String {
     let (pid, host) = (of("pid").unwrap_or_default(), of("host").unwrap_or_default());
     let since = other.started.as_deref().unwrap_or("an unknown time");
     let cure = "give this one another name, or start it anyway with --force";
-    format!("{stream:?} is running since {since}, as process {pid} on {host}: {cure}")
+    format!("{stream:?} has been running since {since}, as process {pid} on {host}: {cure}")
 }
 
 /// The time, as the messages of a job tell it.

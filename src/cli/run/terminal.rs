@@ -29,7 +29,7 @@ pub(crate) const ON_TERMINAL: &str = "become-on-terminal";
 /// The size of a terminal where we have none ourselves.
 const USUAL: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
 
-/// Become a command with a terminal of its own.
+/// Become a command on a terminal of its own.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[arg(required = true, last = true)]

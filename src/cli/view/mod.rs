@@ -115,7 +115,7 @@ impl View {
             && self.screen.is_none()
             && let Some(job) = self.jobs.get(index)
         {
-            say(format_args!("waiting for {:?}, which nobody has begun", job.name));
+            say(format_args!("waiting for {:?}, which has not begun", job.name));
         }
         self.changed = true;
         if let Some(job) = self.jobs.get_mut(index) {

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
 use super::finite::{self, NotFinite};
 
-/// What becomes of NaN and the infinities, which JSON does not have.
+/// How to encode NaN and infinities, which JSON does not have.
 ///
 /// ```
 /// # use msgstream::job::NonFinite;
@@ -23,10 +23,10 @@ use super::finite::{self, NotFinite};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NonFinite {
-    /// Encoding fails and names where the number stands.
+    /// Encoding fails, and the error names the place of the number.
     #[default]
     Refuse,
-    /// They are written as `null`, as `serde_json` does by itself.
+    /// They are written as `null`, as `serde_json` does.
     Null,
 }
 

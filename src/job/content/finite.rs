@@ -20,9 +20,9 @@ use serde::ser::{self, Serialize};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} is {number}, which JSON does not have: send null or a text instead, or ask for null with NonFinite::Null", if path.is_empty() { "the message" } else { path })]
+#[error("{} is {number}, which JSON does not have: send null or a string instead, or use NonFinite::Null to send null", if path.is_empty() { "the message" } else { path })]
 pub struct NotFinite {
-    /// Where it stands, such as `losses[3].value`; empty if it is the whole value.
+    /// Its place, such as `losses[3].value`; empty if it is the whole value.
     pub path: String,
     /// `NaN`, `Infinity` or `-Infinity`.
     pub number: &'static str,

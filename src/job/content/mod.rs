@@ -32,10 +32,10 @@ pub use object::Object;
 pub struct Content(Arc<RawValue>);
 
 impl Content {
-    /// Takes JSON text as it stands.
+    /// Makes content from JSON text, which stays unchanged.
     ///
     /// # Errors
-    /// If it is not one JSON value.
+    /// If the text is not one JSON value.
     ///
     /// ```
     /// # use msgstream::job::Content;
@@ -47,7 +47,7 @@ impl Content {
         serde_json::from_str::<&RawValue>(text).map(Self::from)
     }
 
-    /// The text.
+    /// The JSON text.
     ///
     /// ```
     /// # use msgstream::job::Content;
@@ -59,10 +59,10 @@ impl Content {
         self.0.get()
     }
 
-    /// Reads the content as a type of the program's own.
+    /// Deserializes the content.
     ///
     /// # Errors
-    /// If the text does not have the form that the type wants.
+    /// If the text does not fit the type.
     ///
     /// ```
     /// # use msgstream::job::Content;

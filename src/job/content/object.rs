@@ -20,13 +20,13 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object<S> {
-    /// The name by which both sides know the type.
+    /// The name of the type, which both sides know.
     #[serde(rename = ".class")]
     pub class: String,
-    /// The version of the state's form; empty if the sender gave none.
+    /// The version of the state's format; empty if the sender gave none.
     #[serde(rename = ".version", default)]
     pub version: String,
-    /// What the receiver makes the object from.
+    /// The data from which the receiver builds the object.
     #[serde(rename = ".state")]
     pub state: S,
 }

@@ -9,13 +9,13 @@ macro_rules! counted {
     ($($name:ident)*) => {
         $(
             impl $name {
-                /// Units of work in all.
+                /// Sets the number of units in all.
                 #[must_use]
                 pub fn of(self, total: f64) -> Self {
                     Self { total: Some(total), ..self }
                 }
 
-                /// With a name for the units.
+                /// Names the units.
                 #[must_use]
                 pub fn units(self, units: impl Into<String>) -> Self {
                     Self { units: Some(units.into()), ..self }
@@ -28,7 +28,7 @@ macro_rules! counted {
 counted! { Start Progress }
 
 impl Start {
-    /// The beginning of a job of this title.
+    /// The start of a job with this title.
     ///
     /// ```
     /// # use msgstream::job::monitor::Start;
@@ -39,7 +39,7 @@ impl Start {
         Self { title: Some(title.into()), ..Self::default() }
     }
 
-    /// What the header of the job says once `k` units are done.
+    /// The header of the job when `k` units are done.
     ///
     /// ```
     /// # use msgstream::job::monitor::Start;
@@ -59,7 +59,7 @@ impl Start {
 }
 
 impl Progress {
-    /// Units of work done.
+    /// `k` units of work are done.
     ///
     /// ```
     /// # use msgstream::job::monitor::Progress;
@@ -70,7 +70,7 @@ impl Progress {
         Self { k, ..Self::default() }
     }
 
-    /// With what is being done.
+    /// Adds what is being done.
     #[must_use]
     pub fn text(self, text: impl Into<String>) -> Self {
         Self { text: Some(text.into()), ..self }
@@ -92,7 +92,7 @@ impl Improvement {
 }
 
 impl Complete {
-    /// The end, with what came out.
+    /// The end of a job, with its result.
     ///
     /// ```
     /// # use msgstream::job::monitor::Complete;
@@ -105,7 +105,7 @@ impl Complete {
 }
 
 impl Abort {
-    /// The end on request.
+    /// The end of a job that was aborted, with the reason.
     ///
     /// ```
     /// # use msgstream::job::monitor::Abort;
@@ -117,7 +117,7 @@ impl Abort {
 }
 
 impl Error {
-    /// The end by a failure.
+    /// The end of a job that failed, with the reason.
     ///
     /// ```
     /// # use msgstream::job::monitor::Error;
@@ -130,7 +130,7 @@ impl Error {
 }
 
 impl Log {
-    /// A line.
+    /// A log line.
     ///
     /// ```
     /// # use msgstream::job::monitor::Log;
@@ -141,7 +141,7 @@ impl Log {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// With its importance.
+    /// Sets its level.
     #[must_use]
     pub fn level(self, level: impl Into<String>) -> Self {
         Self { level: Some(level.into()), ..self }

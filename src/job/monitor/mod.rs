@@ -1,6 +1,6 @@
 //! The messages that a job sends to its monitors.
 //!
-//! Each travels as an [`Object`] whose class is `monitor.` and its name. Fields that these types do not know are kept, in
+//! Each is sent as an [`Object`] whose class is `monitor.` followed by its name. Fields that a type does not know are kept in
 //! `more`, so that a program passes on what a newer one sent.
 
 mod amount;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::job::content::{Content, Object};
 
-/// The version of the states below, which goes with each message. A receiver takes any.
+/// The version of these messages, which is sent with each of them. A receiver accepts any version.
 ///
 /// ```
 /// # use msgstream::job::monitor::{Log, Message, VERSION};
@@ -47,7 +47,7 @@ macro_rules! message {
         #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $type,)*
-            /// Fields beside these.
+            /// All other fields.
             #[serde(flatten)]
             pub more: Map<String, Value>,
         }
@@ -97,7 +97,7 @@ macro_rules! messages {
             fn read<E: de::Error>(class: &str, state: Value) -> Result<Self, E> {
                 match class.strip_prefix(PREFIX) {
                     $(Some(stringify!($name)) => serde_json::from_value(state).map(Self::$name).map_err(E::custom),)*
-                    _ => Err(E::custom(format_args!("{class:?} is no message of a monitor"))),
+                    _ => Err(E::custom(format_args!("{class:?} is not a monitor message"))),
                 }
             }
         }
@@ -136,7 +136,7 @@ messages! {
         started: Option<String>,
     }
 
-    /// How far the job is, for listeners that join later: what a header holds.
+    /// The header: how far the job is, for listeners that join later.
     ///
     /// ```
     /// # use msgstream::local::{LocalError, MessageStream};
@@ -144,7 +144,7 @@ messages! {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), LocalError> {
     /// let (broker, start) = (MessageStream::new(), Start::new("decay").of(200.0));
-    /// // The listeners get the step; those that join from now on get how far the job is.
+    /// // Current listeners get the step; later ones get the header.
     /// let join: Join = start.join(3.0);
     /// broker.put_with_header("job-1", &Message::from(Progress::new(3.0)), &Message::from(join.clone())).await?;
     /// assert_eq!((join.title.as_deref(), join.k, join.total), (Some("decay"), Some(3.0), Some(200.0)));
@@ -231,7 +231,7 @@ messages! {
         result: Option<Value>,
     }
 
-    /// The job was asked to end.
+    /// The job was aborted.
     ///
     /// ```
     /// # use msgstream::job::monitor::{Abort, Message};
@@ -258,12 +258,12 @@ messages! {
     Error end {
         /// Why.
         reason: String,
-        /// Where in the program.
+        /// Where in the program it failed.
         #[serde(skip_serializing_if = "Option::is_none")]
         traceback: Option<String>,
     }
 
-    /// A line for people.
+    /// A log line.
     ///
     /// ```
     /// # use msgstream::job::Content;
@@ -275,14 +275,14 @@ messages! {
     Log {
         /// The line.
         text: String,
-        /// How important it is, such as `info` or `error`.
+        /// Its level, such as `info` or `error`.
         #[serde(skip_serializing_if = "Option::is_none")]
         level: Option<String>,
     }
 }
 
 impl Message {
-    /// The message that a content is; none if it is of another class, or of one that this version does not know.
+    /// The message in a content. Returns `None` if it has another class, or one that this version does not know.
     ///
     /// ```
     /// # use msgstream::job::Content;
@@ -301,7 +301,7 @@ impl Message {
         Self::read::<serde_json::Error>(&object.class, object.state.parse().ok()?).ok()
     }
 
-    /// Whether the job ends with it.
+    /// Whether this message ends the job.
     ///
     /// ```
     /// # use msgstream::job::monitor::{Complete, Log, Message};

@@ -120,7 +120,7 @@ fn a_command_runs_without_a_broker() {
     let (status, said) = told_while_it_runs(&nobody);
     assert_eq!(status, Some(4));
     assert!(said[0].contains(&format!("the broker at {nobody} cannot be reached: Connection refused")), "{said:?}");
-    assert!(said[0].ends_with("; the job goes on, and what it says is kept up to 4MiB"), "{said:?}");
+    assert!(said[0].ends_with("; the job goes on, and up to 4MiB of its output is kept"), "{said:?}");
     assert!(said[1].contains("does not know how the job ended: it cannot be reached: "), "{said:?}");
     assert_eq!(said.len(), 2, "{said:?}");
 }
@@ -136,7 +136,7 @@ fn a_command_runs_with_something_else_in_the_place_of_the_broker() {
     });
     let (status, said) = told_while_it_runs(&address);
     assert_eq!(status, Some(4));
-    assert!(said[0].contains("does not speak like a broker: \"HTTP/1.1 400 Bad Request\""), "{said:?}");
+    assert!(said[0].contains("is not a msgstream broker; it sent \"HTTP/1.1 400 Bad Request\""), "{said:?}");
 }
 
 /// Runs a command that ends once it was told that there is no broker: the exit code, and the lines of standard error.
@@ -179,7 +179,7 @@ fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     let mut first = command.stdin(Stdio::piped()).spawn().unwrap();
     header_when(&broker, |state| state["started"].is_string());
     let second = broker.output(&["run", "job", "--", "echo", "second"]);
-    assert_fails(&second, 73, "\"job\" is running since 20");
+    assert_fails(&second, 73, "\"job\" has been running since 20");
     assert_fails(&second, 73, &format!("as process {} on ", first.id()));
     assert_eq!(text(&second.stdout), "");
     assert_eq!(broker.output(&["run", "job", "--force", "--", "echo", "second"]).status.code(), Some(0));

@@ -21,15 +21,15 @@ use super::workload::Workload;
     msgstream bench --server msgpack+tcp://127.0.0.1:7343          in MessagePack\n  \
     msgstream bench --join --size 16KiB                            listeners that join a stream with a header\n  \
     msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection\n  \
-    msgstream bench --beside receipts --listeners 1000             what others feel while one publishes with receipts")]
+    msgstream bench --beside receipts --listeners 1000             another client's pings while one publishes with receipts")]
 pub(crate) struct Args {
-    /// The broker to load: HOST:PORT or unix:PATH, with msgpack+tcp:// or msgpack+ before it where it speaks MessagePack
+    /// The broker to load: HOST:PORT or unix:PATH; for MessagePack, msgpack+tcp://HOST:PORT or msgpack+unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]
     pub(crate) server: Listen,
-    /// What to speak. All but msgstream and msgpack are for comparison [default: msgstream, or what the address says]
+    /// The protocol. All but msgstream and msgpack are for comparison [default: the address's, which is msgstream without msgpack+]
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
-    /// Publishing connections. More streams than publishers: each publisher takes its streams in turn
+    /// Publishing connections. If there are more streams than publishers, each publishes to its streams in turn
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) publishers: usize,
     /// Streams
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// Listening connections per stream
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "no_listeners")]
     pub(crate) listeners: usize,
-    /// How many streams each listening connection listens to
+    /// Streams that each listening connection listens to
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) streams_per_listener: usize,
     /// Publish to nobody
@@ -47,41 +47,41 @@ pub(crate) struct Args {
     /// The size of a message's content, such as 108, 16KiB or 1MB
     #[arg(long, value_name = "SIZE", default_value = "108")]
     pub(crate) size: ByteSize,
-    /// What the content is: a progress object, a curve of numbers, or text
+    /// The kind of content: a progress object, a curve of numbers, or text
     #[arg(long, value_enum, default_value_t = ContentKind::Progress)]
     pub(crate) kind: ContentKind,
-    /// Messages to publish, over all publishers; with --join, joins
+    /// Messages to publish by all publishers together; with --join, the number of joins
     #[arg(long, value_name = "N", default_value_t = 1_000_000, conflicts_with = "rate")]
     pub(crate) messages: u64,
-    /// Publish this many messages a second over all publishers and measure latency, from the time each was due
+    /// Publish this many messages a second by all publishers together, and measure latency from the time each was due
     #[arg(long, value_name = "PER_SECOND", conflicts_with_all = ["join", "idle"])]
     pub(crate) rate: Option<f64>,
-    /// Measure how long a bystander's pings take beside such work, done in a closed loop by --publishers connections for all
+    /// Measure how long another client's pings take during this work, which --publishers connections do in a closed loop for all
     /// listeners
     #[arg(long, value_enum, value_name = "WORK", conflicts_with_all = ["rate", "join", "idle", "no_listeners", "messages", "streams", "size"])]
     pub(crate) beside: Option<Workload>,
-    /// With --beside: where the listeners connect, if not to --server
+    /// With --beside: the address for the listeners [default: --server]
     #[arg(long, value_name = "ADDRESS", requires = "beside")]
     pub(crate) listeners_at: Option<Listen>,
     /// How long to publish with --rate or --beside
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) duration: Span,
-    /// How far publishers may be ahead of any listener, in bytes. At least four messages
+    /// How far publishers may be ahead of the slowest listener, in bytes. At least four messages
     #[arg(long, value_name = "SIZE", default_value = "256KiB")]
     pub(crate) window: ByteSize,
     /// Messages published, received and checked before measuring begins
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) warmup: u64,
-    /// The broker's process, to report its CPU time and memory. It must be on this machine
+    /// The broker's process id, to report its CPU time and memory. It must be on this machine
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
     /// Measure joins: each of --listeners connections leaves the stream and joins it again to receive its header
     #[arg(long, conflicts_with = "idle")]
     pub(crate) join: bool,
-    /// Measure memory: open this many listening connections and let them idle
+    /// Measure memory: open this many listening connections and leave them idle
     #[arg(long, value_name = "N", requires = "pid")]
     pub(crate) idle: Option<usize>,
-    /// Fail when nothing has moved for this long
+    /// Fail if nothing is sent or received for this long
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Span,
     /// Print one JSON object instead of text

@@ -3,7 +3,7 @@
 use crate::client::Reason;
 use crate::job::content::EncodeError;
 
-/// What can go wrong with a broker in this process.
+/// An error of a broker in this process.
 ///
 /// ```
 /// use msgstream::local::{LocalError, MessageStream};
@@ -25,7 +25,7 @@ pub enum LocalError {
     /// The action was refused; the reason names the limit.
     #[error("refused: {0}")]
     Refused(Reason),
-    /// The broker has ended: a server on it has stopped, or its runtime has.
+    /// The broker has ended, because one of its servers or its runtime has stopped.
     #[error("the broker has ended")]
     Ended,
 }

@@ -4,10 +4,10 @@ use tokio::sync::mpsc as tokio_mpsc;
 
 use crate::wire::subscriber::Event;
 
-/// Something that takes events: a sender of a channel, a closure, or a type of the program's own.
+/// Something that accepts events: a channel's sender, a closure, or a type of your own.
 ///
-/// It is called by the task that serves every stream, so it must not wait or take long. After an event that
-/// [is the last](Event::is_last) it is dropped. One that panics is dropped as well, and affects no other.
+/// It is called by the task that serves all streams, so it must not block or take long. After the [last event](Event::is_last) it is
+/// dropped. If it panics, it is dropped as well, and other listeners are not affected.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -45,10 +45,10 @@ pub trait Listener: Send + 'static {
     /// Takes a header or a message.
     ///
     /// # Errors
-    /// [`NotTaken`]: then this was the last.
+    /// [`NotTaken`]; then nothing more comes.
     fn put(&mut self, event: Event) -> Result<(), NotTaken>;
 
-    /// Takes the last event: how it ended.
+    /// Accepts the last event, which says how the stream ended.
     fn close(&mut self, last: Event);
 }
 
@@ -65,13 +65,13 @@ pub trait Listener: Send + 'static {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotTaken {
-    /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].
+    /// It has no room. It is cut off as a slow listener, and [`Listener::close`] tells it.
     Full,
     /// The listener is gone.
     Gone,
 }
 
-/// A bounded channel of tokio. One that is full is cut off: the receiver gets all that it had room for, and then
+/// A bounded channel of tokio. If it is full, the listener is cut off: the receiver gets what is in the channel, and then
 /// [`Event::CutOff`].
 impl Listener for tokio_mpsc::Sender<Event> {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
@@ -90,7 +90,7 @@ impl Listener for tokio_mpsc::Sender<Event> {
     }
 }
 
-/// An unbounded channel of tokio: its memory is up to the receiver.
+/// An unbounded channel of tokio. Its memory depends on the receiver.
 impl Listener for tokio_mpsc::UnboundedSender<Event> {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
         self.send(event).map_err(|_| NotTaken::Gone)
@@ -113,8 +113,8 @@ impl Listener for std::sync::mpsc::Sender<Event> {
     }
 }
 
-/// A bounded channel of the standard library. One that is full is cut off. The last event is lost if there is no room for
-/// it: then the receiver finds the channel closed without one.
+/// A bounded channel of the standard library. If it is full, the listener is cut off. If there is no room for the last event, that is
+/// lost, and the receiver finds the channel closed without it.
 impl Listener for std::sync::mpsc::SyncSender<Event> {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
         self.try_send(event).map_err(|error| match error {
@@ -128,7 +128,7 @@ impl Listener for std::sync::mpsc::SyncSender<Event> {
     }
 }
 
-/// A closure, which is called for every event, the last included.
+/// A closure, which is called for every event, including the last.
 impl<F: FnMut(Event) + Send + 'static> Listener for F {
     fn put(&mut self, event: Event) -> Result<(), NotTaken> {
         self(event);

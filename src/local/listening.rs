@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// The handle of a listener: hangs up and waits for the end. Dropping it changes nothing: the listener goes on.
+/// The handle of a listener, to hang it up or to wait for its end. Dropping the handle changes nothing: the listener goes on.
 ///
 /// ```
 /// use msgstream::local::MessageStream;

@@ -32,11 +32,11 @@ pub use error::LocalError;
 pub use listener::{Listener, NotTaken};
 pub use listening::Listening;
 
-/// A broker in this process. Cheap to clone: all clones are one broker, which ends with the last of them, the last listener
-/// and the last server.
+/// A broker in this process. Cheap to clone: all clones are one broker. It ends when the last clone, the last listener and the last
+/// server are gone.
 ///
-/// [`put`](Self::put) and [`listen`](Self::listen) return once they have their place in the order; everything else returns once it
-/// has taken effect.
+/// [`put`](Self::put) and [`listen`](Self::listen) return once their place in the order is fixed; everything else returns once it has
+/// taken effect.
 ///
 /// ```
 /// # use msgstream::client::Event;
@@ -65,13 +65,13 @@ pub struct MessageStream {
 }
 
 impl MessageStream {
-    /// A broker with the usual settings. Needs a tokio runtime, on which it lives.
+    /// Makes a broker with the default settings. It needs a tokio runtime, and runs on it.
     #[expect(clippy::new_without_default, reason = "it spawns tasks, which a default value should not")]
     pub fn new() -> Self {
         Self::with_settings(&Settings::default())
     }
 
-    /// A broker with settings of its own. Needs a tokio runtime, on which it lives.
+    /// Makes a broker with other settings. It needs a tokio runtime, and runs on it.
     ///
     /// ```
     /// use msgstream::broker::{Limits, Settings};
@@ -93,11 +93,11 @@ impl MessageStream {
         Self { context, runtime, publisher }
     }
 
-    /// Serves this broker over sockets as well: what is published here reaches listeners there, and the other way round.
-    /// The server begins with its `run`; when it stops, so does the whole broker.
+    /// Serves this broker over sockets as well: what is published here reaches listeners there, and vice versa. The server starts with
+    /// its `run`. When it stops, the whole broker stops.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be listened on.
+    /// [`BindError`] for the first address that the broker cannot listen on.
     ///
     /// ```
     /// # use msgstream::local::MessageStream;
@@ -119,13 +119,13 @@ impl MessageStream {
         Server::bind_with(listen, settings, Arc::clone(&self.context))
     }
 
-    /// Sends a message to every listener of the stream. Waits only for room in the broker's mailbox and, under the policy
-    /// [`Throttle`](crate::broker::settings::Policy::Throttle), while a listener is full that this handle or a clone of it has sent
-    /// to, as a publisher over a socket would; see [`independent_publisher`](Self::independent_publisher). Dropped while it waits,
-    /// it has sent nothing.
+    /// Sends a message to every listener of the stream. It waits only for room in the broker's mailbox and, under the policy
+    /// [`Throttle`](crate::broker::settings::Policy::Throttle), for a full listener that this handle or a clone of it publishes to, like
+    /// a publisher over a socket; see [`independent_publisher`](Self::independent_publisher). If the future is dropped while it waits,
+    /// nothing is sent.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Encode`] if it cannot be
+    /// [`LocalError::Refused`] if the name is empty, too long or reserved for the broker; [`LocalError::Encode`] if the message cannot be
     /// written as JSON; [`LocalError::Ended`].
     ///
     /// ```
@@ -149,7 +149,7 @@ impl MessageStream {
         self.publisher.tell(Input::put(stream, run, None, None)).await
     }
 
-    /// Sends a message and makes `header` the stream's header in the same step: new listeners see each update exactly once.
+    /// Sends a message and makes `header` the stream's header in the same step, so that new listeners see each update exactly once.
     ///
     /// # Errors
     /// As [`header`](Self::header); if the header is refused, so is the message.
@@ -181,10 +181,10 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::put(stream, run, header, receipt)).await
     }
 
-    /// Replaces the stream's header, the first thing that new listeners get. Reopens a stream that has ended.
+    /// Sets the stream's header, the first thing that new listeners get. Reopens the stream if it has ended.
     ///
     /// # Errors
-    /// As [`put`](Self::put), and [`LocalError::Refused`] over a limit: `limits.header`, `limits.headers_total` or
+    /// As [`put`](Self::put), and [`LocalError::Refused`] beyond a limit: `limits.header`, `limits.headers_total` or
     /// `limits.streams`.
     ///
     /// ```
@@ -206,11 +206,11 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::Header { stream, header, receipt }).await.map(|_| ())
     }
 
-    /// Ends the stream. Its header stays for those who join later, for [`ended_time`](crate::broker::settings::Limits::ended_time): an
-    /// hour unless set.
+    /// Ends the stream. Its header stays for late listeners, for [`ended_time`](crate::broker::settings::Limits::ended_time), by default
+    /// an hour.
     ///
     /// # Errors
-    /// As [`put`](Self::put), and [`LocalError::Refused`] over `limits.streams`, since the end of a stream is remembered.
+    /// As [`put`](Self::put), and [`LocalError::Refused`] beyond `limits.streams`, because the end of a stream is remembered.
     ///
     /// ```
     /// use msgstream::local::MessageStream;
@@ -250,10 +250,10 @@ impl MessageStream {
         self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
     }
 
-    /// Forgets the stream, header and all; its listeners see it end.
+    /// Forgets the stream and its header. Its listeners see the stream end.
     ///
     /// # Errors
-    /// [`LocalError::Refused`] for a name that is empty, too long or the broker's own; [`LocalError::Ended`].
+    /// [`LocalError::Refused`] if the name is empty, too long or reserved for the broker; [`LocalError::Ended`].
     ///
     /// ```
     /// use msgstream::local::MessageStream;
@@ -295,11 +295,11 @@ impl MessageStream {
         self.publisher.ask_at_once(|receipt| Input::Hangup { stream: None, receipt }).await.map(|_| ())
     }
 
-    /// Hands in a listener: it gets the header, if there is one, and every later message, until the stream ends, it is hung
-    /// up, or it takes no more. See [`Listener`].
+    /// Adds a listener. It gets the header, if there is one, and every later message, until the stream ends, the listener is hung up, or
+    /// it accepts no more. See [`Listener`].
     ///
     /// # Errors
-    /// [`LocalError::Refused`] if the name is empty; [`LocalError::Ended`]. A limit that is met comes as
+    /// [`LocalError::Refused`] if the name is empty; [`LocalError::Ended`]. If a limit is exceeded, the listener gets
     /// [`Event::CutOff`](crate::client::Event::CutOff).
     ///
     /// ```
@@ -322,7 +322,7 @@ impl MessageStream {
         keeper::listen(&self.context, &self.runtime, self.publisher.order()?, stream, Box::new(listener))
     }
 
-    /// Stops a listener: it is dropped, without another word. One that has ended is no error.
+    /// Stops a listener and drops it, without a last event. It is no error if it has already ended.
     ///
     /// ```
     /// use msgstream::local::MessageStream;
@@ -341,8 +341,7 @@ impl MessageStream {
         listening.ended().await;
     }
 
-    /// Sets what becomes of NaN and the infinities in what is published; by default they are refused. Applies to this handle and
-    /// to clones made of it.
+    /// Sets how NaN and infinities are encoded; by default they are refused. This applies to the new handle and its clones.
     ///
     /// ```
     /// use msgstream::client::Event;
@@ -364,9 +363,9 @@ impl MessageStream {
         Self { publisher: self.publisher.with(non_finite), ..self.clone() }
     }
 
-    /// A handle that publishes independently of this one and its clones, as over a connection of its own: a full listener that
-    /// holds one of them back does not hold the other. For programs with several jobs, under the policy
-    /// [`Throttle`](crate::broker::settings::Policy::Throttle). Between the two there is no order.
+    /// Makes a handle that publishes independently of this one and its clones, like a separate connection: a full listener that holds one
+    /// of them back does not hold back the other. This is for programs with several jobs, under the policy
+    /// [`Throttle`](crate::broker::settings::Policy::Throttle). There is no order between the two.
     ///
     /// ```
     /// use msgstream::local::MessageStream;

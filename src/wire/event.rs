@@ -54,7 +54,7 @@ pub enum Event<'a> {
     },
 }
 
-/// How a stream stands when a listener joins.
+/// The state of a stream when a listener joins.
 ///
 /// ```
 /// # use msgstream::client::StreamState;

@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use crate::job::content::Content;
 
-/// What a listener of one stream sees.
+/// An event that the listener of a stream gets.
 ///
-/// After [`Ended`](Self::Ended), [`CutOff`](Self::CutOff) and [`Lost`](Self::Lost) nothing more comes.
+/// [`Ended`](Self::Ended), [`CutOff`](Self::CutOff) and [`Lost`](Self::Lost) are the last: nothing comes after them.
 ///
 /// ```
 /// # use msgstream::client::{Event, Reason};
@@ -31,24 +31,24 @@ use crate::job::content::Content;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The stream's header, as it stood when this listener joined, or joined again.
+    /// The stream's header when this listener joined, or joined again.
     Header(Content),
-    /// A message. None is missing between one and the next.
+    /// A message. None is missing between two consecutive ones.
     Message(Content),
     /// The stream has ended.
     Ended {
         /// The last message, if there is one.
         message: Option<Content>,
     },
-    /// This listener was cut off: by the broker, which refused it, stops, or found it too slow; or by this client, whose
-    /// own queue for it was full. The stream may go on.
+    /// This listener was cut off: by the broker, which refused it, is stopping, or found it too slow; or by this client, because the
+    /// listener's own queue was full. The stream may go on.
     CutOff(Reason),
     /// The connection failed. The stream may go on.
     Lost {
-        /// What was seen of the failure.
+        /// What failed.
         reason: String,
     },
-    /// The connection was lost and made again: messages may be missing here. The header follows, if there is one.
+    /// The client has reconnected; messages may be missing here. The header follows, if there is one.
     Reconnected {
         /// Why the previous connection was lost.
         reason: String,
@@ -56,7 +56,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether nothing more comes after it.
+    /// Whether this is the last event.
     pub fn is_last(&self) -> bool {
         match self {
             Self::Ended { .. } | Self::CutOff(_) | Self::Lost { .. } => true,
@@ -85,14 +85,14 @@ impl Event {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Reason {
-    /// The kind, as the wire names it: `slow_listener`, `limit`, `shutdown` and so on.
+    /// The code of the protocol: `slow_listener`, `limit`, `shutdown` and so on.
     pub code: String,
     /// What was wrong, and what would be right.
     pub reason: String,
 }
 
 impl Reason {
-    /// Whether the client itself is the cause, so that it would be refused again. A broker that stops, or a full queue, is not.
+    /// Whether the client itself is the cause, so that it would be refused again. This is false for a stopping broker or a full queue.
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(&*self.code, "shutdown" | "slow_listener")
     }
@@ -104,7 +104,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What a receipt said.
+/// The broker's answer to an action.
 ///
 /// ```
 /// use msgstream::local::MessageStream;
@@ -119,6 +119,6 @@ impl fmt::Display for Reason {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Receipt {
-    /// How many listeners a put, close or delete has reached.
+    /// The number of listeners that a put, close or delete has reached.
     pub listeners: Option<usize>,
 }

@@ -1,4 +1,4 @@
-"""A job that publishes its progress: it reads a number a line and keeps their mean.
+"""A job that publishes its progress: it reads one number per line and publishes their mean.
 
     seq 1000 | python3 examples/job.py STREAM [PORT]
 """
@@ -22,7 +22,7 @@ with socket.create_connection(("127.0.0.1", port)) as broker, broker.makefile("r
     for line in sys.stdin:
         count, total = count + 1, total + float(line)
         status = {"count": count, "mean": total / count}
-        # Those who listen get it now, those who join later get it first: in one step, so that nobody misses or doubles it.
+        # Current listeners get it now, and later ones get it first. It is one step, so nobody misses it or gets it twice.
         send("put", message=status, header=status)
     send("close", message={"result": status["mean"]}, receipt="end")
     answer = json.loads(lines.readline())

@@ -280,7 +280,7 @@ impl Lines<'_> {
             // Or over, because all the rest was sent.
             _ => "the broker did not take them in time".to_owned(),
         };
-        let unsure = if unsure > 0 { format!(", and {unsure} may be lost, since the broker has not confirmed them") } else { String::new() };
+        let unsure = if unsure > 0 { format!(", and {unsure} may be lost (not confirmed)") } else { String::new() };
         Err(Failure::new(Exit::Unavailable, format!("{lost} of {read} lines were lost{unsure}: {why}")))
     }
 }

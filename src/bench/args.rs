@@ -15,13 +15,13 @@ use super::workload::Workload;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Every message carries its publisher and a sequence number. One that is lost, doubled, changed or out of \
     order ends the run with an error and exit code 1.\n\nExamples:\n  \
-    msgstream bench --listeners 8                                  throughput, 1 publisher to 8 listeners\n  \
+    msgstream bench --listeners 8                                  1 publisher to 8 listeners\n  \
     msgstream bench --listeners 100 --rate 1000 --duration 10s     latency at 1,000 messages a second\n  \
-    msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery and memory of process 4242\n  \
+    msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery, and memory\n  \
     msgstream bench --server msgpack+tcp://127.0.0.1:7343          in MessagePack\n  \
-    msgstream bench --join --size 16KiB                            listeners that join a stream with a header\n  \
-    msgstream bench --idle 10000 --pid 4242                        memory per idle listening connection\n  \
-    msgstream bench --beside receipts --listeners 1000             another client's pings while one publishes with receipts")]
+    msgstream bench --join --size 16KiB                            joins, with a header of 16 KiB\n  \
+    msgstream bench --idle 10000 --pid 4242                        memory per idle connection\n  \
+    msgstream bench --beside receipts --listeners 1000             pings beside a busy publisher")]
 pub(crate) struct Args {
     /// The broker to load: HOST:PORT or unix:PATH; for MessagePack, msgpack+tcp://HOST:PORT or msgpack+unix:PATH
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]

@@ -8,17 +8,17 @@ use super::wire::Protocol;
 /// What others do while the bystander pings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Workload {
-    /// Nothing: the bystander is alone with idle listeners
+    /// Nothing: the listeners are idle
     Nothing,
     /// Small messages
     Puts,
     /// Messages with receipts. Redis answers each anyway, NATS is asked to by `verbose`
     Receipts,
-    /// Messages with headers. Redis: SET and PUBLISH; NATS stores none and takes a message to another subject in its place
+    /// Messages with headers. Redis: SET and PUBLISH; NATS stores none, and gets a message to another subject instead
     Headers,
     /// Messages that alternate between two streams, with every listener on both
     Alternating,
-    /// Lines that are no actions, with a ping after each 63. NATS closes such connections
+    /// Lines that are not actions, with a ping after every 63. NATS closes such connections
     Errors,
     /// Messages of 1 MiB
     Big,

@@ -21,7 +21,7 @@ use super::port_file::PortFile;
 use super::signals::Signals;
 use super::standard::print;
 
-/// Run the broker.
+/// Run the broker
 ///
 /// Settings come from the configuration file, the environment and these flags; each overrides those before it. Every setting has a
 /// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT; `listen` is MSGSTREAM_LISTEN, separated by commas.

@@ -58,7 +58,7 @@ Exit codes:
    1  a job has failed (monitor.Error)
    2  a job was aborted (monitor.Abort), and none has failed
   64  the command line cannot be understood
-  69  the broker cannot be reached, the connection was lost, or a stream was cut off: its job may go on
+  69  the broker cannot be reached, the connection was lost, or a stream was cut off
   77  the broker refused it
   78  the configuration of clients cannot be used
  124  the time was up: at least one job is still running, or has not begun";

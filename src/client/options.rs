@@ -15,21 +15,21 @@ use crate::wire::units::ByteSize;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether and how to reconnect after the connection was lost. By default none: a lost connection is the end.
+    /// Whether and how to reconnect after the connection was lost. Default: none, so a lost connection is the end.
     pub reconnect: Option<Backoff>,
-    /// How long an attempt to connect may take. By default 10 s.
+    /// How long an attempt to connect may take. Default: 10 s.
     pub connect_time: Duration,
-    /// When nothing has come from the broker for this time, the client sends a ping. By default 20 s.
+    /// When nothing has come from the broker for this time, the client sends a ping. Default: 20 s.
     pub idle_time: Duration,
     /// How long the broker may take to answer before the connection counts as lost. By default 45 s, which is longer than a broker
     /// holds a publisher back (its `outbox.throttle_time`, by default 30 s).
     pub answer_time: Duration,
-    /// How much may wait to be sent or confirmed, in bytes; beyond that, publishing waits. By default 4 MiB.
+    /// How much may wait to be sent or confirmed, in bytes; beyond that, publishing waits. Default: 4 MiB.
     pub queue: ByteSize,
     /// The longest action that is sent, in bytes of its line. By default 16 MiB, like a broker's `limits.line`, beyond which the broker
     /// refuses a line.
     pub longest_action: ByteSize,
-    /// How much may wait for one listener in this program, in bytes; beyond that, the listener is cut off. By default 64 MiB.
+    /// How much may wait for one listener in this program, in bytes; beyond that, the listener is cut off. Default: 64 MiB.
     pub listener_queue: ByteSize,
     /// The longest line that is accepted from the broker, in bytes. A longer line does not come from a broker, and could exhaust the
     /// memory. By default 128 MiB: enough for a broker's longest line (`limits.line`, by default 16 MiB) translated from MessagePack.
@@ -112,11 +112,11 @@ setters! {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Backoff {
-    /// The first pause. By default 100 ms.
+    /// The first pause. Default: 100 ms.
     pub first: Duration,
-    /// The longest pause. By default 10 s.
+    /// The longest pause. Default: 10 s.
     pub longest: Duration,
-    /// The number of failed attempts in a row after which the client gives up. By default none: never.
+    /// The number of failed attempts in a row after which the client gives up. Default: none, so never.
     pub attempts: Option<u32>,
 }
 

@@ -15,30 +15,31 @@ use crate::wire::units::{ByteSize, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The longest line, in bytes, its end not counted. A longer one is skipped without being stored. 16 MiB.
+    /// The longest line, in bytes without the LF. A longer one is skipped without being stored. Default: 16 MiB.
     pub line: ByteSize,
-    /// The longest stream name, in bytes of UTF-8. 1 KiB.
+    /// The longest stream name, in bytes of UTF-8. Default: 1 KiB.
     pub name: ByteSize,
-    /// The largest header, and the largest last message of a stream, in bytes. 1 MiB.
+    /// The largest header, and the largest last message of a stream, in bytes. Default: 1 MiB.
     pub header: ByteSize,
-    /// All that is kept of streams, in bytes of memory: headers, last messages, names, and 80 bytes for each listener of a stream. 0: a
-    /// quarter of the machine's or cgroup's memory.
+    /// What all streams together may take, in bytes of memory: headers, last messages, names, and 80 bytes for each listener of a stream.
+    /// 0: a quarter of the machine's or cgroup's memory. Default: 0.
     pub headers_total: ByteSize,
-    /// The most streams that exist at once: with a header, with a listener, or ended. 1,000,000.
+    /// The most streams that exist at once: with a header, with a listener, or ended. Default: 1,000,000.
     pub streams: usize,
-    /// How long an ended stream is remembered. 1 h.
+    /// How long an ended stream is remembered. Default: 1 h.
     pub ended_time: Span,
-    /// The most streams that one connection listens to at once. 10,000.
+    /// The most streams that one connection listens to at once. Default: 10,000.
     pub listens: usize,
-    /// The most connections at once. 0: as many as there are descriptors, less the reserve.
+    /// The most connections at once. 0: as many as there are descriptors, less the reserve. Default: 0.
     pub connections: usize,
-    /// Descriptors that connections never take, so that refusing one and everything else still works. 16.
+    /// Descriptors that connections never take, so that turning connections away, and everything else, still works. Default: 16.
     pub reserved_descriptors: usize,
-    /// Bad lines in a row after which a connection is closed. 64.
+    /// Bad lines in a row after which a connection is closed. Default: 64.
     pub errors_in_a_row: usize,
-    /// The time from a connection's first byte to the end of its first line. 10 s.
+    /// The time from a connection's first byte to the end of its first line. Default: 10 s.
     pub first_line_time: Span,
-    /// What has been received and has not taken effect, in bytes of memory: unfinished lines, and actions on their way. 0: an eighth of the machine's or cgroup's memory.
+    /// What has been received and has not taken effect, in bytes of memory: unfinished lines, and actions that wait. 0: an eighth of the
+    /// machine's or cgroup's memory. Default: 0.
     pub unfinished_lines: ByteSize,
 }
 

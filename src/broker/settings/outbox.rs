@@ -16,20 +16,21 @@ use crate::wire::units::{ByteSize, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutboxSettings {
-    /// What may wait for one connection, in bytes. 64 MiB.
+    /// How much may be queued for one connection, in bytes. Default: 64 MiB.
     pub limit: ByteSize,
-    /// What may wait for all connections together, in bytes of memory. 0: a quarter of the machine's or cgroup's memory.
+    /// How much may be queued for all connections together, in bytes of memory. 0: a quarter of the machine's or cgroup's memory.
+    /// Default: 0.
     pub total: ByteSize,
     /// What happens at the limit.
     pub policy: Policy,
-    /// With [`Policy::Throttle`]: how long publishers are held back before the listener is cut off. 30 s.
+    /// With [`Policy::Throttle`]: how long publishers are held back before the listener is cut off. Default: 30 s.
     pub throttle_time: Span,
-    /// A connection that takes nothing for this long, although something waits, is cut off. 10 s.
+    /// A connection is cut off if something is queued for it and it takes nothing for this long. Default: 10 s.
     pub write_time: Span,
-    /// How long a connection that ends may take nothing of what is queued for it. 5 s.
+    /// The broker gives up sending what is queued for an ending connection if the client takes nothing for this long. Default: 5 s.
     pub drain_time: Span,
-    /// The longest time a connection that ends has to receive what is queued for it, while it goes on taking some. If it is less
-    /// than `drain_time`, that counts. 15 s.
+    /// The longest time in all for sending what is queued for an ending connection. If it is less than `drain_time`, that counts.
+    /// Default: 15 s.
     pub drain_limit: Span,
 }
 
@@ -45,10 +46,10 @@ pub struct OutboxSettings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Policy {
-    /// The listener is cut off, and told.
+    /// The listener is cut off and told why.
     #[default]
     Disconnect,
-    /// The publishers of its streams are slowed down to its pace, for a time; then it is cut off, and told.
+    /// The publishers of its streams wait for it, for a limited time; then it is cut off and told why.
     Throttle,
 }
 

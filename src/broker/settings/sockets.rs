@@ -16,21 +16,21 @@ use crate::wire::units::{ByteSize, Span};
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TcpSettings {
-    /// What the kernel may hold for a connection on top of its outbox (`SO_SNDBUF`). 0 leaves it to the kernel, which may
-    /// park megabytes for a listener that does not read. 256 KiB.
+    /// What the kernel may hold for a connection beyond its outbox (`SO_SNDBUF`). 0: the kernel decides, and may hold megabytes for a
+    /// listener that does not read. Default: 256 KiB.
     pub send_buffer: ByteSize,
-    /// Send small messages at once (`TCP_NODELAY`). On.
+    /// Send small messages at once (`TCP_NODELAY`). Default: on.
     pub no_delay: bool,
-    /// Idle time before the first keepalive probe. 60 s.
+    /// Idle time before the first keepalive probe. Default: 60 s.
     pub keepalive_time: Span,
-    /// Time between keepalive probes. 10 s.
+    /// Time between keepalive probes. Default: 10 s.
     pub keepalive_interval: Span,
-    /// Unanswered probes after which an idle peer is gone. 6.
+    /// Unanswered probes after which an idle peer is gone. Default: 6.
     pub keepalive_retries: u32,
     /// How long sent data may stay unacknowledged before the peer is gone (`TCP_USER_TIMEOUT`). Never less
-    /// than `outbox.write_time` and `outbox.drain_time` together, which end a slow connection with a reason. 30 s.
+    /// than `outbox.write_time` and `outbox.drain_time` together, which end a slow connection with a reason. Default: 30 s.
     pub user_timeout: Span,
-    /// Connections that may wait to be accepted. 1,024.
+    /// Connections that may wait to be accepted. Default: 1,024.
     pub backlog: u32,
 }
 
@@ -59,7 +59,7 @@ impl Default for TcpSettings {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnixSettings {
-    /// The socket file's mode, in octal: who may connect. `0660`: owner and group.
+    /// The socket file's mode, in octal: who may connect. Default: `0660`, the owner and the group.
     #[serde(deserialize_with = "octal")]
     pub mode: u32,
 }
@@ -76,8 +76,8 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     mode.ok_or_else(|| de::Error::custom(format!("{text:?} is not a mode: write it in octal, such as \"0660\"")))
 }
 
-/// The `[runtime]` section. It is for the program that makes the runtime: a [`Server`](crate::broker::Server) runs on the one it
-/// finds.
+/// The `[runtime]` section. It is for the program that creates the runtime: a [`Server`](crate::broker::Server) runs on the current
+/// one.
 ///
 /// ```
 /// # use msgstream::broker::RuntimeSettings;
@@ -89,8 +89,7 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSettings {
-    /// Threads that serve connections. 1 is the quickest and the least costly up to a core's worth of work; more help
-    /// where TLS or many cores matter. 1.
+    /// Threads that serve connections. 1 is fastest and cheapest as long as one core can do the work. Default: 1.
     pub workers: usize,
 }
 

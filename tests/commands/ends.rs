@@ -184,3 +184,17 @@ fn a_terminal_says_which_run_it_was() {
     broker.ok(&["close", "job", &object("Abort", "{}")]);
     assert_eq!(terminal.end().0, Some(2));
 }
+
+/// How a job ended is told in its own words, which reach a terminal as text and no more.
+#[test]
+fn an_end_does_not_control_the_terminal() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Error", r#"{"reason":"\u001b]0;title\u0007no\u001b[2J data"}"#)]);
+    for command in ["wait", "listen"] {
+        let mut said = Said::start(&broker, &[command, "job", "--next"]);
+        let line = said.line();
+        assert!(line.contains("no␛[2J data") && !line.contains(char::is_control), "{command}: {line:?}");
+        said.child.kill().unwrap();
+        said.end();
+    }
+}

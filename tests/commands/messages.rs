@@ -149,6 +149,22 @@ fn what_is_no_broker_is_named() {
     answering.join().unwrap();
 }
 
+/// Whatever listens on a broker's port can say what it likes.
+#[test]
+fn the_reason_of_a_broker_does_not_control_the_terminal() {
+    let imposter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = imposter.local_addr().unwrap().to_string();
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = imposter.accept().unwrap();
+        socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"shutdown\",\"reason\":\"\\u001b[2Jgone\"}}\n").unwrap();
+        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+    });
+    let output = program(&["listen", "job", "--server", &address]).output().unwrap();
+    assert_fails(&output, 69, "␛[2Jgone (shutdown)");
+    assert!(!text(&output.stderr).trim_end().contains(char::is_control));
+    answering.join().unwrap();
+}
+
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
     let broker = Broker::start();

@@ -194,11 +194,11 @@ impl View {
     }
 
     /// Says something of our own: among the lines, or on standard error where a program may read them.
-    fn note(&mut self, text: &str, paint: Paint) {
+    fn note(&mut self, said: &str, paint: Paint) {
         self.changed = true;
         match self.screen {
-            Some(_) => self.lines.push(self.colours.paint(paint, text)),
-            None => say(text),
+            Some(_) => self.lines.push(self.colours.paint(paint, &text::inline(said))),
+            None => say(said),
         }
     }
 

@@ -195,6 +195,16 @@ fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "its process is gone");
 }
 
+/// What another run says of itself is told as text, and controls no terminal.
+#[test]
+fn a_refused_run_shows_the_other_one_as_text() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Join", r#"{"pid":1,"host":"\u001b]0;title\u0007other","started":"\u001b[2J"}"#)]);
+    let refused = broker.output(&["run", "job", "--", "true"]);
+    assert_fails(&refused, 73, "\"job\" is running since ␛[2J, as process 1 on ␛]0;title␇other: ");
+    assert!(!text(&refused.stderr).trim_end().contains(char::is_control));
+}
+
 fn pid(child: &std::process::Child) -> Pid {
     Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
 }

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
+use super::text::cut;
 use ending::{cannot_run, ended, interrupted, sign};
 use forward::Forward;
 use job_stream::JobStream;
@@ -41,6 +42,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
+
+/// The most columns of a title. It goes with the header and with the end, and a broker refuses those that are long.
+const LONGEST_TITLE: usize = 1000;
 
 /// The exit code of a command that an interrupt has ended.
 const INTERRUPTED: u8 = 130;
@@ -119,7 +123,7 @@ pub(crate) fn run(args: Args) -> Outcome {
             return Err(Failure::new(Exit::Occupied, taken(&args.stream, &other)));
         }
         let title = args.title.clone().unwrap_or_else(|| words(&args.command));
-        let start = Start { started: Some(now()), ..Start::new(title) };
+        let start = Start { started: Some(now()), ..Start::new(cut(&title, LONGEST_TITLE)) };
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
         job.start(start.clone()).await;
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;

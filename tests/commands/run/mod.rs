@@ -172,6 +172,21 @@ fn an_argument_is_passed_on_as_it_is() {
     assert_eq!(header[".state"]["title"], "printf %s caf\u{fffd}.txt");
 }
 
+/// As of `rm *`. What goes with the header and the end is as long as a broker takes.
+#[test]
+fn a_command_of_many_arguments_is_told_like_any_other() {
+    let broker = Broker::start();
+    let quotes = vec!["\"".repeat(100_000); 16];
+    let output = broker.command(&["run", "job", "--", "true"]).args(&quotes).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    assert_eq!(last(&broker), value("Complete", r#"{"result":{"exit":0}}"#));
+
+    // It is begun although its title is longer than what waits for a broker.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = program(&["run", "job", "--server", &nobody, "--", "sh", "-c", "exit 4"]).args(&quotes).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+}
+
 #[test]
 fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     let broker = Broker::start();

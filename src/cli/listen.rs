@@ -129,7 +129,7 @@ impl Listening {
                 () = until(self.output.due()) => self.output.flush(),
                 // A new size of the terminal.
                 true = next(&mut signals.0) => self.output.resized(),
-                true = next(&mut signals.1) => return Ok(Exit::Status(130)),
+                true = next(&mut signals.1) => return Ok(Exit::Interrupted),
             };
             if shown.is_err() {
                 return printed(shown);

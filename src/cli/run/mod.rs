@@ -46,9 +46,6 @@ const REST: Duration = Duration::from_secs(2);
 /// The most columns of a title. It goes with the header and with the end, and a broker refuses those that are long.
 const LONGEST_TITLE: usize = 1000;
 
-/// The exit code of a command that an interrupt has ended.
-const INTERRUPTED: u8 = 130;
-
 /// Run a command as a job that others can watch
 ///
 /// The stream gets a monitor.Start, with a monitor.Join as header; each line of output as a monitor.Log; what a progress bar says,
@@ -147,7 +144,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         finish(&remote, &last, &job, &args, &mut forward).await;
         outcome
     });
-    if matches!(outcome, Ok(Exit::Status(INTERRUPTED))) {
+    if matches!(outcome, Ok(Exit::Interrupted)) {
         // A shell ends the script around us only if we end of the interrupt as well.
         let _ = emulate_default_handler(SIGINT);
     }

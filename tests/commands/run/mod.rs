@@ -104,6 +104,8 @@ fn the_exit_status_is_the_commands() {
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 3"]).status.code(), Some(3));
     assert_eq!(last(&broker), value("Error", r#"{"reason":"exit status 3","exit":3}"#));
     assert_fails(&broker.output(&["wait", "job"]), 1, ": exit status 3");
+    // The code of an interrupt, though nobody has interrupted it.
+    assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 130"]).status.code(), Some(130));
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(137));
     assert_eq!(last(&broker), value("Error", r#"{"reason":"ended by SIGKILL","signal":9}"#));
     assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");

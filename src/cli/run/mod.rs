@@ -32,6 +32,7 @@ use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
 use super::text::cut;
+use contact::Contact;
 use ending::{cannot_run, ended, interrupted, sign};
 use forward::Forward;
 use job_stream::JobStream;
@@ -113,7 +114,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
         let queue = options.queue;
         let remote = args.broker.start(options);
-        let tell = tokio::spawn(contact::tell(remote.connection(), args.broker.address(), queue.to_string()));
+        let mut contact = Contact::new(&remote, args.broker.address(), queue.to_string());
         if !args.force
             && let Some(other) = occupied::live(&remote, &args.stream).await
         {
@@ -123,6 +124,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         let start = Start { started: Some(now()), ..Start::new(cut(&title, LONGEST_TITLE)) };
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
         job.start(start.clone()).await;
+        contact.tell_refusal(remote.clone());
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
         // The terminal is ours again before anything is said of the end.
         forward.shares_group &= !args.tty;
@@ -139,7 +141,7 @@ pub(crate) fn run(args: Args) -> Outcome {
                 (Error::new(failure.error.to_string()).into(), Err(failure))
             }
         };
-        tell.abort();
+        contact.leave();
         sign(&mut last, start, now(), job.left_out());
         finish(&remote, &last, &job, &args, &mut forward).await;
         outcome

@@ -119,7 +119,7 @@ fn the_exit_status_is_the_commands() {
 #[test]
 fn a_command_runs_without_a_broker() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (status, said) = told_while_it_runs(&nobody);
+    let (status, said) = told_while_it_runs("job", &nobody);
     assert_eq!(status, Some(4));
     assert!(said[0].contains(&format!("the broker at {nobody} cannot be reached: Connection refused")), "{said:?}");
     assert!(said[0].ends_with("; the job goes on, and what it says is kept up to 4MiB"), "{said:?}");
@@ -136,14 +136,24 @@ fn a_command_runs_with_something_else_in_the_place_of_the_broker() {
             let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let (status, said) = told_while_it_runs(&address);
+    let (status, said) = told_while_it_runs("job", &address);
     assert_eq!(status, Some(4));
     assert!(said[0].contains("does not speak like a broker: \"HTTP/1.1 400 Bad Request\""), "{said:?}");
 }
 
-/// Runs a command that ends once it was told that there is no broker: the exit code, and the lines of standard error.
-fn told_while_it_runs(address: &str) -> (Option<i32>, Vec<String>) {
-    let mut child = program(&["run", "job", "--server", address, "--", "sh", "-c", "read go; exit 4"])
+/// A name that is the broker's own is refused when the job begins, and not first at its end.
+#[test]
+fn a_job_that_the_broker_refuses_is_told_while_it_runs() {
+    let broker = Broker::start();
+    let (status, said) = told_while_it_runs("$job", &broker.address);
+    assert_eq!(status, Some(4));
+    assert!(said[0].contains("the broker refuses this job: ") && said[0].ends_with("(denied); the command goes on"), "{said:?}");
+    assert!(said[1].contains("does not know how the job ended: the broker refused: "), "{said:?}");
+}
+
+/// Runs a command that ends once something was told of the broker: the exit code, and the lines of standard error.
+fn told_while_it_runs(stream: &str, address: &str) -> (Option<i32>, Vec<String>) {
+    let mut child = program(&["run", stream, "--server", address, "--", "sh", "-c", "read go; exit 4"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

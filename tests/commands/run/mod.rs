@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
 use crate::{Broker, assert_fails, object, program, text};
@@ -125,6 +125,29 @@ fn a_command_runs_without_a_broker() {
     assert!(said[0].ends_with("; the job goes on, and what it says is kept up to 4MiB"), "{said:?}");
     assert!(said[1].contains("does not know how the job ended: it cannot be reached: "), "{said:?}");
     assert_eq!(said.len(), 2, "{said:?}");
+}
+
+/// The command ends while the broker starts again, which takes a moment.
+#[test]
+fn a_broker_that_is_back_in_time_hears_the_end() {
+    let mut broker = Broker::start();
+    let mut command = broker.command(&["run", "job", "--", "sh", "-c", "echo $$; read go; exit 3"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let command = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+    header_when(&broker, |state| state["pid"].is_number());
+    broker.stop();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.next().unwrap().contains("cannot be reached"));
+    drop(child.stdin.take());
+    while test_kill_process(command).is_ok() {
+        std::thread::yield_now();
+    }
+    broker.start_again();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(said.collect::<Vec<_>>(), [""; 0]);
+    assert_fails(&broker.output(&["wait", "job"]), 1, "exit status 3");
 }
 
 #[test]

@@ -56,6 +56,22 @@ fn listen_passes_on_how_the_jobs_ended() {
     }
 }
 
+/// As clients of another origin may write it.
+#[test]
+fn an_end_counts_by_its_class_whatever_its_state_holds() {
+    let broker = Broker::start();
+    for (class, state, code) in [("Error", "{}", 1), ("Error", r#"{"reason":["no","data"]}"#, 1), ("Abort", r#"{"started":5}"#, 2)] {
+        broker.ok(&["close", "job", &object(class, state)]);
+        for command in ["wait", "listen"] {
+            assert_eq!(broker.output(&[command, "job"]).status.code(), Some(code), "{command} {class} {state}");
+        }
+        broker.ok(&["delete", "job"]);
+    }
+    broker.ok(&["close", "job", &object("Error", "{}")]);
+    let (_, shown) = Terminal::new(&broker, &["listen", "job"]).end();
+    assert!(shown.contains("job had ended before: failed"), "{shown}");
+}
+
 #[test]
 fn who_waits_for_nothing_is_told_in_a_pipe_as_well() {
     let broker = Broker::start();

@@ -37,7 +37,10 @@ impl View {
                     self.end(index, ending, is_now);
                 }
             }
-            None => self.other(index, content),
+            None => match Ending::of_content(content) {
+                Some(ending) => self.end(index, ending, is_now),
+                None => self.other(index, content),
+            },
         }
     }
 

@@ -119,6 +119,12 @@ impl Ending {
     }
 }
 
+/// Whether a job says with it that a run begins, or goes on. Only that follows an end: anything else there comes late.
+pub(super) fn begins_run(event: &Event) -> bool {
+    let (Event::Header(content) | Event::Message(content)) = event else { return false };
+    matches!(Message::of(content), Some(Message::Start(_) | Message::Join(_)))
+}
+
 /// Whose end it is: the stream, and what the job is called.
 pub(super) fn label(stream: &str, title: Option<&str>) -> String {
     let title = title.map(|title| format!(" {}", cut(&inline(title), LONGEST_TITLE))).unwrap_or_default();

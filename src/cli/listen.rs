@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::broker::{Broker, block_on};
 use super::connecting::{Contact, News, until};
-use super::ending::{Ending, How};
+use super::ending::{Ending, How, begins_run};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
 use super::streams::{Heard, Streams, failure};
@@ -151,12 +151,13 @@ impl Listening {
         if let (Event::Header(_) | Event::Message(_), Some(left)) = (&event, &mut self.left) {
             *left -= 1;
         }
-        if let Some(end) = self.ends.get_mut(index)
-            && let Some(ending) = Ending::of_event(&event)
-            // What comes first counts: a stream often ends without a word after its job has said how it ended.
-            && (end.is_none() || ending.how != How::Ended)
-        {
-            *end = Some(ending.how);
+        if let Some(end) = self.ends.get_mut(index) {
+            match Ending::of_event(&event) {
+                // What comes first counts: a stream often ends without a word after its job has said how it ended.
+                Some(ending) => *end = end.or(Some(ending.how)),
+                None if end.is_some() && begins_run(&event) => *end = None,
+                None => {}
+            }
         }
         self.failure = failure(name, &event).or(self.failure.take());
         self.output.event(index, name, &event)

@@ -99,11 +99,13 @@ struct Job {
     started: Option<Timestamp>,
     /// It had ended before it was listened to.
     is_late: bool,
+    /// Its last run was passed over: an end that is heard is that of the next one.
+    is_awaited: bool,
 }
 
 impl Job {
     fn new(name: StreamName) -> Self {
-        Self { name, title: None, started: None, is_late: false }
+        Self { name, title: None, started: None, is_late: false, is_awaited: false }
     }
 
     /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
@@ -118,6 +120,7 @@ impl Job {
                 return Ok(None);
             }
             Heard::Passed(ending) => {
+                self.is_awaited = true;
                 say(format_args!("{name:?} {}; waiting for its next run", inline(&ending.told_late())));
                 return Ok(None);
             }
@@ -134,16 +137,17 @@ impl Job {
             }
         }
         let Some(ending) = Ending::of_event(&event) else { return Ok(None) };
-        let is_now = !self.is_late && !matches!(event, Event::Header(_));
-        self.tell(ending, is_now, hint).map(Some)
+        // Nobody heard when a job ended whose header tells its end.
+        let is_late = self.is_late || matches!(event, Event::Header(_)) && !self.is_awaited;
+        self.tell(ending, is_late, hint).map(Some)
     }
 
     /// Tells the end in a line.
-    fn tell(&mut self, mut ending: Ending, is_now: bool, hint: &str) -> Result<How, Failure> {
+    fn tell(&mut self, mut ending: Ending, is_late: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
-        ending.ended = ending.ended.or(is_now.then(Timestamp::now));
+        ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
-        let told = if self.is_late {
+        let told = if is_late {
             format!("{name} {}{hint}", inline(&ending.told_late()))
         } else {
             format!("{name}: {}", inline(&ending.told()))

@@ -127,7 +127,7 @@ impl View {
     /// The stream's last run had ended so, and the next is waited for.
     pub(super) fn passed(&mut self, index: usize, ending: &Ending) {
         let Some(job) = self.jobs.get_mut(index) else { return };
-        job.state = State::Waiting;
+        (job.state, job.is_awaited) = (State::Waiting, true);
         let told = format!("{} {}; waiting for its next run", text::inline(&job.name), text::inline(&ending.told_late()));
         self.note(&told, Paint::Plain);
     }
@@ -228,17 +228,16 @@ impl View {
 
     /// Says how a job ended, in a line that stays. What comes first counts.
     fn end(&mut self, index: usize, mut ending: Ending, is_now: bool) {
-        let Some(job) = self.jobs.get_mut(index) else { return };
-        if matches!(job.state, State::Ended(_)) {
-            return;
-        }
+        let Some(job) = self.jobs.get_mut(index).filter(|job| !job.has_ended()) else { return };
+        // Nobody heard when a job ended whose header tells its end.
+        let is_late = job.is_late || !is_now && !job.is_awaited;
         job.state = State::Ended(ending.how);
         job.title = ending.title.take().or(job.title.take());
         ending.started = ending.started.or(job.started);
-        ending.ended = ending.ended.or((is_now && !job.is_late).then(Timestamp::now));
+        ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let hint = if self.is_hinted { "" } else { " (use --next to wait for its next run)" };
-        let (between, told) = if job.is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
-        self.is_hinted |= job.is_late;
+        let (between, told) = if is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
+        self.is_hinted |= is_late;
         let told = text::inline(&told);
         let line = match &self.form.template {
             Some(template) => template.fill(job, &told, None),
@@ -252,9 +251,7 @@ impl View {
 
     /// The stream is listened to no longer, and may go on.
     fn leave_stream(&mut self, index: usize) {
-        if let Some(job) = self.jobs.get_mut(index)
-            && !matches!(job.state, State::Ended(_))
-        {
+        if let Some(job) = self.jobs.get_mut(index).filter(|job| !job.has_ended()) {
             job.state = State::Left;
             job.silent_since.get_or_insert_with(Timestamp::now);
         }

@@ -139,6 +139,16 @@ fn a_run_that_has_ended_already_is_passed_over() {
     }
 }
 
+#[test]
+fn a_next_run_that_does_not_come_in_time_is_named_so() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Complete", "{}")]);
+    for command in ["wait", "listen"] {
+        let late = broker.output(&[command, "job", "--next", "--timeout", "1s"]);
+        assert_fails(&late, 124, "msgstream: \"job\" (its next run has not begun) has not ended after 1s\n");
+    }
+}
+
 /// The run has said how it ended, and its stream ends later; another time the stream never ended at all.
 #[test]
 fn an_end_that_stands_in_the_header_is_passed_over_as_well() {

@@ -181,11 +181,12 @@ impl Output {
         Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect(), form)))
     }
 
-    /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind.
+    /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind. Where nothing is drawn, Ctrl-C ends the
+    /// program even while it waits for whoever reads its lines.
     fn signals(&self) -> (Option<Signal>, Option<Signal>) {
         match self {
-            Self::View(_) => (signal(SignalKind::window_change()).ok(), signal(SignalKind::interrupt()).ok()),
-            Self::Lines(_) => (None, None),
+            Self::View(view) if view.draws() => (signal(SignalKind::window_change()).ok(), signal(SignalKind::interrupt()).ok()),
+            Self::View(_) | Self::Lines(_) => (None, None),
         }
     }
 

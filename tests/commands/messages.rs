@@ -176,6 +176,21 @@ fn a_reader_that_has_gone_is_no_failure() {
     assert_eq!(listening.child.wait().unwrap().code(), Some(0));
 }
 
+/// As in `listen job --plain | less`: a pager does not read on.
+#[test]
+fn ctrl_c_ends_listen_though_nobody_reads_its_lines() {
+    let broker = Broker::start();
+    let mut child = broker.command(&["listen", "job", "--plain"]).stdout(Stdio::piped()).spawn().unwrap();
+    broker.until_joined("job");
+    assert_eq!(broker.with_input(&["put", "job", "--text"], "a line\n".repeat(100_000).as_bytes()).status.code(), Some(0));
+    let held = child.stdout.take().unwrap();
+    while rustix::io::ioctl_fionread(&held).unwrap() < 64 << 10 {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(2));
+}
+
 fn other_stdout() -> std::process::ChildStdout {
     let mut child = program(&["--version"]).stdout(Stdio::piped()).spawn().unwrap();
     child.wait().unwrap();

@@ -83,6 +83,11 @@ impl View {
         }
     }
 
+    /// Whether there are rows below the lines.
+    pub(super) fn draws(&self) -> bool {
+        self.screen.is_some()
+    }
+
     /// Shows an event of the stream with this number.
     pub(super) fn event(&mut self, index: usize, event: &Event) -> io::Result<()> {
         if let (Event::Header(_) | Event::Message(_) | Event::Ended { .. }, Some(job)) = (event, self.jobs.get_mut(index)) {

@@ -138,14 +138,19 @@ impl Lines {
             }
             b'\t' | 0x20..=0x7e | 0x80.. => {
                 self.text.push(byte);
-                if self.text.len() >= LONGEST {
-                    let rest = unfinished(&mut self.text);
-                    self.finish(said);
-                    self.text = rest;
-                }
+                self.cut_if_long(said);
             }
             // Other control characters show nothing.
             _ => {}
+        }
+    }
+
+    /// Tells a piece of a line that is too long to be told at once.
+    fn cut_if_long(&mut self, said: &mut Vec<Said>) {
+        if self.text.len() >= LONGEST {
+            let rest = unfinished(&mut self.text);
+            self.finish(said);
+            self.text = rest;
         }
     }
 
@@ -201,6 +206,7 @@ impl Lines {
             b'm' => {
                 self.text.extend_from_slice(b"\x1b[");
                 self.text.append(&mut self.sequence);
+                self.cut_if_long(said);
             }
             b'A' | b'F' => {
                 self.replaced(said);
@@ -326,6 +332,15 @@ mod tests {
         assert_said("\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b[?25lon\x1b(B\x07\x00e\n", &["\x1b[1;31mred\x1b[0m one"]);
         assert_said("ab\x08c \u{e9}\x08d\n", &["ac d"]);
         assert_said("\x1b]never ended\nnext\n\x1b[12\nlast\n", &["", "next", "", "last"]);
+    }
+
+    #[test]
+    fn a_line_that_never_ends_is_told_in_pieces_and_not_kept() {
+        for piece in ["x", "\x1b[31m", "\u{e9}"] {
+            let (mut lines, mut said) = (Lines::new(), Vec::new());
+            lines.take(piece.repeat(3 * LONGEST).as_bytes(), Instant::now(), &mut said);
+            assert!(said.len() >= 3 && lines.text.len() < LONGEST, "{piece:?}: {} and {}", said.len(), lines.text.len());
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Job {
 
     /// How long it is likely to go on, in seconds.
     pub(super) fn left(&self, now: Timestamp) -> Option<u64> {
-        let (rate, total) = (self.rate(now)?, self.total?);
+        let (rate, total) = (self.rate(now)?, self.total.filter(|total| *total > 0.0)?);
         let left = (total - self.k?).max(0.0) / rate;
         // A century is no forecast.
         (left < 3e9).then_some(left.round() as u64)

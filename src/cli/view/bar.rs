@@ -25,6 +25,9 @@ const NO_NEWS: &str = "no news";
 /// Texts that are cut shorter than this say nothing.
 const SHORTEST_TEXT: usize = 6;
 
+/// No row shows more characters of a text, which may be a megabyte that is drawn twenty times a second.
+const LONGEST_TEXT: usize = 1000;
+
 impl Columns {
     pub(super) fn new<'j>(columns: usize, jobs: impl Iterator<Item = &'j Job>) -> Self {
         let all = columns.saturating_sub(1);
@@ -36,7 +39,7 @@ impl Columns {
 /// The name of a job, and its title.
 pub(super) fn label(job: &Job) -> String {
     match &job.title {
-        Some(title) => format!("{} {}", inline(&job.name), inline(title)),
+        Some(title) => format!("{} {}", inline(&job.name), beginning(title)),
         None => inline(&job.name),
     }
 }
@@ -91,7 +94,7 @@ fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let room = if news.is_empty() { most } else { most.saturating_sub(width(news) + 1) };
     let fits = choices.iter().map(|(amount, times)| joined(amount, times)).find(|text| width(text) <= room);
     let tail = joined(&fits.unwrap_or_default(), news);
-    let said = job.text.as_deref().filter(|_| news.is_empty()).map(inline).unwrap_or_default();
+    let said = job.text.as_deref().filter(|_| news.is_empty()).map(beginning).unwrap_or_default();
     let room = most.saturating_sub(width(&tail) + 1);
     if room >= SHORTEST_TEXT.min(width(&said)) { joined(&tail, &cut(&said, room)) } else { tail }
 }
@@ -122,6 +125,11 @@ fn times(job: &Job, rate: &str, now: Timestamp) -> String {
         (true, false) => format!("[{rate}]"),
         (false, false) => format!("[{times}, {rate}]"),
     }
+}
+
+/// As much of a text as a row may show.
+fn beginning(text: &str) -> String {
+    inline(text.char_indices().nth(LONGEST_TEXT).and_then(|(end, _)| text.get(..end)).unwrap_or(text))
 }
 
 /// Both, with a space between them if it takes one.

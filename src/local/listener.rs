@@ -64,6 +64,7 @@ pub trait Listener: Send + 'static {
 /// assert_eq!(sender.put(event()), Err(NotTaken::Full));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NotTaken {
     /// It has no room: it is cut off as a slow listener, and told so by [`Listener::close`].
     Full,

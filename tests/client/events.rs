@@ -1,7 +1,8 @@
 //! What a listener sees, each kind.
 
 use msgstream::broker::{Address, Settings};
-use msgstream::client::{ClientError, Event, RemoteStream, StreamState};
+use msgstream::client::{ClientError, Event, Options, RemoteStream, StreamState};
+use msgstream::units::ByteSize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -115,7 +116,7 @@ async fn a_broker_that_is_gone_is_a_lost_connection_not_an_end() {
 #[tokio::test]
 async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
     let broker = Broker::start();
-    let options = msgstream::client::Options::default().listener_queue(msgstream::units::ByteSize(20_000));
+    let options = Options::default().listener_queue(ByteSize(20_000));
     let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
     let mut slow = client.listen("job").await.unwrap();
     let mut other = client.listen("other").await.unwrap();
@@ -135,8 +136,8 @@ async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
 
 #[tokio::test]
 async fn who_listens_to_too_much_is_refused() {
-    let limits = msgstream::broker::Limits { listens: 1, ..Default::default() };
-    let broker = Broker::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings { limits, ..Settings::default() });
+    let limits = msgstream::broker::Limits::default().listens(1);
+    let broker = Broker::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings::default().limits(limits));
     let client = broker.connect().await;
     let mut one = client.listen("one").await.unwrap();
     let mut other = client.listen("other").await.unwrap();
@@ -168,7 +169,7 @@ async fn what_is_no_broker_is_named() {
 #[tokio::test]
 async fn a_line_without_end_is_no_line_of_a_broker() {
     let imposter = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = msgstream::client::Options::default().longest_line(msgstream::units::ByteSize(100_000));
+    let options = Options::default().longest_line(ByteSize(100_000));
     let client = RemoteStream::connect_with(imposter.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = imposter.accept().await.unwrap();

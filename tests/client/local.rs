@@ -145,8 +145,8 @@ async fn a_type_of_the_programs_own_may_listen() {
 
 #[tokio::test]
 async fn what_is_refused_is_told() {
-    let limits = msgstream::broker::Limits { streams: 1, header: ByteSize(10), line: ByteSize(200), ..Default::default() };
-    let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
+    let limits = msgstream::broker::Limits::default().streams(1).header(ByteSize(10)).line(ByteSize(200));
+    let broker = MessageStream::with_settings(&Settings::default().limits(limits));
     let code = |result: Result<(), LocalError>| match result.unwrap_err() {
         LocalError::Refused(reason) => reason.code,
         other => panic!("{other}"),

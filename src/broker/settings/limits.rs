@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::wire::units::{ByteSize, Span};
+use crate::wire::setters;
 
 /// The `[limits]` section of the configuration.
 ///
@@ -14,6 +15,7 @@ use crate::wire::units::{ByteSize, Span};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Limits {
     /// The longest line, in bytes, its end not counted. A longer one is skipped without being stored. 16 MiB.
     pub line: ByteSize,
@@ -58,5 +60,23 @@ impl Default for Limits {
             first_line_time: Span::from_secs(10),
             unfinished_lines: ByteSize(0),
         }
+    }
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    Limits {
+        line: ByteSize, "ByteSize(1 << 20)";
+        name: ByteSize, "ByteSize(100)";
+        header: ByteSize, "ByteSize(1 << 16)";
+        headers_total: ByteSize, "ByteSize(1 << 30)";
+        streams: usize, "1000";
+        ended_time: Span, "Span::from_secs(60)";
+        listens: usize, "100";
+        connections: usize, "100";
+        reserved_descriptors: usize, "100";
+        errors_in_a_row: usize, "5";
+        first_line_time: Span, "Span::from_secs(60)";
+        unfinished_lines: ByteSize, "ByteSize(1 << 30)";
     }
 }

@@ -3,18 +3,20 @@
 use serde::Deserialize;
 
 use crate::wire::units::{ByteSize, Span};
+use crate::wire::setters;
 
 /// How much may wait for a connection, and what happens to a connection that does not read it.
 ///
 /// ```
 /// # use msgstream::broker::{OutboxSettings, Policy};
 /// # use msgstream::units::{ByteSize, Span};
-/// let patient = OutboxSettings { policy: Policy::Throttle, throttle_time: Span::from_secs(5), ..OutboxSettings::default() };
+/// let patient = OutboxSettings::default().policy(Policy::Throttle).throttle_time(Span::from_secs(5));
 /// assert_eq!(patient.limit, ByteSize(64 << 20));
 /// assert_eq!(Policy::default(), Policy::Disconnect);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OutboxSettings {
     /// What may wait for one connection, in bytes. 64 MiB.
     pub limit: ByteSize,
@@ -44,6 +46,7 @@ pub struct OutboxSettings {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Policy {
     /// The listener is cut off, and told.
     #[default]
@@ -70,5 +73,18 @@ impl Default for OutboxSettings {
             drain_time: Span::from_secs(5),
             drain_limit: Span::from_secs(15),
         }
+    }
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    OutboxSettings {
+        limit: ByteSize, "ByteSize(1 << 20)";
+        total: ByteSize, "ByteSize(1 << 30)";
+        policy: Policy, "Policy::Throttle";
+        throttle_time: Span, "Span::from_secs(5)";
+        write_time: Span, "Span::from_secs(60)";
+        drain_time: Span, "Span::from_secs(60)";
+        drain_limit: Span, "Span::from_secs(60)";
     }
 }

@@ -1,7 +1,7 @@
 //! What a listener sees, each kind.
 
 use msgstream::broker::{Address, Settings};
-use msgstream::client::{ClientError, Event, Options, RemoteStream, StreamState};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream, StreamState};
 use msgstream::units::ByteSize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,6 +132,30 @@ async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
     assert!(before.iter().enumerate().all(|(number, message)| *message == number.to_string()), "contiguous up to the cut");
     assert_eq!(next(&mut other, 1).await, ["\"here\""]);
     assert_eq!(client.confirmed().put("job", &0).await.unwrap().listeners, Some(0), "it was hung up at the broker too");
+}
+
+/// Receiving is not delivering: a listener that its own program forgets fills its inbox and no more, and what the same client
+/// publishes goes on, with its receipts.
+#[tokio::test]
+async fn a_listener_that_is_never_drained_holds_up_nothing_that_its_client_publishes() {
+    const INBOX: usize = 20_000;
+    let broker = Broker::start();
+    let options = Options::default().queue(ByteSize(2_000)).listener_queue(ByteSize(INBOX)).reconnect(Backoff::default());
+    let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let mut forgotten = client.listen("job").await.unwrap();
+    let message = "x".repeat(1_000);
+    for round in 0..200 {
+        client.put("job", &message).await.unwrap();
+        let receipt = client.confirmed().put("job", &round).await.unwrap();
+        assert!(receipt.listeners.is_some_and(|count| count <= 1));
+    }
+    client.flush().await.unwrap();
+    assert_eq!(*client.connection().borrow(), Connection::Connected);
+    assert_eq!(client.waiting(), 0);
+    assert_eq!(client.confirmed().put("job", &0).await.unwrap().listeners, Some(0), "it was hung up");
+    let seen = next(&mut forgotten, 1000).await;
+    assert_eq!(seen.last().map(String::as_str), Some("cut off: slow_listener"));
+    assert!(seen.iter().map(String::len).sum::<usize>() <= INBOX, "{} events", seen.len());
 }
 
 #[tokio::test]

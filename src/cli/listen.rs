@@ -1,12 +1,10 @@
 //! `msgstream listen`: shows what streams say, as bars and lines for people or as wire lines for programs.
 
-use std::future::pending;
 use std::io::{self, IsTerminal};
 
 use crate::client::{Event, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use super::broker::{Broker, block_on};
@@ -15,7 +13,7 @@ use super::ending::{Ending, How, begins_run};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
 use super::streams::{Heard, Streams, failure};
-use super::view::{Form, Template, View};
+use super::view::{Form, Signals, Template, Told, View};
 use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
@@ -124,12 +122,13 @@ impl Listening {
         while self.left != Some(0) && !streams.is_over() {
             let shown = tokio::select! {
                 biased;
+                told = signals.next() => match told {
+                    Told::Interrupted => return Ok(Exit::Interrupted),
+                    told => self.output.told(told),
+                },
                 heard = streams.next() => self.heard(heard?),
                 news = contact.news() => self.output.news(news),
                 () = until(self.output.due()) => self.output.flush(),
-                // A new size of the terminal.
-                true = next(&mut signals.0) => self.output.resized(),
-                true = next(&mut signals.1) => return Ok(Exit::Interrupted),
             };
             if shown.is_err() {
                 return printed(shown);
@@ -181,13 +180,8 @@ impl Output {
         Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect(), form)))
     }
 
-    /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind. Where nothing is drawn, Ctrl-C ends the
-    /// program even while it waits for whoever reads its lines.
-    fn signals(&self) -> (Option<Signal>, Option<Signal>) {
-        match self {
-            Self::View(view) if view.draws() => (signal(SignalKind::window_change()).ok(), signal(SignalKind::interrupt()).ok()),
-            Self::View(_) | Self::Lines(_) => (None, None),
-        }
+    fn signals(&self) -> Signals {
+        Signals::catch(matches!(self, Self::View(view) if view.draws()))
     }
 
     fn joined(&mut self, index: usize, name: &StreamName, state: StreamState) -> io::Result<()> {
@@ -231,9 +225,9 @@ impl Output {
         Ok(())
     }
 
-    fn resized(&mut self) -> io::Result<()> {
+    fn told(&mut self, told: Told) -> io::Result<()> {
         if let Self::View(view) = self {
-            view.resized();
+            view.draw_anew(told == Told::Continued);
         }
         Ok(())
     }
@@ -258,13 +252,5 @@ impl Output {
             Self::View(view) => view.leave(),
             Self::Lines(lines) => lines.flush(),
         }
-    }
-}
-
-/// Waits for a signal that is caught.
-async fn next(signal: &mut Option<Signal>) -> bool {
-    match signal {
-        Some(signal) => signal.recv().await.is_some(),
-        None => pending().await,
     }
 }

@@ -9,6 +9,7 @@ mod content;
 mod job;
 mod rows;
 mod screen;
+mod signals;
 mod template;
 
 use std::io::{self, Write};
@@ -26,6 +27,7 @@ use super::text;
 use colour::{Colours, Paint};
 use job::{Job, State};
 use screen::Screen;
+pub(super) use signals::{Signals, Told};
 pub(super) use template::Template;
 
 /// The least time between two drawings.
@@ -151,9 +153,12 @@ impl View {
         self.note("connected; messages from before may be missing", Paint::Plain);
     }
 
-    /// The terminal has another size.
-    pub(super) fn resized(&mut self) {
+    /// The terminal has another size, or others have written to it, so that what was drawn is not where it was.
+    pub(super) fn draw_anew(&mut self, below: bool) {
         (self.changed, self.drawn) = (true, None);
+        if let Some(screen) = self.screen.as_mut().filter(|_| below) {
+            screen.forget();
+        }
     }
 
     /// When to call [`flush`](Self::flush) again; none while nothing moves.

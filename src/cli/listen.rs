@@ -49,6 +49,9 @@ pub(crate) struct Args {
     #[arg(long)]
     reconnect: bool,
     /// Pass over a run that has ended already, and wait for the next
+    ///
+    /// A stream that has ended is asked for its next run twice a second. One that begins and ends in between is shown too, unless it
+    /// leaves the very same header and last message.
     #[arg(long)]
     next: bool,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 use tokio::time::Instant;
 
-use super::broker::{Broker, block_on};
+use super::broker::{Broker, block_on, limit};
 use super::connecting::{Contact, News, until};
 use super::ending::{Ending, How, begins_run};
 use super::exit::{Exit, Failure, Outcome};
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
     /// Stop after this time, such as 10s or 5m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     timeout: Option<Span>,
     /// Wait for a broker that is not there, and connect again when the connection is lost; a possible gap is reported
     #[arg(long)]

@@ -7,7 +7,7 @@ use crate::job::monitor::Message;
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
-use super::broker::{Broker, block_on};
+use super::broker::{Broker, block_on, limit};
 use super::clock::time;
 use super::connecting::{Contact, News, until};
 use super::ending::{Ending, How, label};
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long)]
     next: bool,
     /// Wait no longer than this, such as 10s or 5m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     timeout: Option<Span>,
     /// Wait for a broker that is not there, and connect again when the connection is lost. If a job ends meanwhile and the broker
     /// forgets it, its end is never seen

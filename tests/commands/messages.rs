@@ -118,6 +118,9 @@ fn what_the_broker_refuses_and_what_cannot_be_understood() {
     assert_fails(&program(&["listen", "job", "--server", "http://nowhere"]).output().unwrap(), 64, "there is no \"http\" transport");
     assert_fails(&program(&["listen"]).output().unwrap(), 64, "<STREAM>");
     assert_fails(&program(&["listen", "job", "--timeout", "10"]).output().unwrap(), 64, "not a time");
+    for command in ["listen", "wait"] {
+        assert_fails(&broker.output(&[command, "job", "--timeout", "0"]), 64, "nothing can be heard in no time");
+    }
     for count in ["-1", "many"] {
         assert_fails(&program(&["listen", "job", "--count", count]).output().unwrap(), 64, "write a whole number, such as 100");
     }

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use crate::client::{Event, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
+use tokio::task::consume_budget;
 use tokio::time::Instant;
 
 use super::broker::{Broker, block_on, limit};
@@ -123,6 +124,8 @@ impl Listening {
     async fn listen(&mut self, streams: &mut Streams, mut contact: Contact) -> Outcome {
         let mut signals = self.output.signals();
         while self.left != Some(0) && !streams.is_over() {
+            // However much there is to show, signals and the time limit are noticed.
+            consume_budget().await;
             let shown = tokio::select! {
                 biased;
                 told = signals.next() => match told {

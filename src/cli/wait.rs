@@ -1,6 +1,7 @@
 //! `msgstream wait`: sleeps until jobs have ended, and says how by its exit code.
 
 use jiff::Timestamp;
+use tokio::task::consume_budget;
 
 use crate::client::{Event, StreamState};
 use crate::job::monitor::Message;
@@ -69,6 +70,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
         let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {
+            // However much comes, the time limit is noticed.
+            consume_budget().await;
             tokio::select! {
                 biased;
                 heard = streams.next() => {

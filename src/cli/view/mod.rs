@@ -61,6 +61,8 @@ pub(super) struct View {
     drawn: Option<Instant>,
     /// It was said how to wait for a next run.
     is_hinted: bool,
+    /// The connection is another, or will be: messages may be missing before what comes next, which is yet to be said.
+    has_gap: bool,
 }
 
 impl Form {
@@ -82,6 +84,7 @@ impl View {
             changed: true,
             drawn: None,
             is_hinted: false,
+            has_gap: false,
         }
     }
 
@@ -94,6 +97,7 @@ impl View {
     pub(super) fn event(&mut self, index: usize, event: &Event) -> io::Result<()> {
         if let (Event::Header(_) | Event::Message(_) | Event::Ended { .. }, Some(job)) = (event, self.jobs.get_mut(index)) {
             job.silent_since = None;
+            self.back();
         }
         match event {
             Event::Header(content) => self.content(index, content, false),
@@ -110,7 +114,7 @@ impl View {
             }
             // That the connection is lost, or was, is told once for all streams.
             Event::Lost { .. } => self.leave_stream(index),
-            Event::Reconnected { .. } => {}
+            Event::Reconnected { .. } => self.has_gap = true,
         }
         self.changed = true;
         self.flush()
@@ -141,6 +145,7 @@ impl View {
 
     /// The broker does not answer: bars stand still until their jobs are heard of again.
     pub(super) fn away(&mut self, said: &str) {
+        self.has_gap = true;
         let now = Timestamp::now();
         for job in self.jobs.iter_mut().filter(|job| job.state == State::Running) {
             job.silent_since.get_or_insert(now);
@@ -148,9 +153,11 @@ impl View {
         self.note(said, Paint::Warning);
     }
 
-    /// The broker answers again.
+    /// The broker answers again. A stream may show it first, and one that was away for a moment may never have been called so.
     pub(super) fn back(&mut self) {
-        self.note("connected; messages from before may be missing", Paint::Plain);
+        if std::mem::take(&mut self.has_gap) {
+            self.note("connected; messages from before may be missing", Paint::Plain);
+        }
     }
 
     /// The terminal has another size, or others have written to it, so that what was drawn is not where it was.

@@ -150,11 +150,8 @@ impl Job {
         ending.started = ending.started.or(self.started);
         ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
-        let told = if is_late {
-            format!("{name} {}{hint}", inline(&ending.told_late()))
-        } else {
-            format!("{name}: {}", inline(&ending.told()))
-        };
+        let told =
+            if is_late { format!("{name} {}{hint}", inline(&ending.told_late())) } else { format!("{name}: {}", inline(&ending.told())) };
         match ending.how {
             How::Failed | How::Aborted => say(told),
             How::Done | How::Ended => print(format!("{told}\n").as_bytes())?,

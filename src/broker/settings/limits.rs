@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::wire::units::{ByteSize, Span};
 use crate::wire::setters;
+use crate::wire::units::{ByteSize, Span};
 
 /// The `[limits]` section of the configuration.
 ///

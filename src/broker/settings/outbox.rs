@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use crate::wire::units::{ByteSize, Span};
 use crate::wire::setters;
+use crate::wire::units::{ByteSize, Span};
 
 /// How much may wait for a connection, and what happens to a connection that does not read it.
 ///

@@ -2,8 +2,8 @@
 
 use serde::de::{self, Deserialize, Deserializer};
 
-use crate::wire::units::{ByteSize, Span};
 use crate::wire::setters;
+use crate::wire::units::{ByteSize, Span};
 
 /// The `[tcp]` section: options of every TCP connection, in the system's terms.
 ///

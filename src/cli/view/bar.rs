@@ -81,11 +81,8 @@ fn finish(parts: Vec<(Paint, String)>, most: usize, colours: Colours, is_stale: 
 /// `3/10 steps [00:12<00:28, 4 s/step] text`, or as much of it as fits, the times first.
 fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let units = job.units.as_deref().map(inline);
-    let (full, short) = if is_percentage(job.total, units.as_deref()) {
-        Default::default()
-    } else {
-        (counted(job, units.as_deref()), counted(job, None))
-    };
+    let (full, short) =
+        if is_percentage(job.total, units.as_deref()) { Default::default() } else { (counted(job, units.as_deref()), counted(job, None)) };
     let rate = job.rate(now).map(|per_second| rate(per_second, units.as_deref())).unwrap_or_default();
     let (times, with_rate) = (times(job, "", now), times(job, &rate, now));
     let choices = [(&full, &with_rate), (&full, &times), (&short, &times), (&String::new(), &times), (&short, &String::new())];

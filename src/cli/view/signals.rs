@@ -47,8 +47,10 @@ impl Signals {
 }
 
 async fn one(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) if signal.recv().await.is_some() => {}
-        Some(_) | None => pending().await,
+    if let Some(signal) = signal
+        && signal.recv().await.is_some()
+    {
+        return;
     }
+    pending().await
 }

@@ -9,7 +9,6 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -117,16 +116,6 @@ impl Terminal {
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         self.model.lock().parser.screen_mut().set_size(some(rows), some(columns));
         tcsetwinsize(&self.keyboard, size(rows, columns)).unwrap();
-    }
-
-    /// Types while nobody reads what the program writes, once that has filled the terminal.
-    pub(crate) fn type_in_while_it_is_full(&mut self, keys: &str) {
-        let model = Arc::clone(&self.model);
-        let _nobody_reads = model.lock();
-        while ioctl_fionread(&self.keyboard).unwrap() < 2000 {
-            std::thread::yield_now();
-        }
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Shows what another program writes to the terminal.

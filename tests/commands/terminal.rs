@@ -194,24 +194,6 @@ fn ctrl_c_leaves_the_bars_where_they_are() {
     assert!(code == Some(130) && shown.screen[0].contains(" 1/4"), "{code:?} {shown}");
 }
 
-/// A terminal that is slower than the job, as at the end of a slow line.
-#[test]
-fn ctrl_c_is_heard_in_the_midst_of_a_flood() {
-    const LINES: usize = 200_000;
-    let broker = Broker::start();
-    broker.ok(&["header", "job", "\"here\""]);
-    let mut terminal = Terminal::new(&broker, &["listen", "job"]);
-    terminal.until_shown("here");
-    let flood: String = (0..LINES).map(|number| format!("{number}\n")).collect();
-    std::thread::scope(|scope| {
-        scope.spawn(|| broker.with_input(&["put", "job"], flood.as_bytes()));
-        terminal.type_in_while_it_is_full("\u{3}");
-    });
-    let (code, shown) = terminal.end();
-    let last = shown.lines().filter_map(|line| line.parse::<usize>().ok()).max();
-    assert!(code == Some(130) && last < Some(LINES / 2), "{code:?} {last:?}");
-}
-
 /// Who is waited for has a row, and is not counted again.
 #[test]
 fn rows_are_never_more_than_the_terminal_has() {

@@ -4,7 +4,7 @@ use std::env;
 use std::future::Future;
 
 use crate::client::{Backoff, BadServerAddress, Options, RemoteStream, ServerAddress};
-use crate::wire::units::Span;
+use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
@@ -39,6 +39,15 @@ const VARIABLE: &str = "MSGSTREAM_SERVER";
 fn given(text: &str) -> Result<Given, BadServerAddress> {
     let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
     if is_unset { Ok(Given(None)) } else { text.parse().map(Some).map(Given) }
+}
+
+/// Reads a time limit. None at all would be up before a broker could answer.
+pub(crate) fn limit(text: &str) -> Result<Span, String> {
+    let time: Span = text.parse().map_err(|error: BadUnit| error.to_string())?;
+    if time.0.is_zero() {
+        return Err("a time limit of 0 is too short for an answer; write at least 1ms, or use get to see the state of a stream".to_owned());
+    }
+    Ok(time)
 }
 
 /// What the configuration says, or the default.

@@ -66,12 +66,20 @@ impl Ending {
         Some(Self { how, what, title, started: clock::time(started.as_deref()), ended: clock::time(ended.as_deref()) })
     }
 
-    /// As [`of`](Self::of), of a content. Most contents are dismissed without reading them.
+    /// As [`of`](Self::of), of a content. One whose state cannot be read tells an end all the same, by its class.
     pub(super) fn of_content(content: &Content) -> Option<Self> {
-        if !content.as_str().contains("monitor.") {
-            return None;
+        let object = content.object()?;
+        if let Some(message) = Message::of(content) {
+            return Self::of(message);
         }
-        Self::of(Message::of(content)?)
+        let how = match &*object.class {
+            "monitor.Complete" => How::Done,
+            "monitor.Abort" => How::Aborted,
+            "monitor.Error" => How::Failed,
+            _ => return None,
+        };
+        let what = Some(object.state.to_string()).filter(|state| state != "{}");
+        Some(Self { how, what, ..Self::silent() })
     }
 
     /// The end that an event tells.
@@ -111,6 +119,12 @@ impl Ending {
     }
 }
 
+/// Whether a job says with it that a run begins, or goes on. Only that follows an end: anything else there comes late.
+pub(super) fn begins_run(event: &Event) -> bool {
+    let (Event::Header(content) | Event::Message(content)) = event else { return false };
+    matches!(Message::of(content), Some(Message::Start(_) | Message::Join(_)))
+}
+
 /// Whose end it is: the stream, and what the job is called.
 pub(super) fn label(stream: &str, title: Option<&str>) -> String {
     let title = title.map(|title| format!(" {}", cut(&inline(title), LONGEST_TITLE))).unwrap_or_default();
@@ -139,6 +153,8 @@ mod tests {
             ("Complete", r#"{"result":"fit.csv"}"#, "done: fit.csv"),
             ("Error", r#"{"reason":"no","started":"2026-11-28T12:55:19Z","ended":"2026-11-28T12:57:24Z"}"#, "failed after 2 min 5 s: no"),
             ("Abort", "{}", "aborted"),
+            ("Error", "{}", "failed"),
+            ("Error", r#"{"reason":"no","started":5}"#, r#"failed: {"reason":"no","started":5}"#),
         ];
         for (class, state, told) in cases {
             let content = Content::from_json(&format!(r#"{{".class":"monitor.{class}",".state":{state}}}"#)).unwrap();

@@ -31,6 +31,8 @@ pub(crate) enum Exit {
     Config,
     /// The time was up; the same code as timeout(1).
     Timeout,
+    /// Ctrl-C, here or at the command that was run: the code that shells give to it.
+    Interrupted,
     /// The exit code of the command that was run.
     Status(u8),
 }
@@ -50,6 +52,7 @@ impl From<Exit> for ExitCode {
             Exit::Refused => 77,
             Exit::Config => 78,
             Exit::Timeout => 124,
+            Exit::Interrupted => 130,
             Exit::Status(status) => status,
         })
     }

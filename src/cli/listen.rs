@@ -1,21 +1,20 @@
 //! `msgstream listen`: shows what streams say, as bars and lines for people or as wire lines for programs.
 
-use std::future::pending;
 use std::io::{self, IsTerminal};
 
 use crate::client::{Event, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::consume_budget;
 use tokio::time::Instant;
 
-use super::broker::{Broker, block_on};
+use super::broker::{Broker, block_on, limit};
 use super::connecting::{Contact, News, until};
-use super::ending::{Ending, How};
+use super::ending::{Ending, How, begins_run};
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{printed, say};
 use super::streams::{Heard, Streams, failure};
-use super::view::{Form, Template, View};
+use super::view::{Form, Signals, Template, Told, View};
 use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
@@ -45,12 +44,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
     /// Stop after this time, such as 10s or 5m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     timeout: Option<Span>,
     /// Wait for a broker that is away, and connect again if the connection is lost; possible gaps are reported
     #[arg(long)]
     reconnect: bool,
     /// Skip a run that has already ended, and wait for the next
+    ///
+    /// listen looks for the next run twice a second. It also shows a run that begins and ends in between, unless that leaves exactly
+    /// the same header and last message.
     #[arg(long)]
     next: bool,
     #[command(flatten)]
@@ -123,14 +125,17 @@ impl Listening {
     async fn listen(&mut self, streams: &mut Streams, mut contact: Contact) -> Outcome {
         let mut signals = self.output.signals();
         while self.left != Some(0) && !streams.is_over() {
+            // However much there is to show, signals and the time limit are noticed.
+            consume_budget().await;
             let shown = tokio::select! {
                 biased;
+                told = signals.next() => match told {
+                    Told::Interrupted => return Ok(Exit::Interrupted),
+                    told => self.output.told(told),
+                },
                 heard = streams.next() => self.heard(heard?),
                 news = contact.news() => self.output.news(news),
                 () = until(self.output.due()) => self.output.flush(),
-                // A new size of the terminal.
-                true = next(&mut signals.0) => self.output.resized(),
-                true = next(&mut signals.1) => return Ok(Exit::Status(130)),
             };
             if shown.is_err() {
                 return printed(shown);
@@ -152,12 +157,13 @@ impl Listening {
         if let (Event::Header(_) | Event::Message(_), Some(left)) = (&event, &mut self.left) {
             *left -= 1;
         }
-        if let Some(end) = self.ends.get_mut(index)
-            && let Some(ending) = Ending::of_event(&event)
-            // What comes first counts: a stream often ends without a word after its job has said how it ended.
-            && (end.is_none() || ending.how != How::Ended)
-        {
-            *end = Some(ending.how);
+        if let Some(end) = self.ends.get_mut(index) {
+            match Ending::of_event(&event) {
+                // What comes first counts: a stream often ends without a word after its job has said how it ended.
+                Some(ending) => *end = end.or(Some(ending.how)),
+                None if end.is_some() && begins_run(&event) => *end = None,
+                None => {}
+            }
         }
         self.failure = failure(name, &event).or(self.failure.take());
         self.output.event(index, name, &event)
@@ -181,12 +187,8 @@ impl Output {
         Self::View(Box::new(View::new(names.iter().map(|name| name.as_str().to_owned()).collect(), form)))
     }
 
-    /// Changes of the terminal's size, and Ctrl-C, which must not leave half a row behind.
-    fn signals(&self) -> (Option<Signal>, Option<Signal>) {
-        match self {
-            Self::View(_) => (signal(SignalKind::window_change()).ok(), signal(SignalKind::interrupt()).ok()),
-            Self::Lines(_) => (None, None),
-        }
+    fn signals(&self) -> Signals {
+        Signals::catch(matches!(self, Self::View(view) if view.draws()))
     }
 
     fn joined(&mut self, index: usize, name: &StreamName, state: StreamState) -> io::Result<()> {
@@ -230,9 +232,9 @@ impl Output {
         Ok(())
     }
 
-    fn resized(&mut self) -> io::Result<()> {
+    fn told(&mut self, told: Told) -> io::Result<()> {
         if let Self::View(view) = self {
-            view.resized();
+            view.draw_anew(told == Told::Continued);
         }
         Ok(())
     }
@@ -257,13 +259,5 @@ impl Output {
             Self::View(view) => view.leave(),
             Self::Lines(lines) => lines.flush(),
         }
-    }
-}
-
-/// Waits for a signal that is caught.
-async fn next(signal: &mut Option<Signal>) -> bool {
-    match signal {
-        Some(signal) => signal.recv().await.is_some(),
-        None => pending().await,
     }
 }

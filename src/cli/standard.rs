@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use anyhow::Context;
 
 use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::text::lines;
 
-/// Says something to the user on standard error. A closed standard error must not end the program, as it would with `eprintln!`.
+/// Says something to the user on standard error. Part of it may come from others, and must not control the terminal. A closed
+/// standard error must not end the program, as it would with `eprintln!`.
 pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(io::stderr(), "msgstream: {text}");
+    let _ = writeln!(io::stderr(), "msgstream: {}", lines(&text.to_string(), false).join("\n"));
 }
 
 /// Prints to standard output, all of it at once.

@@ -183,7 +183,9 @@ impl Stream {
 
     /// Its name, and why nothing was heard of it.
     fn standing(&self) -> String {
+        let is_passed = self.passing.as_ref().is_some_and(|passing| passing.is_told);
         let why = match (self.joined, self.is_begun) {
+            _ if is_passed => " (its next run has not begun)",
             (false, false) => " (the broker has not answered)",
             (true, false) => " (not begun)",
             (_, true) => "",

@@ -1,13 +1,14 @@
 //! `msgstream wait`: sleeps until jobs have ended, and says how by its exit code.
 
 use jiff::Timestamp;
+use tokio::task::consume_budget;
 
 use crate::client::{Event, StreamState};
 use crate::job::monitor::Message;
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
-use super::broker::{Broker, block_on};
+use super::broker::{Broker, block_on, limit};
 use super::clock::time;
 use super::connecting::{Contact, News, until};
 use super::ending::{Ending, How, label};
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     next: bool,
     /// Wait no longer than this, such as 10s or 5m
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = limit)]
     timeout: Option<Span>,
     /// Wait for a broker that is away, and connect again if the connection is lost. If a job ends meanwhile and the broker forgets
     /// it, wait never sees its end
@@ -70,6 +71,8 @@ pub(crate) fn run(args: Args) -> Outcome {
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
         let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {
+            // However much comes, the time limit is noticed.
+            consume_budget().await;
             tokio::select! {
                 biased;
                 heard = streams.next() => {
@@ -100,11 +103,13 @@ struct Job {
     started: Option<Timestamp>,
     /// It had ended before it was listened to.
     is_late: bool,
+    /// Its last run was passed over: an end that is heard is that of the next one.
+    is_awaited: bool,
 }
 
 impl Job {
     fn new(name: StreamName) -> Self {
-        Self { name, title: None, started: None, is_late: false }
+        Self { name, title: None, started: None, is_late: false, is_awaited: false }
     }
 
     /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
@@ -119,6 +124,7 @@ impl Job {
                 return Ok(None);
             }
             Heard::Passed(ending) => {
+                self.is_awaited = true;
                 say(format_args!("{name:?} {}; waiting for its next run", inline(&ending.told_late())));
                 return Ok(None);
             }
@@ -135,20 +141,18 @@ impl Job {
             }
         }
         let Some(ending) = Ending::of_event(&event) else { return Ok(None) };
-        let is_now = !self.is_late && !matches!(event, Event::Header(_));
-        self.tell(ending, is_now, hint).map(Some)
+        // Nobody heard when a job ended whose header tells its end.
+        let is_late = self.is_late || matches!(event, Event::Header(_)) && !self.is_awaited;
+        self.tell(ending, is_late, hint).map(Some)
     }
 
     /// Tells the end in a line.
-    fn tell(&mut self, mut ending: Ending, is_now: bool, hint: &str) -> Result<How, Failure> {
+    fn tell(&mut self, mut ending: Ending, is_late: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
-        ending.ended = ending.ended.or(is_now.then(Timestamp::now));
+        ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
-        let told = if self.is_late {
-            format!("{name} {}{hint}", inline(&ending.told_late()))
-        } else {
-            format!("{name}: {}", inline(&ending.told()))
-        };
+        let told =
+            if is_late { format!("{name} {}{hint}", inline(&ending.told_late())) } else { format!("{name}: {}", inline(&ending.told())) };
         match ending.how {
             How::Failed | How::Aborted => say(told),
             How::Done | How::Ended => print(format!("{told}\n").as_bytes())?,

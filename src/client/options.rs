@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::job::content::NonFinite;
+use crate::wire::setters;
 use crate::wire::units::ByteSize;
 
 /// How a [`RemoteStream`](super::RemoteStream) behaves.
@@ -54,47 +55,28 @@ impl Default for Options {
     }
 }
 
-/// Makes a method of each field, which sets it.
-macro_rules! setters {
-    ($type:ident: $($field:ident: $value:ty, $example:literal;)*) => {
-        impl $type {
-            $(
-                #[doc = concat!("Sets [`", stringify!($field), "`](field@Self::", stringify!($field), ").")]
-                #[doc = ""]
-                #[doc = "```"]
-                #[doc = "# use std::time::Duration;"]
-                #[doc = "# use msgstream::{client::{Backoff, Options}, job::NonFinite, units::ByteSize};"]
-                #[doc = concat!("let changed = ", stringify!($type), "::default().", stringify!($field), "(", $example, ");")]
-                #[doc = concat!("assert_ne!(changed, ", stringify!($type), "::default());")]
-                #[doc = "```"]
-                #[must_use]
-                pub fn $field(mut self, $field: $value) -> Self {
-                    self.$field = $field.into();
-                    self
-                }
-            )*
-        }
-    };
+setters! {
+    "std::time::Duration; use msgstream::{client::*, job::NonFinite, units::ByteSize}";
+    Options {
+        reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
+        connect_time: Duration, "Duration::from_secs(3)";
+        idle_time: Duration, "Duration::from_secs(60)";
+        answer_time: Duration, "Duration::from_secs(60)";
+        queue: ByteSize, "ByteSize(1 << 20)";
+        longest_action: ByteSize, "ByteSize(1 << 20)";
+        listener_queue: ByteSize, "ByteSize(1 << 20)";
+        longest_line: ByteSize, "ByteSize(1 << 20)";
+        non_finite: NonFinite, "NonFinite::Null";
+    }
 }
 
 setters! {
-    Options:
-    reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
-    connect_time: Duration, "Duration::from_secs(3)";
-    idle_time: Duration, "Duration::from_secs(60)";
-    answer_time: Duration, "Duration::from_secs(60)";
-    queue: ByteSize, "ByteSize(1 << 20)";
-    longest_action: ByteSize, "ByteSize(1 << 20)";
-    listener_queue: ByteSize, "ByteSize(1 << 20)";
-    longest_line: ByteSize, "ByteSize(1 << 20)";
-    non_finite: NonFinite, "NonFinite::Null";
-}
-
-setters! {
-    Backoff:
-    first: Duration, "Duration::from_secs(1)";
-    longest: Duration, "Duration::from_secs(30)";
-    attempts: impl Into<Option<u32>>, "120";
+    "std::time::Duration; use msgstream::client::*";
+    Backoff {
+        first: Duration, "Duration::from_secs(1)";
+        longest: Duration, "Duration::from_secs(30)";
+        attempts: impl Into<Option<u32>>, "120";
+    }
 }
 
 /// The pauses between attempts to connect. Each is twice as long as the one before, with a random part, so that a thousand clients

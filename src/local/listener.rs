@@ -64,6 +64,7 @@ pub trait Listener: Send + 'static {
 /// assert_eq!(sender.put(event()), Err(NotTaken::Full));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NotTaken {
     /// It has no room. It is cut off as a slow listener, and [`Listener::close`] tells it.
     Full,

@@ -79,8 +79,7 @@ impl MessageStream {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let limits = Limits { streams: 1, ..Limits::default() };
-    /// let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
+    /// let broker = MessageStream::with_settings(&Settings::default().limits(Limits::default().streams(1)));
     /// broker.header("job-1", "the only one").await?;
     /// let error = broker.header("job-2", "one too many").await.unwrap_err();
     /// assert!(error.to_string().contains("limits.streams"));

@@ -42,6 +42,7 @@ macro_rules! encodings {
         /// # Ok::<(), msgstream::broker::BadAddress>(())
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
         pub enum Encoding {
             $($(#[$doc])* $encoding,)*
         }

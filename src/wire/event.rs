@@ -62,6 +62,7 @@ pub enum Event<'a> {
 /// assert_eq!(words, ["waiting", "running", "ended"]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StreamState {
     /// No header yet.
     Waiting,

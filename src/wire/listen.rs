@@ -20,6 +20,7 @@ use super::endpoint::{Encoding, Endpoint, Place};
 /// # Ok::<(), msgstream::broker::BadAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A TCP address; port 0 lets the system choose.
     Tcp(SocketAddr),
@@ -92,11 +93,25 @@ impl<'de> Deserialize<'de> for Address {
 /// # Ok::<(), msgstream::broker::BadAddress>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listen {
     /// Where.
     pub address: Address,
     /// What is spoken there.
     pub encoding: Encoding,
+}
+
+impl Listen {
+    /// An address where this is spoken.
+    ///
+    /// ```
+    /// # use msgstream::broker::{Address, Encoding, Listen};
+    /// let listen = Listen::new(Address::Unix("/run/msgpack.sock".into()), Encoding::MessagePack);
+    /// assert_eq!(listen.to_string(), "msgpack+unix:/run/msgpack.sock");
+    /// ```
+    pub fn new(address: Address, encoding: Encoding) -> Self {
+        Self { address, encoding }
+    }
 }
 
 impl From<Address> for Listen {

@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod event;
 pub mod ids;
+mod settable;
 pub mod units;
 
 pub(crate) mod subscriber;
@@ -38,6 +39,7 @@ mod tests;
 
 pub(crate) use action::{Repeated, Verb};
 pub(crate) use endpoint::{Endpoint, Place};
+pub(crate) use settable::setters;
 
 pub use action::{Action, Name, Payload, ReceiptId};
 pub use endpoint::{DEFAULT_PORT, Encoding};

@@ -1,7 +1,8 @@
 //! What a listener sees, each kind.
 
 use msgstream::broker::{Address, Settings};
-use msgstream::client::{ClientError, Event, RemoteStream, StreamState};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream, StreamState};
+use msgstream::units::ByteSize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -115,7 +116,7 @@ async fn a_broker_that_is_gone_is_a_lost_connection_not_an_end() {
 #[tokio::test]
 async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
     let broker = Broker::start();
-    let options = msgstream::client::Options::default().listener_queue(msgstream::units::ByteSize(20_000));
+    let options = Options::default().listener_queue(ByteSize(20_000));
     let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
     let mut slow = client.listen("job").await.unwrap();
     let mut other = client.listen("other").await.unwrap();
@@ -133,10 +134,34 @@ async fn a_listener_too_slow_for_its_own_queue_is_cut_off_alone() {
     assert_eq!(client.confirmed().put("job", &0).await.unwrap().listeners, Some(0), "it was hung up at the broker too");
 }
 
+/// Receiving is not delivering: a listener that its own program forgets fills its inbox and no more, and what the same client
+/// publishes goes on, with its receipts.
+#[tokio::test]
+async fn a_listener_that_is_never_drained_holds_up_nothing_that_its_client_publishes() {
+    const INBOX: usize = 20_000;
+    let broker = Broker::start();
+    let options = Options::default().queue(ByteSize(2_000)).listener_queue(ByteSize(INBOX)).reconnect(Backoff::default());
+    let client = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let mut forgotten = client.listen("job").await.unwrap();
+    let message = "x".repeat(1_000);
+    for round in 0..200 {
+        client.put("job", &message).await.unwrap();
+        let receipt = client.confirmed().put("job", &round).await.unwrap();
+        assert!(receipt.listeners.is_some_and(|count| count <= 1));
+    }
+    client.flush().await.unwrap();
+    assert_eq!(*client.connection().borrow(), Connection::Connected);
+    assert_eq!(client.waiting(), 0);
+    assert_eq!(client.confirmed().put("job", &0).await.unwrap().listeners, Some(0), "it was hung up");
+    let seen = next(&mut forgotten, 1000).await;
+    assert_eq!(seen.last().map(String::as_str), Some("cut off: slow_listener"));
+    assert!(seen.iter().map(String::len).sum::<usize>() <= INBOX, "{} events", seen.len());
+}
+
 #[tokio::test]
 async fn who_listens_to_too_much_is_refused() {
-    let limits = msgstream::broker::Limits { listens: 1, ..Default::default() };
-    let broker = Broker::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings { limits, ..Settings::default() });
+    let limits = msgstream::broker::Limits::default().listens(1);
+    let broker = Broker::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings::default().limits(limits));
     let client = broker.connect().await;
     let mut one = client.listen("one").await.unwrap();
     let mut other = client.listen("other").await.unwrap();
@@ -168,7 +193,7 @@ async fn what_is_no_broker_is_named() {
 #[tokio::test]
 async fn a_line_without_end_is_no_line_of_a_broker() {
     let imposter = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let options = msgstream::client::Options::default().longest_line(msgstream::units::ByteSize(100_000));
+    let options = Options::default().longest_line(ByteSize(100_000));
     let client = RemoteStream::connect_with(imposter.local_addr().unwrap().to_string().parse().unwrap(), options).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = imposter.accept().await.unwrap();

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use msgstream::broker::Settings;
-use msgstream::client::{Event, Receipt, RemoteStream};
+use msgstream::client::{Event, RemoteStream};
 use msgstream::local::{Listener, LocalError, MessageStream, NotTaken};
 use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
@@ -35,8 +35,8 @@ async fn every_kind_of_listener_sees_the_same() {
     broker.listen("job", sync_sender).await.unwrap();
     broker.listen("job", move |event| noted.send(event).unwrap()).await.unwrap();
     broker.put("job", &1).await.unwrap();
-    assert_eq!(broker.put_with_header("job", &2, "later").await.unwrap(), Receipt { listeners: Some(5) });
-    assert_eq!(broker.close_with("job", &3).await.unwrap(), Receipt { listeners: Some(5) });
+    assert_eq!(broker.put_with_header("job", &2, "later").await.unwrap().listeners, Some(5));
+    assert_eq!(broker.close_with("job", &3).await.unwrap().listeners, Some(5));
 
     let expected = ["header \"header\"", "1", "2", "ended 3"];
     assert_eq!(rest(&mut from_bounded).await, expected);
@@ -53,7 +53,7 @@ async fn every_kind_of_listener_sees_the_same() {
     let (late, mut from_late) = tokio::sync::mpsc::channel(10);
     broker.listen("job", late).await.unwrap();
     assert_eq!(rest(&mut from_late).await, ["header \"later\"", "ended 3"]);
-    assert_eq!(broker.delete("job").await.unwrap(), Receipt { listeners: Some(0) });
+    assert_eq!(broker.delete("job").await.unwrap().listeners, Some(0));
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn a_full_channel_is_cut_off_and_told_and_nobody_waits_for_it() {
         broker.put("job", &number).await.unwrap();
     }
     slow.ended().await;
-    assert_eq!(broker.close("job").await.unwrap(), Receipt { listeners: Some(1) });
+    assert_eq!(broker.close("job").await.unwrap().listeners, Some(1));
     assert_eq!(rest(&mut from_narrow).await, ["0", "1", "2", "cut off: slow_listener"]);
     assert_eq!(from_wide.try_iter().count(), 1001);
 }
@@ -114,7 +114,7 @@ async fn whoever_hangs_up_panics_or_goes_is_forgotten() {
     let third = broker.listen("job", |_| panic!("planted: a listener that panics")).await.unwrap();
     broker.put("job", &4).await.unwrap();
     third.ended().await;
-    assert_eq!(broker.close("job").await.unwrap(), Receipt { listeners: Some(0) });
+    assert_eq!(broker.close("job").await.unwrap().listeners, Some(0));
     assert_eq!(from_one.iter().map(|event| told(&event)).collect::<Vec<_>>(), ["1"]);
 }
 
@@ -145,8 +145,8 @@ async fn a_type_of_the_programs_own_may_listen() {
 
 #[tokio::test]
 async fn what_is_refused_is_told() {
-    let limits = msgstream::broker::Limits { streams: 1, header: ByteSize(10), line: ByteSize(200), ..Default::default() };
-    let broker = MessageStream::with_settings(&Settings { limits, ..Settings::default() });
+    let limits = msgstream::broker::Limits::default().streams(1).header(ByteSize(10)).line(ByteSize(200));
+    let broker = MessageStream::with_settings(&Settings::default().limits(limits));
     let code = |result: Result<(), LocalError>| match result.unwrap_err() {
         LocalError::Refused(reason) => reason.code,
         other => panic!("{other}"),
@@ -197,7 +197,7 @@ async fn a_local_and_a_remote_listener_see_the_same() {
     });
     from_within.await.unwrap();
     from_without.await.unwrap();
-    assert_eq!(broker.close_with("job", "done").await.unwrap(), Receipt { listeners: Some(2) });
+    assert_eq!(broker.close_with("job", "done").await.unwrap().listeners, Some(2));
 
     let local = rest(&mut from_here).await;
     assert_eq!(local.len(), 1002);

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use msgstream::client::{Backoff, ClientError, Options, Receipt, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Options, RemoteStream};
 use msgstream::job::NonFinite;
 use msgstream::units::ByteSize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -80,15 +80,14 @@ async fn receipts_tell_how_many_were_reached() {
     let _listening = (one.listen("job").await.unwrap(), other.listen("job").await.unwrap());
     one.flush().await.unwrap();
     other.flush().await.unwrap();
-    let reached = |listeners| Receipt { listeners };
     let confirmed = job.confirmed();
-    assert_eq!(confirmed.put("job", &1).await.unwrap(), reached(Some(2)));
-    assert_eq!(confirmed.put("nobody", &1).await.unwrap(), reached(Some(0)));
-    assert_eq!(confirmed.header("job", &1).await.unwrap(), reached(None));
-    assert_eq!(confirmed.put_with_header("job", &1, &2).await.unwrap(), reached(Some(2)));
-    assert_eq!(confirmed.close("job").await.unwrap(), reached(Some(2)));
-    assert_eq!(confirmed.close_with("job", &1).await.unwrap(), reached(Some(0)));
-    assert_eq!(confirmed.delete("job").await.unwrap(), reached(Some(0)));
+    assert_eq!(confirmed.put("job", &1).await.unwrap().listeners, Some(2));
+    assert_eq!(confirmed.put("nobody", &1).await.unwrap().listeners, Some(0));
+    assert_eq!(confirmed.header("job", &1).await.unwrap().listeners, None);
+    assert_eq!(confirmed.put_with_header("job", &1, &2).await.unwrap().listeners, Some(2));
+    assert_eq!(confirmed.close("job").await.unwrap().listeners, Some(2));
+    assert_eq!(confirmed.close_with("job", &1).await.unwrap().listeners, Some(0));
+    assert_eq!(confirmed.delete("job").await.unwrap().listeners, Some(0));
 }
 
 #[tokio::test]

@@ -56,6 +56,22 @@ fn listen_passes_on_how_the_jobs_ended() {
     }
 }
 
+/// As clients of another origin may write it.
+#[test]
+fn an_end_counts_by_its_class_whatever_its_state_holds() {
+    let broker = Broker::start();
+    for (class, state, code) in [("Error", "{}", 1), ("Error", r#"{"reason":["no","data"]}"#, 1), ("Abort", r#"{"started":5}"#, 2)] {
+        broker.ok(&["close", "job", &object(class, state)]);
+        for command in ["wait", "listen"] {
+            assert_eq!(broker.output(&[command, "job"]).status.code(), Some(code), "{command} {class} {state}");
+        }
+        broker.ok(&["delete", "job"]);
+    }
+    broker.ok(&["close", "job", &object("Error", "{}")]);
+    let (_, shown) = Terminal::new(&broker, &["listen", "job"]).end();
+    assert!(shown.contains("job had ended before: failed"), "{shown}");
+}
+
 #[test]
 fn who_waits_for_nothing_is_told_in_a_pipe_as_well() {
     let broker = Broker::start();
@@ -123,6 +139,16 @@ fn a_run_that_has_ended_already_is_passed_over() {
     }
 }
 
+#[test]
+fn a_next_run_that_does_not_come_in_time_is_named_so() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Complete", "{}")]);
+    for command in ["wait", "listen"] {
+        let late = broker.output(&[command, "job", "--next", "--timeout", "1s"]);
+        assert_fails(&late, 124, "msgstream: \"job\" (its next run has not begun) has not ended after 1s\n");
+    }
+}
+
 /// The run has said how it ended, and its stream ends later; another time the stream never ended at all.
 #[test]
 fn an_end_that_stands_in_the_header_is_passed_over_as_well() {
@@ -183,4 +209,64 @@ fn a_terminal_says_which_run_it_was() {
     terminal.until_shown("1/4");
     broker.ok(&["close", "job", &object("Abort", "{}")]);
     assert_eq!(terminal.end().0, Some(2));
+}
+
+/// A worker's last word may come behind the end of its job, which stays as it was told.
+#[test]
+fn what_comes_late_changes_no_end() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Join", r#"{"k":1,"total":4}"#)]);
+    let terminal = Terminal::new(&broker, &["listen", "job"]);
+    terminal.until_shown("1/4");
+    for (class, state) in
+        [("Error", r#"{"reason":"no data"}"#), ("Progress", r#"{"k":2}"#), ("Complete", "{}"), ("Log", r#"{"text":"a last word"}"#)]
+    {
+        broker.ok(&["put", "job", &object(class, state)]);
+    }
+    broker.ok(&["close", "job"]);
+    let (code, shown) = terminal.end();
+    let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!((code, lines), (Some(1), vec!["job: failed: no data", "a last word"]));
+
+    // A run that begins anew is another.
+    broker.ok(&["header", "job", &object("Join", "{}")]);
+    let listening = Terminal::new(&broker, &["listen", "job"]);
+    broker.until_joined("job");
+    for (class, state) in [("Error", r#"{"reason":"no data"}"#), ("Start", "{}"), ("Complete", "{}")] {
+        broker.ok(&["put", "job", &object(class, state)]);
+    }
+    broker.ok(&["close", "job"]);
+    let (code, shown) = listening.end();
+    assert!(code == Some(0) && shown.contains("job: failed: no data") && shown.contains("job: done"), "{code:?} {shown}");
+}
+
+/// How long a run took is not known if nobody saw its end; when it ended may be, if only its header tells.
+#[test]
+fn an_end_that_nobody_saw_is_not_told_as_news() {
+    let broker = Broker::start();
+    broker.ok(&["header", "silent", &object("Start", &format!(r#"{{"title":"make all","started":"{}"}}"#, ago(3600)))]);
+    broker.ok(&["close", "silent"]);
+    broker.ok(&["header", "left", &object("Complete", &end("", 3600))]);
+    let (_, shown) = Terminal::new(&broker, &["listen", "silent"]).end();
+    assert!(shown.contains("silent make all had ended before (use --next to wait for its next run)"), "{shown}");
+    assert_eq!(broker.ok(&["wait", "silent"]), "silent make all had ended before (use --next to wait for its next run)\n");
+
+    let told = "left make all ended 1 h ago: done in 4 s (use --next to wait for its next run)";
+    assert_eq!(broker.ok(&["wait", "left"]), format!("{told}\n"));
+    let terminal = Terminal::new(&broker, &["listen", "left"]);
+    terminal.until_shown(told);
+}
+
+/// How a job ended is told in its own words, which reach a terminal as text and no more.
+#[test]
+fn an_end_does_not_control_the_terminal() {
+    let broker = Broker::start();
+    broker.ok(&["close", "job", &object("Error", r#"{"reason":"\u001b]0;title\u0007no\u001b[2J data"}"#)]);
+    for command in ["wait", "listen"] {
+        let mut said = Said::start(&broker, &[command, "job", "--next"]);
+        let line = said.line();
+        assert!(line.contains("no␛[2J data") && !line.contains(char::is_control), "{command}: {line:?}");
+        said.child.kill().unwrap();
+        said.end();
+    }
 }

@@ -118,6 +118,9 @@ fn what_the_broker_refuses_and_what_cannot_be_understood() {
     assert_fails(&program(&["listen", "job", "--server", "http://nowhere"]).output().unwrap(), 64, "there is no \"http\" transport");
     assert_fails(&program(&["listen"]).output().unwrap(), 64, "<STREAM>");
     assert_fails(&program(&["listen", "job", "--timeout", "10"]).output().unwrap(), 64, "not a time");
+    for command in ["listen", "wait"] {
+        assert_fails(&broker.output(&[command, "job", "--timeout", "0"]), 64, "a time limit of 0 is too short");
+    }
     for count in ["-1", "many"] {
         assert_fails(&program(&["listen", "job", "--count", count]).output().unwrap(), 64, "write a whole number, such as 100");
     }
@@ -149,6 +152,22 @@ fn what_is_no_broker_is_named() {
     answering.join().unwrap();
 }
 
+/// Whatever listens on a broker's port can say what it likes.
+#[test]
+fn the_reason_of_a_broker_does_not_control_the_terminal() {
+    let imposter = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = imposter.local_addr().unwrap().to_string();
+    let answering = std::thread::spawn(move || {
+        let (mut socket, _) = imposter.accept().unwrap();
+        socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"shutdown\",\"reason\":\"\\u001b[2Jgone\"}}\n").unwrap();
+        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+    });
+    let output = program(&["listen", "job", "--server", &address]).output().unwrap();
+    assert_fails(&output, 69, "␛[2Jgone (shutdown)");
+    assert!(!text(&output.stderr).trim_end().contains(char::is_control));
+    answering.join().unwrap();
+}
+
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
     let broker = Broker::start();
@@ -158,6 +177,22 @@ fn a_reader_that_has_gone_is_no_failure() {
     drop(end);
     broker.ok(&["put", "job", "1"]);
     assert_eq!(listening.child.wait().unwrap().code(), Some(0));
+}
+
+/// As in `listen job --plain | less`: a pager does not read on.
+#[test]
+fn ctrl_c_ends_listen_though_nobody_reads_its_lines() {
+    let broker = Broker::start();
+    let mut child = broker.command(&["listen", "job", "--plain"]).stdout(Stdio::piped()).spawn().unwrap();
+    broker.until_joined("job");
+    assert_eq!(broker.with_input(&["put", "job", "--text"], "a line\n".repeat(100_000).as_bytes()).status.code(), Some(0));
+    let held = child.stdout.take().unwrap();
+    // Full but for what a line does not fill of each page.
+    while rustix::io::ioctl_fionread(&held).unwrap() < 60 << 10 {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(2));
 }
 
 fn other_stdout() -> std::process::ChildStdout {

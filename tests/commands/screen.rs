@@ -9,6 +9,7 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 
@@ -115,6 +116,21 @@ impl Terminal {
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         self.model.lock().parser.screen_mut().set_size(some(rows), some(columns));
         tcsetwinsize(&self.keyboard, size(rows, columns)).unwrap();
+    }
+
+    /// Shows what another program writes to the terminal.
+    pub(crate) fn write_as_another(&self, text: &str) {
+        self.model.lock().parser.process(text.as_bytes());
+    }
+
+    /// Stops the program, and returns once it is stopped.
+    pub(crate) fn stop(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+        waitid(WaitId::Pid(Pid::from_child(&self.child)), WaitIdOptions::STOPPED).unwrap();
+    }
+
+    pub(crate) fn go_on(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
     /// Waits for the end: the exit code, and what can be seen then.

@@ -128,6 +128,23 @@ fn a_terminal_that_changes_its_size_shows_no_remains() {
     assert_eq!((bars(&shown), rows(&shown)), (0, 4), "{shown}");
 }
 
+/// As after Ctrl-Z and `fg`: what the shell has written meanwhile stays, and the bars go on below it.
+#[test]
+fn a_program_that_was_stopped_draws_below_what_others_have_written() {
+    let broker = Broker::start();
+    for name in ["job-1", "job-2", "job-3"] {
+        broker.ok(&["header", name, r#"{"k":1,"total":4}"#]);
+    }
+    let terminal = Terminal::new(&broker, &["listen", "job-1", "job-2", "job-3"]);
+    let bars = |shown: &Shown, from: usize| shown.screen[from..from + 3].iter().all(|row| row.contains(" 25% ") && row.ends_with(" 1/4"));
+    terminal.until(|shown| bars(shown, 0));
+    terminal.stop();
+    terminal.write_as_another("\r\n[1]+  Stopped\r\n$ fg\r\n");
+    terminal.go_on();
+    let shown = terminal.until(|shown| bars(shown, 5));
+    assert_eq!(shown.screen[3..5], ["[1]+  Stopped", "$ fg"], "{shown}");
+}
+
 #[test]
 fn a_phone_shows_names_shares_and_ends() {
     let broker = Broker::start();

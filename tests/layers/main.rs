@@ -21,6 +21,7 @@ const ORDERS: [(&str, &[&str]); 3] = [
     (
         "wire",
         &[
+            "settable",
             "units",
             "ids",
             "action",

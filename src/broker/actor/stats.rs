@@ -54,6 +54,7 @@ macro_rules! stats {
         /// # Ok(()) }
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 
         impl Stats {

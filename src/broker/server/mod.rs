@@ -43,12 +43,13 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// fn exit_code(ended: Result<(), ServerError>) -> u8 {
 ///     match ended {
 ///         Ok(()) => 0,
-///         Err(ServerError::ActorPanicked) => 70,
+///         Err(_) => 70,
 ///     }
 /// }
 /// assert_eq!(exit_code(Err(ServerError::ActorPanicked)), 70);
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerError {
     /// The actor panicked: no stream can be trusted any more, so the broker ends.
     #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]

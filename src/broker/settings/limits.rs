@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::wire::setters;
 use crate::wire::units::{ByteSize, Span};
 
 /// The `[limits]` section of the configuration.
@@ -9,11 +10,12 @@ use crate::wire::units::{ByteSize, Span};
 /// ```
 /// # use msgstream::broker::Limits;
 /// # use msgstream::units::{ByteSize, Span};
-/// let limits = Limits { line: ByteSize(1 << 20), ended_time: Span::from_secs(60), ..Limits::default() };
+/// let limits = Limits::default().line(ByteSize(1 << 20)).ended_time(Span::from_secs(60));
 /// assert_eq!(limits.header, ByteSize(1 << 20));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Limits {
     /// The longest line, in bytes without the LF. A longer one is skipped without being stored. Default: 16 MiB.
     pub line: ByteSize,
@@ -59,5 +61,23 @@ impl Default for Limits {
             first_line_time: Span::from_secs(10),
             unfinished_lines: ByteSize(0),
         }
+    }
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    Limits {
+        line: ByteSize, "ByteSize(1 << 20)";
+        name: ByteSize, "ByteSize(100)";
+        header: ByteSize, "ByteSize(1 << 16)";
+        headers_total: ByteSize, "ByteSize(1 << 30)";
+        streams: usize, "1000";
+        ended_time: Span, "Span::from_secs(60)";
+        listens: usize, "100";
+        connections: usize, "100";
+        reserved_descriptors: usize, "100";
+        errors_in_a_row: usize, "5";
+        first_line_time: Span, "Span::from_secs(60)";
+        unfinished_lines: ByteSize, "ByteSize(1 << 30)";
     }
 }

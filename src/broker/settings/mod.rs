@@ -10,18 +10,18 @@ pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
 
+use crate::wire::setters;
+
 /// The settings of a server.
 ///
 /// ```
 /// # use msgstream::broker::{Limits, OutboxSettings, Policy, Settings};
-/// let settings = Settings {
-///     limits: Limits { streams: 1000, ..Limits::default() },
-///     outbox: OutboxSettings { policy: Policy::Throttle, ..OutboxSettings::default() },
-///     ..Settings::default()
-/// };
+/// let outbox = OutboxSettings::default().policy(Policy::Throttle);
+/// let settings = Settings::default().limits(Limits::default().streams(1000)).outbox(outbox);
 /// assert_eq!(settings.limits.listens, 10_000, "what is not named has its default");
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// Limits on what a peer can make grow.
     pub limits: Limits,
@@ -31,4 +31,14 @@ pub struct Settings {
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
     pub unix: UnixSettings,
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    Settings {
+        limits: Limits, "Limits::default().streams(1000)";
+        outbox: OutboxSettings, "OutboxSettings::default().policy(Policy::Throttle)";
+        tcp: TcpSettings, "TcpSettings::default().no_delay(false)";
+        unix: UnixSettings, "UnixSettings::default().mode(0o666)";
+    }
 }

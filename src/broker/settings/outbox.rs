@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::wire::setters;
 use crate::wire::units::{ByteSize, Span};
 
 /// How much may wait for a connection, and what happens to a connection that does not read it.
@@ -9,12 +10,13 @@ use crate::wire::units::{ByteSize, Span};
 /// ```
 /// # use msgstream::broker::{OutboxSettings, Policy};
 /// # use msgstream::units::{ByteSize, Span};
-/// let patient = OutboxSettings { policy: Policy::Throttle, throttle_time: Span::from_secs(5), ..OutboxSettings::default() };
+/// let patient = OutboxSettings::default().policy(Policy::Throttle).throttle_time(Span::from_secs(5));
 /// assert_eq!(patient.limit, ByteSize(64 << 20));
 /// assert_eq!(Policy::default(), Policy::Disconnect);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OutboxSettings {
     /// How much may be queued for one connection, in bytes. Default: 64 MiB.
     pub limit: ByteSize,
@@ -45,6 +47,7 @@ pub struct OutboxSettings {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Policy {
     /// The listener is cut off and told why.
     #[default]
@@ -71,5 +74,18 @@ impl Default for OutboxSettings {
             drain_time: Span::from_secs(5),
             drain_limit: Span::from_secs(15),
         }
+    }
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    OutboxSettings {
+        limit: ByteSize, "ByteSize(1 << 20)";
+        total: ByteSize, "ByteSize(1 << 30)";
+        policy: Policy, "Policy::Throttle";
+        throttle_time: Span, "Span::from_secs(5)";
+        write_time: Span, "Span::from_secs(60)";
+        drain_time: Span, "Span::from_secs(60)";
+        drain_limit: Span, "Span::from_secs(60)";
     }
 }

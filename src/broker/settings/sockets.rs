@@ -2,6 +2,7 @@
 
 use serde::de::{self, Deserialize, Deserializer};
 
+use crate::wire::setters;
 use crate::wire::units::{ByteSize, Span};
 
 /// The `[tcp]` section: options of every TCP connection, in the system's terms.
@@ -9,12 +10,12 @@ use crate::wire::units::{ByteSize, Span};
 /// ```
 /// # use msgstream::broker::{Settings, TcpSettings};
 /// # use msgstream::units::ByteSize;
-/// let tcp = TcpSettings { send_buffer: ByteSize(64 << 10), ..TcpSettings::default() };
-/// let settings = Settings { tcp, ..Settings::default() };
+/// let settings = Settings::default().tcp(TcpSettings::default().send_buffer(ByteSize(64 << 10)));
 /// assert!(settings.tcp.no_delay, "what is not named has its default");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TcpSettings {
     /// What the kernel may hold for a connection beyond its outbox (`SO_SNDBUF`). 0: the kernel decides, and may hold megabytes for a
     /// listener that does not read. Default: 256 KiB.
@@ -53,11 +54,12 @@ impl Default for TcpSettings {
 /// ```
 /// # use msgstream::broker::{Settings, UnixSettings};
 /// // Everybody on this machine may connect.
-/// let settings = Settings { unix: UnixSettings { mode: 0o666 }, ..Settings::default() };
+/// let settings = Settings::default().unix(UnixSettings::default().mode(0o666));
 /// assert_eq!(UnixSettings::default().mode, 0o660);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct UnixSettings {
     /// The socket file's mode, in octal: who may connect. Default: `0660`, the owner and the group.
     #[serde(deserialize_with = "octal")]
@@ -88,6 +90,7 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RuntimeSettings {
     /// Threads that serve connections. 1 is fastest and cheapest as long as one core can do the work. Default: 1.
     pub workers: usize,
@@ -96,5 +99,32 @@ pub struct RuntimeSettings {
 impl Default for RuntimeSettings {
     fn default() -> Self {
         Self { workers: 1 }
+    }
+}
+
+setters! {
+    "msgstream::{broker::*, units::*}";
+    TcpSettings {
+        send_buffer: ByteSize, "ByteSize(64 << 10)";
+        no_delay: bool, "false";
+        keepalive_time: Span, "Span::from_secs(5)";
+        keepalive_interval: Span, "Span::from_secs(5)";
+        keepalive_retries: u32, "3";
+        user_timeout: Span, "Span::from_secs(60)";
+        backlog: u32, "100";
+    }
+}
+
+setters! {
+    "msgstream::broker::*";
+    UnixSettings {
+        mode: u32, "0o666";
+    }
+}
+
+setters! {
+    "msgstream::broker::*";
+    RuntimeSettings {
+        workers: usize, "4";
     }
 }

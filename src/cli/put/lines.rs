@@ -46,21 +46,7 @@ pub(super) async fn put(broker: &Broker, stream: &str, text: bool, strict: bool)
     let longest = options.longest_action;
     let remote = if strict { broker.connect(options).await? } else { broker.start(options) };
     input::ask("one message a line, ended by Ctrl-D");
-    let lines = Lines {
-        connection: remote.connection(),
-        remote,
-        stream,
-        text,
-        strict,
-        backlog: RefCell::new(Backlog::new(BACKLOG)),
-        room: Notify::new(),
-        work: Notify::new(),
-        gone: Cell::new(false),
-        has_ended: watch::Sender::new(false),
-        read: Cell::new(0),
-        bad: Cell::new(0),
-    };
-    lines.pass(longest).await
+    Lines::new(remote, stream, text, strict).pass(longest).await
 }
 
 /// What both halves share.
@@ -85,7 +71,24 @@ struct Lines<'a> {
     bad: Cell<u64>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(remote: RemoteStream, stream: &'a str, text: bool, strict: bool) -> Self {
+        Self {
+            connection: remote.connection(),
+            remote,
+            stream,
+            text,
+            strict,
+            backlog: RefCell::new(Backlog::new(BACKLOG)),
+            room: Notify::new(),
+            work: Notify::new(),
+            gone: Cell::new(false),
+            has_ended: watch::Sender::new(false),
+            read: Cell::new(0),
+            bad: Cell::new(0),
+        }
+    }
+
     async fn pass(&self, longest: ByteSize) -> Outcome {
         let both = async {
             if self.strict {
@@ -138,11 +141,11 @@ impl Lines<'_> {
         say(format_args!("line {number} {why}"));
     }
 
-    /// Puts a message into the backlog. Waits a moment for room if the broker is there, but not for ever.
+    /// Puts a message into the backlog. Waits a moment for room if the broker is there, or may be, but not for ever.
     async fn keep(&self, message: Content) {
         while !self.backlog.borrow().has_room(&message) {
-            let is_there = *self.connection.borrow() == Connection::Connected;
-            if !self.strict && (self.gone.get() || !is_there) {
+            let is_away = matches!(*self.connection.borrow(), Connection::Away { .. } | Connection::Over { .. });
+            if !self.strict && (self.gone.get() || is_away) {
                 break;
             }
             let patience = async { if self.strict { pending().await } else { sleep(PATIENCE).await } };
@@ -295,3 +298,6 @@ fn content(line: &[u8], text: bool) -> Result<Option<Content>, String> {
 }
 
 const NOT_UTF8: &str = "is not JSON: it is not UTF-8";
+
+#[cfg(test)]
+mod tests;

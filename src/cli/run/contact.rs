@@ -1,16 +1,54 @@
 //! Tells on standard error how it stands with the broker, as soon as it is known.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch::Receiver;
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
 use crate::cli::standard::say;
-use crate::client::Connection;
+use crate::client::{ClientError, Connection, RemoteStream};
 
 /// How long a broker may take for its first answer before that is told.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
-/// Says when the broker cannot be reached, and when it can again. Never ends. `kept` is how much waits for it meanwhile.
-pub(super) async fn tell(mut connection: Receiver<Connection>, address: String, kept: String) {
+/// Follows the connection while the command runs.
+pub(super) struct Contact {
+    /// The broker has answered: when it is away, it may come back.
+    was_reached: Arc<AtomicBool>,
+    telling: Vec<JoinHandle<()>>,
+}
+
+impl Contact {
+    /// `kept` is how much waits for a broker that is away.
+    pub(super) fn new(remote: &RemoteStream, address: String, kept: String) -> Self {
+        let was_reached = Arc::new(AtomicBool::new(false));
+        let telling = vec![tokio::spawn(tell(remote.connection(), address, kept, Arc::clone(&was_reached)))];
+        Self { was_reached, telling }
+    }
+
+    /// Says if the broker refuses what was sent so far: a name that is not for jobs, for instance.
+    pub(super) fn tell_refusal(&mut self, remote: RemoteStream) {
+        self.telling.push(tokio::spawn(async move {
+            if let Err(ClientError::Refused(reason)) = remote.flush().await {
+                say(format_args!("the broker refuses this job: {reason}; the command goes on"));
+            }
+        }));
+    }
+
+    pub(super) fn was_reached(&self) -> bool {
+        self.was_reached.load(Ordering::Relaxed)
+    }
+
+    /// Says no more.
+    pub(super) fn leave(&self) {
+        self.telling.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// Says when the broker cannot be reached, and when it can again. Never ends.
+async fn tell(mut connection: Receiver<Connection>, address: String, kept: String, was_reached: Arc<AtomicBool>) {
     let goes_on = format!("the job goes on, and up to {kept} of its output is kept");
     if timeout(FIRST_ANSWER, connection.wait_for(|now| *now != Connection::Connecting)).await.is_err() {
         say(format_args!("the broker at {address} does not answer; {goes_on}"));
@@ -24,11 +62,13 @@ pub(super) async fn tell(mut connection: Receiver<Connection>, address: String, 
                 was_away = true;
                 say(format_args!("the broker at {address} cannot be reached: {}; {goes_on}", why(&reason, &address)));
             }
-            Connection::Connected if was_away => {
-                was_away = false;
-                say(format_args!("connected to the broker at {address}"));
+            Connection::Connected => {
+                was_reached.store(true, Ordering::Relaxed);
+                if std::mem::take(&mut was_away) {
+                    say(format_args!("connected to the broker at {address}"));
+                }
             }
-            _ => {}
+            Connection::Connecting | Connection::Away { .. } | Connection::Over { .. } => {}
         }
         if connection.changed().await.is_err() {
             return std::future::pending().await;

@@ -35,8 +35,10 @@ pub(super) fn ended(status: io::Result<ExitStatus>, asked: Option<i32>) -> (Mess
                 Some(signal) if signal != SIGHUP || code == 128 + signal => aborted(signal, "exit", code),
                 _ => failed(format!("exit status {code}"), "exit", code),
             };
+            // A shell or the like that passes on how its own command ended.
+            let is_interrupted = asked == Some(SIGINT) && code == 128 + SIGINT;
             // An exit status has eight bits.
-            (last, Ok(Exit::Status(u8::try_from(code).unwrap_or(u8::MAX))))
+            (last, Ok(if is_interrupted { Exit::Interrupted } else { Exit::Status(u8::try_from(code).unwrap_or(u8::MAX)) }))
         }
         (None, signal) => {
             let signal = signal.unwrap_or_default();
@@ -44,7 +46,8 @@ pub(super) fn ended(status: io::Result<ExitStatus>, asked: Option<i32>) -> (Mess
                 Some(asked) if asked == signal => aborted(signal, "signal", signal),
                 _ => failed(format!("ended by {}", name(signal)), "signal", signal),
             };
-            (last, Ok(Exit::Status(128 + u8::try_from(signal).unwrap_or_default())))
+            let exit = if signal == SIGINT { Exit::Interrupted } else { Exit::Status(128 + u8::try_from(signal).unwrap_or_default()) };
+            (last, Ok(exit))
         }
     }
 }

@@ -160,3 +160,30 @@ fn ignored() -> io::Result<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     Ok(mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use signal_hook::consts::SIGUSR2;
+
+    use super::*;
+
+    /// Signals that are real, since nothing else has an origin. Which they are makes no difference here.
+    #[tokio::test(start_paused = true)]
+    async fn the_second_of_two_signals_that_are_one_is_forgotten() {
+        let mut signals = SignalsInfo::<WithOrigin>::new([SIGUSR2]).unwrap();
+        kill_process(getpid(), Signal::USR2).unwrap();
+        let ours = signals.forever().next().unwrap();
+        std::process::Command::new("sh").args(["-c", "kill -USR2 $PPID"]).status().unwrap();
+        let theirs = signals.forever().next().unwrap();
+
+        let (sender, caught) = unbounded_channel();
+        let children = child_signal(SignalKind::child()).unwrap();
+        let mut forward =
+            Forward { caught, next: None, shares_group: false, asked: None, gave_terminal: false, is_stopped: false, children };
+        for (second, is_kept) in [(&ours, false), (&theirs, true)] {
+            sender.send(second.clone()).unwrap();
+            forward.skip_twin(&ours).await;
+            assert!(forward.caught.is_empty() && forward.next.is_some() == is_kept);
+        }
+    }
+}

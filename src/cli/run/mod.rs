@@ -31,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use super::broker::{Broker, block_on};
 use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
+use super::text::cut;
+use contact::Contact;
 use ending::{cannot_run, ended, interrupted, sign};
 use forward::Forward;
 use job_stream::JobStream;
@@ -39,11 +41,17 @@ use terminal::Terminal;
 /// How long the end of the job may take to reach a broker that there is a connection to.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// How long a broker may stay away at the end of the job, if it was there before: time to start again.
+const RETURN: Duration = Duration::from_secs(5);
+
+/// The longest pause between two attempts to connect, so that a broker that is back hears the end.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// How long to wait for output once the command has ended: another process may hold its pipe.
 const REST: Duration = Duration::from_secs(2);
 
-/// The exit code of a command that an interrupt has ended.
-const INTERRUPTED: u8 = 130;
+/// The most columns of a title. It goes with the header and with the end, and a broker refuses those that are long.
+const LONGEST_TITLE: usize = 1000;
 
 /// Run a command as a job that others can watch
 ///
@@ -112,19 +120,21 @@ pub(crate) fn run(args: Args) -> Outcome {
         return Err(Failure::new(Exit::Usage, tip));
     }
     let outcome = block_on(async move {
-        let options = Options { reconnect: Some(Backoff::default()), ..Options::default() };
+        let reconnect = Some(Backoff { longest: PAUSE, ..Backoff::default() });
+        let options = Options { reconnect, ..Options::default() };
         let queue = options.queue;
         let remote = args.broker.start(options);
-        let tell = tokio::spawn(contact::tell(remote.connection(), args.broker.address(), queue.to_string()));
+        let mut contact = Contact::new(&remote, args.broker.address(), queue.to_string());
         if !args.force
             && let Some(other) = occupied::live(&remote, &args.stream).await
         {
             return Err(Failure::new(Exit::Occupied, taken(&args.stream, &other)));
         }
         let title = args.title.clone().unwrap_or_else(|| words(&args.command));
-        let start = Start { started: Some(now()), ..Start::new(title) };
+        let start = Start { started: Some(now()), ..Start::new(cut(&title, LONGEST_TITLE)) };
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
         job.start(start.clone()).await;
+        contact.tell_refusal(remote.clone());
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;
         // The terminal is ours again before anything is said of the end.
         forward.shares_group &= !args.tty;
@@ -141,12 +151,12 @@ pub(crate) fn run(args: Args) -> Outcome {
                 (Error::new(failure.error.to_string()).into(), Err(failure))
             }
         };
-        tell.abort();
+        contact.leave();
         sign(&mut last, start, now(), job.left_out());
-        finish(&remote, &last, &job, &args, &mut forward).await;
+        finish(&remote, &last, &job, &args, contact.was_reached(), &mut forward).await;
         outcome
     });
-    if matches!(outcome, Ok(Exit::Status(INTERRUPTED))) {
+    if matches!(outcome, Ok(Exit::Interrupted)) {
         // A shell ends the script around us only if we end of the interrupt as well.
         let _ = emulate_default_handler(SIGINT);
     }
@@ -252,20 +262,26 @@ async fn watch(mut child: Child, outputs: Outputs, forward: &mut Forward, job: &
     status
 }
 
-/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all; not at all for one that cannot
-/// be reached.
+/// Says how the job ended, ends the stream and waits for a limited time until the broker has it all; not at all for one that was never
+/// there, or will never be again.
 ///
 /// An interrupt ends the wait.
-async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &Args, forward: &mut Forward) {
+async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &Args, was_reached: bool, forward: &mut Forward) {
     let mut connection = remote.connection();
-    let closed = timeout(LAST_WORDS, job.end(last));
+    let unreachable = |now: &Connection| match now {
+        Connection::Away { reason } | Connection::Over { reason } => {
+            Some(format!("it cannot be reached: {}", contact::why(reason, &args.broker.address())))
+        }
+        Connection::Connecting | Connection::Connected => None,
+    };
+    let patience = if unreachable(&connection.borrow()).is_some() { RETURN } else { LAST_WORDS };
+    let closed = timeout(patience, job.end(last));
     let away = async {
-        let is_away = |now: &Connection| matches!(now, Connection::Away { .. } | Connection::Over { .. });
-        match connection.wait_for(is_away).await.as_deref() {
-            Ok(Connection::Away { reason } | Connection::Over { reason }) => {
-                format!("it cannot be reached: {}", contact::why(reason, &args.broker.address()))
-            }
-            _ => pending().await,
+        let is_given_up = |now: &Connection| matches!(now, Connection::Over { .. }) || !was_reached && unreachable(now).is_some();
+        let given_up = connection.wait_for(is_given_up).await.ok().and_then(|now| unreachable(&now));
+        match given_up {
+            Some(why) => why,
+            None => pending().await,
         }
     };
     let lost = tokio::select! {
@@ -273,7 +289,7 @@ async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &A
         closed = closed => match closed {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("it did not answer in time".to_owned()),
+            Err(_) => Some(unreachable(&remote.connection().borrow()).unwrap_or_else(|| "it did not answer in time".to_owned())),
         },
         why = away => Some(why),
         () = forward.asked_to_end() => Some("interrupted".to_owned()),

@@ -3,8 +3,22 @@
 /// From here on amounts are shown with a prefix, such as `1.23M`.
 const LARGE: f64 = 100_000.0;
 
-/// `3/10 steps`, `0.3/0.9`, `1.23M/100M bytes`, `3`.
+/// Below it they are shown as `1.5e-7`, and so they are where no prefix is left.
+const SMALL: f64 = 0.0001;
+
+/// What counts up to 100 and is a share already.
+const PERCENT: &str = "%";
+
+/// Whether an amount says no more than its share of the total.
+pub(super) fn is_percentage(total: Option<f64>, units: Option<&str>) -> bool {
+    (total, units) == (Some(100.0), Some(PERCENT))
+}
+
+/// `3/10 steps`, `0.3/0.9`, `1.23M/100M bytes`, `3`, `42%`.
 pub(super) fn amount(k: f64, total: Option<f64>, units: Option<&str>) -> String {
+    if is_percentage(total, units) {
+        return format!("{}{PERCENT}", number(k, k.abs()));
+    }
     // Both in one form, as fits the larger.
     let most = total.map_or(k, |total| total.max(k)).abs();
     let total = total.map(|total| format!("/{}", number(total, most))).unwrap_or_default();
@@ -30,6 +44,9 @@ fn number(value: f64, most: f64) -> String {
     if value.fract() == 0.0 {
         return format!("{value:.0}");
     }
+    if most < SMALL {
+        return scientific(value);
+    }
     trimmed(format!("{value:.*}", decimals(most)))
 }
 
@@ -42,7 +59,17 @@ fn rounded(value: f64) -> String {
             return trimmed(format!("{value:.*}", decimals(value.abs()))) + prefix;
         }
     }
+    if value.abs() >= 1e21 || value != 0.0 && value.abs() < SMALL {
+        return scientific(value);
+    }
     trimmed(format!("{value:.*}", decimals(value.abs())))
+}
+
+/// A number in three digits and a power of ten.
+fn scientific(value: f64) -> String {
+    let text = format!("{value:.2e}");
+    let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+    format!("{}e{power}", trimmed(digits.to_owned()))
 }
 
 /// How many digits behind the point make three in all.
@@ -79,6 +106,11 @@ mod tests {
             (2.5, Some(1e3), None, "2/1000"),
             (999_999.0, Some(1e6), None, "1M/1M"),
             (-1.0, None, None, "-1"),
+            (1e308, Some(-1e300), Some("steps"), "1e308/-1e300 steps"),
+            (1.5e-9, Some(2e-8), None, "1.5e-9/2e-8"),
+            (42.0, Some(100.0), Some("%"), "42%"),
+            (25.5, Some(100.0), Some("%"), "25.5%"),
+            (5.0, Some(200.0), Some("%"), "5/200 %"),
         ];
         for (k, total, units, expected) in cases {
             assert_eq!(amount(k, total, units), expected);
@@ -92,5 +124,6 @@ mod tests {
             assert_eq!(rate(each_second, units), expected);
         }
         assert_eq!(rate(2_500_000.0, Some("bytes")), "2.5M bytes/s");
+        assert_eq!([rate(1e300, None), rate(1e-300, None)], ["1e300/s", "1e300 s/it"]);
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::cli::clock::running;
 use crate::cli::text::{cut, inline, padded, width};
 
-use super::amount::{amount, rate};
+use super::amount::{amount, is_percentage, rate};
 use super::colour::{Colours, Paint};
 use super::job::Job;
 use super::screen::Row;
@@ -25,6 +25,9 @@ const NO_NEWS: &str = "no news";
 /// Texts that are cut shorter than this say nothing.
 const SHORTEST_TEXT: usize = 6;
 
+/// No row shows more characters of a text, which may be a megabyte that is drawn twenty times a second.
+const LONGEST_TEXT: usize = 1000;
+
 impl Columns {
     pub(super) fn new<'j>(columns: usize, jobs: impl Iterator<Item = &'j Job>) -> Self {
         let all = columns.saturating_sub(1);
@@ -36,7 +39,7 @@ impl Columns {
 /// The name of a job, and its title.
 pub(super) fn label(job: &Job) -> String {
     match &job.title {
-        Some(title) => format!("{} {}", inline(&job.name), inline(title)),
+        Some(title) => format!("{} {}", inline(&job.name), beginning(title)),
         None => inline(&job.name),
     }
 }
@@ -68,7 +71,7 @@ pub(super) fn note(text: &str, columns: usize, colours: Colours, paint: Paint) -
 fn finish(parts: Vec<(Paint, String)>, most: usize, colours: Colours, is_stale: bool) -> Row {
     let mut row = Row::default();
     for (paint, text) in parts {
-        let text = cut(&text, most - row.width);
+        let text = cut(&text, most.saturating_sub(row.width));
         row.width += width(&text);
         row.text += &colours.paint(if is_stale { Paint::Dim } else { paint }, &text);
     }
@@ -78,7 +81,8 @@ fn finish(parts: Vec<(Paint, String)>, most: usize, colours: Colours, is_stale: 
 /// `3/10 steps [00:12<00:28, 4 s/step] text`, or as much of it as fits, the times first.
 fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let units = job.units.as_deref().map(inline);
-    let (full, short) = (counted(job, units.as_deref()), counted(job, None));
+    let (full, short) =
+        if is_percentage(job.total, units.as_deref()) { Default::default() } else { (counted(job, units.as_deref()), counted(job, None)) };
     let rate = job.rate(now).map(|per_second| rate(per_second, units.as_deref())).unwrap_or_default();
     let (times, with_rate) = (times(job, "", now), times(job, &rate, now));
     let choices = [(&full, &with_rate), (&full, &times), (&short, &times), (&String::new(), &times), (&short, &String::new())];
@@ -87,7 +91,7 @@ fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let room = if news.is_empty() { most } else { most.saturating_sub(width(news) + 1) };
     let fits = choices.iter().map(|(amount, times)| joined(amount, times)).find(|text| width(text) <= room);
     let tail = joined(&fits.unwrap_or_default(), news);
-    let said = job.text.as_deref().filter(|_| news.is_empty()).map(inline).unwrap_or_default();
+    let said = job.text.as_deref().filter(|_| news.is_empty()).map(beginning).unwrap_or_default();
     let room = most.saturating_sub(width(&tail) + 1);
     if room >= SHORTEST_TEXT.min(width(&said)) { joined(&tail, &cut(&said, room)) } else { tail }
 }
@@ -118,6 +122,11 @@ fn times(job: &Job, rate: &str, now: Timestamp) -> String {
         (true, false) => format!("[{rate}]"),
         (false, false) => format!("[{times}, {rate}]"),
     }
+}
+
+/// As much of a text as a row may show.
+fn beginning(text: &str) -> String {
+    inline(text.char_indices().nth(LONGEST_TEXT).and_then(|(end, _)| text.get(..end)).unwrap_or(text))
 }
 
 /// Both, with a space between them if it takes one.
@@ -166,6 +175,32 @@ mod tests {
             assert!(shown(&jobs, columns).iter().all(|row| width(row) < columns.max(1)), "{columns}");
         }
         assert!(shown(&jobs, 300)[1].contains(&format!(" {} ", "█".repeat(40))));
+    }
+
+    /// As a command under `run` tells them.
+    #[test]
+    fn percentages_are_told_once() {
+        let mut job = job("build", "", 3.0);
+        job.step(Progress::new(42.0).of(100.0).units("%").text("unpacking").into());
+        assert_eq!(shown(&[job], 80)[0], "build   42% ████████▍─────────── [00:12<00:17, 3.5 %/s] unpacking");
+    }
+
+    /// Whatever numbers and texts a job sends.
+    #[test]
+    fn no_row_is_wider_than_the_terminal() {
+        let amounts = [0.0, -1.0, 1e-300, 1e308, -1e308, 0.1 + 0.2, f64::MAX];
+        let texts = ["", "\u{301}", "👩‍👩‍👧\u{fe0f}", "لا", "日本語の題", "\u{1100}\u{1161}\u{11a8}", "\u{200d}\u{202e}a\tb\n"];
+        for (k, total) in amounts.iter().flat_map(|k| amounts.iter().map(move |total| (*k, *total))) {
+            for text in texts {
+                let mut job = job(&format!("x{text}"), &text.repeat(9), 0.0);
+                job.step(Progress::new(k).of(total).units(text).text(text.repeat(30)).into());
+                for columns in [0, 1, 2, 5, 13, 40, 80] {
+                    let jobs = [job];
+                    assert!(shown(&jobs, columns).iter().all(|row| width(row) < columns.max(1)), "{k}/{total} {text:?} {columns}");
+                    [job] = jobs;
+                }
+            }
+        }
     }
 
     #[test]

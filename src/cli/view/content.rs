@@ -20,7 +20,12 @@ impl View {
                 }
                 self.step_as_line(index);
             }
-            Some(Message::Join(join)) => self.step(index, join.into()),
+            Some(Message::Join(join)) => {
+                if let Some(job) = self.jobs.get_mut(index).filter(|job| job.has_ended()) {
+                    job.begin();
+                }
+                self.step(index, join.into());
+            }
             Some(Message::Progress(progress)) => self.step(index, progress.into()),
             Some(Message::Log(log)) => self.log(index, &log),
             Some(Message::Improvement(better)) => {
@@ -37,7 +42,10 @@ impl View {
                     self.end(index, ending, is_now);
                 }
             }
-            None => self.other(index, content),
+            None => match Ending::of_content(content) {
+                Some(ending) => self.end(index, ending, is_now),
+                None => self.other(index, content),
+            },
         }
     }
 
@@ -63,12 +71,12 @@ impl View {
         self.line_of(index, &log.text, paint, log.level.as_deref());
     }
 
-    /// Moves the bar, which appears with the first step.
+    /// Moves the bar, which appears with the first step. What comes late, behind the end, moves it no more.
     fn step(&mut self, index: usize, step: Step) {
-        if let Some(job) = self.jobs.get_mut(index) {
+        if let Some(job) = self.jobs.get_mut(index).filter(|job| !job.has_ended()) {
             job.step(step);
+            self.step_as_line(index);
         }
-        self.step_as_line(index);
     }
 
     /// A step where there are no bars.

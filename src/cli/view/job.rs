@@ -23,6 +23,8 @@ pub(super) struct Job {
     pub(super) state: State,
     /// The stream had ended before it was listened to.
     pub(super) is_late: bool,
+    /// Its last run was passed over: an end that is heard is that of the next one.
+    pub(super) is_awaited: bool,
     /// It has told something that a bar can show.
     pub(super) has_bar: bool,
     /// Since when nothing can be heard of it.
@@ -78,24 +80,27 @@ impl Job {
             first: None,
             state: State::Unknown,
             is_late: false,
+            is_awaited: false,
             has_bar: false,
             silent_since: None,
         }
     }
 
-    /// A run begins; of the one before nothing stays. `now` is when it did, if it does not say so and was heard to.
+    /// A run begins; of the one before nothing stays.
+    pub(super) fn begin(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        *self = Self { is_late: self.is_late, is_awaited: self.is_awaited, ..Self::new(name) };
+    }
+
+    /// A run begins. `now` is when it did, if it does not say so and was heard to.
     pub(super) fn start(&mut self, start: Start, now: Option<Timestamp>) {
-        *self = Self::new(std::mem::take(&mut self.name));
+        self.begin();
         let k = start.total.map(|_| 0.0);
         self.step(Step { title: start.title, k, total: start.total, units: start.units, text: None, started: start.started });
         self.started = self.started.or(now);
     }
 
     pub(super) fn step(&mut self, step: Step) {
-        // A stream that goes on after its end is another job.
-        if let State::Ended(_) = self.state {
-            *self = Self::new(std::mem::take(&mut self.name));
-        }
         (self.state, self.has_bar) = (State::Running, true);
         self.title = step.title.or(self.title.take());
         self.total = step.total.or(self.total);
@@ -106,6 +111,10 @@ impl Job {
         if let Some(k) = step.k {
             self.first.get_or_insert((Timestamp::now(), k));
         }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(_))
     }
 
     /// How much of it is done, from 0 to 1. A job may report less than zero or more than its total.
@@ -133,7 +142,7 @@ impl Job {
 
     /// How long it is likely to go on, in seconds.
     pub(super) fn left(&self, now: Timestamp) -> Option<u64> {
-        let (rate, total) = (self.rate(now)?, self.total?);
+        let (rate, total) = (self.rate(now)?, self.total.filter(|total| *total > 0.0)?);
         let left = (total - self.k?).max(0.0) / rate;
         // A century is no forecast.
         (left < 3e9).then_some(left.round() as u64)

@@ -9,6 +9,7 @@ mod content;
 mod job;
 mod rows;
 mod screen;
+mod signals;
 mod template;
 
 use std::io::{self, Write};
@@ -26,6 +27,7 @@ use super::text;
 use colour::{Colours, Paint};
 use job::{Job, State};
 use screen::Screen;
+pub(super) use signals::{Signals, Told};
 pub(super) use template::Template;
 
 /// The least time between two drawings.
@@ -59,6 +61,8 @@ pub(super) struct View {
     drawn: Option<Instant>,
     /// It was said how to wait for a next run.
     is_hinted: bool,
+    /// The connection is another, or will be: messages may be missing before what comes next, which is yet to be said.
+    has_gap: bool,
 }
 
 impl Form {
@@ -80,13 +84,20 @@ impl View {
             changed: true,
             drawn: None,
             is_hinted: false,
+            has_gap: false,
         }
+    }
+
+    /// Whether there are rows below the lines.
+    pub(super) fn draws(&self) -> bool {
+        self.screen.is_some()
     }
 
     /// Shows an event of the stream with this number.
     pub(super) fn event(&mut self, index: usize, event: &Event) -> io::Result<()> {
         if let (Event::Header(_) | Event::Message(_) | Event::Ended { .. }, Some(job)) = (event, self.jobs.get_mut(index)) {
             job.silent_since = None;
+            self.back();
         }
         match event {
             Event::Header(content) => self.content(index, content, false),
@@ -103,7 +114,7 @@ impl View {
             }
             // That the connection is lost, or was, is told once for all streams.
             Event::Lost { .. } => self.leave_stream(index),
-            Event::Reconnected { .. } => {}
+            Event::Reconnected { .. } => self.has_gap = true,
         }
         self.changed = true;
         self.flush()
@@ -127,13 +138,14 @@ impl View {
     /// The stream's last run had ended so, and the next is waited for.
     pub(super) fn passed(&mut self, index: usize, ending: &Ending) {
         let Some(job) = self.jobs.get_mut(index) else { return };
-        job.state = State::Waiting;
+        (job.state, job.is_awaited) = (State::Waiting, true);
         let told = format!("{} {}; waiting for its next run", text::inline(&job.name), text::inline(&ending.told_late()));
         self.note(&told, Paint::Plain);
     }
 
     /// The broker does not answer: bars stand still until their jobs are heard of again.
     pub(super) fn away(&mut self, said: &str) {
+        self.has_gap = true;
         let now = Timestamp::now();
         for job in self.jobs.iter_mut().filter(|job| job.state == State::Running) {
             job.silent_since.get_or_insert(now);
@@ -141,14 +153,19 @@ impl View {
         self.note(said, Paint::Warning);
     }
 
-    /// The broker answers again.
+    /// The broker answers again. A stream may show it first, and one that was away for a moment may never have been called so.
     pub(super) fn back(&mut self) {
-        self.note("connected; messages from before may be missing", Paint::Plain);
+        if std::mem::take(&mut self.has_gap) {
+            self.note("connected; messages from before may be missing", Paint::Plain);
+        }
     }
 
-    /// The terminal has another size.
-    pub(super) fn resized(&mut self) {
+    /// The terminal has another size, or others have written to it, so that what was drawn is not where it was.
+    pub(super) fn draw_anew(&mut self, below: bool) {
         (self.changed, self.drawn) = (true, None);
+        if let Some(screen) = self.screen.as_mut().filter(|_| below) {
+            screen.forget();
+        }
     }
 
     /// When to call [`flush`](Self::flush) again; none while nothing moves.
@@ -194,11 +211,11 @@ impl View {
     }
 
     /// Says something of our own: among the lines, or on standard error where a program may read them.
-    fn note(&mut self, text: &str, paint: Paint) {
+    fn note(&mut self, said: &str, paint: Paint) {
         self.changed = true;
         match self.screen {
-            Some(_) => self.lines.push(self.colours.paint(paint, text)),
-            None => say(text),
+            Some(_) => self.lines.push(self.colours.paint(paint, &text::inline(said))),
+            None => say(said),
         }
     }
 
@@ -228,17 +245,16 @@ impl View {
 
     /// Says how a job ended, in a line that stays. What comes first counts.
     fn end(&mut self, index: usize, mut ending: Ending, is_now: bool) {
-        let Some(job) = self.jobs.get_mut(index) else { return };
-        if matches!(job.state, State::Ended(_)) {
-            return;
-        }
+        let Some(job) = self.jobs.get_mut(index).filter(|job| !job.has_ended()) else { return };
+        // Nobody heard when a job ended whose header tells its end.
+        let is_late = job.is_late || !is_now && !job.is_awaited;
         job.state = State::Ended(ending.how);
         job.title = ending.title.take().or(job.title.take());
         ending.started = ending.started.or(job.started);
-        ending.ended = ending.ended.or((is_now && !job.is_late).then(Timestamp::now));
+        ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let hint = if self.is_hinted { "" } else { " (use --next to wait for its next run)" };
-        let (between, told) = if job.is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
-        self.is_hinted |= job.is_late;
+        let (between, told) = if is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
+        self.is_hinted |= is_late;
         let told = text::inline(&told);
         let line = match &self.form.template {
             Some(template) => template.fill(job, &told, None),
@@ -252,9 +268,7 @@ impl View {
 
     /// The stream is listened to no longer, and may go on.
     fn leave_stream(&mut self, index: usize) {
-        if let Some(job) = self.jobs.get_mut(index)
-            && !matches!(job.state, State::Ended(_))
-        {
+        if let Some(job) = self.jobs.get_mut(index).filter(|job| !job.has_ended()) {
             job.state = State::Left;
             job.silent_since.get_or_insert_with(Timestamp::now);
         }

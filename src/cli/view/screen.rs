@@ -54,6 +54,11 @@ impl Screen {
         if std::mem::take(&mut self.drawn).is_empty() { Ok(()) } else { write("\n") }
     }
 
+    /// Leaves the rows where they are, and draws the next ones below what others have written.
+    pub(super) fn forget(&mut self) {
+        self.drawn.clear();
+    }
+
     /// What takes the rows away, and leaves the cursor where the first of them began.
     fn erase(&self) -> String {
         let above = above(&self.drawn, size(), self.wraps);

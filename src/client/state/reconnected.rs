@@ -9,7 +9,7 @@ use crate::wire::{StreamState, Verb};
 use super::{Chunk, Headers, State, bare_line};
 use crate::client::error::ClientError;
 use crate::client::request;
-use crate::client::resume::{Change, Found, Lines, Mark, Verdict, judge};
+use crate::client::resume::{Change, Found, Lines, Mark, Part, Verdict, judge};
 
 impl State {
     /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners are told of the gap.
@@ -76,9 +76,9 @@ impl State {
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
         let mut out = Lines::default();
         let mut verdicts = HashMap::new();
+        let mut changes_of = changes(&parts);
         for (stream, (_, found)) in std::mem::take(&mut self.found) {
-            let marks = parts.iter().filter_map(|part| part.mark.as_ref()).filter(|mark| mark.stream == stream);
-            let changes: Vec<_> = marks.map(|mark| mark.change.clone()).collect();
+            let changes = changes_of.remove(&stream).unwrap_or_default();
             let confirmed = self.headers.get(&stream);
             let judged = judge(&found, confirmed.map(|header| &**header), &changes);
             let is_mine = |header: &[u8]| {
@@ -134,6 +134,15 @@ impl State {
             (None, Ok(_)) => {}
         }
     }
+}
+
+/// What was queued changes of each stream, in order.
+fn changes(parts: &[Part]) -> HashMap<String, Vec<Change>> {
+    let mut changes: HashMap<String, Vec<Change>> = HashMap::new();
+    for Mark { stream, change, .. } in parts.iter().filter_map(|part| part.mark.as_ref()) {
+        changes.entry(stream.clone()).or_default().push(change.clone());
+    }
+    changes
 }
 
 /// Why an action was not repeated.

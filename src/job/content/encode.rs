@@ -22,6 +22,7 @@ use super::finite::{self, NotFinite};
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum NonFinite {
     /// Encoding fails, and the error names the place of the number.
     #[default]
@@ -47,6 +48,7 @@ pub enum NonFinite {
 /// # }
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// It holds a number that JSON does not have.
     #[error(transparent)]

@@ -21,6 +21,7 @@ use serde::ser::{self, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} is {number}, which JSON does not have: send null or a string instead, or use NonFinite::Null to send null", if path.is_empty() { "the message" } else { path })]
+#[non_exhaustive]
 pub struct NotFinite {
     /// Its place, such as `losses[3].value`; empty if it is the whole value.
     pub path: String,

@@ -80,10 +80,11 @@ impl Event {
 ///
 /// ```
 /// # use msgstream::client::Reason;
-/// let reason = Reason { code: "limit".to_owned(), reason: "there are 5 streams, the most allowed (limits.streams)".to_owned() };
+/// let reason = Reason::new("limit", "there are 5 streams, the most allowed (limits.streams)");
 /// assert_eq!(reason.to_string(), "there are 5 streams, the most allowed (limits.streams) (limit)");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
 pub struct Reason {
     /// The code of the protocol: `slow_listener`, `limit`, `shutdown` and so on.
     pub code: String,
@@ -92,6 +93,11 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// Makes a reason, for an [`Event::CutOff`].
+    pub fn new(code: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { code: code.into(), reason: reason.into() }
+    }
+
     /// Whether the client itself is the cause, so that it would be refused again. This is false for a stopping broker or a full queue.
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(&*self.code, "shutdown" | "slow_listener")
@@ -118,6 +124,7 @@ impl fmt::Display for Reason {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The number of listeners that a put, close or delete has reached.
     pub listeners: Option<usize>,

@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Stdio;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
 use crate::{Broker, assert_fails, object, program, text};
@@ -104,6 +104,8 @@ fn the_exit_status_is_the_commands() {
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 3"]).status.code(), Some(3));
     assert_eq!(last(&broker), value("Error", r#"{"reason":"exit status 3","exit":3}"#));
     assert_fails(&broker.output(&["wait", "job"]), 1, ": exit status 3");
+    // The code of an interrupt, though nobody has interrupted it.
+    assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "exit 130"]).status.code(), Some(130));
     assert_eq!(broker.output(&["run", "job", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(137));
     assert_eq!(last(&broker), value("Error", r#"{"reason":"ended by SIGKILL","signal":9}"#));
     assert_fails(&broker.output(&["run", "job", "--", "/nonesuch"]), 127, "cannot run \"/nonesuch\"");
@@ -117,12 +119,35 @@ fn the_exit_status_is_the_commands() {
 #[test]
 fn a_command_runs_without_a_broker() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (status, said) = told_while_it_runs(&nobody);
+    let (status, said) = told_while_it_runs("job", &nobody);
     assert_eq!(status, Some(4));
     assert!(said[0].contains(&format!("the broker at {nobody} cannot be reached: Connection refused")), "{said:?}");
     assert!(said[0].ends_with("; the job goes on, and up to 4MiB of its output is kept"), "{said:?}");
     assert!(said[1].contains("does not know how the job ended: it cannot be reached: "), "{said:?}");
     assert_eq!(said.len(), 2, "{said:?}");
+}
+
+/// The command ends while the broker starts again, which takes a moment.
+#[test]
+fn a_broker_that_is_back_in_time_hears_the_end() {
+    let mut broker = Broker::start();
+    let mut command = broker.command(&["run", "job", "--", "sh", "-c", "echo $$; read go; exit 3"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let command = Pid::from_raw(line.trim().parse().unwrap()).unwrap();
+    header_when(&broker, |state| state["pid"].is_number());
+    broker.stop();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.next().unwrap().contains("cannot be reached"));
+    drop(child.stdin.take());
+    while test_kill_process(command).is_ok() {
+        std::thread::yield_now();
+    }
+    broker.start_again();
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(said.collect::<Vec<_>>(), [""; 0]);
+    assert_fails(&broker.output(&["wait", "job"]), 1, "exit status 3");
 }
 
 #[test]
@@ -134,14 +159,24 @@ fn a_command_runs_with_something_else_in_the_place_of_the_broker() {
             let _ = client.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         }
     });
-    let (status, said) = told_while_it_runs(&address);
+    let (status, said) = told_while_it_runs("job", &address);
     assert_eq!(status, Some(4));
     assert!(said[0].contains("is not a msgstream broker; it sent \"HTTP/1.1 400 Bad Request\""), "{said:?}");
 }
 
-/// Runs a command that ends once it was told that there is no broker: the exit code, and the lines of standard error.
-fn told_while_it_runs(address: &str) -> (Option<i32>, Vec<String>) {
-    let mut child = program(&["run", "job", "--server", address, "--", "sh", "-c", "read go; exit 4"])
+/// A name that is the broker's own is refused when the job begins, and not first at its end.
+#[test]
+fn a_job_that_the_broker_refuses_is_told_while_it_runs() {
+    let broker = Broker::start();
+    let (status, said) = told_while_it_runs("$job", &broker.address);
+    assert_eq!(status, Some(4));
+    assert!(said[0].contains("the broker refuses this job: ") && said[0].ends_with("(denied); the command goes on"), "{said:?}");
+    assert!(said[1].contains("does not know how the job ended: the broker refused: "), "{said:?}");
+}
+
+/// Runs a command that ends once something was told of the broker: the exit code, and the lines of standard error.
+fn told_while_it_runs(stream: &str, address: &str) -> (Option<i32>, Vec<String>) {
+    let mut child = program(&["run", stream, "--server", address, "--", "sh", "-c", "read go; exit 4"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -172,6 +207,21 @@ fn an_argument_is_passed_on_as_it_is() {
     assert_eq!(header[".state"]["title"], "printf %s caf\u{fffd}.txt");
 }
 
+/// As of `rm *`. What goes with the header and the end is as long as a broker takes.
+#[test]
+fn a_command_of_many_arguments_is_told_like_any_other() {
+    let broker = Broker::start();
+    let quotes = vec!["\"".repeat(100_000); 16];
+    let output = broker.command(&["run", "job", "--", "true"]).args(&quotes).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    assert_eq!(last(&broker), value("Complete", r#"{"result":{"exit":0}}"#));
+
+    // It is begun although its title is longer than what waits for a broker.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let output = program(&["run", "job", "--server", &nobody, "--", "sh", "-c", "exit 4"]).args(&quotes).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+}
+
 #[test]
 fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     let broker = Broker::start();
@@ -193,6 +243,16 @@ fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "its process is gone");
+}
+
+/// What another run says of itself is told as text, and controls no terminal.
+#[test]
+fn a_refused_run_shows_the_other_one_as_text() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", &object("Join", r#"{"pid":1,"host":"\u001b]0;title\u0007other","started":"\u001b[2J"}"#)]);
+    let refused = broker.output(&["run", "job", "--", "true"]);
+    assert_fails(&refused, 73, "\"job\" has been running since ␛[2J, as process 1 on ␛]0;title␇other: ");
+    assert!(!text(&refused.stderr).trim_end().contains(char::is_control));
 }
 
 fn pid(child: &std::process::Child) -> Pid {

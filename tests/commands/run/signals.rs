@@ -11,7 +11,7 @@ use crate::{Broker, assert_fails};
 
 /// A program that answers each SIGUSR1, and after the tenth says how often it got SIGINT.
 const COUNTING: &str = "
-import signal
+import os, signal
 interrupts = ticks = 0
 def interrupted(*_):
     global interrupts
@@ -26,7 +26,7 @@ def tick(*_):
     print('tick', flush=True)
 signal.signal(signal.SIGINT, interrupted)
 signal.signal(signal.SIGUSR1, tick)
-print('ready', flush=True)
+print(os.getpgrp(), flush=True)
 while True:
     signal.pause()
 ";
@@ -111,7 +111,8 @@ fn interrupts(interrupt: impl Fn(Pid)) -> Vec<String> {
     let mut child =
         broker.command(&["run", "job", "--", "python3", "-c", COUNTING]).stdout(Stdio::piped()).process_group(0).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(lines.next().as_deref(), Some("ready"));
+    // What is sent to the group of `run` does not reach the command by itself. That it would get it twice is not always to be seen.
+    assert_ne!(lines.next().and_then(|group| group.parse().ok()), Some(child.id()));
     interrupt(pid(&child));
     let mut told = vec![lines.next().unwrap()];
     for _ in 0..10 {

@@ -168,7 +168,9 @@ fn what_a_command_leaves_behind_does_not_hold_up_the_end() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // To wait for a child closes what is left of its input.
+    let input = child.stdin.take();
     assert_eq!(child.wait().unwrap().code(), Some(3));
-    drop(child.stdin.take());
+    drop(input);
     assert_fails(&broker.output(&["wait", "job"]), 1, "exit status 3");
 }

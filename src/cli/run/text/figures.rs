@@ -65,7 +65,7 @@ fn digits(text: &str) -> usize {
 /// The number behind a slash, unless it is part of a path or a date.
 fn total(text: &str) -> Option<f64> {
     let (number, after) = text.split_at(digits(text));
-    let total = number.parse().ok().filter(|total| *total > 0.0)?;
+    let total = number.parse().ok().filter(|total: &f64| *total > 0.0 && total.is_finite())?;
     (!after.starts_with(['/', '-', '_'])).then_some(total)
 }
 
@@ -81,7 +81,8 @@ fn curl(text: &str) -> Option<f64> {
 fn time(text: &str, word: &str) -> Option<f64> {
     let (_, after) = text.split_once(word)?;
     let clock = after.split([' ', ',']).next()?;
-    clock.split(':').try_fold(0.0, |time, part| part.parse::<f64>().ok().map(|part| time * 60.0 + part))
+    let time = clock.split(':').try_fold(0.0, |time, part| part.parse::<f64>().ok().map(|part| time * 60.0 + part))?;
+    time.is_finite().then_some(time)
 }
 
 fn without_colours(text: &str) -> String {
@@ -96,7 +97,10 @@ mod tests {
 
     #[test]
     fn bars_say_how_far_they_are() {
-        let table: [(&str, Option<(f64, f64)>); 14] = [
+        // More digits than a float can hold.
+        let (digits, half) = ("9".repeat(400), "9".repeat(200));
+        let endless = [format!("{digits}/{digits}"), format!("{half}/{half}")];
+        let table: [(&str, Option<(f64, f64)>); 16] = [
             (" 12%|#2        | 12/100 [00:01<00:08,  9.90it/s]", Some((12.0, 100.0))),
             (" 12%|#2        | 1.20M/10.0M [00:01<00:08, 1.1MB/s]", Some((12.0, 100.0))),
             ("    Building [====>      ] 12/345: serde, tokio(build)", Some((12.0, 345.0))),
@@ -111,6 +115,8 @@ mod tests {
             ("epoch 300%", None),
             ("5/3", None),
             ("1/0", None),
+            (&endless[0], None),
+            (&endless[1], Some((1e200, 1e200))),
         ];
         for (text, expected) in table {
             assert_eq!(figures(text, None).map(|figures| (figures.k, figures.total)), expected, "{text}");
@@ -124,5 +130,6 @@ mod tests {
         let drawing = "frame=  123 fps= 25 q=28.0 size=     256kB time=00:00:05.12 bitrate= 409.6kbits/s speed=1.0x";
         assert_eq!(figures(drawing, length), Some(Figures { k: 5.12, total: 60.5, units: Some("s") }));
         assert_eq!(figures(drawing, None), None);
+        assert_eq!(["Duration: inf, start: 0", "Duration: N/A", "Duration: nan"].map(super::length), [None; 3]);
     }
 }

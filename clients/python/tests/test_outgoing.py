@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -50,8 +50,10 @@ class Model:
                 return
             before = self.last(entry.stream) if entry.header is not None else None
             listens = [index for index, one in enumerate(self.waiting) if isinstance(one, Entry) and one.kind == CONTROL]
-            if before is not None and self.waiting[before].kind == HEADER and before > max(listens, default=-1):  # type: ignore[union-attr]
-                del self.waiting[before]
+            if before is not None and before > max(listens, default=-1):
+                replaced = self.waiting[before]
+                if isinstance(replaced, Entry) and replaced.kind == HEADER and not replaced.sent:
+                    del self.waiting[before]
         self.waiting.append(entry)
 
     def last(self, stream: str) -> Optional[int]:
@@ -159,6 +161,32 @@ def test_its_cost_does_not_grow_with_what_waits() -> None:
     assert sum(outgoing.dropped.values()) == before, "there is room for three hundred small messages"
 
 
+def test_what_a_new_connection_costs_does_not_multiply() -> None:
+    """Counts steps: what waits is gone through once, and not for each stream of which a header is known."""
+
+    class Counted(Outgoing):
+        steps = 0
+
+        def __iter__(self) -> Iterator[Waiting]:
+            for entry in super().__iter__():
+                self.steps += 1
+                yield entry
+
+    outgoing = Counted(1 << 20)
+    for k in range(1000):
+        outgoing.add(header(k, f"stream {k}"))
+    outgoing.take(1 << 20)
+    outgoing.confirm(1)
+    for k in range(1000):
+        outgoing.add(text(k))
+    outgoing.disconnected()
+    doubtful = outgoing.doubtful()
+    assert len(doubtful) == 1000
+    for stream in doubtful:
+        outgoing.reconcile(stream, "running", outgoing.headers[stream])
+    assert outgoing.steps < 5000
+
+
 def test_listening_and_hanging_up_while_away_leaves_nothing() -> None:
     outgoing = Outgoing(1 << 20)
     for k in range(20_000):
@@ -226,16 +254,52 @@ def test_an_end_that_may_have_taken_effect_ends_no_other_run() -> None:
 
 
 def test_headers_that_may_have_taken_effect_replace_no_newer_one() -> None:
-    for found, again in [("2", True), ("1", True), ("9", False)]:
+    put, bare = wire.put("s", '"x"', "2"), wire.put("s", '"x"')
+    for found, again in [("2", []), ("1", [put]), ("9", [bare])]:
         outgoing = Outgoing(10_000)
         outgoing.add(header(1))
         outgoing.take(1000)
         outgoing.confirm(1)
         outgoing.add(Entry(PUT, wire.put("s", '"x"', "2"), "s", "2", False))
         outgoing.take(1000)
-        expected = wire.put("s", '"x"', "2") if again else wire.put("s", '"x"')
-        assert reconnected(outgoing, "running", found) == [expected]
+        assert reconnected(outgoing, "running", found) == again
         assert outgoing.size == sum(map(weight, outgoing))
+
+
+def test_of_two_runs_only_what_was_not_taken_is_sent_again() -> None:
+    """One client runs the same job twice, and its connection fails when all of that was sent and nothing confirmed."""
+    ended, begun = Entry(PUT, wire.put("s", '"over"', "2"), "s", "2"), Entry(PUT, wire.put("s", '"begun"', "3"), "s", "3")
+    sent = [ended.line, close().line, begun.line]
+    for state, found, again in [
+        ("running", "1", sent),
+        # The end of the first run must not come into the second, and the second must not be lost.
+        ("running", "2", sent[1:]),
+        ("ended", "2", sent[2:]),
+        ("running", "3", []),
+        # Somebody else: the messages, and nothing that sets or ends anything.
+        ("running", "9", [wire.put("s", '"over"'), wire.put("s", '"begun"')]),
+    ]:
+        outgoing = Outgoing(10_000)
+        outgoing.add(header(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        for entry in (ended, close(), begun):
+            outgoing.add(Entry(entry.kind, entry.line, "s", entry.header))
+        outgoing.take(1000)
+        assert reconnected(outgoing, state, found) == again, (state, found)
+        assert outgoing.size == sum(map(weight, outgoing))
+        assert outgoing.withheld == ({"s": 3} if found == "9" else {})
+        assert outgoing.headers.get("s") == {"1": "1", "2": None if state == "ended" else "2", "3": "3", "9": None}[found]
+
+
+def test_a_header_that_was_sent_and_replaced_is_still_known_as_ones_own() -> None:
+    outgoing = Outgoing(10_000)
+    outgoing.connected(lambda stream, count: None)
+    for entry in (header(1), close(), header(2)):
+        outgoing.add(entry)
+    outgoing.take(1000)
+    assert reconnected(outgoing, "ended", "1") == [header(2).line]
+    assert outgoing.withheld == {}
 
 
 def test_what_was_never_sent_is_always_sent() -> None:

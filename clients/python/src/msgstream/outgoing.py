@@ -3,8 +3,8 @@ it knows no socket, thread or lock; its owner guards it.
 
 An entry is kept until the broker has confirmed it, and sent again on the next connection otherwise. So nothing is lost with
 a connection, and messages that had taken effect just before the loss come twice. Headers and ends do not: where they may have
-taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``), so that nothing that is repeated touches
-what somebody else has begun meanwhile.
+taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and
+nothing that is repeated touches what somebody else has begun meanwhile.
 
 What any of this costs does not grow with what waits.
 """
@@ -99,8 +99,12 @@ class Outgoing:
         self._dropped_before: Dict[str, int] = {}
         #: The sum of it.
         self.lost = 0
+        #: Headers and ends that were sent and are not repeated, by stream, since somebody else has begun or ended it meanwhile.
+        self.withheld: Dict[str, int] = {}
         self._headers_size = 0
         self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
+        #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
+        self._uncertain: Dict[str, List[Entry]] = {}
         self._pings = 0
         self._clear()
 
@@ -216,6 +220,10 @@ class Outgoing:
         self._sent.clear()
         self.away = True
         self._refill(entries)
+        self._uncertain = {}
+        for entry in self:
+            if isinstance(entry, Entry) and entry.sent and _sets(entry):
+                self._uncertain.setdefault(entry.stream, []).append(entry)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
@@ -224,28 +232,31 @@ class Outgoing:
     def doubtful(self) -> List[str]:
         """The streams whose standing decides what is sent on a new connection: those of which a header may be lost, and those of
         which a header or an end was sent and not confirmed."""
-        sent = (entry.stream for entry in self if isinstance(entry, Entry) and entry.sent and _sets(entry))
-        return list(dict.fromkeys([*sent, *(stream for stream in self.headers if stream not in self._last)]))
+        return list(dict.fromkeys([*self._uncertain, *(stream for stream in self.headers if stream not in self._last)]))
 
-    def reconcile(self, stream: str, state: str, header: Optional[str]) -> None:
+    def reconcile(self, stream: str, state: str, header: Optional[str]) -> int:
         """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
-        to it and had taken effect is not sent again, and nothing is if the header shows that somebody else has begun anew."""
-        sent = [entry for entry in self if isinstance(entry, Entry) and entry.sent and entry.stream == stream and _sets(entry)]
+        to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
+        how many of those are withheld."""
+        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and _sets(entry)]
         confirmed = self.headers.get(stream)
-        own = {confirmed, *(entry.header for entry in sent)}
         if state == "waiting":
             # It knows nothing of the stream: all is sent again, the confirmed header first.
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
                 self._prepend(Entry(HEADER, wire.header(stream, confirmed), stream, confirmed))
-            return
-        is_others = header is not None and header not in own
-        ends = [entry for entry in sent if entry.kind in (CLOSE, DELETE)]
-        if is_others or state == "ended":
-            if is_others or ends:
-                self._forget_header(stream)
-            for entry in sent:
-                self._settle(entry, took_effect=not is_others)
-        # A stream that runs under a header of ours has not ended yet, so that its end is sent again; its headers, too, in their order.
+            return 0
+        taken = _taken(sent, confirmed, (state, header))
+        if taken is not None:
+            for entry in sent[:taken]:
+                self._remove(entry)
+                self._done(entry)
+            return 0
+        self._forget_header(stream)
+        for entry in sent:
+            self._withhold(entry)
+        if sent:
+            self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
+        return len(sent)
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
         """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
@@ -338,7 +349,8 @@ class Outgoing:
                 self._remove(listen)
             return
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
-        if before is not None and before.kind == HEADER and before.place > self._last_listen():
+        # One that was sent stays: how the stream stands may show that it was taken.
+        if before is not None and before.kind == HEADER and not before.sent and before.place > self._last_listen():
             self._remove(before)
         self._place += 1
         entry.place = self._place
@@ -429,8 +441,8 @@ class Outgoing:
     def _unconfirmed(self) -> "Iterator[Waiting]":
         return (entry for _, entries, _, _ in self._sent for entry in entries)
 
-    def _settle(self, entry: Entry, took_effect: bool) -> None:
-        """What may have taken effect is not repeated, but for its message."""
+    def _withhold(self, entry: Entry) -> None:
+        """It is not repeated, but for its message."""
         if entry.kind == PUT and entry.header is not None:
             self.size -= weight(entry)
             if self._last.get(entry.stream) is entry:
@@ -440,7 +452,6 @@ class Outgoing:
             self.size += weight(entry)
             return
         self._remove(entry)
-        entry.done = took_effect
         if entry.when_over is not None:
             entry.when_over()
 
@@ -483,6 +494,20 @@ def _header_weight(stream: str, header: str) -> int:
 def _sets(entry: Entry) -> bool:
     """Whether it changes how the stream stands."""
     return entry.header is not None or entry.kind in (CLOSE, DELETE)
+
+
+def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:
+    """How many of these, which were sent in this order, have taken effect at least, for the stream to stand as it was found: its state
+    and header. None if it does not stand as any of them would have left it."""
+    stands: Tuple[str, Optional[str]] = ("running" if confirmed is not None else "waiting", confirmed)
+    for count, entry in enumerate(sent):
+        if stands == found:
+            return count
+        if entry.header is not None:
+            stands = ("running", entry.header)
+        else:
+            stands = ("ended", stands[1]) if entry.kind == CLOSE else ("waiting", None)
+    return len(sent) if stands == found else None
 
 
 def _stream(line: str) -> str:

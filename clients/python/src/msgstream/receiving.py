@@ -74,6 +74,8 @@ class Receiving(Shared):
                 self._settle_standings()
         if said.action == "error" and known is None:
             self._refusal(said)
+        if self._sayings:
+            self._speak()
         self._deliver(deliveries, len(line))
 
     def _settle_standings(self) -> None:
@@ -84,7 +86,9 @@ class Receiving(Shared):
                 for tell in self._askers.pop(stream, []):
                     tell(state)
                 continue
-            self._out.reconcile(stream, state, header)
+            withheld = self._out.reconcile(stream, state, header)
+            if withheld:
+                self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
             self._doubtful.discard(stream)
             if not self._doubtful:
                 self._out.connected(self._notice)

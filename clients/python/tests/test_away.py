@@ -12,9 +12,9 @@ from typing import Any, List, Optional
 import pytest
 
 import msgstream
-from conftest import DEADLINE, Broker, Queue, eventually, unstamped
+from conftest import DEADLINE, Broker, Queue, eventually, unstamped, waits_of
 from msgstream.incoming import CutShort
-from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, RemoteStream, lifetime, monitor
+from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, Publisher, RemoteStream, monitor
 
 
 def quick(**more: Any) -> Options:
@@ -177,6 +177,39 @@ def test_without_room_progress_is_dropped_counted_and_told(away: Broker, caplog:
         job.disconnect()
         with away.listen("fit") as listener:
             assert list(map(unstamped, listener)) == [Header("fit", monitor.Complete()), Ended("fit")]
+
+
+def test_a_loss_is_told_to_those_whose_it_is_and_taken_from_nobody(away: Broker) -> None:
+    with away.remote(options=quick(queue=20_000)) as remote:
+        other = Publisher("other", remote=remote)
+        with Job("fit", remote=remote) as job:
+            for k in range(2000):
+                job.progress(k)
+        # It has left, which waits and says nothing.
+        assert job.publisher.dropped > 0
+        other.put(1)
+        away.start()
+        assert other.flush(), "nothing of its own was dropped"
+        assert not remote.flush() and remote.flush()
+        assert not job.flush() and job.flush()
+
+
+def test_to_flush_again_and_again_without_a_broker_leaves_nothing_behind(away: Broker) -> None:
+    with away.remote(options=quick(exit_time=0.01)) as remote:
+        remote.put("fit", 1)
+        size = remote._out.size
+        for _ in range(1000):
+            assert not remote.flush(0.0)
+            remote.settle(0.0)
+        assert remote._out.size == size and len(remote._out.waiting) < 200
+        with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading.Event, "wait", interrupted)
+            remote.flush()
+        assert remote._out.size == size
+
+
+def interrupted(event: threading.Event, timeout: Optional[float] = None) -> bool:
+    raise KeyboardInterrupt
 
 
 def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Broker) -> None:
@@ -477,20 +510,6 @@ def test_nothing_is_dropped_while_the_first_connection_is_made(broker: Broker) -
             remote.put("fit", "x" * 10_000)
         remote.put("fit", "y" * (15 << 20))
         assert remote.flush() and remote.dropped == 0
-
-
-def waits_of(monkeypatch: pytest.MonkeyPatch) -> List[float]:
-    """What programs have waited in vain for at their ends, from now on."""
-    waits: List[float] = []
-    monkeypatch.setattr(lifetime, "leaving", lifetime.Leaving())
-    spend = lifetime.leaving.spend
-
-    def counted(address: str, waited: float) -> None:
-        waits.append(waited)
-        spend(address, waited)
-
-    monkeypatch.setattr(lifetime.leaving, "spend", counted)
-    return waits
 
 
 def test_jobs_without_a_broker_wait_for_none_at_their_end(monkeypatch: pytest.MonkeyPatch) -> None:

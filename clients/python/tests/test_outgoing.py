@@ -8,7 +8,7 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from msgstream import wire
-from msgstream.outgoing import CLOSE, CONTROL, HANGUP, HEADER, PUT, Entry, Outgoing, Waiting, weight
+from msgstream.outgoing import CLOSE, CONTROL, HANGUP, HEADER, MARK, PUT, Entry, Outgoing, Waiting, weight
 
 
 def text(k: int, stream: str = "s") -> str:
@@ -214,6 +214,23 @@ def test_confirmed_headers_are_bounded_and_counted() -> None:
     outgoing.confirm(10**6)
     assert len(outgoing.headers) < 1000 and outgoing.forgotten > 9000
     assert "stream 9900" in outgoing.headers, "the newest stay"
+
+
+def test_a_mark_that_nobody_waits_for_is_not_kept() -> None:
+    for is_sent in (False, True):
+        outgoing, told = Outgoing(10_000), []
+        marks = [Entry(MARK, "", when_over=lambda: told.append("over")) for _ in range(2)]
+        outgoing.add(text(1))
+        for mark in marks:
+            outgoing.add(mark)
+        if is_sent:
+            outgoing.take(1000)
+        outgoing.withdraw(marks[0])
+        outgoing.disconnected()
+        assert list(outgoing) == [text(1), marks[1]]
+        assert outgoing.size == weight(text(1)) + weight(marks[1])
+        outgoing.release()
+        assert told == ["over"]
 
 
 # After a connection has failed: what the broker says of a stream decides.

@@ -208,6 +208,18 @@ class Outgoing:
                 if type(entry) is not str:
                     self._done(entry)  # type: ignore[arg-type]
 
+    def withdraw(self, mark: Entry) -> None:
+        """Nobody waits for this mark any more."""
+        mark.when_over = None
+        if mark.waits:
+            self._remove(mark)
+
+    def losses(self, stream: Optional[str] = None) -> int:
+        """How much has not taken effect, and will not: of one stream, or of all."""
+        if stream is None:
+            return self.lost + self.forgotten + sum(self.withheld.values())
+        return self.dropped.get(stream, 0) + self.withheld.get(stream, 0)
+
     def asked_since(self) -> Optional[float]:
         """When the oldest ping was sent that has not been answered."""
         return self._sent[0][3] if self._sent else None
@@ -216,7 +228,7 @@ class Outgoing:
 
     def disconnected(self) -> None:
         """What was not confirmed waits again, in front."""
-        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.kind not in (CONTROL, HANGUP)), *self]
+        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or _is_sent_again(entry)), *self]
         self._sent.clear()
         self.away = True
         self._refill(entries)
@@ -494,6 +506,11 @@ def _header_weight(stream: str, header: str) -> int:
 def _sets(entry: Entry) -> bool:
     """Whether it changes how the stream stands."""
     return entry.header is not None or entry.kind in (CLOSE, DELETE)
+
+
+def _is_sent_again(entry: Entry) -> bool:
+    """Whether it concerns more than the connection on which it was sent."""
+    return entry.kind not in (CONTROL, HANGUP) and (entry.kind != MARK or entry.when_over is not None)
 
 
 def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:

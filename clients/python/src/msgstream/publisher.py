@@ -64,9 +64,9 @@ class Publisher(Publishing):
         self.remote.delete(self.stream)
 
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer."""
+        """Waits until all has taken effect. False if that took longer, or if something of this stream was dropped or refused."""
         # Not that of a client for asyncio, which is awaited.
-        return RemoteStream.flush(self.remote, timeout)
+        return RemoteStream.flush(self.remote, timeout, self.stream)
 
     @property
     def dropped(self) -> int:

@@ -107,10 +107,10 @@ class Receiving(Shared):
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)
-        count = self._refused[key] = self._refused.get(key, 0) + 1
         error = BrokerError(said.code, said.reason, said.stream)
-        if self.strict:
-            with self._lock:
+        with self._lock:
+            count = self._refused[key] = self._refused.get(key, 0) + 1
+            if self.strict:
                 self._failure = self._failure or error
         # A program that repeats its mistake should not fill its log with it.
         if count & (count - 1) == 0:

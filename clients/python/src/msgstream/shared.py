@@ -7,8 +7,9 @@ import logging
 import queue
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from . import lifetime
 from .address import Address
 from .connection import Connection
 from .deliveries import Deliveries
@@ -73,24 +74,28 @@ class Shared:
         self._said_dropping = False
         self._notices: Dict[str, Notice] = {}
         self._refused: Dict[Tuple[str, Optional[str]], int] = {}
-        #: What was dropped or refused when ``flush`` last told.
-        self._losses_told = 0
+        #: What was dropped or refused when ``flush`` last told: of each stream, and, as None, of all.
+        self._losses_told: Dict[Optional[str], int] = {}
         #: What is to be logged once no lock is held, since a handler of logging may publish.
         self._sayings: List[str] = []
         self._out = Outgoing(self.options.queue)
         self._listens: Listens[Target] = Listens(self._decode)
         self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
 
-    def flush(self, timeout: Optional[float] = 30.0) -> bool:
+    def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:
         """Waits until all that was asked before has taken effect at the broker. False if that took longer than ``timeout``
-        seconds, or if any of it was dropped or refused; in strict mode that raises. None waits for ever."""
+        seconds, or if any of it, or of ``stream`` alone, was dropped or refused, which is told once; in strict mode that raises. None
+        waits for ever."""
         if threading.current_thread() in (self._thread, self._receiver):
             raise RuntimeError("flush would wait for its own thread: a handler of logging cannot call it there")
         over = threading.Event()
         mark = self._mark(over.set)
-        if mark is not None:
-            over.wait(timeout)
-        return self._flushed(mark, timeout)
+        try:
+            if mark is not None:
+                over.wait(timeout)
+        finally:
+            self._withdraw(mark)
+        return self._flushed(mark, timeout, stream)
 
     def standing(self, stream: str, timeout: float = 5.0) -> Optional[str]:
         """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
@@ -134,16 +139,57 @@ class Shared:
             self._put_in(mark)
             return mark
 
-    def _flushed(self, mark: Optional[Entry], timeout: Optional[float]) -> bool:
-        """What a flush says that has waited for its mark."""
+    def _withdraw(self, mark: Optional[Entry]) -> None:
+        """Whoever waited for the mark waits no longer. Without a broker it would stay in the queue for ever."""
+        if mark is not None and not mark.done:
+            with self._lock:
+                self._out.withdraw(mark)
+
+    def _confirmed(self, mark: Optional[Entry], timeout: Optional[float]) -> bool:
+        """Whether all before the mark has taken effect, but for what was dropped or refused."""
         with self._lock:
             self._raise_failure()
-            losses = self._out.lost + self._out.forgotten + sum(self._refused.values())
-            told, self._losses_told = self._losses_told, losses
         done = mark is None or mark.done
         if self.strict and not done:
             raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
+        return done
+
+    def _flushed(self, mark: Optional[Entry], timeout: Optional[float], stream: Optional[str]) -> bool:
+        """What a flush says that has waited for its mark."""
+        with self._lock:
+            done = self._confirmed(mark, timeout)
+            losses = self._out.losses(stream)
+            losses += sum(count for (_, refused), count in self._refused.items() if stream in (None, refused) or refused is None)
+            told = self._losses_told.get(stream, 0)
+            if losses != told:
+                self._losses_told[stream] = losses
         return done and losses == told
+
+    def _leave_taking(self, timeout: Optional[float], tell: Callable[[], object], forget: Callable[[], object]) -> Iterator[float]:
+        """Waits until all is confirmed, as long as that makes sense: within ``timeout``, or what is left of ``options.exit_time`` for
+        this outage, and not for a broker that was never there. What it yields is how long to wait until ``tell`` is called, each time;
+        ``forget`` is called before, for an earlier call of ``tell`` counts no more."""
+        begun, most = time.monotonic(), self.options.exit_time if timeout is None else timeout
+        with self._lock:
+            idle = self._failure is None and (self._out.empty or self._thread is None)
+        if idle or threading.current_thread() in (self._thread, self._receiver):
+            return
+        mark = self._mark(tell)
+        try:
+            while mark is not None and not mark.done:
+                with self._lock:
+                    forget()
+                    self._when_room.append(tell)
+                    left = begun + lifetime.leaving.allowed(self._name, most, self._away) - time.monotonic()
+                    if mark.done or left <= 0.0 or self._failure is not None:
+                        break
+                yield left
+        finally:
+            self._withdraw(mark)
+        waited = time.monotonic() - begun
+        if mark is not None and not mark.done:
+            lifetime.leaving.spend(self._name, waited)
+        self._confirmed(mark, round(waited, 1))
 
     # The queue. What is not for the threads is called with the lock held.
 
@@ -223,7 +269,8 @@ class Shared:
             if isinstance(failure, BrokerError):
                 # One refusal is one mistake, which is told now; a lost connection stays lost.
                 self._failure = None
-                self._losses_told += 1
+                for told in {None, failure.stream}:
+                    self._losses_told[told] = self._losses_told.get(told, 0) + 1
             raise failure
 
     def _notice(self, stream: str, dropped: int) -> Optional[str]:

@@ -43,6 +43,8 @@ class Receiving(Shared):
             log.exception("receiving from %s failed", self.address)
             ended = CutShort(f"{type(error).__name__}: {error}")
         with self._lock:
+            if self._parted:
+                return
             self._sever(ended)
             if self._ending:
                 return

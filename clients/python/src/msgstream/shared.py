@@ -67,6 +67,8 @@ class Shared:
         self._askers: Dict[str, List[Callable[[str], object]]] = {}
         #: Nobody uses it any more: its threads end once all is confirmed.
         self._forgotten = False
+        #: It has left a connection for that, which is no failure.
+        self._parted = False
         self._ask = False
         self._ending = False
         self._failure: Optional[Exception] = None

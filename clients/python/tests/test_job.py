@@ -265,6 +265,40 @@ assert here.flush()
     assert time.monotonic() - begun < 10
 
 
+GOES_ON = """
+import atexit, threading
+ends, done = threading.Event(), threading.Event()
+def last():
+    ends.set()
+    done.wait(10)
+# What is registered first is called last: when all clients have been closed.
+atexit.register(last)
+import msgstream
+job = msgstream.Job("fit", options=msgstream.Options(exit_time=20.0)).start()
+publisher = msgstream.Publisher("other")
+queue = type("Queue", (), {"put": lambda self, message: None})()
+def work():
+    k = 0
+    while not ends.is_set():
+        job.progress(k := k + 1)
+    job.progress(k)
+    job.log("late")
+    publisher.put(k, header=k)
+    publisher.remote.listen("fit", queue)
+    assert not job.flush()
+    job.complete()
+    job.publisher.remote.close()
+    done.set()
+threading.Thread(target=work, daemon=True).start()
+assert job.flush()
+"""
+
+
+def test_a_thread_that_goes_on_while_the_program_ends_is_no_error(script: Callable[..., Any]) -> None:
+    ended = script(GOES_ON)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 FORKS = """
 import os, sys, msgstream
 job = msgstream.Job("fork", options=msgstream.Options(exit_time=20.0))

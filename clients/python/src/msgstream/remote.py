@@ -17,7 +17,7 @@ from .absent import ABSENT
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
-from .errors import BrokerError, Closed, Disconnected, EncodeError
+from .errors import BrokerError, Disconnected, EncodeError
 from .options import Options
 from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .shared import Notice
@@ -130,8 +130,8 @@ class RemoteStream(Background):
         target = Target(queue, events)
         checked(stream, publishes=False)
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return
             self._raise_failure()
             self._put_in(Entry(CONTROL, self._listens.join(stream, target), stream))
 
@@ -219,8 +219,8 @@ class RemoteStream(Background):
         if 4 * len(line) > self.options.line:
             self._check_length(entry, line)
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return
             if self._failure is not None:
                 self._raise_failure()
             self._put_in(entry)

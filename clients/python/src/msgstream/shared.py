@@ -132,8 +132,8 @@ class Shared:
     def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
         """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return None
             self._raise_failure()
             if self._out.empty:
                 return None
@@ -151,7 +151,8 @@ class Shared:
         """Whether all before the mark has taken effect, but for what was dropped or refused."""
         with self._lock:
             self._raise_failure()
-        done = mark is None or mark.done
+        # Closed with nothing to wait for: at the end of the program, which waits no longer.
+        done = mark.done if mark is not None else not self._closed
         if self.strict and not done:
             raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
         return done
@@ -192,6 +193,13 @@ class Shared:
         if mark is not None and not mark.done:
             lifetime.leaving.spend(self._name, waited)
         self._confirmed(mark, round(waited, 1))
+
+    def _is_over(self) -> bool:
+        """Whether this client was closed by the end of the program, so that whoever goes on has made no mistake. Otherwise it was closed
+        by its owner, which raises Closed."""
+        if not lifetime.program_ends():
+            raise Closed("this client is closed")
+        return True
 
     # The queue. What is not for the threads is called with the lock held.
 

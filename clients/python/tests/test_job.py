@@ -344,6 +344,31 @@ def test_a_forked_child_is_a_client_of_its_own(broker: Broker, script: Callable[
         assert messages[-1] == Complete() and messages.count(Complete()) == 1
 
 
+LISTENS = """
+import os, sys, msgstream
+remote = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))
+remote["fit"] = 0
+assert remote.flush()
+with msgstream.listen("fit", timeout=20) as listener:
+    assert next(listener) == msgstream.Header("fit", 0)
+    child = os.fork()
+    if child == 0:
+        if sys.argv[1] == "reads":
+            lost, header = next(listener), next(listener)
+            assert isinstance(lost, msgstream.Lost) and header == msgstream.Header("fit", 0), (lost, header)
+        sys.exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    remote.put("fit", 1)
+    print(next(listener))
+"""
+
+
+@pytest.mark.parametrize("what", ["leaves", "reads"])
+def test_a_forked_child_leaves_its_parents_listener_alone(script: Callable[..., Any], what: str) -> None:
+    ended = script(LISTENS, what)
+    assert (ended.returncode, ended.stdout) == (0, "Message(stream='fit', message=1)\n"), ended.stderr
+
+
 POOL = """
 import multiprocessing, sys, msgstream
 remote = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))

@@ -330,6 +330,25 @@ def test_a_client_is_flushed_and_closed_without_holding_up_the_loop(broker: Brok
     run(main)
 
 
+def test_a_listener_that_nobody_waits_for_any_more_ends_its_connection(broker: Broker) -> None:
+    async def main() -> None:
+        with broker.remote() as remote:
+            remote["fit"] = 1
+            assert await asyncio.to_thread(remote.flush)
+            for _ in range(3):
+                listener = listen(broker, "fit")
+                assert await listener.next() == Header("fit", 1)
+                with pytest.raises(TimeoutError):
+                    await listener.next(0.01)
+                del listener
+            # Their tasks end by themselves; nothing tells them to but that nobody holds the listeners.
+            while len(asyncio.all_tasks()) > 2:
+                gc.collect()
+                await asyncio.sleep(0.001)
+
+    run(main)
+
+
 def test_flush_tells_what_was_refused_also_when_nothing_is_left_to_wait_for(broker: Broker) -> None:
     async def main() -> None:
         # The client believes that the broker takes larger headers than it does.

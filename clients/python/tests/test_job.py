@@ -265,6 +265,40 @@ assert here.flush()
     assert time.monotonic() - begun < 10
 
 
+def test_nothing_is_kept_of_jobs_that_have_ended(broker: Broker) -> None:
+    with broker.remote() as remote:
+        for number in range(100):
+            with Job(f"job {number}", remote=remote) as job:
+                job.progress(1)
+        assert remote.flush() and not remote._notices and not remote._out.headers
+        # One that begins before the end of the one before is confirmed keeps its own.
+        first, second = Job("fit", remote=remote), Job("fit", remote=remote)
+        first.complete()
+        assert remote.flush() and list(remote._notices) == ["fit"]
+        second.complete()
+        assert remote.flush() and not remote._notices
+
+
+def test_ctrl_c_while_the_end_waits_for_room_still_ends_the_stream(broker: Broker) -> None:
+    with broker.remote() as remote:
+        job = Job("fit", remote=remote).start()
+        assert job.flush()
+        listener = broker.joined("fit")
+        add, interrupts = remote._add, [KeyboardInterrupt]
+
+        def interrupted(entry: Any) -> None:
+            add(entry)
+            if interrupts:
+                # As in the wait for room, where the entry is in the queue already.
+                raise interrupts.pop()
+
+        remote._add = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            job.complete()
+        assert job.ended
+        assert list(map(unstamped, listener)) == [Message("fit", Complete()), Ended("fit")]
+
+
 GOES_ON = """
 import atexit, threading
 ends, done = threading.Event(), threading.Event()

@@ -275,8 +275,12 @@ class Job(JobSettings):
             # nobody sees it twice.
             remote.put_encoded(self.stream, text, header, True)
             self.publisher.close()
-        except BaseException:
+        except Exception:
             self._ended = False
+            raise
+        except BaseException:
+            # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
+            self.publisher.close()
             raise
 
     def _warn(self, size: int) -> None:

@@ -5,6 +5,7 @@ A put only encodes and queues, so that a job goes on when the broker does not.
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 import weakref
@@ -106,7 +107,9 @@ class RemoteStream(Background):
             self.finish(timeout)
             return
         text = None if message is ABSENT else self.encoded(message)
-        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream))
+        noticed = self._notices.get(stream)
+        when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
+        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream, when_over=when_over))
 
     def delete(self, stream: str) -> None:
         """Ends the stream and forgets its header."""
@@ -164,12 +167,12 @@ class RemoteStream(Background):
             return self._out.dropped.get(stream, 0)
 
     def when_dropped(self, stream: str, notice: Optional[Notice]) -> None:
-        """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place."""
+        """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place, until the stream is closed."""
         with self._lock:
             if notice is None:
                 self._notices.pop(stream, None)
             else:
-                self._notices[stream] = notice
+                self._notices[stream] = (notice,)
 
     def __enter__(self) -> "RemoteStream":
         return self

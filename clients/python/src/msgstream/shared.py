@@ -74,7 +74,8 @@ class Shared:
         self._failure: Optional[Exception] = None
         self._last_trouble = ""
         self._said_dropping = False
-        self._notices: Dict[str, Notice] = {}
+        #: What is put where messages had to be dropped, by stream. Each in a tuple of its own, to tell it from one that comes after it.
+        self._notices: Dict[str, Tuple[Notice]] = {}
         self._refused: Dict[Tuple[str, Optional[str]], int] = {}
         #: What was dropped or refused when ``flush`` last told: of each stream, and, as None, of all.
         self._losses_told: Dict[Optional[str], int] = {}
@@ -284,12 +285,18 @@ class Shared:
             raise failure
 
     def _notice(self, stream: str, dropped: int) -> Optional[str]:
-        notice = self._notices.get(stream)
+        noticed = self._notices.get(stream)
         try:
-            return None if notice is None else self._codec.encode(notice(dropped))
+            return None if noticed is None else self._codec.encode(noticed[0](dropped))
         except Exception:
             log.exception("what to say about dropped messages of %r could not be said", stream)
             return None
+
+    def _forget_notice(self, stream: str, noticed: "Tuple[Notice]") -> None:
+        """The stream has ended, and nothing more can be missing in it."""
+        with self._lock:
+            if self._notices.get(stream) is noticed:
+                del self._notices[stream]
 
     # What the threads add.
 

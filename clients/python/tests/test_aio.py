@@ -54,7 +54,7 @@ def test_several_streams_and_a_unix_socket(broker: Broker) -> None:
                 assert [await listener.next(), await listener.next()] == [Header("a", "A"), Header("b", "B")]
                 await a.put(1, header=1)
                 await b.put(2)
-                await a.close()
+                await a.end()
                 await b.delete()
                 assert [event async for event in listener] == [Message("a", 1), Message("b", 2), Ended("a"), Ended("b")]
 
@@ -64,6 +64,26 @@ def test_several_streams_and_a_unix_socket(broker: Broker) -> None:
 @pytest.mark.parametrize(
     ("raised", "message"), [(asyncio.CancelledError, Abort("cancelled")), (KeyError, Error("KeyError")), (None, Complete())]
 )
+def test_to_close_a_publisher_does_not_end_its_stream(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.RemoteStream(broker.address, options=QUICK) as remote:
+            own, shared = aio.Publisher("own", broker.address, options=QUICK), aio.Publisher("shared", remote=remote)
+            for publisher in (own, shared):
+                async with publisher:
+                    await publisher.header(0)
+                    await publisher.close()
+            with pytest.raises(msgstream.Closed):
+                await own.put(1)
+            async with listen(broker, "own", "shared") as listener:
+                assert {(await listener.next()).stream for _ in range(2)} == {"own", "shared"}
+                await shared.end("over")
+                assert await listener.next() == Ended("shared", "over")
+                with pytest.raises(TimeoutError):
+                    await listener.next(0.1)
+
+    run(main)
+
+
 def test_every_way_to_end_is_told(broker: Broker, raised: Any, message: Any) -> None:
     async def job() -> None:
         async with aio.Job("fit", server=broker.address, options=QUICK):
@@ -137,7 +157,7 @@ def test_both_sides_go_on_when_the_broker_comes_back(broker: Broker) -> None:
             event = await listener.next()
             while not isinstance(event, (Header, Message)) or event.message != 1:
                 event = await listener.next()
-            await fit.close()
+            await fit.end()
         assert [event async for event in listener] == [Ended("fit")]
 
     run(main)

@@ -174,7 +174,7 @@ def test_without_room_progress_is_dropped_counted_and_told(away: Broker, caplog:
         assert not job.flush(), "some of it was dropped"
         assert job.flush(), "which is said once"
         assert "messages have been dropped so far" in caplog.text
-        job.disconnect()
+        job.close()
         with away.listen("fit") as listener:
             assert list(map(unstamped, listener)) == [Header("fit", monitor.Complete()), Ended("fit")]
 
@@ -242,7 +242,7 @@ def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Br
     assert f"{dropped} messages are missing here".encode() in first
     broker.start()
     assert not job.flush(), "some of it was dropped"
-    job.disconnect()
+    job.close()
 
 
 def test_headers_are_sent_once_however_often_they_changed(away: Broker) -> None:

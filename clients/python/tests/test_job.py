@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 import threading
@@ -23,7 +24,7 @@ def test_a_publisher_is_one_stream(broker: Broker) -> None:
         listener = broker.joined("fit")
         fit.put(1)
         fit.put(None, header=None)
-        fit.close([2])
+        fit.end([2])
         assert list(listener) == [Message("fit", 1), Message("fit", None), Ended("fit", [2])]
         assert list(map(unstamped, broker.listen("fit"))) == [Header("fit", None), Ended("fit", [2])]
         fit.delete()
@@ -34,6 +35,26 @@ def test_a_publisher_is_one_stream(broker: Broker) -> None:
     for wrong in ("", None):
         with pytest.raises(ValueError, match="the name of a stream"):
             Publisher(wrong)  # type: ignore[arg-type]
+
+
+def test_to_close_a_publisher_or_a_job_does_not_end_its_stream(broker: Broker) -> None:
+    with broker.remote() as remote, contextlib.closing(Publisher("shared", remote=remote)) as shared:
+        shared.header(0)
+    with contextlib.closing(Publisher("own", broker.address, options=QUICK)) as own:
+        own.header(0)
+    with contextlib.closing(Job("job", server=broker.address, options=QUICK)) as job:
+        job.progress(1)
+    # What waited was sent, and what was its own is closed.
+    for closed in (own, job.publisher):
+        with pytest.raises(msgstream.Closed):
+            closed.put(1)
+    with broker.listen("shared", "own", "job", timeout=0.2) as listener:
+        assert {type(listener.next(DEADLINE)) for _ in range(3)} == {Header}
+        with pytest.raises(TimeoutError):
+            next(listener)
+    with Publisher("own", broker.address, options=QUICK) as another:
+        another.end("over")
+    assert list(broker.listen("own")) == [Header("own", 0), Ended("own", "over")]
 
 
 def test_who_joins_at_any_time_sees_each_update_exactly_once(broker: Broker) -> None:
@@ -590,7 +611,7 @@ def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
     remote, fit = away.remote(), Publisher("fit", away.address)
     assert pickle.loads(pickle.dumps(remote)) is remote
     assert pickle.loads(pickle.dumps(fit)).remote is fit.remote
-    fit.disconnect()
+    fit.close()
     remote.close()
 
 

@@ -158,9 +158,10 @@ class Job(JobSettings):
         """Whether this is the copy of a job in a forked child. It can tell what it does; the job is the parent's to end."""
         return os.getpid() != self._process
 
-    def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``. ``with`` does that."""
-        self.publisher.disconnect()
+    def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is the job's own. The job goes on, as far as
+        its listeners know; ``with`` tells its end before that."""
+        self.publisher.close()
 
     def __enter__(self) -> "Job":
         return self.start()
@@ -173,7 +174,7 @@ class Job(JobSettings):
             return
         try:
             self.conclude(kind, error, trace)
-            self.disconnect()
+            self.close()
         except Exception as failure:
             # The job's own exception says more than that nobody could be told of it.
             if kind is None:
@@ -274,13 +275,13 @@ class Job(JobSettings):
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
             remote.put_encoded(self.stream, text, header, True)
-            self.publisher.close()
+            self.publisher.end()
         except Exception:
             self._ended = False
             raise
         except BaseException:
             # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
-            self.publisher.close()
+            self.publisher.end()
             raise
 
     def _warn(self, size: int) -> None:

@@ -55,8 +55,8 @@ class Publisher(Publishing):
         """Sets what whoever joins gets first."""
         self.remote.header(self.stream, message)
 
-    def close(self, message: Any = ABSENT) -> None:
-        """Ends the stream."""
+    def end(self, message: Any = ABSENT) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
         self.remote.close(self.stream, message)
 
     def delete(self) -> None:
@@ -73,9 +73,9 @@ class Publisher(Publishing):
         """How many messages were given up for want of room while the broker was away."""
         return self.remote.dropped_of(self.stream)
 
-    def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes
-        on."""
+    def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is this publisher's own. The stream goes on,
+        for another program, say; ``end`` ends it. ``with`` does this."""
         if self._owned:
             self.remote.close()
         else:
@@ -93,7 +93,7 @@ class Publisher(Publishing):
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         try:
-            self.disconnect()
+            self.close()
         except (MsgstreamError, OSError):
             # What is already under way says more.
             if kind is None:

@@ -121,8 +121,8 @@ class Publisher(Publishing):
         self.remote.header(self.stream, message)
         await self.remote.room()
 
-    async def close(self, message: Any = ABSENT) -> None:
-        """Ends the stream."""
+    async def end(self, message: Any = ABSENT) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
         self.remote.close(self.stream, message)
 
     async def delete(self) -> None:
@@ -152,8 +152,9 @@ class Publisher(Publishing):
         """How many messages were given up for want of room while the broker was away."""
         return self.remote.dropped_of(self.stream)
 
-    async def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes on."""
+    async def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is this publisher's own. The stream goes on,
+        for another program, say; ``end`` ends it. ``async with`` does this."""
         await self._leave()
 
     async def _enter(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 import msgstream
-from msgstream import Listener, Options, RemoteStream, lifetime, monitor
+from msgstream import Listener, Options, RemoteStream, configuration, lifetime, monitor
 
 #: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
 DEADLINE = 30.0
@@ -159,6 +159,13 @@ def away(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def broker(away: Broker) -> Broker:
     return away.start()
+
+
+@pytest.fixture(autouse=True)
+def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What stands in the files of whoever runs the tests is not theirs."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(configuration, "SYSTEM", tmp_path / "none" / "client.toml")
 
 
 @pytest.fixture(autouse=True)

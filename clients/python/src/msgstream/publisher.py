@@ -36,7 +36,7 @@ class Publishing:
 
 
 class Publisher(Publishing):
-    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default MSGSTREAM_SERVER.
+    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default what ``RemoteStream`` finds.
 
     Several publishers share a connection if they are given a ``remote``, which then belongs to the caller; otherwise each makes
     its own. See ``RemoteStream`` for what happens while the broker is away, and for the other parameters.

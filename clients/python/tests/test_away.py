@@ -14,7 +14,7 @@ import pytest
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually, unstamped, waits_of
 from msgstream.incoming import CutShort
-from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, Publisher, RemoteStream, monitor
+from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, Publisher, RemoteStream, monitor, wire
 
 
 def quick(**more: Any) -> Options:
@@ -267,6 +267,33 @@ def test_a_full_queue_waits_for_a_broker_that_is_there(broker: Broker) -> None:
             assert listener.next(DEADLINE) == Message("fit", k)
         thread.join()
         assert remote.dropped == 0
+
+
+def test_a_signal_handler_does_not_wait_for_room_in_the_middle_of_a_put(broker: Broker) -> None:
+    with broker.remote(options=quick(queue=1000, answer_time=2 * DEADLINE)) as remote:
+        remote["fit"] = 0
+        assert remote.flush()
+        listener = broker.joined("fit")
+        broker.pause()
+        with remote._lock:
+            remote._put_in(wire.put("fit", '"' + "x" * 2000 + '"'))
+        add, handled = remote._out.add, threading.Event()
+
+        def handler(entry: Any) -> None:
+            """Called where a signal may come: before the entry stands in the queue."""
+            remote._out.add = add  # type: ignore[method-assign]
+            remote.put("fit", "from the handler")
+            handled.set()
+            add(entry)
+
+        remote._out.add = handler  # type: ignore[method-assign]
+        putting = threading.Thread(target=remote.put, args=("fit", "interrupted"))
+        putting.start()
+        came_back = handled.wait(DEADLINE / 6)
+        broker.resume()
+        putting.join()
+        assert came_back
+        assert [listener.next(DEADLINE).message for _ in range(3)][1:] == ["from the handler", "interrupted"]
 
 
 def test_a_broker_that_hangs_holds_up_a_job_for_a_limited_time_only(broker: Broker) -> None:

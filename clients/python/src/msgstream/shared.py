@@ -50,6 +50,8 @@ class Shared:
         #: For those who cannot wait in a thread.
         self._when_room: List[Callable[[], object]] = []
         self._idle = False
+        #: How many calls are changing the queue at this moment: of one thread, one within the other.
+        self._changing = 0
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
         self._opened = None
@@ -205,7 +207,11 @@ class Shared:
     # The queue. What is not for the threads is called with the lock held.
 
     def _put_in(self, entry: Waiting) -> None:
-        self._out.add(entry)
+        self._changing += 1
+        try:
+            self._out.add(entry)
+        finally:
+            self._changing -= 1
         if self._idle:
             self._wake()
         elif self._thread is None:
@@ -216,6 +222,9 @@ class Shared:
 
     def _make_room(self) -> None:
         """Waits while the broker takes what is queued; drops while it is away."""
+        if self._changing:
+            # A signal handler that publishes. To wait lets the other threads change what is half changed here.
+            return
         if threading.current_thread() in (self._thread, self._receiver):
             # A handler of logging that publishes what is logged here. Waiting would wait for ourselves.
             if not self._connected:
@@ -241,7 +250,11 @@ class Shared:
     def _trim(self) -> None:
         """Makes room. The first drop of an outage is said at once, the number when it is over."""
         before = self._out.lost
-        self._out.trim()
+        self._changing += 1
+        try:
+            self._out.trim()
+        finally:
+            self._changing -= 1
         if self._out.lost > before and not self._said_dropping:
             self._said_dropping = True
             self._sayings.append(f"more than {self.options.queue} bytes wait for {self.address}: the oldest messages are dropped (options.queue)")

@@ -64,7 +64,7 @@ class RemoteStream(_RemoteStream):
 
     def _when_full(self) -> None:
         # While the first connection is made there is somebody to wait for.
-        if self._away:
+        if self._away and not self._changing:
             self._trim()
 
 

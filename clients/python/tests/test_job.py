@@ -625,6 +625,8 @@ with msgstream.Job("late", total=10) as job:
         os.read(read, 1)
         job.progress(2)
         job.log("late")
+        job.put("late", header="late")
+        job.error("late")
         os._exit(0)
     job.progress(1)
 os.write(write, b"x")

@@ -116,7 +116,7 @@ class Job(JobSettings):
         with self._update():
             if not self.ended:
                 self._begin()
-                self.publisher.put(message, header, essential=essential)
+                self.publisher.put(message, header if header is ABSENT or self._may_open() else ABSENT, essential=essential)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""
@@ -249,11 +249,13 @@ class Job(JobSettings):
             self._warn(_bytes(header))
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
-        # A copy does not know whether the job has ended meanwhile, and a header would open it again.
-        sets_header = not self.inherited or remote.standing(self.stream) in ("running", "waiting")
         # Only what could be sent counts: a refused value must not stay in the header.
-        remote.put_encoded(self.stream, text, header if sets_header else None, essential)
+        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential)
         self._join = join
+
+    def _may_open(self) -> bool:
+        """Whether a header may be set, which opens the stream if it has ended. The copy in another process does not know whether it has."""
+        return not self.inherited or self.publisher.remote.standing(self.stream) in ("running", "waiting")
 
     def _end(self, message: MonitorMessage) -> None:
         with self._update():
@@ -274,7 +276,7 @@ class Job(JobSettings):
                     text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
-            remote.put_encoded(self.stream, text, header, True)
+            remote.put_encoded(self.stream, text, header if self._may_open() else None, True)
             self.publisher.end()
         except Exception:
             self._ended = False

@@ -8,7 +8,8 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from msgstream import wire
-from msgstream.outgoing import CLOSE, CONTROL, HANGUP, HEADER, MARK, PUT, Entry, Outgoing, Waiting, weight
+from msgstream.entries import CLOSE, CONTROL, HANGUP, HEADER, MARK, PUT, Entry, Waiting, weight
+from msgstream.outgoing import Outgoing
 
 
 def text(k: int, stream: str = "s") -> str:

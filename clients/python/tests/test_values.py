@@ -11,7 +11,8 @@ import pytest
 import msgstream
 from msgstream import Address, BadAddress, CutOff, Ended, Header, Lost, Message, Options, wire
 from msgstream.listens import Listens
-from msgstream.outgoing import CLOSE, CONTROL, HEADER, MARK, PUT, Entry, Outgoing
+from msgstream.entries import CLOSE, CONTROL, HEADER, MARK, PUT, Entry
+from msgstream.outgoing import Outgoing
 
 codec = msgstream.JsonCodec()
 

@@ -14,58 +14,13 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import Callable, Collection, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from . import wire
-
-#: What an entry takes in memory beside its text; about.
-OVERHEAD = 100
+from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
 
 #: Dead places that are left in the queue before it is made anew.
 _DEAD = 64
-
-# What an entry is. A plain string is a message and nothing else: the most frequent, and the first that may go.
-PUT = "put"
-HEADER = "header"
-CLOSE = "close"
-DELETE = "delete"
-#: A listen. Once sent it concerns that connection, and is made anew for the next.
-CONTROL = "control"
-#: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
-HANGUP = "hangup"
-#: Where somebody waits for all that stands before.
-MARK = "mark"
-
-
-class Entry:
-    """A line that is more than a droppable message."""
-
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
-
-    def __init__(
-        self,
-        kind: str,
-        line: str,
-        stream: str = "",
-        header: Optional[str] = None,
-        essential: bool = True,
-        when_over: Optional[Callable[[], object]] = None,
-    ) -> None:
-        self.kind = kind
-        self.line = line
-        self.stream = stream
-        #: The header that is the stream's once this has taken effect.
-        self.header = header
-        #: Whether it is among the last to go.
-        self.essential = essential
-        #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
-        self.when_over = when_over
-        self.done = False
-        #: Its place among what waits: a number that grows.
-        self.place = 0
-        self.waits = False
-        #: Whether it may have taken effect already.
-        self.sent = False
 
 
 class _Texts:
@@ -76,9 +31,6 @@ class _Texts:
     def __init__(self, place: int) -> None:
         self.place = place
         self.count = 0
-
-
-Waiting = Union[str, Entry]
 
 
 class Outgoing:
@@ -228,13 +180,13 @@ class Outgoing:
 
     def disconnected(self) -> None:
         """What was not confirmed waits again, in front."""
-        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or _is_sent_again(entry)), *self]
+        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.outlives_its_connection), *self]
         self._sent.clear()
         self.away = True
         self._refill(entries)
         self._uncertain = {}
         for entry in self:
-            if isinstance(entry, Entry) and entry.sent and _sets(entry):
+            if isinstance(entry, Entry) and entry.sent and entry.sets:
                 self._uncertain.setdefault(entry.stream, []).append(entry)
 
     def controls(self) -> Set[str]:
@@ -250,7 +202,7 @@ class Outgoing:
         """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
         how many of those are withheld."""
-        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and _sets(entry)]
+        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
         confirmed = self.headers.get(stream)
         if state == "waiting":
             # It knows nothing of the stream: all is sent again, the confirmed header first.
@@ -492,25 +444,8 @@ class Outgoing:
 _WITH_HEADER = ',"header":'
 
 
-def weight(entry: Waiting) -> int:
-    """About what an entry takes in memory."""
-    if type(entry) is str:
-        return len(entry) + OVERHEAD
-    return len(entry.line) + len(entry.header or "") + 2 * OVERHEAD  # type: ignore[union-attr]
-
-
 def _header_weight(stream: str, header: str) -> int:
     return len(stream) + len(header) + 2 * OVERHEAD
-
-
-def _sets(entry: Entry) -> bool:
-    """Whether it changes how the stream stands."""
-    return entry.header is not None or entry.kind in (CLOSE, DELETE)
-
-
-def _is_sent_again(entry: Entry) -> bool:
-    """Whether it concerns more than the connection on which it was sent."""
-    return entry.kind not in (CONTROL, HANGUP) and (entry.kind != MARK or entry.when_over is not None)
 
 
 def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:

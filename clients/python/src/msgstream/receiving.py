@@ -9,10 +9,10 @@ from typing import List, Optional, Tuple
 
 from . import lifetime, wire
 from .connection import Connection
+from .entries import HANGUP, Entry
 from .errors import BrokerError
 from .events import Event, Message
 from .incoming import CutShort
-from .outgoing import HANGUP, Entry
 from .shared import Shared
 from .sinks import Target
 from .wire import Line

@@ -18,9 +18,9 @@ from .absent import ABSENT
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
+from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError
 from .options import Options
-from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .shared import Notice
 from .sinks import Sink, Target
 

@@ -14,11 +14,12 @@ from .address import Address
 from .connection import Connection
 from .deliveries import Deliveries
 from .encoding import Codec
+from .entries import CONTROL, HANGUP, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listens import Listens
 from .options import Options
-from .outgoing import CONTROL, HANGUP, MARK, Entry, Outgoing, Waiting
+from .outgoing import Outgoing
 from .sinks import Target
 
 log = logging.getLogger("msgstream")

@@ -13,7 +13,7 @@ import traceback
 from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, TypeVar
 
-from . import lifetime
+from . import lifetime, wire
 from .absent import ABSENT
 from .encoding import Codec
 from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start, check_numbers, now, stamped
@@ -244,9 +244,9 @@ class Job(JobSettings):
         join.started = self._join.started
         remote = self.publisher.remote
         text, header = remote.encoded(message), remote.encoded(join, "header")
-        if _bytes(header) > remote.options.header:
+        if wire.size(header) > remote.options.header:
             # The broker would refuse the header, and the message with it.
-            self._warn(_bytes(header))
+            self._warn(wire.size(header))
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
         # Only what could be sent counts: a refused value must not stay in the header.
@@ -268,11 +268,11 @@ class Job(JobSettings):
             self._begin()
             remote, message = self.publisher.remote, stamped(message, self._join)
             text = header = remote.encoded(message)
-            size = _bytes(text)
+            size = wire.size(text)
             if size > remote.options.header:
                 self._warn(size)
                 header = remote.encoded(_short(message, size), "header")
-                if size + _bytes(header) > remote.options.line:
+                if size + wire.size(header) > remote.options.line:
                     text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
@@ -297,7 +297,7 @@ class Job(JobSettings):
         encoded = self.publisher.remote.encoded
 
         def small(values: Dict[str, Any]) -> Dict[str, Any]:
-            return {name: value for name, value in values.items() if _bytes(encoded(value)) <= _SMALL}
+            return {name: value for name, value in values.items() if wire.size(encoded(value)) <= _SMALL}
 
         return small({name: small(value) if isinstance(value, dict) else value for name, value in more.items()})
 
@@ -315,10 +315,6 @@ def _short(message: MonitorMessage, size: int) -> MonitorMessage:
     if isinstance(message, Abort):
         return Abort((message.reason or "")[:_SMALL])
     return Complete(more={"text": f"the result is left out: it takes {size} bytes"})
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _cancellations() -> Tuple[Type[BaseException], ...]:

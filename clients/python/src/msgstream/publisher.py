@@ -8,8 +8,9 @@ from typing import Any, Dict, Optional, Type
 from .absent import ABSENT
 from .encoding import Codec
 from .errors import MsgstreamError
+from .names import checked
 from .options import Options
-from .remote import RemoteStream, checked
+from .remote import RemoteStream
 
 
 class Publishing:

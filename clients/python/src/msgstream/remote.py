@@ -20,13 +20,10 @@ from .background import Background
 from .encoding import Codec, JsonCodec
 from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError
+from .names import checked
 from .options import Options
 from .shared import Notice
 from .sinks import Sink, Target
-
-
-#: The longest name, in bytes, as a broker has it unless configured (its limits.name).
-LONGEST_NAME = 1024
 
 #: The clients of this process by what they are called in others.
 _by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
@@ -205,7 +202,7 @@ class RemoteStream(Background):
 
     def _header_text(self, message: Any) -> str:
         text = self.encoded(message, "header")
-        length, most = _bytes(text), self.options.header
+        length, most = wire.size(text), self.options.header
         if length > most:
             raise EncodeError("", f"takes {length} bytes, more than {most} (options.header, and the broker's limits.header)", "header")
         return text
@@ -234,13 +231,9 @@ class RemoteStream(Background):
 
     def _check_length(self, entry: Waiting, line: str) -> None:
         """What the broker would refuse is refused here, where somebody can do something about it."""
-        length, most = _bytes(line) - 1, self.options.line
+        length, most = wire.size(line) - 1, self.options.line
         if length > most:
             raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
@@ -251,21 +244,6 @@ def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, na
             remote._token = token
             _by_token[token] = remote
         return remote
-
-
-def checked(stream: str, publishes: bool = True) -> str:
-    """The name of a stream, if it is one that may be published to, or listened to."""
-    if not isinstance(stream, str) or not stream:
-        raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
-    try:
-        length = len(stream.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{stream!r} is no name for a stream, since it is not valid Unicode; replace what is wrong in it") from None
-    if length > LONGEST_NAME:
-        raise ValueError(f"the name of a stream takes {LONGEST_NAME} bytes at most, not {length}: {stream[:40]!r}...")
-    if publishes and stream.startswith("$"):
-        raise ValueError(f"names that begin with $ are the broker's own, so {stream!r} cannot be published to")
-    return stream
 
 
 def _check(text: object) -> None:

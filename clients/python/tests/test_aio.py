@@ -61,9 +61,6 @@ def test_several_streams_and_a_unix_socket(broker: Broker) -> None:
     run(main)
 
 
-@pytest.mark.parametrize(
-    ("raised", "message"), [(asyncio.CancelledError, Abort("cancelled")), (KeyError, Error("KeyError")), (None, Complete())]
-)
 def test_to_close_a_publisher_does_not_end_its_stream(broker: Broker) -> None:
     async def main() -> None:
         async with aio.RemoteStream(broker.address, options=QUICK) as remote:
@@ -84,6 +81,9 @@ def test_to_close_a_publisher_does_not_end_its_stream(broker: Broker) -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("raised", "message"), [(asyncio.CancelledError, Abort("cancelled")), (KeyError, Error("KeyError")), (None, Complete())]
+)
 def test_every_way_to_end_is_told(broker: Broker, raised: Any, message: Any) -> None:
     async def job() -> None:
         async with aio.Job("fit", server=broker.address, options=QUICK):

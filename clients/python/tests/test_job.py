@@ -293,8 +293,9 @@ def test_nothing_is_kept_of_jobs_that_have_ended(broker: Broker) -> None:
                 job.progress(1)
         assert remote.flush() and not remote._notices and not remote._out.headers
         # One that begins before the end of the one before is confirmed keeps its own.
-        first, second = Job("fit", remote=remote), Job("fit", remote=remote)
-        first.complete()
+        with remote._lock:
+            Job("fit", remote=remote).complete()
+            second = Job("fit", remote=remote)
         assert remote.flush() and list(remote._notices) == ["fit"]
         second.complete()
         assert remote.flush() and not remote._notices
@@ -325,7 +326,7 @@ import atexit, threading
 ends, done = threading.Event(), threading.Event()
 def last():
     ends.set()
-    done.wait(10)
+    print(done.wait(10))
 # What is registered first is called last: when all clients have been closed.
 atexit.register(last)
 import msgstream
@@ -351,7 +352,8 @@ assert job.flush()
 
 def test_a_thread_that_goes_on_while_the_program_ends_is_no_error(script: Callable[..., Any]) -> None:
     ended = script(GOES_ON)
-    assert (ended.returncode, ended.stderr) == (0, "")
+    # That lines are given up may be said, since they are.
+    assert (ended.returncode, ended.stdout) == (0, "True\n") and "Traceback" not in ended.stderr, ended.stderr
 
 
 FORKS = """

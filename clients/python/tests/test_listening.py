@@ -175,7 +175,7 @@ def test_what_is_put_at_the_moment_at_which_a_client_is_given_up_is_sent(broker:
 
         remote._wait_for_work = put_meanwhile  # type: ignore[method-assign]
         remote.forget()
-        assert broker.header_of("fit") == "late"
+        eventually(lambda: broker.header_of("fit") == "late")
 
 
 def test_close_without_a_stream_is_not_close_of_none(broker: Broker) -> None:

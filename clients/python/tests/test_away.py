@@ -369,6 +369,33 @@ def test_without_reconnecting_a_loss_is_the_end(broker: Broker) -> None:
         remote.flush()
 
 
+def test_how_a_stream_stands_is_known_before_the_first_connection_is_made(broker: Broker) -> None:
+    with broker.remote() as known:
+        known["running"], known["ended"] = 1, 1
+        known.close("ended")
+        assert known.flush()
+    for stream, state in [("running", "running"), ("ended", "ended"), ("unknown", "waiting")]:
+        with broker.remote() as remote:
+            assert remote.standing(stream, DEADLINE / 3) == state
+            assert remote.standing(stream, DEADLINE / 3) == state
+            assert not remote._listens.unsettled and remote._out.empty
+            # Nobody has become a listener by that, and nobody who is one stops to be one.
+            fit = Queue()
+            remote.listen("running", fit)
+            assert fit.get() == 1
+            assert remote.standing("running", DEADLINE / 3) == "running"
+            remote.put("running", 2)
+            assert fit.get() == 2
+
+
+def test_how_a_stream_stands_is_not_waited_for_without_a_broker(away: Broker) -> None:
+    with away.remote(options=quick(exit_time=0.01)) as remote:
+        asking = threading.Thread(target=remote.standing, args=("fit", 20 * DEADLINE), daemon=True)
+        asking.start()
+        asking.join(DEADLINE)
+        assert not asking.is_alive()
+
+
 def test_what_is_no_broker_is_told_from_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

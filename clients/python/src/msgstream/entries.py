@@ -14,6 +14,8 @@ CLOSE = "close"
 DELETE = "delete"
 #: A listen. Once sent it concerns that connection, and is made anew for the next.
 CONTROL = "control"
+#: A question how a stream stands, which is a listen and its hangup. Like a listen, but nobody hangs up from it.
+ASK = "ask"
 #: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
 HANGUP = "hangup"
 #: Where somebody waits for all that stands before.
@@ -58,7 +60,7 @@ class Entry:
     @property
     def outlives_its_connection(self) -> bool:
         """Whether it concerns more than the connection on which it was sent: not if it is about listening, or nobody waits for it."""
-        return self.kind not in (CONTROL, HANGUP) and (self.kind != MARK or self.when_over is not None)
+        return self.kind not in (CONTROL, ASK, HANGUP) and (self.kind != MARK or self.when_over is not None)
 
 
 Waiting = Union[str, Entry]

@@ -96,12 +96,9 @@ class Listens(Generic[T]):
                 lines.append(self._listen(stream, former))
         return lines
 
-    def ask(self, stream: str) -> List[str]:
+    def ask(self, stream: str) -> str:
         """The lines that ask how a stream stands; the answer comes into ``standings``."""
-        lines = [self._listen(stream, [], asks=True)]
-        if stream not in self._wanted:
-            lines.append(wire.hangup(stream))
-        return lines
+        return self._listen(stream, [], asks=True)
 
     def leave(self, stream: Optional[str], which: "Optional[Callable[[T], bool]]") -> List[str]:
         """Who leaves gets nothing more. Returns the streams that nobody wants any more, which the broker is to be told."""
@@ -124,7 +121,7 @@ class Listens(Generic[T]):
     def take_back(self, stream: str) -> None:
         """Without a connection, a ``listen`` that nobody waits for any more will never be sent."""
         for receipt in self._receipts_of.get(stream, [])[:]:
-            if not self._pending[receipt].targets:
+            if not (self._pending[receipt].targets or self._pending[receipt].asks):
                 self._pop(receipt)
 
     def _pop(self, receipt: str) -> "_Pending[T]":
@@ -175,6 +172,8 @@ class Listens(Generic[T]):
         self._receipts += 1
         receipt = f"listen {self._receipts}"
         line = wire.listen(stream, receipt)
+        if asks and stream not in self._wanted:
+            line += wire.hangup(stream)
         self._pending[receipt] = _Pending(stream, targets, line, asks)
         self._receipts_of.setdefault(stream, []).append(receipt)
         return line

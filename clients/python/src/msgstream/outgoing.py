@@ -17,7 +17,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from . import wire
-from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
 
 #: Dead places that are left in the queue before it is made anew.
 _DEAD = 64
@@ -310,7 +310,8 @@ class Outgoing:
     def _append(self, entry: Entry) -> None:
         if entry.kind == HANGUP and self.away:
             for listen in self._listens.get(entry.stream, [])[:]:
-                self._remove(listen)
+                if listen.kind == CONTROL:
+                    self._remove(listen)
             return
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
         # One that was sent stays: how the stream stands may show that it was taken.
@@ -341,7 +342,7 @@ class Outgoing:
             entries.appendleft(entry) if at_front else entries.append(entry)
         elif entry.kind == HEADER:
             self._enter_pure(entry)
-        elif entry.kind == CONTROL:
+        elif entry.kind in (CONTROL, ASK):
             self._listens.setdefault(entry.stream, []).append(entry)
             self._listen_places[entry.place] = None
 
@@ -366,7 +367,7 @@ class Outgoing:
         elif entry.kind == HEADER and self._pure.get(entry.stream) is entry:
             del self._pure[entry.stream]
             self._pure_size -= weight(entry)
-        elif entry.kind == CONTROL:
+        elif entry.kind in (CONTROL, ASK):
             listens = self._listens[entry.stream]
             listens.remove(entry)
             del self._listen_places[entry.place]

@@ -14,7 +14,7 @@ from .address import Address
 from .connection import Connection
 from .deliveries import Deliveries
 from .encoding import Codec
-from .entries import CONTROL, HANGUP, MARK, Entry, Waiting
+from .entries import ASK, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listens import Listens
@@ -105,24 +105,28 @@ class Shared:
 
     def standing(self, stream: str, timeout: float = 5.0) -> Optional[str]:
         """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
-        say so within ``timeout`` seconds."""
+        say so within ``timeout`` seconds, or is away."""
         answers: List[str] = []
-        answered = threading.Event()
+        changed = threading.Event()
 
         def take(state: str) -> None:
             answers.append(state)
-            answered.set()
+            changed.set()
 
         with self._lock:
             if self._away or self._closed:
                 return None
             self._askers.setdefault(stream, []).append(take)
-            listen, *hangups = self._listens.ask(stream)
-            self._put_in(Entry(CONTROL, listen, stream))
-            for line in hangups:
-                self._put_in(Entry(HANGUP, line, stream))
-        answered.wait(timeout)
-        return answers[0] if answers else None
+            self._put_in(Entry(ASK, self._listens.ask(stream), stream))
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                changed.clear()
+                left = deadline - time.monotonic()
+                if answers or self._away or self._ending or left <= 0.0:
+                    return answers[0] if answers else None
+                self._when_room.append(changed.set)
+            changed.wait(left)
 
     def forget(self) -> None:
         """Nobody uses this client any more: once all is confirmed it gives back its connection and its threads. It does not wait."""

@@ -576,7 +576,15 @@ def test_jobs_without_a_broker_wait_for_none_at_their_end(monkeypatch: pytest.Mo
 
 
 def test_one_outage_costs_a_program_one_leave_taking(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = waits_of(monkeypatch)
+    waits, joins = waits_of(monkeypatch), []
+    join = threading.Thread.join
+
+    def counted(thread: threading.Thread, timeout: Optional[float] = None) -> None:
+        if threading.current_thread() is threading.main_thread():
+            joins.append(timeout or 0.0)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", counted)
     options = quick(exit_time=1.0, connect_time=DEADLINE, answer_time=DEADLINE)
     with broker.remote(options=options) as first:
         first.put("fit", 1)
@@ -588,4 +596,5 @@ def test_one_outage_costs_a_program_one_leave_taking(broker: Broker, monkeypatch
         for remote in jobs:
             remote.close()
         assert len(waits) == 20 and sum(waits) < 10.0, "less than a second for each"
+        assert sum(joins) < 10.0, "nor is it spent on their threads"
         broker.resume()

@@ -64,8 +64,8 @@ class Background(Sending):
             if self._opened is not None:
                 self._opened.close()
         elif threading.current_thread() not in (thread, receiver):
-            # What was confirmed needs no more time, and the rest has had it.
-            thread.join(max(0.05, min(1.5, deadline - time.monotonic())))
+            # To part from a broker takes a moment, if it is there. What was not confirmed has had its time.
+            thread.join(0.05 if left else max(0.05, min(1.5, deadline - time.monotonic())))
             with self._lock:
                 if self._connection is not None:
                     # It hangs; this ends what it waits for.

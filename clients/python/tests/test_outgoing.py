@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -310,6 +311,21 @@ def test_of_two_runs_only_what_was_not_taken_is_sent_again() -> None:
         assert outgoing.headers.get("s") == {"1": "1", "2": None if state == "ended" else "2", "3": "3", "9": None}[found]
 
 
+def test_a_run_of_which_nothing_was_taken_is_sent_again_after_one_that_has_ended() -> None:
+    for is_own in (True, False):
+        outgoing = Outgoing(10_000)
+        if is_own:
+            outgoing.add(header(1))
+            outgoing.add(close())
+            outgoing.take(1000)
+            outgoing.confirm(1)
+        outgoing.add(header(2))
+        outgoing.add(close())
+        outgoing.take(1000)
+        assert reconnected(outgoing, "ended", "1") == [header(2).line, close().line]
+        assert outgoing.withheld == {}
+
+
 def test_a_header_that_was_sent_and_replaced_is_still_known_as_ones_own() -> None:
     outgoing = Outgoing(10_000)
     outgoing.connected(lambda stream, count: None)
@@ -318,6 +334,45 @@ def test_a_header_that_was_sent_and_replaced_is_still_known_as_ones_own() -> Non
     outgoing.take(1000)
     assert reconnected(outgoing, "ended", "1") == [header(2).line]
     assert outgoing.withheld == {}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_wherever_connections_break_each_header_takes_effect_once_and_in_order(seed: int) -> None:
+    """Runs of one job, one after the other, and a broker that takes some of what was sent before each connection breaks."""
+    chance = random.Random(seed)
+    outgoing, taken = Outgoing(10**9), []
+    state, found, meant = "waiting", None, ("waiting", None)
+
+    def take(lines: List[str]) -> None:
+        nonlocal state, found
+        for line in map(json.loads, lines):
+            if line["action"] == "close":
+                state = "ended"
+            elif "header" in line or line["action"] == "header":
+                state, found = "running", str(line.get("header", line["message"]))
+                taken.append(int(found))
+
+    for k in range(200):
+        what = chance.randrange(10)
+        if what < 6:
+            entry = close() if what == 0 else header(k) if what == 1 else progress(k)
+            if entry.kind != CLOSE or meant[0] == "running":
+                outgoing.add(entry)
+                meant = ("ended", meant[1]) if entry.kind == CLOSE else ("running", entry.header)
+        elif what < 8:
+            outgoing.confirm(outgoing._pings)
+            sent = outgoing.take(chance.randrange(1, 1000)).splitlines()[:-1]
+            take(sent)
+        else:
+            sent = outgoing.take(chance.randrange(1, 1000)).splitlines()[:-1]
+            take(sent[: chance.randrange(len(sent) + 1)])
+            outgoing.disconnected()
+            for stream in outgoing.doubtful():
+                outgoing.reconcile(stream, state, found)
+            outgoing.connected(lambda stream, count: None)
+    take(outgoing.take(10**9).splitlines()[:-1])
+    assert (state, found) == meant
+    assert taken == sorted(set(taken)) and outgoing.withheld == {}
 
 
 def test_what_was_never_sent_is_always_sent() -> None:

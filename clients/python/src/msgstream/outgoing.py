@@ -460,7 +460,10 @@ def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Opt
             stands = ("running", entry.header)
         else:
             stands = ("ended", stands[1]) if entry.kind == CLOSE else ("waiting", None)
-    return len(sent) if stands == found else None
+    if stands == found:
+        return len(sent)
+    # How it stood before is not known. One that has ended did so before, in an earlier run, and none of these was taken.
+    return 0 if confirmed is None and found[0] == "ended" else None
 
 
 def _stream(line: str) -> str:

@@ -609,6 +609,33 @@ def test_a_job_can_be_sent_to_worker_processes(broker: Broker, script: Callable[
         assert told[-2:] == [Progress(1), Complete()]
 
 
+SENT_ONE_BY_ONE = """
+import concurrent.futures, multiprocessing, msgstream
+def work(fit, job, k):
+    with fit:
+        fit.put(k)
+    job.log(str(k))
+    return id(fit.remote._connection), id(job.publisher.remote._connection)
+if __name__ == "__main__":
+    options = msgstream.Options(exit_time=20.0)
+    with msgstream.Publisher("fit", options=options) as fit, msgstream.Job("job", options=options) as job:
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            used = list(pool.map(work, [fit] * 4, [job] * 4, range(4)))
+        fit.end()
+    print(len(set(used)))
+"""
+
+
+def test_the_tasks_of_a_worker_share_a_connection_though_each_gives_its_publisher_back(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("fit")
+        ended = script(SENT_ONE_BY_ONE)
+        assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
+        assert list(listener) == [*(Message("fit", k) for k in range(4)), Ended("fit")]
+
+
 def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
     remote, fit = away.remote(), Publisher("fit", away.address)
     assert pickle.loads(pickle.dumps(remote)) is remote

@@ -82,6 +82,10 @@ class Publisher(Publishing):
         else:
             self.remote.settle()
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """For another process, whose client serves all copies that are sent there, one after the other, and ends with it."""
+        return {**vars(self), "_owned": False}
+
     def __del__(self) -> None:
         # Whoever forgets it does not want its connection any more.
         if getattr(self, "_owned", False) and hasattr(self, "remote"):

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 import msgstream
-from msgstream import Listener, Options, RemoteStream, monitor
+from msgstream import Listener, Options, RemoteStream, configuration, lifetime, monitor
 
 #: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
 DEADLINE = 30.0
@@ -162,6 +162,13 @@ def broker(away: Broker) -> Broker:
 
 
 @pytest.fixture(autouse=True)
+def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What stands in the files of whoever runs the tests is not theirs."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setattr(configuration, "SYSTEM", tmp_path / "none" / "client.toml")
+
+
+@pytest.fixture(autouse=True)
 def no_shared_clients() -> Iterator[None]:
     """The bars of a test share a client, which would wait for that test's broker at the end of all."""
     yield
@@ -218,3 +225,17 @@ def listener(broker: Broker) -> Listener:
 def messages(listener: Listener) -> List[Any]:
     """The messages of a stream until its end."""
     return [unstamped(event.message) for event in listener if isinstance(event, msgstream.Message)]
+
+
+def waits_of(monkeypatch: pytest.MonkeyPatch) -> List[float]:
+    """What programs have waited in vain for at their ends, from now on."""
+    waits: List[float] = []
+    monkeypatch.setattr(lifetime, "leaving", lifetime.Leaving())
+    spend = lifetime.leaving.spend
+
+    def counted(address: str, waited: float) -> None:
+        waits.append(waited)
+        spend(address, waited)
+
+    monkeypatch.setattr(lifetime.leaving, "spend", counted)
+    return waits

@@ -9,7 +9,7 @@ from typing import Any, Callable, Coroutine, List
 import pytest
 
 import msgstream
-from conftest import DEADLINE, QUICK, Broker, unstamped
+from conftest import DEADLINE, QUICK, Broker, unstamped, waits_of
 from msgstream import CutOff, Disconnected, Ended, Header, Lost, Message, Options, aio
 from msgstream.monitor import Abort, Complete, Error, Join, Log, Progress
 
@@ -54,9 +54,29 @@ def test_several_streams_and_a_unix_socket(broker: Broker) -> None:
                 assert [await listener.next(), await listener.next()] == [Header("a", "A"), Header("b", "B")]
                 await a.put(1, header=1)
                 await b.put(2)
-                await a.close()
+                await a.end()
                 await b.delete()
                 assert [event async for event in listener] == [Message("a", 1), Message("b", 2), Ended("a"), Ended("b")]
+
+    run(main)
+
+
+def test_to_close_a_publisher_does_not_end_its_stream(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.RemoteStream(broker.address, options=QUICK) as remote:
+            own, shared = aio.Publisher("own", broker.address, options=QUICK), aio.Publisher("shared", remote=remote)
+            for publisher in (own, shared):
+                async with publisher:
+                    await publisher.header(0)
+                    await publisher.close()
+            with pytest.raises(msgstream.Closed):
+                await own.put(1)
+            async with listen(broker, "own", "shared") as listener:
+                assert {(await listener.next()).stream for _ in range(2)} == {"own", "shared"}
+                await shared.end("over")
+                assert await listener.next() == Ended("shared", "over")
+                with pytest.raises(TimeoutError):
+                    await listener.next(0.1)
 
     run(main)
 
@@ -137,7 +157,7 @@ def test_both_sides_go_on_when_the_broker_comes_back(broker: Broker) -> None:
             event = await listener.next()
             while not isinstance(event, (Header, Message)) or event.message != 1:
                 event = await listener.next()
-            await fit.close()
+            await fit.end()
         assert [event async for event in listener] == [Ended("fit")]
 
     run(main)
@@ -328,6 +348,82 @@ def test_a_client_is_flushed_and_closed_without_holding_up_the_loop(broker: Brok
         assert broker.header_of("fit") == 1
 
     run(main)
+
+
+def test_a_listener_that_nobody_waits_for_any_more_ends_its_connection(broker: Broker) -> None:
+    async def main() -> None:
+        with broker.remote() as remote:
+            remote["fit"] = 1
+            assert await asyncio.to_thread(remote.flush)
+            for _ in range(3):
+                listener = listen(broker, "fit")
+                assert await listener.next() == Header("fit", 1)
+                with pytest.raises(TimeoutError):
+                    await listener.next(0.01)
+                del listener
+            # Their tasks end by themselves; nothing tells them to but that nobody holds the listeners.
+            while len(asyncio.all_tasks()) > 2:
+                gc.collect()
+                await asyncio.sleep(0.001)
+
+    run(main)
+
+
+def test_flush_tells_what_was_refused_also_when_nothing_is_left_to_wait_for(broker: Broker) -> None:
+    async def main() -> None:
+        # The client believes that the broker takes larger headers than it does.
+        async with aio.RemoteStream(broker.address, options=Options(header=4 << 20, exit_time=DEADLINE)) as remote:
+            remote["large"] = "x" * (2 << 20)
+            while not remote._out.empty:
+                await asyncio.sleep(0.001)
+            assert not await remote.flush() and await remote.flush()
+
+    run(main)
+
+
+def test_nothing_is_dropped_while_the_first_connection_is_made(broker: Broker) -> None:
+    async def main() -> None:
+        async with aio.Publisher("fit", broker.address, options=Options(queue=1 << 20, exit_time=DEADLINE)) as fit:
+            for _ in range(3):
+                await fit.put("x" * (5 << 20))
+            assert await fit.flush() and fit.dropped == 0
+
+    run(main)
+
+
+def test_a_flush_that_is_cancelled_leaves_nothing_behind(away: Broker) -> None:
+    async def main() -> None:
+        async with aio.RemoteStream(away.address, options=Options(exit_time=0.01)) as remote:
+            remote.put("fit", 1)
+            size = remote._out.size
+            for _ in range(100):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(remote.flush(), 0.001)
+                assert not await remote.flush(0.0)
+            assert remote._out.size == size
+
+    run(main)
+
+
+def test_jobs_that_share_a_client_wait_for_no_broker_that_was_never_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = waits_of(monkeypatch)
+
+    async def main() -> None:
+        async with aio.RemoteStream("127.0.0.1:1", options=Options(exit_time=DEADLINE / 10)) as remote:
+            for number in range(3):
+                async with aio.Job(f"epoch {number}", remote=remote) as job:
+                    await job.progress(1)
+                    while not remote._away:
+                        await asyncio.sleep(0.001)
+            # Each has waited within the budget that all of them share, which was none.
+            assert len(waits) == 3 and max(waits) < DEADLINE / 10
+
+    run(main)
+
+
+def test_a_client_that_would_hold_up_the_loop_is_not_taken(away: Broker) -> None:
+    with away.remote() as remote, pytest.raises(TypeError, match="an msgstream.aio.RemoteStream, not msgstream.remote.RemoteStream"):
+        aio.Job("fit", remote=remote)
 
 
 def test_a_listener_that_is_left_in_the_middle_leaves_nothing_open(broker: Broker, script: Callable[..., Any]) -> None:

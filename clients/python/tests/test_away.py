@@ -12,9 +12,9 @@ from typing import Any, List, Optional
 import pytest
 
 import msgstream
-from conftest import DEADLINE, Broker, Queue, eventually, unstamped
+from conftest import DEADLINE, Broker, Queue, eventually, unstamped, waits_of
 from msgstream.incoming import CutShort
-from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, RemoteStream, lifetime, monitor
+from msgstream import CutOff, Ended, Header, Job, Lost, Message, Options, Publisher, RemoteStream, monitor, wire
 
 
 def quick(**more: Any) -> Options:
@@ -174,9 +174,42 @@ def test_without_room_progress_is_dropped_counted_and_told(away: Broker, caplog:
         assert not job.flush(), "some of it was dropped"
         assert job.flush(), "which is said once"
         assert "messages have been dropped so far" in caplog.text
-        job.disconnect()
+        job.close()
         with away.listen("fit") as listener:
             assert list(map(unstamped, listener)) == [Header("fit", monitor.Complete()), Ended("fit")]
+
+
+def test_a_loss_is_told_to_those_whose_it_is_and_taken_from_nobody(away: Broker) -> None:
+    with away.remote(options=quick(queue=20_000)) as remote:
+        other = Publisher("other", remote=remote)
+        with Job("fit", remote=remote) as job:
+            for k in range(2000):
+                job.progress(k)
+        # It has left, which waits and says nothing.
+        assert job.publisher.dropped > 0
+        other.put(1)
+        away.start()
+        assert other.flush(), "nothing of its own was dropped"
+        assert not remote.flush() and remote.flush()
+        assert not job.flush() and job.flush()
+
+
+def test_to_flush_again_and_again_without_a_broker_leaves_nothing_behind(away: Broker) -> None:
+    with away.remote(options=quick(exit_time=0.01)) as remote:
+        remote.put("fit", 1)
+        size = remote._out.size
+        for _ in range(1000):
+            assert not remote.flush(0.0)
+            remote.settle(0.0)
+        assert remote._out.size == size and len(remote._out.waiting) < 200
+        with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threading.Event, "wait", interrupted)
+            remote.flush()
+        assert remote._out.size == size
+
+
+def interrupted(event: threading.Event, timeout: Optional[float] = None) -> bool:
+    raise KeyboardInterrupt
 
 
 def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Broker) -> None:
@@ -209,7 +242,7 @@ def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Br
     assert f"{dropped} messages are missing here".encode() in first
     broker.start()
     assert not job.flush(), "some of it was dropped"
-    job.disconnect()
+    job.close()
 
 
 def test_headers_are_sent_once_however_often_they_changed(away: Broker) -> None:
@@ -234,6 +267,33 @@ def test_a_full_queue_waits_for_a_broker_that_is_there(broker: Broker) -> None:
             assert listener.next(DEADLINE) == Message("fit", k)
         thread.join()
         assert remote.dropped == 0
+
+
+def test_a_signal_handler_does_not_wait_for_room_in_the_middle_of_a_put(broker: Broker) -> None:
+    with broker.remote(options=quick(queue=1000, answer_time=2 * DEADLINE)) as remote:
+        remote["fit"] = 0
+        assert remote.flush()
+        listener = broker.joined("fit")
+        broker.pause()
+        with remote._lock:
+            remote._put_in(wire.put("fit", '"' + "x" * 2000 + '"'))
+        add, handled = remote._out.add, threading.Event()
+
+        def handler(entry: Any) -> None:
+            """Called where a signal may come: before the entry stands in the queue."""
+            remote._out.add = add  # type: ignore[method-assign]
+            remote.put("fit", "from the handler")
+            handled.set()
+            add(entry)
+
+        remote._out.add = handler  # type: ignore[method-assign]
+        putting = threading.Thread(target=remote.put, args=("fit", "interrupted"))
+        putting.start()
+        came_back = handled.wait(DEADLINE / 6)
+        broker.resume()
+        putting.join()
+        assert came_back
+        assert [listener.next(DEADLINE).message for _ in range(3)][1:] == ["from the handler", "interrupted"]
 
 
 def test_a_broker_that_hangs_holds_up_a_job_for_a_limited_time_only(broker: Broker) -> None:
@@ -307,6 +367,33 @@ def test_without_reconnecting_a_loss_is_the_end(broker: Broker) -> None:
         assert list(broker.listen("fit", reconnect=False)) == [Lost("fit", f"cannot connect to {broker.address}: Connection refused")]
         broker.start()
         remote.flush()
+
+
+def test_how_a_stream_stands_is_known_before_the_first_connection_is_made(broker: Broker) -> None:
+    with broker.remote() as known:
+        known["running"], known["ended"] = 1, 1
+        known.close("ended")
+        assert known.flush()
+    for stream, state in [("running", "running"), ("ended", "ended"), ("unknown", "waiting")]:
+        with broker.remote() as remote:
+            assert remote.standing(stream, DEADLINE / 3) == state
+            assert remote.standing(stream, DEADLINE / 3) == state
+            assert not remote._listens.unsettled and remote._out.empty
+            # Nobody has become a listener by that, and nobody who is one stops to be one.
+            fit = Queue()
+            remote.listen("running", fit)
+            assert fit.get() == 1
+            assert remote.standing("running", DEADLINE / 3) == "running"
+            remote.put("running", 2)
+            assert fit.get() == 2
+
+
+def test_how_a_stream_stands_is_not_waited_for_without_a_broker(away: Broker) -> None:
+    with away.remote(options=quick(exit_time=0.01)) as remote:
+        asking = threading.Thread(target=remote.standing, args=("fit", 20 * DEADLINE), daemon=True)
+        asking.start()
+        asking.join(DEADLINE)
+        assert not asking.is_alive()
 
 
 def test_what_is_no_broker_is_told_from_one() -> None:
@@ -479,20 +566,6 @@ def test_nothing_is_dropped_while_the_first_connection_is_made(broker: Broker) -
         assert remote.flush() and remote.dropped == 0
 
 
-def waits_of(monkeypatch: pytest.MonkeyPatch) -> List[float]:
-    """What programs have waited in vain for at their ends, from now on."""
-    waits: List[float] = []
-    monkeypatch.setattr(lifetime, "leaving", lifetime.Leaving())
-    spend = lifetime.leaving.spend
-
-    def counted(address: str, waited: float) -> None:
-        waits.append(waited)
-        spend(address, waited)
-
-    monkeypatch.setattr(lifetime.leaving, "spend", counted)
-    return waits
-
-
 def test_jobs_without_a_broker_wait_for_none_at_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = waits_of(monkeypatch)
     for number in range(3):
@@ -503,7 +576,15 @@ def test_jobs_without_a_broker_wait_for_none_at_their_end(monkeypatch: pytest.Mo
 
 
 def test_one_outage_costs_a_program_one_leave_taking(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = waits_of(monkeypatch)
+    waits, joins = waits_of(monkeypatch), []
+    join = threading.Thread.join
+
+    def counted(thread: threading.Thread, timeout: Optional[float] = None) -> None:
+        if threading.current_thread() is threading.main_thread():
+            joins.append(timeout or 0.0)
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", counted)
     options = quick(exit_time=1.0, connect_time=DEADLINE, answer_time=DEADLINE)
     with broker.remote(options=options) as first:
         first.put("fit", 1)
@@ -515,4 +596,5 @@ def test_one_outage_costs_a_program_one_leave_taking(broker: Broker, monkeypatch
         for remote in jobs:
             remote.close()
         assert len(waits) == 20 and sum(waits) < 10.0, "less than a second for each"
+        assert sum(joins) < 10.0, "nor is it spent on their threads"
         broker.resume()

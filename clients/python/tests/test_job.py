@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import sys
 import threading
@@ -23,7 +24,7 @@ def test_a_publisher_is_one_stream(broker: Broker) -> None:
         listener = broker.joined("fit")
         fit.put(1)
         fit.put(None, header=None)
-        fit.close([2])
+        fit.end([2])
         assert list(listener) == [Message("fit", 1), Message("fit", None), Ended("fit", [2])]
         assert list(map(unstamped, broker.listen("fit"))) == [Header("fit", None), Ended("fit", [2])]
         fit.delete()
@@ -34,6 +35,26 @@ def test_a_publisher_is_one_stream(broker: Broker) -> None:
     for wrong in ("", None):
         with pytest.raises(ValueError, match="the name of a stream"):
             Publisher(wrong)  # type: ignore[arg-type]
+
+
+def test_to_close_a_publisher_or_a_job_does_not_end_its_stream(broker: Broker) -> None:
+    with broker.remote() as remote, contextlib.closing(Publisher("shared", remote=remote)) as shared:
+        shared.header(0)
+    with contextlib.closing(Publisher("own", broker.address, options=QUICK)) as own:
+        own.header(0)
+    with contextlib.closing(Job("job", server=broker.address, options=QUICK)) as job:
+        job.progress(1)
+    # What waited was sent, and what was its own is closed.
+    for closed in (own, job.publisher):
+        with pytest.raises(msgstream.Closed):
+            closed.put(1)
+    with broker.listen("shared", "own", "job", timeout=0.2) as listener:
+        assert {type(listener.next(DEADLINE)) for _ in range(3)} == {Header}
+        with pytest.raises(TimeoutError):
+            next(listener)
+    with Publisher("own", broker.address, options=QUICK) as another:
+        another.end("over")
+    assert list(broker.listen("own")) == [Header("own", 0), Ended("own", "over")]
 
 
 def test_who_joins_at_any_time_sees_each_update_exactly_once(broker: Broker) -> None:
@@ -265,6 +286,76 @@ assert here.flush()
     assert time.monotonic() - begun < 10
 
 
+def test_nothing_is_kept_of_jobs_that_have_ended(broker: Broker) -> None:
+    with broker.remote() as remote:
+        for number in range(100):
+            with Job(f"job {number}", remote=remote) as job:
+                job.progress(1)
+        assert remote.flush() and not remote._notices and not remote._out.headers
+        # One that begins before the end of the one before is confirmed keeps its own.
+        with remote._lock:
+            Job("fit", remote=remote).complete()
+            second = Job("fit", remote=remote)
+        assert remote.flush() and list(remote._notices) == ["fit"]
+        second.complete()
+        assert remote.flush() and not remote._notices
+
+
+def test_ctrl_c_while_the_end_waits_for_room_still_ends_the_stream(broker: Broker) -> None:
+    with broker.remote() as remote:
+        job = Job("fit", remote=remote).start()
+        assert job.flush()
+        listener = broker.joined("fit")
+        add, interrupts = remote._add, [KeyboardInterrupt]
+
+        def interrupted(entry: Any) -> None:
+            add(entry)
+            if interrupts:
+                # As in the wait for room, where the entry is in the queue already.
+                raise interrupts.pop()
+
+        remote._add = interrupted  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            job.complete()
+        assert job.ended
+        assert list(map(unstamped, listener)) == [Message("fit", Complete()), Ended("fit")]
+
+
+GOES_ON = """
+import atexit, threading
+ends, done = threading.Event(), threading.Event()
+def last():
+    ends.set()
+    print(done.wait(10))
+# What is registered first is called last: when all clients have been closed.
+atexit.register(last)
+import msgstream
+job = msgstream.Job("fit", options=msgstream.Options(exit_time=20.0)).start()
+publisher = msgstream.Publisher("other")
+queue = type("Queue", (), {"put": lambda self, message: None})()
+def work():
+    k = 0
+    while not ends.is_set():
+        job.progress(k := k + 1)
+    job.progress(k)
+    job.log("late")
+    publisher.put(k, header=k)
+    publisher.remote.listen("fit", queue)
+    assert not job.flush()
+    job.complete()
+    job.publisher.remote.close()
+    done.set()
+threading.Thread(target=work, daemon=True).start()
+assert job.flush()
+"""
+
+
+def test_a_thread_that_goes_on_while_the_program_ends_is_no_error(script: Callable[..., Any]) -> None:
+    ended = script(GOES_ON)
+    # That lines are given up may be said, since they are.
+    assert (ended.returncode, ended.stdout) == (0, "True\n") and "Traceback" not in ended.stderr, ended.stderr
+
+
 FORKS = """
 import os, sys, msgstream
 job = msgstream.Job("fork", options=msgstream.Options(exit_time=20.0))
@@ -308,6 +399,31 @@ def test_a_forked_child_is_a_client_of_its_own(broker: Broker, script: Callable[
         # The child that left the block did not end the job.
         assert messages.index(Log("from the child")) < len(messages) - 1
         assert messages[-1] == Complete() and messages.count(Complete()) == 1
+
+
+LISTENS = """
+import os, sys, msgstream
+remote = msgstream.RemoteStream(options=msgstream.Options(exit_time=20.0))
+remote["fit"] = 0
+assert remote.flush()
+with msgstream.listen("fit", timeout=20) as listener:
+    assert next(listener) == msgstream.Header("fit", 0)
+    child = os.fork()
+    if child == 0:
+        if sys.argv[1] == "reads":
+            lost, header = next(listener), next(listener)
+            assert isinstance(lost, msgstream.Lost) and header == msgstream.Header("fit", 0), (lost, header)
+        sys.exit(0)
+    assert os.waitpid(child, 0) == (child, 0)
+    remote.put("fit", 1)
+    print(next(listener))
+"""
+
+
+@pytest.mark.parametrize("what", ["leaves", "reads"])
+def test_a_forked_child_leaves_its_parents_listener_alone(script: Callable[..., Any], what: str) -> None:
+    ended = script(LISTENS, what)
+    assert (ended.returncode, ended.stdout) == (0, "Message(stream='fit', message=1)\n"), ended.stderr
 
 
 POOL = """
@@ -493,11 +609,38 @@ def test_a_job_can_be_sent_to_worker_processes(broker: Broker, script: Callable[
         assert told[-2:] == [Progress(1), Complete()]
 
 
+SENT_ONE_BY_ONE = """
+import concurrent.futures, multiprocessing, msgstream
+def work(fit, job, k):
+    with fit:
+        fit.put(k)
+    job.log(str(k))
+    return id(fit.remote._connection), id(job.publisher.remote._connection)
+if __name__ == "__main__":
+    options = msgstream.Options(exit_time=20.0)
+    with msgstream.Publisher("fit", options=options) as fit, msgstream.Job("job", options=options) as job:
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            used = list(pool.map(work, [fit] * 4, [job] * 4, range(4)))
+        fit.end()
+    print(len(set(used)))
+"""
+
+
+def test_the_tasks_of_a_worker_share_a_connection_though_each_gives_its_publisher_back(broker: Broker, script: Callable[..., Any]) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = "ready"
+        assert remote.flush()
+        listener = broker.joined("fit")
+        ended = script(SENT_ONE_BY_ONE)
+        assert (ended.returncode, ended.stdout) == (0, "1\n"), ended.stderr
+        assert list(listener) == [*(Message("fit", k) for k in range(4)), Ended("fit")]
+
+
 def test_a_client_that_comes_back_is_the_same(away: Broker) -> None:
     remote, fit = away.remote(), Publisher("fit", away.address)
     assert pickle.loads(pickle.dumps(remote)) is remote
     assert pickle.loads(pickle.dumps(fit)).remote is fit.remote
-    fit.disconnect()
+    fit.close()
     remote.close()
 
 
@@ -511,6 +654,8 @@ with msgstream.Job("late", total=10) as job:
         os.read(read, 1)
         job.progress(2)
         job.log("late")
+        job.put("late", header="late")
+        job.error("late")
         os._exit(0)
     job.progress(1)
 os.write(write, b"x")

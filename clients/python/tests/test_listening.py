@@ -148,7 +148,7 @@ print("lives")
     assert ended.returncode == 0 and ended.stdout.split() == ["CutShort", "lives"], ended
 
 
-def test_publishers_that_are_forgotten_give_back_their_threads(broker: Broker) -> None:
+def test_publishers_that_are_forgotten_give_back_their_threads(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     before = threading.active_count()
     for k in range(20):
         Publisher("fit", broker.address).put(k)
@@ -156,6 +156,26 @@ def test_publishers_that_are_forgotten_give_back_their_threads(broker: Broker) -
     eventually(lambda: threading.active_count() <= before)
     with broker.listen("job 1") as listener:
         assert isinstance(listener.next(), Header), "all of it was sent before"
+    assert caplog.text == "", "nothing has failed"
+
+
+def test_what_is_put_at_the_moment_at_which_a_client_is_given_up_is_sent(broker: Broker) -> None:
+    with broker.remote() as remote:
+        remote["fit"] = 0
+        assert remote.flush()
+        wait_for_work = remote._wait_for_work
+
+        def put_meanwhile() -> bool:
+            """Right after the thread has found that nothing is left to do."""
+            goes_on = wait_for_work()
+            if not goes_on:
+                remote._wait_for_work = wait_for_work  # type: ignore[method-assign]
+                remote.put("fit", "late", header="late")
+            return goes_on
+
+        remote._wait_for_work = put_meanwhile  # type: ignore[method-assign]
+        remote.forget()
+        eventually(lambda: broker.header_of("fit") == "late")
 
 
 def test_close_without_a_stream_is_not_close_of_none(broker: Broker) -> None:

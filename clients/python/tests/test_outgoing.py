@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
 from msgstream import wire
-from msgstream.outgoing import CLOSE, CONTROL, HANGUP, HEADER, PUT, Entry, Outgoing, Waiting, weight
+from msgstream.entries import CLOSE, CONTROL, HANGUP, HEADER, MARK, PUT, Entry, Waiting, weight
+from msgstream.outgoing import Outgoing
 
 
 def text(k: int, stream: str = "s") -> str:
@@ -50,8 +52,10 @@ class Model:
                 return
             before = self.last(entry.stream) if entry.header is not None else None
             listens = [index for index, one in enumerate(self.waiting) if isinstance(one, Entry) and one.kind == CONTROL]
-            if before is not None and self.waiting[before].kind == HEADER and before > max(listens, default=-1):  # type: ignore[union-attr]
-                del self.waiting[before]
+            if before is not None and before > max(listens, default=-1):
+                replaced = self.waiting[before]
+                if isinstance(replaced, Entry) and replaced.kind == HEADER and not replaced.sent:
+                    del self.waiting[before]
         self.waiting.append(entry)
 
     def last(self, stream: str) -> Optional[int]:
@@ -159,6 +163,32 @@ def test_its_cost_does_not_grow_with_what_waits() -> None:
     assert sum(outgoing.dropped.values()) == before, "there is room for three hundred small messages"
 
 
+def test_what_a_new_connection_costs_does_not_multiply() -> None:
+    """Counts steps: what waits is gone through once, and not for each stream of which a header is known."""
+
+    class Counted(Outgoing):
+        steps = 0
+
+        def __iter__(self) -> Iterator[Waiting]:
+            for entry in super().__iter__():
+                self.steps += 1
+                yield entry
+
+    outgoing = Counted(1 << 20)
+    for k in range(1000):
+        outgoing.add(header(k, f"stream {k}"))
+    outgoing.take(1 << 20)
+    outgoing.confirm(1)
+    for k in range(1000):
+        outgoing.add(text(k))
+    outgoing.disconnected()
+    doubtful = outgoing.doubtful()
+    assert len(doubtful) == 1000
+    for stream in doubtful:
+        outgoing.reconcile(stream, "running", outgoing.headers[stream])
+    assert outgoing.steps < 5000
+
+
 def test_listening_and_hanging_up_while_away_leaves_nothing() -> None:
     outgoing = Outgoing(1 << 20)
     for k in range(20_000):
@@ -186,6 +216,23 @@ def test_confirmed_headers_are_bounded_and_counted() -> None:
     outgoing.confirm(10**6)
     assert len(outgoing.headers) < 1000 and outgoing.forgotten > 9000
     assert "stream 9900" in outgoing.headers, "the newest stay"
+
+
+def test_a_mark_that_nobody_waits_for_is_not_kept() -> None:
+    for is_sent in (False, True):
+        outgoing, told = Outgoing(10_000), []
+        marks = [Entry(MARK, "", when_over=lambda: told.append("over")) for _ in range(2)]
+        outgoing.add(text(1))
+        for mark in marks:
+            outgoing.add(mark)
+        if is_sent:
+            outgoing.take(1000)
+        outgoing.withdraw(marks[0])
+        outgoing.disconnected()
+        assert list(outgoing) == [text(1), marks[1]]
+        assert outgoing.size == weight(text(1)) + weight(marks[1])
+        outgoing.release()
+        assert told == ["over"]
 
 
 # After a connection has failed: what the broker says of a stream decides.
@@ -226,16 +273,106 @@ def test_an_end_that_may_have_taken_effect_ends_no_other_run() -> None:
 
 
 def test_headers_that_may_have_taken_effect_replace_no_newer_one() -> None:
-    for found, again in [("2", True), ("1", True), ("9", False)]:
+    put, bare = wire.put("s", '"x"', "2"), wire.put("s", '"x"')
+    for found, again in [("2", []), ("1", [put]), ("9", [bare])]:
         outgoing = Outgoing(10_000)
         outgoing.add(header(1))
         outgoing.take(1000)
         outgoing.confirm(1)
         outgoing.add(Entry(PUT, wire.put("s", '"x"', "2"), "s", "2", False))
         outgoing.take(1000)
-        expected = wire.put("s", '"x"', "2") if again else wire.put("s", '"x"')
-        assert reconnected(outgoing, "running", found) == [expected]
+        assert reconnected(outgoing, "running", found) == again
         assert outgoing.size == sum(map(weight, outgoing))
+
+
+def test_of_two_runs_only_what_was_not_taken_is_sent_again() -> None:
+    """One client runs the same job twice, and its connection fails when all of that was sent and nothing confirmed."""
+    ended, begun = Entry(PUT, wire.put("s", '"over"', "2"), "s", "2"), Entry(PUT, wire.put("s", '"begun"', "3"), "s", "3")
+    sent = [ended.line, close().line, begun.line]
+    for state, found, again in [
+        ("running", "1", sent),
+        # The end of the first run must not come into the second, and the second must not be lost.
+        ("running", "2", sent[1:]),
+        ("ended", "2", sent[2:]),
+        ("running", "3", []),
+        # Somebody else: the messages, and nothing that sets or ends anything.
+        ("running", "9", [wire.put("s", '"over"'), wire.put("s", '"begun"')]),
+    ]:
+        outgoing = Outgoing(10_000)
+        outgoing.add(header(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        for entry in (ended, close(), begun):
+            outgoing.add(Entry(entry.kind, entry.line, "s", entry.header))
+        outgoing.take(1000)
+        assert reconnected(outgoing, state, found) == again, (state, found)
+        assert outgoing.size == sum(map(weight, outgoing))
+        assert outgoing.withheld == ({"s": 3} if found == "9" else {})
+        assert outgoing.headers.get("s") == {"1": "1", "2": None if state == "ended" else "2", "3": "3", "9": None}[found]
+
+
+def test_a_run_of_which_nothing_was_taken_is_sent_again_after_one_that_has_ended() -> None:
+    for is_own in (True, False):
+        outgoing = Outgoing(10_000)
+        if is_own:
+            outgoing.add(header(1))
+            outgoing.add(close())
+            outgoing.take(1000)
+            outgoing.confirm(1)
+        outgoing.add(header(2))
+        outgoing.add(close())
+        outgoing.take(1000)
+        assert reconnected(outgoing, "ended", "1") == [header(2).line, close().line]
+        assert outgoing.withheld == {}
+
+
+def test_a_header_that_was_sent_and_replaced_is_still_known_as_ones_own() -> None:
+    outgoing = Outgoing(10_000)
+    outgoing.connected(lambda stream, count: None)
+    for entry in (header(1), close(), header(2)):
+        outgoing.add(entry)
+    outgoing.take(1000)
+    assert reconnected(outgoing, "ended", "1") == [header(2).line]
+    assert outgoing.withheld == {}
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_wherever_connections_break_each_header_takes_effect_once_and_in_order(seed: int) -> None:
+    """Runs of one job, one after the other, and a broker that takes some of what was sent before each connection breaks."""
+    chance = random.Random(seed)
+    outgoing, taken = Outgoing(10**9), []
+    state, found, meant = "waiting", None, ("waiting", None)
+
+    def take(lines: List[str]) -> None:
+        nonlocal state, found
+        for line in map(json.loads, lines):
+            if line["action"] == "close":
+                state = "ended"
+            elif "header" in line or line["action"] == "header":
+                state, found = "running", str(line.get("header", line["message"]))
+                taken.append(int(found))
+
+    for k in range(200):
+        what = chance.randrange(10)
+        if what < 6:
+            entry = close() if what == 0 else header(k) if what == 1 else progress(k)
+            if entry.kind != CLOSE or meant[0] == "running":
+                outgoing.add(entry)
+                meant = ("ended", meant[1]) if entry.kind == CLOSE else ("running", entry.header)
+        elif what < 8:
+            outgoing.confirm(outgoing._pings)
+            sent = outgoing.take(chance.randrange(1, 1000)).splitlines()[:-1]
+            take(sent)
+        else:
+            sent = outgoing.take(chance.randrange(1, 1000)).splitlines()[:-1]
+            take(sent[: chance.randrange(len(sent) + 1)])
+            outgoing.disconnected()
+            for stream in outgoing.doubtful():
+                outgoing.reconcile(stream, state, found)
+            outgoing.connected(lambda stream, count: None)
+    take(outgoing.take(10**9).splitlines()[:-1])
+    assert (state, found) == meant
+    assert taken == sorted(set(taken)) and outgoing.withheld == {}
 
 
 def test_what_was_never_sent_is_always_sent() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually
-from msgstream import BrokerError, Closed, CutOff, Disconnected, EncodeError, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable
+from msgstream import BrokerError, Closed, CutOff, Disconnected, EncodeError, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable, aio
 
 
 def test_a_queue_gets_the_header_then_each_message_then_the_end(broker: Broker) -> None:
@@ -313,6 +313,10 @@ def test_what_cannot_be_sent_is_refused_where_it_is_put(broker: Broker) -> None:
             for put in (lambda: remote.put(wrong, 1), lambda: remote.header(wrong, 1), lambda: remote.close(wrong), lambda: remote.delete(wrong)):
                 with pytest.raises(ValueError, match="name"):
                     put()
+        for wrong in ("caf\udce9.dat", "x" * 1025, "", None):
+            for listen in (lambda: remote.listen(wrong, Queue()), lambda: msgstream.listen("fit", wrong), lambda: aio.listen(wrong)):
+                with pytest.raises(ValueError, match="name"):
+                    listen()
         small = [remote.put("fit", k) for k in range(1000)]
         with pytest.raises(EncodeError, match="takes a line of 209715.. bytes, more than 16777216 .*send it in parts"):
             remote.put("fit", "x" * (20 << 20))

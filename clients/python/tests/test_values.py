@@ -11,7 +11,8 @@ import pytest
 import msgstream
 from msgstream import Address, BadAddress, CutOff, Ended, Header, Lost, Message, Options, wire
 from msgstream.listens import Listens
-from msgstream.outgoing import CLOSE, CONTROL, HEADER, MARK, PUT, Entry, Outgoing
+from msgstream.entries import CLOSE, CONTROL, HEADER, MARK, PUT, Entry
+from msgstream.outgoing import Outgoing
 
 codec = msgstream.JsonCodec()
 
@@ -318,3 +319,28 @@ def test_listens_that_were_never_sent_leave_nothing_behind() -> None:
         assert listens.leave("s", None) == ["s"]
         listens.take_back("s")
     assert not listens.unsettled and not listens._receipts_of
+
+
+class Compared:
+    """Counts how often it is compared with others of its kind."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.comparisons += 1
+        return self is other
+
+    __hash__ = object.__hash__
+
+
+def test_a_new_connection_or_an_end_costs_no_more_for_each_the_more_listen() -> None:
+    listens: Listens[Compared] = Listens(codec.decode)
+    waiting = {listens.join(f"s{number}", Compared()) for number in range(1000)}
+    waiting |= {listens.join("s", Compared()) for _ in range(1000)}
+    assert listens.again(waiting) == []
+    for number in range(1001, 2001):
+        heard(listens, receipt(number, "running"))
+    first = listens.active["s"][0]
+    assert listens.leave("s", lambda target: target is first) == []
+    heard(listens, wire.close("s"))
+    assert Compared.comparisons < 20_000

@@ -6,7 +6,8 @@ A job publishes to a named stream of a broker, and any number of listeners follo
         for k in range(100):                           print(event)
             job.progress(k + 1)
 
-Where the broker is, is said by the argument ``server``, or by the variable MSGSTREAM_SERVER, or it is ``127.0.0.1:7342``.
+Where the broker is, is said by the argument ``server``, or by the variable MSGSTREAM_SERVER, or by the file ``client.toml`` of the
+user (``~/.config/msgstream/``) or the system (``/etc/msgstream/``), or it is ``127.0.0.1:7342``.
 
 ``codec`` turns messages into JSON text and back. An object with ``encode(message)`` and ``decode(text)``, or a class with these as
 static methods, may be put in its place before clients are made, or given to one of them.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import monitor, serial
 from .address import Address
 from .encoding import Codec, JsonCodec, Nan
-from .errors import BadAddress, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
+from .errors import BadAddress, BadConfig, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
 from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
 from .job import Job
 from .listener import Listener, listen
@@ -46,6 +47,7 @@ __all__ = [
     "Address",
     "AnyEvent",
     "BadAddress",
+    "BadConfig",
     "BrokerError",
     "Closed",
     "Codec",

@@ -19,6 +19,7 @@ from msgstream.contrib.text import inline
 _ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "bench", "completions", "man", "help")
 
 _USAGE = 64
+_CONFIG = 78
 
 
 def main(arguments: List[str]) -> int:
@@ -32,7 +33,7 @@ def main(arguments: List[str]) -> int:
         return _listen(given.streams, given.json, given.server)
     except (msgstream.MsgstreamError, OSError, ValueError) as error:
         print(f"msgstream: {error}", file=sys.stderr)
-        return _USAGE if isinstance(error, ValueError) else 69
+        return _CONFIG if isinstance(error, msgstream.BadConfig) else _USAGE if isinstance(error, ValueError) else 69
     except KeyboardInterrupt:
         return 130
 
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     putting.add_argument("--header", metavar="JSON", help="make this the stream's header in the same step")
 
     for command in (listening, putting):
-        command.add_argument("--server", metavar="ADDR", help="host:port or unix:/path; otherwise MSGSTREAM_SERVER, or 127.0.0.1:7342")
+        command.add_argument("--server", metavar="ADDR", help="host:port or unix:/path; otherwise MSGSTREAM_SERVER, or client.toml, or 127.0.0.1:7342")
     return parser
 
 

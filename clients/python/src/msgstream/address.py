@@ -7,7 +7,8 @@ import os
 import socket
 from typing import NamedTuple, Optional
 
-from .errors import BadAddress
+from . import configuration
+from .errors import BadAddress, BadConfig
 
 #: Where a broker listens unless told otherwise.
 DEFAULT = "127.0.0.1:7342"
@@ -34,7 +35,7 @@ class Address(NamedTuple):
     @staticmethod
     def of(host: Optional[str] = None, port: Optional[int] = None) -> "Address":
         """The address of ``host`` and ``port``. Without a port, host is ``"host:port"`` or ``"unix:/path"``; without a host too,
-        it is what MSGSTREAM_SERVER says, or ``127.0.0.1:7342``."""
+        it is what MSGSTREAM_SERVER says, or the configuration of clients, or ``127.0.0.1:7342``."""
         if host is not None and port is not None:
             if not host or not isinstance(port, int) or not 0 < port < 65536:
                 raise BadAddress(f"{host!r} and {port!r} are not a host and a port from 1 to 65535")
@@ -43,7 +44,18 @@ class Address(NamedTuple):
             return Address.of("127.0.0.1", port)
         if not isinstance(host, (str, type(None))):
             raise BadAddress(f"{host!r} is not the address of a broker, which is a string")
-        return Address.read(host or os.environ.get(VARIABLE) or DEFAULT)
+        said = host or os.environ.get(VARIABLE)
+        return Address.read(said) if said else Address._configured()
+
+    @staticmethod
+    def _configured() -> "Address":
+        server = configuration.server()
+        if server is None or not server.value:
+            return Address.read(DEFAULT)
+        try:
+            return Address.read(server.value)
+        except BadAddress as error:
+            raise BadConfig(f"{server.place}: {error}") from None
 
     @staticmethod
     def read(text: str) -> "Address":

@@ -64,36 +64,19 @@ class Background(Sending):
             if self._opened is not None:
                 self._opened.close()
         elif threading.current_thread() not in (thread, receiver):
-            # What was confirmed needs no more time, and the rest has had it.
-            thread.join(max(0.05, min(1.5, deadline - time.monotonic())))
+            # To part from a broker takes a moment, if it is there. What was not confirmed has had its time.
+            thread.join(0.05 if left else max(0.05, min(1.5, deadline - time.monotonic())))
             with self._lock:
                 if self._connection is not None:
                     # It hangs; this ends what it waits for.
                     self._connection.shutdown()
             self._deliveries.settle(deadline)
 
-    def settle(self, timeout: Optional[float] = None) -> bool:
-        """Waits until all is confirmed, as long as that makes sense: within ``timeout``, or what is left of ``options.exit_time`` for this
-        outage, and not for a broker that was never there. False if something is not."""
-        begun, most = time.monotonic(), self.options.exit_time if timeout is None else timeout
-        with self._lock:
-            idle = self._failure is None and (self._out.empty or self._thread is None)
-        if idle or threading.current_thread() in (self._thread, self._receiver):
-            return True
+    def settle(self, timeout: Optional[float] = None) -> None:
+        """Waits until all is confirmed, within ``timeout``, or what is left of ``options.exit_time`` for this outage."""
         changed = threading.Event()
-        mark = self._mark(changed.set)
-        while mark is not None and not mark.done:
-            with self._lock:
-                changed.clear()
-                self._when_room.append(changed.set)
-                left = begun + lifetime.leaving.allowed(self._name, most, self._away) - time.monotonic()
-                if mark.done or left <= 0.0 or self._failure is not None:
-                    break
+        for left in self._leave_taking(timeout, changed.set, changed.clear):
             changed.wait(left)
-        waited = time.monotonic() - begun
-        if mark is not None and not mark.done:
-            lifetime.leaving.spend(self._name, waited)
-        return self._flushed(mark, round(waited, 1))
 
     def after_fork(self) -> None:
         """In a forked child: the threads are gone, and the connection is the parent's."""

@@ -29,6 +29,10 @@ class BadAddress(MsgstreamError, ValueError):
     """The address of a broker that cannot be understood."""
 
 
+class BadConfig(MsgstreamError, ValueError):
+    """A file of the clients' configuration that cannot be read or understood. The message names the file and the line."""
+
+
 class Closed(MsgstreamError, RuntimeError):
     """Something was asked of a connection that its owner has closed."""
 

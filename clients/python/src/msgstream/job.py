@@ -13,7 +13,7 @@ import traceback
 from types import TracebackType
 from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, TypeVar
 
-from . import lifetime
+from . import lifetime, wire
 from .absent import ABSENT
 from .encoding import Codec
 from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start, check_numbers, now, stamped
@@ -116,7 +116,7 @@ class Job(JobSettings):
         with self._update():
             if not self.ended:
                 self._begin()
-                self.publisher.put(message, header, essential=essential)
+                self.publisher.put(message, header if header is ABSENT or self._may_open() else ABSENT, essential=essential)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""
@@ -158,9 +158,10 @@ class Job(JobSettings):
         """Whether this is the copy of a job in a forked child. It can tell what it does; the job is the parent's to end."""
         return os.getpid() != self._process
 
-    def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``. ``with`` does that."""
-        self.publisher.disconnect()
+    def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is the job's own. The job goes on, as far as
+        its listeners know; ``with`` tells its end before that."""
+        self.publisher.close()
 
     def __enter__(self) -> "Job":
         return self.start()
@@ -173,7 +174,7 @@ class Job(JobSettings):
             return
         try:
             self.conclude(kind, error, trace)
-            self.disconnect()
+            self.close()
         except Exception as failure:
             # The job's own exception says more than that nobody could be told of it.
             if kind is None:
@@ -243,16 +244,18 @@ class Job(JobSettings):
         join.started = self._join.started
         remote = self.publisher.remote
         text, header = remote.encoded(message), remote.encoded(join, "header")
-        if _bytes(header) > remote.options.header:
+        if wire.size(header) > remote.options.header:
             # The broker would refuse the header, and the message with it.
-            self._warn(_bytes(header))
+            self._warn(wire.size(header))
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
-        # A copy does not know whether the job has ended meanwhile, and a header would open it again.
-        sets_header = not self.inherited or remote.standing(self.stream) in ("running", "waiting")
         # Only what could be sent counts: a refused value must not stay in the header.
-        remote.put_encoded(self.stream, text, header if sets_header else None, essential)
+        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential)
         self._join = join
+
+    def _may_open(self) -> bool:
+        """Whether a header may be set, which opens the stream if it has ended. The copy in another process does not know whether it has."""
+        return not self.inherited or self.publisher.remote.standing(self.stream) in ("running", "waiting")
 
     def _end(self, message: MonitorMessage) -> None:
         with self._update():
@@ -265,18 +268,22 @@ class Job(JobSettings):
             self._begin()
             remote, message = self.publisher.remote, stamped(message, self._join)
             text = header = remote.encoded(message)
-            size = _bytes(text)
+            size = wire.size(text)
             if size > remote.options.header:
                 self._warn(size)
                 header = remote.encoded(_short(message, size), "header")
-                if size + _bytes(header) > remote.options.line:
+                if size + wire.size(header) > remote.options.line:
                     text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
-            remote.put_encoded(self.stream, text, header, True)
-            self.publisher.close()
-        except BaseException:
+            remote.put_encoded(self.stream, text, header if self._may_open() else None, True)
+            self.publisher.end()
+        except Exception:
             self._ended = False
+            raise
+        except BaseException:
+            # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
+            self.publisher.end()
             raise
 
     def _warn(self, size: int) -> None:
@@ -290,7 +297,7 @@ class Job(JobSettings):
         encoded = self.publisher.remote.encoded
 
         def small(values: Dict[str, Any]) -> Dict[str, Any]:
-            return {name: value for name, value in values.items() if _bytes(encoded(value)) <= _SMALL}
+            return {name: value for name, value in values.items() if wire.size(encoded(value)) <= _SMALL}
 
         return small({name: small(value) if isinstance(value, dict) else value for name, value in more.items()})
 
@@ -308,10 +315,6 @@ def _short(message: MonitorMessage, size: int) -> MonitorMessage:
     if isinstance(message, Abort):
         return Abort((message.reason or "")[:_SMALL])
     return Complete(more={"text": f"the result is left out: it takes {size} bytes"})
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _cancellations() -> Tuple[Type[BaseException], ...]:

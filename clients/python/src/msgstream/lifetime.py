@@ -74,6 +74,7 @@ _clients: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _unfinished: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _forked: "weakref.WeakSet[Any]" = weakref.WeakSet()
 _finalized_in: Optional[int] = None
+_program_ends = False
 
 
 def opened(client: Client) -> None:
@@ -96,6 +97,11 @@ def survives_forks(what: Forked) -> None:
     _forked.add(what)
 
 
+def program_ends() -> bool:
+    """Whether the program has come to its end, where its clients are closed. Threads that go on are ended with it, at any moment."""
+    return _program_ends
+
+
 def in_worker_processes_too() -> None:
     """The processes of multiprocessing end without atexit; they have finalizers of their own. Called once a client has begun
     to send, when a process of that kind is already under way."""
@@ -111,6 +117,8 @@ def in_worker_processes_too() -> None:
 
 def _finish_all() -> None:
     """The limits of all begin at once. Whoever allows least is first, so that nobody's time is spent on waiting for another."""
+    global _program_ends
+    _program_ends = True
     for what in list(_unfinished):
         try:
             what.close()

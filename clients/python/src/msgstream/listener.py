@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import Iterator, Optional, Type
 
+from . import lifetime
 from .connection import Connection
 from .events import Event
 from .incoming import CutShort
@@ -24,6 +25,8 @@ class Listener(Listening, Iterator[Event]):
 
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so.
+
+    In a forked child it is a listener of its own, with a new connection; the parent's goes on undisturbed.
     """
 
     def _begin(self) -> None:
@@ -31,6 +34,7 @@ class Listener(Listening, Iterator[Event]):
         self._next_attempt = 0.0
         self._patience = Patience(self._options)
         self._stop = threading.Event()
+        lifetime.survives_forks(self)
 
     def __next__(self) -> Event:
         event = self.next(self.timeout)
@@ -65,6 +69,15 @@ class Listener(Listening, Iterator[Event]):
         if connection is not None:
             connection.shutdown()
             connection.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: the connection is the parent's, so it is neither read nor shut down here."""
+        self._stop = threading.Event()
+        if self._closed:
+            self._stop.set()
+        elif self._connection is not None:
+            self._interrupted(CutShort("a forked process makes a connection of its own"))
+            self._next_attempt = 0.0
 
     def __enter__(self) -> "Listener":
         return self

@@ -13,6 +13,7 @@ from .encoding import Codec, decoder
 from .events import Event, Message
 from .incoming import CutShort, Incoming
 from .listens import Listens
+from .names import checked
 from .options import Options
 from .patience import Retry
 
@@ -29,8 +30,10 @@ class Listening:
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        if not streams or not all(isinstance(stream, str) and stream for stream in streams):
-            raise ValueError(f"listen needs the names of streams, strings of at least one character, not {streams!r}")
+        if not streams:
+            raise ValueError("listen needs the names of streams")
+        for stream in streams:
+            checked(stream, publishes=False)
         self.address = Address.of(server)
         self.timeout = timeout
         self._decode = decoder(codec or msgstream.codec)

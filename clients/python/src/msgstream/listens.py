@@ -88,7 +88,7 @@ class Listens(Generic[T]):
         self._receipts_of = {}
         for receipt, pending in self._pending.items():
             self._receipts_of.setdefault(pending.stream, []).append(receipt)
-        joining = [target for pending in self._pending.values() for target in pending.targets]
+        joining = {target for pending in self._pending.values() for target in pending.targets}
         lines = []
         for stream, targets in self._wanted.items():
             former = [target for target in targets if target not in joining]
@@ -96,34 +96,32 @@ class Listens(Generic[T]):
                 lines.append(self._listen(stream, former))
         return lines
 
-    def ask(self, stream: str) -> List[str]:
+    def ask(self, stream: str) -> str:
         """The lines that ask how a stream stands; the answer comes into ``standings``."""
-        lines = [self._listen(stream, [], asks=True)]
-        if stream not in self._wanted:
-            lines.append(wire.hangup(stream))
-        return lines
+        return self._listen(stream, [], asks=True)
 
     def leave(self, stream: Optional[str], which: "Optional[Callable[[T], bool]]") -> List[str]:
         """Who leaves gets nothing more. Returns the streams that nobody wants any more, which the broker is to be told."""
         left_alone = []
         for name in [stream] if stream is not None else list(self._wanted):
-            left = [target for target in self._wanted.get(name, []) if which is not None and not which(target)]
-            if name in self._wanted and not left:
+            stay = [target for target in self._wanted.get(name, []) if which is not None and not which(target)]
+            stays = set(stay)
+            if name in self._wanted and not stay:
                 del self._wanted[name]
                 left_alone.append(name)
-            elif left:
-                self._wanted[name] = left
-            active = tuple(target for target in self.active.get(name, ()) if target in left)
+            elif stay:
+                self._wanted[name] = stay
+            active = tuple(target for target in self.active.get(name, ()) if target in stays)
             self._activate(name, active)
             for receipt in self._receipts_of.get(name, ()):
                 pending = self._pending[receipt]
-                pending.targets[:] = [target for target in pending.targets if target in left]
+                pending.targets[:] = [target for target in pending.targets if target in stays]
         return left_alone
 
     def take_back(self, stream: str) -> None:
         """Without a connection, a ``listen`` that nobody waits for any more will never be sent."""
         for receipt in self._receipts_of.get(stream, [])[:]:
-            if not self._pending[receipt].targets:
+            if not (self._pending[receipt].targets or self._pending[receipt].asks):
                 self._pop(receipt)
 
     def _pop(self, receipt: str) -> "_Pending[T]":
@@ -174,6 +172,8 @@ class Listens(Generic[T]):
         self._receipts += 1
         receipt = f"listen {self._receipts}"
         line = wire.listen(stream, receipt)
+        if asks and stream not in self._wanted:
+            line += wire.hangup(stream)
         self._pending[receipt] = _Pending(stream, targets, line, asks)
         self._receipts_of.setdefault(stream, []).append(receipt)
         return line
@@ -217,12 +217,13 @@ class Listens(Generic[T]):
         return [(tuple(targets), event)] if targets else []
 
     def _forget(self, stream: str, targets: "List[T]") -> None:
-        left = [target for target in self._wanted.get(stream, []) if target not in targets]
+        gone = set(targets)
+        left = [target for target in self._wanted.get(stream, []) if target not in gone]
         if left:
             self._wanted[stream] = left
         else:
             self._wanted.pop(stream, None)
-        self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in targets))
+        self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in gone))
 
     def _activate(self, stream: str, targets: "Tuple[T, ...]") -> None:
         if targets:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, Callable, ClassVar, Dict, Optional, Tuple, Type, TypeVar
+from dataclasses import MISSING, dataclass, field, fields, replace
+from typing import Any, Callable, Dict, Optional, Type, TypeVar
 
 from . import serial
 from .events import Ended, Event, Header
@@ -24,22 +24,17 @@ VERSION = "1.0"
 class MonitorMessage:
     """The base of all messages of a job."""
 
-    #: The fields that are always sent.
-    required: ClassVar[Tuple[str, ...]] = ()
-
 
 M = TypeVar("M", bound=MonitorMessage)
 
 
 def _message(cls: Type[M]) -> Type[M]:
-    known = [each.name for each in fields(cls) if each.name != "more"]
+    known = {each.name: each for each in fields(cls) if each.name != "more"}
 
     def to_state(message: Any) -> Dict[str, Any]:
-        state = {}
-        for name in known:
-            value = getattr(message, name)
-            if value is not None or name in cls.required:
-                state[name] = value
+        values = {name: getattr(message, name) for name in known}
+        # What has no default is always sent.
+        state = {name: value for name, value in values.items() if value is not None or known[name].default is MISSING}
         return {**state, **message.more}
 
     def from_state(state: Dict[str, Any], version: str) -> MonitorMessage:
@@ -81,8 +76,6 @@ class Join(MonitorMessage):
 class Progress(MonitorMessage):
     """``k`` units of work are done, of ``total``."""
 
-    required: ClassVar[Tuple[str, ...]] = ("k",)
-
     k: float
     total: Optional[float] = None
     units: Optional[str] = None
@@ -94,8 +87,6 @@ class Progress(MonitorMessage):
 @dataclass
 class Improvement(MonitorMessage):
     """A better result has been found. What describes it further is in ``more``."""
-
-    required: ClassVar[Tuple[str, ...]] = ("value",)
 
     value: Any
     more: Dict[str, Any] = field(default_factory=dict)
@@ -130,8 +121,6 @@ class Abort(MonitorMessage):
 class Error(MonitorMessage):
     """The job has failed."""
 
-    required: ClassVar[Tuple[str, ...]] = ("reason",)
-
     reason: str
     traceback: Optional[str] = None
     title: Optional[str] = None
@@ -144,8 +133,6 @@ class Error(MonitorMessage):
 @dataclass
 class Log(MonitorMessage):
     """A line for people. ``level`` is in lower case, such as ``info`` or ``error``."""
-
-    required: ClassVar[Tuple[str, ...]] = ("text",)
 
     text: str
     level: Optional[str] = None

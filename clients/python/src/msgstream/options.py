@@ -14,8 +14,8 @@ class Options:
     connect_time: float = 10.0
     #: After so long without a word from the broker, it is asked for one.
     idle_time: float = 20.0
-    #: What its answer may take before the connection counts as lost. It is also the longest that a ``put`` ever waits. Longer
-    #: than a broker may hold a publisher back (its ``outbox.throttle_time``, 30 s unless configured).
+    #: What its answer may take before the connection counts as lost. It is also the longest that a ``put`` waits for a broker that
+    #: takes nothing. Longer than a broker may hold a publisher back (its ``outbox.throttle_time``, 30 s unless configured).
     answer_time: float = 45.0
     #: What may wait to be sent or confirmed. Beyond it ``put`` waits while connected; while the broker is away, the oldest
     #: progress is dropped and counted.

@@ -3,8 +3,8 @@ it knows no socket, thread or lock; its owner guards it.
 
 An entry is kept until the broker has confirmed it, and sent again on the next connection otherwise. So nothing is lost with
 a connection, and messages that had taken effect just before the loss come twice. Headers and ends do not: where they may have
-taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``), so that nothing that is repeated touches
-what somebody else has begun meanwhile.
+taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and
+nothing that is repeated touches what somebody else has begun meanwhile.
 
 What any of this costs does not grow with what waits.
 """
@@ -14,58 +14,13 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from typing import Callable, Collection, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
+from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from . import wire
-
-#: What an entry takes in memory beside its text; about.
-OVERHEAD = 100
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
 
 #: Dead places that are left in the queue before it is made anew.
 _DEAD = 64
-
-# What an entry is. A plain string is a message and nothing else: the most frequent, and the first that may go.
-PUT = "put"
-HEADER = "header"
-CLOSE = "close"
-DELETE = "delete"
-#: A listen. Once sent it concerns that connection, and is made anew for the next.
-CONTROL = "control"
-#: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
-HANGUP = "hangup"
-#: Where somebody waits for all that stands before.
-MARK = "mark"
-
-
-class Entry:
-    """A line that is more than a droppable message."""
-
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
-
-    def __init__(
-        self,
-        kind: str,
-        line: str,
-        stream: str = "",
-        header: Optional[str] = None,
-        essential: bool = True,
-        when_over: Optional[Callable[[], object]] = None,
-    ) -> None:
-        self.kind = kind
-        self.line = line
-        self.stream = stream
-        #: The header that is the stream's once this has taken effect.
-        self.header = header
-        #: Whether it is among the last to go.
-        self.essential = essential
-        #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
-        self.when_over = when_over
-        self.done = False
-        #: Its place among what waits: a number that grows.
-        self.place = 0
-        self.waits = False
-        #: Whether it may have taken effect already.
-        self.sent = False
 
 
 class _Texts:
@@ -76,9 +31,6 @@ class _Texts:
     def __init__(self, place: int) -> None:
         self.place = place
         self.count = 0
-
-
-Waiting = Union[str, Entry]
 
 
 class Outgoing:
@@ -99,8 +51,12 @@ class Outgoing:
         self._dropped_before: Dict[str, int] = {}
         #: The sum of it.
         self.lost = 0
+        #: Headers and ends that were sent and are not repeated, by stream, since somebody else has begun or ended it meanwhile.
+        self.withheld: Dict[str, int] = {}
         self._headers_size = 0
         self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
+        #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
+        self._uncertain: Dict[str, List[Entry]] = {}
         self._pings = 0
         self._clear()
 
@@ -204,6 +160,18 @@ class Outgoing:
                 if type(entry) is not str:
                     self._done(entry)  # type: ignore[arg-type]
 
+    def withdraw(self, mark: Entry) -> None:
+        """Nobody waits for this mark any more."""
+        mark.when_over = None
+        if mark.waits:
+            self._remove(mark)
+
+    def losses(self, stream: Optional[str] = None) -> int:
+        """How much has not taken effect, and will not: of one stream, or of all."""
+        if stream is None:
+            return self.lost + self.forgotten + sum(self.withheld.values())
+        return self.dropped.get(stream, 0) + self.withheld.get(stream, 0)
+
     def asked_since(self) -> Optional[float]:
         """When the oldest ping was sent that has not been answered."""
         return self._sent[0][3] if self._sent else None
@@ -212,10 +180,14 @@ class Outgoing:
 
     def disconnected(self) -> None:
         """What was not confirmed waits again, in front."""
-        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.kind not in (CONTROL, HANGUP)), *self]
+        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.outlives_its_connection), *self]
         self._sent.clear()
         self.away = True
         self._refill(entries)
+        self._uncertain = {}
+        for entry in self:
+            if isinstance(entry, Entry) and entry.sent and entry.sets:
+                self._uncertain.setdefault(entry.stream, []).append(entry)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
@@ -224,28 +196,31 @@ class Outgoing:
     def doubtful(self) -> List[str]:
         """The streams whose standing decides what is sent on a new connection: those of which a header may be lost, and those of
         which a header or an end was sent and not confirmed."""
-        sent = (entry.stream for entry in self if isinstance(entry, Entry) and entry.sent and _sets(entry))
-        return list(dict.fromkeys([*sent, *(stream for stream in self.headers if stream not in self._last)]))
+        return list(dict.fromkeys([*self._uncertain, *(stream for stream in self.headers if stream not in self._last)]))
 
-    def reconcile(self, stream: str, state: str, header: Optional[str]) -> None:
+    def reconcile(self, stream: str, state: str, header: Optional[str]) -> int:
         """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
-        to it and had taken effect is not sent again, and nothing is if the header shows that somebody else has begun anew."""
-        sent = [entry for entry in self if isinstance(entry, Entry) and entry.sent and entry.stream == stream and _sets(entry)]
+        to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
+        how many of those are withheld."""
+        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
         confirmed = self.headers.get(stream)
-        own = {confirmed, *(entry.header for entry in sent)}
         if state == "waiting":
             # It knows nothing of the stream: all is sent again, the confirmed header first.
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
                 self._prepend(Entry(HEADER, wire.header(stream, confirmed), stream, confirmed))
-            return
-        is_others = header is not None and header not in own
-        ends = [entry for entry in sent if entry.kind in (CLOSE, DELETE)]
-        if is_others or state == "ended":
-            if is_others or ends:
-                self._forget_header(stream)
-            for entry in sent:
-                self._settle(entry, took_effect=not is_others)
-        # A stream that runs under a header of ours has not ended yet, so that its end is sent again; its headers, too, in their order.
+            return 0
+        taken = _taken(sent, confirmed, (state, header))
+        if taken is not None:
+            for entry in sent[:taken]:
+                self._remove(entry)
+                self._done(entry)
+            return 0
+        self._forget_header(stream)
+        for entry in sent:
+            self._withhold(entry)
+        if sent:
+            self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
+        return len(sent)
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
         """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
@@ -335,10 +310,12 @@ class Outgoing:
     def _append(self, entry: Entry) -> None:
         if entry.kind == HANGUP and self.away:
             for listen in self._listens.get(entry.stream, [])[:]:
-                self._remove(listen)
+                if listen.kind == CONTROL:
+                    self._remove(listen)
             return
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
-        if before is not None and before.kind == HEADER and before.place > self._last_listen():
+        # One that was sent stays: how the stream stands may show that it was taken.
+        if before is not None and before.kind == HEADER and not before.sent and before.place > self._last_listen():
             self._remove(before)
         self._place += 1
         entry.place = self._place
@@ -365,7 +342,7 @@ class Outgoing:
             entries.appendleft(entry) if at_front else entries.append(entry)
         elif entry.kind == HEADER:
             self._enter_pure(entry)
-        elif entry.kind == CONTROL:
+        elif entry.kind in (CONTROL, ASK):
             self._listens.setdefault(entry.stream, []).append(entry)
             self._listen_places[entry.place] = None
 
@@ -390,7 +367,7 @@ class Outgoing:
         elif entry.kind == HEADER and self._pure.get(entry.stream) is entry:
             del self._pure[entry.stream]
             self._pure_size -= weight(entry)
-        elif entry.kind == CONTROL:
+        elif entry.kind in (CONTROL, ASK):
             listens = self._listens[entry.stream]
             listens.remove(entry)
             del self._listen_places[entry.place]
@@ -429,8 +406,8 @@ class Outgoing:
     def _unconfirmed(self) -> "Iterator[Waiting]":
         return (entry for _, entries, _, _ in self._sent for entry in entries)
 
-    def _settle(self, entry: Entry, took_effect: bool) -> None:
-        """What may have taken effect is not repeated, but for its message."""
+    def _withhold(self, entry: Entry) -> None:
+        """It is not repeated, but for its message."""
         if entry.kind == PUT and entry.header is not None:
             self.size -= weight(entry)
             if self._last.get(entry.stream) is entry:
@@ -440,7 +417,6 @@ class Outgoing:
             self.size += weight(entry)
             return
         self._remove(entry)
-        entry.done = took_effect
         if entry.when_over is not None:
             entry.when_over()
 
@@ -469,20 +445,25 @@ class Outgoing:
 _WITH_HEADER = ',"header":'
 
 
-def weight(entry: Waiting) -> int:
-    """About what an entry takes in memory."""
-    if type(entry) is str:
-        return len(entry) + OVERHEAD
-    return len(entry.line) + len(entry.header or "") + 2 * OVERHEAD  # type: ignore[union-attr]
-
-
 def _header_weight(stream: str, header: str) -> int:
     return len(stream) + len(header) + 2 * OVERHEAD
 
 
-def _sets(entry: Entry) -> bool:
-    """Whether it changes how the stream stands."""
-    return entry.header is not None or entry.kind in (CLOSE, DELETE)
+def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:
+    """How many of these, which were sent in this order, have taken effect at least, for the stream to stand as it was found: its state
+    and header. None if it does not stand as any of them would have left it."""
+    stands: Tuple[str, Optional[str]] = ("running" if confirmed is not None else "waiting", confirmed)
+    for count, entry in enumerate(sent):
+        if stands == found:
+            return count
+        if entry.header is not None:
+            stands = ("running", entry.header)
+        else:
+            stands = ("ended", stands[1]) if entry.kind == CLOSE else ("waiting", None)
+    if stands == found:
+        return len(sent)
+    # How it stood before is not known. One that has ended did so before, in an earlier run, and none of these was taken.
+    return 0 if confirmed is None and found[0] == "ended" else None
 
 
 def _stream(line: str) -> str:

@@ -8,8 +8,9 @@ from typing import Any, Dict, Optional, Type
 from .absent import ABSENT
 from .encoding import Codec
 from .errors import MsgstreamError
+from .names import checked
 from .options import Options
-from .remote import RemoteStream, checked
+from .remote import RemoteStream
 
 
 class Publishing:
@@ -36,7 +37,7 @@ class Publishing:
 
 
 class Publisher(Publishing):
-    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default MSGSTREAM_SERVER.
+    """One stream of a broker. ``server`` is ``"host:port"`` or ``"unix:/path"``, by default what ``RemoteStream`` finds.
 
     Several publishers share a connection if they are given a ``remote``, which then belongs to the caller; otherwise each makes
     its own. See ``RemoteStream`` for what happens while the broker is away, and for the other parameters.
@@ -55,8 +56,8 @@ class Publisher(Publishing):
         """Sets what whoever joins gets first."""
         self.remote.header(self.stream, message)
 
-    def close(self, message: Any = ABSENT) -> None:
-        """Ends the stream."""
+    def end(self, message: Any = ABSENT) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
         self.remote.close(self.stream, message)
 
     def delete(self) -> None:
@@ -64,22 +65,26 @@ class Publisher(Publishing):
         self.remote.delete(self.stream)
 
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer."""
+        """Waits until all has taken effect. False if that took longer, or if something of this stream was dropped or refused."""
         # Not that of a client for asyncio, which is awaited.
-        return RemoteStream.flush(self.remote, timeout)
+        return RemoteStream.flush(self.remote, timeout, self.stream)
 
     @property
     def dropped(self) -> int:
         """How many messages were given up for want of room while the broker was away."""
         return self.remote.dropped_of(self.stream)
 
-    def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes
-        on."""
+    def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is this publisher's own. The stream goes on,
+        for another program, say; ``end`` ends it. ``with`` does this."""
         if self._owned:
             self.remote.close()
         else:
             self.remote.settle()
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """For another process, whose client serves all copies that are sent there, one after the other, and ends with it."""
+        return {**vars(self), "_owned": False}
 
     def __del__(self) -> None:
         # Whoever forgets it does not want its connection any more.
@@ -93,7 +98,7 @@ class Publisher(Publishing):
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         try:
-            self.disconnect()
+            self.close()
         except (MsgstreamError, OSError):
             # What is already under way says more.
             if kind is None:

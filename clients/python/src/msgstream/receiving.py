@@ -9,10 +9,10 @@ from typing import List, Optional, Tuple
 
 from . import lifetime, wire
 from .connection import Connection
+from .entries import HANGUP, Entry
 from .errors import BrokerError
 from .events import Event, Message
 from .incoming import CutShort
-from .outgoing import HANGUP, Entry
 from .shared import Shared
 from .sinks import Target
 from .wire import Line
@@ -43,6 +43,8 @@ class Receiving(Shared):
             log.exception("receiving from %s failed", self.address)
             ended = CutShort(f"{type(error).__name__}: {error}")
         with self._lock:
+            if self._parted:
+                return
             self._sever(ended)
             if self._ending:
                 return
@@ -74,6 +76,8 @@ class Receiving(Shared):
                 self._settle_standings()
         if said.action == "error" and known is None:
             self._refusal(said)
+        if self._sayings:
+            self._speak()
         self._deliver(deliveries, len(line))
 
     def _settle_standings(self) -> None:
@@ -84,7 +88,9 @@ class Receiving(Shared):
                 for tell in self._askers.pop(stream, []):
                     tell(state)
                 continue
-            self._out.reconcile(stream, state, header)
+            withheld = self._out.reconcile(stream, state, header)
+            if withheld:
+                self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
             self._doubtful.discard(stream)
             if not self._doubtful:
                 self._out.connected(self._notice)
@@ -103,10 +109,10 @@ class Receiving(Shared):
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)
-        count = self._refused[key] = self._refused.get(key, 0) + 1
         error = BrokerError(said.code, said.reason, said.stream)
-        if self.strict:
-            with self._lock:
+        with self._lock:
+            count = self._refused[key] = self._refused.get(key, 0) + 1
+            if self.strict:
                 self._failure = self._failure or error
         # A program that repeats its mistake should not fill its log with it.
         if count & (count - 1) == 0:

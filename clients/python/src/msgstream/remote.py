@@ -5,6 +5,7 @@ A put only encodes and queues, so that a job goes on when the broker does not.
 
 from __future__ import annotations
 
+import functools
 import threading
 import uuid
 import weakref
@@ -17,15 +18,12 @@ from .absent import ABSENT
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
-from .errors import BrokerError, Closed, Disconnected, EncodeError
+from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
+from .errors import BrokerError, Disconnected, EncodeError
+from .names import checked
 from .options import Options
-from .outgoing import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .shared import Notice
 from .sinks import Sink, Target
-
-
-#: The longest name, in bytes, as a broker has it unless configured (its limits.name).
-LONGEST_NAME = 1024
 
 #: The clients of this process by what they are called in others.
 _by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
@@ -34,7 +32,7 @@ _remaking = threading.Lock()
 
 class RemoteStream(Background):
     """The streams of a broker, named by ``host`` and ``port``; or ``"host:port"`` or ``"unix:/path"`` as host alone; or else by
-    MSGSTREAM_SERVER, or else ``127.0.0.1:7342``.
+    MSGSTREAM_SERVER, or the configuration of clients, or else ``127.0.0.1:7342``.
 
     Nothing here waits for the broker, and nothing fails because of it: what is put while it is away is sent when it is back. Up
     to ``options.queue`` bytes wait; then the oldest progress is dropped and counted in ``dropped``. With ``strict`` the
@@ -106,7 +104,9 @@ class RemoteStream(Background):
             self.finish(timeout)
             return
         text = None if message is ABSENT else self.encoded(message)
-        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream))
+        noticed = self._notices.get(stream)
+        when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
+        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream, when_over=when_over))
 
     def delete(self, stream: str) -> None:
         """Ends the stream and forgets its header."""
@@ -130,8 +130,8 @@ class RemoteStream(Background):
         target = Target(queue, events)
         checked(stream, publishes=False)
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return
             self._raise_failure()
             self._put_in(Entry(CONTROL, self._listens.join(stream, target), stream))
 
@@ -164,12 +164,12 @@ class RemoteStream(Background):
             return self._out.dropped.get(stream, 0)
 
     def when_dropped(self, stream: str, notice: Optional[Notice]) -> None:
-        """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place."""
+        """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place, until the stream is closed."""
         with self._lock:
             if notice is None:
                 self._notices.pop(stream, None)
             else:
-                self._notices[stream] = notice
+                self._notices[stream] = (notice,)
 
     def __enter__(self) -> "RemoteStream":
         return self
@@ -202,7 +202,7 @@ class RemoteStream(Background):
 
     def _header_text(self, message: Any) -> str:
         text = self.encoded(message, "header")
-        length, most = _bytes(text), self.options.header
+        length, most = wire.size(text), self.options.header
         if length > most:
             raise EncodeError("", f"takes {length} bytes, more than {most} (options.header, and the broker's limits.header)", "header")
         return text
@@ -219,8 +219,8 @@ class RemoteStream(Background):
         if 4 * len(line) > self.options.line:
             self._check_length(entry, line)
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return
             if self._failure is not None:
                 self._raise_failure()
             self._put_in(entry)
@@ -231,13 +231,9 @@ class RemoteStream(Background):
 
     def _check_length(self, entry: Waiting, line: str) -> None:
         """What the broker would refuse is refused here, where somebody can do something about it."""
-        length, most = _bytes(line) - 1, self.options.line
+        length, most = wire.size(line) - 1, self.options.line
         if length > most:
             raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
@@ -248,21 +244,6 @@ def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, na
             remote._token = token
             _by_token[token] = remote
         return remote
-
-
-def checked(stream: str, publishes: bool = True) -> str:
-    """The name of a stream, if it is one that may be published to, or listened to."""
-    if not isinstance(stream, str) or not stream:
-        raise ValueError(f"the name of a stream is a string of at least one character, not {stream!r}")
-    try:
-        length = len(stream.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"{stream!r} is no name for a stream, since it is not valid Unicode; replace what is wrong in it") from None
-    if length > LONGEST_NAME:
-        raise ValueError(f"the name of a stream takes {LONGEST_NAME} bytes at most, not {length}: {stream[:40]!r}...")
-    if publishes and stream.startswith("$"):
-        raise ValueError(f"names that begin with $ are the broker's own, so {stream!r} cannot be published to")
-    return stream
 
 
 def _check(text: object) -> None:

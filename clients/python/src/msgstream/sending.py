@@ -64,22 +64,16 @@ class Sending(Receiving):
             else:
                 retry.answered()
                 self._serve(connection)
-            if self.strict:
+            if self.strict and not self._parted:
                 return
             with self._lock:
-                self._work.wait_for(lambda: self._ending, retry.pause())
-        if self._first is not None:
-            self._first.put(None)
-        with self._lock:
-            if not self._ending:
-                # It is forgotten. Should somebody put something all the same, it begins again.
-                self._thread = self._receiver = self._first = None
-        if self._opened is not None:
-            # Closed before it was used.
-            self._opened.close()
+                # One that was left has not failed.
+                self._work.wait_for(lambda: self._ending or self._parted, retry.pause())
+                self._parted = False
 
     def _wait_for_work(self) -> bool:
-        """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there."""
+        """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the
+        end of this thread."""
         with self._lock:
             while not (self._ending or self.strict or self._out.waiting or self._out.headers or self._listens.streams):
                 if self._forgotten:
@@ -87,7 +81,19 @@ class Sending(Receiving):
                 self._idle = True
                 self._work.wait()
             self._idle = False
-            return not (self._ending or self._is_forgotten())
+            if not (self._ending or self._is_forgotten()):
+                return True
+            first, self._first = self._first, None
+            opened, self._opened = self._opened, None
+            if not self._ending:
+                # It is forgotten. Should somebody put something all the same, it begins again.
+                self._thread = self._receiver = None
+        if first is not None:
+            first.put(None)
+        if opened is not None:
+            # Closed before it was used.
+            opened.close()
+        return False
 
     def _serve(self, connection: Connection) -> None:
         """The life of one connection."""
@@ -100,7 +106,7 @@ class Sending(Receiving):
             # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
             self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
             joins = self._listens.again(self._out.controls())
-            asks = [line for stream in self._doubtful for line in self._listens.ask(stream)]
+            asks = [self._listens.ask(stream) for stream in self._doubtful]
             if not self._doubtful:
                 self._out.connected(self._notice)
             first = "".join(joins + asks)
@@ -143,7 +149,7 @@ class Sending(Receiving):
             self._doubtful.clear()
             self._out.disconnected()
             broken = self._broken or CutShort("the connection ended")
-        if not self._ending:
+        if not (self._ending or self._parted):
             self._trouble(broken)
 
     def _send(self, connection: Connection, first: str) -> None:
@@ -161,6 +167,7 @@ class Sending(Receiving):
                     return
                 if self._ending or self._is_forgotten():
                     # What still waits was given up by whoever closed.
+                    self._parted = not self._ending
                     break
                 self._ask = False
                 text = self._out.take(_BATCH)

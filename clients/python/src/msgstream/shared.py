@@ -7,17 +7,19 @@ import logging
 import queue
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
+from . import lifetime
 from .address import Address
 from .connection import Connection
 from .deliveries import Deliveries
 from .encoding import Codec
+from .entries import ASK, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listens import Listens
 from .options import Options
-from .outgoing import CONTROL, HANGUP, MARK, Entry, Outgoing, Waiting
+from .outgoing import Outgoing
 from .sinks import Target
 
 log = logging.getLogger("msgstream")
@@ -49,6 +51,8 @@ class Shared:
         #: For those who cannot wait in a thread.
         self._when_room: List[Callable[[], object]] = []
         self._idle = False
+        #: How many calls are changing the queue at this moment: of one thread, one within the other.
+        self._changing = 0
         self._thread: Optional[threading.Thread] = None
         self._receiver: Optional[threading.Thread] = None
         self._opened = None
@@ -66,52 +70,63 @@ class Shared:
         self._askers: Dict[str, List[Callable[[str], object]]] = {}
         #: Nobody uses it any more: its threads end once all is confirmed.
         self._forgotten = False
+        #: It has left a connection for that, which is no failure.
+        self._parted = False
         self._ask = False
         self._ending = False
         self._failure: Optional[Exception] = None
         self._last_trouble = ""
         self._said_dropping = False
-        self._notices: Dict[str, Notice] = {}
+        #: What is put where messages had to be dropped, by stream. Each in a tuple of its own, to tell it from one that comes after it.
+        self._notices: Dict[str, Tuple[Notice]] = {}
         self._refused: Dict[Tuple[str, Optional[str]], int] = {}
-        #: What was dropped or refused when ``flush`` last told.
-        self._losses_told = 0
+        #: What was dropped or refused when ``flush`` last told: of each stream, and, as None, of all.
+        self._losses_told: Dict[Optional[str], int] = {}
         #: What is to be logged once no lock is held, since a handler of logging may publish.
         self._sayings: List[str] = []
         self._out = Outgoing(self.options.queue)
         self._listens: Listens[Target] = Listens(self._decode)
         self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
 
-    def flush(self, timeout: Optional[float] = 30.0) -> bool:
+    def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:
         """Waits until all that was asked before has taken effect at the broker. False if that took longer than ``timeout``
-        seconds, or if any of it was dropped or refused; in strict mode that raises. None waits for ever."""
+        seconds, or if any of it, or of ``stream`` alone, was dropped or refused, which is told once; in strict mode that raises. None
+        waits for ever."""
         if threading.current_thread() in (self._thread, self._receiver):
             raise RuntimeError("flush would wait for its own thread: a handler of logging cannot call it there")
         over = threading.Event()
         mark = self._mark(over.set)
-        if mark is not None:
-            over.wait(timeout)
-        return self._flushed(mark, timeout)
+        try:
+            if mark is not None:
+                over.wait(timeout)
+        finally:
+            self._withdraw(mark)
+        return self._flushed(mark, timeout, stream)
 
     def standing(self, stream: str, timeout: float = 5.0) -> Optional[str]:
         """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
-        say so within ``timeout`` seconds."""
+        say so within ``timeout`` seconds, or is away."""
         answers: List[str] = []
-        answered = threading.Event()
+        changed = threading.Event()
 
         def take(state: str) -> None:
             answers.append(state)
-            answered.set()
+            changed.set()
 
         with self._lock:
             if self._away or self._closed:
                 return None
             self._askers.setdefault(stream, []).append(take)
-            listen, *hangups = self._listens.ask(stream)
-            self._put_in(Entry(CONTROL, listen, stream))
-            for line in hangups:
-                self._put_in(Entry(HANGUP, line, stream))
-        answered.wait(timeout)
-        return answers[0] if answers else None
+            self._put_in(Entry(ASK, self._listens.ask(stream), stream))
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                changed.clear()
+                left = deadline - time.monotonic()
+                if answers or self._away or self._ending or left <= 0.0:
+                    return answers[0] if answers else None
+                self._when_room.append(changed.set)
+            changed.wait(left)
 
     def forget(self) -> None:
         """Nobody uses this client any more: once all is confirmed it gives back its connection and its threads. It does not wait."""
@@ -125,8 +140,8 @@ class Shared:
     def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
         """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
         with self._lock:
-            if self._closed:
-                raise Closed("this client is closed")
+            if self._closed and self._is_over():
+                return None
             self._raise_failure()
             if self._out.empty:
                 return None
@@ -134,21 +149,74 @@ class Shared:
             self._put_in(mark)
             return mark
 
-    def _flushed(self, mark: Optional[Entry], timeout: Optional[float]) -> bool:
-        """What a flush says that has waited for its mark."""
+    def _withdraw(self, mark: Optional[Entry]) -> None:
+        """Whoever waited for the mark waits no longer. Without a broker it would stay in the queue for ever."""
+        if mark is not None and not mark.done:
+            with self._lock:
+                self._out.withdraw(mark)
+
+    def _confirmed(self, mark: Optional[Entry], timeout: Optional[float]) -> bool:
+        """Whether all before the mark has taken effect, but for what was dropped or refused."""
         with self._lock:
             self._raise_failure()
-            losses = self._out.lost + self._out.forgotten + sum(self._refused.values())
-            told, self._losses_told = self._losses_told, losses
-        done = mark is None or mark.done
+        # Closed with nothing to wait for: at the end of the program, which waits no longer.
+        done = mark.done if mark is not None else not self._closed
         if self.strict and not done:
             raise Disconnected(f"{self.address} has not confirmed everything within {timeout} s")
+        return done
+
+    def _flushed(self, mark: Optional[Entry], timeout: Optional[float], stream: Optional[str]) -> bool:
+        """What a flush says that has waited for its mark."""
+        with self._lock:
+            done = self._confirmed(mark, timeout)
+            losses = self._out.losses(stream)
+            losses += sum(count for (_, refused), count in self._refused.items() if stream in (None, refused) or refused is None)
+            told = self._losses_told.get(stream, 0)
+            if losses != told:
+                self._losses_told[stream] = losses
         return done and losses == told
+
+    def _leave_taking(self, timeout: Optional[float], tell: Callable[[], object], forget: Callable[[], object]) -> Iterator[float]:
+        """Waits until all is confirmed, as long as that makes sense: within ``timeout``, or what is left of ``options.exit_time`` for
+        this outage, and not for a broker that was never there. What it yields is how long to wait until ``tell`` is called, each time;
+        ``forget`` is called before, for an earlier call of ``tell`` counts no more."""
+        begun, most = time.monotonic(), self.options.exit_time if timeout is None else timeout
+        with self._lock:
+            idle = self._failure is None and (self._out.empty or self._thread is None)
+        if idle or threading.current_thread() in (self._thread, self._receiver):
+            return
+        mark = self._mark(tell)
+        try:
+            while mark is not None and not mark.done:
+                with self._lock:
+                    forget()
+                    self._when_room.append(tell)
+                    left = begun + lifetime.leaving.allowed(self._name, most, self._away) - time.monotonic()
+                    if mark.done or left <= 0.0 or self._failure is not None:
+                        break
+                yield left
+        finally:
+            self._withdraw(mark)
+        waited = time.monotonic() - begun
+        if mark is not None and not mark.done:
+            lifetime.leaving.spend(self._name, waited)
+        self._confirmed(mark, round(waited, 1))
+
+    def _is_over(self) -> bool:
+        """Whether this client was closed by the end of the program, so that whoever goes on has made no mistake. Otherwise it was closed
+        by its owner, which raises Closed."""
+        if not lifetime.program_ends():
+            raise Closed("this client is closed")
+        return True
 
     # The queue. What is not for the threads is called with the lock held.
 
     def _put_in(self, entry: Waiting) -> None:
-        self._out.add(entry)
+        self._changing += 1
+        try:
+            self._out.add(entry)
+        finally:
+            self._changing -= 1
         if self._idle:
             self._wake()
         elif self._thread is None:
@@ -159,6 +227,9 @@ class Shared:
 
     def _make_room(self) -> None:
         """Waits while the broker takes what is queued; drops while it is away."""
+        if self._changing:
+            # A signal handler that publishes. To wait lets the other threads change what is half changed here.
+            return
         if threading.current_thread() in (self._thread, self._receiver):
             # A handler of logging that publishes what is logged here. Waiting would wait for ourselves.
             if not self._connected:
@@ -184,7 +255,11 @@ class Shared:
     def _trim(self) -> None:
         """Makes room. The first drop of an outage is said at once, the number when it is over."""
         before = self._out.lost
-        self._out.trim()
+        self._changing += 1
+        try:
+            self._out.trim()
+        finally:
+            self._changing -= 1
         if self._out.lost > before and not self._said_dropping:
             self._said_dropping = True
             self._sayings.append(f"more than {self.options.queue} bytes wait for {self.address}: the oldest messages are dropped (options.queue)")
@@ -223,16 +298,23 @@ class Shared:
             if isinstance(failure, BrokerError):
                 # One refusal is one mistake, which is told now; a lost connection stays lost.
                 self._failure = None
-                self._losses_told += 1
+                for told in {None, failure.stream}:
+                    self._losses_told[told] = self._losses_told.get(told, 0) + 1
             raise failure
 
     def _notice(self, stream: str, dropped: int) -> Optional[str]:
-        notice = self._notices.get(stream)
+        noticed = self._notices.get(stream)
         try:
-            return None if notice is None else self._codec.encode(notice(dropped))
+            return None if noticed is None else self._codec.encode(noticed[0](dropped))
         except Exception:
             log.exception("what to say about dropped messages of %r could not be said", stream)
             return None
+
+    def _forget_notice(self, stream: str, noticed: "Tuple[Notice]") -> None:
+        """The stream has ended, and nothing more can be missing in it."""
+        with self._lock:
+            if self._notices.get(stream) is noticed:
+                del self._notices[stream]
 
     # What the threads add.
 

@@ -12,7 +12,8 @@ class Sink(Protocol):
     """What listens to a stream: anything with ``put``."""
 
     def put(self, message: Any, /) -> Any:
-        """Takes a message. It is called in the receiving thread, so it should not wait for long."""
+        """Takes a message. It is called in a thread of the client's, for one message after the other. While it waits, what comes for this
+        queue waits in an inbox of ``options.queue`` bytes, and nobody else does."""
 
 
 class Target:

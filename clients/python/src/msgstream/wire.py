@@ -66,6 +66,11 @@ def ping(receipt: int) -> str:
     return f'{{"action":"ping","receipt":{receipt}}}\n'
 
 
+def size(text: str) -> int:
+    """How many bytes a text takes on the wire."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
 class Line(NamedTuple):
     """A line from the broker. ``message`` is the text of the message as it stands there."""
 

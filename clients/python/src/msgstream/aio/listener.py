@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from types import TracebackType
 from typing import AsyncIterator, Optional, Type
 
@@ -41,7 +42,7 @@ class Listener(Listening, AsyncIterator[Event]):
             # several callers wait for the same.
             filling = self._filling
             if filling is None or filling.done():
-                filling = self._filling = asyncio.ensure_future(self._fill())
+                filling = self._filling = asyncio.ensure_future(_fill(weakref.ref(self)))
             done, _ = await asyncio.wait([filling], timeout=None if deadline is None else max(0.0, deadline - loop.time()))
             if not done:
                 raise late(timeout)
@@ -72,19 +73,6 @@ class Listener(Listening, AsyncIterator[Event]):
     ) -> None:
         await self.close()
 
-    async def _fill(self) -> None:
-        """Until something is ready, or nothing more comes."""
-        # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
-        while not self._ready and not self._over:
-            try:
-                connection = self._connection
-                if connection is None:
-                    await self._connect()
-                else:
-                    self._take(connection.incoming, await connection.receive())
-            except CutShort as short:
-                self._interrupted(short)
-
     async def _connect(self) -> None:
         pause, self._pause = self._pause, 0.0
         if pause:
@@ -113,6 +101,31 @@ class Listener(Listening, AsyncIterator[Event]):
         self._disconnect()
         self._pause = self._retry.pause()
         super()._interrupted(short)
+
+
+async def _fill(reference: "weakref.ref[Listener]") -> None:
+    """Until something is ready, or nothing more comes. It does not hold the listener while it waits for lines: one that nobody else holds
+    any more, given up after a TimeoutError for instance, ends its connection, and so this."""
+    # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
+    while True:
+        listener = reference()
+        if listener is None or listener._ready or listener._over:
+            return
+        connection = listener._connection
+        try:
+            if connection is None:
+                await listener._connect()
+            else:
+                del listener
+                lines = await connection.receive()
+                listener = reference()
+                if listener is not None:
+                    listener._take(connection.incoming, lines)
+        except CutShort as short:
+            listener = reference()
+            if listener is not None:
+                listener._interrupted(short)
+        del listener, connection
 
 
 #: Joins streams; the result is iterated over with ``async for``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Type, cast
+from typing import Any, Callable, Dict, Optional, Type
 
 from .. import job as sync
 from ..absent import ABSENT
@@ -37,14 +37,22 @@ class RemoteStream(_RemoteStream):
             elif self._out.size < before:
                 deadline = time.monotonic() + self.options.answer_time
 
-    async def flush(self, timeout: Optional[float] = 30.0) -> bool:  # type: ignore[override]
+    async def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:  # type: ignore[override]
         """Waits until all that was asked before has taken effect. False if that took longer, or if some of it was dropped or refused."""
         over = asyncio.Event()
         mark = self._mark(_from_thread(asyncio.get_running_loop(), over.set))
-        if mark is None:
-            return True
-        await _in_time(over, timeout)
-        return self._flushed(mark, timeout)
+        try:
+            if mark is not None:
+                await _in_time(over, timeout)
+        finally:
+            self._withdraw(mark)
+        return self._flushed(mark, timeout, stream)
+
+    async def leave(self) -> None:
+        """Waits until all is confirmed, within what is left of ``options.exit_time`` for this outage."""
+        changed = asyncio.Event()
+        for left in self._leave_taking(None, _from_thread(asyncio.get_running_loop(), changed.set), changed.clear):
+            await _in_time(changed, left)
 
     async def __aenter__(self) -> "RemoteStream":
         return self
@@ -55,8 +63,9 @@ class RemoteStream(_RemoteStream):
         await asyncio.to_thread(self.__exit__, kind, error, traceback)
 
     def _when_full(self) -> None:
-        if not self._connected:
-            self._out.trim()
+        # While the first connection is made there is somebody to wait for.
+        if self._away and not self._changing:
+            self._trim()
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> Callable[[], None]:
@@ -90,7 +99,9 @@ class Publisher(Publishing):
     """One stream of a broker, as ``msgstream.Publisher``, for ``async with``."""
 
     def _connect(self, remote: Optional[_RemoteStream], settings: Dict[str, Any]) -> None:
-        self._remote = cast("Optional[RemoteStream]", remote)
+        if remote is not None and not isinstance(remote, RemoteStream):
+            raise TypeError(f"here remote is an msgstream.aio.RemoteStream, not {type(remote).__module__}.{type(remote).__name__}")
+        self._remote: Optional[RemoteStream] = remote
         self._make: Callable[[], RemoteStream] = lambda: RemoteStream(**settings)
 
     @property
@@ -110,8 +121,8 @@ class Publisher(Publishing):
         self.remote.header(self.stream, message)
         await self.remote.room()
 
-    async def close(self, message: Any = ABSENT) -> None:
-        """Ends the stream."""
+    async def end(self, message: Any = ABSENT) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
         self.remote.close(self.stream, message)
 
     async def delete(self) -> None:
@@ -120,7 +131,7 @@ class Publisher(Publishing):
 
     async def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer."""
-        return await self.remote.flush(timeout)
+        return await self.remote.flush(timeout, self.stream)
 
     async def __aenter__(self) -> "Publisher":
         await self._enter()
@@ -141,8 +152,9 @@ class Publisher(Publishing):
         """How many messages were given up for want of room while the broker was away."""
         return self.remote.dropped_of(self.stream)
 
-    async def disconnect(self) -> None:
-        """Sends what waits, within ``options.exit_time``, and ends the connection if it is this publisher's own. The stream goes on."""
+    async def close(self) -> None:
+        """Sends what waits, within ``options.exit_time``, and closes the connection if it is this publisher's own. The stream goes on,
+        for another program, say; ``end`` ends it. ``async with`` does this."""
         await self._leave()
 
     async def _enter(self) -> None:
@@ -159,7 +171,7 @@ class Publisher(Publishing):
         if self._owned:
             await asyncio.to_thread(self.remote.close)
         else:
-            await self.remote.flush(self.remote.options.exit_time)
+            await self.remote.leave()
 
 
 class Job(sync.JobSettings, Publisher):

@@ -80,8 +80,8 @@ class Handler(logging.Handler):
             if self._publisher is not None:
                 if self._begun and os.getpid() == self._process:
                     self._begun = False
-                    self._publisher.close()
-                self._publisher.disconnect()
+                    self._publisher.end()
+                self._publisher.close()
         except Exception as error:
             # The end of logging is not the place to fail.
             logging.getLogger("msgstream").debug("a handler could not say its end: %s", error)

@@ -74,7 +74,7 @@ class SummaryWriter:
         """The end: of the stream too, unless it is a job's. More than once is no error."""
         if self._owned and not self._job.ended and not self._job.inherited:
             self._job.complete()
-            self._job.disconnect()
+            self._job.close()
 
     def __enter__(self) -> "SummaryWriter":
         return self
@@ -113,7 +113,7 @@ class _LeftOpen:
     def close(self) -> None:
         """Ends the stream."""
         if not self._job.ended and not self._job.inherited:
-            self._job.publisher.close()
+            self._job.publisher.end()
 
 
 def _plain(value: Any) -> Any:

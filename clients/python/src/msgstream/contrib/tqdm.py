@@ -268,4 +268,4 @@ def _remote(server: Optional[str]) -> RemoteStream:
 def _leave(job: Job) -> None:
     """Sends what waits, and ends the connection if it is the bar's own. The shared one goes on by itself."""
     if job.publisher.remote not in _remotes.values():
-        job.disconnect()
+        job.close()

@@ -1,0 +1,73 @@
+"""What waits in the queue of a client: messages as their lines, and entries for whatever is more than a message."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional, Union
+
+#: What an entry takes in memory beside its text; about.
+OVERHEAD = 100
+
+# What an entry is. A plain string is a message and nothing else: the most frequent, and the first that may go.
+PUT = "put"
+HEADER = "header"
+CLOSE = "close"
+DELETE = "delete"
+#: A listen. Once sent it concerns that connection, and is made anew for the next.
+CONTROL = "control"
+#: A question how a stream stands, which is a listen and its hangup. Like a listen, but nobody hangs up from it.
+ASK = "ask"
+#: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
+HANGUP = "hangup"
+#: Where somebody waits for all that stands before.
+MARK = "mark"
+
+
+class Entry:
+    """A line that is more than a droppable message."""
+
+    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
+
+    def __init__(
+        self,
+        kind: str,
+        line: str,
+        stream: str = "",
+        header: Optional[str] = None,
+        essential: bool = True,
+        when_over: Optional[Callable[[], object]] = None,
+    ) -> None:
+        self.kind = kind
+        self.line = line
+        self.stream = stream
+        #: The header that is the stream's once this has taken effect.
+        self.header = header
+        #: Whether it is among the last to go.
+        self.essential = essential
+        #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
+        self.when_over = when_over
+        self.done = False
+        #: Its place among what waits: a number that grows.
+        self.place = 0
+        self.waits = False
+        #: Whether it may have taken effect already.
+        self.sent = False
+
+    @property
+    def sets(self) -> bool:
+        """Whether it changes how the stream stands."""
+        return self.header is not None or self.kind in (CLOSE, DELETE)
+
+    @property
+    def outlives_its_connection(self) -> bool:
+        """Whether it concerns more than the connection on which it was sent: not if it is about listening, or nobody waits for it."""
+        return self.kind not in (CONTROL, ASK, HANGUP) and (self.kind != MARK or self.when_over is not None)
+
+
+Waiting = Union[str, Entry]
+
+
+def weight(entry: Waiting) -> int:
+    """About what an entry takes in memory."""
+    if type(entry) is str:
+        return len(entry) + OVERHEAD
+    return len(entry.line) + len(entry.header or "") + 2 * OVERHEAD  # type: ignore[union-attr]

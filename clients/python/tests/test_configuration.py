@@ -1,0 +1,140 @@
+"""Where clients find their broker when the program does not say it: the variable, the files, the default."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Optional
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, Broker
+from msgstream import Address, BadConfig, RemoteStream, configuration
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes the user's file, or the system's."""
+    monkeypatch.delenv("MSGSTREAM_SERVER", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.setattr(configuration, "SYSTEM", tmp_path / "system" / "client.toml")
+
+    def write(text: str, path: Optional[Path] = None) -> Path:
+        path = path or tmp_path / "user" / "msgstream" / "client.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("# only a comment\n\n", None),
+        ('server = "localhost"', "localhost"),
+        ("  server='unix:/run/a b'  # ours\r\n", "unix:/run/a b"),
+        ('server = ""', ""),
+    ],
+)
+def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> None:
+    found = configuration.read("client.toml", text)
+    assert (found.value if found else None) == value
+    if sys.version_info >= (3, 11):
+        import tomllib
+
+        assert tomllib.loads(text).get("server") == value
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('\nsever = "x"', 'client.toml, line 2: unknown key "sever"; did you mean "server"?'),
+        ("[client]", "line 1: there are no sections here"),
+        ("server", "this is no setting; write a line such as server = "),
+        ("server = localhost", "the value is not in quotes"),
+        ("server =", "the value is not in quotes"),
+        ('server = "localhost', "the closing quote is missing"),
+        ('server = "a\\\\b"', "in single quotes"),
+        ('server = "a" b', '"b" behind the value is too much'),
+        ('server = "a"\nserver = "b"', 'line 2: "server" stands here twice'),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line_and_the_cure(text: str, part: str) -> None:
+    with pytest.raises(BadConfig) as raised:
+        configuration.read("client.toml", text)
+    assert part in str(raised.value)
+
+
+def test_the_variable_counts_more_than_the_files_and_the_users_file_more_than_the_systems(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Address.of() == Address("127.0.0.1", 7342)
+    system = write("server = 'theirs'", configuration.SYSTEM)
+    assert Address.of() == Address("theirs", 7342)
+    user = write('server = "mine:1"')
+    assert Address.of() == Address("mine", 1)
+    # Empty counts as unset, and the user's counts more.
+    write("server = ''")
+    assert Address.of() == Address("127.0.0.1", 7342)
+    for text in ("server = 'mine'", "["):
+        # A file that does not count is not read.
+        write(text)
+        monkeypatch.setenv("MSGSTREAM_SERVER", "variable")
+        assert Address.of() == Address("variable", 7342)
+        assert Address.of("argument") == Address("argument", 7342)
+        monkeypatch.setenv("MSGSTREAM_SERVER", "")
+    with pytest.raises(BadConfig, match="line 1: there are no sections"):
+        Address.of()
+    # Both are read, so that what is wrong in either is told.
+    write("server = 'mine'")
+    write("nonsense", system)
+    with pytest.raises(BadConfig, match="this is no setting"):
+        Address.of()
+    system.unlink()
+    write("server = 'http://x'")
+    with pytest.raises(BadConfig) as raised:
+        Address.of()
+    assert str(raised.value).startswith(f"{user}, line 1: 'http://x' is not the address of a broker")
+    user.write_bytes(b"server = '\xff'")
+    with pytest.raises(BadConfig, match="it is not UTF-8"):
+        Address.of()
+    user.unlink()
+    user.mkdir()
+    with pytest.raises(BadConfig, match=f"cannot read {user}: Is a directory"):
+        Address.of()
+
+
+def test_without_a_configuration_folder_it_is_in_the_home_folder(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write("server = 'home'", tmp_path / ".config" / "msgstream" / "client.toml")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for unusable in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_CONFIG_HOME", unusable)
+        assert Address.of() == Address("home", 7342)
+    monkeypatch.setenv("HOME", "")
+    assert Address.of() == Address("127.0.0.1", 7342)
+
+
+def test_all_kinds_of_clients_and_the_command_find_the_broker_in_the_file(broker: Broker, write: Callable[..., Path]) -> None:
+    file = write(f'# ours\nserver = "{broker.address}"\n')
+    with RemoteStream() as remote, msgstream.Publisher("fit") as fit:
+        remote["fit"] = 1
+        assert remote.flush()
+        assert next(msgstream.listen("fit", timeout=DEADLINE)) == msgstream.Header("fit", 1)
+        fit.end()
+        assert fit.flush()
+
+    def put() -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "msgstream", "put", "fit", "1"]
+        return subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=DEADLINE)
+
+    assert put().returncode == 0
+    write("sever = 'x'")
+    said = put()
+    assert said.returncode == 78 and f'msgstream: {file}, line 1: unknown key "sever"' in said.stderr, said

@@ -91,6 +91,46 @@ async fn a_listener_that_has_left_holds_nobody_back() {
     assert_eq!(began.elapsed().as_secs(), 0, "the publisher waits for somebody who listens to nothing any more");
 }
 
+/// Was: only the end of its connection let the publishers go.
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_hangs_up_or_is_dismissed_holds_nobody_back() {
+    for leave in [r#"{"action":"hangup"}"#, r#"{"action":"hangup","stream":"s"}"#, r#"{"action":"close","stream":"s"}"#] {
+        let broker = Broker::start(&throttle());
+        let (listener, publisher, other) = (broker.listener("s").await, broker.connect(), broker.connect());
+        listener.room(0);
+        for number in 0..100 {
+            publisher.line(&put("s", &number.to_string()));
+        }
+        assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
+        publisher.until(|_| true).await;
+        let began = Instant::now();
+        let who = if leave.contains("close") { &other } else { &listener };
+        who.line(leave);
+        let text = publisher.until(|bytes| bytes.ends_with(b"{\"action\":\"pong\"}\n")).await;
+        assert_eq!(text, "{\"action\":\"pong\"}\n");
+        assert_eq!(began.elapsed().as_secs(), 0, "the publisher waits for somebody who does not listen any more: {leave}");
+    }
+}
+
+/// A listener cannot have its time begin anew by hanging up on something else.
+#[tokio::test(start_paused = true)]
+async fn a_full_listener_that_hangs_up_elsewhere_holds_on_for_its_time() {
+    let broker = Broker::start(&throttle());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.line(r#"{"action":"listen","stream":"t"}"#);
+    assert_eq!(listener.ping().await, "");
+    listener.room(0);
+    let began = Instant::now();
+    for number in 0..100 {
+        publisher.line(&put("s", &number.to_string()));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    listener.line(r#"{"action":"hangup","stream":"t"}"#);
+    assert!(timeout(Duration::from_secs(9), publisher.ping()).await.is_err(), "it listens still, and is full");
+    publisher.until(|bytes| bytes.ends_with(b"\n")).await;
+    assert_eq!(began.elapsed().as_secs(), 30);
+}
+
 /// Was: a listener that takes everything at once is cut off by the throttle: `flush` empties its outbox and does
 /// not release whom the pushes before it held.
 #[tokio::test(start_paused = true)]

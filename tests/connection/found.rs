@@ -131,6 +131,35 @@ async fn a_full_listener_that_hangs_up_elsewhere_holds_on_for_its_time() {
     assert_eq!(began.elapsed().as_secs(), 30);
 }
 
+/// Was: publishers that were held back had read as much as if they were not, whatever had been read by all.
+#[tokio::test(start_paused = true)]
+async fn what_publishers_sent_that_are_held_back_is_within_its_limit() {
+    const LIMIT: usize = 2 << 20;
+    const PUBLISHERS: usize = 100;
+    let mut settings = throttle();
+    settings.limits.unfinished_lines = ByteSize(LIMIT);
+    let broker = Broker::start(&settings);
+    let (listener, bystander) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    let publishers: Vec<_> = (0..PUBLISHERS).map(|_| broker.connect()).collect();
+    for publisher in &publishers {
+        publisher.flood(&put("s", "\"0123456789\""), 10);
+        // What each has sent is read, and it is held back, before the next one's turn.
+        for _ in 0..3 {
+            assert_eq!(bystander.ping().await, "");
+        }
+    }
+    let received = broker.context.reader.intake.received().bytes();
+    // Each may have a small batch of its own beyond that.
+    assert!(received <= LIMIT + PUBLISHERS * (16 << 10), "{received} bytes wait for a listener that is too full");
+    listener.reset();
+    for publisher in &publishers {
+        publisher.end_of_file();
+        publisher.rest().await;
+    }
+    assert_eq!(broker.context.reader.intake.received().bytes(), 0);
+}
+
 /// Was: a listener that takes everything at once is cut off by the throttle: `flush` empties its outbox and does
 /// not release whom the pushes before it held.
 #[tokio::test(start_paused = true)]

@@ -458,6 +458,22 @@ async fn a_publisher_is_held_back_in_the_midst_of_what_it_has_sent() {
     assert_eq!(publisher.ping().await, "");
 }
 
+/// Was: what stood in one read was one run, which a queue had room for or not: the listener was cut off.
+#[tokio::test(start_paused = true)]
+async fn one_read_of_a_publisher_does_not_overrun_a_listener() {
+    let broker = Broker::start(&throttle());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    publisher.line(&put("s", "0"));
+    assert_eq!(publisher.ping().await, "");
+    let all: String = (1..200).map(|number| put("s", &number.to_string()) + "\n").collect();
+    publisher.send(&all);
+    assert_eq!(broker.connect().ping().await, "");
+    listener.room(1 << 20);
+    let heard = listener.until(|bytes| bytes.ends_with(b"\"message\":199}\n")).await;
+    assert_eq!(heard, put("s", "0") + "\n" + &all);
+}
+
 /// Was: each of many publishers was held back only once it had sent something itself, so that all of them together were too much.
 #[tokio::test(start_paused = true)]
 async fn many_publishers_are_held_back_before_the_listener_has_too_much() {

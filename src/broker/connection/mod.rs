@@ -6,6 +6,7 @@ mod carry;
 mod context;
 mod decode;
 mod life;
+mod limits;
 mod mistake_log;
 mod read;
 mod reader;
@@ -22,8 +23,8 @@ use life::Connection;
 
 pub use context::{ConnectionContext, Times};
 pub(crate) use life::drop_input;
+pub use limits::ReaderLimits;
 pub use mistake_log::MistakeLog;
-pub use reader::ReaderLimits;
 pub(crate) use tcp::{TcpTransport, register};
 pub use transport::Transport;
 

@@ -44,6 +44,8 @@ struct Run {
     /// Whether the last message's name is the one that the codec keeps.
     kept: bool,
     messages: u32,
+    /// Its messages end before this place in the block, if there are several.
+    before: usize,
     /// Where they stand in the block, as long as they can be passed on as they stand.
     piece: Range<usize>,
     /// Whether they have been copied to `built` instead.
@@ -182,13 +184,12 @@ impl<'b> Batch<'b> {
         }
         let name = stream.as_name();
         // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
-        let fits = |run: &Run| run.piece.len() + self.built.len() + unit.len() < self.long;
-        let again = |run: &Run| fits(run) && (run.kept && matches!(stream, Name::Again(_)) || run.stream == *name);
+        let again = |run: &Run| unit.end < run.before && (run.kept && matches!(stream, Name::Again(_)) || run.stream == *name);
         if !self.run.as_ref().is_some_and(again) {
             self.end_run();
             self.built.clear();
-            let (copied, piece) = (!message.verbatim, unit.start..unit.start);
-            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, piece, copied, extras: Vec::new() });
+            let (copied, piece, before) = (!message.verbatim, unit.start..unit.start, unit.start.saturating_add(self.long));
+            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, before, piece, copied, extras: Vec::new() });
         }
         let Some(run) = &mut self.run else { return 0 };
         run.kept = !matches!(stream, Name::New(_));

@@ -17,6 +17,9 @@ use crate::wire::{DecodeLimits, Gauge, Translations};
 /// each listener that joins in another encoding.
 const KEPT_TRANSLATIONS: usize = 4;
 
+/// A run may have to be taken apart. Its messages are then translated one by one, by the actor if they are no longer than this.
+const LONGEST_RUN: usize = 256 << 10;
+
 /// A broker without sockets: the actor, which is to be run, and what all connections that speak JSON lines share;
 /// [`ConnectionContext::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
@@ -43,6 +46,8 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
         reader: ReaderLimits {
             decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
             header: limits.header.0,
+            // With less than a queue takes, it is seen to be full before it is so twice.
+            run: (outbox.limit.0 / 2).min(LONGEST_RUN),
             errors_in_a_row: limits.errors_in_a_row,
             // Two lines of the longest length must fit at once, on the smallest machine too.
             intake: Arc::new(Intake::new(auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)))),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::codec::Encode;
+use super::ids::StreamName;
 
 /// Encoded output: one or more complete units, contiguous, refcounted and never changed.
 ///
@@ -57,6 +58,15 @@ pub fn allocated(size: usize) -> usize {
     }
     let step = size.next_power_of_two() / 8;
     size.next_multiple_of(step)
+}
+
+/// Names up to this length stand in place.
+const INLINE_NAME: usize = 23;
+
+/// What a name takes beside its own fields, in bytes of memory.
+pub fn allocated_name(name: &StreamName) -> usize {
+    let length = name.as_str().len();
+    if length > INLINE_NAME { allocated(length + 2 * size_of::<usize>()) } else { 0 }
 }
 
 /// The memory of a frame's own fields, with the two counts of its `Arc`.

@@ -49,6 +49,6 @@ pub use event::{Event, StreamState};
 #[cfg(feature = "broker")]
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};
 #[cfg(feature = "broker")]
-pub use frame::{Frame, Gauge, Translations, allocated};
+pub use frame::{Frame, Gauge, Translations, allocated, allocated_name};
 #[cfg(feature = "broker")]
 pub use listen::{Address, BadAddress, Listen};

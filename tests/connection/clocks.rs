@@ -63,6 +63,24 @@ async fn a_listener_that_takes_nothing_is_cut_and_told() {
     assert_eq!(broker.context.stats.snapshot().cut_time, 1);
 }
 
+/// What comes behind the end is read and dropped, or it could destroy what was sent.
+// Seen to fail: a broker that was stopped meanwhile left it unread.
+#[tokio::test(start_paused = true)]
+async fn what_came_while_the_broker_was_stopped_is_read_before_it_lets_go() {
+    const READS: usize = 7;
+    let broker = Broker::start(&settings());
+    let peer = broker.connect();
+    peer.line(r#"{"action":"close"}"#);
+    assert_eq!(peer.rest().await, "{\"action\":\"close\"}\n");
+    tokio::task::yield_now().await;
+    peer.flood("late", READS);
+    advance(Duration::from_secs(11)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(peer.flood_left(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cut_listener_that_still_takes_nothing_is_let_go() {
     let broker = Broker::start(&settings());

@@ -91,6 +91,75 @@ async fn a_listener_that_has_left_holds_nobody_back() {
     assert_eq!(began.elapsed().as_secs(), 0, "the publisher waits for somebody who listens to nothing any more");
 }
 
+/// Was: only the end of its connection let the publishers go.
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_hangs_up_or_is_dismissed_holds_nobody_back() {
+    for leave in [r#"{"action":"hangup"}"#, r#"{"action":"hangup","stream":"s"}"#, r#"{"action":"close","stream":"s"}"#] {
+        let broker = Broker::start(&throttle());
+        let (listener, publisher, other) = (broker.listener("s").await, broker.connect(), broker.connect());
+        listener.room(0);
+        for number in 0..100 {
+            publisher.line(&put("s", &number.to_string()));
+        }
+        assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
+        publisher.until(|_| true).await;
+        let began = Instant::now();
+        let who = if leave.contains("close") { &other } else { &listener };
+        who.line(leave);
+        let text = publisher.until(|bytes| bytes.ends_with(b"{\"action\":\"pong\"}\n")).await;
+        assert_eq!(text, "{\"action\":\"pong\"}\n");
+        assert_eq!(began.elapsed().as_secs(), 0, "the publisher waits for somebody who does not listen any more: {leave}");
+    }
+}
+
+/// A listener cannot have its time begin anew by hanging up on something else.
+#[tokio::test(start_paused = true)]
+async fn a_full_listener_that_hangs_up_elsewhere_holds_on_for_its_time() {
+    let broker = Broker::start(&throttle());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.line(r#"{"action":"listen","stream":"t"}"#);
+    assert_eq!(listener.ping().await, "");
+    listener.room(0);
+    let began = Instant::now();
+    for number in 0..100 {
+        publisher.line(&put("s", &number.to_string()));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    listener.line(r#"{"action":"hangup","stream":"t"}"#);
+    assert!(timeout(Duration::from_secs(9), publisher.ping()).await.is_err(), "it listens still, and is full");
+    publisher.until(|bytes| bytes.ends_with(b"\n")).await;
+    assert_eq!(began.elapsed().as_secs(), 30);
+}
+
+/// Was: publishers that were held back had read as much as if they were not, whatever had been read by all.
+#[tokio::test(start_paused = true)]
+async fn what_publishers_sent_that_are_held_back_is_within_its_limit() {
+    const LIMIT: usize = 2 << 20;
+    const PUBLISHERS: usize = 100;
+    let mut settings = throttle();
+    settings.limits.unfinished_lines = ByteSize(LIMIT);
+    let broker = Broker::start(&settings);
+    let (listener, bystander) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    let publishers: Vec<_> = (0..PUBLISHERS).map(|_| broker.connect()).collect();
+    for publisher in &publishers {
+        publisher.flood(&put("s", "\"0123456789\""), 10);
+        // What each has sent is read, and it is held back, before the next one's turn.
+        for _ in 0..3 {
+            assert_eq!(bystander.ping().await, "");
+        }
+    }
+    let received = broker.context.reader.intake.received().bytes();
+    // Each may have a small batch of its own beyond that.
+    assert!(received <= LIMIT + PUBLISHERS * (16 << 10), "{received} bytes wait for a listener that is too full");
+    listener.reset();
+    for publisher in &publishers {
+        publisher.end_of_file();
+        publisher.rest().await;
+    }
+    assert_eq!(broker.context.reader.intake.received().bytes(), 0);
+}
+
 /// Was: a listener that takes everything at once is cut off by the throttle: `flush` empties its outbox and does
 /// not release whom the pushes before it held.
 #[tokio::test(start_paused = true)]
@@ -386,6 +455,22 @@ async fn a_publisher_is_held_back_in_the_midst_of_what_it_has_sent() {
     let heard = listener.until(|bytes| bytes.ends_with(b"\"message\":199}\n")).await;
     assert_eq!(heard.lines().count(), 200, "{heard}");
     assert_eq!(publisher.ping().await, "");
+}
+
+/// Was: what stood in one read was one run, which a queue had room for or not: the listener was cut off.
+#[tokio::test(start_paused = true)]
+async fn one_read_of_a_publisher_does_not_overrun_a_listener() {
+    let broker = Broker::start(&throttle());
+    let (listener, publisher) = (broker.listener("s").await, broker.connect());
+    listener.room(0);
+    publisher.line(&put("s", "0"));
+    assert_eq!(publisher.ping().await, "");
+    let all: String = (1..200).map(|number| put("s", &number.to_string()) + "\n").collect();
+    publisher.send(&all);
+    assert_eq!(broker.connect().ping().await, "");
+    listener.room(1 << 20);
+    let heard = listener.until(|bytes| bytes.ends_with(b"\"message\":199}\n")).await;
+    assert_eq!(heard, put("s", "0") + "\n" + &all);
 }
 
 /// Was: each of many publishers was held back only once it had sent something itself, so that all of them together were too much.

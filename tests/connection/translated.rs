@@ -118,6 +118,25 @@ async fn a_message_in_translation_holds_up_its_publisher_alone_and_keeps_its_ord
     assert_eq!(heard.ping().await, line("t", "2"));
 }
 
+// Seen to fail: the two messages were one run, of which each was translated again when it was taken apart, by the actor.
+#[tokio::test]
+async fn a_large_message_beside_others_is_translated_as_if_it_came_alone() {
+    let (broker, listener, open) = gated();
+    listener.line(&listen("s"));
+    assert_eq!(listener.ping().await, "");
+    // It hears itself, so that its receipt has a place between its messages.
+    let publisher = broker.listener("s").await;
+    let small = r#"{"action":"put","stream":"s","message":2,"receipt":1}"#;
+    let large = format!("[{},{}]", large(), large());
+    publisher.send(format!("{}\n{small}\n", put("s", &large)));
+    assert_eq!(broker.connect().ping().await, "");
+    open.send(()).unwrap();
+    open.send(()).unwrap();
+    let told = line("s", &large) + &line("s", "2") + "{\"action\":\"receipt\",\"receipt\":1,\"listeners\":2}\n";
+    assert_eq!(publisher.ping().await, told);
+    assert_eq!(listener.ping().await, line("s", &large) + &line("s", "2"));
+}
+
 #[tokio::test]
 async fn a_publisher_that_leaves_meanwhile_is_heard_to_its_end() {
     let (broker, listener, open) = gated();

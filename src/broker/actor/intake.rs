@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::wire::Gauge;
 
-/// When batches take more than this together, connections read little at a time, so that the actor gets to them soon. It is
+/// When batches that wait for their turn take more than this together, connections read little at a time, so that the actor gets to them soon. It is
 /// a matter of a few milliseconds of decoding rather than of memory.
 const CROWDED: usize = 4 << 20;
 
@@ -14,14 +14,16 @@ pub struct Intake {
     /// The most that may be received. Small lines are taken beyond it.
     most: usize,
     received: Gauge,
-    /// The part of `received` that has been decoded and waits for nothing but its turn.
+    /// The part of `received` that has been decoded, ...
     decoded: Gauge,
+    /// ... and the part of that which waits for nothing but its turn.
+    ready: Gauge,
 }
 
 impl Intake {
     /// An intake of `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { most, received: Gauge::default(), decoded: Gauge::default() }
+        Self { most, received: Gauge::default(), decoded: Gauge::default(), ready: Gauge::default() }
     }
 
     /// The most that may be received.
@@ -34,15 +36,17 @@ impl Intake {
         &self.received
     }
 
-    /// Whether connections are to read little at a time, because much waits for the actor.
+    /// Whether connections are to read little at a time: because much waits for the actor, or because what waits, for whatever,
+    /// takes half of the room.
     pub fn is_crowded(&self) -> bool {
-        self.decoded.bytes() > CROWDED
+        self.ready.bytes() > CROWDED || self.decoded.bytes() > self.most / 2
     }
 
     /// Counts a batch of `bytes` until the claim is dropped.
     pub fn claim(self: &Arc<Self>, bytes: usize) -> Claim {
         self.received.add(bytes);
         self.decoded.add(bytes);
+        self.ready.add(bytes);
         Claim { intake: Some(Arc::clone(self)), bytes, parked: false }
     }
 }
@@ -56,11 +60,11 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The batch waits for something else than its turn, so that reading less would not make it any shorter.
+    /// The batch waits for something else than its turn, which comes no sooner if others read less.
     pub(super) fn park(&mut self) {
         if let Some(intake) = self.intake.as_ref().filter(|_| !self.parked) {
             self.parked = true;
-            intake.decoded.remove(self.bytes);
+            intake.ready.remove(self.bytes);
         }
     }
 }
@@ -69,6 +73,7 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.park();
         if let Some(intake) = &self.intake {
+            intake.decoded.remove(self.bytes);
             intake.received.remove(self.bytes);
         }
     }

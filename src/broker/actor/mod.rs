@@ -8,6 +8,7 @@
 
 mod agenda;
 mod cut_log;
+mod full;
 mod intake;
 mod mailbox;
 mod relief;
@@ -351,7 +352,7 @@ impl Actor {
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
         let mut translated = self.settings.translations.bytes();
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
-            if self.is_held_back(batch.from, &input) {
+            if self.is_held_back(batch.from, &input, budget) {
                 batch.begun = Some(input);
                 break;
             }
@@ -366,7 +367,9 @@ impl Actor {
                 batch.ahead = PREFETCHED;
             }
             batch.ahead -= 1;
+            let leaving = self.leaving(batch.from, &input);
             batch.begun = self.core.handle(batch.from, input, budget, &mut self.routes);
+            self.routes.listen_to_less(&leaving);
             if batch.tries > 0 {
                 (batch.tries, batch.translated) = (0, Vec::new());
             }
@@ -382,10 +385,21 @@ impl Actor {
 
     /// Whether the publisher is to wait before it sends this, since it is for somebody who is too full for it. While the broker stops
     /// nobody waits.
-    fn is_held_back(&mut self, from: ConnectionId, input: &Input) -> bool {
+    fn is_held_back(&mut self, from: ConnectionId, input: &Input, budget: &mut Budget) -> bool {
         let Input::Put { stream, .. } = input else { return false };
-        let core = &self.core;
-        self.quiescing.is_none() && self.routes.has_full() && self.routes.hold_back(from, |listener| core.listens(listener, stream))
+        self.quiescing.is_none() && self.routes.has_full() && self.routes.hold_back(from, self.core.listeners(stream), budget)
+    }
+
+    /// Who listens to less after this input, of those who are too full and hold publishers back.
+    fn leaving(&self, from: ConnectionId, input: &Input) -> Vec<ConnectionId> {
+        if !self.routes.has_full() {
+            return Vec::new();
+        }
+        match input {
+            Input::Hangup { .. } => self.routes.full_among(&[from]),
+            Input::Close { stream, .. } | Input::Delete { stream, .. } => self.routes.full_among(self.core.listeners(stream)),
+            Input::Put { .. } | Input::Header { .. } | Input::Listen { .. } | Input::Answer(_) | Input::Leave { .. } => Vec::new(),
+        }
     }
 
     /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.

@@ -9,6 +9,7 @@ use crate::wire::ids::ConnectionId;
 use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 use super::cut_log::CutLog;
+use super::full::Full;
 use super::stats::Stats;
 use super::translator::ToTranslate;
 
@@ -17,6 +18,9 @@ const WRITE: usize = 4000;
 
 /// What it costs to find that nothing can be written.
 const LOOK: usize = 50;
+
+/// What it costs to look at somebody whose outbox was too full, and to hold a publisher back for it.
+const HOLD: usize = 150;
 
 /// So many bytes are sent at the cost of one nanosecond, as a budget has it.
 const BYTES: usize = 4;
@@ -42,7 +46,7 @@ pub(super) struct Routes {
     /// How many bytes were queued that the actor is to send.
     sending: usize,
     /// Whose outbox was too full, so that publishers were held back.
-    full: Vec<ConnectionId>,
+    full: Full,
     /// Whose actions are being taken now.
     origin: Option<Origin>,
     /// The broker stops, and takes in what has been received.
@@ -82,7 +86,7 @@ impl Routes {
             cut: VecDeque::new(),
             roomy: Vec::new(),
             sending: 0,
-            full: Vec::new(),
+            full: Full::default(),
             origin: None,
             quiescing: false,
             stopping: false,
@@ -108,6 +112,7 @@ impl Routes {
     /// Forgets a connection. False if it was never known.
     pub(super) fn disconnect(&mut self, id: ConnectionId) -> bool {
         self.cut.retain(|other| *other != id);
+        self.full.remove(id);
         self.outboxes.get_mut(id.index()).and_then(Option::take).is_some()
     }
 
@@ -289,9 +294,7 @@ impl Routes {
             }
             Pushed::Full => {
                 self.touched.push_back(to);
-                if !self.full.contains(&to) {
-                    self.full.push(to);
-                }
+                self.full.insert(to);
                 if let Some(publisher) = self.origin.as_ref().and_then(|publisher| self.outbox(publisher.id)) {
                     outbox.hold(publisher);
                 }
@@ -315,22 +318,37 @@ impl Routes {
     }
 
     /// Whether a full outbox holds back this publisher, which then waits for room as one whose own queue is full.
-    pub(super) fn is_held(&mut self, id: ConnectionId) -> bool {
-        !self.full.is_empty() && self.outbox(id).is_some_and(|outbox| outbox.awaits_release())
+    pub(super) fn is_held(&self, id: ConnectionId) -> bool {
+        self.has_full() && self.outbox(id).is_some_and(|outbox| outbox.awaits_release())
     }
 
-    /// Whether somebody's outbox is too full.
-    pub(super) fn has_full(&mut self) -> bool {
-        let outboxes = &self.outboxes;
-        self.full.retain(|id| outboxes.get(id.index()).and_then(Option::as_ref).is_some_and(|outbox| outbox.holds_back()));
+    /// Whether somebody's outbox may be too full.
+    pub(super) fn has_full(&self) -> bool {
         !self.full.is_empty()
     }
 
-    /// Has this publisher wait for those among the full that listen to what it is about to send. True if it is to wait.
-    pub(super) fn hold_back(&mut self, from: ConnectionId, listens: impl Fn(ConnectionId) -> bool) -> bool {
-        let Some(publisher) = self.outbox(from) else { return false };
-        for outbox in self.full.iter().filter(|id| listens(**id)).filter_map(|id| self.outbox(*id)) {
-            outbox.hold(publisher);
+    /// Those of these connections whose outbox may be too full.
+    pub(super) fn full_among(&self, connections: &[ConnectionId]) -> Vec<ConnectionId> {
+        connections.iter().copied().filter(|id| self.full.contains(*id)).collect()
+    }
+
+    /// These connections listen to less than before: nobody is to wait for them who sends what they do not listen to any more.
+    pub(super) fn listen_to_less(&self, connections: &[ConnectionId]) {
+        connections.iter().filter_map(|id| self.outbox(*id)).for_each(|outbox| outbox.let_go());
+    }
+
+    /// Has this publisher wait for those of the listeners that are too full for what it is about to send. True if it is to wait.
+    pub(super) fn hold_back(&mut self, from: ConnectionId, listeners: &[ConnectionId], budget: &mut Budget) -> bool {
+        let Some(publisher) = self.outbox(from).cloned() else { return false };
+        for id in listeners {
+            if !self.full.contains(*id) {
+                continue;
+            }
+            budget.spend(HOLD);
+            match self.outbox(*id) {
+                Some(outbox) if outbox.holds_back() => outbox.hold(&publisher),
+                Some(_) | None => self.full.remove(*id),
+            }
         }
         self.is_held(from)
     }

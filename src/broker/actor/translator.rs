@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::thread;
 
 use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
-use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use crate::wire::ids::ConnectionId;
 use crate::wire::{Encode, Frame, Translations};
@@ -25,11 +26,13 @@ pub(super) struct Translator {
     /// Something is being translated.
     busy: bool,
     waiting: VecDeque<(ConnectionId, Vec<ToTranslate>)>,
+    /// It was logged that there is no thread to be had.
+    warned: bool,
 }
 
 impl Translator {
     pub(super) fn new(translations: Arc<Translations>, mailbox: WeakUnboundedSender<Command>) -> Self {
-        Self { translations, mailbox, busy: false, waiting: VecDeque::new() }
+        Self { translations, mailbox, busy: false, waiting: VecDeque::new(), warned: false }
     }
 
     /// Has these translated for the work that stands first in this order; [`Command::Translated`] brings them.
@@ -49,10 +52,17 @@ impl Translator {
         {
             let mut translated = Translated { mailbox, order, frames: Vec::with_capacity(wanted.len()) };
             let translations = Arc::clone(&self.translations);
-            spawn_blocking(move || {
+            let translate = move || {
                 let translate = |(frame, encoder): &ToTranslate| frame.translated_aside(*encoder, &translations);
                 translated.frames.extend(wanted.iter().map(translate));
-            });
+            };
+            // Not by the runtime, which panics if there is no thread to be had.
+            if let Err(error) = thread::Builder::new().name("translation".to_owned()).spawn(translate)
+                && !std::mem::replace(&mut self.warned, true)
+            {
+                // An empty answer has been sent by now. After some of them the actor translates by itself.
+                warn!(%error, "no thread can be started to translate large messages, so that others wait while it is done");
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::broker::actor::{CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::OutboxLimits;
 use crate::wire::Encode;
 
+use super::limits::ReaderLimits;
 use super::mistake_log::MistakeLog;
-use super::reader::ReaderLimits;
 
 /// What all connections of a broker share that speak one encoding.
 #[derive(Clone)]

@@ -7,8 +7,9 @@ use crate::wire::{Codec, ErrorCode, Foreign, Mistake, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
+use super::limits::ReaderLimits;
 use super::read::{After, Decoded, Read};
-use super::reader::{Reader, ReaderLimits, Stage};
+use super::reader::{Reader, Stage};
 
 /// How much memory the inputs of one read may take, in bytes, before the rest has to wait until they have taken effect. One unit
 /// more may come on top.
@@ -25,7 +26,7 @@ impl<C: Codec> Reader<C> {
     /// Decodes the complete units of `block`, as far as there is room for what they give. The first `searched` bytes are known not
     /// to hold the end of a unit.
     pub(super) fn decode(&mut self, block: &[u8], mut searched: usize, full: bool, built: &mut Vec<u8>, limits: &ReaderLimits) -> Decoded {
-        let mut batch = Batch::new(block, built, self.codec.encoder(), limits.header);
+        let mut batch = Batch::new(block, built, self.codec.encoder(), limits);
         let (mut at, mut mistakes, mut backlog) = (0, 0, false);
         let most = if limits.intake.is_crowded() { CROWDED_BATCH } else { BATCH };
         // Blank lines say nothing: after them the connection is as silent as before.
@@ -81,7 +82,7 @@ impl<C: Codec> Reader<C> {
         self.stage = Stage::Left;
         self.carry.clear(&limits.intake);
         let mut built = Vec::new();
-        let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits.header);
+        let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits);
         batch.leave(Some((ErrorCode::Limit, reason)), None);
         let memory = batch.memory();
         let first_mistake = batch.first_mistake.take();
@@ -91,7 +92,7 @@ impl<C: Codec> Reader<C> {
 
     /// An orderly end: a last unit without its end counts if it is whole, and says nothing otherwise.
     pub(super) fn end_of_file(&mut self, rest: &[u8], built: &mut Vec<u8>, limits: &ReaderLimits) -> Read {
-        let mut batch = Batch::new(rest, built, self.codec.encoder(), limits.header);
+        let mut batch = Batch::new(rest, built, self.codec.encoder(), limits);
         let (mut left, mut mistakes) = (false, 0);
         if self.stage != Stage::Left && !self.skipping && !rest.is_empty() {
             match self.take_last_unit(rest, &mut batch, limits) {

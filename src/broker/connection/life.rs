@@ -21,7 +21,7 @@ use crate::wire::units::Span;
 use super::context::ConnectionContext;
 use super::read::{After, Read};
 use super::reader::Reader;
-use super::timers::{Timer, Timers};
+use super::timers::{Timer, Timers, within};
 use super::transport::Transport;
 
 /// What the last bytes of a peer that was told of the end may take to come: they are read and dropped, since closing a
@@ -348,7 +348,7 @@ fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = (
     outbox.sink().close();
     Box::pin(async move {
         // A peer that does not end in time is left to itself.
-        let _ = tokio::time::timeout(LINGER, drop_input(outbox.sink())).await;
+        within(LINGER, drop_input(outbox.sink())).await;
     })
 }
 

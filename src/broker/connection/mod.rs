@@ -6,6 +6,7 @@ mod carry;
 mod context;
 mod decode;
 mod life;
+mod limits;
 mod mistake_log;
 mod read;
 mod reader;
@@ -22,9 +23,10 @@ use life::Connection;
 
 pub use context::{ConnectionContext, Times};
 pub(crate) use life::drop_input;
+pub use limits::ReaderLimits;
 pub use mistake_log::MistakeLog;
-pub use reader::ReaderLimits;
 pub(crate) use tcp::{TcpTransport, register};
+pub(crate) use timers::within;
 pub use transport::Transport;
 
 /// Serves one connection until it ends; to be spawned as a task.

@@ -4,12 +4,11 @@
 //! start of a unit whose end has yet to come.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
-use crate::broker::actor::Intake;
-use crate::wire::{Codec, DecodeLimits};
+use crate::wire::Codec;
 
 use super::carry::Carry;
+use super::limits::ReaderLimits;
 use super::read::{After, Read};
 use super::transport::Transport;
 
@@ -18,19 +17,6 @@ const READ: usize = 128 << 10;
 
 /// What is read at once while much waits for the actor.
 const CROWDED_READ: usize = 4 << 10;
-
-/// What readers are held to.
-#[derive(Debug, Clone)]
-pub struct ReaderLimits {
-    /// What the codec checks.
-    pub decode: DecodeLimits,
-    /// The largest header and the largest last message, in bytes.
-    pub header: usize,
-    /// Mistakes in a row after which the connection is closed.
-    pub errors_in_a_row: usize,
-    /// What all connections have received and what has not taken effect.
-    pub intake: Arc<Intake>,
-}
 
 /// The reading side of one connection.
 #[derive(Debug)]

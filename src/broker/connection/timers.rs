@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout};
 
 /// What a connection may wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,17 @@ const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 /// A look that comes this many steps late was not the client's fault.
 const LATE: u32 = 3;
+
+/// Waits for a future, but not longer than `time` in which the broker could run: while it is stopped or starved, no time passes.
+pub(crate) async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..STEPS {
+        if let Ok(done) = timeout(time / STEPS, &mut future).await {
+            return Some(done);
+        }
+    }
+    None
+}
 
 /// The clocks that run.
 #[derive(Default)]

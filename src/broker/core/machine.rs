@@ -111,8 +111,13 @@ impl Core {
         None
     }
 
+    /// Who listens to a stream.
+    pub fn listeners(&self, stream: &StreamName) -> &[ConnectionId] {
+        self.streams.get(stream).map_or(&[], |stream| &stream.listeners)
+    }
+
     /// Whether a connection listens to a stream.
-    pub fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
+    fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
         self.connections.get(connection.index()).is_some_and(|listens| listens.position(stream).is_some())
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Frame, StreamState, allocated};
+use crate::wire::{Frame, StreamState, allocated_name};
 
 /// What the broker stores of one stream. It exists as long as any of its fields holds something.
 #[derive(Debug, Default)]
@@ -50,11 +50,7 @@ pub(crate) const ENDED: usize = 128;
 /// What a listener takes: its place in the stream's list, and the stream's in its own.
 pub(crate) const LISTENER: usize = 80;
 
-/// Names up to this length stand in place.
-const INLINE_NAME: usize = 23;
-
 /// What a stream of this name takes without its header, end and listeners, in bytes of memory.
 pub(crate) fn place(name: &StreamName) -> usize {
-    let length = name.as_str().len();
-    PLACE + if length > INLINE_NAME { allocated(length + 2 * size_of::<usize>()) } else { 0 }
+    PLACE + allocated_name(name)
 }

@@ -16,6 +16,9 @@ const DROPPED: usize = 512;
 /// How long one that was cut off for the memory of all may take nothing of its last words before it is ended.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// After a pause of this length nobody is blamed for it: either the broker was stopped or starved, or nothing was to be done.
+const LATE: Duration = Duration::from_millis(375);
+
 impl<S: Sink + ?Sized> Outbox<S> {
     /// Cuts the connection off as a slow listener: takes no more, and says why behind what already waits. False if it
     /// was ending anyway.
@@ -42,16 +45,14 @@ impl<S: Sink + ?Sized> Outbox<S> {
         }
         let left = state.queue.bytes() + state.queue.doomed();
         if let Some(relief) = &mut state.relief {
-            if left < relief.left {
-                **relief = Relief { left, since: Instant::now() };
-            } else if relief.since.elapsed() > GRACE {
+            if relief.is_over(left) {
                 drop(state);
                 self.kill();
                 return Relieved::Ended;
             }
             return Relieved::Ending { promised: state.queue.gain() };
         }
-        state.relief = Some(Box::new(Relief { left, since: Instant::now() }));
+        state.relief = Some(Box::new(Relief::new(left)));
         // One that is about to end has its last word in the queue already: it is not told the end twice.
         if state.openness == Openness::Finishing && state.queue.len() == 1 {
             return Relieved::Ending { promised: state.queue.gain() };
@@ -112,15 +113,38 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 }
 
+impl Relief {
+    fn new(left: usize) -> Self {
+        Self { left, grace: GRACE, looked: Instant::now() }
+    }
+
+    /// Looks at what is left now. True if nothing has been taken for too long.
+    fn is_over(&mut self, left: usize) -> bool {
+        let passed = self.looked.elapsed();
+        if left < self.left || passed > LATE {
+            *self = Self::new(left);
+            return false;
+        }
+        self.looked += passed;
+        self.grace = self.grace.saturating_sub(passed);
+        self.grace.is_zero()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{self, IoSlice};
     use std::sync::{Arc, Mutex};
 
+    use tokio::time::advance;
+
     use super::*;
-    use crate::broker::outbox::OutboxLimits;
+    use crate::broker::outbox::{OutboxLimits, Pushed};
     use crate::broker::settings::Policy;
     use crate::wire::json_lines::ENCODER;
+
+    /// Room that says that the peer is gone.
+    const GONE: usize = usize::MAX;
 
     /// Takes as many bytes as it has room for.
     #[derive(Default)]
@@ -139,6 +163,9 @@ mod tests {
     impl Sink for Narrow {
         fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
             let mut state = self.0.lock().unwrap();
+            if state.0 == GONE {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(state.0).collect();
             if bytes.is_empty() {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -202,6 +229,31 @@ mod tests {
         assert!(told.contains("the memory is needed") && !told.contains("pong"), "{told}");
     }
 
+    // Seen to fail: the time in which the broker was stopped counted as time in which the peer took nothing.
+    #[tokio::test(start_paused = true)]
+    async fn one_that_takes_nothing_of_its_last_words_is_ended_unless_the_broker_was_late() {
+        let outbox = outbox();
+        outbox.push(&outbox.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &"x".repeat(1000))) }));
+        outbox.sink().give(100);
+        outbox.flush();
+        assert!(matches!(outbox.relieve("the memory is needed"), Relieved::Cut { .. }));
+        let looks = |steps: usize, step: Duration| {
+            let outbox = &outbox;
+            async move {
+                for _ in 0..steps {
+                    advance(step).await;
+                    if outbox.relieve("the memory is needed") == Relieved::Ended {
+                        return true;
+                    }
+                }
+                false
+            }
+        };
+        assert!(!looks(3, 11 * GRACE).await, "the broker was stopped");
+        assert!(!looks(9, GRACE / 10).await);
+        assert!(looks(2, GRACE / 10).await);
+    }
+
     // Seen to fail: it was passed over, whatever its last frame took, and another one was cut off in its place.
     #[test]
     fn one_that_ends_with_a_large_frame_counts_with_what_it_will_give_back() {
@@ -227,6 +279,16 @@ mod tests {
         }
         assert_eq!(steps, 2);
         assert!(outbox.gain() < before / 100);
+    }
+
+    // Seen to fail: it was counted and logged as a slow listener.
+    #[test]
+    fn one_that_is_found_to_be_gone_is_not_cut_off() {
+        let outbox = outbox();
+        let frame = outbox.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &"x".repeat(700_000))) });
+        assert_eq!(outbox.push(&frame), Pushed::First);
+        outbox.sink().give(GONE);
+        assert_eq!(outbox.push(&frame), Pushed::Refused);
     }
 
     // Seen to fail: one whose last word was half sent was told the end twice.

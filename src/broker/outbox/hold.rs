@@ -28,6 +28,15 @@ impl<S: Sink + ?Sized> Outbox<S> {
         publisher.release_one();
     }
 
+    /// Lets the publishers go that it holds back, since it listens to less than before. Those that still send what it listens to are
+    /// held again, and its time does not begin anew.
+    pub fn let_go(&self) {
+        let mut state = self.lock();
+        let publishers = state.held.as_mut().map(|held| std::mem::take(&mut held.publishers)).unwrap_or_default();
+        drop(state);
+        publishers.iter().for_each(|publisher| publisher.release_one());
+    }
+
     /// Whether a full outbox holds this publisher back.
     pub fn is_held(&self) -> bool {
         self.lock().holds > 0

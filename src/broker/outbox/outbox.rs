@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -110,10 +111,13 @@ pub(super) enum Openness {
     Dead,
 }
 
-/// What was left to send and to drop when a connection was last seen to get on with that.
+/// How a connection that was cut off for the memory of all gets on with its last words.
 pub(super) struct Relief {
+    /// What was left to send and to drop at the last look.
     pub(super) left: usize,
-    pub(super) since: Instant,
+    /// How long it may yet take nothing of that.
+    pub(super) grace: Duration,
+    pub(super) looked: Instant,
 }
 
 /// The publishers that a full outbox holds back.
@@ -164,6 +168,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
             // Before a connection is cut off its socket is tried: much may come within one round.
             told = self.write_now(&mut state);
         }
+        if state.openness == Openness::Dead {
+            drop(state);
+            told.tell();
+            return Pushed::Refused;
+        }
         // A run may be longer than the limit by itself, so that one always has room.
         if !state.queue.is_empty() && state.queue.bytes() + more > cut_at {
             let twice = if cut_at == limit { "" } else { "twice " };
@@ -176,11 +185,6 @@ impl<S: Sink + ?Sized> Outbox<S> {
             told.tell();
             cut.tell();
             return Pushed::Cut;
-        }
-        if state.openness == Openness::Dead {
-            drop(state);
-            told.tell();
-            return Pushed::Refused;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
         let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle {

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 
 use crate::broker::actor::{Actor, Command, Mailbox, Stats};
 use crate::broker::assemble::assemble;
-use crate::broker::connection::ConnectionContext;
+use crate::broker::connection::{ConnectionContext, within};
 use crate::broker::settings::{Limits, Settings};
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::{self, MessagePack};
@@ -282,18 +282,6 @@ async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
             Ok(())
         }
     }
-}
-
-/// Waits for a future, but not longer than `time` in which the broker could run: while it is stopped or starved, no time passes.
-async fn within<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
-    const STEPS: u32 = 8;
-    let mut future = std::pin::pin!(future);
-    for _ in 0..STEPS {
-        if let Ok(done) = timeout(time / STEPS, &mut future).await {
-            return Some(done);
-        }
-    }
-    None
 }
 
 /// Brings the connections to their end.

@@ -338,7 +338,9 @@ def test_a_listener_notices_a_broker_that_hangs_and_finds_it_again(broker: Broke
 
 
 def test_a_slow_listener_is_cut_off_told_so_and_joins_again(away: Broker) -> None:
-    broker = away.start(OUTBOX__LIMIT="1MiB", LIMITS__LINE="64KiB", LIMITS__HEADER="64KiB", TCP__SEND_BUFFER="64KiB")
+    limits = {"LIMITS__LINE": "64KiB", "LIMITS__HEADER": "64KiB", "TCP__SEND_BUFFER": "64KiB"}
+    # Nothing is read before all is published, which takes a busy machine longer than the broker waits for a reader usually.
+    broker = away.start(OUTBOX__LIMIT="1MiB", OUTBOX__DRAIN_TIME="60s", OUTBOX__WRITE_TIME="60s", **limits)
     with broker.remote() as remote:
         remote["fit"] = "header"
         remote.flush()

@@ -163,6 +163,33 @@ def test_its_cost_does_not_grow_with_what_waits() -> None:
     assert sum(outgoing.dropped.values()) == before, "there is room for three hundred small messages"
 
 
+def test_runs_that_came_and_went_without_a_broker_leave_room_for_those_that_go_on() -> None:
+    outgoing, told = Outgoing(100_000), []
+    outgoing.add(header(0, "known"))
+    outgoing.add(header(0, "sent"))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    outgoing.add(header(1, "sent"))
+    outgoing.take(1000)
+    outgoing.disconnected()
+    for stream in ("known", "sent"):
+        outgoing.add(close(stream))
+    for k in range(5000):
+        name = f"run {k}"
+        outgoing.add(Entry(PUT, wire.put(name, "1", "1"), name, "1"))
+        outgoing.add(Entry(CLOSE, wire.close(name), name, when_over=lambda: told.append(1)))
+        outgoing.trim()
+    assert outgoing.size <= outgoing.limit
+    for k in range(100):
+        outgoing.add(text(k, "live"))
+        outgoing.trim()
+    assert "live" not in outgoing.dropped, "there is room for a hundred small messages"
+    kept = lines(outgoing)
+    # What the broker may know of is still ended, and so are the latest runs.
+    assert all(close(stream).line in kept for stream in ("known", "sent", "run 4999"))
+    assert len(told) > 4000 and outgoing.size == sum(map(weight, outgoing))
+
+
 def test_what_a_new_connection_costs_does_not_multiply() -> None:
     """Counts steps: what waits is gone through once, and not for each stream of which a header is known."""
 

@@ -73,6 +73,9 @@ class Outgoing:
         self._last: Dict[str, Entry] = {}
         self._pure: Dict[str, Entry] = {}
         self._pure_size = 0
+        #: The ends of streams of which the broker knows nothing yet, by their places.
+        self._ends: Dict[int, Entry] = {}
+        self._ends_size = 0
         #: The listens that wait, by stream.
         self._listens: Dict[str, List[Entry]] = {}
         #: Where those stand, in order.
@@ -183,11 +186,11 @@ class Outgoing:
         entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.outlives_its_connection), *self]
         self._sent.clear()
         self.away = True
-        self._refill(entries)
         self._uncertain = {}
-        for entry in self:
+        for entry in entries:
             if isinstance(entry, Entry) and entry.sent and entry.sets:
                 self._uncertain.setdefault(entry.stream, []).append(entry)
+        self._refill(entries)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
@@ -246,14 +249,18 @@ class Outgoing:
 
     def trim(self) -> None:
         """Makes room while nothing can be sent. First the oldest progress goes, then the oldest messages of all. The last header of each
-        stream stays, and so do ends and marks; but headers that alone take more than half of the room go as well, the oldest first, so
-        that there is some for messages. A quarter of all is freed at once."""
+        stream stays, and so do ends and marks; but headers, and ends of streams of which the broker knows nothing, that alone take more
+        than half of the room go as well, the oldest first, so that there is some for messages. A quarter of all is freed at once."""
         if self.size <= self.limit:
             return
-        while self._pure_size > self.limit // 2 and self._pure:
-            entry = next(iter(self._pure.values()))
-            self._count_dropped(entry.stream)
+        while self._pure_size + self._ends_size > self.limit // 2 and (self._pure or self._ends):
+            oldest = (next(iter(entries.values())) for entries in (self._pure, self._ends) if entries)
+            entry = min(oldest, key=lambda entry: entry.place)
+            if entry.kind == HEADER or entry.stream not in self.dropped:
+                self._count_dropped(entry.stream)
             self._remove(entry)
+            if entry.when_over is not None:
+                entry.when_over()
         goal = self.limit * 3 // 4
         while self.size > goal and self._drop_oldest():
             pass
@@ -342,6 +349,9 @@ class Outgoing:
             entries.appendleft(entry) if at_front else entries.append(entry)
         elif entry.kind == HEADER:
             self._enter_pure(entry)
+        elif entry.kind == CLOSE and self.away and entry.stream not in self.headers and entry.stream not in self._uncertain:
+            self._ends[entry.place] = entry
+            self._ends_size += weight(entry)
         elif entry.kind in (CONTROL, ASK):
             self._listens.setdefault(entry.stream, []).append(entry)
             self._listen_places[entry.place] = None
@@ -367,6 +377,8 @@ class Outgoing:
         elif entry.kind == HEADER and self._pure.get(entry.stream) is entry:
             del self._pure[entry.stream]
             self._pure_size -= weight(entry)
+        elif entry.kind == CLOSE and self._ends.pop(entry.place, None) is not None:
+            self._ends_size -= weight(entry)
         elif entry.kind in (CONTROL, ASK):
             listens = self._listens[entry.stream]
             listens.remove(entry)

@@ -10,7 +10,7 @@ use crate::wire::units::{ByteSize, Span};
 /// ```
 /// # use msgstream::broker::Limits;
 /// # use msgstream::units::{ByteSize, Span};
-/// let limits = Limits { line: ByteSize(1 << 20), ended_time: Span::from_secs(60), ..Limits::default() };
+/// let limits = Limits::default().line(ByteSize(1 << 20)).ended_time(Span::from_secs(60));
 /// assert_eq!(limits.header, ByteSize(1 << 20));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

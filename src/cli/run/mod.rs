@@ -1,7 +1,8 @@
 //! `msgstream run`: runs any command as a job that others can watch.
 //!
-//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
-//! cannot be sent in time is left out, and counted.
+//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`]
+//! passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what cannot be sent in time is left
+//! out, and counted.
 
 mod contact;
 mod ending;
@@ -57,7 +58,8 @@ const LONGEST_TITLE: usize = 1000;
 ///
 /// The stream gets a monitor.Start, with a monitor.Join as header; each line of output as a monitor.Log; what a progress bar says,
 /// such as 12/345 or 40%, as a monitor.Progress, some ten times a second at most; and at the end a monitor.Complete, a
-/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well. The command runs even if the broker cannot be reached, which is told on standard error.
+/// monitor.Error with the exit status, or a monitor.Abort if a signal asked it to end, as Ctrl-C does. Output appears here as well.
+/// The command runs even if the broker cannot be reached, which is told on standard error.
 /// Where standard output and standard error are one place, a terminal for instance, lines come in the order in which they were
 /// written; elsewhere those of standard error have the level `warning`, and the order between the two is not known.
 /// Output of a process that it leaves behind is passed on for two seconds at most.

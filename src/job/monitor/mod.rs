@@ -136,7 +136,8 @@ messages! {
         started: Option<String>,
     }
 
-    /// How far the job is, for listeners that join later: what a header holds.
+    /// How far the job is, for listeners that join later: what a header holds. As a message too it tells all of it: what it leaves
+    /// out is not known any longer.
     ///
     /// ```
     /// # use msgstream::local::{LocalError, MessageStream};

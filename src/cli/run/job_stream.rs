@@ -79,6 +79,16 @@ impl JobStream {
         let _ = timeout(Duration::ZERO, self.remote.put_with_header(&self.stream, &Message::from(progress), &header)).await;
     }
 
+    /// Publishes that nothing says any longer how far the job is.
+    pub(super) async fn end_bar(&self) {
+        let header = {
+            let mut header = self.header.borrow_mut();
+            (header.k, header.total, header.units) = (None, None, None);
+            Message::from(header.clone())
+        };
+        let _ = timeout(Duration::ZERO, self.remote.put_with_header(&self.stream, &header, &header)).await;
+    }
+
     async fn try_log(&self, text: &str, level: &str) -> bool {
         if self.gone.get() && !self.remote.has_room(self.enough) {
             return false;

@@ -1,7 +1,8 @@
 //! `msgstream run`: runs any command as a job that others can watch.
 //!
-//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`] passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what
-//! cannot be sent in time is left out, and counted.
+//! [`output`] passes on what the command writes, which [`text`] makes lines and bars of; [`job_stream`] publishes them; [`forward`]
+//! passes signals to it; [`ending`] says how it ended. The command never waits for the broker: what cannot be sent in time is left
+//! out, and counted.
 
 mod contact;
 mod ending;

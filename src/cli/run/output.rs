@@ -65,7 +65,7 @@ struct Publisher<'a> {
 impl Publisher<'_> {
     /// When there is something to do though nothing was written.
     fn due(&self, now: Instant) -> Option<Instant> {
-        self.lines.due().into_iter().chain(self.drawings.due(now)).min()
+        self.lines.due().into_iter().chain(self.drawings.due(now)).chain(self.drawings.gone()).min()
     }
 
     async fn take(&mut self, bytes: &[u8], now: Instant) {
@@ -96,7 +96,7 @@ impl Publisher<'_> {
                     self.job.log(text, self.level).await;
                 }
                 Said::Drawing { row, text, is_finished, is_new } => {
-                    if self.drawings.ends_bar(row, &text) {
+                    if self.drawings.ends_bar(row, &text, now) {
                         self.draw(now).await;
                     }
                     let stays = is_finished && !self.drawings.is_bar(&text);
@@ -109,6 +109,9 @@ impl Publisher<'_> {
         }
         if self.drawings.due(now).is_some_and(|due| due <= now) {
             self.draw(now).await;
+        }
+        if self.drawings.take_gone(now) {
+            self.job.end_bar().await;
         }
     }
 

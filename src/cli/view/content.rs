@@ -21,10 +21,14 @@ impl View {
                 self.step_as_line(index);
             }
             Some(Message::Join(join)) => {
-                if let Some(job) = self.jobs.get_mut(index).filter(|job| job.has_ended()) {
-                    job.begin();
+                // As a message it says what a bar shows, and nothing for a line if there is none any longer.
+                let is_line = !is_now || join.k.is_some();
+                if let Some(job) = self.jobs.get_mut(index) {
+                    job.join(join);
                 }
-                self.step(index, join.into());
+                if is_line {
+                    self.step_as_line(index);
+                }
             }
             Some(Message::Progress(progress)) => self.step(index, progress.into()),
             Some(Message::Log(log)) => self.log(index, &log),

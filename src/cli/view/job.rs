@@ -100,6 +100,15 @@ impl Job {
         self.started = self.started.or(now);
     }
 
+    /// Takes a Join, which tells all of how far the job is: what it leaves out is not known any longer.
+    pub(super) fn join(&mut self, join: Join) {
+        if self.has_ended() {
+            self.begin();
+        }
+        (self.k, self.total, self.units) = (None, None, None);
+        self.step(join.into());
+    }
+
     pub(super) fn step(&mut self, step: Step) {
         (self.state, self.has_bar) = (State::Running, true);
         self.title = step.title.or(self.title.take());

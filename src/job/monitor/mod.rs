@@ -136,7 +136,8 @@ messages! {
         started: Option<String>,
     }
 
-    /// The header: how far the job is, for listeners that join later.
+    /// The header: how far the job is, for listeners that join later. Sent as a message too, it replaces everything that was known: what
+    /// it leaves out is not known any longer.
     ///
     /// ```
     /// # use msgstream::local::{LocalError, MessageStream};

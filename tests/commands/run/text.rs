@@ -73,6 +73,27 @@ fn the_last_drawing_of_a_bar_is_heard_before_what_takes_its_place() {
     assert_eq!(heard, expected);
 }
 
+/// As cargo draws one before it runs what it has built.
+#[test]
+fn a_bar_that_is_gone_is_not_shown_any_longer() {
+    let broker = Broker::start();
+    let mut listening = broker.listen(&["job"]);
+    let terminal = crate::screen::Terminal::new(&broker, &["listen", "job"]);
+    let script = r"printf 'Building 1/3\r'; printf 'Compiling b\nBuilding 2/3\r'; printf 'Finished now\n'; read go";
+    let mut child = broker.command(&["run", "job", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|(class, _)| class != "monitor.Join") {
+        let message = message(&listening.line());
+        heard.push((message[".class"].as_str().unwrap().to_owned(), message[".state"]["k"].clone()));
+    }
+    let steps: Vec<_> = heard.iter().filter(|(class, _)| class != "monitor.Log").map(|(_, k)| k.as_i64()).collect();
+    assert_eq!(steps, [None, Some(1), Some(2), None], "{heard:?}");
+    terminal.until(|shown| shown.contains("Finished now") && !shown.contains(" 66% ") && shown.contains("job sh -c "));
+    assert!(super::header_when(&broker, |_| true)["total"].is_null());
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_spinner_is_a_few_lines() {
     let heard = heard(r#"i=0; while [ $i -le 3000 ]; do printf '\r- waiting %d' $i; i=$((i+1)); done; printf '\rready\n'"#);

@@ -13,6 +13,10 @@ const BAR: Duration = Duration::from_millis(100);
 /// Between two of something that does not say how far it is, a spinner for instance.
 const OTHER: Duration = Duration::from_secs(1);
 
+/// After this time without another bar, one whose place something else has taken is gone. Some programs, cargo for instance, write
+/// lines between two drawings.
+const GONE: Duration = Duration::from_secs(1);
+
 /// More rows than that are no bars.
 const MOST_ROWS: usize = 16;
 
@@ -32,6 +36,8 @@ pub(crate) struct Drawings {
     is_changed: bool,
     /// When something was published last.
     published: Option<Instant>,
+    /// When something else took the place of a bar; none if another bar has followed.
+    replaced: Option<Instant>,
     /// Of the film that ffmpeg works on, in seconds.
     length: Option<f64>,
 }
@@ -54,9 +60,28 @@ impl Drawings {
         figures(text, self.length).is_some()
     }
 
-    /// Whether this text takes the place of the last drawing of a bar, which is to be published before it is gone.
-    pub(crate) fn ends_bar(&self, row: usize, text: &str) -> bool {
-        self.is_changed && self.rows.get(&row).is_some_and(|bar| self.is_bar(bar)) && !self.is_bar(text)
+    /// Takes note of what a text does to the bars. True if it takes the place of the last drawing of one, which is to be published
+    /// before it is gone.
+    pub(crate) fn ends_bar(&mut self, row: usize, text: &str, now: Instant) -> bool {
+        if self.is_bar(text) {
+            self.replaced = None;
+            return false;
+        }
+        let ends = self.rows.get(&row).is_some_and(|bar| self.is_bar(bar));
+        if ends {
+            self.replaced = Some(now);
+        }
+        self.is_changed && ends
+    }
+
+    /// When a bar will be gone.
+    pub(crate) fn gone(&self) -> Option<Instant> {
+        self.replaced.map(|replaced| replaced + GONE)
+    }
+
+    /// Whether a bar is gone. Told once.
+    pub(crate) fn take_gone(&mut self, now: Instant) -> bool {
+        self.replaced.take_if(|replaced| *replaced + GONE <= now).is_some()
     }
 
     /// Takes note of an ordinary line.

@@ -18,11 +18,12 @@ pub(super) fn seconds(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }
 
-/// `4 s`, `2 min 5 s`, `3 h 20 min`, `2 d 3 h`.
+/// `under 1 s`, `4 s`, `2 min 5 s`, `3 h 20 min`, `2 d 3 h`.
 pub(super) fn words(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let (large, rest) = match seconds {
-        0..60 => return format!("{seconds} s"),
+        0 => return "under 1 s".to_owned(),
+        1..60 => return format!("{seconds} s"),
         60..3600 => (format!("{minutes} min"), (seconds % 60, "s")),
         3600..86_400 => (format!("{hours} h"), (minutes % 60, "min")),
         _ => (format!("{days} d"), (hours % 24, "h")),
@@ -58,7 +59,7 @@ mod tests {
         let (from, to) = (time(Some("2026-11-28T12:55:19+00:00")).unwrap(), time(Some("2026-11-28T13:55:24Z")).unwrap());
         assert_eq!((seconds(from, to), seconds(to, from)), (3605, 0));
         assert_eq!(time(Some("yesterday")), None);
-        let cases = [(0, "0 s"), (59, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (12_000, "3 h 20 min"), (183_600, "2 d 3 h")];
+        let cases = [(0, "under 1 s"), (59, "59 s"), (60, "1 min"), (125, "2 min 5 s"), (12_000, "3 h 20 min"), (183_600, "2 d 3 h")];
         for (seconds, expected) in cases {
             assert_eq!(words(seconds), expected);
         }

@@ -113,11 +113,21 @@ def test_streams_that_say_little_or_nonsense() -> None:
         assert nonsense.summary is not None and nonsense.label in ("fit 7")
 
 
-def test_a_stream_that_goes_on_after_its_end_is_another_job() -> None:
+def test_a_stream_that_begins_again_after_its_end_is_another_job() -> None:
+    for begin in (Message("fit", Start("Two", 5)), Header("fit", Join("Two", 0, 5))):
+        state = State("fit")
+        feed(state, Message("fit", Start("One", 10, "steps", BEGUN)), Message("fit", Error("why")), begin)
+        assert (state.outcome, state.told, state.count(), state.label) == ("running", "", "0/5", "fit Two")
+
+
+def test_what_comes_late_does_not_change_how_a_job_ended() -> None:
     state = State("fit")
     feed(state, Message("fit", Start("One", 10, "steps", BEGUN)), Message("fit", Error("why")))
-    feed(state, Message("fit", Progress(1)))
-    assert (state.outcome, state.told, state.summary, state.label) == ("running", "", "1", "fit")
+    told = state.told
+    late = [Progress(1), {"k": 2, "title": "Two"}, Complete("fine"), Abort()]
+    assert feed(state, *[Message("fit", message) for message in late], Message("fit", Log("last"))) == [None] * 4 + ["last"]
+    assert feed(state, Ended("fit", Complete())) == [None]
+    assert (state.outcome, state.told, state.label) == ("failed", told, "fit One")
 
 
 def test_elapsed_is_the_jobs_own() -> None:

@@ -67,21 +67,26 @@ class State:
         """Takes a header, or a message, which comes just when it happens."""
         if isinstance(message, dict) and _number(message.get("k")) is not None:
             # As good as a Progress: what ``msgstream listen`` draws a bar of.
-            self.title = _text(message.get("title")) or self.title
-            self.started = time_of(message.get("started")) or self.started
+            if self.outcome not in _WORDS:
+                self.title = _text(message.get("title")) or self.title
+                self.started = time_of(message.get("started")) or self.started
             message = Progress(message["k"], message.get("total"), message.get("units"), message.get("text"))
         self.silent_since = None
         if isinstance(message, Log):
             if self.outcome == "gone":
                 self.outcome, self.text = "running", ""
             return f"{message.level}: {message.text}" if message.level else str(message.text)
+        if self.outcome in _WORDS:
+            if now and isinstance(message, (Progress, Improvement, Complete, Abort, Error)):
+                # What comes late from a job that has ended, such as a worker's last words, changes nothing.
+                return None
+            if isinstance(message, (Start, Join, Progress)):
+                # A stream that begins again after its end is another job.
+                self._begin_anew()
         if isinstance(message, (Complete, Abort, Error)):
             return self._ended_by(message, now)
         if self.outcome in ("waiting", "gone"):
             self.outcome, self.text = "running", ""
-        elif isinstance(message, (Start, Join, Progress)) and self.outcome != "running":
-            # A stream that goes on after its end is another job.
-            self._begin_anew()
         if isinstance(message, Start):
             self._begin_anew()
             self.title, self.total, self.units = _text(message.title), _number(message.total), _text(message.units)

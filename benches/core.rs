@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input, ReplayLimits};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 
 use inputs::{Nowhere, Outboxes, name, run};
@@ -21,7 +21,17 @@ fn main() {
 }
 
 fn core() -> Core {
-    Core::new(CoreLimits { streams: 1 << 20, listens: 10_000, stored: usize::MAX, ended_time: Duration::from_secs(3600) }, Arc::default())
+    Core::new(
+        CoreLimits {
+            streams: 1 << 20,
+            listens: 10_000,
+            stored: usize::MAX,
+            ended_time: Duration::from_secs(3600),
+            replay: ReplayLimits::default(),
+        },
+        Arc::default(),
+        Epochs::new(0),
+    )
 }
 
 /// A core with so many listeners in one stream.
@@ -30,7 +40,7 @@ fn crowded(listeners: u32, stream: &StreamName) -> Core {
     for listener in 0..listeners {
         core.handle(
             ConnectionId(listener),
-            Input::Listen { stream: stream.clone(), receipt: None },
+            Input::Listen { stream: stream.clone(), start: None, receipt: None },
             &mut Budget::unlimited(),
             &mut Nowhere::default(),
         );
@@ -77,7 +87,12 @@ fn hang_up_and_listen_in_a_crowd(bencher: Bencher<'_, '_>) {
             &mut Budget::unlimited(),
             &mut nowhere,
         );
-        core.handle(ConnectionId(next), Input::Listen { stream: stream.clone(), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
+        core.handle(
+            ConnectionId(next),
+            Input::Listen { stream: stream.clone(), start: None, receipt: None },
+            &mut Budget::unlimited(),
+            &mut nowhere,
+        );
     });
 }
 
@@ -88,7 +103,7 @@ fn header_among_many_streams(bencher: Bencher<'_, '_>) {
     let (frame, mut nowhere, mut next) = (run(1), Nowhere::default(), 0);
     bencher.bench_local(|| {
         next = (next + 7919) % streams.len();
-        let input = Input::Header { stream: streams[next].clone(), header: frame.clone(), receipt: None };
+        let input = Input::Header { stream: streams[next].clone(), header: frame.clone(), of: None, absent: false, receipt: None };
         core.handle(ConnectionId(0), black_box(input), &mut Budget::unlimited(), &mut nowhere);
     });
 }
@@ -109,7 +124,7 @@ fn many_streams() -> (Core, Vec<StreamName>) {
     let (mut core, frame) = (core(), run(1));
     let streams: Vec<StreamName> = (0..STREAMS).map(|number| name(&format!("job-{number}"))).collect();
     for stream in &streams {
-        let input = Input::Header { stream: stream.clone(), header: frame.clone(), receipt: None };
+        let input = Input::Header { stream: stream.clone(), header: frame.clone(), of: None, absent: false, receipt: None };
         core.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut Nowhere::default());
     }
     (core, streams)

@@ -17,7 +17,7 @@ use std::time::Duration;
 use msgstream::broker::Settings;
 use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::connection::{Transport, serve};
-use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input, ReplayLimits};
 use msgstream::internal::broker::outbox::Sink;
 use msgstream::internal::wire::ids::ConnectionId;
 use msgstream::internal::wire::json_lines::JsonLines;
@@ -95,12 +95,18 @@ fn decode_in_turn(streams: u64, times: u64) {
 }
 
 fn crowded(listeners: u32) -> Core {
-    let limits = CoreLimits { streams: 100, listens: 100, stored: usize::MAX, ended_time: Duration::from_secs(3600) };
-    let mut core = Core::new(limits, Arc::default());
+    let limits = CoreLimits {
+        streams: 100,
+        listens: 100,
+        stored: usize::MAX,
+        ended_time: Duration::from_secs(3600),
+        replay: ReplayLimits::default(),
+    };
+    let mut core = Core::new(limits, Arc::default(), Epochs::new(0));
     for listener in 0..listeners {
         core.handle(
             ConnectionId(listener),
-            Input::Listen { stream: name("job-1"), receipt: None },
+            Input::Listen { stream: name("job-1"), start: None, receipt: None },
             &mut Budget::unlimited(),
             &mut Nowhere::default(),
         );
@@ -121,11 +127,16 @@ fn core_put(listeners: u32, times: u64) {
 fn core_leave_and_join(times: u64) {
     let (mut core, stream, mut nowhere) = (crowded(1000), name("job-1"), Nowhere::default());
     let header = run(1);
-    core.handle(ConnectionId(0), Input::Header { stream: stream.clone(), header, receipt: None }, &mut Budget::unlimited(), &mut nowhere);
+    core.handle(
+        ConnectionId(0),
+        Input::Header { stream: stream.clone(), header, of: None, absent: false, receipt: None },
+        &mut Budget::unlimited(),
+        &mut nowhere,
+    );
     for number in 0..times {
         let from = ConnectionId((number * 7 % 1000) as u32);
         core.handle(from, Input::Hangup { stream: Some(stream.clone()), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
-        core.handle(from, Input::Listen { stream: stream.clone(), receipt: None }, &mut Budget::unlimited(), &mut nowhere);
+        core.handle(from, Input::Listen { stream: stream.clone(), start: None, receipt: None }, &mut Budget::unlimited(), &mut nowhere);
     }
     assert_eq!(nowhere.frames, times);
 }

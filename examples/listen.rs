@@ -56,7 +56,7 @@ async fn follow(mut listener: Listener) -> bool {
         match event {
             Event::Header(content) => println!("{stream}: joined at {}", in_words(&content)),
             Event::Message(content) => println!("{stream}: {}", in_words(&content)),
-            Event::Reconnected { reason } => println!("{stream}: connected again ({reason}); messages may be missing"),
+            Event::Reconnected { reason, .. } => println!("{stream}: connected again ({reason}); messages may be missing"),
             Event::Ended { message } => {
                 let last = message.map(|content| format!(": {}", in_words(&content)));
                 println!("{stream}: ended{}", last.unwrap_or_default());

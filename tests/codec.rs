@@ -77,6 +77,29 @@ fn member() -> impl Strategy<Value = (String, String)> {
     let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "p\\u0075t", "pit", "Put", "", "\\ud800"];
     let long = format!("\"{}\"", "r".repeat(255));
     let receipts = ["1", r#""r""#, "null", "-1.5e3", "true", "[]", r#""\u0041\ud800""#, long.as_str(), &long[1..]].map(str::to_owned);
+    let terms = [
+        ("after", r#"{"epoch":"00000000000000ab","sequence":7}"#),
+        ("after", r#"{ "sequence" : 7 , "epoch" : "\u0030é", "x": [1] }"#),
+        ("after", r#"{"epoch":"a","sequence":-1}"#),
+        ("after", r#"{"epoch":"a"}"#),
+        ("after", r#"{"epoch":"a","epoch":"b","sequence":1}"#),
+        ("after", "[]"),
+        ("after", "null"),
+        ("last", "5"),
+        ("last", "1.0"),
+        ("last", "-0"),
+        ("last", "18446744073709551616"),
+        ("last", "null"),
+        ("of", r#""00000000000000ab""#),
+        ("of", r#""\ud800""#),
+        ("of", "7"),
+        ("of", "null"),
+        ("if", r#""absent""#),
+        ("if", r#""abs\u0065nt""#),
+        ("if", r#""present""#),
+        ("if", "true"),
+        ("if", "null"),
+    ];
     prop_oneof![
         4 => select(actions.map(|action| format!("\"{action}\"")).to_vec()).prop_map(|action| ("action".into(), action)),
         1 => select(vec!["1", "null", "[]"]).prop_map(|action| ("action".into(), action.into())),
@@ -84,6 +107,7 @@ fn member() -> impl Strategy<Value = (String, String)> {
         4 => value().prop_map(|message| ("message".into(), message)),
         1 => value().prop_map(|header| ("header".into(), header)),
         2 => select(receipts.to_vec()).prop_map(|receipt| ("receipt".into(), receipt)),
+        2 => select(terms.to_vec()).prop_map(|(key, value)| (key.into(), value.into())),
         1 => (select(vec!["x", "y", "\\u0078", "é", "\\ud800", "\\ud801", "", "Action", "messag\\u0065"]), value())
             .prop_map(|(key, value)| (key.into(), value)),
     ]

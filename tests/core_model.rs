@@ -12,19 +12,25 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
-use model::{CONNECTIONS, STREAMS, Step};
+use model::{Begin, CONNECTIONS, STREAMS, Step, Which, remembering, tight};
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (from, stream, text, receipt) = (0..CONNECTIONS, 0..STREAMS, any::<u16>(), any::<bool>());
     let addressed = (from.clone(), stream.clone(), text, receipt);
+    let which = prop_oneof![3 => Just(Which::Current), 1 => Just(Which::Former), 1 => Just(Which::Foreign)];
+    let of = option::weighted(0.3, which.clone());
+    let begin = (option::of((which, 0..6_u64)), option::of(0..5_u64)).prop_map(|(back, last)| Begin { back, last });
     let step = prop_oneof![
-        6 => (addressed.clone(), option::of(any::<u16>()))
-            .prop_map(|((from, stream, text, receipt), header)| Step::Put { from, stream, text, header, receipt }),
-        3 => addressed.clone().prop_map(|(from, stream, text, receipt)| Step::Header { from, stream, text, receipt }),
-        6 => (from.clone(), stream, receipt).prop_map(|(from, stream, receipt)| Step::Listen { from, stream, receipt }),
+        6 => (addressed.clone(), option::of(any::<u16>()), of.clone())
+            .prop_map(|((from, stream, text, receipt), header, of)| Step::Put { from, stream, text, header, of, receipt }),
+        3 => (addressed.clone(), of.clone(), any::<bool>())
+            .prop_map(|((from, stream, text, receipt), of, absent)| Step::Header { from, stream, text, of, absent, receipt }),
+        6 => (from.clone(), stream, option::of(begin), receipt)
+            .prop_map(|(from, stream, begin, receipt)| Step::Listen { from, stream, begin, receipt }),
         2 => (from.clone(), option::of(0..STREAMS), receipt).prop_map(|(from, stream, receipt)| Step::Hangup { from, stream, receipt }),
-        2 => addressed.clone().prop_map(|(from, stream, text, receipt)| Step::Close { from, stream, text, receipt }),
-        2 => addressed.prop_map(|(from, stream, text, receipt)| Step::Delete { from, stream, text, receipt }),
+        2 => (addressed.clone(), of.clone())
+            .prop_map(|((from, stream, text, receipt), of)| Step::Close { from, stream, text, of, receipt }),
+        1 => (addressed, of).prop_map(|((from, stream, text, receipt), of)| Step::Delete { from, stream, text, of, receipt }),
         1 => (from.clone(), text).prop_map(|(from, text)| Step::Ping { from, text }),
         1 => (from.clone(), any::<bool>()).prop_map(|(from, last)| Step::Leave { from, last }),
         1 => from.clone().prop_map(|from| Step::Deafen { from }),
@@ -47,7 +53,12 @@ fn check<T: std::fmt::Debug>(cases: u32, histories: &impl Strategy<Value = T>, r
 
 #[test]
 fn core_does_as_the_naive_model_does() {
-    check(10_000, &steps(), |history| model::core::run(history));
+    check(10_000, &steps(), |history| model::core::run(history, &tight()));
+}
+
+#[test]
+fn core_with_a_past_does_as_the_naive_model_does() {
+    check(10_000, &steps(), |history| model::core::run(history, &remembering()));
 }
 
 #[test]
@@ -56,7 +67,7 @@ fn core_in_turns_does_as_the_naive_model_does() {
         let count = steps.len();
         (Just(steps), vec(any::<bool>(), count)).prop_map(|(steps, go_on)| steps.into_iter().zip(go_on).collect::<Vec<_>>())
     });
-    check(10_000, &history, |history| model::core::run_in_turns(history));
+    check(10_000, &history, |history| model::core::run_in_turns(history, &tight()));
 }
 
 #[test]

@@ -43,7 +43,20 @@ fn value() -> impl Strategy<Value = Value> {
 fn member() -> impl Strategy<Value = (Value, Value)> {
     let names = ["s", "job-1", "$sys", "", "é", "123456789012345678901234", "1234567890123456789012345"].map(Value::from);
     let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "pit", ""].map(Value::from);
+    let position = |sequence: Value| Value::Map(vec![("sequence".into(), sequence), ("epoch".into(), "00000000000000ab".into())]);
+    let terms = [
+        ("after", position(7.into())),
+        ("after", position((-1).into())),
+        ("after", position(7.5.into())),
+        ("last", 5.into()),
+        ("last", 5.0.into()),
+        ("of", "00000000000000ab".into()),
+        ("if", "absent".into()),
+        ("if", "present".into()),
+    ];
     prop_oneof![
+        2 => select(terms.to_vec()).prop_map(|(key, value)| (key.into(), value)),
+        1 => (select(vec!["after", "last", "of", "if"]), value()).prop_map(|(key, value)| (key.into(), value)),
         4 => select(actions.to_vec()).prop_map(|action| ("action".into(), action)),
         4 => select(names.to_vec()).prop_map(|name| ("stream".into(), name)),
         4 => value().prop_map(|message| ("message".into(), message)),

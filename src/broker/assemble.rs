@@ -1,12 +1,13 @@
 //! From settings to the running parts of a broker.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use tracing::debug;
 
 use crate::broker::actor::{Actor, ActorSettings, CutLog, Ids, Intake, Stats};
 use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
-use crate::broker::core::CoreLimits;
+use crate::broker::core::{CoreLimits, ReplayLimits};
 use crate::broker::outbox::OutboxLimits;
 use crate::broker::settings::{Settings, memory};
 use crate::wire::json_lines;
@@ -23,7 +24,7 @@ const LONGEST_RUN: usize = 256 << 10;
 /// A broker without sockets: the actor, which is to be run, and what all connections that speak JSON lines share;
 /// [`ConnectionContext::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
-    let Settings { limits, outbox, .. } = settings;
+    let Settings { limits, outbox, replay, .. } = settings;
     let memory = memory();
     debug!(memory, "limits that are set to 0 follow from the memory");
     let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
@@ -31,9 +32,22 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     let frames = Arc::new(Gauge::default());
     let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS, Arc::clone(&frames)));
     let (ids, stats, cut_log) = (Arc::new(Ids::default()), Arc::new(Stats::default()), Arc::new(CutLog::default()));
-    let core = CoreLimits { streams: limits.streams, listens: limits.listens, stored, ended_time: limits.ended_time.0 };
+    let core = CoreLimits {
+        streams: limits.streams,
+        listens: limits.listens,
+        stored,
+        ended_time: limits.ended_time.0,
+        replay: ReplayLimits {
+            // What a listener missed has to fit into its outbox beside what comes.
+            stream: replay.stream.0.min(outbox.limit.0 / 2),
+            total: auto(replay.total, memory / 8),
+            time: replay.time.0,
+        },
+    };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,
+        // The standard library's hashers have random keys.
+        seed: RandomState::new().hash_one(std::process::id()),
         total: auto(outbox.total, memory / 4),
         gauge: Arc::clone(&frames),
         translations: Arc::clone(&translations),

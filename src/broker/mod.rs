@@ -20,6 +20,6 @@ pub(crate) mod settings;
 
 pub use actor::{Stats, StatsSnapshot};
 pub use server::{BindError, Server, ServerError};
-pub use settings::{Limits, OutboxSettings, Policy, RuntimeSettings, Settings, TcpSettings, UnixSettings};
+pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};
 
 pub use crate::wire::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};

@@ -213,8 +213,14 @@ impl Output {
         match self {
             Self::View(view) => view.event(index, event),
             Self::Lines(lines) => {
-                if let Event::Reconnected { reason } = event {
-                    say(format_args!("{name:?}: connected again, messages may be missing here: {reason}"));
+                match event {
+                    Event::Reconnected { reason, missed: Some(missed) } => {
+                        say(format_args!("{name:?}: connected again, {missed} messages are missing here: {reason}"));
+                    }
+                    Event::Reconnected { reason, missed: None } => {
+                        say(format_args!("{name:?}: connected again, messages may be missing here: {reason}"));
+                    }
+                    _ => {}
                 }
                 lines.event(name, event)
             }

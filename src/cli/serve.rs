@@ -143,8 +143,8 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, tcp, unix, runtime: _ } = config;
-    let server = Server::bind(&listen, &Settings { limits, outbox, tcp, unix }).or_exit(Exit::Unavailable)?;
+    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, runtime: _ } = config;
+    let server = Server::bind(&listen, &Settings { limits, outbox, replay, tcp, unix }).or_exit(Exit::Unavailable)?;
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");

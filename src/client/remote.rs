@@ -24,9 +24,9 @@ use super::state::Line;
 /// of it has taken effect. When the last handle and the last listener are dropped, what is queued is still sent as long as the
 /// runtime lives, so a program should flush before it ends.
 ///
-/// With [`Options::reconnect`], the client reconnects when the connection is lost. It listens to all its streams again, their
-/// listeners get [`Event::Reconnected`](super::Event::Reconnected), and what the broker has not confirmed is sent again. So no action
-/// is lost, but a message may arrive twice.
+/// With [`Options::reconnect`], the client reconnects when the connection is lost. Its listeners go on where they
+/// were, as long as the broker still has what they missed; otherwise they get [`Event::Reconnected`](super::Event::Reconnected). What the
+/// broker has not confirmed is sent again. So no action is lost, but a message may arrive twice.
 ///
 /// What was confirmed is not sent again, except this client's last header of a stream that the broker has lost. Before the client
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::content::{EncodeError, NonFinite, encode_line};
-use crate::wire::Verb;
+use crate::wire::{Position, Verb};
 
 /// What a client asks for, ready to be written.
 pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
@@ -55,6 +55,16 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
     }
 }
 
+/// The action by which a listener goes on where it was, as a line.
+pub(super) fn resume_line(stream: &str, Position { epoch, sequence }: Position, receipt: u64) -> Vec<u8> {
+    let mut line = Vec::with_capacity(160);
+    // A name is a text, which can always be written.
+    let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
+    line.truncate(line.len() - "}\n".len());
+    line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}}}\n").as_bytes());
+    line
+}
+
 /// The action that sets a header alone, as a line: with it a new connection repeats a header, and compares.
 pub(super) fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, EncodeError> {
     let mut line = Vec::with_capacity(128);
@@ -66,6 +76,13 @@ pub(super) fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_that_comes_back_says_where_it_was() {
+        let line = resume_line("a\"b", Position { epoch: crate::wire::Epoch::new(10), sequence: 7 }, 3);
+        let expected = r#"{"action":"listen","stream":"a\"b","receipt":3,"after":{"epoch":"000000000000000a","sequence":7}}"#;
+        assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
+    }
 
     #[test]
     fn requests_stand_as_the_broker_passes_them_on() {

@@ -33,7 +33,7 @@ pub(super) fn listen(
     let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
     let id = context.ids.take();
-    let listen = Input::Listen { stream, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
+    let listen = Input::Listen { stream, start: None, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
     let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
     if !context.mailbox.send(connected(id, &outbox)) || !context.mailbox.send(begin) {

@@ -59,7 +59,7 @@ pub trait Listener: Send + 'static {
 /// use msgstream::local::{Listener, NotTaken};
 ///
 /// let (mut sender, _receiver) = tokio::sync::mpsc::channel(1);
-/// let event = || Event::Reconnected { reason: "an example".to_owned() };
+/// let event = || Event::Reconnected { reason: "an example".to_owned(), missed: None };
 /// assert_eq!(sender.put(event()), Ok(()));
 /// assert_eq!(sender.put(event()), Err(NotTaken::Full));
 /// ```

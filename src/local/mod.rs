@@ -202,7 +202,7 @@ impl MessageStream {
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), LocalError> {
         let stream = self.publisher.name(Verb::Header, stream)?;
         let header = self.publisher.header(&stream, header)?;
-        self.publisher.ask(|receipt| Input::Header { stream, header, receipt }).await.map(|_| ())
+        self.publisher.ask(|receipt| Input::Header { stream, header, of: None, absent: false, receipt }).await.map(|_| ())
     }
 
     /// Ends the stream. Its header stays for late listeners, for [`ended_time`](crate::broker::settings::Limits::ended_time), by default
@@ -223,7 +223,7 @@ impl MessageStream {
     /// ```
     pub async fn close(&self, stream: &str) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.last(Verb::Close, stream, None::<&()>)?;
-        self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
+        self.publisher.ask(|receipt| Input::Close { stream, last, of: None, receipt }).await
     }
 
     /// Ends the stream with a last message.
@@ -246,7 +246,7 @@ impl MessageStream {
     /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.last(Verb::Close, stream, Some(message))?;
-        self.publisher.ask(|receipt| Input::Close { stream, last, receipt }).await
+        self.publisher.ask(|receipt| Input::Close { stream, last, of: None, receipt }).await
     }
 
     /// Forgets the stream and its header. Its listeners see the stream end.
@@ -267,7 +267,7 @@ impl MessageStream {
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<Receipt, LocalError> {
         let (stream, last) = self.publisher.last(Verb::Delete, stream, None::<&()>)?;
-        self.publisher.ask(|receipt| Input::Delete { stream, last, receipt }).await
+        self.publisher.ask(|receipt| Input::Delete { stream, last, of: None, receipt }).await
     }
 
     /// Waits until everything sent before has taken effect.

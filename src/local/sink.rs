@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::broker::outbox::Sink;
-use crate::wire::subscriber::{Event, Listened, Reason, Reply, Take, read};
+use crate::wire::subscriber::{Event, Joined, Listened, Reason, Reply, Take, read};
 use crate::wire::{ErrorCode, StreamState};
 
 use super::listener::{Listener, NotTaken};
@@ -67,7 +67,10 @@ impl ListenerSink {
         match read(line) {
             Ok(Reply::Put { message, .. }) => listened.put(message),
             Ok(Reply::Close { message, .. }) => listened.close(message),
-            Ok(Reply::Receipt { receipt, state, .. }) => listened.joined(receipt, state.unwrap_or(StreamState::Waiting)),
+            Ok(Reply::Receipt { receipt, state, position, .. }) => {
+                let state = state.unwrap_or(StreamState::Waiting);
+                listened.joined(receipt, Joined { state, resumed: false, missed: None, position });
+            }
             Ok(Reply::Error { reason, .. }) => listened.refused(LISTEN, &reason),
             Ok(Reply::CloseConnection(Some(reason))) => listened.tell(&Event::CutOff(reason)),
             Ok(Reply::CloseConnection(None) | Reply::Pong { .. } | Reply::Unknown) => {}

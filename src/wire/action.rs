@@ -2,6 +2,8 @@
 
 use crate::wire::ids::StreamName;
 
+use super::position::{Epoch, Start};
+
 /// The rules of an action. Any action may have a receipt.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "broker"), expect(dead_code, reason = "a client alone decodes no actions"))]
@@ -118,6 +120,8 @@ pub enum Action<'a> {
         message: Payload<'a>,
         /// Becomes the stream's header together with the delivery.
         header: Option<Payload<'a>>,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -127,6 +131,10 @@ pub enum Action<'a> {
         stream: Name<'a>,
         /// The new header.
         message: Payload<'a>,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
+        /// Only if the stream has no header and has not ended.
+        absent: bool,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -134,6 +142,8 @@ pub enum Action<'a> {
     Listen {
         /// The stream.
         stream: Name<'a>,
+        /// Where it begins; none means with what comes next.
+        start: Option<Box<Start>>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -150,6 +160,8 @@ pub enum Action<'a> {
         stream: Name<'a>,
         /// The last message.
         message: Option<Payload<'a>>,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -164,6 +176,8 @@ pub enum Action<'a> {
         stream: Name<'a>,
         /// The last message.
         message: Option<Payload<'a>>,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
@@ -212,7 +226,7 @@ pub struct Payload<'a> {
     /// The content in the codec's encoding, byte for byte, valid in that encoding.
     pub content: &'a [u8],
     /// Whether the whole unit that it came in is byte for byte what a listener would get, so that it can be passed on
-    /// unchanged. Only ever true for the `message` of a [`Action::Put`] with no header and no receipt.
+    /// unchanged. Only ever true for the `message` of a [`Action::Put`] that holds nothing else.
     pub verbatim: bool,
 }
 

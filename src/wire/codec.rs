@@ -24,6 +24,9 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// the encoding lacks are written in a documented form.
     fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>);
 
+    /// Where the first `count` of complete units end, in bytes.
+    fn end_of(&self, units: &[u8], count: u32) -> usize;
+
     /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
     /// Content is JSON text. Only messages and ends of streams are ever read back: all other events are for one client.
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>));

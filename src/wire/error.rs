@@ -25,6 +25,8 @@ pub enum ErrorCode {
     Limit,
     /// Not allowed to this client.
     Denied,
+    /// The stream is not as the action says that it has to be: nothing happened.
+    Stale,
     /// The connection began with something that is not this protocol. Closes.
     NotJson,
     /// Too many bad lines in a row. Closes.
@@ -47,6 +49,7 @@ impl ErrorCode {
             Self::LineTooLong => "line_too_long",
             Self::Limit => "limit",
             Self::Denied => "denied",
+            Self::Stale => "stale",
             Self::NotJson => "not_json",
             Self::TooManyErrors => "too_many_errors",
             Self::SlowListener => "slow_listener",

@@ -1,9 +1,12 @@
 //! What the broker tells a client.
 
+use std::time::Duration;
+
 use crate::wire::ids::StreamName;
 
 use super::action::ReceiptId;
 use super::error::ErrorCode;
+use super::position::Position;
 
 /// One event for a client, before it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +34,8 @@ pub enum Event<'a> {
     Receipt {
         /// The value that the client sent.
         receipt: &'a ReceiptId,
-        /// How many listeners were reached (put, close, delete).
-        listeners: Option<usize>,
-        /// How the stream stands (listen).
-        state: Option<StreamState>,
+        /// What it did.
+        effect: Effect,
     },
     /// All earlier actions of this connection have taken effect.
     Pong {
@@ -52,6 +53,23 @@ pub enum Event<'a> {
         /// The value that the client sent, where known.
         receipt: Option<&'a ReceiptId>,
     },
+}
+
+/// What an action did, as its receipt tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Effect {
+    /// How many listeners were reached (put, close, delete).
+    pub listeners: Option<usize>,
+    /// How the stream stands (listen).
+    pub state: Option<StreamState>,
+    /// How long it has stood so (listen).
+    pub age: Option<Duration>,
+    /// Whether nothing is missing behind the position that was asked for (listen).
+    pub resumed: Option<bool>,
+    /// How many messages are missing (listen, where that is known).
+    pub missed: Option<u64>,
+    /// Where the stream stands after this (put, header), or where the listener begins (listen).
+    pub position: Option<Position>,
 }
 
 /// The state of a stream when a listener joins.

@@ -138,6 +138,13 @@ impl Frame {
         self.0.messages
     }
 
+    /// The messages behind the first `count`, as a run of their own.
+    pub fn after(&self, count: u32) -> Self {
+        let end = self.0.encoder.end_of(&self.0.bytes, count);
+        let rest = self.0.bytes.get(end..).unwrap_or_default();
+        Self::new(Box::from(rest), self.0.messages.saturating_sub(count), self.0.encoder)
+    }
+
     /// The encoding that its bytes are in.
     pub fn encoder(&self) -> &'static dyn Encode {
         self.0.encoder

@@ -14,6 +14,10 @@ pub(super) struct Members {
     pub(super) message: Member,
     pub(super) header: Member,
     pub(super) receipt: Member,
+    pub(super) after: Member,
+    pub(super) last: Member,
+    pub(super) condition: Member,
+    pub(super) of: Member,
 }
 
 impl Members {
@@ -26,6 +30,10 @@ impl Members {
             b"message" => &mut self.message,
             b"header" => &mut self.header,
             b"receipt" => &mut self.receipt,
+            b"after" => &mut self.after,
+            b"last" => &mut self.last,
+            b"if" => &mut self.condition,
+            b"of" => &mut self.of,
             _ => return others.insert(key),
         };
         if member.is_none() {

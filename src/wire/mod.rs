@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 mod event;
 pub mod ids;
+mod position;
 mod settable;
 pub mod units;
 
@@ -44,7 +45,8 @@ pub(crate) use settable::setters;
 pub use action::{Action, Name, Payload, ReceiptId};
 pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
-pub use event::{Event, StreamState};
+pub use event::{Effect, Event, StreamState};
+pub use position::{Epoch, Position, Start};
 
 #[cfg(feature = "broker")]
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};

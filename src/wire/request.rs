@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use super::action::{Action, Name, Need, Payload, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
+use super::position::{Epoch, Position, Start};
 use super::reason::unknown_action;
 use super::refusal;
 use crate::wire::ids::{EmptyName, StreamName, is_reserved};
@@ -25,8 +26,50 @@ pub(super) struct Asked<'a> {
     pub(super) receipt: Result<Option<ReceiptId>, (ErrorCode, String)>,
     pub(super) message: Option<&'a [u8]>,
     pub(super) header: Option<&'a [u8]>,
+    /// The others, as JSON text.
+    pub(super) terms: Terms<'a>,
     /// Whether the unit, if it is a put, is byte for byte what a listener would get.
     pub(super) verbatim: bool,
+}
+
+/// The members that few actions have, each the JSON text of its value.
+#[derive(Default)]
+pub(super) struct Terms<'a> {
+    pub(super) after: Option<Cow<'a, [u8]>>,
+    pub(super) last: Option<Cow<'a, [u8]>>,
+    pub(super) condition: Option<Cow<'a, [u8]>>,
+    pub(super) of: Option<Cow<'a, [u8]>>,
+}
+
+impl Terms<'_> {
+    /// Where a listener begins; none if it begins with what comes next.
+    fn start(&self) -> Result<Option<Box<Start>>, String> {
+        let after = value::<Position>(self.after.as_deref()).map_err(|()| {
+            "\"after\" must be a position as receipts give it, {\"epoch\":TEXT,\"sequence\":NUMBER} (or null for none)".to_owned()
+        })?;
+        let last = value::<u64>(self.last.as_deref()).map_err(|()| {
+            "\"last\" must be how many of the last messages are wanted, a whole number from 0 (or null for none)".to_owned()
+        })?;
+        Ok((after.is_some() || last.is_some()).then(|| Box::new(Start { after, last })))
+    }
+
+    fn epoch(&self) -> Result<Option<Epoch>, String> {
+        value(self.of.as_deref()).map_err(|()| "\"of\" must be the epoch of a position, which is a string (or null for none)".to_owned())
+    }
+
+    /// Whether the stream is to be without header and end.
+    fn absent(&self) -> Result<bool, String> {
+        match value::<Cow<'_, str>>(self.condition.as_deref()) {
+            Ok(None) => Ok(false),
+            Ok(Some(word)) if word == "absent" => Ok(true),
+            Ok(Some(_)) | Err(()) => Err("\"if\" must be \"absent\", the only condition there is (or null for none)".to_owned()),
+        }
+    }
+}
+
+/// A value of one type, or none for `null`.
+fn value<'a, T: serde::Deserialize<'a>>(text: Option<&'a [u8]>) -> Result<Option<T>, ()> {
+    text.map_or(Ok(None), |text| serde_json::from_slice(text).map_err(drop))
 }
 
 /// The value of the key "stream".
@@ -80,7 +123,7 @@ pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
 impl<'a> Asked<'a> {
     /// The action.
     pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
-        let Self { broken, verb, stream, receipt, message, header, verbatim } = self;
+        let Self { broken, verb, stream, receipt, message, header, terms, verbatim } = self;
         // The client gets back what could be read of its unit.
         let mistake = |code, reason| Mistake {
             code,
@@ -123,32 +166,34 @@ impl<'a> Asked<'a> {
             let reason = format!("\"{}\" needs a message: add \"message\":VALUE, any JSON value, null included", rule.word);
             return Err(mistake(ErrorCode::MissingMessage, reason));
         }
+        let wrong = |reason| mistake(ErrorCode::BadAction, reason);
+        let (mut start, mut of, mut absent) = (None, None, false);
+        if verb == Verb::Listen {
+            start = terms.start().map_err(wrong)?;
+        }
+        if rule.writes && name.is_some() {
+            of = terms.epoch().map_err(wrong)?;
+        }
+        if verb == Verb::Header {
+            absent = terms.absent().map_err(wrong)?;
+        }
         let message = message.map(|content| Payload { content, verbatim: verbatim && verb == Verb::Put });
         let header = header.map(|content| Payload { content, verbatim: false });
         let receipt = receipt.unwrap_or_default();
-        of_members(verb, name, message, header, receipt)
-            .ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))
+        let action = match (verb, name) {
+            (Verb::Put, Some(stream)) => message.map(|message| Action::Put { stream, message, header, of, receipt }),
+            (Verb::Header, Some(stream)) => message.map(|message| Action::Header { stream, message, of, absent, receipt }),
+            (Verb::Listen, Some(stream)) => Some(Action::Listen { stream, start, receipt }),
+            (Verb::Hangup, stream) => Some(Action::Hangup { stream, receipt }),
+            (Verb::Close, Some(stream)) => Some(Action::Close { stream, message, of, receipt }),
+            (Verb::Close, None) => Some(Action::CloseConnection { receipt }),
+            (Verb::Delete, Some(stream)) => Some(Action::Delete { stream, message, of, receipt }),
+            (Verb::Ping, _) => Some(Action::Ping { receipt }),
+            (Verb::Put | Verb::Header | Verb::Listen | Verb::Delete, None) => None,
+        };
+        // Required members were checked above.
+        action.ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))
     }
-}
-
-/// The action made of these members. `None` if a required one is missing, which was checked before.
-fn of_members<'a>(
-    verb: Verb,
-    stream: Option<Name<'a>>,
-    message: Option<Payload<'a>>,
-    header: Option<Payload<'a>>,
-    receipt: Option<ReceiptId>,
-) -> Option<Action<'a>> {
-    Some(match (verb, stream) {
-        (Verb::Put, stream) => Action::Put { stream: stream?, message: message?, header, receipt },
-        (Verb::Header, stream) => Action::Header { stream: stream?, message: message?, receipt },
-        (Verb::Listen, stream) => Action::Listen { stream: stream?, receipt },
-        (Verb::Hangup, stream) => Action::Hangup { stream, receipt },
-        (Verb::Close, Some(stream)) => Action::Close { stream, message, receipt },
-        (Verb::Close, None) => Action::CloseConnection { receipt },
-        (Verb::Delete, stream) => Action::Delete { stream: stream?, message, receipt },
-        (Verb::Ping, _) => Action::Ping { receipt },
-    })
 }
 
 /// Why there is no verb: the key is missing.

@@ -1,6 +1,6 @@
 //! What the tests of every encoding share.
 
-use super::{Action, Name, Payload, ReceiptId};
+use super::{Action, Epoch, Name, Payload, ReceiptId, Start};
 
 /// An action in words. `text` shows content.
 pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -> String {
@@ -8,17 +8,31 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
     let content = |payload: Payload<'_>| text(payload.content) + if payload.verbatim { " as it stands" } else { "" };
     let last = |message: Option<Payload<'_>>| message.map_or("-".to_owned(), content);
     let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
+    let run = |epoch: Option<Epoch>| epoch.map_or(String::new(), |epoch| format!(" of {epoch}"));
+    let begin = |start: Box<Start>| {
+        let after = start.after.map_or(String::new(), |position| format!(" after {} {}", position.epoch, position.sequence));
+        after + &start.last.map_or(String::new(), |last| format!(" last {last}"))
+    };
     match action {
-        Action::Put { stream, message, header, receipt } => {
+        Action::Put { stream, message, header, of: epoch, receipt } => {
             let header = header.map_or(String::new(), |header| format!(" header {}", content(header)));
-            format!("put {} {}{header}{}", of(stream), content(message), mark(receipt))
+            format!("put {} {}{header}{}{}", of(stream), content(message), run(epoch), mark(receipt))
         }
-        Action::Header { stream, message, receipt } => format!("header {} {}{}", of(stream), content(message), mark(receipt)),
-        Action::Listen { stream, receipt } => format!("listen {}{}", of(stream), mark(receipt)),
+        Action::Header { stream, message, of: epoch, absent, receipt } => {
+            let absent = if absent { " if absent" } else { "" };
+            format!("header {} {}{absent}{}{}", of(stream), content(message), run(epoch), mark(receipt))
+        }
+        Action::Listen { stream, start, receipt } => {
+            format!("listen {}{}{}", of(stream), start.map_or(String::new(), begin), mark(receipt))
+        }
         Action::Hangup { stream, receipt } => format!("hangup {}{}", stream.map_or("all".to_owned(), of), mark(receipt)),
-        Action::Close { stream, message, receipt } => format!("close {} {}{}", of(stream), last(message), mark(receipt)),
+        Action::Close { stream, message, of: epoch, receipt } => {
+            format!("close {} {}{}{}", of(stream), last(message), run(epoch), mark(receipt))
+        }
         Action::CloseConnection { receipt } => format!("close connection{}", mark(receipt)),
-        Action::Delete { stream, message, receipt } => format!("delete {} {}{}", of(stream), last(message), mark(receipt)),
+        Action::Delete { stream, message, of: epoch, receipt } => {
+            format!("delete {} {}{}{}", of(stream), last(message), run(epoch), mark(receipt))
+        }
         Action::Ping { receipt } => format!("ping{}", mark(receipt)),
     }
 }

@@ -41,8 +41,13 @@ async fn a_publisher_in_the_program_reaches_listeners_in_both_encodings_alike() 
     let header = json!({"action": "put", "stream": "job", "message": {"k": 0, "name": "fit"}});
     let joined = json!({"action": "receipt", "receipt": 1, "state": "running"});
     for expected in [&header, &joined] {
-        assert_eq!(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap(), *expected);
-        assert_eq!(event(&mut packed).await, *expected);
+        let line = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+        for mut told in [line, event(&mut packed).await] {
+            if let Value::Object(members) = &mut told {
+                members.retain(|key, _| !["age", "position"].contains(&&**key));
+            }
+            assert_eq!(told, *expected);
+        }
     }
 
     let content =

@@ -16,6 +16,7 @@ mod encodings;
 mod events;
 mod local;
 mod objects;
+mod proxy;
 mod publish;
 mod reconnect;
 mod throttle;

@@ -34,7 +34,7 @@ struct Broker {
 impl Broker {
     fn start(settings: &Settings) -> Self {
         let (actor, context) = assemble(settings);
-        Self { context, actor: tokio::spawn(actor.run()) }
+        Self { context, actor: tokio::spawn(actor.with_epochs_of(0).run()) }
     }
 
     fn connect(&self) -> Peer {

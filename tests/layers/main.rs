@@ -24,6 +24,7 @@ const ORDERS: [(&str, &[&str]); 3] = [
             "settable",
             "units",
             "ids",
+            "position",
             "action",
             "error",
             "event",

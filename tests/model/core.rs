@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Input};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Epochs, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, Event, Frame, ReceiptId};
 
-use super::{
-    BYE, Delivered, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, Step, close_line, name, pong_line, put_line, without_reason,
-};
+use super::{BYE, Delivered, Model, Step, Terms, close_line, name, pong_line, put_line, without_reason};
 
 /// What it costs to keep a line.
 pub(crate) fn cost(line: &str) -> usize {
@@ -19,12 +17,13 @@ pub(crate) fn cost(line: &str) -> usize {
 }
 
 /// Takes a history step by step and compares.
-pub(crate) fn run(history: &[Step]) {
-    let mut real = Real::new();
-    let mut model = Model::new();
+pub(crate) fn run(history: &[Step], limits: &CoreLimits) {
+    let mut real = Real::new(limits);
+    let mut model = Model::new(limits.clone());
     for (number, step) in history.iter().enumerate() {
-        real.step(step);
-        model.step(step);
+        let terms = model.terms(step);
+        real.step(step, terms);
+        model.step(step, terms);
         assert_eq!(real.delivered.take(), model.delivered.take(), "step {number}: {step:?}");
         assert_eq!(real.core.streams(), model.streams(), "step {number}: {step:?}");
         assert_eq!(real.core.stored(), model.stored(), "step {number}: {step:?}");
@@ -35,9 +34,9 @@ pub(crate) fn run(history: &[Step]) {
 
 /// Takes a history in turns: a connection that hangs up on all it listens to leaves one stream in each turn, what is over is
 /// forgotten one stream in each turn, and others come between. With each step comes whether those who are not done go on before it.
-pub(crate) fn run_in_turns(history: &[(Step, bool)]) {
-    let mut real = Real::new();
-    let mut model = Model::new();
+pub(crate) fn run_in_turns(history: &[(Step, bool)], limits: &CoreLimits) {
+    let mut real = Real::new(limits);
+    let mut model = Model::new(limits.clone());
     // What was begun, by connection.
     let mut begun: BTreeMap<u32, (Step, Input)> = BTreeMap::new();
     for (number, (step, go_on)) in history.iter().enumerate() {
@@ -52,7 +51,8 @@ pub(crate) fn run_in_turns(history: &[(Step, bool)]) {
                 }
             }
         }
-        match (step, real.input(step)) {
+        let terms = model.terms(step);
+        match (step, real.input(step, terms)) {
             (Step::Hangup { from, stream: None, .. } | Step::Leave { from, .. }, Some(input)) => {
                 piece(&mut real, &mut model, *from, step.clone(), input, &mut begun, number);
             }
@@ -60,11 +60,11 @@ pub(crate) fn run_in_turns(history: &[(Step, bool)]) {
                 real.now += Duration::from_secs(*seconds);
                 real.core.set_time(real.now);
                 real.core.forget(&mut Budget::new(1));
-                model.step(step);
+                model.step(step, terms);
             }
             _ => {
-                real.step(step);
-                model.step(step);
+                real.step(step, terms);
+                model.step(step, terms);
             }
         }
         assert_eq!(real.delivered.take(), model.delivered.take(), "step {number}: {step:?}");
@@ -84,7 +84,7 @@ fn piece(real: &mut Real, model: &mut Model, from: u32, step: Step, input: Input
     assert_eq!(left.is_none(), is_last, "step {number}: {step:?} of {from}");
     match left {
         Some(input) => drop(begun.insert(from, (step, input))),
-        None => model.step(&step),
+        None => model.step(&step, Terms::default()),
     }
 }
 
@@ -98,17 +98,16 @@ struct Real {
 }
 
 impl Real {
-    fn new() -> Self {
-        let limits = CoreLimits { streams: MOST_STREAMS, listens: MOST_LISTENS, stored: MOST_STORED, ended_time: ENDED_TIME };
-        Self { core: Core::new(limits, Arc::default()), delivered: Delivered::default(), now: Duration::ZERO }
+    fn new(limits: &CoreLimits) -> Self {
+        Self { core: Core::new(limits.clone(), Arc::default(), Epochs::new(0)), delivered: Delivered::default(), now: Duration::ZERO }
     }
 
     fn frame(&self, line: String) -> Frame {
         frame(line)
     }
 
-    fn step(&mut self, step: &Step) {
-        if let (Some(from), Some(input)) = (step.from(), self.input(step)) {
+    fn step(&mut self, step: &Step, terms: Terms) {
+        if let (Some(from), Some(input)) = (step.from(), self.input(step, terms)) {
             self.core.handle(ConnectionId(from), input, &mut Budget::unlimited(), &mut self.delivered);
             return;
         }
@@ -117,7 +116,7 @@ impl Real {
                 self.delivered.deaf.insert(*from);
             }
             Step::Reconnect { from } => {
-                self.core.hang_up_all(ConnectionId(*from), &mut Budget::unlimited());
+                self.core.forget_connection(ConnectionId(*from), &mut Budget::unlimited());
                 self.delivered.deaf.remove(from);
             }
             Step::Tick { seconds } => {
@@ -130,30 +129,36 @@ impl Real {
     }
 
     /// What the core is given for a step, if it is an input.
-    fn input(&self, step: &Step) -> Option<Input> {
+    fn input(&self, step: &Step, terms: Terms) -> Option<Input> {
         let receipt = |wanted: &bool| wanted.then(|| ReceiptId("7".into()));
         let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
         Some(match step {
-            Step::Put { from: _, stream, text, header, receipt: wanted } => {
+            Step::Put { from: _, stream, text, header, of: _, receipt: wanted } => {
                 let run = self.frame(put_line(&name(*stream), *text));
                 let header = header.map(|header| self.frame(put_line(&name(*stream), header)));
-                Input::put(stream_name(stream), run, header, receipt(wanted))
+                match Input::put(stream_name(stream), run, header, receipt(wanted)) {
+                    Input::Put { stream, run, extras, .. } => Input::Put { stream, run, of: terms.of, extras },
+                    other => other,
+                }
             }
-            Step::Header { from: _, stream, text, receipt: wanted } => {
+            Step::Header { from: _, stream, text, of: _, absent: _, receipt: wanted } => {
                 let header = self.frame(put_line(&name(*stream), *text));
-                Input::Header { stream: stream_name(stream), header, receipt: receipt(wanted) }
+                let Terms { of, absent, .. } = terms;
+                Input::Header { stream: stream_name(stream), header, of, absent, receipt: receipt(wanted) }
             }
-            Step::Listen { from: _, stream, receipt: wanted } => Input::Listen { stream: stream_name(stream), receipt: receipt(wanted) },
+            Step::Listen { from: _, stream, begin: _, receipt: wanted } => {
+                Input::Listen { stream: stream_name(stream), start: terms.start.map(Box::new), receipt: receipt(wanted) }
+            }
             Step::Hangup { from: _, stream, receipt: wanted } => {
                 Input::Hangup { stream: stream.as_ref().map(stream_name), receipt: receipt(wanted) }
             }
-            Step::Close { from: _, stream, text, receipt: wanted } => {
+            Step::Close { from: _, stream, text, of: _, receipt: wanted } => {
                 let last = self.frame(close_line(&name(*stream), *text));
-                Input::Close { stream: stream_name(stream), last, receipt: receipt(wanted) }
+                Input::Close { stream: stream_name(stream), last, of: terms.of, receipt: receipt(wanted) }
             }
-            Step::Delete { from: _, stream, text, receipt: wanted } => {
+            Step::Delete { from: _, stream, text, of: _, receipt: wanted } => {
                 let last = self.frame(close_line(&name(*stream), *text));
-                Input::Delete { stream: stream_name(stream), last, receipt: receipt(wanted) }
+                Input::Delete { stream: stream_name(stream), last, of: terms.of, receipt: receipt(wanted) }
             }
             Step::Ping { from: _, text } => Input::Answer(self.frame(pong_line(*text))),
             Step::Leave { from: _, last } => Input::Leave { last: last.then(|| self.frame(BYE.into())), receipt: None },

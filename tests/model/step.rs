@@ -1,5 +1,23 @@
 //! What can happen in a history.
 
+/// A run of a stream, as a client may name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    Current,
+    /// The one before that.
+    Former,
+    /// None that there ever was.
+    Foreign,
+}
+
+/// Where a listener begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Begin {
+    /// So many messages before where the stream stands, in a run.
+    pub(crate) back: Option<(Which, u64)>,
+    pub(crate) last: Option<u64>,
+}
+
 /// One step of a history; streams and connections are small numbers, so that they meet.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
@@ -8,17 +26,21 @@ pub(crate) enum Step {
         stream: usize,
         text: u16,
         header: Option<u16>,
+        of: Option<Which>,
         receipt: bool,
     },
     Header {
         from: u32,
         stream: usize,
         text: u16,
+        of: Option<Which>,
+        absent: bool,
         receipt: bool,
     },
     Listen {
         from: u32,
         stream: usize,
+        begin: Option<Begin>,
         receipt: bool,
     },
     Hangup {
@@ -30,12 +52,14 @@ pub(crate) enum Step {
         from: u32,
         stream: usize,
         text: u16,
+        of: Option<Which>,
         receipt: bool,
     },
     Delete {
         from: u32,
         stream: usize,
         text: u16,
+        of: Option<Which>,
         receipt: bool,
     },
     Ping {

@@ -25,8 +25,10 @@ use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
 
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
-use super::{BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, without_reason};
-use pipe::{Peer, pipe};
+use super::{
+    BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, Terms, tight, without_reason,
+};
+use pipe::{Peer, pipe, without_positions};
 
 /// More would only make a failure longer to read.
 const LONGEST: usize = 300;
@@ -90,6 +92,7 @@ fn settings() -> Settings {
     settings.limits.headers_total = ByteSize(MOST_STORED);
     settings.limits.header = ByteSize(LONGEST_HEADER);
     settings.limits.ended_time = Span(ENDED_TIME);
+    settings.replay.stream = ByteSize(0);
     settings.limits.errors_in_a_row = MOST_MISTAKES as usize;
     settings
 }
@@ -109,12 +112,12 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
     let (stream, receipt, more) = (usize::from(how & 7) % STREAMS, how & 8 != 0, how & 16 != 0);
     let text = u16::from(text);
     Doing::Step(match what {
-        0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), receipt },
-        5 | 6 => Step::Header { from, stream, text, receipt },
-        7..=9 => Step::Listen { from, stream, receipt },
+        0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), of: None, receipt },
+        5 | 6 => Step::Header { from, stream, text, of: None, absent: false, receipt },
+        7..=9 => Step::Listen { from, stream, begin: None, receipt },
         10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
-        11 => Step::Close { from, stream, text, receipt },
-        12 => Step::Delete { from, stream, text, receipt },
+        11 => Step::Close { from, stream, text, of: None, receipt },
+        12 => Step::Delete { from, stream, text, of: None, receipt },
         13 => return Doing::Mistake { from, which: usize::from(text) % MISTAKES.len() },
         14 if more => Step::Tick { seconds: [1, 5, 10, 10][usize::from(text) % 4] },
         14 => Step::Ping { from, text },
@@ -126,7 +129,7 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
 async fn take(history: &[Line], context: Arc<ConnectionContext>) {
     let mut broker = Broker { context, peers: array::from_fn(|_| None) };
-    let mut model = Model::new();
+    let mut model = Model::new(tight());
     let mut mistakes = [0; CONNECTIONS as usize];
     let mut turn = Turn::default();
     for (number, Line { doing, spelling }) in history.iter().enumerate() {
@@ -140,7 +143,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
         let Some(from) = from else {
             if let Doing::Step(Step::Tick { seconds }) = doing {
                 advance(Duration::from_secs(*seconds)).await;
-                model.step(&Step::Tick { seconds: *seconds });
+                model.step(&Step::Tick { seconds: *seconds }, Terms::default());
             }
             continue;
         };
@@ -150,7 +153,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
             mistakes[from as usize] = 0;
         }
         if model.is_deaf(from) {
-            model.step(&Step::Reconnect { from });
+            model.step(&Step::Reconnect { from }, Terms::default());
         }
         match doing {
             Doing::Mistake { which, .. } => {
@@ -159,7 +162,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
                 model.delivered.deliver(from, format!("{error}\n"));
                 mistakes[from as usize] += 1;
                 if mistakes[from as usize] == MOST_MISTAKES {
-                    model.hang_up(from, None);
+                    model.hang_up(from, None, true);
                     let last = "{\"action\":\"close\",\"message\":{\"code\":\"too_many_errors\"}}\n";
                     model.delivered.finish(from, Some(last.to_owned()));
                     turn.over = true;
@@ -168,7 +171,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
             Doing::Step(step) => {
                 mistakes[from as usize] = 0;
                 turn.step(step, *spelling);
-                model.step(step);
+                model.step(step, Terms::default());
             }
         }
     }
@@ -270,9 +273,11 @@ impl Broker {
                 got.insert(other, peer.until(|_| true).await);
             }
         }
-        let got = got.into_iter().map(|(to, lines)| (to, lines.split_inclusive('\n').map(without_reason).collect::<String>()));
-        let got: BTreeMap<u32, String> = got.filter(|(_, lines)| !lines.is_empty()).collect();
-        assert_eq!(got, model.delivered.take(), "before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes));
+        let plain = |lines: &str| without_positions(&lines.split_inclusive('\n').map(without_reason).collect::<String>());
+        let got: BTreeMap<u32, String> =
+            got.into_iter().map(|(to, lines)| (to, plain(&lines))).filter(|(_, lines)| !lines.is_empty()).collect();
+        let expected: BTreeMap<u32, String> = model.delivered.take().into_iter().map(|(to, lines)| (to, plain(&lines))).collect();
+        assert_eq!(got, expected, "before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes));
         assert_eq!(self.context.stats.snapshot().streams, model.streams() as u64, "before step {number}");
     }
 }

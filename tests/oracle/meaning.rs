@@ -1,7 +1,8 @@
 //! What a unit means, in plain values, and how a decoder is compared with what an oracle says.
 
 use msgstream::internal::wire::ids::StreamName;
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, ErrorCode, Mistake, Payload, ReceiptId, UnitEnd};
+use msgstream::internal::wire::{Action, Codec, DecodeLimits, Epoch, ErrorCode, Mistake, Payload, Position, ReceiptId, Start, UnitEnd};
+use serde::Deserialize;
 
 /// A limit on names so small that tests reach it.
 pub(crate) const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
@@ -29,6 +30,52 @@ pub(crate) struct Meant {
     pub(crate) verbatim: bool,
     pub(crate) header: Option<Vec<u8>>,
     pub(crate) receipt: Option<String>,
+    pub(crate) terms: Terms,
+}
+
+/// What an action says of runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    of: Option<String>,
+    absent: bool,
+    after: Option<(String, u64)>,
+    last: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct AnyPosition {
+    epoch: String,
+    sequence: u64,
+}
+
+impl Terms {
+    /// The terms of an action with this verb, from the JSON text of its members. None if one of those that it has is wrong.
+    pub(crate) fn of_members(verb: &str, member: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        fn value<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<Option<T>> {
+            text.map_or(Some(None), |text| serde_json::from_str(&text).ok())
+        }
+        let mut terms = Self::default();
+        if verb == "listen" {
+            let after: Option<AnyPosition> = value(member("after"))?;
+            terms.after = after.map(|AnyPosition { epoch, sequence }| (shown(Epoch::of_text(&epoch)), sequence));
+            terms.last = value(member("last"))?;
+        }
+        if ["put", "header", "close", "delete"].contains(&verb) {
+            terms.of = value::<String>(member("of"))?.map(|text| shown(Epoch::of_text(&text)));
+        }
+        if verb == "header" {
+            let condition: Option<String> = value(member("if"))?;
+            terms.absent = condition.is_some();
+            if condition.is_some_and(|condition| condition != "absent") {
+                return None;
+            }
+        }
+        Some(terms)
+    }
+}
+
+fn shown(epoch: Epoch) -> String {
+    epoch.to_string()
 }
 
 /// Compares a decoder with the oracle over every unit, with one decoder for all of them and a new one for each. The
@@ -65,6 +112,17 @@ pub(crate) fn decoded<C: Codec>(codec: &mut C, unit: &[u8]) -> Meaning {
 }
 
 fn meant(action: Action<'_>) -> Meant {
+    let terms = match &action {
+        Action::Put { of, .. } | Action::Close { of, .. } | Action::Delete { of, .. } => Terms { of: of.map(shown), ..Terms::default() },
+        Action::Header { of, absent, .. } => Terms { of: of.map(shown), absent: *absent, ..Terms::default() },
+        Action::Listen { start: Some(start), .. } => {
+            let Start { after, last } = **start;
+            Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, ..Terms::default() }
+        }
+        Action::Listen { start: None, .. } | Action::Hangup { .. } | Action::CloseConnection { .. } | Action::Ping { .. } => {
+            Terms::default()
+        }
+    };
     let flat =
         |verb, stream: Option<StreamName>, message: Option<Payload<'_>>, header: Option<Payload<'_>>, receipt: Option<ReceiptId>| Meant {
             verb,
@@ -76,15 +134,16 @@ fn meant(action: Action<'_>) -> Meant {
                 header.content.to_vec()
             }),
             receipt: receipt.map(|receipt| receipt.0.into_string()),
+            terms: terms.clone(),
         };
     match action {
-        Action::Put { stream, message, header, receipt } => flat("put", Some(stream.into_name()), Some(message), header, receipt),
-        Action::Header { stream, message, receipt } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
-        Action::Listen { stream, receipt } => flat("listen", Some(stream.into_name()), None, None, receipt),
+        Action::Put { stream, message, header, receipt, .. } => flat("put", Some(stream.into_name()), Some(message), header, receipt),
+        Action::Header { stream, message, receipt, .. } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
+        Action::Listen { stream, receipt, .. } => flat("listen", Some(stream.into_name()), None, None, receipt),
         Action::Hangup { stream, receipt } => flat("hangup", stream.map(|stream| stream.into_name()), None, None, receipt),
-        Action::Close { stream, message, receipt } => flat("close", Some(stream.into_name()), message, None, receipt),
+        Action::Close { stream, message, receipt, .. } => flat("close", Some(stream.into_name()), message, None, receipt),
         Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),
-        Action::Delete { stream, message, receipt } => flat("delete", Some(stream.into_name()), message, None, receipt),
+        Action::Delete { stream, message, receipt, .. } => flat("delete", Some(stream.into_name()), message, None, receipt),
         Action::Ping { receipt } => flat("ping", None, None, None, receipt),
     }
 }

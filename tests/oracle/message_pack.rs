@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use meaning::{LIMITS, Meaning, Meant, VERBS};
+use meaning::{LIMITS, Meaning, Meant, Terms, VERBS};
 
 /// So deep that no short unit is deeper, and no stack overflows.
 const DEEPEST: usize = 5000;
@@ -210,8 +210,9 @@ fn meaning(unit: &[u8]) -> Meaning {
     if message.is_none() && ["put", "header"].contains(&verb) {
         return mistake(ErrorCode::MissingMessage);
     }
+    let Some(terms) = Terms::of_members(verb, |key| member(key).map(plain)) else { return mistake(ErrorCode::BadAction) };
     let header = member("header").filter(|_| verb == "put").map(bytes_of);
-    Meaning::Action(Meant { stream: Some(name.to_owned()), message, header, ..bare })
+    Meaning::Action(Meant { stream: Some(name.to_owned()), message, header, terms, ..bare })
 }
 
 /// What the decoder makes of a unit: content in the oracle's spelling, and a mistake without what could be read beside it.

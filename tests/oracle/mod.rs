@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use meaning::{LIMITS, Meaning, Meant, VERBS, decoded};
+use meaning::{LIMITS, Meaning, Meant, Terms, VERBS, decoded};
 
 /// Compares the decoder with the oracle over every line.
 pub(crate) fn compare(bytes: &[u8]) {
@@ -122,6 +122,7 @@ fn meaning(line: &[u8]) -> Meaning {
     if message.is_none() && ["put", "header"].contains(&verb) {
         return mistake(ErrorCode::MissingMessage);
     }
+    let Some(terms) = Terms::of_members(verb, member) else { return mistake(ErrorCode::BadAction) };
     let header = member("header").filter(|_| verb == "put");
     // A name with an escape is always written anew.
     let verbatim = verb == "put" && serde_json::to_string(&name).is_ok_and(|quoted| quoted.len() == name.len() + 2) && {
@@ -135,6 +136,7 @@ fn meaning(line: &[u8]) -> Meaning {
         message: message.map(String::into_bytes),
         verbatim,
         header: header.map(String::into_bytes),
+        terms,
         ..bare
     })
 }

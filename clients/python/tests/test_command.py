@@ -14,6 +14,7 @@ import pytest
 
 from conftest import DEADLINE, Broker, program
 from msgstream import Job, Message, monitor
+from proxy import Proxy
 from terminal import Terminal
 
 
@@ -54,6 +55,28 @@ def test_listen_on_a_terminal_is_for_people_and_passes_the_outcome_on(broker: Br
     with Terminal([sys.executable, "-m", "msgstream", "listen", "fit"], 10, 80, {"MSGSTREAM_SERVER": broker.address}) as terminal:
         assert terminal.end() == 1
         assert "failed" in terminal.rows[0] and terminal.rows[0].endswith(": no data")
+
+
+def test_listen_says_that_the_broker_is_away_and_what_is_missing(away: Broker) -> None:
+    broker = away.start(REPLAY__STREAM="1KiB")
+    with broker.remote() as remote, Proxy(broker.port) as network:
+        remote["fit"] = {"k": 0}
+        assert remote.flush()
+        with Terminal([sys.executable, "-m", "msgstream", "listen", "fit"], 20, 120, {"MSGSTREAM_SERVER": network.address}) as terminal:
+            terminal.shows("fit: 0")
+            for missed in (0, 50):
+                network.refuse()
+                terminal.shows("; trying again")
+                for k in range(missed):
+                    remote.put("fit", {"k": k}, header={"k": k})
+                assert remote.flush()
+                network.allow()
+                terminal.shows("connected again" if missed == 0 else "msgstream: fit: 50 messages are missing: ")
+                remote.put("fit", {"k": 100 + missed})
+                terminal.shows(f"fit: {100 + missed}")
+            remote.close("fit")
+            assert terminal.end() == 0
+        assert sum("missing" in row for row in terminal.all) == 1
 
 
 def test_what_cannot_be_is_said(broker: Broker, away: Broker) -> None:

@@ -16,6 +16,7 @@ from msgstream.contrib import jupyter
 from msgstream.contrib.scipy import callback, minimum_callback
 from msgstream.contrib.tqdm import tqdm, trange
 from msgstream.monitor import Complete, Improvement, Progress, Start
+from proxy import Proxy
 
 
 def test_tqdm_publishes_what_it_shows(broker: Broker, listener: Listener) -> None:
@@ -119,6 +120,22 @@ def test_the_callbacks_of_older_versions_of_scipy_get_more(
     told = messages(listener)
     assert [message.k for message in told if isinstance(message, Progress)] == [1, 2, 3]
     assert [message.value for message in told if isinstance(message, Improvement)] == [0.5]
+
+
+def test_jupyter_shows_that_the_broker_is_away_and_back(broker: Broker) -> None:
+    with Proxy(broker.port) as network, Job("fit", total=10, server=broker.address, options=QUICK) as job:
+        job.progress(3)
+        assert job.flush()
+        view = jupyter.watch("fit", server=network.address, options=QUICK)
+        label = view.labels["fit"]
+        eventually(lambda: "3/10" in label.value, "the count")
+        network.refuse()
+        eventually(lambda: "no news" in label.value and view.bars["fit"].bar_style == "danger", "the trouble")
+        assert "; trying again" in view.lines.value
+        network.allow()
+        eventually(lambda: "3/10" in label.value and "no news" not in label.value, "the return")
+        assert "connected again" in view.lines.value and "missing" not in view.lines.value
+        view.stop()
 
 
 def test_jupyter_shows_bars_that_move(broker: Broker) -> None:

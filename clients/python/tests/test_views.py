@@ -18,6 +18,7 @@ from msgstream import CutOff, Ended, Header, Job, Lost, Message, monitor
 from msgstream.contrib import amounts, progress, rich, text
 from msgstream.contrib.progress import State
 from msgstream.monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start
+from proxy import Proxy
 from terminal import Terminal, screen
 
 BEGUN = "2026-11-28T12:00:00+00:00"
@@ -77,7 +78,7 @@ def test_what_the_messages_of_a_stream_add_up_to() -> None:
     assert feed(state, Message("fit", Log("line", "info")), Message("fit", {"free": 1})) == ["info: line", "{'free': 1}"]
     feed(state, Message("fit", Progress(3)), Message("fit", Improvement(1)))
     assert state.summary == "3/10 steps [00:12<00:28, 4 s/step] best 1"
-    assert feed(state, Lost("fit", "gone", True)) == ["gone"]
+    assert feed(state, Lost("fit", "gone", True)) == ["gone; messages may be missing"]
     assert (state.outcome, state.over) == ("gone", False) and state.summary.endswith("no news")
     feed(state, Header("fit", Join("Fit", 4, 10, "steps")))
     assert (state.outcome, state.summary) == ("running", "4/10 steps")
@@ -138,13 +139,23 @@ def test_elapsed_is_the_jobs_own() -> None:
     assert State("fit").times() == ""
 
 
+class Trouble:
+    """What a listener tells beside its events."""
+
+    def __init__(self, trouble: Optional[str]) -> None:
+        self.trouble = trouble
+
+
 def shown(events: List[Any], rows: int = 12, columns: int = 100, streams: "tuple[str, ...]" = ("fit",)) -> List[str]:
     """The screen while these streams go on."""
     output = io.StringIO()
     console = Console(file=output, force_terminal=True, width=columns, height=rows, color_system="truecolor")
     with rich.View(streams, console) as view:
         for event in events:
-            view.put(event)
+            if isinstance(event, Trouble):
+                view.away(event.trouble)
+            else:
+                view.put(event)
         view._live.refresh()
         seen = screen(output.getvalue(), rows, columns)
     return seen
@@ -173,13 +184,55 @@ def test_rich_tells_each_end_for_good_and_who_is_waited_for() -> None:
 def test_rich_says_once_that_the_broker_is_away() -> None:
     names = ("a", "b")
     steps = [Header(name, Join(None, 3, 10, started=BEGUN)) for name in names]
-    lost = [Lost(name, "the connection failed", True) for name in names]
-    rows = shown([*steps, *lost], streams=names)
+    away, back = Trouble("the connection failed"), Trouble(None)
+    rows = shown([*steps, away, away], streams=names)
     assert rows[0] == "the connection failed; trying again" and rows[1].endswith("no news") and rows[2].endswith("no news")
-    rows = shown([*steps, *lost, *steps], streams=names)
-    assert rows[:2] == ["the connection failed; trying again", "connected; messages from before may be missing"]
-    assert "no news" not in "".join(rows)
+    # Back in time, nothing is missing, and the job may have nothing to say for long.
+    rows = shown([*steps, away, back], streams=names)
+    assert rows[:2] == ["the connection failed; trying again", "connected again"]
+    assert "no news" not in "".join(rows) and sum("3/10" in row for row in rows) == 2
+
+
+def test_rich_says_what_is_missing() -> None:
+    names = ("a", "b")
+    steps = [Header(name, Join(None, 3, 10, started=BEGUN)) for name in names]
+    gaps = [event for name, step in zip(names, steps) for event in (Lost(name, "it failed", True), step)]
+    for before in ([], [Trouble("it failed"), Trouble(None)]):
+        rows = shown([*steps, *before, *gaps], streams=names)
+        assert rows[len(before)] == "it failed; messages may be missing", "once for both"
+        assert "no news" not in "".join(rows) and sum("missing" in row for row in rows) == 1
+    rows = shown([*steps, *gaps, *gaps], streams=names)
+    assert rows[:2] == ["it failed; messages may be missing"] * 2, "once for each outage"
+    counted = [Lost("a", "it failed", True, 3), steps[0], CutOff("b", "slow_listener", "too slow", True, 1), steps[1]]
+    assert shown([*steps, *counted], streams=names)[:2] == ["a: it failed; 3 messages are missing", "b: too slow; 1 message is missing"]
     assert shown([CutOff("fit", "limit", "too many")])[0] == "fit: too many"
+    # There is no connection yet.
+    assert shown([Trouble("no broker"), Lost("fit", "no broker", True)])[0:2] != ["no broker; trying again"] * 2
+
+
+def test_what_came_before_the_connection_was_lost_is_shown() -> None:
+    state = State("fit")
+    feed(state, Header("fit", Join(None, 3, 10)))
+    state.away("it failed")
+    assert (state.outcome, state.summary) == ("gone", "3/10 no news")
+    feed(state, Message("fit", Progress(4, text="hot")))
+    assert (state.outcome, state.summary) == ("gone", "4/10 no news")
+    state.away(None)
+    assert (state.outcome, state.summary) == ("running", "4/10 hot")
+    waiting = State("fit")
+    waiting.away("no broker")
+    assert feed(waiting, Lost("fit", "no broker", True)) == [None] and waiting.outcome == "gone"
+    waiting.away(None)
+    assert waiting.outcome == "waiting"
+    waiting.away("no broker")
+    feed(waiting, Message("fit", Complete()), Ended("fit"))
+    waiting.away(None)
+    assert (waiting.outcome, waiting.over, waiting.summary) == ("complete", True, "done")
+    ended = State("fit")
+    ended.away("it failed")
+    assert feed(ended, Ended("fit")) == ["ended"]
+    ended.away(None)
+    assert ended.outcome == "ended"
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
@@ -234,6 +287,23 @@ def test_fifteen_streams_in_ten_rows_show_every_end(broker: Broker) -> None:
             ends = [row for row in watch.all if ": " in row]
     forms = [*(f"{name}: done in \\d+ s" for name in names[:13]), "job-14: failed after \\d+ s: no data", "job-13: aborted after \\d+ s: enough"]
     assert len(ends) == 15 and all(any(re.fullmatch(form, row) for row in ends) for form in forms), ends
+
+
+def test_the_command_shows_that_the_broker_is_away_and_back(broker: Broker) -> None:
+    with broker.remote() as remote, Proxy(broker.port) as network:
+        job = Job("fit", total=10, remote=remote)
+        job.progress(3)
+        assert remote.flush()
+        with Terminal([sys.executable, "-m", "msgstream.contrib.rich", "fit"], 10, 80, {"MSGSTREAM_SERVER": network.address}) as watch:
+            watch.shows("3/10")
+            network.refuse()
+            watch.shows("trying again")
+            watch.shows("no news")
+            network.allow()
+            watch.shows("connected again")
+            job.complete()
+            assert watch.end() == 0
+            assert not any("missing" in row for row in watch.all)
 
 
 def test_the_command_waits_for_a_stream_that_nobody_has_begun(broker: Broker) -> None:

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::broker::core::{Budget, Core, CoreLimits, INPUT, Input, sending};
+use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT, Input, sending};
 use crate::wire::ids::ConnectionId;
 use crate::wire::{Frame, Gauge, Translations};
 
@@ -63,6 +63,8 @@ const PREFETCHED: usize = 1024;
 pub struct ActorSettings {
     /// The core's limits.
     pub core: CoreLimits,
+    /// Makes this broker's epochs others than those of its former lives.
+    pub seed: u64,
     /// What may wait for all connections together, in bytes of memory.
     pub total: usize,
     /// Counts the memory of all frames in queues, and of queues.
@@ -147,7 +149,7 @@ impl Actor {
     /// An actor and the mailbox that reaches it. It ends when every mailbox is dropped.
     pub fn new(settings: ActorSettings) -> (Self, Mailbox) {
         let (sender, mailbox) = Mailbox::new();
-        let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge));
+        let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge), Epochs::new(settings.seed));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
         let translator = Translator::new(Arc::clone(&settings.translations), sender.downgrade());
         let (agenda, turn) = (Agenda::default(), TURN);
@@ -158,6 +160,13 @@ impl Actor {
     #[must_use]
     pub fn with_turns_of(self, nanoseconds: usize) -> Self {
         Self { turn: nanoseconds, ..self }
+    }
+
+    /// Epochs that follow from a seed; tests have the same each time.
+    #[must_use]
+    pub fn with_epochs_of(self, seed: u64) -> Self {
+        let core = Core::new(self.settings.core.clone(), Arc::clone(&self.settings.gauge), Epochs::new(seed));
+        Self { core, ..self }
     }
 
     /// Runs until nobody can reach it any more.
@@ -307,9 +316,9 @@ impl Actor {
     fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> Progress {
         let done = match work {
             Work::Batch(batch) => return self.batch(id, batch, fresh, budget),
-            Work::Cut => self.core.hang_up_all(id, budget),
+            Work::Cut => self.core.forget_connection(id, budget),
             Work::Gone => {
-                let done = self.core.hang_up_all(id, budget);
+                let done = self.core.forget_connection(id, budget);
                 if done {
                     self.gone(id);
                 }
@@ -428,7 +437,7 @@ impl Actor {
                     break;
                 }
                 part.spend(INPUT);
-                if !self.core.hang_up_all(id, part) {
+                if !self.core.forget_connection(id, part) {
                     break;
                 }
                 self.routes.hung_up();

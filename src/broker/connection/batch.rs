@@ -7,7 +7,7 @@ use super::mistake_log::Told;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
-use crate::wire::{Action, Encode, ErrorCode, Event, Frame, Mistake, Name, Payload, ReceiptId, allocated, allocated_name};
+use crate::wire::{Action, Encode, Epoch, ErrorCode, Event, Frame, Mistake, Name, Payload, ReceiptId, allocated, allocated_name};
 
 /// The inputs of one read, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -41,6 +41,8 @@ const MISTAKE: usize = 16;
 /// Consecutive messages of this read to one stream.
 struct Run {
     stream: StreamName,
+    /// Only for this epoch of the stream.
+    of: Option<Epoch>,
     /// Whether the last message's name is the one that the codec keeps.
     kept: bool,
     messages: u32,
@@ -64,7 +66,7 @@ pub(super) struct Whole {
 impl Whole {
     /// The input, with the block's bytes.
     pub(super) fn input(self, block: Box<[u8]>, encoder: &'static dyn Encode) -> Input {
-        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), extras: Vec::new() }
+        Input::Put { stream: self.stream, run: Frame::new(block, self.messages, encoder), of: None, extras: Vec::new() }
     }
 }
 
@@ -89,29 +91,29 @@ impl<'b> Batch<'b> {
     /// Takes one action, decoded from the given part of the block. True if it ends the connection.
     pub(super) fn action(&mut self, action: Action<'_>, unit: Range<usize>) -> Result<bool, Mistake> {
         match action {
-            Action::Put { stream, message, header: None, receipt: None } => {
-                self.message(&stream, message, unit);
+            Action::Put { stream, message, header: None, of, receipt: None } => {
+                self.message(&stream, message, of, unit);
             }
-            Action::Put { stream, message, header, receipt } => {
+            Action::Put { stream, message, header, of, receipt } => {
                 let header = match header {
                     Some(header) => Some(self.header(stream.as_name(), header, receipt.as_ref())?),
                     None => None,
                 };
-                self.message_with(&stream, message, unit, header, receipt);
+                self.message_with(&stream, message, of, unit, header, receipt);
             }
-            Action::Header { stream, message, receipt } => {
+            Action::Header { stream, message, of, absent, receipt } => {
                 let header = self.header(stream.as_name(), message, receipt.as_ref())?;
-                self.input(Input::Header { stream: stream.into_name(), header, receipt });
+                self.input(Input::Header { stream: stream.into_name(), header, of, absent, receipt });
             }
-            Action::Listen { stream, receipt } => self.input(Input::Listen { stream: stream.into_name(), receipt }),
+            Action::Listen { stream, start, receipt } => self.input(Input::Listen { stream: stream.into_name(), start, receipt }),
             Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
-            Action::Close { stream, message, receipt } => {
+            Action::Close { stream, message, of, receipt } => {
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
-                self.input(Input::Close { stream: stream.into_name(), last, receipt });
+                self.input(Input::Close { stream: stream.into_name(), last, of, receipt });
             }
-            Action::Delete { stream, message, receipt } => {
+            Action::Delete { stream, message, of, receipt } => {
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
-                self.input(Input::Delete { stream: stream.into_name(), last, receipt });
+                self.input(Input::Delete { stream: stream.into_name(), last, of, receipt });
             }
             Action::Ping { receipt } => {
                 self.answer(&Event::Pong { receipt: receipt.as_ref() });
@@ -167,7 +169,8 @@ impl<'b> Batch<'b> {
     /// The inputs. A run that is all there is and the whole block is returned as such, for the block to become its frame.
     pub(super) fn finish(mut self) -> (Vec<Input>, Option<Whole>) {
         if self.inputs.is_empty()
-            && let Some(Run { stream, messages, .. }) = self.run.take_if(|run| !run.copied && run.piece == (0..self.block.len()))
+            && let Some(Run { stream, messages, .. }) =
+                self.run.take_if(|run| !run.copied && run.of.is_none() && run.piece == (0..self.block.len()))
         {
             return (self.inputs, Some(Whole { stream, messages }));
         }
@@ -177,19 +180,20 @@ impl<'b> Batch<'b> {
     }
 
     /// Adds a message to the run, or begins another. Returns where it stands in the run, if the run is copied.
-    fn message(&mut self, stream: &Name<'_>, message: Payload<'_>, unit: Range<usize>) -> usize {
+    fn message(&mut self, stream: &Name<'_>, message: Payload<'_>, of: Option<Epoch>, unit: Range<usize>) -> usize {
         self.weight += 1;
         if self.answered > 0 {
             self.end_answers();
         }
         let name = stream.as_name();
         // Only puts leave a run open, so that a name that is kept again is the run's if the run's was kept.
-        let again = |run: &Run| unit.end < run.before && (run.kept && matches!(stream, Name::Again(_)) || run.stream == *name);
+        let again =
+            |run: &Run| unit.end < run.before && run.of == of && (run.kept && matches!(stream, Name::Again(_)) || run.stream == *name);
         if !self.run.as_ref().is_some_and(again) {
             self.end_run();
             self.built.clear();
             let (copied, piece, before) = (!message.verbatim, unit.start..unit.start, unit.start.saturating_add(self.long));
-            self.run = Some(Run { stream: name.clone(), kept: false, messages: 0, before, piece, copied, extras: Vec::new() });
+            self.run = Some(Run { stream: name.clone(), of, kept: false, messages: 0, before, piece, copied, extras: Vec::new() });
         }
         let Some(run) = &mut self.run else { return 0 };
         run.kept = !matches!(stream, Name::New(_));
@@ -216,12 +220,13 @@ impl<'b> Batch<'b> {
         &mut self,
         stream: &Name<'_>,
         message: Payload<'_>,
+        of: Option<Epoch>,
         unit: Range<usize>,
         header: Option<Frame>,
         receipt: Option<ReceiptId>,
     ) {
         self.memory += place_of(receipt.as_ref());
-        let start = self.message(stream, Payload { verbatim: false, ..message }, unit);
+        let start = self.message(stream, Payload { verbatim: false, ..message }, of, unit);
         let Some(run) = &mut self.run else { return };
         run.extras.push(Extra { unit: start..self.built.len(), index: run.messages - 1, header, receipt });
     }
@@ -232,7 +237,7 @@ impl<'b> Batch<'b> {
         let frame = Frame::new(Box::from(bytes), run.messages, self.encoder);
         self.built.clear();
         self.memory += frame.cost() + allocated_name(&run.stream) + run.extras.capacity() * size_of::<Extra>();
-        self.push(Input::Put { stream: run.stream, run: frame, extras: run.extras });
+        self.push(Input::Put { stream: run.stream, run: frame, of: run.of, extras: run.extras });
     }
 
     /// Answers this connection, behind all that it has said before.
@@ -256,10 +261,12 @@ impl<'b> Batch<'b> {
     fn input(&mut self, input: Input) {
         self.weight += ACTION;
         self.memory += match &input {
-            Input::Header { stream, receipt, .. }
-            | Input::Listen { stream, receipt }
-            | Input::Close { stream, receipt, .. }
-            | Input::Delete { stream, receipt, .. } => allocated_name(stream) + place_of(receipt.as_ref()),
+            Input::Header { stream, receipt, .. } | Input::Close { stream, receipt, .. } | Input::Delete { stream, receipt, .. } => {
+                allocated_name(stream) + place_of(receipt.as_ref())
+            }
+            Input::Listen { stream, start, receipt } => {
+                allocated_name(stream) + start.as_ref().map_or(0, |start| allocated(size_of_val(&**start))) + place_of(receipt.as_ref())
+            }
             Input::Hangup { stream, receipt } => stream.as_ref().map_or(0, allocated_name) + place_of(receipt.as_ref()),
             Input::Leave { receipt, .. } => place_of(receipt.as_ref()),
             Input::Put { .. } | Input::Answer(_) => 0,

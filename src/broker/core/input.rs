@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Event, Frame, ReceiptId};
+use crate::wire::{Epoch, Event, Frame, ReceiptId, Start};
 
 /// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub enum Input {
         stream: StreamName,
         /// One or more messages of one publisher, in the order it sent them.
         run: Frame,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Headers and receipts, which some of the messages carry, in their order.
         extras: Vec<Extra>,
     },
@@ -23,6 +25,10 @@ pub enum Input {
         stream: StreamName,
         /// The new header, as the listeners who join will get it.
         header: Frame,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
+        /// Only if the stream has no header and has not ended.
+        absent: bool,
         /// Answered once it is stored.
         receipt: Option<ReceiptId>,
     },
@@ -30,6 +36,8 @@ pub enum Input {
     Listen {
         /// The stream.
         stream: StreamName,
+        /// Where it begins; none means with what comes next.
+        start: Option<Box<Start>>,
         /// Answered with the stream's state.
         receipt: Option<ReceiptId>,
     },
@@ -46,6 +54,8 @@ pub enum Input {
         stream: StreamName,
         /// The `close` that its listeners get, and those who come later.
         last: Frame,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Answered with how many listeners were reached.
         receipt: Option<ReceiptId>,
     },
@@ -55,6 +65,8 @@ pub enum Input {
         stream: StreamName,
         /// The `close` that its listeners get.
         last: Frame,
+        /// Only if this is the stream's epoch.
+        of: Option<Epoch>,
         /// Answered with how many listeners were reached.
         receipt: Option<ReceiptId>,
     },
@@ -75,7 +87,7 @@ impl Input {
     pub fn put(stream: StreamName, message: Frame, header: Option<Frame>, receipt: Option<ReceiptId>) -> Self {
         let has_more = header.is_some() || receipt.is_some();
         let extra = has_more.then(|| Extra { unit: 0..message.bytes().len(), index: 0, header, receipt });
-        Self::Put { stream, run: message, extras: Vec::from_iter(extra) }
+        Self::Put { stream, run: message, of: None, extras: Vec::from_iter(extra) }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::wire::ids::ConnectionId;
 
 use super::listens::Listens;
 use super::machine::Core;
+use super::past::WINDOW;
 use super::stream::{ENDED, LISTENER, Stream, place};
 use super::table::Named;
 
@@ -23,14 +24,22 @@ impl Core {
 
     /// What must hold for everything; tests call it after each step.
     pub fn assert_invariants(&self) {
-        let (mut stored, mut listeners, mut ended) = (0, 0, 0);
+        let (mut stored, mut listeners, mut ended, mut listed, mut windows) = (0, 0, 0, 0, 0);
         for Named { name, stream } in self.streams.iter() {
-            assert!(!stream.is_empty(), "{name:?} says nothing and is still there");
-            assert!(stream.ended.is_none() || stream.listeners.is_empty(), "{name:?} has ended and is listened to");
+            let run = &stream.run;
+            assert!(!stream.is_empty() || run.listed.is_some(), "{name:?} says nothing and is still there");
+            assert!(run.ended.is_none() || stream.listeners.is_empty(), "{name:?} has ended and is listened to");
+            assert!(run.window.is_none() || run.listed.is_some(), "{name:?} is kept for ever");
+            assert!(run.window.iter().all(|window| window.messages() <= run.sequence), "{name:?} has more messages than there have been");
+            if let Some(at) = run.listed {
+                assert!(self.past.listed.contains(&(at, name.clone())), "{name:?} is in no list");
+                listed += 1;
+            }
+            windows += run.window.iter().map(|window| WINDOW + window.bytes()).sum::<usize>();
             for (position, listener) in stream.listeners.iter().enumerate() {
                 assert_eq!(self.connections[listener.index()].position(name), Some(position), "{listener} is lost in {name:?}");
             }
-            if let Some(end) = &stream.ended {
+            if let Some(end) = &run.ended {
                 assert!(self.ended.contains(&(end.forget_at, name.clone())), "{name:?} is never forgotten");
                 ended += 1;
             }
@@ -40,12 +49,15 @@ impl Core {
         let listens: usize = self.connections.iter().map(Listens::len).sum();
         assert_eq!(listens, listeners, "connections and streams disagree on who listens");
         assert_eq!(self.ended.len(), ended, "an end is of no stream");
+        assert_eq!(self.past.listed.len(), listed, "what is listed is no stream");
+        assert_eq!(windows, self.past.bytes, "the bytes of windows are miscounted");
+        assert!(windows <= self.limits.replay.total, "windows take too much");
         assert_eq!(stored, self.stored, "the stored bytes are miscounted");
     }
 }
 
 /// What is kept of a stream beside its place.
 fn kept(stream: &Stream) -> usize {
-    let end = stream.ended.as_ref().map_or(0, |ended| ENDED + ended.last.as_ref().map_or(0, Frame::cost));
+    let end = stream.run.ended.as_ref().map_or(0, |ended| ENDED + ended.last.as_ref().map_or(0, Frame::cost));
     stream.header.as_ref().map_or(0, Frame::cost) + end + LISTENER * stream.listeners.len()
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::wire::ids::StreamName;
-use crate::wire::{Frame, Gauge};
+use crate::wire::{Epoch, ErrorCode, Frame, Gauge, StreamState};
 
 use super::budget::{Budget, FORGET};
 use super::input::Extra;
 use super::machine::{Core, Refused};
-use super::stream::{ENDED, Ended, Stream, place};
+use super::stream::{ENDED, Ended, Stream, millis, place};
 use super::table::Named;
 
 impl Core {
@@ -17,21 +17,25 @@ impl Core {
         self.now = self.now.max(now);
     }
 
-    /// Whether there are streams whose time is over and that are not forgotten yet. Clients cannot see the difference.
+    /// Whether there are streams, or messages of streams, whose time is over and that are not forgotten yet. Clients cannot see the difference.
     pub fn has_forgettable(&self) -> bool {
+        self.has_ended() || self.has_old_past()
+    }
+
+    fn has_ended(&self) -> bool {
         self.ended.first().is_some_and(|(forget_at, _)| *forget_at <= self.now)
     }
 
-    /// Forgets the streams whose time is over, as many as the budget allows.
+    /// Forgets the streams whose time is over, and messages that are too old, as many as the budget allows.
     pub fn forget(&mut self, budget: &mut Budget) {
-        while !budget.is_spent() && self.forget_first() {
+        while !budget.is_spent() && (self.forget_first() || self.forget_old_past()) {
             budget.spend(FORGET);
         }
     }
 
     /// Forgets the stream that has been over for longest. False if there is none.
     fn forget_first(&mut self) -> bool {
-        if !self.has_forgettable() {
+        if !self.has_ended() {
             return false;
         }
         if let Some((_, name)) = self.ended.first().cloned() {
@@ -42,7 +46,7 @@ impl Core {
 
     /// Forgets the stream if its time is over.
     pub(super) fn forget_if_over(&mut self, name: &StreamName) {
-        let over = |stream: &Stream| stream.ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now);
+        let over = |stream: &Stream| stream.run.ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now);
         if !self.ended.is_empty() && self.streams.get(name).is_some_and(over) {
             self.remove(name);
         }
@@ -50,7 +54,8 @@ impl Core {
 
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
-        let (named, made) = self.streams.get_or_insert(name);
+        let (epochs, now) = (&mut self.epochs, self.now);
+        let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now));
         if made {
             self.stored += place(name);
         }
@@ -59,10 +64,14 @@ impl Core {
 
     /// Takes a stream out of the table, if it is there, with all that is kept of it.
     pub(super) fn remove(&mut self, name: &StreamName) {
-        self.reopen(name);
-        if let Some(stream) = self.streams.remove(name) {
+        self.take_back_end(name);
+        if let Some(mut stream) = self.streams.remove(name) {
             debug_assert!(stream.listeners.is_empty(), "{name:?} is forgotten while it is listened to");
             self.stored -= place(name);
+            self.past.clear(&mut stream.run, &self.queues);
+            if let Some(listed) = stream.run.listed {
+                self.past.listed.remove(&(listed, name.clone()));
+            }
             if let Some(header) = stream.header {
                 self.let_go(&header);
             }
@@ -74,12 +83,17 @@ impl Core {
         self.forget_if_over(name);
         let stream = self.streams.get(name);
         let (known, before) = (stream.is_some(), header_cost(stream));
-        self.room_for_stream(known)?;
+        self.room_for_stream(name, known)?;
         self.room_to_keep(name, known, header.cost().saturating_sub(before))?;
         self.reopen(name);
         self.stored += header.cost();
         header.store(&self.queues);
-        if let Some(before) = self.stream(name).stream.header.replace(header) {
+        let now = self.now;
+        let stream = &mut self.stream(name).stream;
+        if stream.state() == StreamState::Waiting {
+            stream.run.since = millis(now);
+        }
+        if let Some(before) = stream.header.replace(header) {
             self.let_go(&before);
         }
         Ok(())
@@ -91,7 +105,7 @@ impl Core {
         let stream = self.streams.get(name);
         let (known, before) = (stream.is_some(), header_cost(stream));
         largest.is_none_or(|largest| {
-            self.room_for_stream(known).is_ok() && self.room_to_keep(name, known, largest.saturating_sub(before)).is_ok()
+            self.room_for_stream(name, known).is_ok() && self.room_to_keep(name, known, largest.saturating_sub(before)).is_ok()
         })
     }
 
@@ -104,53 +118,95 @@ impl Core {
         }
         let forget_at = ended.forget_at;
         let named = self.stream(name);
-        named.stream.ended = Some(Box::new(ended));
+        named.stream.run.ended = Some(Box::new(ended));
         let name = named.name.clone();
         self.ended.insert((forget_at, name));
     }
 
-    /// Takes back the end of a stream, if it has ended.
-    pub(super) fn reopen(&mut self, name: &StreamName) {
-        if self.ended.is_empty() {
+    /// Begins another run of a stream that has ended: with an epoch of its own, and without the messages of the one before.
+    fn reopen(&mut self, name: &StreamName) {
+        if !self.take_back_end(name) {
             return;
         }
-        let Some(ended) = self.streams.get_mut(name).and_then(|stream| stream.ended.take()) else { return };
+        if let Some(stream) = self.streams.get_mut(name) {
+            self.past.clear(&mut stream.run, &self.queues);
+            (stream.run.epoch, stream.run.sequence, stream.run.since) = (self.epochs.draw(), 0, millis(self.now));
+        }
+    }
+
+    /// Takes back the end of a stream. False if it has not ended.
+    pub(super) fn take_back_end(&mut self, name: &StreamName) -> bool {
+        if self.ended.is_empty() {
+            return false;
+        }
+        let Some(ended) = self.streams.get_mut(name).and_then(|stream| stream.run.ended.take()) else { return false };
         self.ended.remove(&(ended.forget_at, name.clone()));
         self.stored -= ENDED;
         if let Some(last) = ended.last {
             self.let_go(&last);
         }
+        true
     }
 
-    /// Whether there may be a stream that is `known`, or one more.
-    pub(super) fn room_for_stream(&mut self, known: bool) -> Result<(), Refused> {
+    /// Whether the stream is in the run that an action is meant for. What `opens` a stream is meant for one that has not ended.
+    pub(super) fn check_epoch(&mut self, name: &StreamName, of: Option<Epoch>, opens: bool) -> Result<(), Refused> {
+        let Some(of) = of else { return Ok(()) };
+        self.forget_if_over(name);
+        let reason = match self.streams.get(name) {
+            None => format!("there is no stream of this name, so its run {of} is over; nothing was done"),
+            Some(stream) if stream.run.epoch != of => {
+                format!("the stream is in another run, {}, and {of} is over; nothing was done", stream.run.epoch)
+            }
+            Some(stream) if opens && stream.run.ended.is_some() => {
+                format!("the stream has ended, and with it the run {of}; nothing was done; without \"of\" another run begins")
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Refused { code: ErrorCode::Stale, reason })
+    }
+
+    /// Whether a stream has neither a header nor an end.
+    pub(super) fn check_absent(&mut self, name: &StreamName) -> Result<(), Refused> {
+        self.forget_if_over(name);
+        let reason = match self.streams.get(name).map(Stream::state) {
+            Some(StreamState::Running) => "the stream has a header, so nothing was done; without \"if\" it is replaced",
+            Some(StreamState::Ended) => "the stream has ended, so nothing was done; without \"if\" another run begins",
+            Some(StreamState::Waiting) | None => return Ok(()),
+        };
+        Err(Refused { code: ErrorCode::Stale, reason: reason.to_owned() })
+    }
+
+    /// Whether there may be a stream of this name, which is `known` or one more.
+    pub(super) fn room_for_stream(&mut self, name: &StreamName, known: bool) -> Result<(), Refused> {
         if known {
             return Ok(());
         }
-        // Streams that are over and not forgotten yet take no room from others.
-        while self.streams.len() >= self.limits.streams && self.forget_first() {}
+        // Streams that are over and not forgotten yet take no room from others, nor those of which only the past is left.
+        while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(name)) {}
         if self.streams.len() < self.limits.streams {
             return Ok(());
         }
         let most = self.limits.streams;
-        Err(Refused(format!("there are {most} streams, the most allowed (limits.streams); delete or close some, or raise the limit")))
+        Err(Refused::limit(format!(
+            "there are {most} streams, the most allowed (limits.streams); delete or close some, or raise the limit"
+        )))
     }
 
     /// Whether there is room to keep `more` bytes of a stream, and its name unless it is `known`.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, known: bool, more: usize) -> Result<(), Refused> {
         let more = more + if known { 0 } else { place(name) };
-        if self.has_room(more) {
+        if self.has_room(name, more) {
             return Ok(());
         }
         let most = self.limits.stored;
-        Err(Refused(format!(
+        Err(Refused::limit(format!(
             "headers, last messages, names and listeners of all streams together would take more than {most} bytes, the most allowed (limits.headers_total); delete some streams, or raise the limit"
         )))
     }
 
-    /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way.
-    pub(super) fn has_room(&mut self, more: usize) -> bool {
-        while self.stored + more > self.limits.stored && self.forget_first() {}
+    /// Whether `more` bytes can be kept of a stream. What is over and not forgotten yet is in nobody's way.
+    pub(super) fn has_room(&mut self, name: &StreamName, more: usize) -> bool {
+        while self.stored + more > self.limits.stored && (self.forget_first() || self.forget_past_only(name)) {}
         self.stored + more <= self.limits.stored
     }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{ErrorCode, Event, Frame, Gauge, ReceiptId, StreamState};
+use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, ReceiptId, Start};
 
 use super::budget::{Budget, HANG_UP, INPUT, PUSH};
+use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
 use super::parts::Parts;
-use super::stream::{ENDED, Ended, LISTENER};
-use super::table::{Named, Table};
+use super::past::{Past, ReplayLimits};
+use super::stream::{ENDED, Ended, LISTENER, Stream, millis};
+use super::table::Table;
 
 /// The limits that the core enforces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct CoreLimits {
     pub stored: usize,
     /// How long an ended stream is remembered.
     pub ended_time: Duration,
+    /// What is kept of the messages that streams have had.
+    pub replay: ReplayLimits,
 }
 
 /// Every stream's header and listeners.
@@ -36,7 +40,9 @@ pub struct Core {
     pub(super) connections: Vec<Listens>,
     /// The ended streams by the time at which they are forgotten.
     pub(super) ended: BTreeSet<(Duration, StreamName)>,
-    /// What is kept of all streams, in bytes of memory.
+    pub(super) past: Past,
+    pub(super) epochs: Epochs,
+    /// What is kept of all streams, their past aside, in bytes of memory.
     pub(super) stored: usize,
     /// Counts what stands in queues. A frame that is stored counts in `stored` instead.
     pub(super) queues: Arc<Gauge>,
@@ -44,13 +50,59 @@ pub struct Core {
     pub(super) now: Duration,
 }
 
-/// Why an input was refused: the reason, naming the limit and its setting.
-pub(super) struct Refused(pub(super) String);
+/// Why an input was refused.
+pub(super) struct Refused {
+    pub(super) code: ErrorCode,
+    pub(super) reason: String,
+}
+
+impl Refused {
+    /// For a limit; the reason names it and its setting.
+    pub(super) fn limit(reason: String) -> Self {
+        Self { code: ErrorCode::Limit, reason }
+    }
+}
+
+/// Whether one that leaves may come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comes {
+    Perhaps,
+    /// It has hung up.
+    NoMore,
+}
+
+/// What became of a run.
+#[derive(Default)]
+struct Taken {
+    reached: usize,
+    /// Where the stream stands after it.
+    position: Option<Position>,
+    /// How many messages that counts more than before.
+    counted: u64,
+}
+
+impl Taken {
+    /// Where the stream stands after one of its messages.
+    fn after(&self, index: u32) -> Option<Position> {
+        let behind = self.counted.saturating_sub(u64::from(index) + 1);
+        self.position.map(|position| Position { sequence: position.sequence - behind, ..position })
+    }
+}
 
 impl Core {
     /// A broker that has seen nothing yet. `queues` counts the memory of what stands in queues.
-    pub fn new(limits: CoreLimits, queues: Arc<Gauge>) -> Self {
-        Self { limits, streams: Table::default(), connections: Vec::new(), ended: BTreeSet::new(), stored: 0, queues, now: Duration::ZERO }
+    pub fn new(limits: CoreLimits, queues: Arc<Gauge>, epochs: Epochs) -> Self {
+        Self {
+            past: Past::new(limits.replay.clone()),
+            limits,
+            streams: Table::default(),
+            connections: Vec::new(),
+            ended: BTreeSet::new(),
+            epochs,
+            stored: 0,
+            queues,
+            now: Duration::ZERO,
+        }
     }
 
     /// How many streams there are.
@@ -68,41 +120,51 @@ impl Core {
     pub fn handle(&mut self, from: ConnectionId, input: Input, budget: &mut Budget, deliver: &mut impl Deliver) -> Option<Input> {
         budget.spend(INPUT);
         match input {
-            Input::Put { stream, run, extras } => return self.put(from, &stream, &run, extras, budget, deliver),
-            Input::Header { stream, header, receipt } => match self.store_header(&stream, header) {
-                Ok(()) => answer(from, receipt.as_ref(), None, None, deliver),
+            Input::Put { stream, run, of, extras } => {
+                if of.is_some() {
+                    let opens = extras.iter().any(|extra| extra.header.is_some());
+                    if let Err(refused) = self.check_epoch(&stream, of, opens) {
+                        refuse_run(from, &refused, &stream, &run, &extras, deliver);
+                        return None;
+                    }
+                }
+                return self.put(from, &stream, &run, extras, budget, deliver);
+            }
+            Input::Header { stream, header, of, absent, receipt } => match self.header(&stream, header, of, absent) {
+                Ok(position) => answer(from, receipt.as_ref(), Effect { position, ..Effect::default() }, deliver),
                 Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
             },
-            Input::Listen { stream, receipt } => {
+            Input::Listen { stream, start, receipt } => {
                 budget.spend(2 * PUSH);
-                if let Err(refused) = self.listen(from, &stream, receipt.as_ref(), deliver) {
+                let start = start.map_or(Start::default(), |start| *start);
+                if let Err(refused) = self.listen(from, &stream, start, receipt.as_ref(), budget, deliver) {
                     refuse(from, &refused, &stream, receipt.as_ref(), deliver);
                 }
             }
             Input::Hangup { stream, receipt } => {
                 match &stream {
-                    Some(stream) => self.hang_up(from, stream, budget),
-                    None if !self.hang_up_all(from, budget) => return Some(Input::Hangup { stream, receipt }),
+                    Some(stream) => self.hang_up(from, stream, Comes::NoMore, budget),
+                    None if !self.hang_up_all(from, Comes::NoMore, budget) => return Some(Input::Hangup { stream, receipt }),
                     None => {}
                 }
-                answer(from, receipt.as_ref(), None, None, deliver);
+                answer(from, receipt.as_ref(), Effect::default(), deliver);
             }
-            Input::Close { stream, last, receipt } => match self.close(&stream, last, budget, deliver) {
-                Ok(reached) => answer(from, receipt.as_ref(), Some(reached), None, deliver),
+            Input::Close { stream, last, of, receipt } => match self.close(&stream, last, of, budget, deliver) {
+                Ok(reached) => answer(from, receipt.as_ref(), reaching(reached), deliver),
                 Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
             },
-            Input::Delete { stream, last, receipt } => {
-                let reached = self.delete(&stream, &last, budget, deliver);
-                answer(from, receipt.as_ref(), Some(reached), None, deliver);
-            }
+            Input::Delete { stream, last, of, receipt } => match self.delete(&stream, &last, of, budget, deliver) {
+                Ok(reached) => answer(from, receipt.as_ref(), reaching(reached), deliver),
+                Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
+            },
             Input::Answer(frame) => {
                 deliver.frame(from, &frame);
             }
             Input::Leave { last, receipt } => {
-                if !self.hang_up_all(from, budget) {
+                if !self.hang_up_all(from, Comes::Perhaps, budget) {
                     return Some(Input::Leave { last, receipt });
                 }
-                answer(from, receipt.as_ref(), None, None, deliver);
+                answer(from, receipt.as_ref(), Effect::default(), deliver);
                 deliver.finish(from, last.as_ref());
             }
         }
@@ -136,19 +198,32 @@ impl Core {
             Input::Listen { stream, .. } => (None, self.streams.get(stream)),
             Input::Header { .. } | Input::Hangup { .. } | Input::Answer(_) | Input::Leave { .. } => (None, None),
         };
+        // Many that are short take long together.
+        let past = match input {
+            Input::Listen { stream, start: Some(start), .. } => self.streams.get(stream).and_then(|stream| {
+                let window = stream.run.window.as_ref().filter(|window| window.bytes() >= length)?;
+                Some(window.frames(stream.run.sequence - stream.run.begin(**start).before))
+            }),
+            _ => None,
+        };
+        let past = past.into_iter().flatten();
         let to_all = to_all.and_then(|(name, frame)| Some((&self.streams.get(name)?.listeners, frame)));
         let to_all = to_all.into_iter().flat_map(|(listeners, frame)| listeners.iter().map(move |listener| (*listener, frame)));
         let to_one =
-            to_one.into_iter().flat_map(|stream| [stream.header.as_ref(), stream.ended.as_ref().and_then(|end| end.last.as_ref())]);
-        to_all.chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame)))
+            to_one.into_iter().flat_map(|stream| [stream.header.as_ref(), stream.run.ended.as_ref().and_then(|end| end.last.as_ref())]);
+        to_all.chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame))).chain(past.map(move |frame| (from, frame)))
     }
 
-    /// Takes a connection out of all lists of listeners: it asked for that, was cut off, or is gone. False if the budget was
+    /// Takes a connection out of all lists of listeners: it was cut off, or is gone. False if the budget was
     /// spent before that; then it is to be called again.
-    pub fn hang_up_all(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
+    pub fn forget_connection(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
+        self.hang_up_all(connection, Comes::Perhaps, budget)
+    }
+
+    fn hang_up_all(&mut self, connection: ConnectionId, comes: Comes, budget: &mut Budget) -> bool {
         while let Some(stream) = self.connections.get(connection.index()).and_then(Listens::first).cloned() {
             // At least one, so that each turn gets on.
-            self.hang_up(connection, &stream, budget);
+            self.hang_up(connection, &stream, comes, budget);
             if budget.is_spent() {
                 return self.connections.get(connection.index()).is_none_or(|listens| listens.len() == 0);
             }
@@ -191,90 +266,67 @@ impl Core {
             return None;
         }
         let (mut headers, mut receipts) = (Vec::new(), Vec::new());
-        for Extra { header, receipt, .. } in extras {
+        for Extra { header, receipt, index, .. } in extras {
             headers.extend(header);
-            receipts.extend(receipt);
+            receipts.extend(receipt.map(|receipt| (receipt, index)));
         }
         // Nobody can join between the messages of a run, so only the last header is ever seen.
         if let Some(header) = headers.pop()
             && let Err(refused) = self.store_header(name, header)
         {
-            refuse(from, &refused, name, receipts.first(), deliver);
+            refuse(from, &refused, name, receipts.first().map(|(receipt, _)| receipt), deliver);
             return None;
         }
         budget.spend(PUSH * receipts.len());
-        let reached = self.deliver_run(name, run, budget, deliver);
-        for receipt in &receipts {
-            answer(from, Some(receipt), Some(reached), None, deliver);
+        let taken = self.deliver_run(name, run, budget, deliver);
+        for (receipt, index) in &receipts {
+            answer(from, Some(receipt), Effect { position: taken.after(*index), ..reaching(taken.reached) }, deliver);
         }
         None
     }
 
-    /// Gives a run to every listener. Returns how many were reached.
-    fn deliver_run(&self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
-        let Some(stream) = self.streams.get(name) else { return 0 };
-        budget.spend(PUSH * stream.listeners.len());
-        stream.listeners.iter().filter(|listener| deliver.frame(**listener, run)).count()
+    /// Gives a run to every listener, and keeps it for those who come back.
+    fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
+            return self.deliver_nowhere(name, run, budget, deliver);
+        };
+        let Stream { listeners, run: state, .. } = &mut named.stream;
+        let counted = u64::from(run.messages());
+        state.sequence += counted;
+        budget.spend(PUSH * listeners.len());
+        let reached = listeners.iter().filter(|listener| deliver.frame(**listener, run)).count();
+        let taken = Taken { reached, position: Some(state.position()), counted };
+        if self.past.is_kept() {
+            self.past.keep(named, run, self.now, &self.queues);
+            self.relieve_windows(name);
+        }
+        taken
     }
 
-    /// Delivers the header, if there is one, then the receipt, and enters the listener, all in one step: no message comes
-    /// between. If the stream has ended, its end follows instead.
-    fn listen(
-        &mut self,
-        from: ConnectionId,
-        name: &StreamName,
-        receipt: Option<&ReceiptId>,
-        deliver: &mut impl Deliver,
-    ) -> Result<(), Refused> {
+    /// Takes a run for a stream that nobody has seen, or that has ended: nobody listens. There may be somebody who looks back at it.
+    fn deliver_nowhere(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
         self.forget_if_over(name);
-        let stream = self.streams.get(name);
-        let is_known = stream.is_some();
-        if let Some(stream) = stream
-            && let Some(ended) = &stream.ended
-        {
-            if let Some(header) = &stream.header {
-                deliver.frame(from, header);
-            }
-            answer(from, receipt, None, Some(StreamState::Ended), deliver);
-            match &ended.last {
-                Some(last) => {
-                    deliver.frame(from, last);
-                }
-                None => deliver.event(from, &Event::Close { stream: name, message: None }),
-            }
-            return Ok(());
+        if let Some(stream) = self.streams.get(name) {
+            return Taken { position: Some(stream.run.position()), ..Taken::default() };
         }
-        if self.connections.len() <= from.index() {
-            self.connections.resize_with(from.index() + 1, Listens::default);
+        if !self.past.is_kept() || self.room_for_stream(name, false).is_err() || self.room_to_keep(name, false, 0).is_err() {
+            return Taken::default();
         }
-        let known = self.connections[from.index()].position(name).is_some();
-        if !known {
-            if self.connections[from.index()].len() >= self.limits.listens {
-                let most = self.limits.listens;
-                return Err(Refused(format!(
-                    "this connection listens to {most} streams, the most allowed (limits.listens); hang up on some, or listen on another connection"
-                )));
-            }
-            self.room_for_stream(is_known)?;
-            self.room_to_keep(name, is_known, LISTENER)?;
+        self.stream(name);
+        self.deliver_run(name, run, budget, deliver)
+    }
+
+    fn header(&mut self, name: &StreamName, header: Frame, of: Option<Epoch>, absent: bool) -> Result<Option<Position>, Refused> {
+        self.check_epoch(name, of, true)?;
+        if absent {
+            self.check_absent(name)?;
         }
-        let Named { name, stream } = self.stream(name);
-        // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
-        let (name, header, state, position) = (name.clone(), stream.header.clone(), stream.state(), stream.listeners.len());
-        if !known {
-            stream.listeners.push(from);
-            self.connections[from.index()].insert(&name, position);
-            self.stored += LISTENER;
-        }
-        if let Some(header) = &header {
-            deliver.frame(from, header);
-        }
-        answer(from, receipt, None, Some(state), deliver);
-        Ok(())
+        self.store_header(name, header)?;
+        Ok(self.streams.get(name).map(|stream| stream.run.position()))
     }
 
     /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
-    fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
+    fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, comes: Comes, budget: &mut Budget) {
         budget.spend(HANG_UP);
         let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
         self.stored -= LISTENER;
@@ -288,34 +340,64 @@ impl Core {
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
-        if stream.is_empty() {
+        if stream.is_empty() && stream.run.listed.is_none() && !(comes == Comes::Perhaps && self.remember(name)) {
             self.remove(name);
         }
     }
 
+    /// Keeps a stream that has nothing but its past, so that those who come back find that nothing is missing. False if no past is kept.
+    fn remember(&mut self, name: &StreamName) -> bool {
+        let is_kept = self.past.is_kept();
+        if let Some(named) = self.streams.get_named(name).filter(|_| is_kept) {
+            self.past.list(named, self.now);
+        }
+        is_kept
+    }
+
     /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
-    fn close(&mut self, name: &StreamName, last: Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Result<usize, Refused> {
+    fn close(
+        &mut self,
+        name: &StreamName,
+        last: Frame,
+        of: Option<Epoch>,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Result<usize, Refused> {
+        self.check_epoch(name, of, false)?;
         self.forget_if_over(name);
         let is_known = self.streams.get(name).is_some();
-        self.room_for_stream(is_known)?;
+        self.room_for_stream(name, is_known)?;
         if !is_known {
             self.room_to_keep(name, is_known, ENDED)?;
         }
         let reached = self.dismiss(name, &last, budget, deliver);
-        self.reopen(name);
+        // The last end counts, but it has ended since the first.
+        let again = self.take_back_end(name);
         // The end of a known stream is never refused for lack of room: then it is kept without its message.
-        self.stream(name);
-        let room = self.has_room(ENDED + last.cost());
+        let now = self.now;
+        let run = &mut self.stream(name).stream.run;
+        if !again {
+            run.since = millis(now);
+        }
+        let room = self.has_room(name, ENDED + last.cost());
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);
         Ok(reached)
     }
 
-    fn delete(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
+    fn delete(
+        &mut self,
+        name: &StreamName,
+        last: &Frame,
+        of: Option<Epoch>,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Result<usize, Refused> {
+        self.check_epoch(name, of, false)?;
         let reached = self.dismiss(name, last, budget, deliver);
         self.remove(name);
-        reached
+        Ok(reached)
     }
 
     /// Tells every listener that the stream has ended, and lets it go.
@@ -333,13 +415,26 @@ impl Core {
     }
 }
 
-fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, listeners: Option<usize>, state: Option<StreamState>, deliver: &mut impl Deliver) {
+pub(super) fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, effect: Effect, deliver: &mut impl Deliver) {
     if let Some(receipt) = receipt {
-        deliver.event(to, &Event::Receipt { receipt, listeners, state });
+        deliver.event(to, &Event::Receipt { receipt, effect });
+    }
+}
+
+fn reaching(listeners: usize) -> Effect {
+    Effect { listeners: Some(listeners), ..Effect::default() }
+}
+
+/// Refuses every message of a run.
+fn refuse_run(to: ConnectionId, refused: &Refused, stream: &StreamName, run: &Frame, extras: &[Extra], deliver: &mut impl Deliver) {
+    let mut extras = extras.iter().peekable();
+    for index in 0..run.messages() {
+        let receipt = extras.next_if(|extra| extra.index == index).and_then(|extra| extra.receipt.as_ref());
+        refuse(to, refused, stream, receipt, deliver);
     }
 }
 
 fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&ReceiptId>, deliver: &mut impl Deliver) {
-    let error = Event::Error { code: ErrorCode::Limit, reason: &refused.0, stream: Some(stream.as_str()), receipt };
+    let error = Event::Error { code: refused.code, reason: &refused.reason, stream: Some(stream.as_str()), receipt };
     deliver.event(to, &error);
 }

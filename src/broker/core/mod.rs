@@ -6,17 +6,24 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod budget;
+mod epochs;
 mod input;
 #[cfg(any(test, debug_assertions))]
 mod invariants;
+mod joining;
 mod keeping;
 mod listens;
 mod machine;
 mod parts;
+mod past;
+mod replay;
 mod stream;
 mod table;
+mod window;
 
 pub use budget::Budget;
 pub(super) use budget::{INPUT, sending};
+pub use epochs::Epochs;
 pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};
+pub use past::ReplayLimits;

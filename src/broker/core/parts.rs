@@ -51,7 +51,8 @@ impl<'r> Parts<'r> {
         let rest = Frame::new(Box::from(&run.bytes()[at..]), run.messages() - taken, run.encoder());
         let moved =
             |Extra { unit, index, header, receipt }| Extra { unit: unit.start - at..unit.end - at, index: index - taken, header, receipt };
-        Some(Input::Put { stream: name.clone(), run: rest, extras: extras.map(moved).collect() })
+        // Whether the epoch is the right one was asked for the whole run.
+        Some(Input::Put { stream: name.clone(), run: rest, of: None, extras: extras.map(moved).collect() })
     }
 
     fn piece(&self, unit: Range<usize>, messages: u32) -> Frame {
@@ -65,7 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::broker::core::{Budget, Core, CoreLimits, Deliver};
+    use crate::broker::core::{Budget, Core, CoreLimits, Deliver, Epochs, ReplayLimits};
     use crate::wire::ids::ConnectionId;
     use crate::wire::json_lines::ENCODER;
     use crate::wire::{Event, ReceiptId};
@@ -95,7 +96,7 @@ mod tests {
         for first in 0..=expected.len() {
             let mut one = parts(&name, &run);
             let mut seen: Vec<_> = (0..first).filter_map(|_| one.next()).map(told).collect();
-            if let Some(Input::Put { stream, run, extras }) = one.rest() {
+            if let Some(Input::Put { stream, run, extras, .. }) = one.rest() {
                 let mut other = Parts::new(&stream, &run, extras);
                 seen.extend(std::iter::from_fn(|| other.next()).map(told));
             }
@@ -120,12 +121,12 @@ mod tests {
     // Seen to fail: all of it was one step, with thousands of listeners one of many milliseconds.
     #[test]
     fn a_run_of_one_who_hears_itself_goes_no_further_than_the_budget() {
-        let limits = CoreLimits { streams: 1, listens: 1, stored: 1000, ended_time: Duration::ZERO };
-        let (mut core, mut delivered, from) = (Core::new(limits, Arc::default()), Counter::default(), ConnectionId(0));
+        let limits = CoreLimits { streams: 1, listens: 1, stored: 1000, ended_time: Duration::ZERO, replay: ReplayLimits::default() };
+        let (mut core, mut delivered, from) = (Core::new(limits, Arc::default(), Epochs::new(0)), Counter::default(), ConnectionId(0));
         let (name, run) = (StreamName::new("s").unwrap(), Frame::new(Box::from(&b"000112222344444555"[..]), 6, &ENCODER));
-        core.handle(from, Input::Listen { stream: name.clone(), receipt: None }, &mut Budget::unlimited(), &mut delivered);
+        core.handle(from, Input::Listen { stream: name.clone(), start: None, receipt: None }, &mut Budget::unlimited(), &mut delivered);
         let extras = parts(&name, &run).extras.collect();
-        let (mut left, mut seen) = (Some(Input::Put { stream: name.clone(), run, extras }), Vec::new());
+        let (mut left, mut seen) = (Some(Input::Put { stream: name.clone(), run, of: None, extras }), Vec::new());
         while let Some(input) = left.take() {
             left = core.handle(from, input, &mut Budget::new(1), &mut delivered);
             seen.push(delivered.0);

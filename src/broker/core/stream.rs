@@ -1,19 +1,46 @@
-//! One stream: its header, how it ended, and who listens.
+//! One stream: its header, who listens, and how its run stands.
 
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Frame, StreamState, allocated_name};
+use crate::wire::{Epoch, Frame, Position, Start, StreamState, allocated_name};
 
-/// What the broker stores of one stream. It exists as long as any of its fields holds something.
-#[derive(Debug, Default)]
+use super::window::Window;
+
+/// What the broker stores of one stream. With its name it fills one line of the processor's cache.
+#[derive(Debug)]
 pub(super) struct Stream {
     /// The status that a listener gets first, encoded as a `put`.
     pub(super) header: Option<Frame>,
-    /// Set when the stream has ended; then nobody listens. Boxed, so that a stream and its name fill one line of the cache.
-    pub(super) ended: Option<Box<Ended>>,
     /// Who gets its messages. Unordered; each listener remembers its position, so that leaving costs no search.
     pub(super) listeners: Vec<ConnectionId>,
+    pub(super) run: Box<Run>,
+}
+
+/// One run of a stream: from its first header or message to the next one after its end.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) epoch: Epoch,
+    /// How many messages it has had.
+    pub(super) sequence: u64,
+    /// Since when it has been in its state, in milliseconds of the core's clock.
+    pub(super) since: u64,
+    /// Set when it has ended; then nobody listens.
+    pub(super) ended: Option<Box<Ended>>,
+    /// Its last messages, if any are kept.
+    pub(super) window: Option<Box<Window>>,
+    /// Under which second the stream stands among those with a past, if it does.
+    pub(super) listed: Option<u32>,
+}
+
+/// Where a listener begins.
+pub(super) struct Beginning {
+    /// Behind so many messages of the run.
+    pub(super) before: u64,
+    /// Where it was, if it was in this run.
+    pub(super) here: Option<Position>,
+    /// Whether nothing is missing behind that.
+    pub(super) resumed: bool,
 }
 
 /// How a stream ended, for listeners that join later.
@@ -26,29 +53,67 @@ pub(super) struct Ended {
 }
 
 impl Stream {
+    /// A stream that has just come into being.
+    pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
+        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None };
+        Self { header: None, listeners: Vec::new(), run: Box::new(run) }
+    }
+
     /// How it stands for a connection that begins to listen.
     pub(super) fn state(&self) -> StreamState {
-        match (&self.ended, &self.header) {
+        match (&self.run.ended, &self.header) {
             (Some(_), _) => StreamState::Ended,
             (None, Some(_)) => StreamState::Running,
             (None, None) => StreamState::Waiting,
         }
     }
 
-    /// Whether there is nothing left in it, so that it can be forgotten.
+    /// Whether there is nothing in it, its past aside.
     pub(super) fn is_empty(&self) -> bool {
-        self.header.is_none() && self.ended.is_none() && self.listeners.is_empty()
+        self.header.is_none() && self.run.ended.is_none() && self.listeners.is_empty()
     }
 }
 
-/// What a stream takes, its name aside: its place in a table that may be half empty.
-const PLACE: usize = 128;
+impl Run {
+    pub(super) fn position(&self) -> Position {
+        Position { epoch: self.epoch, sequence: self.sequence }
+    }
+
+    /// How many messages were before the first that is kept.
+    pub(super) fn first(&self) -> u64 {
+        self.sequence - self.window.as_ref().map_or(0, |window| window.messages())
+    }
+
+    /// Where a listener begins.
+    pub(super) fn begin(&self, start: Start) -> Beginning {
+        let here = start.after.filter(|after| after.epoch == self.epoch && after.sequence <= self.sequence);
+        let resumed = here.is_some_and(|after| after.sequence >= self.first());
+        let before = match here {
+            Some(after) if resumed => after.sequence,
+            _ => self.first().max(self.sequence.saturating_sub(start.last.unwrap_or(0))),
+        };
+        Beginning { before, here, resumed }
+    }
+}
+
+/// A time on the core's clock in milliseconds, of which there are enough for ever.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a stream takes, its name aside: its place in a table that may be half empty, and its run.
+const PLACE: usize = 128 + allocated_const(size_of::<Run>());
 
 /// What the end of a stream takes beside its last message: its own fields, and a place among the ends by time.
 pub(crate) const ENDED: usize = 128;
 
 /// What a listener takes: its place in the stream's list, and the stream's in its own.
 pub(crate) const LISTENER: usize = 80;
+
+/// As the allocator counts a small block.
+pub(super) const fn allocated_const(size: usize) -> usize {
+    size.next_multiple_of(16)
+}
 
 /// What a stream of this name takes without its header, end and listeners, in bytes of memory.
 pub(crate) fn place(name: &StreamName) -> usize {

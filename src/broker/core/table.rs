@@ -56,13 +56,18 @@ impl Table {
         self.parts[part_of(hash)].find(hash, |named| named.name == *name).map(|named| &named.stream)
     }
 
-    pub(super) fn get_mut(&mut self, name: &StreamName) -> Option<&mut Stream> {
+    /// A stream with the table's own copy of its name.
+    pub(super) fn get_named(&mut self, name: &StreamName) -> Option<&mut Named> {
         let hash = self.hasher.hash_one(name);
-        self.parts[part_of(hash)].find_mut(hash, |named| named.name == *name).map(|named| &mut named.stream)
+        self.parts[part_of(hash)].find_mut(hash, |named| named.name == *name)
     }
 
-    /// The stream of a name, and whether it was made just now. Its name is the table's own copy, which others are to share.
-    pub(super) fn get_or_insert(&mut self, name: &StreamName) -> (&mut Named, bool) {
+    pub(super) fn get_mut(&mut self, name: &StreamName) -> Option<&mut Stream> {
+        self.get_named(name).map(|named| &mut named.stream)
+    }
+
+    /// The stream of a name, made if there is none, and whether it was. Its name is the table's own copy, which others are to share.
+    pub(super) fn get_or_insert(&mut self, name: &StreamName, make: impl FnOnce() -> Stream) -> (&mut Named, bool) {
         let Self { hasher, parts, len } = self;
         let hash = hasher.hash_one(name);
         let rehash = |named: &Named| hasher.hash_one(&named.name);
@@ -70,7 +75,7 @@ impl Table {
             Entry::Occupied(there) => (there.into_mut(), false),
             Entry::Vacant(place) => {
                 *len += 1;
-                (place.insert(Named { name: name.clone(), stream: Stream::default() }).into_mut(), true)
+                (place.insert(Named { name: name.clone(), stream: make() }).into_mut(), true)
             }
         }
     }
@@ -106,8 +111,9 @@ impl Table {
             let mut seen = 0;
             for hash in hashes.iter().take(count) {
                 let likely = self.parts[part_of(*hash)].find(*hash, |_| true);
-                if let Some(listener) = likely.and_then(|named| named.stream.listeners.first()) {
-                    seen ^= listener.0;
+                if let Some(Named { stream, .. }) = likely {
+                    seen ^= stream.run.window.as_ref().map_or(stream.run.sequence, |window| window.messages());
+                    seen ^= stream.listeners.first().map_or(0, |listener| listener.0.into());
                 }
             }
             // Without a use the compiler would leave the loop out.

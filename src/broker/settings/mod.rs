@@ -3,11 +3,13 @@
 mod limits;
 mod memory;
 mod outbox;
+mod replay;
 mod sockets;
 
 pub use limits::Limits;
 pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
+pub use replay::ReplaySettings;
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
 
 use crate::wire::setters;
@@ -27,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Limits on what waits to be sent.
     pub outbox: OutboxSettings,
+    /// What is kept of messages.
+    pub replay: ReplaySettings,
     /// Options of TCP connections.
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
@@ -38,6 +42,7 @@ setters! {
     Settings {
         limits: Limits, "Limits::default().streams(1000)";
         outbox: OutboxSettings, "OutboxSettings::default().policy(Policy::Throttle)";
+        replay: ReplaySettings, "ReplaySettings::default().stream(ByteSize(0))";
         tcp: TcpSettings, "TcpSettings::default().no_delay(false)";
         unix: UnixSettings, "UnixSettings::default().mode(0o666)";
     }

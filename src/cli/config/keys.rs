@@ -22,7 +22,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 32] = [
+pub(super) const KEYS: [(&str, ValueType); 35] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -46,6 +46,9 @@ pub(super) const KEYS: [(&str, ValueType); 32] = [
     ("outbox.write_time", ValueType::Time),
     ("outbox.drain_time", ValueType::Time),
     ("outbox.drain_limit", ValueType::Time),
+    ("replay.stream", ValueType::Size),
+    ("replay.total", ValueType::Size),
+    ("replay.time", ValueType::Time),
     ("tcp.send_buffer", ValueType::Size),
     ("tcp.no_delay", ValueType::Switch),
     ("tcp.keepalive_time", ValueType::Time),

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer};
 
 use crate::broker::settings::Limits;
-use crate::broker::settings::OutboxSettings;
+use crate::broker::settings::{OutboxSettings, ReplaySettings};
 use crate::broker::settings::{RuntimeSettings, TcpSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
 
@@ -43,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// How much may wait for a connection.
     pub outbox: OutboxSettings,
+    /// What is kept of the messages that streams have had.
+    pub replay: ReplaySettings,
     /// Options of TCP connections.
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
@@ -60,6 +62,7 @@ impl Default for Config {
             log: LogSettings::default(),
             limits: Limits::default(),
             outbox: OutboxSettings::default(),
+            replay: ReplaySettings::default(),
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),
             runtime: RuntimeSettings::default(),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
-use crate::wire::subscriber::{Event, Listened, Reason, Receipt, Reply, Take};
+use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Take};
 use crate::wire::{StreamState, Verb};
 
 use super::error::ClientError;
@@ -143,6 +143,15 @@ impl State {
         self.append_own(Verb::Listen, stream, Some(receipt))
     }
 
+    /// Queues a listen action for those who were connected before, with where they were.
+    fn listen_again(&mut self, stream: &str, back: Back, inboxes: Vec<Arc<Inbox>>) {
+        let receipt = self.next_receipt();
+        self.joins.insert(receipt, stream.to_owned());
+        let line = request::resume_line(stream, back.position, receipt);
+        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, inboxes, back);
+        self.append_part(&line, None);
+    }
+
     /// A listener is gone; with the last one the stream is hung up.
     pub(super) fn leave(&mut self, stream: &str, inbox: &Arc<Inbox>) -> bool {
         let Some(listened) = self.streams.get_mut(stream) else { return false };
@@ -241,13 +250,15 @@ impl State {
                 }
             }
             Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
-            Reply::Receipt { receipt, listeners, state } => {
+            Reply::Receipt { receipt, listeners, state, resumed, missed, position } => {
                 if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
                     found.state = state;
                     return false;
                 }
                 if let Some(stream) = self.joins.remove(&receipt) {
-                    self.with_listened(&stream, |listened| listened.joined(receipt, state.unwrap_or(StreamState::Waiting)));
+                    let resumed = resumed.unwrap_or(false);
+                    let joined = Joined { state: state.unwrap_or(StreamState::Waiting), resumed, missed, position };
+                    self.with_listened(&stream, |listened| listened.joined(receipt, joined));
                     if state == Some(StreamState::Ended) {
                         self.forget_if_empty(&stream);
                     } else {

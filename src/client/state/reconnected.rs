@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::job::content::{Content, NonFinite};
-use crate::wire::subscriber::{Event, Reason, Receipt};
+use crate::wire::subscriber::{Reason, Receipt};
 use crate::wire::{StreamState, Verb};
 
 use super::{Chunk, Headers, State, bare_line};
@@ -12,7 +12,8 @@ use crate::client::request;
 use crate::client::resume::{Change, Found, Lines, Mark, Part, Verdict, judge};
 
 impl State {
-    /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners are told of the gap.
+    /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners say where they were, so that they miss nothing
+    /// that the broker still has.
     pub(in crate::client) fn reconnected(&mut self, reason: &str) {
         let mut changes = Headers::new();
         let mut out = Lines::default();
@@ -29,16 +30,18 @@ impl State {
         self.joins.clear();
         self.queued = self.out.bytes.len();
         self.ask();
-        for (stream, mut listened) in std::mem::take(&mut self.streams) {
-            listened.tell(&Event::Reconnected { reason: reason.to_owned() });
-            let listeners = listened.into_listeners();
-            if listeners.is_empty() {
+        for (stream, listened) in std::mem::take(&mut self.streams) {
+            let (before, newcomers) = listened.lost(reason);
+            if let Some((back, listeners)) = before {
+                self.listen_again(&stream, back, listeners);
+            }
+            if newcomers.is_empty() {
                 continue;
             }
             let receipt = self.next_receipt();
             self.joins.insert(receipt, stream.clone());
             self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, listeners);
+            self.streams.entry(stream).or_default().join(receipt, newcomers);
         }
     }
 

@@ -1,14 +1,15 @@
 //! From a line to an action, or to the mistake in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
-use super::super::members::Members;
+use super::super::members::{Member, Members};
 use super::super::names::Latest;
 use super::super::reason::cut;
-use super::super::request::{self, Asked, StreamMember};
+use super::super::request::{self, Asked, StreamMember, Terms};
 use super::explain;
 use super::fault::Broken;
 use super::form::{PUT_HEAD, PUT_TAIL};
@@ -26,7 +27,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, line: &'a [u8], limits: &Decode
         let content = put.message..end;
         if line.get(end..) == Some(b"}\n") {
             let message = Payload { content: slice(line, content), verbatim: put.is_output };
-            return Ok(latest.name(put.again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
+            return Ok(latest.name(put.again).map(|stream| Action::Put { stream, message, header: None, of: None, receipt: None }));
         }
         let mut members = put.members(content);
         let whole = members.read_rest(line, end);
@@ -52,6 +53,7 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
         receipt: members.receipt.as_ref().map_or(Ok(None), |range| receipt(line_of(range))),
         message: members.message.as_ref().map(line_of),
         header: members.header.as_ref().map(line_of),
+        terms: terms(members, line),
         verbatim,
     };
     request.action().map(Some)
@@ -59,6 +61,11 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
 
 fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
     line.get(range).unwrap_or_default()
+}
+
+fn terms<'a>(members: &Members, line: &'a [u8]) -> Terms<'a> {
+    let text = |member: &Member| member.clone().map(|range| Cow::Borrowed(slice(line, range)));
+    Terms { after: text(&members.after), last: text(&members.last), condition: text(&members.condition), of: text(&members.of) }
 }
 
 /// Whether the line, if it is a put, is byte for byte what a listener would get.

@@ -1,8 +1,11 @@
 //! Events as lines: compact, keys in a fixed order, each line ended by LF.
 
+use std::io::Write;
+
 use super::super::action::ReceiptId;
 use super::super::codec::Encode;
-use super::super::event::Event;
+use super::super::event::{Effect, Event};
+use super::super::position::Position;
 use super::form::{MESSAGE, PUT_HEAD, PUT_TAIL};
 use super::read_back;
 
@@ -31,6 +34,11 @@ impl Encode for JsonLinesEncoder {
         self.encode(event, out);
     }
 
+    fn end_of(&self, units: &[u8], count: u32) -> usize {
+        let last = (count as usize).checked_sub(1);
+        last.map_or(0, |last| memchr::memchr_iter(b'\n', units).nth(last).map_or(units.len(), |end| end + 1))
+    }
+
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         read_back::read_back(units, each);
     }
@@ -57,17 +65,10 @@ impl Encode for JsonLinesEncoder {
                     write_reason(out, code.as_str(), reason);
                 }
             }
-            Event::Receipt { receipt, listeners, state } => {
+            Event::Receipt { receipt, effect } => {
                 out.extend_from_slice(br#"{"action":"receipt""#);
                 write_receipt(out, Some(receipt));
-                if let Some(listeners) = listeners {
-                    out.extend_from_slice(br#","listeners":"#);
-                    out.extend_from_slice(listeners.to_string().as_bytes());
-                }
-                if let Some(state) = state {
-                    out.extend_from_slice(br#","state":"#);
-                    write_text(out, state.as_str());
-                }
+                write_effect(out, effect);
             }
             Event::Pong { receipt } => {
                 out.extend_from_slice(br#"{"action":"pong""#);
@@ -102,6 +103,38 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
     }
 }
 
+fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
+    let Effect { listeners, state, age, resumed, missed, position } = effect;
+    if let Some(listeners) = listeners {
+        write_member(out, ",\"listeners\":", listeners);
+    }
+    if let Some(state) = state {
+        out.extend_from_slice(br#","state":"#);
+        write_text(out, state.as_str());
+    }
+    if let Some(age) = age {
+        // To the millisecond, as a number that no reader has to round.
+        write_member(out, ",\"age\":", &(age.as_millis() as f64 / 1000.0));
+    }
+    if let Some(resumed) = resumed {
+        write_member(out, ",\"resumed\":", resumed);
+    }
+    if let Some(missed) = missed {
+        write_member(out, ",\"missed\":", missed);
+    }
+    if let Some(Position { epoch, sequence }) = position {
+        write_member(out, ",\"position\":{\"epoch\":\"", epoch);
+        write_member(out, "\",\"sequence\":", sequence);
+        out.push(b'}');
+    }
+}
+
+/// A value that is shown as JSON writes it, behind its key.
+fn write_member(out: &mut Vec<u8>, key: &str, value: &impl std::fmt::Display) {
+    // A vector can always be written to.
+    let _ = write!(out, "{key}{value}");
+}
+
 /// A JSON string, escaped as `serde_json` does it.
 fn write_text(out: &mut Vec<u8>, text: &str) {
     // A string can always be written, and a vector always be written to.
@@ -110,10 +143,12 @@ fn write_text(out: &mut Vec<u8>, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::form::{PUT_HEAD, PUT_TAIL};
     use super::{ENCODER, write_put_envelope};
     use crate::wire::ids::StreamName;
-    use crate::wire::{Encode, ErrorCode, Event, ReceiptId, StreamState};
+    use crate::wire::{Effect, Encode, Epoch, ErrorCode, Event, Position, ReceiptId, StreamState};
 
     fn line(event: &Event<'_>) -> String {
         let mut out = b"before ".to_vec();
@@ -135,14 +170,28 @@ mod tests {
                 Event::CloseConnection { why: Some((ErrorCode::Shutdown, "a \"b\"")) },
                 r#"{"action":"close","message":{"code":"shutdown","reason":"a \"b\""}}"#.to_owned(),
             ),
-            (Event::Receipt { receipt, listeners: None, state: None }, r#"{"action":"receipt","receipt":"a\u0062"}"#.to_owned()),
+            (Event::Receipt { receipt, effect: Effect::default() }, r#"{"action":"receipt","receipt":"a\u0062"}"#.to_owned()),
             (
-                Event::Receipt { receipt, listeners: Some(12), state: None },
+                Event::Receipt { receipt, effect: Effect { listeners: Some(12), ..Effect::default() } },
                 r#"{"action":"receipt","receipt":"a\u0062","listeners":12}"#.to_owned(),
             ),
             (
-                Event::Receipt { receipt, listeners: None, state: Some(StreamState::Running) },
-                r#"{"action":"receipt","receipt":"a\u0062","state":"running"}"#.to_owned(),
+                Event::Receipt {
+                    receipt,
+                    effect: Effect {
+                        listeners: None,
+                        state: Some(StreamState::Running),
+                        age: Some(Duration::from_micros(1_500_999)),
+                        resumed: Some(false),
+                        missed: Some(3),
+                        position: Some(Position { epoch: Epoch::new(0xab), sequence: 12 }),
+                    },
+                },
+                concat!(
+                    r#"{"action":"receipt","receipt":"a\u0062","state":"running","age":1.5,"resumed":false,"missed":3,"#,
+                    r#""position":{"epoch":"00000000000000ab","sequence":12}}"#
+                )
+                .to_owned(),
             ),
             (Event::Pong { receipt: None }, r#"{"action":"pong"}"#.to_owned()),
             (Event::Pong { receipt: Some(receipt) }, r#"{"action":"pong","receipt":"a\u0062"}"#.to_owned()),
@@ -158,6 +207,12 @@ mod tests {
         for (event, expected) in table {
             assert_eq!(line(&event), expected + "\n");
         }
+    }
+
+    #[test]
+    fn the_first_units_end_behind_their_line_ends() {
+        let units = b"{}\n{1}\n{22}\n";
+        assert_eq!([0, 1, 2, 3, 4].map(|count| ENCODER.end_of(units, count)), [0, 3, 7, 12, 12]);
     }
 
     #[test]

@@ -6,14 +6,15 @@ use std::ops::Range;
 use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
-use super::super::members::{Members, Others, Surplus};
+use super::super::members::{Member, Members, Others, Surplus};
 use super::super::names::Latest;
-use super::super::request::{self, Asked, StreamMember};
+use super::super::request::{self, Asked, StreamMember, Terms};
 use super::encode::put_envelope;
 use super::explain;
 use super::fault::{Broken, What};
 use super::form::{MESSAGE, PREFIX, PUT_HEAD};
 use super::skip;
+use super::to_json;
 use super::token::{Token, token};
 use super::write::text_head;
 use crate::wire::ids::is_reserved;
@@ -35,7 +36,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         && (again || latest.set(name))
     {
         let message = Payload { content: slice(body, start..body.len()), verbatim: true };
-        return Ok(latest.name(again).map(|stream| Action::Put { stream, message, header: None, receipt: None }));
+        return Ok(latest.name(again).map(|stream| Action::Put { stream, message, header: None, of: None, receipt: None }));
     }
     let mut members = Members::default();
     let whole = members.unpack(body);
@@ -49,6 +50,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         receipt: members.receipt.as_ref().map_or(Ok(None), |range| receipt(of(range))),
         message: members.message.as_ref().map(of),
         header: members.header.as_ref().map(of),
+        terms: terms(&members, body),
         verbatim,
     };
     request.action().map(Some)
@@ -92,6 +94,16 @@ impl Members {
 
 fn slice(body: &[u8], range: Range<usize>) -> &[u8] {
     body.get(range).unwrap_or_default()
+}
+
+fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
+    let text = |member: &Member| {
+        let range = member.clone()?;
+        let mut text = Vec::new();
+        to_json::write(slice(body, range), &mut text);
+        Some(Cow::Owned(text))
+    };
+    Terms { after: text(&members.after), last: text(&members.last), condition: text(&members.condition), of: text(&members.of) }
 }
 
 /// Whether the unit, if it is a put, is byte for byte what a listener would get.

@@ -1,9 +1,10 @@
 //! Events as units: maps with their keys in a fixed order, every number in its shortest form, each behind its length.
 
 use super::super::codec::Encode;
-use super::super::event::Event;
+use super::super::event::{Effect, Event};
+use super::super::position::Position;
 use super::form::{CLOSE_HEAD, MESSAGE, PREFIX, PUT_HEAD};
-use super::write::{map, text, unsigned};
+use super::write::{boolean, float, map, text, unsigned};
 use super::{from_json, read_back};
 
 /// The encoder of MessagePack. There is one value of it: [`ENCODER`].
@@ -42,6 +43,15 @@ impl Encode for MessagePackEncoder {
 
     fn encode_json(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         unit(event, out, from_json::write);
+    }
+
+    fn end_of(&self, units: &[u8], count: u32) -> usize {
+        let mut at = 0;
+        for _ in 0..count {
+            let Some(prefix) = units.get(at..).and_then(|rest| rest.first_chunk::<PREFIX>()) else { break };
+            at = units.len().min(at + PREFIX + u32::from_be_bytes(*prefix) as usize);
+        }
+        at
     }
 
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
@@ -83,18 +93,12 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
                 write_reason(out, code.as_str(), reason);
             }
         }
-        Event::Receipt { receipt, listeners, state } => {
-            map(out, 2 + usize::from(listeners.is_some()) + usize::from(state.is_some()));
+        Event::Receipt { receipt, effect } => {
+            map(out, 2 + members(effect));
             pair(out, "action", "receipt");
             text(out, "receipt");
             from_json::write(receipt.0.as_bytes(), out);
-            if let Some(listeners) = listeners {
-                text(out, "listeners");
-                unsigned(out, *listeners as u64);
-            }
-            if let Some(state) = state {
-                pair(out, "state", state.as_str());
-            }
+            write_effect(out, effect);
         }
         Event::Pong { receipt } => {
             map(out, 1 + usize::from(receipt.is_some()));
@@ -116,6 +120,45 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
                 from_json::write(receipt.0.as_bytes(), out);
             }
         }
+    }
+}
+
+/// How many of these are told.
+fn members(effect: &Effect) -> usize {
+    let Effect { listeners, state, age, resumed, missed, position } = effect;
+    [listeners.is_some(), state.is_some(), age.is_some(), resumed.is_some(), missed.is_some(), position.is_some()]
+        .into_iter()
+        .map(usize::from)
+        .sum()
+}
+
+fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
+    let Effect { listeners, state, age, resumed, missed, position } = effect;
+    if let Some(listeners) = listeners {
+        text(out, "listeners");
+        unsigned(out, *listeners as u64);
+    }
+    if let Some(state) = state {
+        pair(out, "state", state.as_str());
+    }
+    if let Some(age) = age {
+        text(out, "age");
+        float(out, age.as_millis() as f64 / 1000.0);
+    }
+    if let Some(resumed) = resumed {
+        text(out, "resumed");
+        boolean(out, *resumed);
+    }
+    if let Some(missed) = missed {
+        text(out, "missed");
+        unsigned(out, *missed);
+    }
+    if let Some(Position { epoch, sequence }) = position {
+        text(out, "position");
+        map(out, 2);
+        pair(out, "epoch", &epoch.to_string());
+        text(out, "sequence");
+        unsigned(out, *sequence);
     }
 }
 

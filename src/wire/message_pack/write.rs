@@ -45,6 +45,10 @@ pub(super) fn signed(out: &mut Vec<u8>, number: i64) {
     }
 }
 
+pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
+    out.push(0xc2 | u8::from(value));
+}
+
 pub(super) fn float(out: &mut Vec<u8>, number: f64) {
     with_marker(out, 0xcb, number.to_be_bytes());
 }

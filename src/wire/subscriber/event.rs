@@ -18,7 +18,8 @@ use crate::job::content::Content;
 ///         Event::Message(content) => content.to_string(),
 ///         Event::Ended { .. } => "the job has ended".to_owned(),
 ///         Event::CutOff(Reason { reason, .. }) | Event::Lost { reason } => format!("{reason}; the job may go on"),
-///         Event::Reconnected { .. } => "messages may be missing here".to_owned(),
+///         Event::Reconnected { missed: Some(missed), .. } => format!("{missed} messages are missing here"),
+///         Event::Reconnected { missed: None, .. } => "messages may be missing here".to_owned(),
 ///         other => format!("{other:?}"),
 ///     }
 /// }
@@ -26,7 +27,7 @@ use crate::job::content::Content;
 /// let lost = Event::Lost { reason: "end of file".to_owned() };
 /// assert_eq!(shown(&lost), "end of file; the job may go on");
 /// assert!(lost.is_last());
-/// assert!(!Event::Reconnected { reason: "end of file".to_owned() }.is_last());
+/// assert!(!Event::Reconnected { reason: "end of file".to_owned(), missed: None }.is_last());
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -48,10 +49,13 @@ pub enum Event {
         /// What failed.
         reason: String,
     },
-    /// The client has reconnected; messages may be missing here. The header follows, if there is one.
+    /// The client has reconnected, and messages are missing here, or may be. The header follows, if there is one. A listener that comes
+    /// back in time misses nothing, and is told nothing.
     Reconnected {
         /// Why the previous connection was lost.
         reason: String,
+        /// How many messages are missing. None if the broker cannot tell: it was restarted, say, or another run has begun.
+        missed: Option<u64>,
     },
 }
 
@@ -70,7 +74,7 @@ impl Event {
             Self::Header(content) | Self::Message(content) | Self::Ended { message: Some(content) } => content.as_str().len(),
             Self::Ended { message: None } => 0,
             Self::CutOff(reason) => reason.reason.len(),
-            Self::Lost { reason } | Self::Reconnected { reason } => reason.len(),
+            Self::Lost { reason } | Self::Reconnected { reason, .. } => reason.len(),
         };
         text + size_of::<Self>() + 32
     }

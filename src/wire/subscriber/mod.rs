@@ -7,5 +7,5 @@ mod reply;
 
 pub use event::{Event, Reason, Receipt};
 
-pub(crate) use listened::{Listened, Take};
+pub(crate) use listened::{Back, Joined, Listened, Take};
 pub(crate) use reply::{Reply, read};

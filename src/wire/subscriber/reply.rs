@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::job::content::Content;
-use crate::wire::StreamState;
+use crate::wire::{Position, StreamState};
 
 use super::event::Reason;
 
@@ -19,8 +19,16 @@ pub(crate) enum Reply {
     Close { stream: String, message: Option<Content> },
     /// The connection ends. There is a reason if the client did not ask for it.
     CloseConnection(Option<Reason>),
-    /// An action has taken effect.
-    Receipt { receipt: u64, listeners: Option<usize>, state: Option<StreamState> },
+    /// An action has taken effect. `resumed` tells a listener that has come back whether nothing is missing, `missed` how many messages
+    /// are, where that is known.
+    Receipt {
+        receipt: u64,
+        listeners: Option<usize>,
+        state: Option<StreamState>,
+        resumed: Option<bool>,
+        missed: Option<u64>,
+        position: Option<Position>,
+    },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
@@ -39,6 +47,9 @@ struct ReplyLine<'a> {
     receipt: Option<u64>,
     listeners: Option<usize>,
     state: Option<Cow<'a, str>>,
+    resumed: Option<bool>,
+    missed: Option<u64>,
+    position: Option<Position>,
 }
 
 /// `null` is a message like any other, not the absence of one.
@@ -63,7 +74,14 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
         ("close", Some(stream)) => Reply::Close { stream: stream.into_owned(), message: content },
         ("close", None) => Reply::CloseConnection(reason()),
         ("receipt", _) => match line.receipt {
-            Some(receipt) => Reply::Receipt { receipt, listeners: line.listeners, state: line.state.as_deref().and_then(state) },
+            Some(receipt) => Reply::Receipt {
+                receipt,
+                listeners: line.listeners,
+                state: line.state.as_deref().and_then(state),
+                resumed: line.resumed,
+                missed: line.missed,
+                position: line.position,
+            },
             None => Reply::Unknown,
         },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
@@ -82,6 +100,7 @@ fn state(word: &str) -> Option<StreamState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Epoch;
 
     fn content(text: &str) -> Content {
         Content::from_json(text).unwrap()
@@ -89,6 +108,8 @@ mod tests {
 
     #[test]
     fn every_line_of_a_broker_is_read() {
+        let receipt =
+            |listeners, state, resumed, missed, position| Reply::Receipt { receipt: 7, listeners, state, resumed, missed, position };
         let reason = || Reason { code: "limit".to_owned(), reason: "too many".to_owned() };
         let table = [
             (r#"{"action":"put","stream":"a\"b","message":1.10}"#, Reply::Put { stream: "a\"b".to_owned(), message: content("1.10") }),
@@ -97,10 +118,14 @@ mod tests {
             (r#"{"action":"close","stream":"a","message":null}"#, Reply::Close { stream: "a".to_owned(), message: Some(content("null")) }),
             (r#"{"action":"close"}"#, Reply::CloseConnection(None)),
             (r#"{"action":"close","message":{"code":"limit","reason":"too many"}}"#, Reply::CloseConnection(Some(reason()))),
-            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, Reply::Receipt { receipt: 7, listeners: Some(2), state: None }),
+            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Some(2), None, None, None, None)),
+            (r#"{"action":"receipt","receipt":7,"state":"ended"}"#, receipt(None, Some(StreamState::Ended), None, None, None)),
             (
-                r#"{"action":"receipt","receipt":7,"state":"ended"}"#,
-                Reply::Receipt { receipt: 7, listeners: None, state: Some(StreamState::Ended) },
+                concat!(
+                    r#"{"action":"receipt","receipt":7,"state":"running","age":0.5,"resumed":false,"missed":3,"#,
+                    r#""position":{"epoch":"000000000000000a","sequence":9}}"#
+                ),
+                receipt(None, Some(StreamState::Running), Some(false), Some(3), Some(Position { epoch: Epoch::new(10), sequence: 9 })),
             ),
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),
             (

@@ -63,5 +63,6 @@ transcripts! {
     ping: "after all earlier lines",
     put: "to every current listener, with and without a header",
     receipts: "with every action, and with what was refused",
+    replay: "where a stream stands, what a listener missed, the last messages, actions for one run only",
     too_many_errors: "64 bad lines in a row",
 }

@@ -17,6 +17,7 @@ fn a_thousand_stalled_listeners_share_one_limit() {
     let broker = Broker::start(
         settings()
             .short_lines(64 << 10)
+            .set("replay.stream", "0")
             .set("outbox.limit", "1MiB")
             .set("outbox.total", "32MiB")
             .set("outbox.write_time", "60s")

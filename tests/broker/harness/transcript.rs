@@ -14,6 +14,9 @@
 //! A< (eof)                         gets the end of the file; (nothing) is silence so far
 //! ```
 //!
+//! Receipts say where a stream stands, and since when. A line that is expected without `"position"` says nothing about that; in one
+//! that has it, `E1`, `E2`, ... stand for the epochs of the case, and stand for themselves in what a client says once they are known.
+//!
 //! A client connects when it is first named. `...` in the text of a reason stands for any text.
 //!
 //! Before another client speaks, what the last one said has taken effect: the runner makes sure with a ping, unless
@@ -79,7 +82,7 @@ impl Transcript {
     pub(crate) fn play(&self, transport: Transport, encoding: Encoding) {
         for case in self.cases.iter().filter(|case| encoding == Encoding::JsonLines || !case.only_json_lines) {
             let broker = Broker::start(case.settings.clone());
-            let mut player = Player { broker, transport, encoding, clients: BTreeMap::new(), unsettled: None };
+            let mut player = Player { broker, transport, encoding, clients: BTreeMap::new(), unsettled: None, epochs: Vec::new() };
             for step in &case.steps {
                 player.play(step, &format!("{}.txt:{} ({}, {transport:?}, {encoding:?})", self.name, step.line, case.title));
             }
@@ -97,6 +100,8 @@ struct Player {
     clients: BTreeMap<char, Client>,
     /// Who spoke last, if what it said may not have taken effect yet.
     unsettled: Option<char>,
+    /// The epochs that were told so far.
+    epochs: Vec<String>,
 }
 
 impl Player {
@@ -106,14 +111,25 @@ impl Player {
             let last = self.unsettled.take().unwrap();
             self.clients.get_mut(&last).unwrap().settle();
         }
-        let client = self.clients.entry(step.client).or_insert_with(|| self.broker.client_over(self.transport, self.encoding));
+        let client = self.clients.entry(step.client).or_insert_with(|| {
+            let mut client = self.broker.client_over(self.transport, self.encoding);
+            client.tell_positions();
+            client
+        });
         match &step.what {
-            What::Say(line) => client.send(line),
+            What::Say(line) => {
+                let named =
+                    (1..).zip(&self.epochs).fold(line.clone(), |line, (number, epoch)| line.replace(&format!("\"E{number}\""), epoch));
+                client.send(&named);
+            }
             What::Bytes(bytes) => client.send_lines(bytes),
             What::Finish => client.finish(),
             What::Reset => self.clients.remove(&step.client).unwrap().reset(),
             What::Hear(pattern) => match client.line() {
-                Some(line) => assert!(matches_pattern(&line, &client.as_heard(pattern)), "{place}\nexpected {pattern}\n     got {line}"),
+                Some(line) => {
+                    let told = without_times(&line, &mut self.epochs, pattern.contains("\"position\""));
+                    assert!(matches_pattern(&told, &client.as_heard(pattern)), "{place}\nexpected {pattern}\n     got {line}");
+                }
                 None => panic!("{place}\nexpected {pattern}\n     got the end of the file"),
             },
             What::HearEnd => {
@@ -145,6 +161,34 @@ fn expect_nothing(client: &mut Client, place: &str) {
     client.settle();
     let more = client.waiting();
     assert!(more.is_none(), "{place}\nexpected nothing\n     got {}", more.unwrap());
+}
+
+/// A receipt without its age, which differs, and with short names in place of epochs, or without its position.
+fn without_times(line: &str, epochs: &mut Vec<String>, with_position: bool) -> String {
+    if !line.starts_with("{\"action\":\"receipt\"") {
+        return line.to_owned();
+    }
+    let mut line = line.to_owned();
+    if let Some(at) = line.find(",\"age\":") {
+        let end = at + 1 + line[at + 1..].find([',', '}']).unwrap();
+        line.replace_range(at..end, "");
+    }
+    const EPOCH: &str = ",\"position\":{\"epoch\":";
+    let Some(at) = line.find(EPOCH) else { return line };
+    if !with_position {
+        let end = at + line[at..].find('}').unwrap() + 1;
+        line.replace_range(at..end, "");
+        return line;
+    }
+    let start = at + EPOCH.len();
+    let end = start + line[start..].find(',').unwrap();
+    let epoch = line[start..end].to_owned();
+    let number = epochs.iter().position(|known| *known == epoch).unwrap_or_else(|| {
+        epochs.push(epoch);
+        epochs.len() - 1
+    });
+    line.replace_range(start..end, &format!("\"E{}\"", number + 1));
+    line
 }
 
 /// Whether a line is what the transcript says. `...` stands for any text within one JSON string.

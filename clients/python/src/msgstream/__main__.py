@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import sys
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Union
 
 import msgstream
-from msgstream import Ended, Header, Message, RemoteStream, listen
-from msgstream.contrib.progress import State
+from msgstream import CutOff, Ended, Header, Lost, Message, RemoteStream, listen
+from msgstream.contrib.progress import State, missing
 from msgstream.contrib.text import inline
 
 #: The commands of the program that are not here.
@@ -66,18 +66,31 @@ def _listen(streams: List[str], as_json: bool, server: Optional[str]) -> int:
     states = {stream: State(stream) for stream in streams}
     as_json = as_json or not sys.stdout.isatty()
     with listen(*streams, server=server) as events:
+        events.when_trouble(_say_trouble)
         for event in events:
             state = states[event.stream]
             said = state.take(event)
             if as_json:
                 _print_json(event)
-            elif said is not None or isinstance(event, (Header, Message)):
+            elif isinstance(event, (Header, Message)) or (said is not None and isinstance(event, Ended)):
                 for line in (said or state.summary).split("\n"):
                     print(f"{state.label}: {line}", flush=True)
-            if not isinstance(event, (Header, Message, Ended)):
-                print(f"msgstream: {inline(event.stream)}: {inline(state.text)}", file=sys.stderr)
+            if isinstance(event, (CutOff, Lost)):
+                _say_loss(event, bool(events.trouble))
     outcomes = {state.outcome for state in states.values()}
     return 1 if "failed" in outcomes else 2 if "aborted" in outcomes else 0
+
+
+def _say_trouble(trouble: Optional[str]) -> None:
+    print(f"msgstream: {'connected again' if trouble is None else f'{inline(trouble)}; trying again'}", file=sys.stderr, flush=True)
+
+
+def _say_loss(event: Union[CutOff, Lost], away: bool) -> None:
+    """While the broker is away that is all there is to say."""
+    if event.reconnecting and not away:
+        print(f"msgstream: {inline(event.stream)}: {missing(event)}: {inline(event.reason)}", file=sys.stderr, flush=True)
+    elif not event.reconnecting:
+        print(f"msgstream: {inline(event.stream)}: {inline(event.reason)}", file=sys.stderr, flush=True)
 
 
 def _print_json(event: Any) -> None:

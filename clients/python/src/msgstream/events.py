@@ -6,7 +6,7 @@ Type checkers see that all kinds are dealt with if an event is matched as an ``A
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 
 @dataclass(unsafe_hash=True)
@@ -43,25 +43,29 @@ class Ended(Event):
 class CutOff(Event):
     """The broker ended the connection and said why, or refused to let us listen. The stream itself may go on.
 
-    With ``reconnecting`` the listener joins again and gets the header; messages between are missed. Otherwise this is
-    the last event of the stream.
+    With ``reconnecting`` the listener has joined again and messages are missing here: ``missed``, or an unknown number. The header
+    follows, if there is one. A listener that comes back in time misses nothing and is told nothing. Without ``reconnecting`` this is the
+    last event of the stream.
     """
 
     code: str
     reason: str
     reconnecting: bool = False
+    missed: Optional[int] = None
 
 
 @dataclass(unsafe_hash=True)
 class Lost(Event):
     """The connection failed, or there is none yet. The stream itself may go on.
 
-    With ``reconnecting`` the listener joins again and gets the header; messages between are missed. Otherwise this is
-    the last event of the stream.
+    With ``reconnecting`` there is no connection yet, or the listener has joined again and messages are missing here: ``missed``, or an
+    unknown number. The header follows, if there is one. A listener that comes back in time misses nothing and is told nothing. Without
+    ``reconnecting`` this is the last event of the stream.
     """
 
     reason: str
     reconnecting: bool = False
+    missed: Optional[int] = None
 
 
 @dataclass(unsafe_hash=True)

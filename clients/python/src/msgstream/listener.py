@@ -20,13 +20,14 @@ class Listener(Listening, Iterator[Event]):
     """The events of some streams: of each its ``Header``, if it has one, each ``Message``, and ``Ended``. Iteration is over when
     all have ended.
 
-    While the connection is lost, or not there yet, it is made again; that is shown by a ``Lost`` or ``CutOff`` and followed by
-    the headers as they stand by then. Without ``reconnect`` that is the end.
+    While the connection is lost, or not there yet, it is made again, and ``trouble`` says why. Whoever comes back within what the broker
+    keeps goes on where they were, and nothing is told. Otherwise a ``Lost`` or ``CutOff`` says how many messages are ``missed``, and the
+    header follows as it stands by then. Without ``reconnect`` a lost connection is the end.
 
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so.
 
-    In a forked child it is a listener of its own, with a new connection; the parent's goes on undisturbed.
+    In a forked child it is a listener of its own, which goes on where this one was, on a new connection; the parent's goes on undisturbed.
     """
 
     def _begin(self) -> None:
@@ -73,11 +74,12 @@ class Listener(Listening, Iterator[Event]):
     def after_fork(self) -> None:
         """In a forked child: the connection is the parent's, so it is neither read nor shut down here."""
         self._stop = threading.Event()
+        # Another thread may have been taking lines, which goes on in the parent only.
+        self._undo()
         if self._closed:
             self._stop.set()
         elif self._connection is not None:
-            self._interrupted(CutShort("a forked process makes a connection of its own"))
-            self._next_attempt = 0.0
+            self._interrupted(CutShort("a forked process makes a connection of its own"), own=True)
 
     def __enter__(self) -> "Listener":
         return self
@@ -111,8 +113,9 @@ class Listener(Listening, Iterator[Event]):
             except CutShort:
                 raise
             except BaseException:
-                # Ctrl-C between two lines. Who goes on after it must see that some may be missing.
-                self._interrupted(CutShort("reading was interrupted"))
+                # Ctrl-C between what was received and what is done with it.
+                if self._connection is not None:
+                    self._interrupted(CutShort("reading was interrupted"), own=True)
                 raise
         elif left is None or left >= silence:
             self._patience.over(self.address)
@@ -128,12 +131,12 @@ class Listener(Listening, Iterator[Event]):
         self._patience.ask(self._options.connect_time)
         connection.send(self._joins())
 
-    def _interrupted(self, short: CutShort) -> None:
+    def _interrupted(self, short: CutShort, own: bool = False) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._next_attempt = time.monotonic() + self._retry.pause()
-        super()._interrupted(short)
+        self._next_attempt = time.monotonic() + (0.0 if own else self._retry.pause())
+        super()._interrupted(short, own)
 
 
 #: Joins streams; the result is iterated over.

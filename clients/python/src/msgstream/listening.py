@@ -4,7 +4,7 @@ connection fails. ``Listener`` and ``aio.Listener`` add the waiting."""
 from __future__ import annotations
 
 from collections import deque
-from typing import Deque, List, Optional
+from typing import Callable, Deque, List, Optional
 
 import msgstream
 
@@ -12,10 +12,14 @@ from .address import Address
 from .encoding import Codec, decoder
 from .events import Event, Message
 from .incoming import CutShort, Incoming
-from .listens import Listens
+from .listens import Listens, Saved
 from .names import checked
 from .options import Options
 from .patience import Retry
+
+
+#: Called with the reason when the connection is lost or cannot be made, and with None when it is there again.
+TroubleCall = Callable[[Optional[str]], object]
 
 
 class Listening:
@@ -46,7 +50,10 @@ class Listening:
         self._retry = Retry(self._options)
         #: Why there is no connection, if that has been told.
         self._trouble: Optional[str] = None
+        self._when_trouble: List[TroubleCall] = []
         self._closed = False
+        #: How it was before the lines that are being taken.
+        self._before: Optional[Saved[None]] = None
         self._begin()
 
     def _begin(self) -> None:
@@ -58,29 +65,70 @@ class Listening:
         """Whether nothing more comes but what is ready."""
         return self._closed or not self._listens.streams
 
+    @property
+    def trouble(self) -> Optional[str]:
+        """Why there is no connection now; None if there is one, or nothing has gone wrong yet."""
+        return self._trouble
+
+    def when_trouble(self, call: TroubleCall) -> None:
+        """From now on ``call(reason)`` is called when the connection is lost or cannot be made, and ``call(None)`` when it is there again;
+        by whoever waits for the next event."""
+        self._when_trouble.append(call)
+
+    def _tell_trouble(self, trouble: Optional[str]) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            for call in self._when_trouble:
+                call(trouble)
+
     def _joins(self) -> str:
         """What makes a new connection a listener."""
         return "".join(self._listens.again())
 
     def _take(self, incoming: Incoming, lines: List[str]) -> None:
-        """Something has come: what it says is ready."""
+        """Something has come: what it says is ready. Called only when nothing is."""
         self._retry.answered()
-        self._trouble = None
+        self._tell_trouble(None)
+        self._before = self._listens.saved()
+        try:
+            self._settle(incoming, lines)
+        except CutShort:
+            self._before = None
+            raise
+        except BaseException:
+            # Ctrl-C between two steps. What came with these lines comes again, on another connection.
+            self._undo()
+            self._interrupted(CutShort("reading was interrupted"), own=True)
+            raise
+        self._before = None
+
+    def _settle(self, incoming: Incoming, lines: List[str]) -> None:
         listens, ready, decode, message = self._listens, self._ready, self._decode, incoming.message
+        count = listens.count
         for line in lines:
             said = message(line)
             if said is not None and not listens.unsettled:
                 name = said.stream or ""
                 if name in listens.active:
                     ready.append(Message(name, decode(said.message or "")))
+                    count(name)
                 continue
             ready.extend(event for _, event in listens.settle(said or incoming.parse(line)))
 
-    def _interrupted(self, short: CutShort) -> None:
-        """The connection has ended, or could not be made. That is told once for each outage, and when the broker says why."""
+    def _undo(self) -> None:
+        """Lines that were being taken have not been."""
+        before, self._before = self._before, None
+        if before is not None:
+            self._listens.restore(before)
+            self._ready.clear()
+
+    def _interrupted(self, short: CutShort, own: bool = False) -> None:
+        """The connection has ended, or could not be made. That is told once for each outage, and when the broker says why. One that is given
+        up for a reason of our ``own`` is no trouble."""
         if self._trouble is None or short.code is not None:
-            self._trouble = short.reason
             self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
+            if not own:
+                self._tell_trouble(short.reason)
 
 
 def late(timeout: Optional[float]) -> TimeoutError:

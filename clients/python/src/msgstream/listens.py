@@ -6,25 +6,34 @@ before it. So while a receipt is awaited, a message of that stream is held back 
 
 from __future__ import annotations
 
-from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar
+from dataclasses import replace
+from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from . import wire
 from .events import CutOff, Ended, Event, Header, Lost, Message
-from .wire import Line
+from .wire import Line, Position
 
 T = TypeVar("T")
 
 #: An event, and whom it is for.
 Delivery = Tuple[Tuple[T, ...], Event]
 
+#: Those who will go on where they were, and what they are told if they have missed something.
+Back = Tuple[Tuple[T, ...], Union[CutOff, Lost]]
+
+#: Who listened to what, and where they were: what is wanted, active, the positions, and who will go on.
+Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]]]
+
 
 class _Pending(Generic[T]):
     """A ``listen`` that has not been answered."""
 
-    def __init__(self, stream: str, targets: "List[T]", line: str, asks: bool = False) -> None:
+    def __init__(self, stream: str, targets: "List[T]", line: str, asks: bool, back: bool) -> None:
         self.stream = stream
         self.targets = targets
         self.line = line
+        #: They go on where they were.
+        self.back = back
         #: Nobody joins by it: it asks how the stream stands.
         self.asks = asks
 
@@ -45,6 +54,10 @@ class Listens(Generic[T]):
         self._wanted: Dict[str, List[T]] = {}
         #: Who gets the messages of a stream. The tuples are replaced, never changed, so another thread may read them.
         self.active: Dict[str, Tuple[T, ...]] = {}
+        #: Where those are: which run of the stream, and behind how many of its messages. Nothing if the broker does not count.
+        self._positions: Dict[str, Position] = {}
+        #: Who was active when the connection was lost.
+        self._back: Dict[str, Back[T]] = {}
         self._pending: Dict[str, _Pending[T]] = {}
         #: The receipts of those, by stream.
         self._receipts_of: Dict[str, List[str]] = {}
@@ -92,9 +105,27 @@ class Listens(Generic[T]):
         lines = []
         for stream, targets in self._wanted.items():
             former = [target for target in targets if target not in joining]
-            if former:
-                lines.append(self._listen(stream, former))
+            before = set(self._back[stream][0]) if stream in self._back else set()
+            back = [target for target in former if target in before]
+            if back:
+                lines.append(self._listen(stream, back, back=True))
+            if len(back) < len(former):
+                lines.append(self._listen(stream, [target for target in former if target not in before]))
         return lines
+
+    def count(self, stream: str) -> None:
+        """Those who are active have got a message of the stream."""
+        position = self._positions.get(stream)
+        if position is not None:
+            self._positions[stream] = (position[0], position[1] + 1)
+
+    def saved(self) -> "Saved[T]":
+        """What ``restore`` goes back to."""
+        return self._wanted.copy(), self.active.copy(), self._positions.copy(), self._back.copy()
+
+    def restore(self, saved: "Saved[T]") -> None:
+        """As if nothing had come since. It may have, so the connection is of no use any more."""
+        self._wanted, self.active, self._positions, self._back = saved
 
     def ask(self, stream: str) -> str:
         """The lines that ask how a stream stands; the answer comes into ``standings``."""
@@ -108,6 +139,7 @@ class Listens(Generic[T]):
             stays = set(stay)
             if name in self._wanted and not stay:
                 del self._wanted[name]
+                self._forget_place(name)
                 left_alone.append(name)
             elif stay:
                 self._wanted[name] = stay
@@ -143,7 +175,7 @@ class Listens(Generic[T]):
         if line.action == "close" and line.stream is not None:
             return self._close(line.stream, line.message)
         if line.action == "receipt" and line.receipt in self._pending:
-            return self._answer(self._pop(str(line.receipt)), line.state)
+            return self._answer(self._pop(str(line.receipt)), line)
         if line.action == "error" and line.receipt in self._pending:
             deliveries = self._release()
             pending = self._pop(str(line.receipt))
@@ -156,38 +188,56 @@ class Listens(Generic[T]):
         return self._release()
 
     def interrupted(self, code: Optional[str], reason: str, reconnecting: bool) -> "List[Delivery[T]]":
-        """The connection has ended: what everybody is told. Without ``reconnecting`` they are no listeners any more."""
-        deliveries = self._release()
+        """The connection has ended: what everybody is told. Without ``reconnecting`` they are no listeners any more. With it, those who
+        can go on where they were are told nothing yet."""
+        # The message that is held may as well be a header whose receipt was on its way. Whoever goes on gets it again if it is a message;
+        # the others are told that something may be missing.
+        self._held = None
+        deliveries: "List[Delivery[T]]" = []
         for stream, targets in list(self._wanted.items()):
             event = Lost(stream, reason, reconnecting) if code is None else CutOff(stream, code, reason, reconnecting)
-            deliveries += self._to(targets, event)
             if not reconnecting:
+                deliveries += self._to(targets, event)
                 self._forget(stream, targets)
+                continue
+            active = self.active.get(stream, ())
+            if active and stream in self._positions:
+                self._back[stream] = (active, event)
+            back = set(self._back[stream][0]) if stream in self._back else set()
+            deliveries += self._to([target for target in targets if target not in back], event)
         self.active = {}
         if not reconnecting:
             self._pending, self._receipts_of = {}, {}
         return deliveries
 
-    def _listen(self, stream: str, targets: "List[T]", asks: bool = False) -> str:
+    def _listen(self, stream: str, targets: "List[T]", asks: bool = False, back: bool = False) -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
-        line = wire.listen(stream, receipt)
+        line = wire.listen(stream, receipt, self._positions[stream] if back else None)
         if asks and stream not in self._wanted:
             line += wire.hangup(stream)
-        self._pending[receipt] = _Pending(stream, targets, line, asks)
+        self._pending[receipt] = _Pending(stream, targets, line, asks, back)
         self._receipts_of.setdefault(stream, []).append(receipt)
         return line
 
-    def _answer(self, pending: "_Pending[T]", state: str) -> "List[Delivery[T]]":
+    def _answer(self, pending: "_Pending[T]", line: Line) -> "List[Delivery[T]]":
         stream, targets = pending.stream, pending.targets
         held, deliveries = self._held, []
-        if held is None or held.stream != stream or state == "waiting":
+        if held is None or held.stream != stream or line.state == "waiting" or line.resumed:
             deliveries += self._release()
             held = None
         self._held = None
         if pending.asks:
-            self.standings.append((stream, state, None if held is None else held.message))
+            self.standings.append((stream, line.state, None if held is None else held.message))
             return deliveries
+        if line.position is None:
+            self._positions.pop(stream, None)
+        elif stream in self._wanted:
+            self._positions[stream] = line.position
+        if pending.back:
+            _, gap = self._back.pop(stream, ((), None))
+            if gap is not None and not line.resumed:
+                deliveries += self._to(targets, replace(gap, missed=line.missed))
         if held is not None:
             deliveries += self._to(targets, Header(stream, self._decode(held.message)))
         # If the stream has ended, its ``close`` comes next.
@@ -208,7 +258,11 @@ class Listens(Generic[T]):
 
     def _message(self, stream: str, text: str) -> "List[Delivery[T]]":
         targets = self.active.get(stream, ())
-        return [(targets, Message(stream, self._decode(text)))] if targets else []
+        if not targets:
+            # Somebody may have left, or not come back yet, and it is not for them.
+            return []
+        self.count(stream)
+        return [(targets, Message(stream, self._decode(text)))]
 
     def _ended(self, stream: str, last: Optional[str]) -> Ended:
         return Ended(stream, None if last is None else self._decode(last))
@@ -223,7 +277,12 @@ class Listens(Generic[T]):
             self._wanted[stream] = left
         else:
             self._wanted.pop(stream, None)
+            self._forget_place(stream)
         self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in gone))
+
+    def _forget_place(self, stream: str) -> None:
+        self._positions.pop(stream, None)
+        self._back.pop(stream, None)
 
     def _activate(self, stream: str, targets: "Tuple[T, ...]") -> None:
         if targets:

@@ -42,6 +42,7 @@ class Patience:
         self._options = options
         self._asked: Optional[float] = None
         self._allowed = 0.0
+        self._heard = time.monotonic()
 
     def ask(self, allowed: Optional[float] = None) -> None:
         """The broker is asked for a word now. It may take so long, or else ``answer_time``."""
@@ -51,12 +52,14 @@ class Patience:
     def heard(self) -> None:
         """Something has come."""
         self._asked = None
+        self._heard = time.monotonic()
 
     @property
     def left(self) -> float:
         """How long it may be silent from now on."""
         if self._asked is None:
-            return self._options.idle_time
+            # From when something came last, however often somebody has waited in vain since.
+            return max(0.0, self._heard + self._options.idle_time - time.monotonic())
         return max(0.0, self._asked + self._allowed - time.monotonic())
 
     def over(self, who: object) -> None:

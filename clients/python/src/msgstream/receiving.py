@@ -53,6 +53,7 @@ class Receiving(Shared):
             self._last_trouble = ended.reason
         # Not with the lock held: a handler of logging may publish.
         log.warning("%s%s", ended.reason, "; connecting again, what is published waits" if reconnecting else "")
+        self._tell_trouble(ended.reason)
         self._deliver(deliveries)
 
     def _handle(self, connection: Connection, line: str) -> None:
@@ -61,6 +62,7 @@ class Receiving(Shared):
             targets = self._listens.active.get(said.stream or "")
             if targets:
                 self._deliveries.put(targets, Message(said.stream or "", self._decode(said.message or "")), len(line))
+                self._listens.count(said.stream or "")
             return
         said = said or connection.incoming.parse(line)
         with self._lock:
@@ -96,6 +98,15 @@ class Receiving(Shared):
                 self._out.connected(self._notice)
                 self._ask = True
                 self._wake()
+
+    def _tell_trouble(self, trouble: Optional[str]) -> None:
+        with self._lock:
+            calls = self._when_trouble[:]
+        for call in calls:
+            try:
+                call(trouble)
+            except Exception:
+                log.exception("what is called in case of trouble failed")
 
     def _deliver(self, deliveries: "List[Tuple[Tuple[Target, ...], Event]]", length: int = 0) -> None:
         for targets, event in deliveries:

@@ -20,6 +20,7 @@ from .background import Background
 from .encoding import Codec, JsonCodec
 from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError
+from .listening import TroubleCall
 from .names import checked
 from .options import Options
 from .shared import Notice
@@ -122,8 +123,9 @@ class RemoteStream(Background):
         same queue may listen to several streams and several queues to one.
 
         At the stream's end ``queue.close(message)`` is called, if there is such a method, with None if there was no message;
-        otherwise ``Ended(stream, message)`` is put. Where messages may be missing, since the connection was lost, a ``Lost`` or
-        ``CutOff`` is put, and then the header as it stands by then. What is not an ``msgstream.Event`` is a message.
+        otherwise ``Ended(stream, message)`` is put. A connection that is lost is made again, and nothing is missing if the broker still has
+        what came meanwhile. Otherwise a ``Lost`` or ``CutOff`` is put, with the number of messages that were ``missed`` if that is known,
+        and then the header as it stands by then. What is not an ``msgstream.Event`` is a message.
 
         With ``events`` everything is put as an event, which names its stream.
         """
@@ -151,6 +153,17 @@ class RemoteStream(Background):
     def connected(self) -> bool:
         """Whether the broker is there, as far as is known."""
         return self._connected
+
+    @property
+    def trouble(self) -> Optional[str]:
+        """Why there is no connection now; None if there is one, or nothing has gone wrong yet."""
+        return self._last_trouble or None
+
+    def when_trouble(self, call: TroubleCall) -> None:
+        """From now on ``call(reason)`` is called when the connection is lost or cannot be made, and ``call(None)`` when it is there again;
+        in a thread of this client."""
+        with self._lock:
+            self._when_trouble.append(call)
 
     @property
     def dropped(self) -> int:

@@ -121,6 +121,7 @@ class Sending(Receiving):
         if self._last_trouble:
             log.warning("connected to %s again%s", self.address, self._said_dropped(missing))
             self._last_trouble = ""
+            self._tell_trouble(None)
         try:
             if first_receiver is not None:
                 first_receiver.put(connection)
@@ -189,11 +190,12 @@ class Sending(Receiving):
             return
         if short.reason != self._last_trouble:
             log.warning("%s; trying again, what is published waits", short.reason)
-            if not self._last_trouble or short.code is not None:
+            news, self._last_trouble = not self._last_trouble or short.code is not None, short.reason
+            if news:
                 with self._lock:
                     deliveries = self._listens.interrupted(short.code, short.reason, True)
+                self._tell_trouble(short.reason)
                 self._deliver(deliveries)
-            self._last_trouble = short.reason
 
     def _release_all(self) -> None:
         """Nobody waits for what will not come."""

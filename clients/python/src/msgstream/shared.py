@@ -17,6 +17,7 @@ from .encoding import Codec
 from .entries import ASK, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
+from .listening import TroubleCall
 from .listens import Listens
 from .options import Options
 from .outgoing import Outgoing
@@ -76,6 +77,8 @@ class Shared:
         self._ending = False
         self._failure: Optional[Exception] = None
         self._last_trouble = ""
+        #: Who is told of it.
+        self._when_trouble: List[TroubleCall] = []
         self._said_dropping = False
         #: What is put where messages had to be dropped, by stream. Each in a tuple of its own, to tell it from one that comes after it.
         self._notices: Dict[str, Tuple[Notice]] = {}

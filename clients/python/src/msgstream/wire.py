@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from json.encoder import encode_basestring as quoted
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 #: A receipt is chosen by the client and comes back in the answer.
 Receipt = Union[str, int]
+
+#: Where a stream stands: which run of it, a text without meaning, and how many messages that run has had.
+Position = Tuple[str, int]
 
 #: More than any broker sends: its own limit for a line is 16 MiB unless configured. It bounds what a peer can make us store.
 MAX_LINE = 2**30
@@ -51,9 +54,10 @@ def delete(stream: str) -> str:
     return f'{{"action":"delete","stream":{quoted(stream)}}}\n'
 
 
-def listen(stream: str, receipt: str) -> str:
-    """Joins a stream. The receipt tells its header from its messages."""
-    return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}}}\n'
+def listen(stream: str, receipt: str, after: Optional[Position] = None) -> str:
+    """Joins a stream, or goes on ``after`` a position. The receipt tells its header from its messages."""
+    where = "" if after is None else f',"after":{{"epoch":{quoted(after[0])},"sequence":{after[1]}}}'
+    return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
 def hangup(stream: str) -> str:
@@ -81,6 +85,11 @@ class Line(NamedTuple):
     state: str = ""
     code: str = ""
     reason: str = ""
+    #: Of a listener that goes on: nothing is missing, or how many messages are, if the broker knows.
+    resumed: bool = False
+    missed: Optional[int] = None
+    #: Where the listener begins.
+    position: Optional[Position] = None
 
 
 class LineReader:
@@ -150,7 +159,7 @@ def _general(line: str) -> Line:
     if not isinstance(value, dict) or not isinstance(action, str):
         shown = line if len(line) <= 80 else line[:80] + "..."
         raise WireError(f"{shown!r}, which no msgstream broker says")
-    stream, receipt = value.get("stream"), value.get("receipt")
+    stream, receipt, missed = value.get("stream"), value.get("receipt"), value.get("missed")
     message: Any = value.get("message")
     detail = message if isinstance(message, dict) else {}
     has_stream = isinstance(stream, str)
@@ -162,7 +171,15 @@ def _general(line: str) -> Line:
         str(value.get("state", "")),
         str(detail.get("code", "")),
         str(detail.get("reason", "")),
+        value.get("resumed") is True,
+        missed if isinstance(missed, int) else None,
+        _position(value.get("position")),
     )
+
+
+def _position(value: Any) -> Optional[Position]:
+    epoch, sequence = (value.get("epoch"), value.get("sequence")) if isinstance(value, dict) else (None, None)
+    return (epoch, sequence) if isinstance(epoch, str) and isinstance(sequence, int) else None
 
 
 def _message_text(line: str, value: Dict[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 mod content;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::super::action::{Action, ReceiptId};
 use super::super::codec::{Codec, DecodeLimits, Encode, UnitEnd};
 use super::super::error::ErrorCode;
-use super::super::event::{Event, StreamState};
+use super::super::event::{Effect, Event, StreamState};
+use super::super::position::{Epoch, Position};
 use super::super::tests::action_words;
 use super::{ENCODER, MessagePack, to_json};
 use crate::wire::ids::StreamName;
@@ -194,11 +197,25 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
             Event::CloseConnection { why: Some((ErrorCode::Shutdown, "x")) },
             json!({"action":"close","message":{"code":"shutdown","reason":"x"}}),
         ),
-        (Event::Receipt { receipt, listeners: None, state: None }, json!({"action":"receipt","receipt":"ab"})),
-        (Event::Receipt { receipt, listeners: Some(300), state: None }, json!({"action":"receipt","receipt":"ab","listeners":300})),
+        (Event::Receipt { receipt, effect: Effect::default() }, json!({"action":"receipt","receipt":"ab"})),
         (
-            Event::Receipt { receipt, listeners: None, state: Some(StreamState::Ended) },
-            json!({"action":"receipt","receipt":"ab","state":"ended"}),
+            Event::Receipt { receipt, effect: Effect { listeners: Some(300), ..Effect::default() } },
+            json!({"action":"receipt","receipt":"ab","listeners":300}),
+        ),
+        (
+            Event::Receipt {
+                receipt,
+                effect: Effect {
+                    listeners: None,
+                    state: Some(StreamState::Ended),
+                    age: Some(Duration::from_micros(1_500_999)),
+                    resumed: Some(false),
+                    missed: Some(3),
+                    position: Some(Position { epoch: Epoch::new(0xab), sequence: 300 }),
+                },
+            },
+            json!({"action":"receipt","receipt":"ab","state":"ended","age":1.5,"resumed":false,"missed":3,
+                "position":{"epoch":"00000000000000ab","sequence":300}}),
         ),
         (Event::Pong { receipt: None }, json!({"action":"pong"})),
         (Event::Pong { receipt: Some(receipt) }, json!({"action":"pong","receipt":"ab"})),
@@ -207,7 +224,7 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
             json!({"action":"error","message":{"code":"denied","reason":"x"},"stream":"s","receipt":"ab"}),
         ),
     ];
-    let order = ["action", "receipt", "stream", "message", "listeners", "state"];
+    let order = ["action", "receipt", "stream", "message", "listeners", "state", "age", "resumed", "missed", "position"];
     for (event, expected) in table {
         let mut out = Vec::new();
         ENCODER.encode(&event, &mut out);

@@ -89,7 +89,7 @@ class Listener(Listening, AsyncIterator[Event]):
     def _change_loop(self, loop: asyncio.AbstractEventLoop) -> None:
         """A connection belongs to the loop that made it, which has ended if there is another."""
         if self._connection is not None:
-            self._interrupted(CutShort("the event loop that had the connection has ended"))
+            self._interrupted(CutShort("the event loop that had the connection has ended"), own=True)
         self._loop, self._filling = loop, None
 
     def _disconnect(self) -> None:
@@ -97,10 +97,10 @@ class Listener(Listening, AsyncIterator[Event]):
         if connection is not None:
             connection.close()
 
-    def _interrupted(self, short: CutShort) -> None:
+    def _interrupted(self, short: CutShort, own: bool = False) -> None:
         self._disconnect()
-        self._pause = self._retry.pause()
-        super()._interrupted(short)
+        self._pause = 0.0 if own else self._retry.pause()
+        super()._interrupted(short, own)
 
 
 async def _fill(reference: "weakref.ref[Listener]") -> None:

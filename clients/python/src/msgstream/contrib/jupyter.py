@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import threading
 from collections import deque
-from typing import Any, Deque, Dict, Optional
+from typing import Any, Deque, Dict, Iterable, Optional
 
 from .extras import needed
 
@@ -41,19 +42,38 @@ class View(widgets.VBox):  # type: ignore[misc]
             self.labels[stream] = widgets.Label("waiting")
         rows = [widgets.HBox([self.bars[stream], self.labels[stream]]) for stream in self.states]
         super().__init__([*rows, self.lines])
+        # What comes is shown by one thread of the client's, and trouble by others.
+        self._lock = threading.Lock()
         self._remote = RemoteStream(server, options=options)
+        self._remote.when_trouble(self.away)
         for stream in self.states:
             self._remote.listen(stream, self, events=True)
 
     def put(self, event: Event) -> None:
         """Shows an event."""
         stream = getattr(event, "stream", "")
+        with self._lock:
+            state = self.states[stream]
+            line = state.take(event)
+            if line is not None:
+                label = html.escape(state.label)
+                self._say(f"<b>{label}</b>: {html.escape(each)}" for each in line.split("\n"))
+            self._show(stream)
+
+    def away(self, trouble: Optional[str]) -> None:
+        """Shows that the broker is away, and why, or is there again."""
+        with self._lock:
+            self._say([html.escape("connected again" if trouble is None else f"{inline(trouble)}; trying again")])
+            for stream, state in self.states.items():
+                state.away(trouble)
+                self._show(stream)
+
+    def _say(self, lines: Iterable[str]) -> None:
+        self._last_lines.extend(lines)
+        self.lines.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._last_lines)}</pre>'
+
+    def _show(self, stream: str) -> None:
         state, bar = self.states[stream], self.bars[stream]
-        line = state.take(event)
-        if line is not None:
-            label = html.escape(state.label)
-            self._last_lines.extend(f"<b>{label}</b>: {html.escape(each)}" for each in line.split("\n"))
-            self.lines.value = f'<pre style="white-space: pre-wrap">{"<br>".join(self._last_lines)}</pre>'
         bar.description = inline(state.title) or stream
         if state.total:
             # In this order a value is never above the maximum.

@@ -38,12 +38,18 @@ class State:
     over: bool = False
     #: Since when nothing can be heard of it.
     silent_since: Optional[datetime.datetime] = None
+    #: Why there is no connection to the broker now.
+    _trouble: Optional[str] = None
+    #: What its outcome and text were before that.
+    _before: Optional[Tuple[str, str]] = None
     #: The first step that was seen, for a job that does not say when it began.
     _first: Optional[Tuple[datetime.datetime, float]] = None
 
     def take(self, event: Event) -> Optional[str]:
         """Takes an event into account. What is returned is a line for people, or several."""
         said = self._take(event)
+        # It may have come before the connection was lost.
+        self._look_silent()
         return None if said is None else "\n".join(lines(said))
 
     def _take(self, event: Event) -> Optional[str]:
@@ -56,12 +62,29 @@ class State:
             self.over = True
             return said
         if isinstance(event, (CutOff, Lost)):
-            if self.silent_since is None:
-                self.silent_since = _now()
-            self.outcome, self.text = "gone", event.reason
-            self.over = is_last(event)
-            return event.reason
+            return self._gone(event)
         return None
+
+    def away(self, trouble: Optional[str]) -> None:
+        """The connection is gone, and why, or it is there again: what ``when_trouble`` of a listener or client tells."""
+        self._trouble = trouble
+        self._look_silent()
+        if trouble is None and self._before is not None:
+            (self.outcome, self.text), self._before, self.silent_since = self._before, None, None
+
+    def _look_silent(self) -> None:
+        if self._trouble is not None and self._before is None and self.outcome in ("waiting", "running"):
+            self._before = self.outcome, self.text
+            self.outcome, self.text, self.silent_since = "gone", self._trouble, self.silent_since or _now()
+
+    def _gone(self, event: Union[CutOff, Lost]) -> Optional[str]:
+        if not is_last(event) and self._trouble is not None:
+            # There is no connection yet, which is known.
+            return None
+        self.silent_since = self.silent_since or _now()
+        self.outcome, self.text = "gone", event.reason
+        self.over = is_last(event)
+        return event.reason if self.over else f"{event.reason}; {missing(event)}"
 
     def _message(self, message: Any, now: bool) -> Optional[str]:
         """Takes a header, or a message, which comes just when it happens."""
@@ -72,6 +95,9 @@ class State:
                 self.started = time_of(message.get("started")) or self.started
             message = Progress(message["k"], message.get("total"), message.get("units"), message.get("text"))
         self.silent_since = None
+        if self._before is not None:
+            # It came before the connection was lost.
+            (self.outcome, self.text), self._before = self._before, None
         if isinstance(message, Log):
             if self.outcome == "gone":
                 self.outcome, self.text = "running", ""
@@ -111,7 +137,7 @@ class State:
         return None
 
     def _begin_anew(self) -> None:
-        fresh = State(self.stream, outcome="running")
+        fresh = State(self.stream, outcome="running", _trouble=self._trouble)
         vars(self).update(vars(fresh))
 
     def _step(self, k: Optional[float]) -> None:
@@ -132,7 +158,7 @@ class State:
         return f"{_text(message.traceback).rstrip()}\n{told}" if message.traceback else told
 
     def _end(self, outcome: str, what: str, ended: Optional[datetime.datetime], late: bool) -> str:
-        self.outcome, self.text = outcome, what
+        self.outcome, self.text, self._before = outcome, what, None
         told = _WORDS[outcome]
         if self.started is not None and ended is not None:
             told += f" {'in' if outcome == 'complete' else 'after'} {amounts.words(_seconds(self.started, ended))}"
@@ -211,6 +237,13 @@ class State:
         if self.told:
             return inline(self.told)
         return " ".join(part for part in (self.count(), self.times(with_rate=True), self.note) if part)
+
+
+def missing(event: Union[CutOff, Lost]) -> str:
+    """What a listener that has joined again has missed."""
+    if event.missed is None:
+        return "messages may be missing"
+    return "1 message is missing" if event.missed == 1 else f"{event.missed} messages are missing"
 
 
 def _now() -> datetime.datetime:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional, Set
 
 from .extras import needed
 
@@ -40,6 +40,8 @@ class View:
         self._console = console or get_console()
         self._live = Live(get_renderable=_Rows(self.states, self._console), console=self._console, refresh_per_second=10)
         self._away: Optional[str] = None
+        #: The streams that have said of the same outage that something may be missing.
+        self._gaps: Set[str] = set()
         for stream in streams:
             self._state(stream)
 
@@ -48,17 +50,26 @@ class View:
         state = self._state(getattr(event, "stream", ""))
         before = state.told
         line = state.take(event)
-        if isinstance(event, (Lost, CutOff)) and event.reconnecting:
+        if line is None:
+            return
+        if isinstance(event, (Lost, CutOff)) and event.reconnecting and event.missed is None:
             # All streams of a connection say the same.
-            if line is not None and line != self._away:
-                self._console.print(Text(f"{line}; trying again", "yellow"))
-            self._away = line
+            if not self._gaps or event.stream in self._gaps:
+                self._gaps = set()
+                self._console.print(Text(line, "yellow"))
+            self._gaps.add(event.stream)
         else:
-            if self._away is not None:
-                self._console.print(Text("connected; messages from before may be missing"))
-                self._away = None
-            if line is not None:
-                self._say(state, line, state.told != before)
+            self._say(state, line, state.told != before)
+
+    def away(self, trouble: Optional[str]) -> None:
+        """Shows that the broker is away, and why, or is there again: ``listener.when_trouble(view.away)``, or a client's."""
+        if trouble is not None and trouble != self._away:
+            self._console.print(Text(f"{inline(trouble)}; trying again", "yellow"))
+        elif trouble is None and self._away is not None:
+            self._console.print(Text("connected again"))
+        self._away = trouble
+        for state in list(self.states.values()):
+            state.away(trouble)
 
     def __enter__(self) -> "View":
         waiting = [state.stream for state in self.states.values() if state.outcome == "waiting"]
@@ -88,6 +99,7 @@ class View:
 def watch(*streams: str, server: Optional[str] = None, console: Optional[Console] = None) -> Dict[str, State]:
     """Shows streams until all have ended, or until Ctrl-C, which leaves the jobs alone. Gives back how they ended."""
     with View(streams, console) as view, listen(*streams, server=server) as events:
+        events.when_trouble(view.away)
         try:
             for event in events:
                 view.put(event)

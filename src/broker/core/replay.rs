@@ -1,0 +1,232 @@
+//! When the past of streams is given up: what is too old, and what takes too much room.
+//!
+//! A stream with a past stands in a list by the second in which something last happened in it. The list is put right when it is looked
+//! at, not with each message: what is looked at first may have moved on meanwhile, and is then put where it belongs.
+
+use std::time::Duration;
+
+use crate::wire::ids::StreamName;
+
+use super::machine::Core;
+use super::past::seconds;
+use super::table::Named;
+
+/// How many streams are looked at, at most, to find one that can be given up.
+const LOOKS: usize = 64;
+
+/// In which second the last message of a stream was delivered, if any is kept.
+fn latest(named: &Named) -> Option<u32> {
+    named.stream.run.window.as_ref().map(|window| seconds(window.latest()))
+}
+
+impl Core {
+    /// What the windows of all streams take, in bytes of memory.
+    pub fn replayable(&self) -> usize {
+        self.past.bytes
+    }
+
+    /// Whether there is a stream whose past may be over.
+    pub(super) fn has_old_past(&self) -> bool {
+        self.past.listed.first().is_some_and(|(at, _)| self.past.is_over(*at, self.now))
+    }
+
+    /// Looks at the stream in which nothing has happened for longest, and gives up its past if that is too old. False if none is.
+    pub(super) fn forget_old_past(&mut self) -> bool {
+        if !self.has_old_past() {
+            return false;
+        }
+        let Some((listed, name, Some(named))) = self.past.take_first(&mut self.streams) else { return true };
+        match latest(named) {
+            Some(latest) if latest > listed && !self.past.is_over(latest, self.now) => {
+                self.past.list(named, Duration::from_secs(latest.into()));
+            }
+            _ => self.give_up(&name),
+        }
+        true
+    }
+
+    /// Gives up the past of a stream that is not listed any more, and the stream with it if it has nothing else.
+    fn give_up(&mut self, name: &StreamName) {
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        self.past.clear(&mut stream.run, &self.queues);
+        if stream.is_empty() {
+            self.remove(name);
+        }
+    }
+
+    /// Makes room where all windows together take too much: the stream that has been without listener and message for longest gives its
+    /// up first; if a short search finds no other, the one that took the room gives up its first messages.
+    pub(super) fn relieve_windows(&mut self, newest: &StreamName) {
+        for _ in 0..LOOKS {
+            if self.past.bytes <= self.past.limits.total {
+                return;
+            }
+            let Some((listed, name, Some(named))) = self.past.take_first(&mut self.streams) else { break };
+            let happened = if named.stream.listeners.is_empty() { latest(named) } else { Some(seconds(self.now)) };
+            match happened.filter(|happened| *happened > listed) {
+                Some(happened) => self.past.list(named, Duration::from_secs(happened.into())),
+                None if name == *newest => {
+                    self.past.list(named, self.now);
+                    break;
+                }
+                None => self.give_up(&name),
+            }
+        }
+        let Some(stream) = self.streams.get_mut(newest) else { return };
+        while self.past.bytes > self.past.limits.total {
+            let Some(window) = stream.run.window.as_mut() else { return };
+            let before = window.bytes();
+            if !window.pop(&self.queues) {
+                return self.past.clear(&mut stream.run, &self.queues);
+            }
+            self.past.bytes = self.past.bytes + window.bytes() - before;
+        }
+    }
+
+    /// Forgets a stream that has nothing but its past, to make room for others. False if a short search finds none. `wanted` stays.
+    pub(super) fn forget_past_only(&mut self, wanted: &StreamName) -> bool {
+        // Twice, since the first look may only find that something has happened since.
+        for _ in 0..LOOKS.min(2 * self.past.listed.len()) {
+            let Some((listed, name, Some(named))) = self.past.take_first(&mut self.streams) else { return false };
+            let is_free = named.stream.is_empty() && name != *wanted;
+            let happened = if is_free { latest(named).unwrap_or(listed) } else { seconds(self.now) };
+            if is_free && happened <= listed {
+                self.give_up(&name);
+                return true;
+            }
+            self.past.list(named, Duration::from_secs(happened.into()));
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::core::past::WINDOW;
+    use crate::broker::core::window::Window;
+    use crate::broker::core::{Budget, CoreLimits, Deliver, Epochs, Input, ReplayLimits};
+    use crate::wire::ids::ConnectionId;
+    use crate::wire::json_lines::ENCODER;
+    use crate::wire::{Event, Frame, Gauge, ReceiptId, Start};
+
+    /// How many messages were delivered.
+    #[derive(Default)]
+    struct Counter(u32);
+
+    impl Deliver for Counter {
+        fn frame(&mut self, _: ConnectionId, frame: &Frame) -> bool {
+            self.0 += frame.messages();
+            true
+        }
+
+        fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
+
+        fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
+    }
+
+    struct Broker(Core);
+
+    impl Broker {
+        /// Room for `messages` in `windows` windows, and for so many streams.
+        fn new(messages: usize, windows: usize, streams: usize) -> Self {
+            let total = messages * cost() + windows * WINDOW;
+            let replay = ReplayLimits { stream: usize::MAX, total, time: Duration::from_secs(100) };
+            let limits = CoreLimits { streams, listens: 1000, stored: usize::MAX, ended_time: Duration::ZERO, replay };
+            Self(Core::new(limits, Arc::default(), Epochs::new(0)))
+        }
+
+        fn input(&mut self, input: Input) -> u32 {
+            let mut delivered = Counter::default();
+            self.0.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut delivered);
+            self.0.assert_invariants();
+            delivered.0
+        }
+
+        fn put(&mut self, stream: &str, second: u64) {
+            self.0.set_time(Duration::from_secs(second));
+            self.input(Input::put(name(stream), message(), None, None));
+        }
+
+        fn listen(&mut self, stream: &str, last: u64) -> u32 {
+            let start = Some(Box::new(Start { after: None, last: Some(last) }));
+            self.input(Input::Listen { stream: name(stream), start, receipt: Some(ReceiptId("1".into())) })
+        }
+
+        /// How many messages a stream has in its window.
+        fn kept(&mut self, stream: &str) -> u64 {
+            self.0.streams.get(&name(stream)).map_or(0, |stream| stream.run.window.as_ref().map_or(0, |window| window.messages()))
+        }
+    }
+
+    fn name(stream: &str) -> StreamName {
+        StreamName::new(stream).unwrap()
+    }
+
+    /// One that is kept by itself.
+    fn message() -> Frame {
+        Frame::new(vec![b'\n'; 2000].into_boxed_slice(), 1, &ENCODER)
+    }
+
+    /// What it takes to keep one.
+    fn cost() -> usize {
+        let mut window = Window::default();
+        window.push(&message(), Duration::ZERO, 0, &Gauge::default());
+        window.bytes()
+    }
+
+    #[test]
+    fn who_has_been_without_listener_and_message_for_longest_gives_its_past_up() {
+        let mut broker = Broker::new(6, 3, 100);
+        for (second, stream) in (0..).zip(["watched", "quiet", "busy", "watched", "quiet", "busy"]) {
+            broker.put(stream, second);
+        }
+        assert_eq!(broker.listen("watched", 0), 0);
+        // Quiet is not the first that there was, nor the first in the list.
+        for second in 10..13 {
+            broker.put("busy", second);
+        }
+        assert_eq!(["watched", "quiet", "busy"].map(|stream| broker.kept(stream)), [2, 0, 4]);
+        assert_eq!(broker.0.streams(), 2, "nothing is left of one that had only its past");
+    }
+
+    #[test]
+    fn a_thousand_streams_with_listeners_take_no_more_than_there_is() {
+        let mut broker = Broker::new(500, 500, 2000);
+        for number in 0..1000 {
+            broker.put(&number.to_string(), number);
+            broker.listen(&number.to_string(), 0);
+            assert!(broker.0.replayable() <= 500 * (cost() + WINDOW));
+        }
+        assert!(broker.0.replayable() > 490 * (cost() + WINDOW));
+    }
+
+    #[test]
+    fn a_stream_of_which_only_the_past_is_left_makes_room_for_another() {
+        let mut broker = Broker::new(100, 100, 2);
+        for (second, stream) in (0..).zip(["first", "second", "third", "second"]) {
+            broker.put(stream, second);
+        }
+        assert_eq!(["first", "second", "third"].map(|stream| broker.kept(stream)), [0, 2, 1]);
+        let header = Frame::lasting(Box::from(&b"{}\n"[..]), &ENCODER);
+        broker.input(Input::Header { stream: name("fourth"), header, of: None, absent: false, receipt: None });
+        assert_eq!((broker.kept("third"), broker.0.streams()), (0, 2), "the one that is used is kept");
+    }
+
+    #[test]
+    fn what_is_too_old_is_forgotten_and_its_stream_with_it() {
+        let mut broker = Broker::new(100, 100, 100);
+        broker.put("stream", 0);
+        broker.put("stream", 90);
+        broker.put("other", 95);
+        for (second, streams) in [(100, 2), (189, 2), (190, 1), (195, 0)] {
+            broker.0.set_time(Duration::from_secs(second));
+            broker.0.forget(&mut Budget::unlimited());
+            broker.0.assert_invariants();
+            assert_eq!(broker.0.streams(), streams, "after {second} s");
+        }
+        assert_eq!((broker.0.replayable(), broker.0.stored()), (0, 0));
+    }
+}

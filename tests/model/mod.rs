@@ -26,10 +26,10 @@ pub(crate) const MOST_STREAMS: usize = 4;
 pub(crate) const MOST_LISTENS: usize = 3;
 pub(crate) const ENDED_TIME: Duration = Duration::from_secs(10);
 /// Room for three headers and two ends with a few listeners, or thereabouts.
-pub(crate) const MOST_STORED: usize = 1900;
+pub(crate) const MOST_STORED: usize = 2150;
 
 /// What a stream, its end and a listener take beside the lines that are kept, in bytes of memory.
-const PLACE: usize = 176;
+const PLACE: usize = 240;
 const END_KEPT: usize = 128;
 const LISTENER: usize = 80;
 

@@ -31,6 +31,8 @@ impl Core {
         while !budget.is_spent() && (self.forget_first() || self.forget_old_past()) {
             budget.spend(FORGET);
         }
+        // Paid for.
+        self.past.take_looks();
     }
 
     /// Forgets the stream that has been over for longest. False if there is none.

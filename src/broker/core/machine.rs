@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, ReceiptId, Start};
 
-use super::budget::{Budget, HANG_UP, INPUT, PUSH};
+use super::budget::{Budget, FORGET, HANG_UP, INPUT, PUSH};
 use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
@@ -118,7 +118,7 @@ impl Core {
     /// Takes one step of one connection, delivering what follows from it. Returns what is left to do of it when the budget
     /// is spent: the same connection is to go on with that before anything else.
     pub fn handle(&mut self, from: ConnectionId, input: Input, budget: &mut Budget, deliver: &mut impl Deliver) -> Option<Input> {
-        budget.spend(INPUT);
+        budget.spend(INPUT + FORGET * self.past.take_looks());
         match input {
             Input::Put { stream, run, of, extras } => {
                 if of.is_some() {

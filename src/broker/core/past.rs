@@ -35,11 +35,13 @@ pub(super) struct Past {
     pub(super) bytes: usize,
     /// The streams that have a past, by the second in which something last happened in them, or an earlier one.
     pub(super) listed: BTreeSet<(u32, StreamName)>,
+    /// How many streams were looked at since this was asked last.
+    looks: usize,
 }
 
 impl Past {
     pub(super) fn new(limits: ReplayLimits) -> Self {
-        Self { limits, bytes: 0, listed: BTreeSet::new() }
+        Self { limits, bytes: 0, listed: BTreeSet::new(), looks: 0 }
     }
 
     /// Whether anything is kept at all.
@@ -83,11 +85,17 @@ impl Past {
     /// Takes the stream in which nothing has happened for longest out of the list, with the second under which it stood.
     pub(super) fn take_first<'t>(&mut self, streams: &'t mut Table) -> Option<(u32, StreamName, Option<&'t mut Named>)> {
         let (listed, name) = self.listed.pop_first()?;
+        self.looks += 1;
         let named = streams.get_named(&name).map(|named| {
             named.stream.run.listed = None;
             &mut *named
         });
         Some((listed, name, named))
+    }
+
+    /// How many streams were looked at since this was asked last: whoever needed room pays for that.
+    pub(super) fn take_looks(&mut self) -> usize {
+        std::mem::take(&mut self.looks)
     }
 
     /// Whether what happened in that second is too old.

@@ -215,6 +215,22 @@ mod tests {
         assert_eq!((broker.kept("third"), broker.0.streams()), (0, 2), "the one that is used is kept");
     }
 
+    // Seen to fail: a search through 64 streams cost nothing, however often it was in vain.
+    #[test]
+    fn whoever_needs_room_pays_for_the_search() {
+        let mut broker = Broker::new(1000, 1000, 64);
+        for number in 0..64 {
+            broker.put(&number.to_string(), number);
+            broker.listen(&number.to_string(), 0);
+        }
+        let mut spent = |stream: &str| {
+            let mut budget = Budget::new(10_000);
+            broker.0.handle(ConnectionId(0), Input::put(name(stream), message(), None, None), &mut budget, &mut Counter::default());
+            budget.is_spent()
+        };
+        assert_eq!([spent("1"), spent("unseen"), spent("1"), spent("1")], [false, false, true, false]);
+    }
+
     #[test]
     fn what_is_too_old_is_forgotten_and_its_stream_with_it() {
         let mut broker = Broker::new(100, 100, 100);

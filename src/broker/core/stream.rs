@@ -101,8 +101,8 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a stream takes, its name aside: its place in a table that may be half empty, and its run.
-const PLACE: usize = 128 + allocated_const(size_of::<Run>());
+/// What a stream takes, its name aside: its place in a table that may be half empty, its run, and a place among those with a past.
+const PLACE: usize = 128 + allocated_const(size_of::<Run>()) + 64;
 
 /// What the end of a stream takes beside its last message: its own fields, and a place among the ends by time.
 pub(crate) const ENDED: usize = 128;

@@ -412,7 +412,7 @@ impl Model {
             if stream.is_none_or(|wanted| wanted == name) {
                 let left = state.listeners.remove(&from);
                 if left && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
-                    state.listed.get_or_insert(self.now);
+                    state.listed = Some(self.now);
                 }
             }
         }

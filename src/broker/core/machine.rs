@@ -124,6 +124,7 @@ impl Core {
                 if of.is_some() {
                     let opens = extras.iter().any(|extra| extra.header.is_some());
                     if let Err(refused) = self.check_epoch(&stream, of, opens) {
+                        budget.spend(INPUT * run.messages() as usize);
                         refuse_run(from, &refused, &stream, &run, &extras, deliver);
                         return None;
                     }
@@ -340,18 +341,22 @@ impl Core {
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
-        if stream.is_empty() && stream.run.listed.is_none() && !(comes == Comes::Perhaps && self.remember(name)) {
-            self.remove(name);
+        if stream.is_empty() {
+            // Those who come back within the time find that nothing is missing.
+            if comes == Comes::Perhaps && self.past.is_kept() {
+                self.remember(name);
+            } else if stream.run.listed.is_none() {
+                self.remove(name);
+            }
         }
     }
 
-    /// Keeps a stream that has nothing but its past, so that those who come back find that nothing is missing. False if no past is kept.
-    fn remember(&mut self, name: &StreamName) -> bool {
-        let is_kept = self.past.is_kept();
-        if let Some(named) = self.streams.get_named(name).filter(|_| is_kept) {
+    /// Something has happened in a stream that has nothing but its past: that is kept from now on.
+    fn remember(&mut self, name: &StreamName) {
+        if let Some(named) = self.streams.get_named(name) {
+            self.past.unlist(named);
             self.past.list(named, self.now);
         }
-        is_kept
     }
 
     /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.

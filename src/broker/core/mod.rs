@@ -19,6 +19,8 @@ mod past;
 mod replay;
 mod stream;
 mod table;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use budget::Budget;

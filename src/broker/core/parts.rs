@@ -66,10 +66,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::broker::core::{Budget, Core, CoreLimits, Deliver, Epochs, ReplayLimits};
+    use crate::broker::core::tests::Counter;
+    use crate::broker::core::{Budget, Core, CoreLimits, Epochs, ReplayLimits};
+    use crate::wire::ReceiptId;
     use crate::wire::ids::ConnectionId;
     use crate::wire::json_lines::ENCODER;
-    use crate::wire::{Event, ReceiptId};
 
     /// A run of six messages, of which some have receipts.
     fn parts<'r>(name: &'r StreamName, run: &'r Frame) -> Parts<'r> {
@@ -102,20 +103,6 @@ mod tests {
             }
             assert_eq!(seen, expected, "after {first}");
         }
-    }
-    /// Counts the messages.
-    #[derive(Default)]
-    struct Counter(u32);
-
-    impl Deliver for Counter {
-        fn frame(&mut self, _: ConnectionId, frame: &Frame) -> bool {
-            self.0 += frame.messages();
-            true
-        }
-
-        fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
-
-        fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
     }
 
     // Seen to fail: all of it was one step, with thousands of listeners one of many milliseconds.

@@ -60,9 +60,7 @@ impl Past {
         window.push(run, now, most / PIECES, queues);
         window.trim(most, now.saturating_sub(self.limits.time), queues);
         self.bytes = self.bytes + window.bytes() - before;
-        if named.stream.run.listed.is_none() {
-            self.list(named, now);
-        }
+        self.list(named, now);
     }
 
     /// Lists a stream, unless it is.
@@ -71,6 +69,13 @@ impl Past {
             let at = seconds(at);
             named.stream.run.listed = Some(at);
             self.listed.insert((at, named.name.clone()));
+        }
+    }
+
+    /// Takes a stream out of the list, if it is in it.
+    pub(super) fn unlist(&mut self, named: &mut Named) {
+        if let Some(at) = named.stream.run.listed.take() {
+            self.listed.remove(&(at, named.name.clone()));
         }
     }
 

@@ -106,26 +106,12 @@ mod tests {
 
     use super::*;
     use crate::broker::core::past::WINDOW;
+    use crate::broker::core::tests::Counter;
     use crate::broker::core::window::Window;
-    use crate::broker::core::{Budget, CoreLimits, Deliver, Epochs, Input, ReplayLimits};
+    use crate::broker::core::{Budget, CoreLimits, Epochs, Input, ReplayLimits};
     use crate::wire::ids::ConnectionId;
     use crate::wire::json_lines::ENCODER;
-    use crate::wire::{Event, Frame, Gauge, ReceiptId, Start};
-
-    /// How many messages were delivered.
-    #[derive(Default)]
-    struct Counter(u32);
-
-    impl Deliver for Counter {
-        fn frame(&mut self, _: ConnectionId, frame: &Frame) -> bool {
-            self.0 += frame.messages();
-            true
-        }
-
-        fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
-
-        fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
-    }
+    use crate::wire::{Epoch, Frame, Gauge, ReceiptId, Start};
 
     struct Broker(Core);
 
@@ -213,6 +199,32 @@ mod tests {
         let header = Frame::lasting(Box::from(&b"{}\n"[..]), &ENCODER);
         broker.input(Input::Header { stream: name("fourth"), header, of: None, absent: false, receipt: None });
         assert_eq!((broker.kept("third"), broker.0.streams()), (0, 2), "the one that is used is kept");
+    }
+
+    // Seen to fail: it was forgotten ten minutes after its listener had left for the first time.
+    #[test]
+    fn a_stream_is_remembered_from_when_its_last_listener_left() {
+        let mut broker = Broker::new(100, 100, 100);
+        for left_at in [0, 60, 99] {
+            broker.0.set_time(Duration::from_secs(left_at));
+            broker.listen("waiting", 0);
+            broker.input(Input::Leave { last: None, receipt: None });
+        }
+        for (second, streams) in [(198, 1), (199, 0)] {
+            broker.0.set_time(Duration::from_secs(second));
+            broker.0.forget(&mut Budget::unlimited());
+            assert_eq!(broker.0.streams(), streams, "after {second} s");
+        }
+    }
+
+    // Seen to fail: 2,000 messages that were refused cost no more than one.
+    #[test]
+    fn what_is_refused_is_paid_for_message_by_message() {
+        let mut broker = Broker::new(100, 100, 100);
+        let (run, mut budget) = (Frame::new(vec![b'\n'; 2000].into_boxed_slice(), 2000, &ENCODER), Budget::new(100_000));
+        let stale = Input::Put { stream: name("s"), run, of: Some(Epoch::new(1)), extras: Vec::new() };
+        broker.0.handle(ConnectionId(0), stale, &mut budget, &mut Counter::default());
+        assert!(budget.is_spent());
     }
 
     // Seen to fail: a search through 64 streams cost nothing, however often it was in vain.

@@ -3,6 +3,7 @@
 //! - `events`: what a listener sees, each kind.
 //! - `publish`: flush, receipts, refusals, back-pressure.
 //! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
+//! - `repeated`: what a client repeats on a new connection, and what it does not.
 //! - `local`: the broker inside a program, alone and beside a server.
 //! - `objects`: typed content from one program to another.
 //! - `throttle`: the broker inside a program holds its own publishers back.
@@ -16,7 +17,9 @@ mod encodings;
 mod events;
 mod local;
 mod objects;
+mod peer;
 mod proxy;
 mod publish;
 mod reconnect;
+mod repeated;
 mod throttle;

@@ -3,6 +3,7 @@
 //! - `splits`: the same bytes, however they fall apart, mean the same.
 //! - `clocks`: time limits, by a clock that jumps.
 //! - `found`: what was once wrong, and must not be again.
+//! - `held`: what was once wrong with publishers that are held back.
 //! - `faults`: panics, resets, full queues.
 //! - `translated`: messages whose translation takes long.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -10,6 +11,7 @@
 mod clocks;
 mod faults;
 mod found;
+mod held;
 mod pipe;
 mod splits;
 mod translated;

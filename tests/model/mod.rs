@@ -3,11 +3,13 @@
 //!
 //! - [`step`]: what can happen.
 //! - [`core`]: the same steps taken by the core alone.
+//! - [`lines`]: the lines of the wire, and who was sent which.
 //! - [`spelling`]: steps, and mistakes, as lines.
 //! - [`wire`]: the same steps as lines of several connections, taken by a broker without sockets.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 pub(crate) mod core;
+mod lines;
 mod spelling;
 mod step;
 pub(crate) mod wire;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use msgstream::internal::broker::core::{CoreLimits, Epochs, ReplayLimits};
 use msgstream::internal::wire::{Epoch, Position, Start};
 
+pub(crate) use lines::{BYE, Delivered, END, close_line, name, pong_line, put_line, without_reason};
 pub(crate) use step::{Begin, Step, Which};
 
 pub(crate) const CONNECTIONS: u32 = 5;
@@ -47,80 +50,12 @@ pub(crate) fn remembering() -> CoreLimits {
     CoreLimits { streams: usize::MAX, listens: usize::MAX, stored: usize::MAX, ended_time: ENDED_TIME, replay }
 }
 
-/// The line that ends a connection which asked for its end.
-pub(crate) const BYE: &str = "{\"action\":\"close\"}\n";
-/// Stands for the end of a connection's lines.
-pub(crate) const END: &str = "(end)\n";
-
-pub(crate) fn name(stream: usize) -> String {
-    format!("s{stream}")
-}
-
-pub(crate) fn put_line(stream: &str, text: u16) -> String {
-    format!("{{\"action\":\"put\",\"stream\":\"{stream}\",\"message\":{text}}}\n")
-}
-
-pub(crate) fn close_line(stream: &str, text: u16) -> String {
-    format!("{{\"action\":\"close\",\"stream\":\"{stream}\",\"message\":{text}}}\n")
-}
-
-pub(crate) fn pong_line(text: u16) -> String {
-    format!("{{\"action\":\"pong\",\"receipt\":{text}}}\n")
-}
-
 /// What a step says of runs, in the broker's own terms.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Terms {
     pub(crate) of: Option<Epoch>,
     pub(crate) absent: bool,
     pub(crate) start: Option<Start>,
-}
-
-/// A line without the reason that an error gives, which is for people.
-pub(crate) fn without_reason(line: &str) -> String {
-    const REASON: &str = ",\"reason\":\"";
-    let Some((before, reason)) = line.split_once(REASON) else { return line.to_owned() };
-    let mut escaped = false;
-    let end = reason.find(|character| {
-        let ends = character == '"' && !escaped;
-        escaped = character == '\\' && !escaped;
-        ends
-    });
-    assert!(end.is_some_and(|end| end > 0), "a reason without words or end: {line}");
-    format!("{before}{}", &reason[end.unwrap_or_default() + 1..])
-}
-
-/// The lines that connections were sent in one step, in order: to whom, and the text.
-#[derive(Debug, Default)]
-pub(crate) struct Delivered {
-    log: Vec<(u32, String)>,
-    deaf: BTreeSet<u32>,
-}
-
-impl Delivered {
-    fn deliver(&mut self, to: u32, line: String) -> bool {
-        if self.deaf.contains(&to) {
-            return false;
-        }
-        self.log.push((to, line));
-        true
-    }
-
-    fn finish(&mut self, to: u32, last: Option<String>) {
-        for line in last.into_iter().chain([END.to_owned()]) {
-            self.deliver(to, line);
-        }
-        self.deaf.insert(to);
-    }
-
-    /// What each connection has got since the last call; between connections the order is free.
-    pub(crate) fn take(&mut self) -> BTreeMap<u32, String> {
-        let mut all = BTreeMap::<u32, String>::new();
-        for (to, line) in self.log.drain(..) {
-            all.entry(to).or_default().push_str(&line);
-        }
-        all
-    }
 }
 
 #[derive(Debug, Clone)]

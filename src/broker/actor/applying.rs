@@ -1,0 +1,128 @@
+//! A batch's way through the core: as far as the budget goes, and no further than what is held back or has to be translated first.
+
+use crate::broker::core::{Budget, Input, sending};
+use crate::wire::Frame;
+use crate::wire::ids::ConnectionId;
+
+use super::agenda::Awaits;
+use super::intake::Claim;
+use super::translator::{LARGE, ToTranslate};
+use super::{Actor, Progress};
+
+/// What it costs to translate one byte.
+const TRANSLATED: usize = 2;
+/// How often one input may wait for a translation.
+const TRIES: u32 = 3;
+/// How many inputs are looked at in advance: about as many as come in one read.
+const PREFETCHED: usize = 1024;
+
+/// A batch that is being applied: the actions of a connection, be it the one whose work this is, or another that has its place in the
+/// order of that one.
+pub(super) struct Applying {
+    from: ConnectionId,
+    /// One that was begun, or waits for a translation; then those that follow.
+    begun: Option<Input>,
+    inputs: std::vec::IntoIter<Input>,
+    /// How many of the next ones have been looked at in advance.
+    ahead: usize,
+    /// What was translated for the first one, held until that has taken effect.
+    pub(super) translated: Vec<Frame>,
+    /// How often something was translated for it.
+    tries: u32,
+    pub(super) claim: Claim,
+}
+
+impl Applying {
+    pub(super) fn new(from: ConnectionId, inputs: Vec<Input>, claim: Claim) -> Self {
+        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, claim }
+    }
+}
+
+impl Actor {
+    /// Takes a batch as far as the budget goes.
+    pub(super) fn batch(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
+        let from = batch.from;
+        // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
+        if from == id && self.quiescing.is_none() && self.routes.is_held(from) {
+            return Progress { done: false, awaits: Some(Awaits::Room) };
+        }
+        self.routes.begin(from, fresh);
+        let wanted = self.inputs(batch, budget);
+        let is_full = self.routes.end() || self.routes.is_held(from);
+        // While the broker stops nobody waits: what was received is taken in.
+        let waits = is_full && from == id && self.quiescing.is_none();
+        if !wanted.is_empty() {
+            batch.tries += 1;
+            self.translator.translate(id, wanted);
+            return Progress { done: false, awaits: Some(Awaits::Translation) };
+        }
+        let done = batch.begun.is_none() && batch.inputs.as_slice().is_empty();
+        if done {
+            drop(std::mem::take(&mut batch.claim));
+            self.routes.applied(from);
+        }
+        Progress { done, awaits: waits.then_some(Awaits::Room) }
+    }
+
+    /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
+    fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
+        let mut translated = self.settings.translations.bytes();
+        while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
+            if self.is_held_back(batch.from, &input, budget) {
+                batch.begun = Some(input);
+                break;
+            }
+            let wanted = self.untranslated(batch, &input);
+            if !wanted.is_empty() {
+                batch.begun = Some(input);
+                return wanted;
+            }
+            if batch.ahead == 0 {
+                let next = batch.inputs.as_slice();
+                self.core.prefetch(next.get(..PREFETCHED).unwrap_or(next));
+                batch.ahead = PREFETCHED;
+            }
+            batch.ahead -= 1;
+            let leaving = self.leaving(batch.from, &input);
+            batch.begun = self.core.handle(batch.from, input, budget, &mut self.routes);
+            self.routes.listen_to_less(&leaving);
+            if batch.tries > 0 {
+                (batch.tries, batch.translated) = (0, Vec::new());
+            }
+            let now = self.settings.translations.bytes();
+            budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
+            budget.spend(sending(self.routes.take_sending()));
+            if batch.begun.is_some() || budget.is_spent() || self.routes.has_much_of_its_own() || self.routes.is_held(batch.from) {
+                break;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether the publisher is to wait before it sends this, since it is for somebody who is too full for it. While the broker stops
+    /// nobody waits.
+    fn is_held_back(&mut self, from: ConnectionId, input: &Input, budget: &mut Budget) -> bool {
+        let Input::Put { stream, .. } = input else { return false };
+        self.quiescing.is_none() && self.routes.has_full() && self.routes.hold_back(from, self.core.listeners(stream), budget)
+    }
+
+    /// Who listens to less after this input, of those who are too full and hold publishers back.
+    fn leaving(&self, from: ConnectionId, input: &Input) -> Vec<ConnectionId> {
+        if !self.routes.has_full() {
+            return Vec::new();
+        }
+        match input {
+            Input::Hangup { .. } => self.routes.full_among(&[from]),
+            Input::Close { stream, .. } | Input::Delete { stream, .. } => self.routes.full_among(self.core.listeners(stream)),
+            Input::Put { .. } | Input::Header { .. } | Input::Listen { .. } | Input::Answer(_) | Input::Leave { .. } => Vec::new(),
+        }
+    }
+
+    /// What an input needs that takes long to translate. If that changes again and again meanwhile, it is translated by the actor itself.
+    fn untranslated(&self, batch: &Applying, input: &Input) -> Vec<ToTranslate> {
+        if !self.routes.has_several_encodings() || batch.tries >= TRIES {
+            return Vec::new();
+        }
+        self.routes.untranslated(self.core.deliveries(batch.from, input, LARGE))
+    }
+}

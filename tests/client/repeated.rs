@@ -1,0 +1,153 @@
+//! What a client repeats on a new connection, and what it does not.
+
+use msgstream::client::{ClientError, Receipt, RemoteStream};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::peer::Peer;
+use crate::reconnect::patient;
+
+/// What the broker has not confirmed is sent again; listen actions among it are not, since they are made anew.
+#[tokio::test]
+async fn what_was_not_confirmed_is_sent_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let lines = |socket: TcpStream| BufReader::new(socket).lines();
+
+    client.header("job", &0).await.unwrap();
+    let _listener = client.listen("other").await.unwrap();
+    client.put("job", &1).await.unwrap();
+    let mut first = lines(peer.accept().await.unwrap().0);
+    let mut sent = Vec::new();
+    while !sent.last().is_some_and(|line: &String| line.contains("ping")) {
+        sent.push(first.next_line().await.unwrap().unwrap());
+    }
+    assert_eq!(sent.len(), 4, "{sent:?}");
+    // Gone, having answered nothing.
+    drop(first);
+
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("job", "waiting", None)]).await;
+    // What was not confirmed, the header among it, then who listens.
+    assert_eq!(second.kinds(5).await, ["header", "put", "ping", "listen", "ping"]);
+    drop(second);
+
+    let mut third = Peer::accept(&peer).await;
+    third.answer(&[("job", "waiting", None)]).await;
+    assert_eq!(third.kinds(5).await, ["header", "put", "ping", "ping", "listen"], "nothing piles up");
+}
+
+/// The header that a new connection gets first is the one from before what is sent again: with a later one, whoever joins
+/// meanwhile would see the job go back.
+#[tokio::test]
+async fn the_confirmed_header_comes_before_what_is_sent_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let (read, mut write) = peer.accept().await.unwrap().0.into_split();
+    let mut first = BufReader::new(read).lines();
+    client.header("job", &0).await.unwrap();
+    client.header("closed", &0).await.unwrap();
+    while let Some(line) = first.next_line().await.unwrap() {
+        if line.contains("ping") {
+            let pong = line.replace("ping", "pong") + "\n";
+            write.write_all(pong.as_bytes()).await.unwrap();
+            break;
+        }
+    }
+    // Until its task has heard that: the answer to a question of its own comes behind it.
+    let (flushed, ()) = tokio::join!(client.flush(), async {
+        for _ in 0..2 {
+            let pong = first.next_line().await.unwrap().unwrap().replace("ping", "pong") + "\n";
+            write.write_all(pong.as_bytes()).await.unwrap();
+        }
+    });
+    flushed.unwrap();
+    client.put_with_header("job", "one", &1).await.unwrap();
+    client.put_with_header("job", "two", &2).await.unwrap();
+    client.close("closed").await.unwrap();
+    while !first.next_line().await.unwrap().unwrap().contains("ping") {}
+    drop((first, write));
+
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("closed", "waiting", None), ("job", "waiting", None)]).await;
+    let mut again = second.lines(5).await;
+    // Which of the headers comes first does not matter.
+    again[..2].sort();
+    let expected = [
+        r#"{"action":"header","stream":"closed","message":0}"#,
+        r#"{"action":"header","stream":"job","message":0}"#,
+        r#"{"action":"put","stream":"job","message":"one","header":1}"#,
+        r#"{"action":"put","stream":"job","message":"two","header":2}"#,
+        r#"{"action":"close","stream":"closed"}"#,
+    ];
+    assert_eq!(again, expected);
+}
+
+/// A client whose header of "job" is confirmed, and its peer.
+async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    client.header("job", "mine").await.unwrap();
+    let mut first = Peer::accept(peer).await;
+    let (flushed, ()) = tokio::join!(client.flush(), async {
+        first.confirm().await;
+        first.confirm().await;
+    });
+    flushed.unwrap();
+    (client, first)
+}
+
+/// A client whose connection fails when its close has been sent; the next one says that the stream stands so. Returns what becomes of
+/// the close, too.
+async fn cut_off_while_closing(state: &str, header: &str) -> (RemoteStream, Result<Receipt, ClientError>, Peer) {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let broken = async {
+        while !first.lines(1).await[0].contains("close") {}
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", state, Some(header))]).await;
+        second
+    };
+    let (closed, second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
+    (client, closed, second)
+}
+
+/// The close was applied and its answer lost; then the job was started again by somebody else, whose run it would end.
+#[tokio::test]
+async fn an_old_close_does_not_end_a_later_run() {
+    let (client, closed, mut second) = cut_off_while_closing("running", "\"theirs\"").await;
+    assert!(matches!(closed, Err(ClientError::Refused(reason)) if reason.code == "stale"));
+    client.put("job", "a last word").await.unwrap();
+    assert_eq!(second.sent_before("a last word").await, [""; 0]);
+}
+
+/// The broker never restarted: it still has the header, or a newer one.
+#[tokio::test]
+async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
+    let lost = vec![r#"{"action":"header","stream":"job","message":"mine"}"#.to_owned()];
+    for (state, header, expected) in [
+        ("waiting", None, lost),
+        ("running", Some("\"mine\""), vec![]),
+        ("running", Some("\"theirs\""), vec![]),
+        ("ended", Some("\"mine\""), vec![]),
+    ] {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, first) = begun(&peer).await;
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", state, header)]).await;
+        client.put("job", "next").await.unwrap();
+        assert_eq!(second.sent_before("next").await, expected, "{state} {header:?}");
+    }
+}
+
+/// What took effect before the connection failed counts as done, and its caller is told so.
+#[tokio::test]
+async fn a_close_that_took_effect_is_not_repeated() {
+    let (_client, closed, mut second) = cut_off_while_closing("ended", "\"mine\"").await;
+    closed.unwrap();
+    assert_eq!(second.confirm().await, [""; 0]);
+}

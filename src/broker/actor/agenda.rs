@@ -37,6 +37,14 @@ pub(super) enum Awaits {
     Translation,
 }
 
+/// How far work has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) done: bool,
+    /// What is to be there before anything else is done for this connection.
+    pub(super) awaits: Option<Awaits>,
+}
+
 /// The work of one connection, in its order.
 #[derive(Debug)]
 pub(super) struct Flow<W> {

@@ -1,13 +1,13 @@
 //! A batch's way through the core: as far as the budget goes, and no further than what is held back or has to be translated first.
 
-use crate::broker::core::{Budget, Input, sending};
-use crate::wire::Frame;
+use crate::broker::core::{Budget, Core, Input, sending};
 use crate::wire::ids::ConnectionId;
+use crate::wire::{Frame, Translations};
 
-use super::agenda::Awaits;
+use super::agenda::{Awaits, Progress};
 use super::intake::Claim;
-use super::translator::{LARGE, ToTranslate};
-use super::{Actor, Progress};
+use super::routes::Routes;
+use super::translator::{LARGE, ToTranslate, Translator};
 
 /// What it costs to translate one byte.
 const TRANSLATED: usize = 2;
@@ -26,31 +26,50 @@ pub(super) struct Applying {
     /// How many of the next ones have been looked at in advance.
     ahead: usize,
     /// What was translated for the first one, held until that has taken effect.
-    pub(super) translated: Vec<Frame>,
+    translated: Vec<Frame>,
     /// How often something was translated for it.
     tries: u32,
-    pub(super) claim: Claim,
+    claim: Claim,
 }
 
 impl Applying {
     pub(super) fn new(from: ConnectionId, inputs: Vec<Input>, claim: Claim) -> Self {
         Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, claim }
     }
+
+    /// It waits for something else than its turn: no reason for others to read less.
+    pub(super) fn park(&mut self) {
+        self.claim.park();
+    }
+
+    /// What it needed is translated.
+    pub(super) fn translated(&mut self, frames: Vec<Frame>) {
+        self.translated = frames;
+    }
 }
 
-impl Actor {
+/// What of the actor a batch is applied with.
+pub(super) struct Parts<'a> {
+    pub(super) core: &'a mut Core,
+    pub(super) routes: &'a mut Routes,
+    pub(super) translator: &'a mut Translator,
+    pub(super) translations: &'a Translations,
+    /// While the broker stops nobody waits: what was received is taken in.
+    pub(super) is_stopping: bool,
+}
+
+impl Parts<'_> {
     /// Takes a batch as far as the budget goes.
-    pub(super) fn batch(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
+    pub(super) fn apply(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
         let from = batch.from;
         // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
-        if from == id && self.quiescing.is_none() && self.routes.is_held(from) {
+        if from == id && !self.is_stopping && self.routes.is_held(from) {
             return Progress { done: false, awaits: Some(Awaits::Room) };
         }
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
         let is_full = self.routes.end() || self.routes.is_held(from);
-        // While the broker stops nobody waits: what was received is taken in.
-        let waits = is_full && from == id && self.quiescing.is_none();
+        let waits = is_full && from == id && !self.is_stopping;
         if !wanted.is_empty() {
             batch.tries += 1;
             self.translator.translate(id, wanted);
@@ -66,7 +85,7 @@ impl Actor {
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
-        let mut translated = self.settings.translations.bytes();
+        let mut translated = self.translations.bytes();
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
             if self.is_held_back(batch.from, &input, budget) {
                 batch.begun = Some(input);
@@ -84,12 +103,12 @@ impl Actor {
             }
             batch.ahead -= 1;
             let leaving = self.leaving(batch.from, &input);
-            batch.begun = self.core.handle(batch.from, input, budget, &mut self.routes);
+            batch.begun = self.core.handle(batch.from, input, budget, self.routes);
             self.routes.listen_to_less(&leaving);
             if batch.tries > 0 {
                 (batch.tries, batch.translated) = (0, Vec::new());
             }
-            let now = self.settings.translations.bytes();
+            let now = self.translations.bytes();
             budget.spend(now.wrapping_sub(std::mem::replace(&mut translated, now)) * TRANSLATED);
             budget.spend(sending(self.routes.take_sending()));
             if batch.begun.is_some() || budget.is_spent() || self.routes.has_much_of_its_own() || self.routes.is_held(batch.from) {
@@ -99,11 +118,10 @@ impl Actor {
         Vec::new()
     }
 
-    /// Whether the publisher is to wait before it sends this, since it is for somebody who is too full for it. While the broker stops
-    /// nobody waits.
+    /// Whether the publisher is to wait before it sends this, since it is for somebody who is too full for it.
     fn is_held_back(&mut self, from: ConnectionId, input: &Input, budget: &mut Budget) -> bool {
         let Input::Put { stream, .. } = input else { return false };
-        self.quiescing.is_none() && self.routes.has_full() && self.routes.hold_back(from, self.core.listeners(stream), budget)
+        !self.is_stopping && self.routes.has_full() && self.routes.hold_back(from, self.core.listeners(stream), budget)
     }
 
     /// Who listens to less after this input, of those who are too full and hold publishers back.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::wire::Gauge;
 
-/// When batches that wait for their turn take more than this together, connections read little at a time, so that the actor gets to them soon. It is
-/// a matter of a few milliseconds of decoding rather than of memory.
+/// When batches that wait for their turn take more than this together, connections read little at a time, so that the actor gets to
+/// them soon. It is a matter of a few milliseconds of decoding rather than of memory.
 const CROWDED: usize = 4 << 20;
 
 /// Counts what all connections have received and what has not taken effect, in bytes of memory.

@@ -28,8 +28,8 @@ use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
 use crate::wire::ids::ConnectionId;
 use crate::wire::{Gauge, Translations};
 
-use agenda::{Agenda, Awaits, Flow};
-use applying::Applying;
+use agenda::{Agenda, Awaits, Flow, Progress};
+use applying::{Applying, Parts};
 use routes::Routes;
 use translator::Translator;
 
@@ -105,16 +105,9 @@ impl Work {
     /// It waits for something else than its turn: no reason for others to read less.
     fn park(&mut self) {
         if let Self::Batch(batch) = self {
-            batch.claim.park();
+            batch.park();
         }
     }
-}
-
-/// How far work has come.
-struct Progress {
-    done: bool,
-    /// What is to be there before anything else is done for this connection.
-    awaits: Option<Awaits>,
 }
 
 /// Who has yet to take in what it has received, and who waits for that.
@@ -201,7 +194,7 @@ impl Actor {
             Command::Room(id) => self.agenda.resume(id, Awaits::Room),
             Command::Translated { order, frames } => {
                 if let Some(Work::Batch(batch)) = self.agenda.first(order) {
-                    batch.translated = frames;
+                    batch.translated(frames);
                 }
                 self.agenda.resume(order, Awaits::Translation);
                 self.translator.next();
@@ -293,7 +286,7 @@ impl Actor {
     /// Does some work of one connection.
     fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> Progress {
         let done = match work {
-            Work::Batch(batch) => return self.batch(id, batch, fresh, budget),
+            Work::Batch(batch) => return self.parts().apply(id, batch, fresh, budget),
             Work::Cut => self.core.forget_connection(id, budget),
             Work::Gone => {
                 let done = self.core.forget_connection(id, budget);
@@ -308,6 +301,11 @@ impl Actor {
             }
         };
         Progress { done, awaits: None }
+    }
+
+    fn parts(&mut self) -> Parts<'_> {
+        let Self { core, routes, translator, settings, quiescing, .. } = self;
+        Parts { core, routes, translator, translations: &settings.translations, is_stopping: quiescing.is_some() }
     }
 
     fn gone(&mut self, id: ConnectionId) {

@@ -189,9 +189,9 @@ fn the_end_of_the_next_run_is_told_once() {
 fn a_run_that_is_on_is_not_passed_over() {
     let broker = Broker::start();
     broker.ok(&["header", "job", &object("Start", "{}")]);
-    let waiting = Said::start(&broker, &["wait", "job", "--next"]);
-    broker.until_joined("job");
-    broker.ok(&["put", "job", &object("Error", r#"{"reason":"no data"}"#)]);
+    let waiting = Said::start(&broker, &["wait", "job", "--next", "--timeout", "10s"]);
+    // Nothing else comes before it that would show that the run is on.
+    broker.until_taken("job", &object("Error", r#"{"reason":"no data"}"#));
     assert_eq!(waiting.end().0, Some(1));
 }
 

@@ -62,10 +62,16 @@ impl Broker {
 
     /// Waits until somebody listens to the stream, as the receipt of a message that means nothing tells.
     fn until_joined(&self, stream: &str) {
+        self.until_taken(stream, "null");
+    }
+
+    /// Puts a message until a listener takes it, as its receipt tells; that is the first it hears.
+    fn until_taken(&self, stream: &str, message: &str) {
+        let message = msgstream::job::Content::from_json(message).expect("JSON");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let remote = msgstream::client::RemoteStream::connect(&self.address).await.expect("our broker");
-            while remote.confirmed().put(stream, &()).await.expect("our broker").listeners == Some(0) {
+            while remote.confirmed().put(stream, &message).await.expect("our broker").listeners == Some(0) {
                 tokio::task::yield_now().await;
             }
         });

@@ -160,11 +160,11 @@ fn an_end_that_stands_in_the_header_is_passed_over_as_well() {
         if closes {
             broker.ok(&["close", "job"]);
             broker.ok(&["header", "job", &object("Start", "{}")]);
-            broker.until_joined("job");
+            broker.until_taken("job", &object("Abort", "{}"));
         } else {
             broker.ok(&["put", "job", &object("Start", "{}")]);
+            broker.ok(&["put", "job", &object("Abort", "{}")]);
         }
-        broker.ok(&["put", "job", &object("Abort", "{}")]);
         assert_eq!(said.end().0, Some(2), "{closes}");
         broker.ok(&["delete", "job"]);
     }

@@ -35,10 +35,9 @@ async fn what_is_on_its_way_when_a_session_is_taken_over_never_takes_effect() {
     assert_eq!(former.ping().await, "");
     // It reads no more. After two headers its queue is more than half full, and the rest of what it says waits for that.
     former.room(0);
-    for _ in 0..3 {
-        former.line(r#"{"action":"listen","stream":"long"}"#);
-    }
-    former.line(&put("s", "1"));
+    // In one read, so that all of it is with the actor.
+    let listens = "{\"action\":\"listen\",\"stream\":\"long\"}\n".repeat(3);
+    former.line(&format!("{listens}{}", put("s", "1")));
     assert!(timeout(Duration::from_secs(1), observer.until(|bytes| !bytes.is_empty())).await.is_err(), "it was to wait");
     let next = broker.connect();
     next.line(SESSION);

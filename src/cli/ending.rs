@@ -29,6 +29,8 @@ pub(super) struct Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum How {
     Failed,
+    /// Nobody has heard of it any more: how it ended is not known.
+    Lost,
     Aborted,
     Done,
     /// The stream has ended without a word on how.
@@ -39,6 +41,7 @@ impl How {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::Lost => "lost",
             Self::Aborted => "aborted",
             Self::Done => "done",
             Self::Ended => "ended",
@@ -48,6 +51,7 @@ impl How {
     pub(super) fn exit(self) -> Exit {
         match self {
             Self::Failed => Exit::Failed,
+            Self::Lost => Exit::Lost,
             Self::Aborted => Exit::Aborted,
             Self::Done | Self::Ended => Exit::Fine,
         }
@@ -60,6 +64,7 @@ impl Ending {
         let (how, what, title, started, ended) = match message {
             Message::Complete(end) => (How::Done, end.result.as_ref().and_then(outcome), end.title, end.started, end.ended),
             Message::Abort(end) => (How::Aborted, end.reason, end.title, end.started, end.ended),
+            Message::Lost(end) => (How::Lost, end.reason, end.title, end.started, end.ended),
             Message::Error(end) => (How::Failed, Some(end.reason), end.title, end.started, end.ended),
             _ => return None,
         };
@@ -75,6 +80,7 @@ impl Ending {
         let how = match &*object.class {
             "monitor.Complete" => How::Done,
             "monitor.Abort" => How::Aborted,
+            "monitor.Lost" => How::Lost,
             "monitor.Error" => How::Failed,
             _ => return None,
         };
@@ -153,6 +159,7 @@ mod tests {
             ("Complete", r#"{"result":"fit.csv"}"#, "done: fit.csv"),
             ("Error", r#"{"reason":"no","started":"2026-11-28T12:55:19Z","ended":"2026-11-28T12:57:24Z"}"#, "failed after 2 min 5 s: no"),
             ("Abort", "{}", "aborted"),
+            ("Lost", r#"{"started":"2026-11-28T12:55:19Z"}"#, "lost"),
             ("Error", "{}", "failed"),
             ("Error", r#"{"reason":"no","started":5}"#, r#"failed: {"reason":"no","started":5}"#),
         ];

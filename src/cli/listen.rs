@@ -76,9 +76,10 @@ Fields of a format, empty if they are not known:
 Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
 
 Exit codes:
-   0  all streams have ended, or --count is reached, and no job failed or was aborted
+   0  all streams have ended, or --count is reached, and no job failed, was aborted or is lost
    1  a job has failed (monitor.Error)
-   2  a job was aborted (monitor.Abort), and none has failed
+   2  a job was aborted (monitor.Abort), and none has failed or is lost
+   3  a job is lost (monitor.Lost), and none has failed: its connection was lost, and it did not come back in time
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
   74  standard output cannot be written

@@ -19,8 +19,8 @@ use super::text::inline;
 
 /// Wait until jobs have ended
 ///
-/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort or monitor.Error. Each
-/// end is printed as one line: on standard output if the job ended well, otherwise on standard error.
+/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort, monitor.Lost or monitor.Error.
+/// Each end is printed as one line: on standard output if the job ended well, otherwise on standard error.
 ///
 /// The broker remembers the end of a stream, by default for an hour. So give each run a name of its own, such as build-7, or use --next if
 /// a name is used again. With --next, wait looks for the next run twice a second. It also notices a run that begins and ends in between,
@@ -57,7 +57,8 @@ Examples:
 Exit codes:
    0  all jobs are complete, or their streams have ended without saying how
    1  a job has failed (monitor.Error)
-   2  a job was aborted (monitor.Abort), and none has failed
+   2  a job was aborted (monitor.Abort), and none has failed or is lost
+   3  a job is lost (monitor.Lost), and none has failed: its connection was lost, and it did not come back in time
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
   77  the broker refused it
@@ -154,7 +155,7 @@ impl Job {
         let told =
             if is_late { format!("{name} {}{hint}", inline(&ending.told_late())) } else { format!("{name}: {}", inline(&ending.told())) };
         match ending.how {
-            How::Failed | How::Aborted => say(told),
+            How::Failed | How::Lost | How::Aborted => say(told),
             How::Done | How::Ended => print(format!("{told}\n").as_bytes())?,
         }
         Ok(ending.how)

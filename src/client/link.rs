@@ -84,6 +84,16 @@ impl Link {
         Ok(Line { bytes, answer, change: change.map(|change| (stream.to_owned(), change)), is_action: true })
     }
 
+    /// Queues a will, once there is room for it.
+    pub(super) async fn will<M: Serialize + ?Sized>(&self, stream: &str, message: Option<&M>) -> Result<(), ClientError> {
+        let mut bytes = Some(self.line(Verb::Will, stream, message, None::<&()>, None)?.bytes);
+        let length = bytes.as_ref().map_or(0, Vec::len);
+        let has_message = message.is_some();
+        let first = self.with_room(length, |state| bytes.take().is_some_and(|bytes| state.will(stream, bytes, has_message))).await?;
+        self.tell_if(first);
+        Ok(())
+    }
+
     /// Queues an action, once there is room for it.
     pub(super) async fn queue<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
     where

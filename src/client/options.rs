@@ -18,6 +18,9 @@ use crate::wire::units::ByteSize;
 pub struct Options {
     /// Whether and how to reconnect after the connection was lost. Default: none, so a lost connection is the end.
     pub reconnect: Option<Backoff>,
+    /// Whether to hold a session with the broker, so that after a reconnect nothing that was published is lost or arrives twice. It needs
+    /// [`reconnect`](Self::reconnect), and costs the broker half a kilobyte. A client that only listens needs none. Default: yes.
+    pub session: bool,
     /// How long an attempt to connect may take. Default: 10 s.
     pub connect_time: Duration,
     /// When nothing has come from the broker for this time, the client sends a ping. Default: 20 s.
@@ -43,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             reconnect: None,
+            session: true,
             connect_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(45),
@@ -59,6 +63,7 @@ setters! {
     "std::time::Duration; use msgstream::{client::*, job::NonFinite, units::ByteSize}";
     Options {
         reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
+        session: bool, "false";
         connect_time: Duration, "Duration::from_secs(3)";
         idle_time: Duration, "Duration::from_secs(60)";
         answer_time: Duration, "Duration::from_secs(60)";

@@ -25,10 +25,13 @@ use super::state::Line;
 /// runtime lives, so a program should flush before it ends.
 ///
 /// With [`Options::reconnect`], the client reconnects when the connection is lost. Its listeners go on where they
-/// were, as long as the broker still has what they missed; otherwise they get [`Event::Reconnected`](super::Event::Reconnected). What the
-/// broker has not confirmed is sent again. So no action is lost, but a message may arrive twice.
+/// were, as long as the broker still has what they missed; otherwise they get [`Event::Reconnected`](super::Event::Reconnected). It holds a
+/// *session* with the broker, which tells how much it has taken. So no action is lost, and none takes effect twice. If the answer to an
+/// action was lost with the connection, its receipt says nothing, and a refusal of it is not told.
 ///
-/// What was confirmed is not sent again, except this client's last header of a stream that the broker has lost. Before the client
+/// If the broker was restarted, or has forgotten the session because the client was away for longer than `limits.session_time`, what the
+/// broker has not confirmed is sent again, and a message may arrive twice ([`repeated`](Self::repeated)). What was confirmed is not sent
+/// again, except this client's last header of a stream that the broker has lost. Before the client
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
 /// not repeated. If it would change what somebody else has begun or ended meanwhile, it counts as refused, with the code `stale`.
 ///
@@ -297,6 +300,26 @@ impl RemoteStream {
     /// ```
     pub fn waiting(&self) -> usize {
         self.link.shared.lock().waiting()
+    }
+
+    /// The number of actions that were sent again although they may have taken effect, so that their messages may have arrived twice. It
+    /// grows only if the broker was restarted or has forgotten this client's session, or without [`Options::session`].
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// assert_eq!(broker.repeated(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn repeated(&self) -> usize {
+        self.link.shared.lock().repeated()
     }
 
     /// Waits until everything has taken effect, and then ends the connection for all clones and listeners.

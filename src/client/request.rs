@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::content::{EncodeError, NonFinite, encode_line};
-use crate::wire::{Position, Verb};
+use crate::wire::{Position, SessionName, Verb};
 
 /// What a client asks for, ready to be written.
 pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
@@ -62,6 +62,15 @@ pub(super) fn resume_line(stream: &str, Position { epoch, sequence }: Position, 
     let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
     line.truncate(line.len() - "}\n".len());
     line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}}}\n").as_bytes());
+    line
+}
+
+/// The line by which a connection belongs to a session.
+pub(super) fn session_line(session: &SessionName, receipt: u64) -> Vec<u8> {
+    let mut line = br#"{"action":"session","session":"#.to_vec();
+    // A name is a text, which can always be written.
+    let _ = encode_line(session.as_str(), NonFinite::Null, &mut line);
+    line.extend_from_slice(format!(",\"receipt\":{receipt}}}\n").as_bytes());
     line
 }
 

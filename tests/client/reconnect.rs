@@ -15,6 +15,11 @@ pub(crate) fn patient() -> Options {
     Options::default().reconnect(backoff)
 }
 
+/// For a broker that knows no sessions.
+pub(crate) fn forgetful() -> Options {
+    patient().session(false)
+}
+
 async fn connect(broker: &Broker) -> RemoteStream {
     RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), patient()).await.unwrap()
 }
@@ -157,7 +162,7 @@ async fn there_is_a_pause_before_every_new_connection() {
 async fn a_close_without_a_reason_is_a_lost_connection() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = peer.accept().await.unwrap();
     socket.write_all(b"{\"action\":\"close\"}\n").await.unwrap();
@@ -215,7 +220,7 @@ async fn an_idle_peer_that_answers_is_not_dead() {
 async fn a_full_broker_is_asked_again_after_a_pause() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::start(address, patient());
+    let client = RemoteStream::start(address, forgetful());
     client.put("job", &1).await.unwrap();
     for _ in 0..5 {
         let (mut socket, _) = peer.accept().await.unwrap();
@@ -233,7 +238,7 @@ async fn a_full_broker_is_asked_again_after_a_pause() {
 async fn a_client_that_is_denied_does_not_come_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = peer.accept().await.unwrap();
     socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"denied\",\"reason\":\"not you\"}}\n").await.unwrap();

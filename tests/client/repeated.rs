@@ -5,14 +5,14 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::peer::Peer;
-use crate::reconnect::patient;
+use crate::reconnect::forgetful;
 
 /// What the broker has not confirmed is sent again; listen actions among it are not, since they are made anew.
 #[tokio::test]
 async fn what_was_not_confirmed_is_sent_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let lines = |socket: TcpStream| BufReader::new(socket).lines();
 
     client.header("job", &0).await.unwrap();
@@ -44,7 +44,7 @@ async fn what_was_not_confirmed_is_sent_again() {
 async fn the_confirmed_header_comes_before_what_is_sent_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let (read, mut write) = peer.accept().await.unwrap().0.into_split();
     let mut first = BufReader::new(read).lines();
     client.header("job", &0).await.unwrap();
@@ -88,7 +88,7 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
 /// A client whose header of "job" is confirmed, and its peer.
 async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     client.header("job", "mine").await.unwrap();
     let mut first = Peer::accept(peer).await;
     let (flushed, ()) = tokio::join!(client.flush(), async {

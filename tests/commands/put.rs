@@ -54,7 +54,9 @@ fn confirming(socket: TcpStream) -> JoinHandle<Vec<String>> {
             let line = line.unwrap();
             if line.contains("\"action\":\"ping\"") {
                 writeln!(writing, "{}", line.replace("ping", "pong")).unwrap();
-            } else {
+            } else if let Some(rest) = line.strip_prefix("{\"action\":\"session\",") {
+                writeln!(writing, "{{\"action\":\"session\",\"known\":false,\"taken\":0,{rest}").unwrap();
+            } else if line != "{\"action\":\"close\"}" {
                 taken.push(line);
             }
         }

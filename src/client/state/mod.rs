@@ -1,23 +1,26 @@
 //! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
 //!
-//! [`reconnected`] prepares for a new connection.
+//! [`reconnected`] prepares for a new connection; [`resumed`] does so where the broker knows what it has taken.
 
 mod reconnected;
+mod resumed;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
 use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Take};
-use crate::wire::{StreamState, Verb};
+use crate::wire::{SessionName, StreamState, Verb};
 
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
-use super::resume::{Change, Found, Lines, Mark, Part};
+use super::resume::{Change, Found, Kind, Lines, Mark, Part};
 
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Bytes>>;
@@ -46,6 +49,8 @@ pub(super) struct Chunk {
     ping: Option<u64>,
     /// How many of the program's actions are in it.
     actions: usize,
+    /// How many lines it has.
+    lines: u64,
 }
 
 impl Take for Arc<Inbox> {
@@ -63,6 +68,17 @@ impl Take for Arc<Inbox> {
 pub(super) struct State {
     /// Whether what is not confirmed is kept for a next connection.
     keeps: bool,
+    /// Which session the connections belong to, if they are to belong to one.
+    session: Option<SessionName>,
+    /// A connection has asked for the session; until it is answered, nothing else is written. The receipt, and why the connection before
+    /// was lost if there was one.
+    opening: Option<(u64, Option<String>)>,
+    /// How many lines of the session were taken and confirmed.
+    taken: u64,
+    /// How many of the program's actions were sent again although they may have taken effect.
+    repeated: usize,
+    /// How each stream is to end if this client is lost, as a line.
+    wills: HashMap<String, Bytes>,
     streams: HashMap<String, Listened<Arc<Inbox>>>,
     /// The receipts of listen actions under way.
     joins: HashMap<u64, String>,
@@ -100,8 +116,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(keeps: bool) -> Self {
-        Self { keeps, ..Self::default() }
+    pub(super) fn new(keeps: bool, holds_session: bool) -> Self {
+        Self { keeps, session: (keeps && holds_session).then(random_session), ..Self::default() }
     }
 
     /// A new receipt.
@@ -128,11 +144,34 @@ impl State {
                     Change::Header(header) => Some(header.clone()),
                     Change::Close | Change::Delete => None,
                 };
+                if header.is_none() {
+                    self.wills.remove(&stream);
+                }
                 self.changes.insert(stream.clone(), header);
-                self.append_part(&line.bytes, Some(Mark { stream, change, receipt }))
+                self.append_part(&line.bytes, Kind::Change(Mark { stream, change, receipt }))
             }
-            Some(_) | None => self.append(&line.bytes),
+            Some(_) | None => match receipt.filter(|_| self.keeps) {
+                Some(receipt) => self.append_part(&line.bytes, Kind::Asks(receipt)),
+                None => self.append(&line.bytes),
+            },
         }
+    }
+
+    /// Queues how a stream is to end if this client is lost; or that it is not, if there is no message in the line.
+    pub(super) fn will(&mut self, stream: &str, line: Vec<u8>, has_message: bool) -> bool {
+        let first = self.append_part(&line, Kind::Will);
+        self.actions += 1;
+        if has_message {
+            self.wills.insert(stream.to_owned(), line.into());
+        } else {
+            self.wills.remove(stream);
+        }
+        first
+    }
+
+    /// How many of the program's actions were sent again although they may have taken effect.
+    pub(super) fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Queues a listen action for this listener.
@@ -149,7 +188,7 @@ impl State {
         self.joins.insert(receipt, stream.to_owned());
         let line = request::resume_line(stream, back.position, receipt);
         self.streams.entry(stream.to_owned()).or_default().join_again(receipt, inboxes, back);
-        self.append_part(&line, None);
+        self.append_part(&line, Kind::Own);
     }
 
     /// A listener is gone; with the last one the stream is hung up.
@@ -168,9 +207,16 @@ impl State {
 
     /// What is to be written next; none if nothing waits.
     pub(super) fn next_chunk(&mut self) -> Option<Chunk> {
+        if self.opening.is_some() {
+            return None;
+        }
         if !self.questions.is_empty() {
-            let bytes = std::mem::take(&mut self.questions).into();
-            return Some(Chunk { bytes, parts: Vec::new(), ping: None, actions: 0 });
+            let bytes: Bytes = std::mem::take(&mut self.questions).into();
+            let parts = vec![Part { at: 0..bytes.len(), kind: Kind::Own }];
+            let chunk = Chunk { lines: lines(&bytes), bytes, parts, ping: None, actions: 0 };
+            self.queued += chunk.bytes.len();
+            self.unconfirmed.push_back((chunk.clone(), Headers::new()));
+            return Some(chunk);
         }
         if self.out.bytes.is_empty() || !self.asking.is_empty() {
             return None;
@@ -182,7 +228,7 @@ impl State {
             ping = Some(receipt);
         }
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        let chunk = Chunk { bytes: bytes.into(), parts, ping, actions: std::mem::take(&mut self.actions) };
+        let chunk = Chunk { lines: lines(&bytes), bytes: bytes.into(), parts, ping, actions: std::mem::take(&mut self.actions) };
         if self.keeps {
             self.unconfirmed.push_back((chunk.clone(), std::mem::take(&mut self.changes)));
         }
@@ -194,8 +240,12 @@ impl State {
         self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
     }
 
-    /// A question to begin a connection with, if what waits is long: a broker gives a first line little time.
+    /// What a connection begins with: its session, or a question if what waits is long, since a broker gives a first line little time.
     pub(super) fn greeting(&mut self, long: usize) -> Option<Chunk> {
+        if let (Some(session), Some((receipt, _))) = (&self.session, &self.opening) {
+            let bytes = request::session_line(session, *receipt);
+            return Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 0 });
+        }
         if self.questions.len().max(self.out.bytes.len()) < long {
             return None;
         }
@@ -203,12 +253,12 @@ impl State {
         if !self.keeps {
             self.queued += bytes.len();
         }
-        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0 })
+        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 1 })
     }
 
     /// Whether nothing that was written has yet to be confirmed.
     pub(super) fn is_confirmed(&self) -> bool {
-        self.unconfirmed.is_empty() && self.asking.is_empty()
+        self.unconfirmed.is_empty() && self.asking.is_empty() && self.opening.is_none()
     }
 
     /// A chunk was written. True if there is room again.
@@ -222,7 +272,7 @@ impl State {
 
     /// Asks the broker for an answer, unless something that waits does so.
     pub(super) fn ping_if_idle(&mut self) {
-        if self.out.bytes.is_empty() && self.questions.is_empty() {
+        if self.out.bytes.is_empty() && self.questions.is_empty() && self.opening.is_none() {
             self.ping();
         }
     }
@@ -273,6 +323,7 @@ impl State {
                 if let Some(position) = confirmed {
                     for (chunk, changes) in self.unconfirmed.drain(..=position) {
                         self.queued -= chunk.bytes.len();
+                        self.taken += chunk.lines;
                         for (stream, header) in changes {
                             match header {
                                 Some(header) => self.headers.insert(stream, header),
@@ -282,10 +333,11 @@ impl State {
                     }
                     return true;
                 }
-                // Not by a flush whose caller has stopped waiting.
-                let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
-                let refused = self.refused.take_if(|_| waited_for);
-                self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
+                self.answer_flush(receipt);
+            }
+            Reply::Session { known, taken } => return self.opened(known.then_some(taken)),
+            Reply::Error { receipt: Some(receipt), .. } if self.opening.as_ref().is_some_and(|(asked, _)| *asked == receipt) => {
+                return self.opened(None);
             }
             Reply::Error { receipt: Some(receipt), .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
             Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
@@ -339,6 +391,14 @@ impl State {
         }
     }
 
+    /// A question has been answered that a flush waits for.
+    fn answer_flush(&mut self, receipt: u64) {
+        // Not by a flush whose caller has stopped waiting.
+        let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
+        let refused = self.refused.take_if(|_| waited_for);
+        self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
+    }
+
     fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {
         if let Some(waits) = self.answers.remove(&receipt) {
             let _ = waits.send(answer);
@@ -358,16 +418,16 @@ impl State {
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {
-        self.append_part(&bare_line(action, Some(stream), receipt), None)
+        self.append_part(&bare_line(action, Some(stream), receipt), Kind::Own)
     }
 
     fn append_bare(&mut self, action: Verb, stream: Option<&str>, receipt: Option<u64>) -> bool {
         self.append(&bare_line(action, stream, receipt))
     }
 
-    fn append_part(&mut self, line: &[u8], mark: Option<Mark>) -> bool {
+    fn append_part(&mut self, line: &[u8], kind: Kind) -> bool {
         let first = self.out.bytes.is_empty();
-        self.out.push_part(line, mark);
+        self.out.push_part(line, kind);
         self.queued += line.len();
         first
     }
@@ -378,6 +438,26 @@ impl State {
         self.queued += line.len();
         first
     }
+}
+
+/// How many lines these are.
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// A name that nobody can guess, and that no copy of this process makes as well.
+fn random_session() -> SessionName {
+    // The standard library's hashers have random keys.
+    let keys = RandomState::new();
+    let own = (std::process::id(), SystemTime::now().duration_since(UNIX_EPOCH).ok());
+    let text: String = (0..2).map(|part| format!("{:016x}", keys.hash_one((own, part)))).collect();
+    // Of the right length.
+    SessionName::new(&text).unwrap_or_else(|| unreachable!("a name of 32 characters"))
+}
+
+/// What a client ends its connection with.
+pub(super) fn farewell() -> Vec<u8> {
+    bare_line(Verb::Close, None, None)
 }
 
 /// An action without content, as a line.

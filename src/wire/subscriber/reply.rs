@@ -29,6 +29,8 @@ pub(crate) enum Reply {
         missed: Option<u64>,
         position: Option<Position>,
     },
+    /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
+    Session { known: bool, taken: u64 },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
@@ -50,6 +52,8 @@ struct ReplyLine<'a> {
     resumed: Option<bool>,
     missed: Option<u64>,
     position: Option<Position>,
+    known: Option<bool>,
+    taken: Option<u64>,
 }
 
 /// `null` is a message like any other, not the absence of one.
@@ -84,6 +88,7 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
             },
             None => Reply::Unknown,
         },
+        ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
         ("error", _) => {
             let unreadable = || Reason { code: "error".to_owned(), reason: "the broker gave no reason".to_owned() };
@@ -126,6 +131,10 @@ mod tests {
                     r#""position":{"epoch":"000000000000000a","sequence":9}}"#
                 ),
                 receipt(None, Some(StreamState::Running), Some(false), Some(3), Some(Position { epoch: Epoch::new(10), sequence: 9 })),
+            ),
+            (
+                r#"{"action":"session","session":"sixteen letters!","known":true,"taken":12,"broker":"00000000000000ab","receipt":3}"#,
+                Reply::Session { known: true, taken: 12 },
             ),
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),
             (

@@ -16,7 +16,7 @@ use super::address::ByteStream;
 use super::connection::Connection;
 use super::options::Options;
 use super::shared::Shared;
-use super::state::Chunk;
+use super::state::{Chunk, farewell};
 
 /// What one read takes.
 const READ: usize = 64 << 10;
@@ -38,7 +38,7 @@ pub(super) enum End {
 }
 
 /// One connection.
-pub(super) struct Session<'s> {
+pub(super) struct Exchange<'s> {
     shared: &'s Shared,
     read: ReadHalf<Box<dyn ByteStream>>,
     write: WriteHalf<Box<dyn ByteStream>>,
@@ -59,7 +59,7 @@ pub(super) struct Session<'s> {
     pub(super) was_answered: bool,
 }
 
-impl<'s> Session<'s> {
+impl<'s> Exchange<'s> {
     pub(super) fn new(shared: &'s Shared, transport: Box<dyn ByteStream>) -> Self {
         let (read, write) = tokio::io::split(transport);
         Self {
@@ -131,7 +131,10 @@ impl<'s> Session<'s> {
             let line = self.received.split_to(self.searched + at + 1);
             self.searched = 0;
             match subscriber::read(&line) {
-                Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
+                Ok(Reply::CloseConnection(Some(reason))) => {
+                    state.told(&reason);
+                    return Err(End::Told(reason));
+                }
                 // It was not asked to.
                 Ok(Reply::CloseConnection(None)) => {
                     return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
@@ -217,10 +220,11 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Ends the connection in order. What the broker still sends is read, since closing a socket with unread bytes could
+    /// Ends the connection in order: the broker is told, so that this client does not count as lost. What the broker still sends is read, since closing a socket with unread bytes could
     /// destroy what was sent.
     async fn leave(&mut self) -> End {
         let orderly = async {
+            self.write.write_all(&farewell()).await?;
             self.write.shutdown().await?;
             loop {
                 self.received.clear();

@@ -18,6 +18,16 @@ pub(super) enum Change {
     Delete,
 }
 
+impl Change {
+    /// The header that the stream has behind it, as the line that sets it.
+    pub(super) fn header(&self) -> Option<Bytes> {
+        match self {
+            Self::Header(line) => Some(line.clone()),
+            Self::Close | Self::Delete => None,
+        }
+    }
+}
+
 /// An action that changes its stream.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {

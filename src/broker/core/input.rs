@@ -89,6 +89,15 @@ impl Input {
         let extra = has_more.then(|| Extra { unit: 0..message.bytes().len(), index: 0, header, receipt });
         Self::Put { stream, run: message, of: None, extras: Vec::from_iter(extra) }
     }
+
+    /// The same put, only if this is the stream's epoch.
+    #[must_use]
+    pub fn of(mut self, epoch: Option<Epoch>) -> Self {
+        if let Self::Put { of, .. } = &mut self {
+            *of = epoch;
+        }
+        self
+    }
 }
 
 /// What one message of a run carries beside its content.

@@ -69,6 +69,22 @@ impl Listener {
 
     /// Where the listener is: behind the messages that [`next`](Self::next) has returned. A program that is started anew goes on there
     /// with [`listen_from`](crate::client::RemoteStream::listen_from). `None` until the broker has confirmed the listener.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut listener = broker.listen("job-1").await?;
+    /// let receipt = broker.confirmed().put("job-1", "hello").await?;
+    /// listener.next().await;
+    /// assert_eq!(listener.position(), receipt.position);
+    /// # Ok(()) }
+    /// ```
     pub fn position(&self) -> Option<Position> {
         self.inbox.position()
     }

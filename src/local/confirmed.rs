@@ -20,11 +20,16 @@ use super::publisher::Publisher;
 /// let broker = MessageStream::new();
 /// let run = broker.confirmed().header_if_absent("job-1", "begun").await?.position.expect("the broker keeps it").epoch;
 /// assert!(matches!(broker.confirmed().header_if_absent("job-1", "me too").await, Err(LocalError::Stale(_))));
-/// broker.confirmed().of(run).close_with("job-1", "done").await?;
+/// let first = broker.confirmed().of(run);
+/// first.put("job-1", &1).await?;
+/// first.put_with_header("job-1", &2, "at 2").await?;
+/// first.header("job-1", "at the end").await?;
+/// first.close_with("job-1", "done").await?;
 ///
 /// // Another run has begun: what belongs to the first does not touch it.
 /// broker.header("job-1", "begun again").await?;
-/// assert!(matches!(broker.confirmed().of(run).close("job-1").await, Err(LocalError::Stale(_))));
+/// assert!(matches!(first.close("job-1").await, Err(LocalError::Stale(_))));
+/// assert!(matches!(first.delete("job-1").await, Err(LocalError::Stale(_))));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy)]

@@ -9,6 +9,13 @@ use super::settable::setters;
 
 /// One run of a stream. Each run has an epoch of its own, and so has a stream that the broker forgot and that comes anew: within
 /// one epoch the broker can tell whether messages are missing.
+///
+/// ```
+/// # use msgstream::client::Epoch;
+/// let epoch = Epoch::of_text("53a1cc19e5a80f5e");
+/// assert_eq!(epoch.to_string(), "53a1cc19e5a80f5e");
+/// assert_eq!(Epoch::new(0x53a1_cc19_e5a8_0f5e), epoch);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(NonZeroU64);
 

@@ -209,7 +209,7 @@ impl Stream {
                 let joined = pin!(listener.joined()).poll(cx);
                 if let Poll::Ready(joined) = joined {
                     self.joined = true;
-                    match joined.and_then(|joined| self.take_joined(joined)) {
+                    match joined.and_then(|joined| self.take_joined(joined, cx)) {
                         Some(heard) => return Poll::Ready(Some(heard)),
                         None => continue,
                     }
@@ -228,16 +228,34 @@ impl Stream {
     }
 
     /// The stream was joined. What is told of a run that may be passed over waits.
-    fn take_joined(&mut self, joined: Joined) -> Option<Heard> {
+    fn take_joined(&mut self, mut joined: Joined, cx: &mut Context<'_>) -> Option<Heard> {
+        if joined.state == StreamState::Waiting {
+            self.passing = None;
+            if self.has_had_messages(joined, cx) {
+                joined.state = StreamState::Running;
+            }
+        }
         self.is_begun |= joined.state == StreamState::Running;
         let Some(passing) = &mut self.passing else { return Some(Heard::Joined(joined)) };
         (passing.is_ended, passing.heard) = (joined.state == StreamState::Ended, Vec::new());
         passing.age = joined.age.filter(|_| passing.is_ended);
-        if joined.state == StreamState::Waiting {
-            self.passing = None;
-            return Some(Heard::Joined(joined));
-        }
         None
+    }
+
+    /// Whether a stream without a header has begun all the same, as one that `put` writes has none. The last messages, if they were asked
+    /// for, come together with the broker's answer.
+    fn has_had_messages(&mut self, joined: Joined, cx: &mut Context<'_>) -> bool {
+        if joined.position.is_some_and(|position| position.sequence > 0) {
+            return true;
+        }
+        let Some(listener) = &mut self.listener else { return false };
+        let Poll::Ready(Some(event)) = pin!(listener.next()).poll(cx) else { return false };
+        let is_message = matches!(event, Event::Message(_));
+        if event.is_last() {
+            self.listener = None;
+        }
+        self.ready.push_back(event);
+        is_message
     }
 
     /// Takes an event; none if it is of a run that is passed over.

@@ -81,6 +81,19 @@ fn the_last_messages_come_behind_the_header_of_each_stream() {
     assert_fails(&broker.output(&["listen", "one", "--last", "1", "--next"]), 64, "'--next'");
 }
 
+/// As `put` writes it. Seen to fail: it was said to be waited for.
+#[test]
+fn a_stream_without_a_header_that_has_had_messages_has_begun() {
+    let broker = Broker::start();
+    broker.ok(&["put", "job", "1"]);
+    broker.ok(&["put", "job", "2"]);
+    assert_eq!(broker.ok(&["listen", "job", "--last", "1", "--count", "1", "--plain"]), "2\n");
+    for command in ["listen", "wait"] {
+        let late = broker.output(&[command, "job", "--timeout", "1s"]);
+        assert_eq!((late.status.code(), text(&late.stderr)), (Some(124), "msgstream: \"job\" has not ended after 1s\n"), "{command}");
+    }
+}
+
 /// The last messages of a run that is over are part of it: they come before its end, and begin no other.
 #[test]
 fn a_run_that_is_over_ends_behind_its_last_messages() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input, ReplayLimits};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 
 use inputs::{Nowhere, Outboxes, name, run};
@@ -27,7 +27,7 @@ fn core() -> Core {
             listens: 10_000,
             stored: usize::MAX,
             ended_time: Duration::from_secs(3600),
-            replay: ReplayLimits::default(),
+            ..CoreLimits::default()
         },
         Arc::default(),
         Epochs::new(0),

@@ -17,7 +17,7 @@ use std::time::Duration;
 use msgstream::broker::Settings;
 use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::connection::{Transport, serve};
-use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input, ReplayLimits};
+use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input};
 use msgstream::internal::broker::outbox::Sink;
 use msgstream::internal::wire::ids::ConnectionId;
 use msgstream::internal::wire::json_lines::JsonLines;
@@ -95,13 +95,8 @@ fn decode_in_turn(streams: u64, times: u64) {
 }
 
 fn crowded(listeners: u32) -> Core {
-    let limits = CoreLimits {
-        streams: 100,
-        listens: 100,
-        stored: usize::MAX,
-        ended_time: Duration::from_secs(3600),
-        replay: ReplayLimits::default(),
-    };
+    let limits =
+        CoreLimits { streams: 100, listens: 100, stored: usize::MAX, ended_time: Duration::from_secs(3600), ..CoreLimits::default() };
     let mut core = Core::new(limits, Arc::default(), Epochs::new(0));
     for listener in 0..listeners {
         core.handle(

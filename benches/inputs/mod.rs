@@ -11,7 +11,7 @@ use msgstream::internal::broker::core::Deliver;
 use msgstream::internal::broker::outbox::{Outbox, OutboxLimits, Sink};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
-use msgstream::internal::wire::{Event, Frame, Gauge};
+use msgstream::internal::wire::{ErrorCode, Event, Frame, Gauge};
 
 /// A small progress object of about 108 bytes.
 pub(crate) const PROGRESS: &str =
@@ -99,6 +99,8 @@ impl Deliver for Nowhere {
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
 
     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
+
+    fn end(&mut self, _: ConnectionId, _: ErrorCode, _: &str) {}
 }
 
 /// Queues deliveries in real outboxes, one for each connection id.
@@ -130,5 +132,9 @@ impl Deliver for Outboxes {
 
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>) {
         self.0[to.index()].finish(last);
+    }
+
+    fn end(&mut self, to: ConnectionId, _: ErrorCode, _: &str) {
+        self.finish(to, None);
     }
 }

@@ -43,6 +43,8 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
             total: auto(replay.total, memory / 8),
             time: replay.time.0,
         },
+        sessions: limits.sessions,
+        session_time: limits.session_time.0,
     };
     let (actor, mailbox) = Actor::new(ActorSettings {
         core,

@@ -3,6 +3,7 @@
 use crate::wire::ids::StreamName;
 
 use super::position::{Epoch, Start};
+use super::session::SessionName;
 
 /// The rules of an action. Any action may have a receipt.
 #[derive(Debug, Clone, Copy)]
@@ -87,13 +88,15 @@ macro_rules! verbs {
 
 verbs! {
     // Verb: word, target, message, writes, repeated header
-    Header: "header", Stream,             Must, true,  Message;
-    Put:    "put",    Stream,             Must, true,  Header;
-    Listen: "listen", Stream,             Not,  false, Stays;
-    Hangup: "hangup", StreamOrAll,        Not,  false, Stays;
-    Close:  "close",  StreamOrConnection, May,  true,  Nothing;
-    Delete: "delete", Stream,             May,  true,  Nothing;
-    Ping:   "ping",   Connection,         Not,  false, Stays;
+    Header:  "header",  Stream,             Must, true,  Message;
+    Put:     "put",     Stream,             Must, true,  Header;
+    Listen:  "listen",  Stream,             Not,  false, Stays;
+    Hangup:  "hangup",  StreamOrAll,        Not,  false, Stays;
+    Close:   "close",   StreamOrConnection, May,  true,  Nothing;
+    Delete:  "delete",  Stream,             May,  true,  Nothing;
+    Will:    "will",    Stream,             May,  true,  Stays;
+    Session: "session", Connection,         Not,  false, Stays;
+    Ping:    "ping",    Connection,         Not,  false, Stays;
 }
 
 impl Verb {
@@ -179,6 +182,22 @@ pub enum Action<'a> {
         /// Only if this is the stream's epoch.
         of: Option<Epoch>,
         /// Asks for an answer once this has taken effect.
+        receipt: Option<ReceiptId>,
+    },
+    /// Says how the stream is to end if this client is lost; without a message it takes that back.
+    Will {
+        /// The stream.
+        stream: Name<'a>,
+        /// The last message that the stream gets then.
+        message: Option<Payload<'a>>,
+        /// Asks for an answer once this has taken effect.
+        receipt: Option<ReceiptId>,
+    },
+    /// The connection belongs to a session from now on, which may have had others before it.
+    Session {
+        /// The session.
+        session: SessionName,
+        /// Echoed in the answer.
         receipt: Option<ReceiptId>,
     },
     /// Asks for a pong once all earlier actions of this connection have taken effect.

@@ -33,6 +33,8 @@ pub enum ErrorCode {
     TooManyErrors,
     /// The listener did not take what was queued for it. Closes.
     SlowListener,
+    /// Another connection has taken the session over. Closes.
+    TakenOver,
     /// The broker stops. Closes.
     Shutdown,
 }
@@ -53,6 +55,7 @@ impl ErrorCode {
             Self::NotJson => "not_json",
             Self::TooManyErrors => "too_many_errors",
             Self::SlowListener => "slow_listener",
+            Self::TakenOver => "taken_over",
             Self::Shutdown => "shutdown",
         }
     }

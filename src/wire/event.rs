@@ -6,7 +6,8 @@ use crate::wire::ids::StreamName;
 
 use super::action::ReceiptId;
 use super::error::ErrorCode;
-use super::position::Position;
+use super::position::{Epoch, Position};
+use super::session::SessionName;
 
 /// One event for a client, before it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,19 @@ pub enum Event<'a> {
     },
     /// All earlier actions of this connection have taken effect.
     Pong {
+        /// The value that the client sent.
+        receipt: Option<&'a ReceiptId>,
+    },
+    /// The connection belongs to a session.
+    Session {
+        /// The session's name.
+        session: &'a SessionName,
+        /// Whether the broker knew it before.
+        known: bool,
+        /// How many action lines of the session have taken effect or been refused.
+        taken: u64,
+        /// This life of the broker.
+        broker: Epoch,
         /// The value that the client sent.
         receipt: Option<&'a ReceiptId>,
     },

@@ -9,6 +9,7 @@ mod error;
 mod event;
 pub mod ids;
 mod position;
+mod session;
 mod settable;
 pub mod units;
 
@@ -47,6 +48,7 @@ pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Effect, Event, StreamState};
 pub use position::{Epoch, Position, Start};
+pub use session::SessionName;
 
 #[cfg(feature = "broker")]
 pub use codec::{Codec, DecodeLimits, Encode, Foreign, UnitEnd};

@@ -1,7 +1,7 @@
 //! Why a broker refuses what is well-formed, in the same words over every connection and within a program. Slow, and used only
 //! after a mistake.
 
-use super::action::Verb;
+use super::action::{ReceiptId, Verb};
 use super::error::{ErrorCode, Mistake};
 use super::reason::cut;
 use super::units::ByteSize;
@@ -35,6 +35,12 @@ pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
         "the last message has {length} bytes, more than {most}, the most allowed for what is stored (limits.header); put it before the end, or raise the limit"
     );
     Mistake::new(ErrorCode::Limit, reason)
+}
+
+/// The session comes too late.
+pub(crate) fn late_session(receipt: Option<ReceiptId>) -> Mistake {
+    let reason = "\"session\" must be the first line of its connection, so that each action is counted; connect again to begin with it";
+    Mistake { receipt, ..Mistake::new(ErrorCode::BadAction, reason) }
 }
 
 /// The line is too long.

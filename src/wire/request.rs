@@ -11,6 +11,7 @@ use super::error::{ErrorCode, Mistake};
 use super::position::{Epoch, Position, Start};
 use super::reason::unknown_action;
 use super::refusal;
+use super::session::SessionName;
 use crate::wire::ids::{EmptyName, StreamName, is_reserved};
 
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
@@ -39,6 +40,7 @@ pub(super) struct Terms<'a> {
     pub(super) last: Option<Cow<'a, [u8]>>,
     pub(super) condition: Option<Cow<'a, [u8]>>,
     pub(super) of: Option<Cow<'a, [u8]>>,
+    pub(super) session: Option<Cow<'a, [u8]>>,
 }
 
 impl Terms<'_> {
@@ -55,6 +57,18 @@ impl Terms<'_> {
 
     fn epoch(&self) -> Result<Option<Epoch>, String> {
         value(self.of.as_deref()).map_err(|()| "\"of\" must be the epoch of a position, which is a string (or null for none)".to_owned())
+    }
+
+    /// The session that the connection is to belong to.
+    fn session(&self) -> Result<SessionName, String> {
+        let text = self.session.as_deref().and_then(|text| value::<Cow<'_, str>>(Some(text)).ok().flatten());
+        text.and_then(|text| SessionName::new(&text)).ok_or_else(|| {
+            format!(
+                "\"session\" must be a string that the client made at random, of {} to {} bytes of UTF-8",
+                SessionName::SHORTEST,
+                SessionName::LONGEST
+            )
+        })
     }
 
     /// Whether the stream is to be without header and end.
@@ -177,6 +191,7 @@ impl<'a> Asked<'a> {
         if verb == Verb::Header {
             absent = terms.absent().map_err(wrong)?;
         }
+        let session = if verb == Verb::Session { Some(terms.session().map_err(wrong)?) } else { None };
         let message = message.map(|content| Payload { content, verbatim: verbatim && verb == Verb::Put });
         let header = header.map(|content| Payload { content, verbatim: false });
         let receipt = receipt.unwrap_or_default();
@@ -188,8 +203,10 @@ impl<'a> Asked<'a> {
             (Verb::Close, Some(stream)) => Some(Action::Close { stream, message, of, receipt }),
             (Verb::Close, None) => Some(Action::CloseConnection { receipt }),
             (Verb::Delete, Some(stream)) => Some(Action::Delete { stream, message, of, receipt }),
+            (Verb::Will, Some(stream)) => Some(Action::Will { stream, message, receipt }),
+            (Verb::Session, _) => session.map(|session| Action::Session { session, receipt }),
             (Verb::Ping, _) => Some(Action::Ping { receipt }),
-            (Verb::Put | Verb::Header | Verb::Listen | Verb::Delete, None) => None,
+            (Verb::Put | Verb::Header | Verb::Listen | Verb::Delete | Verb::Will, None) => None,
         };
         // Required members were checked above.
         action.ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))
@@ -223,8 +240,9 @@ mod tests {
 
     /// The mistake in a line, if there is one.
     fn mistake(verb: Verb, members: &str) -> Option<ErrorCode> {
-        let line = format!("{{\"action\":\"{}\"{members}}}\n", verb.word());
-        let limits = DecodeLimits { line: 100, name: 10 };
+        // Only one of them has a session; to the others this is any member.
+        let line = format!("{{\"action\":\"{}\",\"session\":\"sixteen letters!\"{members}}}\n", verb.word());
+        let limits = DecodeLimits { line: 200, name: 10 };
         JsonLines::default().decode(line.as_bytes(), &limits).err().map(|mistake| mistake.code)
     }
 

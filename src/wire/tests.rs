@@ -33,6 +33,8 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
         Action::Delete { stream, message, of: epoch, receipt } => {
             format!("delete {} {}{}{}", of(stream), last(message), run(epoch), mark(receipt))
         }
+        Action::Will { stream, message, receipt } => format!("will {} {}{}", of(stream), last(message), mark(receipt)),
+        Action::Session { session, receipt } => format!("session {}{}", session.as_str(), mark(receipt)),
         Action::Ping { receipt } => format!("ping{}", mark(receipt)),
     }
 }

@@ -4,6 +4,7 @@
 //! - `clocks`: time limits, by a clock that jumps.
 //! - `found`: what was once wrong, and must not be again.
 //! - `held`: what was once wrong with publishers that are held back.
+//! - `lost`: sessions and wills.
 //! - `faults`: panics, resets, full queues.
 //! - `translated`: messages whose translation takes long.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -12,6 +13,7 @@ mod clocks;
 mod faults;
 mod found;
 mod held;
+mod lost;
 mod pipe;
 mod splits;
 mod translated;

@@ -25,6 +25,7 @@ const ORDERS: [(&str, &[&str]); 3] = [
             "units",
             "ids",
             "position",
+            "session",
             "action",
             "error",
             "event",

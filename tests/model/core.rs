@@ -7,9 +7,11 @@ use std::time::Duration;
 use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Epochs, Input};
 use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
-use msgstream::internal::wire::{Encode, Event, Frame, ReceiptId};
+use msgstream::internal::wire::{Encode, ErrorCode, Event, Frame, ReceiptId, SessionName};
 
-use super::{BYE, Delivered, Model, Step, Terms, close_line, name, pong_line, put_line, without_reason};
+use super::{
+    BYE, CONNECTIONS, Delivered, Model, Step, Terms, close_line, name, pong_line, put_line, session_name, without_life, without_reason,
+};
 
 /// What it costs to keep a line.
 pub(crate) fn cost(line: &str) -> usize {
@@ -22,8 +24,14 @@ pub(crate) fn run(history: &[Step], limits: &CoreLimits) {
     let mut model = Model::new(limits.clone());
     for (number, step) in history.iter().enumerate() {
         let terms = model.terms(step);
-        real.step(step, terms);
-        model.step(step, terms);
+        let from = step.from().unwrap_or(CONNECTIONS);
+        assert_eq!(real.core.is_fenced(ConnectionId(from)), model.is_fenced(from), "step {number}: {step:?}");
+        if !model.is_fenced(from) || matches!(step, Step::Reconnect { .. }) {
+            real.step(step, terms);
+            model.step(step, terms);
+            let is_line = !matches!(step, Step::Leave { .. } | Step::Deafen { .. } | Step::Reconnect { .. } | Step::Tick { .. });
+            model.count(from, is_line.into());
+        }
         assert_eq!(real.delivered.take(), model.delivered.take(), "step {number}: {step:?}");
         assert_eq!(real.core.streams(), model.streams(), "step {number}: {step:?}");
         assert_eq!(real.core.stored(), model.stored(), "step {number}: {step:?}");
@@ -107,22 +115,40 @@ impl Real {
     }
 
     fn step(&mut self, step: &Step, terms: Terms) {
-        if let (Some(from), Some(input)) = (step.from(), self.input(step, terms)) {
-            self.core.handle(ConnectionId(from), input, &mut Budget::unlimited(), &mut self.delivered);
+        if let (Some(from), Some(input)) = (step.from().map(ConnectionId), self.input(step, terms)) {
+            // The actor does so.
+            let lines = input.lines();
+            self.core.handle(from, input, &mut Budget::unlimited(), &mut self.delivered);
+            self.core.taken(from, lines);
             return;
         }
         match step {
             Step::Deafen { from } => {
                 self.delivered.deaf.insert(*from);
             }
-            Step::Reconnect { from } => {
-                self.core.forget_connection(ConnectionId(*from), &mut Budget::unlimited());
+            Step::Reconnect { from, session } => {
+                let id = ConnectionId(*from);
+                self.delivered.deaf.insert(*from);
+                self.core.lose(id, &mut Budget::unlimited(), &mut self.delivered);
+                self.core.forget_connection(id, &mut Budget::unlimited());
                 self.delivered.deaf.remove(from);
+                let session = session.and_then(|number| SessionName::new(&session_name(number)));
+                if let Some(session) = session {
+                    self.core.handle(
+                        id,
+                        Input::Session { session, former: None, receipt: None },
+                        &mut Budget::unlimited(),
+                        &mut self.delivered,
+                    );
+                }
             }
             Step::Tick { seconds } => {
-                self.now += Duration::from_secs(*seconds);
-                self.core.set_time(self.now);
-                self.core.forget(&mut Budget::unlimited());
+                for _ in 0..2 * seconds {
+                    self.now += Duration::from_millis(500);
+                    self.core.set_time(self.now);
+                    self.core.forget(&mut Budget::unlimited());
+                    self.core.lose_sessions(&mut Budget::unlimited(), &mut self.delivered);
+                }
             }
             _ => unreachable!("every other step is an input"),
         }
@@ -161,7 +187,11 @@ impl Real {
                 Input::Delete { stream: stream_name(stream), last, of: terms.of, receipt: receipt(wanted) }
             }
             Step::Ping { from: _, text } => Input::Answer(self.frame(pong_line(*text))),
-            Step::Leave { from: _, last } => Input::Leave { last: last.then(|| self.frame(BYE.into())), receipt: None },
+            Step::Will { from: _, stream, text, receipt: wanted } => {
+                let last = text.map(|text| self.frame(close_line(&name(*stream), text)));
+                Input::Will { stream: stream_name(stream), last, receipt: receipt(wanted) }
+            }
+            Step::Leave { from: _, last } => Input::Leave { orderly: *last, last: last.then(|| self.frame(BYE.into())), receipt: None },
             Step::Deafen { .. } | Step::Reconnect { .. } | Step::Tick { .. } => return None,
         })
     }
@@ -184,7 +214,11 @@ impl Deliver for Delivered {
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
         let mut line = Vec::new();
         ENCODER.encode(event, &mut line);
-        self.deliver(to.0, without_reason(&text(line)));
+        self.deliver(to.0, without_life(&without_reason(&text(line))));
+    }
+
+    fn end(&mut self, to: ConnectionId, code: ErrorCode, _: &str) {
+        self.finish(to.0, Some(format!("{{\"action\":\"close\",\"message\":{{\"code\":\"{code}\"}}}}\n")));
     }
 
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>) {

@@ -37,6 +37,14 @@ pub(crate) fn without_reason(line: &str) -> String {
     format!("{before}{}", &reason[end.unwrap_or_default() + 1..])
 }
 
+/// The answer to a session without the broker's life, which is another one each time.
+pub(crate) fn without_life(line: &str) -> String {
+    match line.find(",\"broker\":").filter(|_| line.starts_with("{\"action\":\"session\"")) {
+        Some(at) => format!("{}}}\n", &line[..at]),
+        None => line.to_owned(),
+    }
+}
+
 /// The lines that connections were sent in one step, in order: to whom, and the text.
 #[derive(Debug, Default)]
 pub(crate) struct Delivered {

@@ -4,12 +4,14 @@
 //! - [`step`]: what can happen.
 //! - [`core`]: the same steps taken by the core alone.
 //! - [`lines`]: the lines of the wire, and who was sent which.
+//! - [`lost`]: sessions and wills.
 //! - [`spelling`]: steps, and mistakes, as lines.
 //! - [`wire`]: the same steps as lines of several connections, taken by a broker without sockets.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 pub(crate) mod core;
 mod lines;
+mod lost;
 mod spelling;
 mod step;
 pub(crate) mod wire;
@@ -20,11 +22,15 @@ use std::time::Duration;
 use msgstream::internal::broker::core::{CoreLimits, Epochs, ReplayLimits};
 use msgstream::internal::wire::{Epoch, Position, Start};
 
-pub(crate) use lines::{BYE, Delivered, END, close_line, name, pong_line, put_line, without_reason};
+pub(crate) use lines::{BYE, Delivered, END, close_line, name, pong_line, put_line, without_life, without_reason};
+use lost::Lost;
+pub(crate) use lost::{MOST_SESSIONS, SESSION_TIME, session_name};
 pub(crate) use step::{Begin, Step, Which};
 
 pub(crate) const CONNECTIONS: u32 = 5;
 pub(crate) const STREAMS: usize = 5;
+/// One more than there may be at once.
+pub(crate) const SESSIONS: usize = MOST_SESSIONS + 1;
 pub(crate) const MOST_STREAMS: usize = 4;
 pub(crate) const MOST_LISTENS: usize = 3;
 pub(crate) const ENDED_TIME: Duration = Duration::from_secs(10);
@@ -41,13 +47,29 @@ pub(crate) const REPLAY_TIME: Duration = Duration::from_secs(7);
 /// Limits that histories reach, and no past.
 pub(crate) fn tight() -> CoreLimits {
     let replay = ReplayLimits { stream: 0, total: 0, time: Duration::ZERO };
-    CoreLimits { streams: MOST_STREAMS, listens: MOST_LISTENS, stored: MOST_STORED, ended_time: ENDED_TIME, replay }
+    CoreLimits {
+        streams: MOST_STREAMS,
+        listens: MOST_LISTENS,
+        stored: MOST_STORED,
+        ended_time: ENDED_TIME,
+        replay,
+        sessions: MOST_SESSIONS,
+        session_time: SESSION_TIME,
+    }
 }
 
 /// A limit on the age of the past that histories reach, and no others.
 pub(crate) fn remembering() -> CoreLimits {
     let replay = ReplayLimits { stream: usize::MAX, total: usize::MAX, time: REPLAY_TIME };
-    CoreLimits { streams: usize::MAX, listens: usize::MAX, stored: usize::MAX, ended_time: ENDED_TIME, replay }
+    CoreLimits {
+        streams: usize::MAX,
+        listens: usize::MAX,
+        stored: usize::MAX,
+        ended_time: ENDED_TIME,
+        replay,
+        sessions: usize::MAX,
+        session_time: SESSION_TIME,
+    }
 }
 
 /// What a step says of runs, in the broker's own terms.
@@ -112,6 +134,7 @@ pub(crate) struct Model {
     epochs: Epochs,
     /// Which streams had which epochs, in their order.
     runs: Vec<(String, Epoch)>,
+    lost: Lost,
     pub(crate) delivered: Delivered,
     now: Duration,
 }
@@ -119,7 +142,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(limits: CoreLimits) -> Self {
         let (streams, delivered) = (BTreeMap::new(), Delivered::default());
-        Self { limits, streams, epochs: Epochs::new(0), runs: Vec::new(), delivered, now: Duration::ZERO }
+        Self { limits, streams, epochs: Epochs::new(0), runs: Vec::new(), lost: Lost::default(), delivered, now: Duration::ZERO }
     }
 
     /// What a step would say now.
@@ -175,9 +198,9 @@ impl Model {
         self.streams.len()
     }
 
-    /// What is kept of all streams, in bytes of memory.
+    /// What is kept of all streams, sessions and wills, in bytes of memory.
     pub(crate) fn stored(&self) -> usize {
-        self.streams.values().map(Stream::stored).sum()
+        self.streams.values().map(Stream::stored).sum::<usize>() + self.lost.stored()
     }
 
     /// Whether the connection has ended, or takes no more.
@@ -228,35 +251,51 @@ impl Model {
                 }
                 let reached = self.broadcast(&stream, &close_line(&stream, *text));
                 self.streams.remove(&stream);
+                self.clear_will(&stream);
                 self.answer(*from, *receipt, &format!(",\"listeners\":{reached}"), None);
             }
             Step::Ping { from, text } => {
                 self.delivered.deliver(*from, pong_line(*text));
             }
+            Step::Will { from, stream, text, receipt } => self.will(*from, &name(*stream), *text, *receipt),
             Step::Leave { from, last } => {
+                if *last {
+                    self.retire(*from);
+                } else {
+                    self.lose(*from);
+                }
                 self.hang_up(*from, None, true);
                 self.delivered.finish(*from, last.then(|| BYE.to_owned()));
             }
             Step::Deafen { from } => {
                 self.delivered.deaf.insert(*from);
             }
-            Step::Reconnect { from } => {
+            Step::Reconnect { from, session } => {
+                self.delivered.deaf.insert(*from);
+                self.lose(*from);
                 self.hang_up(*from, None, true);
                 self.delivered.deaf.remove(from);
-            }
-            Step::Tick { seconds } => {
-                self.now += Duration::from_secs(*seconds);
-                let now = self.now;
-                self.streams.retain(|_, stream| stream.ended.as_ref().is_none_or(|ended| ended.forget_at > now));
-                for stream in self.streams.values_mut() {
-                    let latest = stream.window.last().map(|(_, at)| *at).max(stream.listed);
-                    if latest.is_some_and(|latest| latest + self.limits.replay.time <= now) {
-                        (stream.listed, stream.window) = (None, Vec::new());
-                    }
+                if let Some(session) = session {
+                    self.session(*from, *session);
                 }
-                self.streams.retain(|_, stream| !stream.is_empty() || stream.listed.is_some());
+            }
+            Step::Tick { seconds } => (0..2 * seconds).for_each(|_| self.pass(Duration::from_millis(500))),
+        }
+    }
+
+    /// Time passes.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let now = self.now;
+        self.streams.retain(|_, stream| stream.ended.as_ref().is_none_or(|ended| ended.forget_at > now));
+        for stream in self.streams.values_mut() {
+            let latest = stream.window.last().map(|(_, at)| *at).max(stream.listed);
+            if latest.is_some_and(|latest| latest + self.limits.replay.time <= now) {
+                (stream.listed, stream.window) = (None, Vec::new());
             }
         }
+        self.streams.retain(|_, stream| !stream.is_empty() || stream.listed.is_some());
+        self.lose_sessions();
     }
 
     fn answer(&mut self, to: u32, receipt: bool, effect: &str, position: Option<Position>) {
@@ -321,12 +360,25 @@ impl Model {
     }
 
     fn close(&mut self, from: u32, stream: &str, text: u16, terms: Terms, receipt: bool) {
+        match self.end(stream, text, terms) {
+            Ok(reached) => self.answer(from, receipt, &format!(",\"listeners\":{reached}"), None),
+            Err(code) => self.refuse(from, code, stream, receipt),
+        }
+    }
+
+    fn has_ended(&self, stream: &str) -> bool {
+        self.streams.get(stream).is_some_and(|stream| stream.ended.is_some())
+    }
+
+    /// Ends a stream. Returns how many were told, or why it is refused.
+    fn end(&mut self, stream: &str, text: u16, terms: Terms) -> Result<usize, &'static str> {
         if self.is_stale(stream, terms, false) {
-            return self.refuse(from, "stale", stream, receipt);
+            return Err("stale");
         }
         if !self.room(stream) || !self.streams.contains_key(stream) && !self.room_to_keep(stream, END_KEPT) {
-            return self.refuse(from, "limit", stream, receipt);
+            return Err("limit");
         }
+        self.clear_will(stream);
         let line = close_line(stream, text);
         let reached = self.broadcast(stream, &line);
         let now = self.now;
@@ -339,7 +391,7 @@ impl Model {
         let last = Some(line).filter(|line| self.stored() + END_KEPT + core::cost(line) <= self.limits.stored);
         let forget_at = self.now + ENDED_TIME;
         self.entry(stream).ended = Some(Ended { last, forget_at });
-        self.answer(from, receipt, &format!(",\"listeners\":{reached}"), None);
+        Ok(reached)
     }
 
     fn hang_up(&mut self, from: u32, stream: Option<&str>, may_come_back: bool) {
@@ -393,7 +445,7 @@ impl Model {
         if let Some(header) = state.header.clone().filter(|_| resumes.is_none()) {
             self.delivered.deliver(to, header);
         }
-        let mut effect = format!(",\"state\":\"{}\",\"age\":{}", state.state(), (self.now - state.since).as_secs());
+        let mut effect = format!(",\"state\":\"{}\",\"age\":{}", state.state(), (self.now - state.since).as_millis() as f64 / 1000.0);
         if start.after.is_some() {
             effect += &format!(",\"resumed\":{}", resumes.is_some());
         }

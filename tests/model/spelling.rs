@@ -30,6 +30,7 @@ pub(super) fn line(step: &Step, spelling: u8) -> String {
         Step::Hangup { stream, receipt, .. } => ("hangup", *stream, None, None, receipt.then_some(7)),
         Step::Close { stream, text, receipt, .. } => ("close", Some(*stream), Some(*text), None, receipt.then_some(7)),
         Step::Delete { stream, text, receipt, .. } => ("delete", Some(*stream), Some(*text), None, receipt.then_some(7)),
+        Step::Will { stream, text, receipt, .. } => ("will", Some(*stream), *text, None, receipt.then_some(7)),
         Step::Ping { text, .. } => ("ping", None, None, None, Some(*text)),
         Step::Leave { .. } | Step::Deafen { .. } | Step::Reconnect { .. } | Step::Tick { .. } => return String::new(),
     };

@@ -75,9 +75,17 @@ pub(crate) enum Step {
     Deafen {
         from: u32,
     },
-    /// A new connection in place of the one before, which says nothing more.
+    /// How the stream is to end if the connection is lost, or that it is not.
+    Will {
+        from: u32,
+        stream: usize,
+        text: Option<u16>,
+        receipt: bool,
+    },
+    /// A new connection in place of the one before, which says nothing more. It may begin with a session.
     Reconnect {
         from: u32,
+        session: Option<usize>,
     },
     Tick {
         seconds: u64,
@@ -95,9 +103,10 @@ impl Step {
             | Self::Close { from, .. }
             | Self::Delete { from, .. }
             | Self::Ping { from, .. }
+            | Self::Will { from, .. }
             | Self::Leave { from, .. }
             | Self::Deafen { from }
-            | Self::Reconnect { from } => Some(*from),
+            | Self::Reconnect { from, .. } => Some(*from),
             Self::Tick { .. } => None,
         }
     }

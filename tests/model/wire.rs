@@ -26,7 +26,8 @@ use tokio::time::{advance, sleep};
 
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
 use super::{
-    BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, Terms, tight, without_reason,
+    BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_SESSIONS, MOST_STORED, MOST_STREAMS, Model, SESSION_TIME, SESSIONS, STREAMS,
+    Step, Terms, tight, without_life, without_reason,
 };
 use pipe::{Peer, pipe, without_positions};
 
@@ -92,6 +93,8 @@ fn settings() -> Settings {
     settings.limits.headers_total = ByteSize(MOST_STORED);
     settings.limits.header = ByteSize(LONGEST_HEADER);
     settings.limits.ended_time = Span(ENDED_TIME);
+    settings.limits.sessions = MOST_SESSIONS;
+    settings.limits.session_time = Span(SESSION_TIME);
     settings.replay.stream = ByteSize(0);
     settings.limits.errors_in_a_row = MOST_MISTAKES as usize;
     settings
@@ -117,11 +120,12 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
         7..=9 => Step::Listen { from, stream, begin: None, receipt },
         10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
         11 => Step::Close { from, stream, text, of: None, receipt },
+        12 if more => Step::Will { from, stream, text: (text & 3 != 0).then_some(text), receipt },
         12 => Step::Delete { from, stream, text, of: None, receipt },
         13 => return Doing::Mistake { from, which: usize::from(text) % MISTAKES.len() },
         14 if more => Step::Tick { seconds: [1, 5, 10, 10][usize::from(text) % 4] },
         14 => Step::Ping { from, text },
-        _ if receipt => Step::Reconnect { from },
+        _ if receipt => Step::Reconnect { from, session: (stream < SESSIONS).then_some(stream) },
         _ => Step::Leave { from, last: more },
     })
 }
@@ -131,6 +135,8 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
     let mut broker = Broker { context, peers: array::from_fn(|_| None) };
     let mut model = Model::new(tight());
     let mut mistakes = [0; CONNECTIONS as usize];
+    // With which session each is to begin.
+    let mut sessions = [None; CONNECTIONS as usize];
     let mut turn = Turn::default();
     for (number, Line { doing, spelling }) in history.iter().enumerate() {
         let from = match doing {
@@ -142,7 +148,10 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
         }
         let Some(from) = from else {
             if let Doing::Step(Step::Tick { seconds }) = doing {
-                advance(Duration::from_secs(*seconds)).await;
+                // In steps that no actor finds late.
+                for _ in 0..2 * seconds {
+                    advance(Duration::from_millis(500)).await;
+                }
                 model.step(&Step::Tick { seconds: *seconds }, Terms::default());
             }
             continue;
@@ -153,15 +162,21 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
             mistakes[from as usize] = 0;
         }
         if model.is_deaf(from) {
-            model.step(&Step::Reconnect { from }, Terms::default());
+            model.step(&Step::Reconnect { from, session: None }, Terms::default());
+        }
+        if let Some(session) = sessions[from as usize].take() {
+            turn.bytes.extend_from_slice(Model::greeting(session).as_bytes());
+            model.session(from, session);
         }
         match doing {
             Doing::Mistake { which, .. } => {
                 let (line, error) = MISTAKES[*which];
                 turn.bytes.extend_from_slice(format!("{line}\n").as_bytes());
                 model.delivered.deliver(from, format!("{error}\n"));
+                model.count(from, 1);
                 mistakes[from as usize] += 1;
                 if mistakes[from as usize] == MOST_MISTAKES {
+                    model.lose(from);
                     model.hang_up(from, None, true);
                     let last = "{\"action\":\"close\",\"message\":{\"code\":\"too_many_errors\"}}\n";
                     model.delivered.finish(from, Some(last.to_owned()));
@@ -171,7 +186,16 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
             Doing::Step(step) => {
                 mistakes[from as usize] = 0;
                 turn.step(step, *spelling);
-                model.step(step, Terms::default());
+                // The step is a line, or follows one.
+                if !matches!(step, Step::Leave { .. }) {
+                    model.count(from, 1);
+                }
+                if let Step::Reconnect { session, .. } = step {
+                    sessions[from as usize] = *session;
+                    model.step(&Step::Reconnect { from, session: None }, Terms::default());
+                } else {
+                    model.step(step, Terms::default());
+                }
             }
         }
     }
@@ -220,6 +244,7 @@ impl Turn {
             | Step::Close { .. }
             | Step::Delete { .. }
             | Step::Ping { .. }
+            | Step::Will { .. }
             | Step::Tick { .. } => self.bytes.extend_from_slice(line(step, spelling).as_bytes()),
         }
         if spelling == 7 {
@@ -268,12 +293,24 @@ impl Broker {
         }
         // The clock jumps once nobody has anything to do: then what was queued for the others has been sent.
         sleep(Duration::from_millis(1)).await;
-        for (other, peer) in (0..).zip(&self.peers) {
-            if let Some(peer) = peer.as_ref().filter(|_| other != from) {
+        for (other, slot) in (0..).zip(&mut self.peers) {
+            let Some(peer) = slot.as_ref().filter(|_| other != from) else { continue };
+            if model.is_fenced(other) {
+                got.insert(other, peer.rest().await + END);
+                peer.reset();
+                *slot = None;
+            } else {
                 got.insert(other, peer.until(|_| true).await);
             }
         }
-        let plain = |lines: &str| without_positions(&lines.split_inclusive('\n').map(without_reason).collect::<String>());
+        if !over {
+            // The line that followed the turn.
+            model.count(from, 1);
+        }
+        let plain = |lines: &str| {
+            let lines: String = lines.split_inclusive('\n').map(|line| without_life(&without_reason(line))).collect();
+            without_positions(&lines)
+        };
         let got: BTreeMap<u32, String> =
             got.into_iter().map(|(to, lines)| (to, plain(&lines))).filter(|(_, lines)| !lines.is_empty()).collect();
         let expected: BTreeMap<u32, String> = model.delivered.take().into_iter().map(|(to, lines)| (to, plain(&lines))).collect();

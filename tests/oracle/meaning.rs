@@ -8,7 +8,7 @@ use serde::Deserialize;
 pub(crate) const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
 
 /// The verbs of the contract.
-pub(crate) const VERBS: [&str; 7] = ["header", "put", "listen", "hangup", "close", "delete", "ping"];
+pub(crate) const VERBS: [&str; 9] = ["header", "put", "listen", "hangup", "close", "delete", "will", "session", "ping"];
 
 /// What a unit means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +33,14 @@ pub(crate) struct Meant {
     pub(crate) terms: Terms,
 }
 
-/// What an action says of runs.
+/// What an action says of runs and of sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     of: Option<String>,
     absent: bool,
     after: Option<(String, u64)>,
     last: Option<u64>,
+    session: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +63,10 @@ impl Terms {
         }
         if ["put", "header", "close", "delete"].contains(&verb) {
             terms.of = value::<String>(member("of"))?.map(|text| shown(Epoch::of_text(&text)));
+        }
+        if verb == "session" {
+            let name = value::<String>(member("session"))?.filter(|name| (16..=128).contains(&name.len()))?;
+            terms.session = Some(name);
         }
         if verb == "header" {
             let condition: Option<String> = value(member("if"))?;
@@ -119,9 +124,12 @@ fn meant(action: Action<'_>) -> Meant {
             let Start { after, last } = **start;
             Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, ..Terms::default() }
         }
-        Action::Listen { start: None, .. } | Action::Hangup { .. } | Action::CloseConnection { .. } | Action::Ping { .. } => {
-            Terms::default()
-        }
+        Action::Session { session, .. } => Terms { session: Some(session.as_str().to_owned()), ..Terms::default() },
+        Action::Listen { start: None, .. }
+        | Action::Hangup { .. }
+        | Action::CloseConnection { .. }
+        | Action::Will { .. }
+        | Action::Ping { .. } => Terms::default(),
     };
     let flat =
         |verb, stream: Option<StreamName>, message: Option<Payload<'_>>, header: Option<Payload<'_>>, receipt: Option<ReceiptId>| Meant {
@@ -144,6 +152,8 @@ fn meant(action: Action<'_>) -> Meant {
         Action::Close { stream, message, receipt, .. } => flat("close", Some(stream.into_name()), message, None, receipt),
         Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),
         Action::Delete { stream, message, receipt, .. } => flat("delete", Some(stream.into_name()), message, None, receipt),
+        Action::Will { stream, message, receipt } => flat("will", Some(stream.into_name()), message, None, receipt),
+        Action::Session { receipt, .. } => flat("session", None, None, None, receipt),
         Action::Ping { receipt } => flat("ping", None, None, None, receipt),
     }
 }

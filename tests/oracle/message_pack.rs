@@ -193,6 +193,10 @@ fn meaning(unit: &[u8]) -> Meaning {
         return mistake(ErrorCode::Limit);
     }
     let bare = Meant { verb, receipt, ..Meant::default() };
+    if verb == "session" {
+        let terms = Terms::of_members(verb, |key| member(key).map(plain));
+        return terms.map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
+    }
     let name = match member("stream") {
         _ if verb == "ping" => return Meaning::Action(bare),
         None | Some(Value::Nil) if verb == "hangup" => return Meaning::Action(bare),
@@ -203,7 +207,7 @@ fn meaning(unit: &[u8]) -> Meaning {
             None => return mistake(ErrorCode::BadStream),
         },
     };
-    if name.starts_with('$') && ["put", "header", "close", "delete"].contains(&verb) {
+    if name.starts_with('$') && ["put", "header", "close", "delete", "will"].contains(&verb) {
         return mistake(ErrorCode::Denied);
     }
     let message = member("message").filter(|_| !["listen", "hangup"].contains(&verb)).map(bytes_of);

@@ -108,6 +108,9 @@ fn meaning(line: &[u8]) -> Meaning {
     }
     let bare = Meant { verb, receipt: good_receipt.clone(), ..Meant::default() };
     let no_stream = stream.is_none() || (verb == "hangup" && stream.as_deref() == Some("null"));
+    if verb == "session" {
+        return Terms::of_members(verb, member).map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
+    }
     if verb == "ping" || (no_stream && ["hangup", "close"].contains(&verb)) {
         return Meaning::Action(bare);
     }
@@ -115,7 +118,7 @@ fn meaning(line: &[u8]) -> Meaning {
         return mistake(ErrorCode::MissingStream);
     }
     let Some(name) = name.clone() else { return mistake(ErrorCode::BadStream) };
-    if name.starts_with('$') && ["put", "header", "close", "delete"].contains(&verb) {
+    if name.starts_with('$') && ["put", "header", "close", "delete", "will"].contains(&verb) {
         return mistake(ErrorCode::Denied);
     }
     let message = member("message").filter(|_| !["listen", "hangup"].contains(&verb));

@@ -26,6 +26,9 @@ QUICK = Options(first_pause=0.01, longest_pause=0.1, exit_time=DEADLINE)
 
 HERE = Path(__file__).resolve().parent
 
+# In the background of a shell without job control SIGINT is ignored, and so it would be by all programs that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def program() -> str:
     """The broker: MSGSTREAM_BIN, or what cargo built in this repository."""

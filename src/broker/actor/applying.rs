@@ -42,6 +42,12 @@ impl Applying {
         self.claim.park();
     }
 
+    /// Nothing is left to do of it.
+    fn drop_all(&mut self) {
+        (self.begun, self.inputs) = (None, Vec::new().into_iter());
+        drop(std::mem::take(&mut self.claim));
+    }
+
     /// What it needed is translated.
     pub(super) fn translated(&mut self, frames: Vec<Frame>) {
         self.translated = frames;
@@ -62,6 +68,12 @@ impl Parts<'_> {
     /// Takes a batch as far as the budget goes.
     pub(super) fn apply(&mut self, id: ConnectionId, batch: &mut Applying, fresh: bool, budget: &mut Budget) -> Progress {
         let from = batch.from;
+        // Whatever a connection sent that has lost its session ends here: its client sends it again, where the session is now.
+        if self.core.is_fenced(from) {
+            batch.drop_all();
+            self.routes.applied(from);
+            return Progress { done: true, awaits: None };
+        }
         // One that has its place in another's order is no reason for that one to wait: nobody would end the wait.
         if from == id && !self.is_stopping && self.routes.is_held(from) {
             return Progress { done: false, awaits: Some(Awaits::Room) };
@@ -77,7 +89,7 @@ impl Parts<'_> {
         }
         let done = batch.begun.is_none() && batch.inputs.as_slice().is_empty();
         if done {
-            drop(std::mem::take(&mut batch.claim));
+            batch.drop_all();
             self.routes.applied(from);
         }
         Progress { done, awaits: waits.then_some(Awaits::Room) }
@@ -85,7 +97,7 @@ impl Parts<'_> {
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
-        let mut translated = self.translations.bytes();
+        let (mut translated, mut lines) = (self.translations.bytes(), 0);
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
             if self.is_held_back(batch.from, &input, budget) {
                 batch.begun = Some(input);
@@ -94,6 +106,7 @@ impl Parts<'_> {
             let wanted = self.untranslated(batch, &input);
             if !wanted.is_empty() {
                 batch.begun = Some(input);
+                self.core.taken(batch.from, lines);
                 return wanted;
             }
             if batch.ahead == 0 {
@@ -103,7 +116,9 @@ impl Parts<'_> {
             }
             batch.ahead -= 1;
             let leaving = self.leaving(batch.from, &input);
+            lines += input.lines();
             batch.begun = self.core.handle(batch.from, input, budget, self.routes);
+            lines -= batch.begun.as_ref().map_or(0, Input::lines);
             self.routes.listen_to_less(&leaving);
             if batch.tries > 0 {
                 (batch.tries, batch.translated) = (0, Vec::new());
@@ -115,6 +130,7 @@ impl Parts<'_> {
                 break;
             }
         }
+        self.core.taken(batch.from, lines);
         Vec::new()
     }
 
@@ -132,7 +148,13 @@ impl Parts<'_> {
         match input {
             Input::Hangup { .. } => self.routes.full_among(&[from]),
             Input::Close { stream, .. } | Input::Delete { stream, .. } => self.routes.full_among(self.core.listeners(stream)),
-            Input::Put { .. } | Input::Header { .. } | Input::Listen { .. } | Input::Answer(_) | Input::Leave { .. } => Vec::new(),
+            Input::Put { .. }
+            | Input::Header { .. }
+            | Input::Listen { .. }
+            | Input::Will { .. }
+            | Input::Session { .. }
+            | Input::Answer(_)
+            | Input::Leave { .. } => Vec::new(),
         }
     }
 

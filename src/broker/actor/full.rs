@@ -19,6 +19,12 @@ impl Full {
         self.marks.get(id.index()).is_some_and(|mark| *mark)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConnectionId> {
+        let marked = self.marks.iter().take(if self.is_empty() { 0 } else { self.marks.len() }).enumerate();
+        // Ids are u32, so that the index of one fits.
+        marked.filter(|(_, mark)| **mark).map(|(index, _)| ConnectionId(index as u32))
+    }
+
     pub(super) fn insert(&mut self, id: ConnectionId) {
         if self.marks.len() <= id.index() {
             self.marks.resize(id.index() + 1, false);

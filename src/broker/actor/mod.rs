@@ -18,11 +18,12 @@ mod stats;
 mod translator;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
 use crate::wire::ids::ConnectionId;
@@ -54,6 +55,11 @@ const FLUSH: usize = 40_000;
 const UNWRITTEN: usize = 250_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 25_000;
+
+/// While wills wait for sessions to come back, the actor looks at the clock this often at least, ...
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// ... and if it comes later than this, the broker was stopped or starved.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What the actor is built from. [`assemble`](crate::broker::assemble::assemble) makes it of a broker's settings.
 pub struct ActorSettings {
@@ -147,9 +153,8 @@ impl Actor {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
         loop {
             if self.is_idle() {
-                if self.mailbox.recv_many(&mut commands, COMMANDS).await == 0 {
-                    return;
-                }
+                let Some(late) = self.receive(&mut commands).await else { return };
+                self.core.forgive(late);
             } else {
                 commands.extend(std::iter::from_fn(|| self.mailbox.try_recv().ok()).take(COMMANDS));
             }
@@ -166,9 +171,24 @@ impl Actor {
         }
     }
 
+    /// Waits for commands, or until a will may have to take effect. Returns by how much later than that this went on; none if nobody can
+    /// reach the actor any more.
+    async fn receive(&mut self, commands: &mut Vec<Command>) -> Option<Duration> {
+        let Some(wait) = self.core.next_loss() else {
+            return (self.mailbox.recv_many(commands, COMMANDS).await > 0).then_some(Duration::ZERO);
+        };
+        let (began, wait) = (Instant::now(), wait.min(LONGEST_WAIT));
+        match timeout(wait, self.mailbox.recv_many(commands, COMMANDS)).await {
+            Ok(0) => None,
+            // While the broker was stopped or starved, nobody could come back to a session.
+            Ok(_) | Err(_) => Some(began.elapsed().saturating_sub(wait + LATE)),
+        }
+    }
+
     /// Whether there is nothing to do.
     fn is_idle(&self) -> bool {
-        self.agenda.is_empty() && !self.routes.has_queued() && self.routes.first_cut().is_none() && !self.core.has_forgettable()
+        let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || self.core.has_lost_session();
+        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores
     }
 
     /// Does what is to be done at once, and puts the rest behind the connection's earlier work.
@@ -204,6 +224,7 @@ impl Actor {
             Command::Gone(id) => self.last_of(id, Work::Gone),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => {
+                self.core.stop();
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
@@ -212,6 +233,7 @@ impl Actor {
                 self.tell_quiesced();
             }
             Command::Shutdown => {
+                self.core.stop();
                 self.routes.shutdown();
                 self.agenda.resume_all();
             }
@@ -289,7 +311,8 @@ impl Actor {
             Work::Batch(batch) => return self.parts().apply(id, batch, fresh, budget),
             Work::Cut => self.core.forget_connection(id, budget),
             Work::Gone => {
-                let done = self.core.forget_connection(id, budget);
+                let done = self.core.lose(id, budget, &mut self.routes) && self.core.forget_connection(id, budget);
+                self.routes.all_listen_to_less();
                 if done {
                     self.gone(id);
                 }
@@ -321,6 +344,10 @@ impl Actor {
     fn chores(&mut self, budget: &mut Budget, most: usize) -> usize {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
+            if self.core.has_lost_session() {
+                self.core.lose_sessions(part, &mut self.routes);
+                self.routes.all_listen_to_less();
+            }
             while let Some(id) = self.routes.first_cut() {
                 if part.is_spent() {
                     break;

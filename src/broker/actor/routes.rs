@@ -337,6 +337,11 @@ impl Routes {
         connections.iter().filter_map(|id| self.outbox(*id)).for_each(|outbox| outbox.let_go());
     }
 
+    /// Streams have ended, whoever listened to them: nobody is to wait for those who listen to less now.
+    pub(super) fn all_listen_to_less(&self) {
+        self.full.iter().filter_map(|id| self.outbox(id)).for_each(|outbox| outbox.let_go());
+    }
+
     /// Has this publisher wait for those of the listeners that are too full for what it is about to send. True if it is to wait.
     pub(super) fn hold_back(&mut self, from: ConnectionId, listeners: &[ConnectionId], budget: &mut Budget) -> bool {
         let Some(publisher) = self.outbox(from).cloned() else { return false };
@@ -392,6 +397,14 @@ impl Deliver for Routes {
                 let frame = outbox.encode(event);
                 self.push(to, &frame);
             }
+        }
+    }
+
+    fn end(&mut self, to: ConnectionId, code: ErrorCode, reason: &str) {
+        if let Some(outbox) = self.outbox(to) {
+            outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) })));
+            self.urgent.push_back(to);
+            self.was_cut(to);
         }
     }
 

@@ -115,11 +115,20 @@ impl<'b> Batch<'b> {
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Delete { stream: stream.into_name(), last, of, receipt });
             }
+            Action::Will { stream, message, receipt } => {
+                let last = match message {
+                    Some(message) => Some(self.close(stream.as_name(), Some(message), receipt.as_ref())?),
+                    None => None,
+                };
+                self.input(Input::Will { stream: stream.into_name(), last, receipt });
+            }
+            Action::Session { session, receipt } => self.input(Input::Session { session, former: None, receipt }),
             Action::Ping { receipt } => {
                 self.answer(&Event::Pong { receipt: receipt.as_ref() });
             }
             Action::CloseConnection { receipt } => {
-                self.leave(None, receipt);
+                let last = Some(self.encode(&Event::CloseConnection { why: None }));
+                self.input(Input::Leave { orderly: true, last, receipt });
                 return Ok(true);
             }
         }
@@ -134,13 +143,11 @@ impl<'b> Batch<'b> {
         self.answer(&Event::Error { code: *code, reason, stream: stream.as_deref(), receipt: receipt.as_ref() });
     }
 
-    /// Ends the connection, and says why if the client did not ask for it.
-    pub(super) fn leave(&mut self, why: Option<(ErrorCode, &str)>, receipt: Option<ReceiptId>) {
-        if let Some((code, reason)) = why {
-            self.note(code, reason);
-        }
-        let last = Some(self.encode(&Event::CloseConnection { why }));
-        self.input(Input::Leave { last, receipt });
+    /// Ends the connection though its client did not ask for that.
+    pub(super) fn turn_away(&mut self, code: ErrorCode, reason: &str) {
+        self.note(code, reason);
+        let last = Some(self.encode(&Event::CloseConnection { why: Some((code, reason)) }));
+        self.input(Input::Leave { orderly: false, last, receipt: None });
     }
 
     /// Keeps what is said about the first mistake, for the log.
@@ -150,7 +157,7 @@ impl<'b> Batch<'b> {
 
     /// Ends the connection after its client has said that no more comes.
     pub(super) fn end_of_file(&mut self) {
-        self.input(Input::Leave { last: None, receipt: None });
+        self.input(Input::Leave { orderly: false, last: None, receipt: None });
     }
 
     /// Whether the units weigh `weight`, or what they give beside plain messages takes `memory` bytes. Plain messages take about what was
@@ -261,9 +268,11 @@ impl<'b> Batch<'b> {
     fn input(&mut self, input: Input) {
         self.weight += ACTION;
         self.memory += match &input {
-            Input::Header { stream, receipt, .. } | Input::Close { stream, receipt, .. } | Input::Delete { stream, receipt, .. } => {
-                allocated_name(stream) + place_of(receipt.as_ref())
-            }
+            Input::Header { stream, receipt, .. }
+            | Input::Close { stream, receipt, .. }
+            | Input::Delete { stream, receipt, .. }
+            | Input::Will { stream, receipt, .. } => allocated_name(stream) + place_of(receipt.as_ref()),
+            Input::Session { session, receipt, .. } => allocated(session.as_str().len()) + place_of(receipt.as_ref()),
             Input::Listen { stream, start, receipt } => {
                 allocated_name(stream) + start.as_ref().map_or(0, |start| allocated(size_of_val(&**start))) + place_of(receipt.as_ref())
             }

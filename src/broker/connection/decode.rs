@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Codec, ErrorCode, Foreign, Mistake, UnitEnd};
+use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
@@ -83,7 +83,7 @@ impl<C: Codec> Reader<C> {
         self.carry.clear(&limits.intake);
         let mut built = Vec::new();
         let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits);
-        batch.leave(Some((ErrorCode::Limit, reason)), None);
+        batch.turn_away(ErrorCode::Limit, reason);
         let memory = batch.memory();
         let first_mistake = batch.first_mistake.take();
         let (inputs, _) = batch.finish();
@@ -123,7 +123,7 @@ impl<C: Codec> Reader<C> {
             // A unit that is complete is ours, or blank.
             Foreign::Ours | Foreign::Unclear => false,
             Foreign::Theirs(reason) => {
-                batch.leave(Some((ErrorCode::NotJson, &reason)), None);
+                batch.turn_away(ErrorCode::NotJson, &reason);
                 self.stage = Stage::Left;
                 true
             }
@@ -138,6 +138,7 @@ impl<C: Codec> Reader<C> {
             match self.codec.decode(&block[unit.clone()], &limits.decode) {
                 // A blank line says nothing, not even what the peer speaks.
                 Ok(None) => return false,
+                Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
                 Ok(Some(action)) => batch.action(action, unit),
                 Err(mistake) => Err(mistake),
             }
@@ -205,7 +206,7 @@ impl<C: Codec> Reader<C> {
                 "{} bad lines in a row, the most allowed (limits.errors_in_a_row); the errors before this line say what was wrong",
                 self.errors
             );
-            batch.leave(Some((ErrorCode::TooManyErrors, &reason)), None);
+            batch.turn_away(ErrorCode::TooManyErrors, &reason);
             self.stage = Stage::Left;
         }
     }

@@ -13,6 +13,11 @@ impl Epochs {
         Self(seed)
     }
 
+    /// The name of the life of a broker that draws these. It is none of them.
+    pub(super) fn life(&self) -> Epoch {
+        Self(!self.0).draw()
+    }
+
     /// The next one.
     pub fn draw(&mut self) -> Epoch {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

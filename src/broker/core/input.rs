@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Epoch, Event, Frame, ReceiptId, Start};
+use crate::wire::{Epoch, ErrorCode, Event, Frame, ReceiptId, SessionName, Start};
 
 /// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
 #[derive(Debug, Clone)]
@@ -70,11 +70,31 @@ pub enum Input {
         /// Answered with how many listeners were reached.
         receipt: Option<ReceiptId>,
     },
+    /// How the stream is to end if whoever says this is lost; or that this is not to be any more.
+    Will {
+        /// The stream.
+        stream: StreamName,
+        /// The `close` that its listeners get then, and those who come later.
+        last: Option<Frame>,
+        /// Answered once it is stored.
+        receipt: Option<ReceiptId>,
+    },
+    /// The connection belongs to a session from now on. It is the first that the connection says.
+    Session {
+        /// The session.
+        session: SessionName,
+        /// The connection that it was taken from and that has yet to be taken out of all lists. None at first.
+        former: Option<ConnectionId>,
+        /// Goes into the answer.
+        receipt: Option<ReceiptId>,
+    },
     /// An answer to this connection that needs nothing but its place in the order: a pong, an error.
     Answer(Frame),
     /// The connection ends, on its own wish or for a mistake: it hangs up everywhere, and nothing is queued for it after
     /// the last frame.
     Leave {
+        /// It has said that it ends, so it is not lost.
+        orderly: bool,
         /// The `close` that tells it; none after an end of file.
         last: Option<Frame>,
         /// Answered before the last frame.
@@ -97,6 +117,21 @@ impl Input {
             *of = epoch;
         }
         self
+    }
+
+    /// How many lines of its connection this is, as sessions count them: each that takes effect or is refused.
+    pub fn lines(&self) -> u64 {
+        match self {
+            Self::Put { run: frame, .. } | Self::Answer(frame) => frame.messages().into(),
+            Self::Header { .. }
+            | Self::Listen { .. }
+            | Self::Hangup { .. }
+            | Self::Close { .. }
+            | Self::Delete { .. }
+            | Self::Will { .. } => 1,
+            // Nobody comes back after an orderly end, and any other is no line.
+            Self::Session { .. } | Self::Leave { .. } => 0,
+        }
     }
 }
 
@@ -123,4 +158,7 @@ pub trait Deliver {
 
     /// Queues the last frame, if there is one, and nothing after it: the connection ends when its queue is sent.
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>);
+
+    /// Ends a connection that has not asked for it, and tells it why.
+    fn end(&mut self, to: ConnectionId, code: ErrorCode, reason: &str);
 }

@@ -6,6 +6,7 @@ use crate::wire::ids::ConnectionId;
 use super::listens::Listens;
 use super::machine::Core;
 use super::past::WINDOW;
+use super::sessions::SESSION;
 use super::stream::{ENDED, LISTENER, Stream, place};
 use super::table::Named;
 
@@ -52,6 +53,9 @@ impl Core {
         assert_eq!(self.past.listed.len(), listed, "what is listed is no stream");
         assert_eq!(windows, self.past.bytes, "the bytes of windows are miscounted");
         assert!(windows <= self.limits.replay.total, "windows take too much");
+        self.sessions.assert_invariants();
+        self.wills.assert_invariants();
+        stored += self.wills.stored() + SESSION * self.sessions.len();
         assert_eq!(stored, self.stored, "the stored bytes are miscounted");
     }
 }

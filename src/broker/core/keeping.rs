@@ -184,7 +184,7 @@ impl Core {
             return Ok(());
         }
         // Streams that are over and not forgotten yet take no room from others, nor those of which only the past is left.
-        while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(name)) {}
+        while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(Some(name))) {}
         if self.streams.len() < self.limits.streams {
             return Ok(());
         }
@@ -196,24 +196,28 @@ impl Core {
 
     /// Whether there is room to keep `more` bytes of a stream, and its name unless it is `known`.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, known: bool, more: usize) -> Result<(), Refused> {
-        let more = more + if known { 0 } else { place(name) };
+        self.room_for(Some(name), more + if known { 0 } else { place(name) })
+    }
+
+    /// Whether `more` bytes can be kept. The stream is not given up for that.
+    pub(super) fn room_for(&mut self, name: Option<&StreamName>, more: usize) -> Result<(), Refused> {
         if self.has_room(name, more) {
             return Ok(());
         }
         let most = self.limits.stored;
         Err(Refused::limit(format!(
-            "headers, last messages, names and listeners of all streams together would take more than {most} bytes, the most allowed (limits.headers_total); delete some streams, or raise the limit"
+            "headers, last messages, names and listeners of all streams, wills and sessions together would take more than {most} bytes, the most allowed (limits.headers_total); delete some streams, or raise the limit"
         )))
     }
 
-    /// Whether `more` bytes can be kept of a stream. What is over and not forgotten yet is in nobody's way.
-    pub(super) fn has_room(&mut self, name: &StreamName, more: usize) -> bool {
+    /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way, the stream itself aside.
+    pub(super) fn has_room(&mut self, name: Option<&StreamName>, more: usize) -> bool {
         while self.stored + more > self.limits.stored && (self.forget_first() || self.forget_past_only(name)) {}
         self.stored + more <= self.limits.stored
     }
 
     /// A frame is stored no more.
-    fn let_go(&mut self, frame: &Frame) {
+    pub(super) fn let_go(&mut self, frame: &Frame) {
         self.stored -= frame.cost();
         let queues: &Gauge = &self.queues;
         frame.unstore(queues);

@@ -13,22 +13,28 @@ use super::input::{Deliver, Extra, Input};
 use super::listens::Listens;
 use super::parts::Parts;
 use super::past::{Past, ReplayLimits};
+use super::sessions::Sessions;
 use super::stream::{ENDED, Ended, LISTENER, Stream, millis};
 use super::table::Table;
+use super::wills::Wills;
 
 /// The limits that the core enforces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CoreLimits {
     /// The most streams at once.
     pub streams: usize,
     /// The most streams that one connection listens to at once.
     pub listens: usize,
-    /// All that is kept of streams: headers, last messages, names and lists of listeners, in bytes of memory.
+    /// All that is kept of streams, wills and sessions: headers, last messages, names and lists of listeners, in bytes of memory.
     pub stored: usize,
     /// How long an ended stream is remembered.
     pub ended_time: Duration,
     /// What is kept of the messages that streams have had.
     pub replay: ReplayLimits,
+    /// The most sessions at once.
+    pub sessions: usize,
+    /// How long a session waits for a connection.
+    pub session_time: Duration,
 }
 
 /// Every stream's header and listeners.
@@ -41,13 +47,21 @@ pub struct Core {
     /// The ended streams by the time at which they are forgotten.
     pub(super) ended: BTreeSet<(Duration, StreamName)>,
     pub(super) past: Past,
+    pub(super) sessions: Sessions,
+    pub(super) wills: Wills,
+    /// Names this life of the broker.
+    pub(super) life: Epoch,
     pub(super) epochs: Epochs,
-    /// What is kept of all streams, their past aside, in bytes of memory.
+    /// What is kept of all streams, their past aside, and of wills and sessions, in bytes of memory.
     pub(super) stored: usize,
     /// Counts what stands in queues. A frame that is stored counts in `stored` instead.
     pub(super) queues: Arc<Gauge>,
     /// The time now.
     pub(super) now: Duration,
+    /// How much of it was time in which nobody could come back to a session.
+    pub(super) late: Duration,
+    /// The broker itself ends the connections.
+    pub(super) is_stopping: bool,
 }
 
 /// Why an input was refused.
@@ -65,7 +79,7 @@ impl Refused {
 
 /// Whether one that leaves may come back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Comes {
+pub(super) enum Comes {
     Perhaps,
     /// It has hung up.
     NoMore,
@@ -98,10 +112,15 @@ impl Core {
             streams: Table::default(),
             connections: Vec::new(),
             ended: BTreeSet::new(),
+            sessions: Sessions::default(),
+            wills: Wills::default(),
+            life: epochs.life(),
             epochs,
             stored: 0,
             queues,
             now: Duration::ZERO,
+            late: Duration::ZERO,
+            is_stopping: false,
         }
     }
 
@@ -133,13 +152,13 @@ impl Core {
             }
             Input::Header { stream, header, of, absent, receipt } => match self.header(&stream, header, of, absent) {
                 Ok(position) => answer(from, receipt.as_ref(), Effect { position, ..Effect::default() }, deliver),
-                Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
+                Err(refused) => refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver),
             },
             Input::Listen { stream, start, receipt } => {
                 budget.spend(2 * PUSH);
                 let start = start.map_or(Start::default(), |start| *start);
                 if let Err(refused) = self.listen(from, &stream, start, receipt.as_ref(), budget, deliver) {
-                    refuse(from, &refused, &stream, receipt.as_ref(), deliver);
+                    refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver);
                 }
             }
             Input::Hangup { stream, receipt } => {
@@ -152,18 +171,24 @@ impl Core {
             }
             Input::Close { stream, last, of, receipt } => match self.close(&stream, last, of, budget, deliver) {
                 Ok(reached) => answer(from, receipt.as_ref(), reaching(reached), deliver),
-                Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
+                Err(refused) => refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver),
             },
             Input::Delete { stream, last, of, receipt } => match self.delete(&stream, &last, of, budget, deliver) {
                 Ok(reached) => answer(from, receipt.as_ref(), reaching(reached), deliver),
-                Err(refused) => refuse(from, &refused, &stream, receipt.as_ref(), deliver),
+                Err(refused) => refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver),
             },
             Input::Answer(frame) => {
                 deliver.frame(from, &frame);
             }
-            Input::Leave { last, receipt } => {
-                if !self.hang_up_all(from, Comes::Perhaps, budget) {
-                    return Some(Input::Leave { last, receipt });
+            Input::Will { stream, last, receipt } => match self.will(from, &stream, last) {
+                Ok(()) => answer(from, receipt.as_ref(), Effect::default(), deliver),
+                Err(refused) => refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver),
+            },
+            Input::Session { session, former, receipt } => return self.session(from, session, former, receipt, budget, deliver),
+            Input::Leave { orderly, last, receipt } => {
+                let left = if orderly { self.retire(from, budget) } else { self.lose(from, budget, deliver) };
+                if !left || !self.hang_up_all(from, Comes::Perhaps, budget) {
+                    return Some(Input::Leave { orderly, last, receipt });
                 }
                 answer(from, receipt.as_ref(), Effect::default(), deliver);
                 deliver.finish(from, last.as_ref());
@@ -197,7 +222,12 @@ impl Core {
             | Input::Close { stream, last: frame, .. }
             | Input::Delete { stream, last: frame, .. } => (Some(frame).filter(is_long).map(|frame| (stream, frame)), None),
             Input::Listen { stream, .. } => (None, self.streams.get(stream)),
-            Input::Header { .. } | Input::Hangup { .. } | Input::Answer(_) | Input::Leave { .. } => (None, None),
+            Input::Header { .. }
+            | Input::Hangup { .. }
+            | Input::Will { .. }
+            | Input::Session { .. }
+            | Input::Answer(_)
+            | Input::Leave { .. } => (None, None),
         };
         // Many that are short take long together.
         let past = match input {
@@ -221,7 +251,7 @@ impl Core {
         self.hang_up_all(connection, Comes::Perhaps, budget)
     }
 
-    fn hang_up_all(&mut self, connection: ConnectionId, comes: Comes, budget: &mut Budget) -> bool {
+    pub(super) fn hang_up_all(&mut self, connection: ConnectionId, comes: Comes, budget: &mut Budget) -> bool {
         while let Some(stream) = self.connections.get(connection.index()).and_then(Listens::first).cloned() {
             // At least one, so that each turn gets on.
             self.hang_up(connection, &stream, comes, budget);
@@ -275,7 +305,7 @@ impl Core {
         if let Some(header) = headers.pop()
             && let Err(refused) = self.store_header(name, header)
         {
-            refuse(from, &refused, name, receipts.first().map(|(receipt, _)| receipt), deliver);
+            refuse(from, &refused, Some(name), receipts.first().map(|(receipt, _)| receipt), deliver);
             return None;
         }
         budget.spend(PUSH * receipts.len());
@@ -360,7 +390,7 @@ impl Core {
     }
 
     /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
-    fn close(
+    pub(super) fn close(
         &mut self,
         name: &StreamName,
         last: Frame,
@@ -375,6 +405,7 @@ impl Core {
         if !is_known {
             self.room_to_keep(name, is_known, ENDED)?;
         }
+        self.take_back_will(name);
         let reached = self.dismiss(name, &last, budget, deliver);
         // The last end counts, but it has ended since the first.
         let again = self.take_back_end(name);
@@ -384,7 +415,7 @@ impl Core {
         if !again {
             run.since = millis(now);
         }
-        let room = self.has_room(name, ENDED + last.cost());
+        let room = self.has_room(Some(name), ENDED + last.cost());
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);
@@ -400,6 +431,7 @@ impl Core {
         deliver: &mut impl Deliver,
     ) -> Result<usize, Refused> {
         self.check_epoch(name, of, false)?;
+        self.take_back_will(name);
         let reached = self.dismiss(name, last, budget, deliver);
         self.remove(name);
         Ok(reached)
@@ -435,11 +467,17 @@ fn refuse_run(to: ConnectionId, refused: &Refused, stream: &StreamName, run: &Fr
     let mut extras = extras.iter().peekable();
     for index in 0..run.messages() {
         let receipt = extras.next_if(|extra| extra.index == index).and_then(|extra| extra.receipt.as_ref());
-        refuse(to, refused, stream, receipt, deliver);
+        refuse(to, refused, Some(stream), receipt, deliver);
     }
 }
 
-fn refuse(to: ConnectionId, refused: &Refused, stream: &StreamName, receipt: Option<&ReceiptId>, deliver: &mut impl Deliver) {
-    let error = Event::Error { code: refused.code, reason: &refused.reason, stream: Some(stream.as_str()), receipt };
+pub(super) fn refuse(
+    to: ConnectionId,
+    refused: &Refused,
+    stream: Option<&StreamName>,
+    receipt: Option<&ReceiptId>,
+    deliver: &mut impl Deliver,
+) {
+    let error = Event::Error { code: refused.code, reason: &refused.reason, stream: stream.map(StreamName::as_str), receipt };
     deliver.event(to, &error);
 }

@@ -13,14 +13,17 @@ mod invariants;
 mod joining;
 mod keeping;
 mod listens;
+mod lost;
 mod machine;
 mod parts;
 mod past;
 mod replay;
+mod sessions;
 mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wills;
 mod window;
 
 pub use budget::Budget;

@@ -63,11 +63,10 @@ impl<'r> Parts<'r> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::broker::core::tests::Counter;
-    use crate::broker::core::{Budget, Core, CoreLimits, Epochs, ReplayLimits};
+    use crate::broker::core::{Budget, Core, CoreLimits, Epochs};
     use crate::wire::ReceiptId;
     use crate::wire::ids::ConnectionId;
     use crate::wire::json_lines::ENCODER;
@@ -108,7 +107,7 @@ mod tests {
     // Seen to fail: all of it was one step, with thousands of listeners one of many milliseconds.
     #[test]
     fn a_run_of_one_who_hears_itself_goes_no_further_than_the_budget() {
-        let limits = CoreLimits { streams: 1, listens: 1, stored: 1000, ended_time: Duration::ZERO, replay: ReplayLimits::default() };
+        let limits = CoreLimits { streams: 1, listens: 1, stored: 1000, ..CoreLimits::default() };
         let (mut core, mut delivered, from) = (Core::new(limits, Arc::default(), Epochs::new(0)), Counter::default(), ConnectionId(0));
         let (name, run) = (StreamName::new("s").unwrap(), Frame::new(Box::from(&b"000112222344444555"[..]), 6, &ENCODER));
         core.handle(from, Input::Listen { stream: name.clone(), start: None, receipt: None }, &mut Budget::unlimited(), &mut delivered);

@@ -84,11 +84,11 @@ impl Core {
     }
 
     /// Forgets a stream that has nothing but its past, to make room for others. False if a short search finds none. `wanted` stays.
-    pub(super) fn forget_past_only(&mut self, wanted: &StreamName) -> bool {
+    pub(super) fn forget_past_only(&mut self, wanted: Option<&StreamName>) -> bool {
         // Twice, since the first look may only find that something has happened since.
         for _ in 0..LOOKS.min(2 * self.past.listed.len()) {
             let Some((listed, name, Some(named))) = self.past.take_first(&mut self.streams) else { return false };
-            let is_free = named.stream.is_empty() && name != *wanted;
+            let is_free = named.stream.is_empty() && wanted != Some(&name);
             let happened = if is_free { latest(named).unwrap_or(listed) } else { seconds(self.now) };
             if is_free && happened <= listed {
                 self.give_up(&name);
@@ -120,7 +120,7 @@ mod tests {
         fn new(messages: usize, windows: usize, streams: usize) -> Self {
             let total = messages * cost() + windows * WINDOW;
             let replay = ReplayLimits { stream: usize::MAX, total, time: Duration::from_secs(100) };
-            let limits = CoreLimits { streams, listens: 1000, stored: usize::MAX, ended_time: Duration::ZERO, replay };
+            let limits = CoreLimits { streams, listens: 1000, stored: usize::MAX, replay, ..CoreLimits::default() };
             Self(Core::new(limits, Arc::default(), Epochs::new(0)))
         }
 
@@ -208,7 +208,7 @@ mod tests {
         for left_at in [0, 60, 99] {
             broker.0.set_time(Duration::from_secs(left_at));
             broker.listen("waiting", 0);
-            broker.input(Input::Leave { last: None, receipt: None });
+            broker.input(Input::Leave { orderly: false, last: None, receipt: None });
         }
         for (second, streams) in [(198, 1), (199, 0)] {
             broker.0.set_time(Duration::from_secs(second));

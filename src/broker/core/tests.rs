@@ -2,7 +2,7 @@
 
 use super::Deliver;
 use crate::wire::ids::ConnectionId;
-use crate::wire::{Event, Frame};
+use crate::wire::{ErrorCode, Event, Frame};
 
 /// How many messages were delivered.
 #[derive(Default)]
@@ -17,4 +17,6 @@ impl Deliver for Counter {
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
 
     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
+
+    fn end(&mut self, _: ConnectionId, _: ErrorCode, _: &str) {}
 }

@@ -23,7 +23,8 @@ pub struct Limits {
     pub name: ByteSize,
     /// The largest header, and the largest last message of a stream, in bytes. Default: 1 MiB.
     pub header: ByteSize,
-    /// What all streams together may take, in bytes of memory: headers, last messages, names, and 80 bytes for each listener of a stream.
+    /// What all streams, wills and sessions together may take, in bytes of memory: headers, last messages, names, 80 bytes for each
+    /// listener of a stream, and 448 for each session.
     /// 0: a quarter of the machine's or cgroup's memory. Default: 0.
     pub headers_total: ByteSize,
     /// The most streams that exist at once: with a header, with a listener, or ended. Default: 1,000,000.
@@ -32,6 +33,10 @@ pub struct Limits {
     pub ended_time: Span,
     /// The most streams that one connection listens to at once. Default: 10,000.
     pub listens: usize,
+    /// The most sessions at once. Default: 100,000.
+    pub sessions: usize,
+    /// How long a session waits for its client to come back. Then it is forgotten, and its wills take effect. Default: 5 min.
+    pub session_time: Span,
     /// The most connections at once. 0: as many as there are descriptors, less the reserve. Default: 0.
     pub connections: usize,
     /// Descriptors that connections never take, so that turning connections away, and everything else, still works. Default: 16.
@@ -55,6 +60,8 @@ impl Default for Limits {
             streams: 1_000_000,
             ended_time: Span::from_secs(3600),
             listens: 10_000,
+            sessions: 100_000,
+            session_time: Span::from_secs(300),
             connections: 0,
             reserved_descriptors: 16,
             errors_in_a_row: 64,
@@ -74,6 +81,8 @@ setters! {
         streams: usize, "1000";
         ended_time: Span, "Span::from_secs(60)";
         listens: usize, "100";
+        sessions: usize, "1000";
+        session_time: Span, "Span::from_secs(60)";
         connections: usize, "100";
         reserved_descriptors: usize, "100";
         errors_in_a_row: usize, "5";

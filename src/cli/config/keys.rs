@@ -22,7 +22,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 35] = [
+pub(super) const KEYS: [(&str, ValueType); 37] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -34,6 +34,8 @@ pub(super) const KEYS: [(&str, ValueType); 35] = [
     ("limits.streams", ValueType::Count(usize::MAX as u64)),
     ("limits.ended_time", ValueType::Time),
     ("limits.listens", ValueType::Count(usize::MAX as u64)),
+    ("limits.sessions", ValueType::Count(usize::MAX as u64)),
+    ("limits.session_time", ValueType::Time),
     ("limits.connections", ValueType::Count(usize::MAX as u64)),
     ("limits.reserved_descriptors", ValueType::Count(usize::MAX as u64)),
     ("limits.errors_in_a_row", ValueType::Count(usize::MAX as u64)),

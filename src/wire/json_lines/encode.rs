@@ -74,6 +74,15 @@ impl Encode for JsonLinesEncoder {
                 out.extend_from_slice(br#"{"action":"pong""#);
                 write_receipt(out, *receipt);
             }
+            Event::Session { session, known, taken, broker, receipt } => {
+                out.extend_from_slice(br#"{"action":"session","session":"#);
+                write_text(out, session.as_str());
+                write_member(out, ",\"known\":", known);
+                write_member(out, ",\"taken\":", taken);
+                write_member(out, ",\"broker\":\"", broker);
+                out.push(b'"');
+                write_receipt(out, *receipt);
+            }
             Event::Error { code, reason, stream, receipt } => {
                 out.extend_from_slice(br#"{"action":"error""#);
                 write_reason(out, code.as_str(), reason);
@@ -148,7 +157,7 @@ mod tests {
     use super::super::form::{PUT_HEAD, PUT_TAIL};
     use super::{ENCODER, write_put_envelope};
     use crate::wire::ids::StreamName;
-    use crate::wire::{Effect, Encode, Epoch, ErrorCode, Event, Position, ReceiptId, StreamState};
+    use crate::wire::{Effect, Encode, Epoch, ErrorCode, Event, Position, ReceiptId, SessionName, StreamState};
 
     fn line(event: &Event<'_>) -> String {
         let mut out = b"before ".to_vec();
@@ -160,6 +169,7 @@ mod tests {
     fn every_event_is_one_compact_line() {
         let stream = &StreamName::new("job \"7\"\\\u{1}\u{7f}é").unwrap();
         let receipt = &ReceiptId(r#""a\u0062""#.into());
+        let session = &SessionName::new("sixteen \"letters\"").unwrap();
         let name = "\"job \\\"7\\\"\\\\\\u0001\u{7f}é\"";
         let table = [
             (Event::Put { stream, message: b"1.10" }, format!(r#"{{"action":"put","stream":{name},"message":1.10}}"#)),
@@ -195,6 +205,18 @@ mod tests {
             ),
             (Event::Pong { receipt: None }, r#"{"action":"pong"}"#.to_owned()),
             (Event::Pong { receipt: Some(receipt) }, r#"{"action":"pong","receipt":"a\u0062"}"#.to_owned()),
+            (
+                Event::Session { session, known: true, taken: 12, broker: Epoch::new(0xab), receipt: None },
+                r#"{"action":"session","session":"sixteen \"letters\"","known":true,"taken":12,"broker":"00000000000000ab"}"#.to_owned(),
+            ),
+            (
+                Event::Session { session, known: false, taken: 0, broker: Epoch::new(0xab), receipt: Some(receipt) },
+                concat!(
+                    r#"{"action":"session","session":"sixteen \"letters\"","known":false,"taken":0,"#,
+                    r#""broker":"00000000000000ab","receipt":"a\u0062"}"#
+                )
+                .to_owned(),
+            ),
             (
                 Event::Error { code: ErrorCode::BadJson, reason: "x", stream: Some("s\n"), receipt: Some(receipt) },
                 r#"{"action":"error","message":{"code":"bad_json","reason":"x"},"stream":"s\n","receipt":"a\u0062"}"#.to_owned(),

@@ -135,7 +135,11 @@ fn other_mistakes_are_explained() {
     use ErrorCode::{BadAction, BadStream, Denied, Limit, MissingMessage, MissingStream};
     let table: [Wrong<'_>; 25] = [
         (br#"{}"#, BadAction, "the key \"action\" is missing"),
-        (br#"{"action":1}"#, BadAction, "must be a string, one of header, put, listen, hangup, close, delete, ping, not a number"),
+        (
+            br#"{"action":1}"#,
+            BadAction,
+            "must be a string, one of header, put, listen, hangup, close, delete, will, session, ping, not a number",
+        ),
         (br#"{"action":"pit"}"#, BadAction, "did you mean \"put\"?"),
         (br#"{"action":"Listen"}"#, BadAction, "did you mean \"listen\"?"),
         (br#"{"action":"subscribe"}"#, BadAction, "did you mean \"listen\"?"),

@@ -1,5 +1,6 @@
 //! Events as units: maps with their keys in a fixed order, every number in its shortest form, each behind its length.
 
+use super::super::action::ReceiptId;
 use super::super::codec::Encode;
 use super::super::event::{Effect, Event};
 use super::super::position::Position;
@@ -96,17 +97,24 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
         Event::Receipt { receipt, effect } => {
             map(out, 2 + members(effect));
             pair(out, "action", "receipt");
-            text(out, "receipt");
-            from_json::write(receipt.0.as_bytes(), out);
+            write_receipt(out, Some(receipt));
             write_effect(out, effect);
         }
         Event::Pong { receipt } => {
             map(out, 1 + usize::from(receipt.is_some()));
             pair(out, "action", "pong");
-            if let Some(receipt) = receipt {
-                text(out, "receipt");
-                from_json::write(receipt.0.as_bytes(), out);
-            }
+            write_receipt(out, *receipt);
+        }
+        Event::Session { session, known, taken, broker, receipt } => {
+            map(out, 5 + usize::from(receipt.is_some()));
+            pair(out, "action", "session");
+            pair(out, "session", session.as_str());
+            text(out, "known");
+            boolean(out, *known);
+            text(out, "taken");
+            unsigned(out, *taken);
+            pair(out, "broker", &broker.to_string());
+            write_receipt(out, *receipt);
         }
         Event::Error { code, reason, stream, receipt } => {
             map(out, 2 + usize::from(stream.is_some()) + usize::from(receipt.is_some()));
@@ -115,11 +123,15 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
             if let Some(stream) = stream {
                 pair(out, "stream", stream);
             }
-            if let Some(receipt) = receipt {
-                text(out, "receipt");
-                from_json::write(receipt.0.as_bytes(), out);
-            }
+            write_receipt(out, *receipt);
         }
+    }
+}
+
+fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
+    if let Some(receipt) = receipt {
+        text(out, "receipt");
+        from_json::write(receipt.0.as_bytes(), out);
     }
 }
 

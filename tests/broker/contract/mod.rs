@@ -64,5 +64,7 @@ transcripts! {
     put: "to every current listener, with and without a header",
     receipts: "with every action, and with what was refused",
     replay: "where a stream stands, what a listener missed, the last messages, actions for one run only",
+    sessions: "a client that comes back knows what was taken, and speaks alone",
     too_many_errors: "64 bad lines in a row",
+    wills: "how a stream ends whose publisher is lost",
 }

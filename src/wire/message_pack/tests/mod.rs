@@ -140,7 +140,11 @@ fn mistakes_are_explained() {
         (body(b"\x82\xa1m\x01\xa1m\x02"), BadJson, "offset 4: the key \"m\" is given twice"),
         (body(b"\x82\xa6action\xa4ping\xd9\x06action\xa4ping"), BadJson, "the key \"action\" is given twice"),
         (unit(&json!({})), BadAction, "the key \"action\" is missing"),
-        (unit(&json!({"action":1})), BadAction, "must be a string, one of header, put, listen, hangup, close, delete, ping, not a number"),
+        (
+            unit(&json!({"action":1})),
+            BadAction,
+            "must be a string, one of header, put, listen, hangup, close, delete, will, session, ping, not a number",
+        ),
         (unit(&json!({"action":"publish"})), BadAction, "did you mean \"put\"?"),
         (
             unit(&json!({"action":"ping","receipt":[]})),

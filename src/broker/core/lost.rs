@@ -1,0 +1,213 @@
+//! Sessions and wills: who speaks for a session, who is lost, and how the streams of the lost end.
+
+use std::time::Duration;
+
+use crate::wire::ids::{ConnectionId, StreamName};
+use crate::wire::{ErrorCode, Event, Frame, ReceiptId, SessionName};
+
+use super::budget::{Budget, INPUT};
+use super::input::{Deliver, Input};
+use super::machine::{Comes, Core, Refused, refuse};
+use super::sessions::{SESSION, SessionKey, Standing};
+use super::wills::{Owner, Will, place};
+
+impl Core {
+    /// Whether the connection's session belongs to another one now: nothing that it sent is to be taken any more.
+    pub fn is_fenced(&self, connection: ConnectionId) -> bool {
+        self.sessions.standing(connection) == Standing::Fenced
+    }
+
+    /// So many lines of the connection have taken effect or been refused.
+    pub fn taken(&mut self, connection: ConnectionId, lines: u64) {
+        self.sessions.count(connection, lines);
+    }
+
+    /// Gives a session to a connection. The one that had it is fenced, and taken out of all lists before this is answered.
+    pub(super) fn session(
+        &mut self,
+        from: ConnectionId,
+        name: SessionName,
+        former: Option<ConnectionId>,
+        receipt: Option<ReceiptId>,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Option<Input> {
+        let (known, former) = match former {
+            // It goes on: one that had the session was there.
+            Some(former) => (true, Some(former)),
+            None => match self.begin_session(from, &name, deliver) {
+                Ok(begun) => begun,
+                Err(refused) => {
+                    refuse(from, &refused, None, receipt.as_ref(), deliver);
+                    return None;
+                }
+            },
+        };
+        // Its id may have been given to another connection meanwhile.
+        let former = former.filter(|former| self.is_fenced(*former));
+        if former.is_some_and(|former| !self.hang_up_all(former, Comes::Perhaps, budget)) {
+            return Some(Input::Session { session: name, former, receipt });
+        }
+        let (taken, broker) = (self.sessions.taken(from), self.life);
+        deliver.event(from, &Event::Session { session: &name, known, taken, broker, receipt: receipt.as_ref() });
+        None
+    }
+
+    /// Returns whether the session was known, and the connection that it was taken from.
+    fn begin_session(
+        &mut self,
+        from: ConnectionId,
+        name: &SessionName,
+        deliver: &mut impl Deliver,
+    ) -> Result<(bool, Option<ConnectionId>), Refused> {
+        let (now, time) = (self.patient_now(), self.limits.session_time);
+        let key = self.sessions.find(name, |since| since + time <= now);
+        if key.is_none() {
+            self.room_for_session()?;
+            self.stored += SESSION;
+        }
+        let former = self.sessions.take_over(key, name, from);
+        if let Some(former) = former {
+            deliver.end(former, ErrorCode::TakenOver, "another connection has taken this session over; it goes on there");
+        }
+        Ok((key.is_some(), former))
+    }
+
+    fn room_for_session(&mut self) -> Result<(), Refused> {
+        let most = self.limits.sessions;
+        if self.sessions.len() >= most {
+            return Err(Refused::limit(format!(
+                "there are {most} sessions, the most allowed (limits.sessions); go on without one, or raise the limit"
+            )));
+        }
+        self.room_for(None, SESSION)
+    }
+
+    /// Sets or takes back the will of a client for a stream.
+    pub(super) fn will(&mut self, from: ConnectionId, name: &StreamName, last: Option<Frame>) -> Result<(), Refused> {
+        let owner = self.owner(from);
+        let Some(last) = last else {
+            // Another's will is not taken back, as that of a job which goes on where this one was.
+            if self.wills.get(name).is_some_and(|will| will.owner == owner) {
+                self.take_back_will(name);
+            }
+            return Ok(());
+        };
+        let before = self.wills.get(name).map_or(0, |will| place(name) + will.last.cost());
+        self.room_for(Some(name), (place(name) + last.cost()).saturating_sub(before))?;
+        self.take_back_will(name);
+        self.stored += place(name) + last.cost();
+        last.store(&self.queues);
+        self.wills.insert(name, Will { owner, last });
+        Ok(())
+    }
+
+    fn owner(&self, connection: ConnectionId) -> Owner {
+        self.sessions.held_by(connection).map_or(Owner::Connection(connection), Owner::Session)
+    }
+
+    /// The stream has no will any more, whosever it was. Returns the end that it would have had.
+    pub(super) fn take_back_will(&mut self, name: &StreamName) -> Option<Frame> {
+        let Will { last, .. } = self.wills.remove(name)?;
+        self.stored -= place(name);
+        self.let_go(&last);
+        Some(last)
+    }
+
+    /// The connection ends as it has said: so does its session, and nobody's will takes effect. False if the budget was spent before
+    /// that; then it is to be called again.
+    pub(super) fn retire(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
+        let owner = self.owner(connection);
+        while let Some(name) = self.wills.first_of(owner).cloned() {
+            budget.spend(INPUT);
+            self.take_back_will(&name);
+            if budget.is_spent() {
+                return false;
+            }
+        }
+        if let Owner::Session(key) = owner {
+            self.forget_session(key);
+        }
+        true
+    }
+
+    /// The connection has ended, whether it said so before or not. If it was lost without a session, its wills take effect. False if the
+    /// budget was spent before that; then it is to be called again.
+    pub fn lose(&mut self, connection: ConnectionId, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
+        self.carry_out(Owner::Connection(connection), budget, deliver) && {
+            self.sessions.leave(connection, self.patient_now());
+            true
+        }
+    }
+
+    /// From now on nobody is lost: the broker itself ends the connections.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Forgets the sessions to which no connection came back in time, and carries out their wills, as far as the budget goes.
+    pub fn lose_sessions(&mut self, budget: &mut Budget, deliver: &mut impl Deliver) {
+        while let Some(key) = self.first_lost_session() {
+            if !self.carry_out(Owner::Session(key), budget, deliver) {
+                return;
+            }
+            budget.spend(INPUT);
+            self.forget_session(key);
+            if budget.is_spent() {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is a session whose time is over.
+    pub fn has_lost_session(&self) -> bool {
+        self.first_lost_session().is_some()
+    }
+
+    /// How long it is until the wills of a session may take effect: somebody has to wake the core then.
+    pub fn next_loss(&self) -> Option<Duration> {
+        if self.wills.is_empty() || self.is_stopping {
+            return None;
+        }
+        self.sessions.first_left().map(|(since, _)| (since + self.limits.session_time).saturating_sub(self.patient_now()))
+    }
+
+    /// So much of the time was one in which nobody could come back, since the broker did not run.
+    pub fn forgive(&mut self, late: Duration) {
+        self.late += late;
+    }
+
+    /// The time in which somebody could have come back.
+    pub(super) fn patient_now(&self) -> Duration {
+        self.now.saturating_sub(self.late)
+    }
+
+    fn first_lost_session(&self) -> Option<SessionKey> {
+        let (since, key) = self.sessions.first_left()?;
+        (since + self.limits.session_time <= self.patient_now() && !self.is_stopping).then_some(key)
+    }
+
+    fn forget_session(&mut self, key: SessionKey) {
+        self.sessions.forget(key);
+        self.stored -= SESSION;
+    }
+
+    /// Ends the streams that the owner has wills for. False if the budget was spent before that.
+    fn carry_out(&mut self, owner: Owner, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
+        while let Some(name) = self.wills.first_of(owner).cloned() {
+            let last = self.take_back_will(&name);
+            // One that has ended since the will was said has none. So this one had ended before: the run that was to be has not begun.
+            let has_ended = self.streams.get(&name).is_some_and(|stream| stream.run.ended.is_some());
+            if let Some(last) = last.filter(|_| !self.is_stopping && !has_ended) {
+                budget.spend(INPUT);
+                // Refused only for a stream that nobody has seen, for lack of room.
+                let _ = self.close(&name, last, None, budget, deliver);
+            }
+            budget.spend(INPUT);
+            if budget.is_spent() {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,9 +1,11 @@
 //! `msgstream wait`: sleeps until jobs have ended, and says how by its exit code.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::task::consume_budget;
 
-use crate::client::{Event, StreamState};
+use crate::client::{Event, Start, StreamState};
 use crate::job::monitor::Message;
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
@@ -68,7 +70,7 @@ Exit codes:
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, Start::default()).await?;
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
         let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {
@@ -104,22 +106,25 @@ struct Job {
     started: Option<Timestamp>,
     /// It had ended before it was listened to.
     is_late: bool,
+    /// How long before, as the broker says.
+    age: Option<Duration>,
     /// Its last run was passed over: an end that is heard is that of the next one.
     is_awaited: bool,
 }
 
 impl Job {
     fn new(name: StreamName) -> Self {
-        Self { name, title: None, started: None, is_late: false, is_awaited: false }
+        Self { name, title: None, started: None, is_late: false, age: None, is_awaited: false }
     }
 
     /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
     fn take(&mut self, heard: Heard, hint: &str) -> Result<Option<How>, Failure> {
         let name = &self.name;
         let event = match heard {
-            Heard::Joined(state) => {
-                self.is_late = state == StreamState::Ended;
-                if state == StreamState::Waiting {
+            Heard::Joined(joined) => {
+                self.is_late = joined.state == StreamState::Ended;
+                self.age = joined.age.filter(|_| self.is_late);
+                if joined.state == StreamState::Waiting {
                     say(format_args!("waiting for {name:?}, which has not begun"));
                 }
                 return Ok(None);
@@ -150,6 +155,7 @@ impl Job {
     /// Tells the end in a line.
     fn tell(&mut self, mut ending: Ending, is_late: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
+        ending.age = self.age;
         ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
         let told =

@@ -20,8 +20,8 @@ mod shared;
 mod state;
 mod task;
 
-pub use crate::wire::subscriber::{Event, Reason, Receipt};
-pub use crate::wire::{DEFAULT_PORT, StreamState};
+pub use crate::wire::subscriber::{Event, Joined, Reason, Receipt};
+pub use crate::wire::{DEFAULT_PORT, Epoch, Position, Start, StreamState};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;

@@ -6,6 +6,7 @@ use crate::wire::Verb;
 
 use super::error::ClientError;
 use super::remote::RemoteStream;
+use super::request::{Request, alone};
 
 impl RemoteStream {
     /// Sends a message to every listener of the stream. It is not stored.
@@ -67,7 +68,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        let line = self.link.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
+        let line = self.link.line(Request { message: Some(message), ..alone::<M, ()>(Verb::Put, stream) }, None)?;
         let first = {
             let mut state = self.link.shared.lock();
             if let Some(failure) = state.failure() {
@@ -252,7 +253,7 @@ impl RemoteStream {
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "a mistake").await?;
     /// broker.delete("job-1").await?;
-    /// assert_eq!(broker.listen("job-1").await?.joined().await, Some(StreamState::Waiting));
+    /// assert_eq!(broker.listen("job-1").await?.joined().await.map(|joined| joined.state), Some(StreamState::Waiting));
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::wire::Verb;
+use crate::wire::{Start, Verb};
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
@@ -33,7 +33,8 @@ use super::state::Line;
 /// broker has not confirmed is sent again, and a message may arrive twice ([`repeated`](Self::repeated)). What was confirmed is not sent
 /// again, except this client's last header of a stream that the broker has lost. Before the client
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
-/// not repeated. If it would change what somebody else has begun or ended meanwhile, it counts as refused, with the code `stale`.
+/// not repeated. If it would change what somebody else has begun or ended meanwhile, it fails with
+/// [`ClientError::Stale`].
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -166,10 +167,44 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
+        self.listen_from(stream, Start::default()).await
+    }
+
+    /// Listens to a stream from a place in what it has already had, as far as the broker still has that.
+    ///
+    /// With [`Start::last`](field@Start::last) the last messages come between the header and those that follow. With
+    /// [`Start::after`](field@Start::after) all that followed a position comes, without a header. If the broker does not have all of it,
+    /// the first event is [`Event::Reconnected`](super::Event::Reconnected), and then comes the header.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream, Start};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 1..=5 {
+    ///     broker.put("job-1", &k).await?;
+    /// }
+    /// let mut listener = broker.listen_from("job-1", Start::default().last(2)).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Message(message)) if message == "4"));
+    ///
+    /// // Another time, or another program: what followed.
+    /// let position = listener.position();
+    /// let mut listener = broker.listen_from("job-1", Start::default().after(position)).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Message(message)) if message == "5"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_from(&self, stream: &str, start: Start) -> Result<Listener, ClientError> {
         named(stream)?;
         let inbox = Inbox::new(self.link.shared.options.listener_queue.0);
         // About what the line takes; the room for hanging up again is paid by who listens next.
-        let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, start, Arc::clone(&inbox))).await?;
         self.link.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
@@ -230,7 +265,7 @@ impl RemoteStream {
     /// Waits until everything sent before has taken effect.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with the first action since the last flush that the broker refused;
+    /// [`ClientError::Refused`] or [`ClientError::Stale`] with the first action since the last flush that the broker refused;
     /// [`ClientError::Lost`] if the connection is lost for good, perhaps with some of what was sent.
     ///
     /// ```

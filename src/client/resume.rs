@@ -18,6 +18,16 @@ pub(super) enum Change {
     Delete,
 }
 
+impl Change {
+    /// The header that the stream has behind it, as the line that sets it.
+    pub(super) fn header(&self) -> Option<Bytes> {
+        match self {
+            Self::Header(line) => Some(line.clone()),
+            Self::Close | Self::Delete => None,
+        }
+    }
+}
+
 /// An action that changes its stream.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
@@ -32,6 +42,13 @@ pub(super) struct Mark {
 pub(super) struct Part {
     pub(super) at: Range<usize>,
     pub(super) kind: Kind,
+}
+
+impl Part {
+    /// What it does to its stream, if it changes one.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        if let Kind::Change(mark) = &self.kind { Some(mark) } else { None }
+    }
 }
 
 /// What a part is.

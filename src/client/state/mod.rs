@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
-use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Take};
-use crate::wire::{SessionName, StreamState, Verb};
+use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Seat, Take};
+use crate::wire::{SessionName, Start, StreamState, Verb};
 
 use super::error::ClientError;
 use super::inbox::Inbox;
@@ -58,8 +58,8 @@ impl Take for Arc<Inbox> {
         self.push(event)
     }
 
-    fn joined(&self, state: StreamState) {
-        self.join(state);
+    fn joined(&self, joined: Joined) {
+        self.join(joined);
     }
 }
 
@@ -140,10 +140,7 @@ impl State {
         self.actions += usize::from(line.is_action);
         match line.change {
             Some((stream, change)) if self.keeps => {
-                let header = match &change {
-                    Change::Header(header) => Some(header.clone()),
-                    Change::Close | Change::Delete => None,
-                };
+                let header = change.header();
                 if header.is_none() {
                     self.wills.remove(&stream);
                 }
@@ -175,19 +172,23 @@ impl State {
     }
 
     /// Queues a listen action for this listener.
-    pub(super) fn listen(&mut self, stream: &str, inbox: Arc<Inbox>) -> bool {
+    pub(super) fn listen(&mut self, stream: &str, start: Start, inbox: Arc<Inbox>) -> bool {
+        self.join(stream, start, vec![inbox])
+    }
+
+    fn join(&mut self, stream: &str, start: Start, inboxes: Vec<Arc<Inbox>>) -> bool {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        self.streams.entry(stream.to_owned()).or_default().join(receipt, vec![inbox]);
-        self.append_own(Verb::Listen, stream, Some(receipt))
+        self.streams.entry(stream.to_owned()).or_default().join(receipt, start, inboxes);
+        self.append_part(&request::listen_line(stream, start, receipt), Kind::Own)
     }
 
     /// Queues a listen action for those who were connected before, with where they were.
-    fn listen_again(&mut self, stream: &str, back: Back, inboxes: Vec<Arc<Inbox>>) {
+    fn listen_again(&mut self, stream: &str, back: Back, seats: Vec<Seat<Arc<Inbox>>>) {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        let line = request::resume_line(stream, back.position, receipt);
-        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, inboxes, back);
+        let line = request::listen_line(stream, Start::default().after(back.position), receipt);
+        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, seats, back);
         self.append_part(&line, Kind::Own);
     }
 
@@ -300,22 +301,21 @@ impl State {
                 }
             }
             Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
-            Reply::Receipt { receipt, listeners, state, resumed, missed, position } => {
+            Reply::Receipt { receipt, answer } => {
                 if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
-                    found.state = state;
+                    found.state = answer.state;
                     return false;
                 }
                 if let Some(stream) = self.joins.remove(&receipt) {
-                    let resumed = resumed.unwrap_or(false);
-                    let joined = Joined { state: state.unwrap_or(StreamState::Waiting), resumed, missed, position };
+                    let joined = answer.joined();
                     self.with_listened(&stream, |listened| listened.joined(receipt, joined));
-                    if state == Some(StreamState::Ended) {
+                    if joined.state == StreamState::Ended {
                         self.forget_if_empty(&stream);
                     } else {
                         self.hang_up_if_empty(&stream);
                     }
                 } else {
-                    self.answer(receipt, Ok(Receipt { listeners }));
+                    self.answer(receipt, Ok(answer.receipt()));
                 }
             }
             Reply::Pong { receipt: Some(receipt) } => {
@@ -345,7 +345,10 @@ impl State {
                     self.with_listened(&stream, |listened| listened.refused(receipt, &reason));
                     self.forget_if_empty(&stream);
                 }
-                None => self.answer(receipt, Err(ClientError::Refused(reason))),
+                None => {
+                    self.refuse(receipt);
+                    self.answer(receipt, Err(reason.into()));
+                }
             },
             Reply::Error { reason, receipt: None } => {
                 self.refused.get_or_insert(reason);
@@ -359,7 +362,7 @@ impl State {
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
         let refused = self.refused.as_ref().filter(|_| self.turned_away);
-        Some(refused.map_or_else(|| ClientError::Lost(why.clone()), |reason| ClientError::Refused(reason.clone())))
+        Some(refused.map_or_else(|| ClientError::Lost(why.clone()), |reason| reason.clone().into()))
     }
 
     /// The connection has ended for good: everybody who waits is told.
@@ -385,6 +388,18 @@ impl State {
         self.unconfirmed.clear();
     }
 
+    /// An action was refused: a new connection does not repeat it, and the header that it was to set is not this client's.
+    fn refuse(&mut self, receipt: u64) {
+        for (chunk, headers) in &mut self.unconfirmed {
+            let marked = chunk.parts.iter_mut().find(|part| part.mark().is_some_and(|mark| mark.receipt == Some(receipt)));
+            let Some(Kind::Change(Mark { stream, .. })) = marked.map(|part| std::mem::replace(&mut part.kind, Kind::Own)) else { continue };
+            match chunk.parts.iter().rev().filter_map(Part::mark).find(|mark| mark.stream == stream) {
+                Some(mark) => headers.insert(stream, mark.change.header()),
+                None => headers.remove(&stream),
+            };
+        }
+    }
+
     fn with_listened(&mut self, stream: &str, act: impl FnOnce(&mut Listened<Arc<Inbox>>)) {
         if let Some(listened) = self.streams.get_mut(stream) {
             act(listened);
@@ -396,7 +411,7 @@ impl State {
         // Not by a flush whose caller has stopped waiting.
         let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
         let refused = self.refused.take_if(|_| waited_for);
-        self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
+        self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(reason.into())));
     }
 
     fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {

@@ -45,13 +45,9 @@ impl State {
             if let Some((back, listeners)) = before {
                 self.listen_again(&stream, back, listeners);
             }
-            if newcomers.is_empty() {
-                continue;
+            for (start, listeners) in newcomers {
+                self.join(&stream, start, listeners);
             }
-            let receipt = self.next_receipt();
-            self.joins.insert(receipt, stream.clone());
-            self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, newcomers);
         }
     }
 
@@ -149,7 +145,7 @@ impl State {
         self.actions = self.actions.saturating_sub(1);
         let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(stale(&mark.stream)) };
         match (mark.receipt, outcome) {
-            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::Refused)),
+            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::from)),
             (None, Err(reason)) => {
                 self.refused.get_or_insert(reason);
             }
@@ -159,7 +155,7 @@ impl State {
 }
 
 fn marks(parts: &[Part]) -> impl Iterator<Item = &Mark> {
-    parts.iter().filter_map(|part| if let Kind::Change(mark) = &part.kind { Some(mark) } else { None })
+    parts.iter().filter_map(Part::mark)
 }
 
 fn push_will(out: &mut Lines, will: Option<Bytes>) {

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
-
 use super::{Chunk, Headers, State, lines};
-use crate::client::resume::{Change, Kind, Lines, Mark, Part};
+use crate::client::resume::{Kind, Lines, Mark, Part};
 use crate::wire::Verb;
 use crate::wire::subscriber::{Reason, Receipt};
 
@@ -57,7 +55,7 @@ impl State {
             self.settle(before.parts);
             for Part { kind, .. } in &rest.parts {
                 if let Kind::Change(Mark { stream, change, .. }) = kind {
-                    changes.insert(stream.clone(), header_of(change));
+                    changes.insert(stream.clone(), change.header());
                 }
             }
             self.actions += rest.actions;
@@ -82,7 +80,7 @@ impl State {
                 Kind::Own | Kind::Will => None,
                 Kind::Asks(receipt) => Some(receipt),
                 Kind::Change(Mark { stream, change, receipt }) => {
-                    match header_of(&change) {
+                    match change.header() {
                         Some(header) => self.headers.insert(stream, header),
                         None => self.headers.remove(&stream),
                     };
@@ -93,14 +91,6 @@ impl State {
                 self.answer(receipt, Ok(Receipt::default()));
             }
         }
-    }
-}
-
-/// The header that a change sets.
-fn header_of(change: &Change) -> Option<Bytes> {
-    match change {
-        Change::Header(header) => Some(header.clone()),
-        Change::Close | Change::Delete => None,
     }
 }
 

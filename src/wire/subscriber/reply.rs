@@ -1,6 +1,7 @@
 //! What a broker says, read from JSON lines.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::job::content::Content;
 use crate::wire::{Position, StreamState};
 
-use super::event::Reason;
+use super::event::{Joined, Reason, Receipt};
 
 /// What a broker says in one line.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,16 +20,8 @@ pub(crate) enum Reply {
     Close { stream: String, message: Option<Content> },
     /// The connection ends. There is a reason if the client did not ask for it.
     CloseConnection(Option<Reason>),
-    /// An action has taken effect. `resumed` tells a listener that has come back whether nothing is missing, `missed` how many messages
-    /// are, where that is known.
-    Receipt {
-        receipt: u64,
-        listeners: Option<usize>,
-        state: Option<StreamState>,
-        resumed: Option<bool>,
-        missed: Option<u64>,
-        position: Option<Position>,
-    },
+    /// An action has taken effect.
+    Receipt { receipt: u64, answer: Answer },
     /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
     Session { known: bool, taken: u64 },
     /// All that was sent before the ping has taken effect.
@@ -37,6 +30,30 @@ pub(crate) enum Reply {
     Error { reason: Reason, receipt: Option<u64> },
     /// Nothing that this client knows: a newer broker may say more.
     Unknown,
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Answer {
+    listeners: Option<usize>,
+    pub(crate) state: Option<StreamState>,
+    age: Option<Duration>,
+    resumed: Option<bool>,
+    missed: Option<u64>,
+    position: Option<Position>,
+}
+
+impl Answer {
+    /// To a listener.
+    pub(crate) fn joined(self) -> Joined {
+        let Self { state, age, resumed, missed, position, .. } = self;
+        Joined { state: state.unwrap_or(StreamState::Waiting), age, resumed: resumed.unwrap_or(false), missed, position }
+    }
+
+    /// To a publisher.
+    pub(crate) fn receipt(self) -> Receipt {
+        Receipt { listeners: self.listeners, position: self.position }
+    }
 }
 
 #[derive(Deserialize)]
@@ -49,6 +66,7 @@ struct ReplyLine<'a> {
     receipt: Option<u64>,
     listeners: Option<usize>,
     state: Option<Cow<'a, str>>,
+    age: Option<f64>,
     resumed: Option<bool>,
     missed: Option<u64>,
     position: Option<Position>,
@@ -78,14 +96,11 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
         ("close", Some(stream)) => Reply::Close { stream: stream.into_owned(), message: content },
         ("close", None) => Reply::CloseConnection(reason()),
         ("receipt", _) => match line.receipt {
-            Some(receipt) => Reply::Receipt {
-                receipt,
-                listeners: line.listeners,
-                state: line.state.as_deref().and_then(state),
-                resumed: line.resumed,
-                missed: line.missed,
-                position: line.position,
-            },
+            Some(receipt) => {
+                let (state, age) = (line.state.as_deref().and_then(state), line.age.and_then(|age| Duration::try_from_secs_f64(age).ok()));
+                let ReplyLine { listeners, resumed, missed, position, .. } = line;
+                Reply::Receipt { receipt, answer: Answer { listeners, state, age, resumed, missed, position } }
+            }
             None => Reply::Unknown,
         },
         ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
@@ -113,8 +128,7 @@ mod tests {
 
     #[test]
     fn every_line_of_a_broker_is_read() {
-        let receipt =
-            |listeners, state, resumed, missed, position| Reply::Receipt { receipt: 7, listeners, state, resumed, missed, position };
+        let receipt = |answer| Reply::Receipt { receipt: 7, answer };
         let reason = || Reason { code: "limit".to_owned(), reason: "too many".to_owned() };
         let table = [
             (r#"{"action":"put","stream":"a\"b","message":1.10}"#, Reply::Put { stream: "a\"b".to_owned(), message: content("1.10") }),
@@ -123,19 +137,31 @@ mod tests {
             (r#"{"action":"close","stream":"a","message":null}"#, Reply::Close { stream: "a".to_owned(), message: Some(content("null")) }),
             (r#"{"action":"close"}"#, Reply::CloseConnection(None)),
             (r#"{"action":"close","message":{"code":"limit","reason":"too many"}}"#, Reply::CloseConnection(Some(reason()))),
-            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Some(2), None, None, None, None)),
-            (r#"{"action":"receipt","receipt":7,"state":"ended"}"#, receipt(None, Some(StreamState::Ended), None, None, None)),
+            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Answer { listeners: Some(2), ..Answer::default() })),
+            (
+                r#"{"action":"receipt","receipt":7,"state":"ended"}"#,
+                receipt(Answer { state: Some(StreamState::Ended), ..Answer::default() }),
+            ),
             (
                 concat!(
                     r#"{"action":"receipt","receipt":7,"state":"running","age":0.5,"resumed":false,"missed":3,"#,
                     r#""position":{"epoch":"000000000000000a","sequence":9}}"#
                 ),
-                receipt(None, Some(StreamState::Running), Some(false), Some(3), Some(Position { epoch: Epoch::new(10), sequence: 9 })),
+                receipt(Answer {
+                    listeners: None,
+                    state: Some(StreamState::Running),
+                    age: Some(Duration::from_millis(500)),
+                    resumed: Some(false),
+                    missed: Some(3),
+                    position: Some(Position { epoch: Epoch::new(10), sequence: 9 }),
+                }),
             ),
             (
                 r#"{"action":"session","session":"sixteen letters!","known":true,"taken":12,"broker":"00000000000000ab","receipt":3}"#,
                 Reply::Session { known: true, taken: 12 },
             ),
+            // No time is below zero.
+            (r#"{"action":"receipt","receipt":7,"age":-1}"#, receipt(Answer::default())),
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),
             (
                 r#"{"action":"error","message":{"code":"limit","reason":"too many"},"stream":"a","receipt":9}"#,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Union
 
+from .errors import BrokerError
+from .wire import Position
+
 #: What an entry takes in memory beside its text; about.
 OVERHEAD = 100
 
@@ -25,7 +28,10 @@ MARK = "mark"
 class Entry:
     """A line that is more than a droppable message."""
 
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
+    __slots__ = (
+        *("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent"),
+        *("condition", "receipt", "position", "refusal", "awaited"),
+    )
 
     def __init__(
         self,
@@ -35,6 +41,8 @@ class Entry:
         header: Optional[str] = None,
         essential: bool = True,
         when_over: Optional[Callable[[], object]] = None,
+        condition: str = "",
+        receipt: Optional[str] = None,
     ) -> None:
         self.kind = kind
         self.line = line
@@ -51,6 +59,14 @@ class Entry:
         self.waits = False
         #: Whether it may have taken effect already.
         self.sent = False
+        #: How the stream must stand, as it is sent; and the receipt by which the answer is known.
+        self.condition = condition
+        self.receipt = receipt
+        #: The answer: where the stream stands after it, or why nothing has happened.
+        self.position: Optional[Position] = None
+        self.refusal: Optional[BrokerError] = None
+        #: Whether somebody waits for it.
+        self.awaited = False
 
     @property
     def sets(self) -> bool:

@@ -111,12 +111,12 @@ class Job(JobSettings):
                 self._begin()
                 self.publisher.put(Log(text, level, more), essential=level in ("warning", "error", "critical"))
 
-    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
         """Any other message."""
         with self._update():
             if not self.ended:
                 self._begin()
-                self.publisher.put(message, header if header is ABSENT or self._may_open() else ABSENT, essential=essential)
+                self.publisher.put(message, header if header is ABSENT or self._may_open() else ABSENT, essential=essential, of=of)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""

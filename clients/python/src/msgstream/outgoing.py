@@ -17,7 +17,9 @@ from collections import deque
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
 
 from . import wire
-from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, MARK, OVERHEAD, PUT, Entry, Waiting, weight
+from .errors import BrokerError, Stale
+from .wire import Position
 
 #: Dead places that are left in the queue before it is made anew.
 _DEAD = 64
@@ -58,6 +60,8 @@ class Outgoing:
         #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
         self._uncertain: Dict[str, List[Entry]] = {}
         self._pings = 0
+        #: What depends on how its stream stands and has not been answered, by receipt.
+        self.conditional: Dict[str, Entry] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -163,6 +167,17 @@ class Outgoing:
                 if type(entry) is not str:
                     self._done(entry)  # type: ignore[arg-type]
 
+    def answered(self, receipt: str, position: Optional[Position], refusal: Optional[BrokerError]) -> Entry:
+        """The broker has answered what depends on how its stream stands. If it was refused, it is not repeated, and its header is nobody's."""
+        entry = self.conditional.pop(receipt)
+        entry.position, entry.refusal = position, refusal
+        if refusal is not None:
+            entry.kind, entry.line, entry.header = MARK, "", None
+            if entry.when_over is not None:
+                entry.when_over()
+                entry.when_over = None
+        return entry
+
     def withdraw(self, mark: Entry) -> None:
         """Nobody waits for this mark any more."""
         mark.when_over = None
@@ -201,8 +216,8 @@ class Outgoing:
         which a header or an end was sent and not confirmed."""
         return list(dict.fromkeys([*self._uncertain, *(stream for stream in self.headers if stream not in self._last)]))
 
-    def reconcile(self, stream: str, state: str, header: Optional[str]) -> int:
-        """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
+    def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
+        """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
         how many of those are withheld."""
         sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
@@ -216,10 +231,12 @@ class Outgoing:
         if taken is not None:
             for entry in sent[:taken]:
                 self._remove(entry)
+                entry.position = position
                 self._done(entry)
             return 0
         self._forget_header(stream)
         for entry in sent:
+            entry.refusal = Stale("stale", "somebody else has begun or ended it meanwhile, so it is not sent again", stream)
             self._withhold(entry)
         if sent:
             self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
@@ -287,7 +304,7 @@ class Outgoing:
             # Its header is still the stream's.
             entries.popleft()
             self.size -= weight(entry)
-            entry.kind, entry.line, entry.essential = HEADER, wire.header(entry.stream, entry.header), True
+            entry.kind, entry.line, entry.essential = HEADER, wire.header(entry.stream, entry.header, entry.condition), True
             self.size += weight(entry)
             self._enter_pure(entry)
         else:
@@ -322,7 +339,7 @@ class Outgoing:
             return
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
         # One that was sent stays: how the stream stands may show that it was taken.
-        if before is not None and before.kind == HEADER and not before.sent and before.place > self._last_listen():
+        if before is not None and before.kind == HEADER and not (before.sent or before.receipt) and before.place > self._last_listen():
             self._remove(before)
         self._place += 1
         entry.place = self._place
@@ -342,6 +359,8 @@ class Outgoing:
         entry.waits = True
         self.size += weight(entry)
         self._count += 1
+        if entry.receipt is not None:
+            self.conditional[entry.receipt] = entry
         if entry.header is not None:
             self._last[entry.stream] = entry
         if entry.kind == PUT:
@@ -393,9 +412,14 @@ class Outgoing:
     def _remove(self, entry: Entry) -> None:
         """It is not sent."""
         self._take_out(entry)
+        self._answered_never(entry)
         self.size -= weight(entry)
         self._dead += 1
         self._tidy()
+
+    def _answered_never(self, entry: Entry) -> None:
+        if entry.receipt is not None:
+            self.conditional.pop(entry.receipt, None)
 
     def _tidy(self) -> None:
         """Dead places are never more than others."""
@@ -433,6 +457,7 @@ class Outgoing:
             entry.when_over()
 
     def _done(self, entry: Entry) -> None:
+        self._answered_never(entry)
         if entry.header is not None:
             self._forget_header(entry.stream)
             self.headers[entry.stream] = entry.header

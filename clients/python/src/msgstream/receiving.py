@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 from . import lifetime, wire
 from .connection import Connection
 from .entries import HANGUP, Entry
-from .errors import BrokerError
+from .errors import refusal
 from .events import Event, Message
 from .incoming import CutShort
 from .shared import Shared
@@ -72,11 +72,15 @@ class Receiving(Shared):
                     self._wake()
                 self._tell_room()
                 lifetime.leaving.answered(self._name)
-            known = said.receipt
+            known = said.receipt is not None
+            if said.action in ("receipt", "error") and said.receipt in self._out.conditional:
+                refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
+                # Nobody else tells of it.
+                known = self._out.answered(str(said.receipt), said.position, refused).awaited
             deliveries = self._listens.settle(said)
             if self._listens.standings:
                 self._settle_standings()
-        if said.action == "error" and known is None:
+        if said.action == "error" and not known:
             self._refusal(said)
         if self._sayings:
             self._speak()
@@ -85,12 +89,13 @@ class Receiving(Shared):
     def _settle_standings(self) -> None:
         """The broker has told how streams stand. When all doubts are settled, sending begins."""
         standings, self._listens.standings = self._listens.standings, []
-        for stream, state, header in standings:
+        for standing in standings:
+            stream = standing.stream
             if stream not in self._doubtful:
                 for tell in self._askers.pop(stream, []):
-                    tell(state)
+                    tell(standing)
                 continue
-            withheld = self._out.reconcile(stream, state, header)
+            withheld = self._out.reconcile(*standing)
             if withheld:
                 self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
             self._doubtful.discard(stream)
@@ -120,7 +125,7 @@ class Receiving(Shared):
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)
-        error = BrokerError(said.code, said.reason, said.stream)
+        error = refusal(said.code, said.reason, said.stream)
         with self._lock:
             count = self._refused[key] = self._refused.get(key, 0) + 1
             if self.strict:

@@ -57,6 +57,7 @@ pub(super) struct Exchange<'s> {
     asked: Option<Instant>,
     /// The broker has said something other than an end.
     pub(super) was_answered: bool,
+    began: Instant,
 }
 
 impl<'s> Exchange<'s> {
@@ -74,6 +75,7 @@ impl<'s> Exchange<'s> {
             heard: Instant::now(),
             asked: None,
             was_answered: false,
+            began: Instant::now(),
         }
     }
 
@@ -98,6 +100,11 @@ impl<'s> Exchange<'s> {
                 return end;
             }
         }
+    }
+
+    /// How long the connection has lasted.
+    pub(super) fn lasted(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Sees to it that the broker says something soon, where it matters whether this is one.
@@ -147,6 +154,7 @@ impl<'s> Exchange<'s> {
                     room |= state.take(reply);
                 }
                 Err(error) => {
+                    state.choked();
                     let start = String::from_utf8_lossy(line.get(..80).unwrap_or(&line)).trim_end().to_owned();
                     return Err(End::Failed(format!("{} is not a msgstream broker; it sent {start:?}: {error}", self.shared.address)));
                 }
@@ -155,6 +163,7 @@ impl<'s> Exchange<'s> {
         self.searched = self.received.len();
         let most = self.shared.options.longest_line;
         if self.received.len() > most.0 {
+            state.choked();
             return Err(End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)")));
         }
         drop(state);

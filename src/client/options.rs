@@ -113,7 +113,16 @@ impl Default for Backoff {
     }
 }
 
+/// A connection that has lasted as long as so many first pauses was a good one.
+const LASTING: u32 = 10;
+
 impl Backoff {
+    /// The number of the next attempt after a connection that has lasted so long. One that is broken off again and again as soon as it
+    /// stands is no better than none.
+    pub(super) fn attempt_after(&self, attempt: u32, lasted: Duration) -> u32 {
+        if lasted >= self.first.saturating_mul(LASTING) { 0 } else { attempt }
+    }
+
     /// The pause before the given attempt, counted from 0, or none if there is to be no such attempt. `random` is from 0 to 1.
     pub(super) fn pause(&self, attempt: u32, random: f64) -> Option<Duration> {
         if self.attempts.is_some_and(|most| attempt >= most) {
@@ -128,6 +137,12 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connection_that_has_lasted_ends_the_search_for_one() {
+        let backoff = Backoff::default();
+        assert_eq!([999, 1000].map(|lasted| backoff.attempt_after(5, Duration::from_millis(lasted))), [5, 0]);
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_jittered() {

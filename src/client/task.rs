@@ -61,7 +61,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         shared.stands(Connection::Away { reason: why.clone() });
         tracing::debug!(address = %shared.address, reason = why, "connection lost; connecting again");
         if exchange.was_answered {
-            attempt = 0;
+            attempt = backoff.attempt_after(attempt, exchange.lasted());
         }
         // A pause, since the broker may be turning connections away, or may have just lost a thousand of them.
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };

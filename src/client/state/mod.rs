@@ -80,6 +80,10 @@ pub(super) struct State {
     /// How each stream is to end if this client is lost, as a line.
     wills: HashMap<String, Bytes>,
     streams: HashMap<String, Listened<Arc<Inbox>>>,
+    /// The receipts of hangups under way: what comes of these streams until then is nobody's.
+    hanging_up: HashMap<String, u64>,
+    /// The last connection ended with something that this client cannot take: nobody resumes where that comes again.
+    may_not_resume: bool,
     /// The receipts of listen actions under way.
     joins: HashMap<u64, String>,
     /// Who waits for the receipts of other actions.
@@ -203,7 +207,7 @@ impl State {
     pub(super) fn hang_up(&mut self, stream: &str) -> bool {
         let Some(mut listened) = self.streams.remove(stream) else { return false };
         listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
-        self.append_own(Verb::Hangup, stream, None)
+        self.append_hangup(stream)
     }
 
     /// What is to be written next; none if nothing waits.
@@ -288,6 +292,7 @@ impl State {
         match reply {
             Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
             Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
+            Reply::Put { stream, .. } | Reply::Close { stream, .. } if self.hanging_up.contains_key(&stream) => {}
             Reply::Put { stream, message } => {
                 if let Some(listened) = self.streams.get_mut(&stream) {
                     listened.put(message);
@@ -302,6 +307,11 @@ impl State {
             }
             Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
             Reply::Receipt { receipt, answer } => {
+                if let Some((stream, _)) = self.hanging_up.iter().find(|(_, hangup)| **hangup == receipt) {
+                    let stream = stream.clone();
+                    self.hanging_up.remove(&stream);
+                    return false;
+                }
                 if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
                     found.state = answer.state;
                     return false;
@@ -429,7 +439,13 @@ impl State {
     }
 
     fn hang_up_if_empty(&mut self, stream: &str) -> bool {
-        self.forget_if_empty(stream) && self.append_own(Verb::Hangup, stream, None)
+        self.forget_if_empty(stream) && self.append_hangup(stream)
+    }
+
+    fn append_hangup(&mut self, stream: &str) -> bool {
+        let receipt = self.next_receipt();
+        self.hanging_up.insert(stream.to_owned(), receipt);
+        self.append_own(Verb::Hangup, stream, Some(receipt))
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {

@@ -40,8 +40,10 @@ impl State {
     /// Has all listeners join again, from where they were.
     pub(super) fn join_again(&mut self, reason: &str) {
         self.joins.clear();
+        self.hanging_up.clear();
+        let may_resume = !std::mem::take(&mut self.may_not_resume);
         for (stream, listened) in std::mem::take(&mut self.streams) {
-            let (before, newcomers) = listened.lost(reason);
+            let (before, newcomers) = listened.lost(reason, may_resume);
             if let Some((back, listeners)) = before {
                 self.listen_again(&stream, back, listeners);
             }

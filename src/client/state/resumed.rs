@@ -35,6 +35,11 @@ impl State {
         true
     }
 
+    /// The connection ends with something that this client cannot take.
+    pub(in crate::client) fn choked(&mut self) {
+        self.may_not_resume = true;
+    }
+
     /// The connection ends as the broker has told.
     pub(in crate::client) fn told(&mut self, reason: &Reason) {
         if reason.code == "taken_over" {

@@ -146,10 +146,10 @@ impl<L: Take> Listened<L> {
         }
     }
 
-    /// Gives an event other than a message to all listeners.
+    /// Gives a last event to all listeners.
     pub(crate) fn tell(&mut self, event: &Event) {
-        let held = self.held.take();
-        self.deliver_held(held);
+        // What is held back may be the header of one who joins. It is the last event, so nobody misses a message for it.
+        self.held = None;
         self.deliver(event);
         for joining in &mut self.joining {
             joining.listeners.retain(|seat| seat.listener.take(event.clone()));
@@ -157,11 +157,12 @@ impl<L: Take> Listened<L> {
     }
 
     /// The connection was lost: those who have listened before, with where they were, and the others, with where they begin, so that all
-    /// can join again. Who has listened before and cannot say where is told at once that messages may be missing.
+    /// can join again. Who has listened before and cannot say where, or may not resume there, is told at once that messages may be missing.
     #[expect(clippy::type_complexity, reason = "each part is told once, here")]
-    pub(crate) fn lost(mut self, reason: &str) -> (Option<(Back, Vec<Seat<L>>)>, Vec<(Start, Vec<L>)>) {
+    pub(crate) fn lost(mut self, reason: &str, may_resume: bool) -> (Option<(Back, Vec<Seat<L>>)>, Vec<(Start, Vec<L>)>) {
         // What is held back may be a header, whose receipt was lost. If it was a message, it comes again.
         self.held = None;
+        self.position = self.position.filter(|_| may_resume);
         let mut before = None;
         let mut newcomers = Vec::new();
         if let Some(position) = self.position {
@@ -173,7 +174,12 @@ impl<L: Take> Listened<L> {
         for Joining { listeners, from, .. } in self.joining {
             match from {
                 // They had not come back yet, so nobody else had either.
-                From::Back(back) => before = Some((back, listeners)),
+                From::Back(back) if may_resume => before = Some((back, listeners)),
+                From::Back(Back { reason, .. }) => {
+                    let gap = Event::Reconnected { reason, missed: None };
+                    let seats: Vec<_> = listeners.into_iter().filter(|seat| seat.listener.take(gap.clone())).collect();
+                    newcomers.push((Start::default(), seats));
+                }
                 From::Start(start) => newcomers.push((start, listeners)),
             }
         }
@@ -215,7 +221,7 @@ impl<L: Take> Listened<L> {
 
     fn deliver_message(&mut self, content: Content) {
         let Some(position) = &mut self.position else { return self.deliver(&Event::Message(content)) };
-        position.sequence += 1;
+        position.sequence = position.sequence.saturating_add(1);
         let (at, event) = (position.sequence, Event::Message(content));
         self.listeners.retain_mut(|seat| {
             let is_new = seat.had < at;
@@ -358,7 +364,7 @@ mod tests {
         // While another one joins, what comes may be its header: its receipt is lost.
         stream.join(2, Start::default(), vec![Seen::default()]);
         stream.put(content("0"));
-        let (before, newcomers) = stream.lost("end of file");
+        let (before, newcomers) = stream.lost("end of file", true);
         assert_eq!(newcomers.len(), 1);
         before.unwrap()
     }
@@ -371,7 +377,7 @@ mod tests {
         // And again before it has come back.
         let mut stream = Listened::default();
         stream.join_again(1, listeners, back);
-        let (before, _) = stream.lost("another");
+        let (before, _) = stream.lost("another", true);
         let (back, listeners) = before.unwrap();
         assert_eq!((back.position, &*back.reason), (at(8), "end of file"));
 
@@ -380,7 +386,34 @@ mod tests {
         stream.joined(1, Joined { resumed: true, position: Some(at(8)), ..Joined::new(StreamState::Running) });
         stream.put(content("2"));
         assert_eq!(seen.text(), "running, header 0, 1, running, 2");
-        assert_eq!(stream.lost("").0.unwrap().0.position, at(9));
+        assert_eq!(stream.lost("", true).0.unwrap().0.position, at(9));
+    }
+
+    /// Where it was comes something that this client cannot take: it would come again and again.
+    #[test]
+    fn one_that_may_not_resume_is_told_that_messages_may_be_missing() {
+        let seen = Seen::default();
+        let (back, listeners) = lost(&seen);
+        let mut stream = Listened::default();
+        stream.join_again(1, listeners, back);
+        let (before, newcomers) = stream.lost("a long line", false);
+        assert!(before.is_none());
+        assert_eq!(newcomers.len(), 1);
+        let gap = format!("{:?}", Event::Reconnected { reason: "end of file".to_owned(), missed: None });
+        assert_eq!(seen.text(), format!("running, header 0, 1, {gap}"));
+    }
+
+    #[test]
+    fn the_last_event_is_preceded_by_no_header_of_another() {
+        let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined::new(StreamState::Waiting));
+        stream.put(content("1"));
+        stream.join(2, Start::default(), vec![other.clone()]);
+        stream.put(content("9"));
+        stream.tell(&Event::Lost { reason: "end of file".to_owned() });
+        assert_eq!(one.text(), r#"waiting, 1, Lost { reason: "end of file" }"#);
+        assert_eq!(other.text(), r#"Lost { reason: "end of file" }"#);
     }
 
     #[test]
@@ -419,7 +452,7 @@ mod tests {
         stream.join(2, Start::default().last(2), vec![other.clone()]);
         stream.joined(2, Joined { position: Some(at(5)), ..Joined::new(StreamState::Waiting) });
         stream.put(content("6"));
-        let (back, seats) = stream.lost("end of file").0.unwrap();
+        let (back, seats) = stream.lost("end of file", true).0.unwrap();
         assert_eq!((back.position, seats.len()), (at(6), 2));
         let mut stream = Listened::default();
         stream.join_again(1, seats, back);
@@ -441,6 +474,6 @@ mod tests {
         // One that waited for the answer when the connection was lost asks the same again.
         let mut stream = Listened::default();
         stream.join(1, Start::default().last(3), vec![seen]);
-        assert_eq!(stream.lost("end of file").1[0].0, Start::default().last(3));
+        assert_eq!(stream.lost("end of file", true).1[0].0, Start::default().last(3));
     }
 }

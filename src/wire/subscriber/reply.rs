@@ -63,20 +63,34 @@ struct ReplyLine<'a> {
     stream: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     message: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "lenient")]
     receipt: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     listeners: Option<usize>,
-    state: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
     age: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
     resumed: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
     missed: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     position: Option<Position>,
+    #[serde(default, deserialize_with = "lenient")]
     known: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
     taken: Option<u64>,
 }
 
 /// `null` is a message like any other, not the absence of one.
 fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A value that is of another type than it was when this was written says nothing, and takes nothing from the rest of the line.
+fn lenient<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| serde_json::from_value(value).ok())
 }
 
 /// Reads one line of a broker.
@@ -160,6 +174,11 @@ mod tests {
                 r#"{"action":"session","session":"sixteen letters!","known":true,"taken":12,"broker":"00000000000000ab","receipt":3}"#,
                 Reply::Session { known: true, taken: 12 },
             ),
+            (
+                r#"{"action":"receipt","receipt":7,"listeners":"two","state":7,"age":"old","resumed":1,"missed":-1,"position":[]}"#,
+                receipt(Answer::default()),
+            ),
+            (r#"{"action":"receipt","receipt":"seven"}"#, Reply::Unknown),
             // No time is below zero.
             (r#"{"action":"receipt","receipt":7,"age":-1}"#, receipt(Answer::default())),
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::wire::subscriber::{self, Reason, Reply};
+use crate::wire::units::ByteSize;
 
 use super::address::ByteStream;
 use super::connection::Connection;
@@ -133,10 +134,14 @@ impl<'s> Exchange<'s> {
         }
         (self.heard, self.asked) = (Instant::now(), None);
         let mut state = self.shared.lock();
-        let mut room = false;
+        let (mut room, most) = (false, self.shared.options.longest_line);
         while let Some(at) = memchr::memchr(b'\n', self.received.get(self.searched..).unwrap_or_default()) {
             let line = self.received.split_to(self.searched + at + 1);
             self.searched = 0;
+            if line.len() > most.0 {
+                state.choked();
+                return Err(too_long(most));
+            }
             match subscriber::read(&line) {
                 Ok(Reply::CloseConnection(Some(reason))) => {
                     state.told(&reason);
@@ -161,10 +166,9 @@ impl<'s> Exchange<'s> {
             }
         }
         self.searched = self.received.len();
-        let most = self.shared.options.longest_line;
         if self.received.len() > most.0 {
             state.choked();
-            return Err(End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)")));
+            return Err(too_long(most));
         }
         drop(state);
         if room {
@@ -249,6 +253,10 @@ impl<'s> Exchange<'s> {
         }
         End::Left
     }
+}
+
+fn too_long(most: ByteSize) -> End {
+    End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)"))
 }
 
 /// Writes some more of a chunk; at its end makes sure that all is on its way. Dropped before it is done, it has done nothing.

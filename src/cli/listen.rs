@@ -55,6 +55,9 @@ pub(crate) struct Args {
     /// the same header and last message.
     #[arg(long)]
     next: bool,
+    /// Leave out what has become old by the time it can be shown: of the messages that wait, only the newest comes
+    #[arg(long)]
+    latest: bool,
     #[command(flatten)]
     broker: Broker,
 }
@@ -94,7 +97,7 @@ fn number(text: &str) -> Result<u64, String> {
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, args.latest).await?;
         let names = streams.names();
         let ends = vec![None; names.len()];
         let mut listening = Listening { output: Output::new(&args, &names), names, ends, left: args.count, failure: None };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{Event, Listener, RemoteStream, StreamState};
+use crate::client::{ClientError, Event, Listener, RemoteStream, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
@@ -38,6 +38,8 @@ pub(super) struct Streams {
     streams: Vec<Stream>,
     /// Whose turn it is.
     turn: usize,
+    /// Only the newest messages are wanted.
+    latest: bool,
 }
 
 struct Stream {
@@ -69,15 +71,16 @@ struct Passing {
 }
 
 impl Streams {
-    /// Listens to all of these, each once however often it is named. With `next`, a run that has ended already is passed over.
-    pub(super) async fn listen(remote: &RemoteStream, names: &[String], next: bool) -> Result<Self, Failure> {
+    /// Listens to all of these, each once however often it is named. With `next`, a run that has ended already is passed over; with
+    /// `latest`, of what waits only the newest message comes.
+    pub(super) async fn listen(remote: &RemoteStream, names: &[String], next: bool, latest: bool) -> Result<Self, Failure> {
         let mut streams: Vec<Stream> = Vec::with_capacity(names.len());
         for name in names {
             if streams.iter().any(|stream| stream.name.as_str() == name) {
                 continue;
             }
             let name = StreamName::new(name).or_exit(Exit::Usage)?;
-            let listener = Some(remote.listen(name.as_str()).await?);
+            let listener = Some(join(remote, &name, latest).await?);
             streams.push(Stream {
                 name,
                 listener,
@@ -87,7 +90,7 @@ impl Streams {
                 ready: VecDeque::new(),
             });
         }
-        Ok(Self { remote: remote.clone(), streams, turn: 0 })
+        Ok(Self { remote: remote.clone(), streams, turn: 0, latest })
     }
 
     pub(super) fn names(&self) -> Vec<StreamName> {
@@ -134,7 +137,7 @@ impl Streams {
     async fn join_again(&mut self) -> Result<(), Failure> {
         for stream in &mut self.streams {
             if stream.again().is_some_and(|again| again <= Instant::now()) {
-                stream.listener = Some(self.remote.listen(stream.name.as_str()).await?);
+                stream.listener = Some(join(&self.remote, &stream.name, self.latest).await?);
                 stream.joined = false;
                 if let Some(passing) = &mut stream.passing {
                     passing.again = None;
@@ -145,6 +148,10 @@ impl Streams {
     }
 }
 
+async fn join(remote: &RemoteStream, name: &StreamName, latest: bool) -> Result<Listener, ClientError> {
+    if latest { remote.listen_latest(name.as_str()).await } else { remote.listen(name.as_str()).await }
+}
+
 /// Why it cannot be told how a job ends.
 pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
     match event {
@@ -153,7 +160,7 @@ pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
             Some(Failure::new(exit, format!("{name:?} was cut off: {reason}; it may go on")))
         }
         Event::Lost { reason } => Some(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))),
-        Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Reconnected { .. } => None,
+        Event::Header(_) | Event::Message(_) | Event::Skipped { .. } | Event::Ended { .. } | Event::Reconnected { .. } => None,
     }
 }
 
@@ -251,6 +258,7 @@ impl Stream {
             // The run has said how it ended, and its stream is about to.
             Event::Message(content) if !passing.heard.is_empty() && Ending::of_content(content).is_some() => return None,
             Event::Reconnected { .. } => passing.heard.clear(),
+            Event::Skipped { .. } => {}
             Event::Header(_) | Event::Message(_) | Event::CutOff(_) | Event::Lost { .. } => self.passing = None,
         }
         Some(Heard::Event(event))

@@ -67,7 +67,7 @@ Exit codes:
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, false).await?;
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
         let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {

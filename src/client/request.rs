@@ -55,13 +55,19 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
     }
 }
 
-/// The action by which a listener goes on where it was, as a line.
-pub(super) fn resume_line(stream: &str, Position { epoch, sequence }: Position, receipt: u64) -> Vec<u8> {
+/// The action by which a listener joins, or goes on where it was, as a line.
+pub(super) fn listen_line(stream: &str, after: Option<Position>, latest: bool, receipt: u64) -> Vec<u8> {
     let mut line = Vec::with_capacity(160);
     // A name is a text, which can always be written.
     let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
     line.truncate(line.len() - "}\n".len());
-    line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}}}\n").as_bytes());
+    if let Some(Position { epoch, sequence }) = after {
+        line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}").as_bytes());
+    }
+    if latest {
+        line.extend_from_slice(br#","mode":"latest""#);
+    }
+    line.extend_from_slice(b"}\n");
     line
 }
 
@@ -79,9 +85,15 @@ mod tests {
 
     #[test]
     fn a_listener_that_comes_back_says_where_it_was() {
-        let line = resume_line("a\"b", Position { epoch: crate::wire::Epoch::new(10), sequence: 7 }, 3);
-        let expected = r#"{"action":"listen","stream":"a\"b","receipt":3,"after":{"epoch":"000000000000000a","sequence":7}}"#;
-        assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
+        let after = Some(Position { epoch: crate::wire::Epoch::new(10), sequence: 7 });
+        let begun = r#"{"action":"listen","stream":"a\"b","receipt":3"#;
+        let position = r#","after":{"epoch":"000000000000000a","sequence":7}"#;
+        for (after, latest, rest) in
+            [(after, false, position), (after, true, &*format!("{position},\"mode\":\"latest\"")), (None, false, "")]
+        {
+            let line = listen_line("a\"b", after, latest, 3);
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{begun}{rest}}}\n"));
+        }
     }
 
     #[test]

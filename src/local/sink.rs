@@ -66,6 +66,7 @@ impl ListenerSink {
         let mut listened = self.lock();
         match read(line) {
             Ok(Reply::Put { message, .. }) => listened.put(message),
+            Ok(Reply::Skipped { messages, .. }) => listened.skipped(messages),
             Ok(Reply::Close { message, .. }) => listened.close(message),
             Ok(Reply::Receipt { receipt, state, position, .. }) => {
                 let state = state.unwrap_or(StreamState::Waiting);

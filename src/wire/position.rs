@@ -63,6 +63,8 @@ pub struct Start {
     pub after: Option<Position>,
     /// So many of the last messages, if `after` is not given or cannot be honoured.
     pub last: Option<u64>,
+    /// What waits for it is replaced by the newest message.
+    pub latest: bool,
 }
 
 #[cfg(test)]

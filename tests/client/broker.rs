@@ -47,6 +47,7 @@ impl Broker {
     pub(crate) fn socket(&self) -> SocketAddr {
         match &self.address {
             Address::Tcp(socket) => *socket,
+            Event::Skipped { messages } => format!("skipped {messages}"),
             other => panic!("{other} is no TCP address"),
         }
     }

@@ -9,7 +9,7 @@ use msgstream::internal::wire::ids::{ConnectionId, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, Event, Frame, ReceiptId};
 
-use super::{BYE, Delivered, Model, Step, Terms, close_line, name, pong_line, put_line, without_reason};
+use super::{BYE, Delivered, Model, Step, Terms, begin_latest_line, close_line, latest_line, name, pong_line, put_line, without_reason};
 
 /// What it costs to keep a line.
 pub(crate) fn cost(line: &str) -> usize {
@@ -179,6 +179,14 @@ fn text(bytes: Vec<u8>) -> String {
 impl Deliver for Delivered {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         self.deliver(to.0, text(frame.bytes().to_vec()))
+    }
+
+    fn latest(&mut self, to: ConnectionId, _: &StreamName, newest: &Frame, messages: u64) -> bool {
+        self.deliver(to.0, latest_line(&text(newest.bytes().to_vec()), messages))
+    }
+
+    fn begin_latest(&mut self, to: ConnectionId, stream: &StreamName) {
+        self.deliver(to.0, begin_latest_line(stream.as_str()));
     }
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {

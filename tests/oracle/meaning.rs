@@ -40,6 +40,7 @@ pub(crate) struct Terms {
     absent: bool,
     after: Option<(String, u64)>,
     last: Option<u64>,
+    latest: bool,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +60,11 @@ impl Terms {
             let after: Option<AnyPosition> = value(member("after"))?;
             terms.after = after.map(|AnyPosition { epoch, sequence }| (shown(Epoch::of_text(&epoch)), sequence));
             terms.last = value(member("last"))?;
+            let mode: Option<String> = value(member("mode"))?;
+            terms.latest = mode.is_some();
+            if mode.is_some_and(|mode| mode != "latest") {
+                return None;
+            }
         }
         if ["put", "header", "close", "delete"].contains(&verb) {
             terms.of = value::<String>(member("of"))?.map(|text| shown(Epoch::of_text(&text)));
@@ -116,8 +122,8 @@ fn meant(action: Action<'_>) -> Meant {
         Action::Put { of, .. } | Action::Close { of, .. } | Action::Delete { of, .. } => Terms { of: of.map(shown), ..Terms::default() },
         Action::Header { of, absent, .. } => Terms { of: of.map(shown), absent: *absent, ..Terms::default() },
         Action::Listen { start: Some(start), .. } => {
-            let Start { after, last } = **start;
-            Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, ..Terms::default() }
+            let Start { after, last, latest } = **start;
+            Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, latest, ..Terms::default() }
         }
         Action::Listen { start: None, .. } | Action::Hangup { .. } | Action::CloseConnection { .. } | Action::Ping { .. } => {
             Terms::default()

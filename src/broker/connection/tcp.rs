@@ -13,6 +13,9 @@ use crate::broker::outbox::Sink;
 use super::Transport;
 use super::transport::{read, write};
 
+/// So many bytes that have not been sent yet a socket holds for a peer who wants what is new, and no more.
+const LITTLE: u32 = 16 << 10;
+
 /// A TCP connection. It differs from the runtime's own type in that it learns of urgent data.
 #[derive(Debug)]
 pub(crate) struct TcpTransport(AsyncFd<TcpStream>);
@@ -44,6 +47,11 @@ pub(crate) fn register<S: AsRawFd + Into<OwnedFd>>(socket: S, interest: Interest
 impl Sink for TcpTransport {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         write(&self.0, slices, |attempt| self.0.try_io(Interest::WRITABLE, |_| attempt()))
+    }
+
+    fn hold_little(&self) {
+        // A socket that does not know the option holds as much as ever.
+        let _ = socket2::SockRef::from(self.0.get_ref()).set_tcp_notsent_lowat(LITTLE);
     }
 
     fn peer(&self) -> String {

@@ -1,7 +1,7 @@
 //! What the core's tests share.
 
 use super::Deliver;
-use crate::wire::ids::ConnectionId;
+use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Event, Frame};
 
 /// How many messages were delivered.
@@ -13,6 +13,13 @@ impl Deliver for Counter {
         self.0 += frame.messages();
         true
     }
+
+    fn latest(&mut self, _: ConnectionId, _: &StreamName, _: &Frame, messages: u64) -> bool {
+        self.0 += u32::try_from(messages).unwrap_or(u32::MAX);
+        true
+    }
+
+    fn begin_latest(&mut self, _: ConnectionId, _: &StreamName) {}
 
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
 

@@ -137,18 +137,27 @@ impl State {
 
     /// Queues a listen action for this listener.
     pub(super) fn listen(&mut self, stream: &str, inbox: Arc<Inbox>) -> bool {
+        let latest = inbox.is_latest();
+        self.join(stream, vec![inbox], latest)
+    }
+
+    /// Queues a listen action for these listeners.
+    fn join(&mut self, stream: &str, inboxes: Vec<Arc<Inbox>>, latest: bool) -> bool {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        self.streams.entry(stream.to_owned()).or_default().join(receipt, vec![inbox]);
-        self.append_own(Verb::Listen, stream, Some(receipt))
+        let listened = self.streams.entry(stream.to_owned()).or_default();
+        let line = request::listen_line(stream, None, listened.wants(latest), receipt);
+        listened.join(receipt, inboxes);
+        self.append_part(&line, None)
     }
 
     /// Queues a listen action for those who were connected before, with where they were.
-    fn listen_again(&mut self, stream: &str, back: Back, inboxes: Vec<Arc<Inbox>>) {
+    fn listen_again(&mut self, stream: &str, back: Back, inboxes: Vec<Arc<Inbox>>, latest: bool) {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        let line = request::resume_line(stream, back.position, receipt);
-        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, inboxes, back);
+        let listened = self.streams.entry(stream.to_owned()).or_default();
+        let line = request::listen_line(stream, Some(back.position), listened.wants(latest), receipt);
+        listened.join_again(receipt, inboxes, back);
         self.append_part(&line, None);
     }
 
@@ -236,6 +245,12 @@ impl State {
     pub(super) fn take(&mut self, reply: Reply) -> bool {
         match reply {
             Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
+            Reply::Skipped { stream, messages } => {
+                if let Some(listened) = self.streams.get_mut(&stream) {
+                    listened.skipped(messages);
+                    self.hang_up_if_empty(&stream);
+                }
+            }
             Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
             Reply::Put { stream, message } => {
                 if let Some(listened) = self.streams.get_mut(&stream) {

@@ -31,17 +31,14 @@ impl State {
         self.queued = self.out.bytes.len();
         self.ask();
         for (stream, listened) in std::mem::take(&mut self.streams) {
+            let latest = listened.is_latest();
             let (before, newcomers) = listened.lost(reason);
             if let Some((back, listeners)) = before {
-                self.listen_again(&stream, back, listeners);
+                self.listen_again(&stream, back, listeners, latest);
             }
-            if newcomers.is_empty() {
-                continue;
+            if !newcomers.is_empty() {
+                self.join(&stream, newcomers, latest);
             }
-            let receipt = self.next_receipt();
-            self.joins.insert(receipt, stream.clone());
-            self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, newcomers);
         }
     }
 

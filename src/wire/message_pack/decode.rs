@@ -103,7 +103,13 @@ fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
         to_json::write(slice(body, range), &mut text);
         Some(Cow::Owned(text))
     };
-    Terms { after: text(&members.after), last: text(&members.last), condition: text(&members.condition), of: text(&members.of) }
+    Terms {
+        after: text(&members.after),
+        last: text(&members.last),
+        condition: text(&members.condition),
+        of: text(&members.of),
+        mode: text(&members.mode),
+    }
 }
 
 /// Whether the unit, if it is a put, is byte for byte what a listener would get.

@@ -47,7 +47,6 @@ impl Broker {
     pub(crate) fn socket(&self) -> SocketAddr {
         match &self.address {
             Address::Tcp(socket) => *socket,
-            Event::Skipped { messages } => format!("skipped {messages}"),
             other => panic!("{other} is no TCP address"),
         }
     }
@@ -108,6 +107,7 @@ pub(crate) fn told(event: &Event) -> String {
         Event::CutOff(reason) => format!("cut off: {}", reason.code),
         Event::Lost { .. } => "lost".to_owned(),
         Event::Reconnected { .. } => "reconnected".to_owned(),
+        Event::Skipped { messages } => format!("skipped {messages}"),
         other => panic!("{other:?} is new"),
     }
 }

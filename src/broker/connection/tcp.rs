@@ -13,8 +13,9 @@ use crate::broker::outbox::Sink;
 use super::Transport;
 use super::transport::{read, write};
 
-/// So many bytes that have not been sent yet a socket holds for a peer who wants what is new, and no more.
-const LITTLE: u32 = 16 << 10;
+/// For a peer who wants what is new, a socket takes no more as long as it holds this many bytes that it has not sent: any at all. What is
+/// on its way does not count, so that distance makes nothing slower. A slow peer may need seconds for a kilobyte.
+const UNSENT: u32 = 1;
 
 /// A TCP connection. It differs from the runtime's own type in that it learns of urgent data.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Sink for TcpTransport {
 
     fn hold_little(&self) {
         // A socket that does not know the option holds as much as ever.
-        let _ = socket2::SockRef::from(self.0.get_ref()).set_tcp_notsent_lowat(LITTLE);
+        let _ = socket2::SockRef::from(self.0.get_ref()).set_tcp_notsent_lowat(UNSENT);
     }
 
     fn peer(&self) -> String {

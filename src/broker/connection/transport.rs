@@ -78,8 +78,9 @@ pub(super) fn write(
     put.map_or(done, Ok)
 }
 
-/// The room for what a peer has not read who wants what is new, in bytes. The kernel doubles it, for its own needs.
-const LITTLE: usize = 16 << 10;
+/// The room for what a peer has not read who wants what is new, in bytes. The kernel doubles it, and counts a kilobyte for the smallest
+/// write. With less, a long message would go in too many pieces.
+const LITTLE: usize = 4 << 10;
 
 impl Sink for UnixStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

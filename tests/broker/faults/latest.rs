@@ -41,10 +41,10 @@ fn assert_newest(client: &mut Client, stream: &str) {
     }
     assert_eq!(position, MESSAGES);
     // 20 MB were published. What it gets is what the kernel held, and the newest.
-    assert!(lines < 70, "{lines} messages of a kilobyte were sent to one who did not read");
+    assert!(lines < 60, "{lines} messages of a kilobyte were sent to one who did not read");
 }
 
-// Seen to fail: with a socket that holds as much as any other, and with the count of a message that was replaced left out.
+// Seen to fail: with sockets that hold as much as any other, and with the count of a message that was replaced left out.
 #[test]
 fn one_who_does_not_read_is_sent_the_newest_and_told_how_many_it_replaced() {
     let _alone = alone();

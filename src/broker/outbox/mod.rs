@@ -3,6 +3,7 @@
 
 mod cutting;
 mod hold;
+mod latest;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
 mod outcome;

@@ -26,9 +26,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn flush(&self) -> Flushed {
         let mut state = self.lock();
         state.touched = false;
-        let before = state.queue.bytes();
+        let (before, filled) = (state.queue.bytes(), state.filled());
         let told = self.write_now(&mut state);
-        let flushed = Flushed { bytes: before - state.queue.bytes(), has_room: std::mem::take(&mut state.has_room) };
+        let bytes = before + (state.filled() - filled) - state.queue.bytes();
+        let flushed = Flushed { bytes, has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
         flushed
@@ -94,7 +95,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.awaits_room && (state.openness != Openness::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);
         }
-        let enough = state.openness == Openness::Dead || state.queue.bytes() <= self.limits.limit / 2;
+        let enough = state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2;
         if enough { state.held.take() } else { None }
     }
 
@@ -104,11 +105,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
             if total >= TURN {
                 return Written::More;
             }
+            if state.queue.begins_with_stand_in() {
+                self.fill_in(state);
+                continue;
+            }
             let (asked, written) = self.write_once(&state.queue);
             match written {
                 Ok(0) => return Written::Gone,
                 Ok(written) => {
                     state.queue.advance(written, &self.limits.gauge);
+                    if let Some(latest) = &mut state.latest {
+                        latest.sending = latest.sending.saturating_sub(written);
+                    }
                     total += written;
                     if written < asked {
                         return Written::Blocked { progress: true };

@@ -56,40 +56,23 @@ impl Core {
         let Named { name, stream } = self.stream(name);
         // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
         let name = name.clone();
-        match position {
-            Some(position) if stream.is_latest(position) == start.latest => {}
+        let (left, entered) = match position {
+            Some(position) if stream.is_latest(position) == start.latest => ([None; 2], None),
             // It goes on in another mode.
-            Some(position) => {
-                self.take_out(&name, position);
-                self.enter(from, &name, start.latest);
+            Some(position) => (stream.take_out(position), Some(stream.enter(from, start.latest))),
+            None => ([None; 2], Some(stream.enter(from, start.latest))),
+        };
+        if let Some((at, made_room)) = entered {
+            for (moved, at) in left.into_iter().chain([made_room]).flatten() {
+                self.connections[moved.index()].insert(&name, at);
             }
-            None => {
-                self.enter(from, &name, start.latest);
-                self.stored += LISTENER;
-            }
+            self.connections[from.index()].insert(&name, at);
+            self.stored += if position.is_none() { LISTENER } else { 0 };
         }
         if let Some(stream) = self.streams.get(&name) {
             self.begin(from, &name, stream, start, receipt, budget, deliver);
         }
         Ok(())
-    }
-
-    /// Enters a connection in a stream's list of listeners, and the stream in the connection's.
-    fn enter(&mut self, connection: ConnectionId, name: &StreamName, latest: bool) {
-        let Some(stream) = self.streams.get_mut(name) else { return };
-        let (position, moved) = stream.enter(connection, latest);
-        if let Some(moved) = moved {
-            self.connections[stream.listeners[moved].index()].insert(name, moved);
-        }
-        self.connections[connection.index()].insert(name, position);
-    }
-
-    /// Takes the listener at this position out of a stream's list.
-    pub(super) fn take_out(&mut self, name: &StreamName, position: usize) {
-        let Some(stream) = self.streams.get_mut(name) else { return };
-        for moved in stream.take_out(position) {
-            self.connections[stream.listeners[moved].index()].insert(name, moved);
-        }
     }
 
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked

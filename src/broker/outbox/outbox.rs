@@ -169,7 +169,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut told = Told::default();
         if state.queue.bytes() + more > cut_at {
             // Before a connection is cut off its socket is tried: much may come within one round.
-            told = self.write_now(&mut state);
+            (told, _) = self.write_now(&mut state);
         }
         if state.openness == Openness::Dead {
             drop(state);

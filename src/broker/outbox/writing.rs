@@ -26,9 +26,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn flush(&self) -> Flushed {
         let mut state = self.lock();
         state.touched = false;
-        let (before, filled) = (state.queue.bytes(), state.filled());
-        let told = self.write_now(&mut state);
-        let bytes = before + (state.filled() - filled) - state.queue.bytes();
+        let (told, bytes) = self.write_now(&mut state);
         let flushed = Flushed { bytes, has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
@@ -38,7 +36,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// The task's turn: writes what waits, once the socket is ready.
     pub fn write_some(&self) -> Written {
         let mut state = self.lock();
-        let written = self.write(&mut state);
+        let (written, _) = self.write(&mut state);
         let held = self.after_writing(&mut state, written);
         let permit = state.permit.take();
         drop(state);
@@ -67,18 +65,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
         drop(permit);
     }
 
-    /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
-    pub(super) fn write_now(&self, state: &mut Inner) -> Told {
+    /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released, and how many bytes were sent.
+    pub(super) fn write_now(&self, state: &mut Inner) -> (Told, usize) {
         if state.blocked || state.openness == Openness::Dead {
-            return Told::default();
+            return (Told::default(), 0);
         }
-        let written = self.write(state);
+        let (written, bytes) = self.write(state);
         let held = self.after_writing(state, written);
         let wake = match written {
             Written::All => state.openness == Openness::Finishing,
             Written::More | Written::Blocked { .. } | Written::Gone => true,
         };
-        Told { waker: if wake { state.waker.take() } else { None }, held, permit: None }
+        (Told { waker: if wake { state.waker.take() } else { None }, held, permit: None }, bytes)
     }
 
     /// Updates the state after a turn of writing by either side. Returns the publishers to release once the lock is released.
@@ -95,23 +93,24 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.awaits_room && (state.openness != Openness::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);
         }
-        let enough = state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2;
-        if enough { state.held.take() } else { None }
+        let releases = state.held.is_some() && (state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2);
+        if releases { state.held.take() } else { None }
     }
 
-    fn write(&self, state: &mut Inner) -> Written {
+    /// A turn of writing: how far it got, and how many bytes were sent.
+    fn write(&self, state: &mut Inner) -> (Written, usize) {
         let mut total = 0;
         while !state.queue.is_empty() {
             if total >= TURN {
-                return Written::More;
+                return (Written::More, total);
             }
-            if state.queue.begins_with_stand_in() {
+            if state.latest.is_some() && state.queue.begins_with_stand_in() {
                 self.fill_in(state);
                 continue;
             }
             let (asked, written) = self.write_once(&state.queue);
             match written {
-                Ok(0) => return Written::Gone,
+                Ok(0) => return (Written::Gone, total),
                 Ok(written) => {
                     state.queue.advance(written, &self.limits.gauge);
                     if let Some(latest) = &mut state.latest {
@@ -119,15 +118,15 @@ impl<S: Sink + ?Sized> Outbox<S> {
                     }
                     total += written;
                     if written < asked {
-                        return Written::Blocked { progress: true };
+                        return (Written::Blocked { progress: true }, total);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (Written::Blocked { progress: total > 0 }, total),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Written::Gone,
+                Err(_) => return (Written::Gone, total),
             }
         }
-        Written::All
+        (Written::All, total)
     }
 
     /// One write from the front of the queue: how much it was to carry, and how much it did.

@@ -53,26 +53,38 @@ impl Core {
             self.room_for_stream(name, is_known)?;
             self.room_to_keep(name, is_known, LISTENER)?;
         }
+        // It goes on in another mode.
+        let switches = position.filter(|position| self.streams.get(name).is_some_and(|stream| stream.is_latest(*position) != start.latest));
+        if let Some(position) = switches {
+            self.take_out(name, position);
+        }
         let Named { name, stream } = self.stream(name);
         // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
         let name = name.clone();
-        let (left, entered) = match position {
-            Some(position) if stream.is_latest(position) == start.latest => ([None; 2], None),
-            // It goes on in another mode.
-            Some(position) => (stream.take_out(position), Some(stream.enter(from, start.latest))),
-            None => ([None; 2], Some(stream.enter(from, start.latest))),
-        };
-        if let Some((at, made_room)) = entered {
-            for (moved, at) in left.into_iter().chain([made_room]).flatten() {
+        if position.is_none() || switches.is_some() {
+            let (at, made_room) = stream.enter(from, start.latest);
+            if let Some((moved, at)) = made_room {
                 self.connections[moved.index()].insert(&name, at);
             }
             self.connections[from.index()].insert(&name, at);
-            self.stored += if position.is_none() { LISTENER } else { 0 };
+        }
+        if position.is_none() {
+            self.stored += LISTENER;
         }
         if let Some(stream) = self.streams.get(&name) {
             self.begin(from, &name, stream, start, receipt, budget, deliver);
         }
         Ok(())
+    }
+
+    /// Takes the listener at this position out of a stream's list.
+    #[cold]
+    fn take_out(&mut self, name: &StreamName, position: usize) {
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        let [one, other] = stream.take_out(position);
+        for (moved, at) in one.into_iter().chain(other) {
+            self.connections[moved.index()].insert(name, at);
+        }
     }
 
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked

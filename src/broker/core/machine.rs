@@ -342,7 +342,11 @@ impl Core {
         self.stored -= LISTENER;
         let Some(stream) = self.streams.get_mut(name) else { return };
         debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
-        for (moved, at) in stream.take_out(position).into_iter().flatten() {
+        let [one, other] = stream.take_out(position);
+        if let Some((moved, at)) = one {
+            self.connections[moved.index()].insert(name, at);
+        }
+        if let Some((moved, at)) = other {
             self.connections[moved.index()].insert(name, at);
         }
         // After many listeners have left, their memory is given back.

@@ -83,6 +83,7 @@ impl Stream {
     }
 
     /// Enters a listener. Returns its position, and who made room for it and stands where now.
+    #[inline]
     pub(super) fn enter(&mut self, listener: ConnectionId, latest: bool) -> (usize, Option<(ConnectionId, usize)>) {
         let (each, last) = (self.audience().0.len(), self.listeners.len());
         self.listeners.push(listener);
@@ -98,6 +99,7 @@ impl Stream {
     }
 
     /// Takes a listener out of the list. Returns who stands elsewhere for it, and where.
+    #[inline]
     pub(super) fn take_out(&mut self, position: usize) -> [Option<(ConnectionId, usize)>; 2] {
         let each = self.audience().0.len();
         // The hole moves to the end of its part, then to the end of the list.

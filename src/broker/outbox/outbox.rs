@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) queue: Queue,
     /// Of streams of which only the newest message is wanted. Boxed, since few connections listen so.
     pub(super) latest: Option<Box<Latest>>,
+    /// How many bytes of them have come into the queue since the actor last flushed.
+    pub(super) filled: usize,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     pub(super) openness: Openness,
@@ -169,7 +171,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut told = Told::default();
         if state.queue.bytes() + more > cut_at {
             // Before a connection is cut off its socket is tried: much may come within one round.
-            (told, _) = self.write_now(&mut state);
+            told = self.write_now(&mut state);
         }
         if state.openness == Openness::Dead {
             drop(state);

@@ -54,6 +54,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     /// Puts the newest messages in the places that the queue begins with.
+    #[cold]
     pub(super) fn fill_in(&self, state: &mut Inner) {
         let (gauge, encoder) = (&self.limits.gauge, self.limits.encoder);
         let (mut frames, mut bytes) = (Vec::new(), 0);
@@ -66,6 +67,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             frames.push(newest.ready_in(encoder).unwrap_or_else(|| newest.translated_aside(encoder, &self.limits.translations)));
             bytes = frames.iter().map(|frame| frame.bytes().len()).sum();
         }
+        state.filled += bytes;
         if let Some(latest) = &mut state.latest {
             latest.sending += bytes;
         }

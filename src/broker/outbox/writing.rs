@@ -26,7 +26,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn flush(&self) -> Flushed {
         let mut state = self.lock();
         state.touched = false;
-        let (told, bytes) = self.write_now(&mut state);
+        let before = state.queue.bytes();
+        state.filled = 0;
+        let told = self.write_now(&mut state);
+        let bytes = before + state.filled - state.queue.bytes();
         let flushed = Flushed { bytes, has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
@@ -36,7 +39,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// The task's turn: writes what waits, once the socket is ready.
     pub fn write_some(&self) -> Written {
         let mut state = self.lock();
-        let (written, _) = self.write(&mut state);
+        let written = self.write(&mut state);
         let held = self.after_writing(&mut state, written);
         let permit = state.permit.take();
         drop(state);
@@ -65,18 +68,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
         drop(permit);
     }
 
-    /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released, and how many bytes were sent.
-    pub(super) fn write_now(&self, state: &mut Inner) -> (Told, usize) {
+    /// Writes what waits, unless the task waits to do so. Returns those to tell once the lock is released.
+    pub(super) fn write_now(&self, state: &mut Inner) -> Told {
         if state.blocked || state.openness == Openness::Dead {
-            return (Told::default(), 0);
+            return Told::default();
         }
-        let (written, bytes) = self.write(state);
+        let written = self.write(state);
         let held = self.after_writing(state, written);
         let wake = match written {
             Written::All => state.openness == Openness::Finishing,
             Written::More | Written::Blocked { .. } | Written::Gone => true,
         };
-        (Told { waker: if wake { state.waker.take() } else { None }, held, permit: None }, bytes)
+        Told { waker: if wake { state.waker.take() } else { None }, held, permit: None }
     }
 
     /// Updates the state after a turn of writing by either side. Returns the publishers to release once the lock is released.
@@ -97,36 +100,40 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if releases { state.held.take() } else { None }
     }
 
-    /// A turn of writing: how far it got, and how many bytes were sent.
-    fn write(&self, state: &mut Inner) -> (Written, usize) {
+    fn write(&self, state: &mut Inner) -> Written {
+        if state.latest.is_some() { self.write_turn::<true>(state) } else { self.write_turn::<false>(state) }
+    }
+
+    /// A turn of writing. `LATEST`: there may be places in the queue that newest messages are to take.
+    fn write_turn<const LATEST: bool>(&self, state: &mut Inner) -> Written {
         let mut total = 0;
         while !state.queue.is_empty() {
             if total >= TURN {
-                return (Written::More, total);
+                return Written::More;
             }
-            if state.latest.is_some() && state.queue.begins_with_stand_in() {
+            if LATEST && state.queue.begins_with_stand_in() {
                 self.fill_in(state);
                 continue;
             }
             let (asked, written) = self.write_once(&state.queue);
             match written {
-                Ok(0) => return (Written::Gone, total),
+                Ok(0) => return Written::Gone,
                 Ok(written) => {
                     state.queue.advance(written, &self.limits.gauge);
-                    if let Some(latest) = &mut state.latest {
+                    if LATEST && let Some(latest) = &mut state.latest {
                         latest.sending = latest.sending.saturating_sub(written);
                     }
                     total += written;
                     if written < asked {
-                        return (Written::Blocked { progress: true }, total);
+                        return Written::Blocked { progress: true };
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (Written::Blocked { progress: total > 0 }, total),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Written::Blocked { progress: total > 0 },
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return (Written::Gone, total),
+                Err(_) => return Written::Gone,
             }
         }
-        (Written::All, total)
+        Written::All
     }
 
     /// One write from the front of the queue: how much it was to carry, and how much it did.

@@ -42,7 +42,7 @@ fn lines_are_printed_untouched_each_at_once_until_the_end() {
 fn with_latest_the_newest_of_what_waits_comes_and_the_rest_is_counted() {
     const MESSAGES: u64 = 100_000;
     let broker = Broker::start();
-    let mut listening = broker.listen(&["job", "--latest"]);
+    let listening = broker.listen(&["job", "--latest"]);
     let lines: Vec<_> = (1..=MESSAGES).map(|number| number.to_string()).collect();
     broker.with_input(&["put", "job"], (lines.join("\n") + "\n").as_bytes());
     broker.ok(&["close", "job"]);

@@ -53,20 +53,23 @@ impl Core {
             self.room_for_stream(name, is_known)?;
             self.room_to_keep(name, is_known, LISTENER)?;
         }
+        // It goes on in another mode.
+        let switches = position.filter(|position| self.streams.get(name).is_some_and(|stream| stream.is_latest(*position) != start.latest));
+        if let Some(position) = switches {
+            self.take_out(name, position);
+        }
         let Named { name, stream } = self.stream(name);
         // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
         let name = name.clone();
-        match position {
-            Some(position) if stream.is_latest(position) == start.latest => {}
-            // It goes on in another mode.
-            Some(position) => {
-                self.take_out(&name, position);
-                self.enter(from, &name, start.latest);
+        if position.is_none() || switches.is_some() {
+            let (at, made_room) = stream.enter(from, start.latest);
+            if let Some((moved, at)) = made_room {
+                self.connections[moved.index()].insert(&name, at);
             }
-            None => {
-                self.enter(from, &name, start.latest);
-                self.stored += LISTENER;
-            }
+            self.connections[from.index()].insert(&name, at);
+        }
+        if position.is_none() {
+            self.stored += LISTENER;
         }
         if let Some(stream) = self.streams.get(&name) {
             self.begin(from, &name, stream, start, receipt, budget, deliver);
@@ -74,21 +77,13 @@ impl Core {
         Ok(())
     }
 
-    /// Enters a connection in a stream's list of listeners, and the stream in the connection's.
-    fn enter(&mut self, connection: ConnectionId, name: &StreamName, latest: bool) {
-        let Some(stream) = self.streams.get_mut(name) else { return };
-        let (position, moved) = stream.enter(connection, latest);
-        if let Some(moved) = moved {
-            self.connections[stream.listeners[moved].index()].insert(name, moved);
-        }
-        self.connections[connection.index()].insert(name, position);
-    }
-
     /// Takes the listener at this position out of a stream's list.
-    pub(super) fn take_out(&mut self, name: &StreamName, position: usize) {
+    #[cold]
+    fn take_out(&mut self, name: &StreamName, position: usize) {
         let Some(stream) = self.streams.get_mut(name) else { return };
-        for moved in stream.take_out(position) {
-            self.connections[stream.listeners[moved].index()].insert(name, moved);
+        let [one, other] = stream.take_out(position);
+        for (moved, at) in one.into_iter().chain(other) {
+            self.connections[moved.index()].insert(name, at);
         }
     }
 

@@ -370,8 +370,15 @@ impl Core {
         budget.spend(HANG_UP);
         let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
         self.stored -= LISTENER;
-        self.take_out(name, position);
         let Some(stream) = self.streams.get_mut(name) else { return };
+        debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
+        let [one, other] = stream.take_out(position);
+        if let Some((moved, at)) = one {
+            self.connections[moved.index()].insert(name, at);
+        }
+        if let Some((moved, at)) = other {
+            self.connections[moved.index()].insert(name, at);
+        }
         // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);

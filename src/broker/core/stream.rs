@@ -82,28 +82,33 @@ impl Stream {
         position >= self.audience().0.len()
     }
 
-    /// Enters a listener. Returns its position, and the new one of the listener who made room for it.
-    pub(super) fn enter(&mut self, listener: ConnectionId, latest: bool) -> (usize, Option<usize>) {
+    /// Enters a listener. Returns its position, and who made room for it and stands where now.
+    #[inline]
+    pub(super) fn enter(&mut self, listener: ConnectionId, latest: bool) -> (usize, Option<(ConnectionId, usize)>) {
         let (each, last) = (self.audience().0.len(), self.listeners.len());
         self.listeners.push(listener);
         if latest {
             self.run.latest += 1;
             return (last, None);
         }
+        if each == last {
+            return (each, None);
+        }
         self.listeners.swap(each, last);
-        (each, (each != last).then_some(last))
+        (each, Some((self.listeners[last], last)))
     }
 
-    /// Takes a listener out of the list. Returns the positions at which others stand now.
-    pub(super) fn take_out(&mut self, position: usize) -> impl Iterator<Item = usize> + use<> {
+    /// Takes a listener out of the list. Returns who stands elsewhere for it, and where.
+    #[inline]
+    pub(super) fn take_out(&mut self, position: usize) -> [Option<(ConnectionId, usize)>; 2] {
         let each = self.audience().0.len();
         // The hole moves to the end of its part, then to the end of the list.
         let hole = if position < each { each - 1 } else { position };
         self.listeners.swap(position, hole);
         self.listeners.swap_remove(hole);
         self.run.latest -= u32::from(position >= each);
-        let left = self.listeners.len();
-        [Some(position), (hole != position).then_some(hole)].into_iter().flatten().filter(move |moved| *moved < left)
+        let now = |position: usize| self.listeners.get(position).map(|moved| (*moved, position));
+        [now(position), if hole == position { None } else { now(hole) }]
     }
 
     /// Whether there is nothing in it, its past aside.

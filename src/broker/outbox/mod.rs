@@ -9,6 +9,7 @@ mod outbox;
 mod outcome;
 mod permits;
 mod queue;
+mod replacing;
 mod sink;
 mod writing;
 

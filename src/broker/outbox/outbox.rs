@@ -49,6 +49,8 @@ pub(super) struct Inner {
     pub(super) queue: Queue,
     /// Of streams of which only the newest message is wanted. Boxed, since few connections listen so.
     pub(super) latest: Option<Box<Latest>>,
+    /// How many bytes of them have come into the queue since the actor last flushed.
+    pub(super) filled: usize,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     pub(super) openness: Openness,

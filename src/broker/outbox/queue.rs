@@ -164,6 +164,7 @@ impl Queue {
     }
 
     /// The next one is the first.
+    #[inline(always)]
     fn step(&mut self) {
         self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
         if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {

@@ -26,9 +26,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn flush(&self) -> Flushed {
         let mut state = self.lock();
         state.touched = false;
-        let (before, filled) = (state.queue.bytes(), state.filled());
+        let before = state.queue.bytes();
+        state.filled = 0;
         let told = self.write_now(&mut state);
-        let bytes = before + (state.filled() - filled) - state.queue.bytes();
+        let bytes = before + state.filled - state.queue.bytes();
         let flushed = Flushed { bytes, has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
@@ -95,17 +96,22 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.awaits_room && (state.openness != Openness::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);
         }
-        let enough = state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2;
-        if enough { state.held.take() } else { None }
+        let releases = state.held.is_some() && (state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2);
+        if releases { state.held.take() } else { None }
     }
 
     fn write(&self, state: &mut Inner) -> Written {
+        if state.latest.is_some() { self.write_turn::<true>(state) } else { self.write_turn::<false>(state) }
+    }
+
+    /// A turn of writing. `LATEST`: there may be places in the queue that newest messages are to take.
+    fn write_turn<const LATEST: bool>(&self, state: &mut Inner) -> Written {
         let mut total = 0;
         while !state.queue.is_empty() {
             if total >= TURN {
                 return Written::More;
             }
-            if state.queue.begins_with_stand_in() {
+            if LATEST && state.queue.begins_with_stand_in() {
                 self.fill_in(state);
                 continue;
             }
@@ -114,7 +120,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 Ok(0) => return Written::Gone,
                 Ok(written) => {
                     state.queue.advance(written, &self.limits.gauge);
-                    if let Some(latest) = &mut state.latest {
+                    if LATEST && let Some(latest) = &mut state.latest {
                         latest.sending = latest.sending.saturating_sub(written);
                     }
                     total += written;

@@ -101,10 +101,18 @@ impl<S: Sink + ?Sized> Outbox<S> {
     }
 
     fn write(&self, state: &mut Inner) -> Written {
-        if state.latest.is_some() { self.write_turn::<true>(state) } else { self.write_turn::<false>(state) }
+        if state.latest.is_some() { self.write_latest(state) } else { self.write_turn::<false>(state) }
+    }
+
+    /// Apart from the usual case, so that that one stays short.
+    #[cold]
+    #[inline(never)]
+    fn write_latest(&self, state: &mut Inner) -> Written {
+        self.write_turn::<true>(state)
     }
 
     /// A turn of writing. `LATEST`: there may be places in the queue that newest messages are to take.
+    #[inline(always)]
     fn write_turn<const LATEST: bool>(&self, state: &mut Inner) -> Written {
         let mut total = 0;
         while !state.queue.is_empty() {

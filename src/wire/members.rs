@@ -18,6 +18,7 @@ pub(super) struct Members {
     pub(super) last: Member,
     pub(super) condition: Member,
     pub(super) of: Member,
+    pub(super) prefix: Member,
 }
 
 impl Members {
@@ -34,6 +35,7 @@ impl Members {
             b"last" => &mut self.last,
             b"if" => &mut self.condition,
             b"of" => &mut self.of,
+            b"prefix" => &mut self.prefix,
             _ => return others.insert(key),
         };
         if member.is_none() {

@@ -24,6 +24,7 @@ use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
 
+use super::prefixes::PREFIXES;
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
 use super::{
     BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, Model, STREAMS, Step, Terms, tight, without_reason,
@@ -114,6 +115,8 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
     Doing::Step(match what {
         0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), of: None, receipt },
         5 | 6 => Step::Header { from, stream, text, of: None, absent: false, receipt },
+        7 if more => Step::ListenPrefix { from, prefix: usize::from(text) % PREFIXES.len(), begin: None, receipt },
+        10 if more && text % 4 > 0 => Step::HangupPrefix { from, prefix: usize::from(text / 4) % PREFIXES.len(), receipt },
         7..=9 => Step::Listen { from, stream, begin: None, receipt },
         10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
         11 => Step::Close { from, stream, text, of: None, receipt },
@@ -128,7 +131,7 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
 async fn take(history: &[Line], context: Arc<ConnectionContext>) {
-    let mut broker = Broker { context, peers: array::from_fn(|_| None) };
+    let mut broker = Broker { context, peers: array::from_fn(|_| None), free_ids: Vec::new() };
     let mut model = Model::new(tight());
     let mut mistakes = [0; CONNECTIONS as usize];
     let mut turn = Turn::default();
@@ -143,17 +146,21 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
         let Some(from) = from else {
             if let Doing::Step(Step::Tick { seconds }) = doing {
                 advance(Duration::from_secs(*seconds)).await;
-                model.step(&Step::Tick { seconds: *seconds }, Terms::default());
+                model.step(&Step::Tick { seconds: *seconds }, &Terms::default());
             }
             continue;
         };
         if turn.from.is_none() {
             turn.from = Some(from);
+            // Ids are given again, the last one first.
+            let ids = &mut model.ids;
+            let next = ids.len() as u32;
+            ids.entry(from).or_insert_with(|| broker.free_ids.pop().unwrap_or(next));
             // The line that follows each turn is no mistake.
             mistakes[from as usize] = 0;
         }
         if model.is_deaf(from) {
-            model.step(&Step::Reconnect { from }, Terms::default());
+            model.step(&Step::Reconnect { from }, &Terms::default());
         }
         match doing {
             Doing::Mistake { which, .. } => {
@@ -171,7 +178,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
             Doing::Step(step) => {
                 mistakes[from as usize] = 0;
                 turn.step(step, *spelling);
-                model.step(step, Terms::default());
+                model.step(step, &Terms::default());
             }
         }
     }
@@ -216,7 +223,9 @@ impl Turn {
             Step::Put { .. }
             | Step::Header { .. }
             | Step::Listen { .. }
+            | Step::ListenPrefix { .. }
             | Step::Hangup { .. }
+            | Step::HangupPrefix { .. }
             | Step::Close { .. }
             | Step::Delete { .. }
             | Step::Ping { .. }
@@ -231,6 +240,8 @@ impl Turn {
 struct Broker {
     context: Arc<ConnectionContext>,
     peers: [Option<Peer>; CONNECTIONS as usize],
+    /// The ids of connections that have ended.
+    free_ids: Vec<u32>,
 }
 
 impl Broker {
@@ -265,6 +276,7 @@ impl Broker {
                 peer.rest().await;
             }
             self.peers[from as usize] = None;
+            self.free_ids.extend(model.ids.remove(&from));
         }
         // The clock jumps once nobody has anything to do: then what was queued for the others has been sent.
         sleep(Duration::from_millis(1)).await;

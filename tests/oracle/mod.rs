@@ -108,6 +108,14 @@ fn meaning(line: &[u8]) -> Meaning {
     }
     let bare = Meant { verb, receipt: good_receipt.clone(), ..Meant::default() };
     let no_stream = stream.is_none() || (verb == "hangup" && stream.as_deref() == Some("null"));
+    let Ok(prefix) = meaning::prefix(verb, member("prefix")) else { return mistake(ErrorCode::BadStream) };
+    if prefix.is_some() {
+        if stream.as_deref().is_some_and(|stream| stream != "null") {
+            return mistake(ErrorCode::BadStream);
+        }
+        let Some(terms) = Terms::of_members(verb, member) else { return mistake(ErrorCode::BadAction) };
+        return Meaning::Action(Meant { terms, ..bare });
+    }
     if verb == "ping" || (no_stream && ["hangup", "close"].contains(&verb)) {
         return Meaning::Action(bare);
     }

@@ -106,6 +106,8 @@ impl<'b> Batch<'b> {
                 self.input(Input::Header { stream: stream.into_name(), header, of, absent, receipt });
             }
             Action::Listen { stream, start, receipt } => self.input(Input::Listen { stream: stream.into_name(), start, receipt }),
+            Action::ListenPrefix { prefix, start, receipt } => self.input(Input::ListenPrefix { prefix, start, receipt, begun: false }),
+            Action::HangupPrefix { prefix, receipt } => self.input(Input::HangupPrefix { prefix, at: None, receipt }),
             Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
             Action::Close { stream, message, of, receipt } => {
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
@@ -267,6 +269,10 @@ impl<'b> Batch<'b> {
             Input::Listen { stream, start, receipt } => {
                 allocated_name(stream) + start.as_ref().map_or(0, |start| allocated(size_of_val(&**start))) + place_of(receipt.as_ref())
             }
+            Input::ListenPrefix { prefix, start, receipt, .. } => {
+                allocated(prefix.as_str().len()) + start.as_ref().map_or(0, |start| start.memory()) + place_of(receipt.as_ref())
+            }
+            Input::HangupPrefix { prefix, receipt, .. } => allocated(prefix.as_str().len()) + place_of(receipt.as_ref()),
             Input::Hangup { stream, receipt } => stream.as_ref().map_or(0, allocated_name) + place_of(receipt.as_ref()),
             Input::Leave { receipt, .. } => place_of(receipt.as_ref()),
             Input::Put { .. } | Input::Answer(_) => 0,

@@ -3,7 +3,7 @@
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
-use super::listens::Listens;
+use super::listens::{Listens, Place};
 use super::machine::Core;
 use super::past::WINDOW;
 use super::stream::{ENDED, LISTENER, Stream, place};
@@ -13,13 +13,9 @@ impl Core {
     /// What must hold for one connection after each step; called in debug builds.
     #[cfg(debug_assertions)]
     pub(super) fn assert_connection(&self, connection: ConnectionId) {
-        let Some(Listens::One(name, position)) = self.connections.get(connection.index()) else { return };
+        let Some(Listens::One(name, place)) = self.connections.get(connection.index()) else { return };
         let listeners = self.streams.get(name).map(|stream| &stream.listeners);
-        assert_eq!(
-            listeners.and_then(|listeners| listeners.get(*position as usize)),
-            Some(&connection),
-            "{connection} is lost in {name:?}"
-        );
+        assert_eq!(listeners.and_then(|listeners| listeners.get(place.position())), Some(&connection), "{connection} is lost in {name:?}");
     }
 
     /// What must hold for everything; tests call it after each step.
@@ -36,15 +32,19 @@ impl Core {
                 listed += 1;
             }
             windows += run.window.iter().map(|window| WINDOW + window.bytes()).sum::<usize>();
+            let mut by_prefix = 0;
             for (position, listener) in stream.listeners.iter().enumerate() {
-                assert_eq!(self.connections[listener.index()].position(name), Some(position), "{listener} is lost in {name:?}");
+                let place = self.connections[listener.index()].get(name);
+                assert_eq!(place.map(Place::position), Some(position), "{listener} is lost in {name:?}");
+                by_prefix += u32::from(place.is_some_and(|place| !place.named));
             }
+            assert_eq!(run.by_prefix, by_prefix, "those who listen to {name:?} by a prefix are miscounted");
             if let Some(end) = &run.ended {
                 assert!(self.ended.contains(&(end.forget_at, name.clone())), "{name:?} is never forgotten");
                 ended += 1;
             }
             listeners += stream.listeners.len();
-            stored += place(name) + kept(stream);
+            stored += place(name) + self.order.place() + kept(stream);
         }
         let listens: usize = self.connections.iter().map(Listens::len).sum();
         assert_eq!(listens, listeners, "connections and streams disagree on who listens");
@@ -52,6 +52,9 @@ impl Core {
         assert_eq!(self.past.listed.len(), listed, "what is listed is no stream");
         assert_eq!(windows, self.past.bytes, "the bytes of windows are miscounted");
         assert!(windows <= self.limits.replay.total, "windows take too much");
+        assert_eq!(self.order.is_kept(), !self.prefixes.is_empty(), "the order of names is kept for nobody, or is not");
+        self.order.assert_invariants(&self.streams);
+        stored += self.prefixes.memory();
         assert_eq!(stored, self.stored, "the stored bytes are miscounted");
     }
 }

@@ -7,10 +7,19 @@ use crate::wire::{Effect, Event, Position, ReceiptId, Start};
 
 use super::budget::{Budget, PUSH};
 use super::input::Deliver;
-use super::listens::Listens;
+use super::listens::{Listens, Place};
 use super::machine::{Core, Refused, answer};
-use super::stream::{Beginning, LISTENER, Stream, millis};
+use super::stream::{Beginning, Ended, LISTENER, Stream, millis};
 use super::table::Named;
+
+/// By what a listener is told where it begins.
+#[derive(Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// By the receipt of its action, if it asked for one.
+    Receipt(Option<&'a ReceiptId>),
+    /// By an event of its own, as it has not named the stream.
+    Joined(&'a StreamName),
+}
 
 impl Core {
     /// Delivers the header, if there is one, then the receipt, then what the listener asked for of the past, and enters the listener,
@@ -27,61 +36,78 @@ impl Core {
         self.forget_if_over(name);
         let stream = self.streams.get(name);
         let is_known = stream.is_some();
+        let told = Told::Receipt(receipt);
         if let Some(stream) = stream
             && let Some(ended) = &stream.run.ended
         {
-            self.begin(from, stream, start, receipt, budget, deliver);
-            match &ended.last {
-                Some(last) => {
-                    deliver.frame(from, last);
-                }
-                None => deliver.event(from, &Event::Close { stream: name, message: None }),
-            }
+            self.begin(from, stream, start, told, budget, deliver);
+            Self::tell_end(from, name, ended, deliver);
             return Ok(());
         }
-        if self.connections.len() <= from.index() {
-            self.connections.resize_with(from.index() + 1, Listens::default);
+        self.enter(from, name, true)?;
+        if !is_known {
+            self.announce(name, budget, deliver);
         }
-        let known = self.connections[from.index()].position(name).is_some();
-        if !known {
-            if self.connections[from.index()].len() >= self.limits.listens {
-                let most = self.limits.listens;
-                return Err(Refused::limit(format!(
-                    "this connection listens to {most} streams, the most allowed (limits.listens); hang up on some, or listen on another connection"
-                )));
-            }
-            self.room_for_stream(name, is_known)?;
-            self.room_to_keep(name, is_known, LISTENER)?;
-        }
-        let Named { name, stream } = self.stream(name);
-        // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
-        let (name, position) = (name.clone(), stream.listeners.len());
-        if !known {
-            stream.listeners.push(from);
-            self.connections[from.index()].insert(&name, position);
-            self.stored += LISTENER;
-        }
-        if let Some(stream) = self.streams.get(&name) {
-            self.begin(from, stream, start, receipt, budget, deliver);
+        if let Some(stream) = self.streams.get(name) {
+            self.begin(from, stream, start, told, budget, deliver);
         }
         Ok(())
     }
 
+    /// Enters a listener, by the stream's name or by a prefix, and makes the stream if there is none. One that is there stays.
+    pub(super) fn enter(&mut self, from: ConnectionId, name: &StreamName, named: bool) -> Result<(), Refused> {
+        if self.connections.len() <= from.index() {
+            self.connections.resize_with(from.index() + 1, Listens::default);
+        }
+        if let Some(place) = self.connections[from.index()].get_mut(name) {
+            if named && !place.named {
+                place.named = true;
+                self.stream(name).stream.run.by_prefix -= 1;
+            }
+            return Ok(());
+        }
+        let is_known = self.streams.get(name).is_some();
+        self.room_to_listen(from)?;
+        self.room_for_stream(name, is_known)?;
+        self.room_to_keep(name, is_known, LISTENER)?;
+        let Named { name, stream } = self.stream(name);
+        let position = stream.listeners.len();
+        stream.listeners.push(from);
+        stream.run.by_prefix += u32::from(!named);
+        // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
+        let name = name.clone();
+        self.connections[from.index()].insert(&name, Place::new(position, named));
+        self.stored += LISTENER;
+        Ok(())
+    }
+
+    /// Tells how a stream ended. Returns how many bytes that takes.
+    pub(super) fn tell_end(to: ConnectionId, name: &StreamName, ended: &Ended, deliver: &mut impl Deliver) -> usize {
+        let Some(last) = &ended.last else {
+            deliver.event(to, &Event::Close { stream: name, message: None });
+            return 0;
+        };
+        deliver.frame(to, last);
+        last.bytes().len()
+    }
+
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked
-    /// for.
-    fn begin(
+    /// for. Returns how many bytes the header and the messages take.
+    pub(super) fn begin(
         &self,
         to: ConnectionId,
         stream: &Stream,
         start: Start,
-        receipt: Option<&ReceiptId>,
+        told: Told<'_>,
         budget: &mut Budget,
         deliver: &mut impl Deliver,
-    ) {
+    ) -> usize {
+        let mut bytes = 0;
         let run = &stream.run;
         let Beginning { before, here, resumed } = run.begin(start);
         if let Some(header) = stream.header.as_ref().filter(|_| !resumed) {
             deliver.frame(to, header);
+            bytes += header.bytes().len();
         }
         let effect = Effect {
             state: Some(stream.state()),
@@ -91,10 +117,15 @@ impl Core {
             position: Some(Position { sequence: before, ..run.position() }),
             ..Effect::default()
         };
-        answer(to, receipt, effect, deliver);
+        match told {
+            Told::Receipt(receipt) => answer(to, receipt, effect, deliver),
+            Told::Joined(stream) => deliver.event(to, &Event::Joined { stream, effect }),
+        }
         for frame in run.window.iter().flat_map(|window| window.last(run.sequence - before)) {
             budget.spend(PUSH);
             deliver.frame(to, &frame);
+            bytes += frame.bytes().len();
         }
+        bytes
     }
 }

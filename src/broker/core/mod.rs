@@ -14,13 +14,16 @@ mod joining;
 mod keeping;
 mod listens;
 mod machine;
+mod order;
 mod parts;
 mod past;
+mod prefixes;
 mod replay;
 mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod walking;
 mod window;
 
 pub use budget::Budget;

@@ -31,6 +31,8 @@ pub(super) struct Run {
     pub(super) window: Option<Box<Window>>,
     /// Under which second the stream stands among those with a past, if it does.
     pub(super) listed: Option<u32>,
+    /// How many of the listeners have joined it by a prefix and not by its name: for their sake alone it does not stay.
+    pub(super) by_prefix: u32,
 }
 
 /// Where a listener begins.
@@ -55,7 +57,7 @@ pub(super) struct Ended {
 impl Stream {
     /// A stream that has just come into being.
     pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
-        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None };
+        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None, by_prefix: 0 };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }
 
@@ -68,9 +70,9 @@ impl Stream {
         }
     }
 
-    /// Whether there is nothing in it, its past aside.
+    /// Whether there is nothing in it, its past and those aside who would listen to any stream of a prefix.
     pub(super) fn is_empty(&self) -> bool {
-        self.header.is_none() && self.run.ended.is_none() && self.listeners.is_empty()
+        self.header.is_none() && self.run.ended.is_none() && self.listeners.len() == self.run.by_prefix as usize
     }
 }
 

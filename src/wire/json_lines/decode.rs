@@ -56,7 +56,7 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
         terms: terms(members, line),
         verbatim,
     };
-    request.action().map(Some)
+    request.action(limits).map(Some)
 }
 
 fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
@@ -65,7 +65,13 @@ fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
 
 fn terms<'a>(members: &Members, line: &'a [u8]) -> Terms<'a> {
     let text = |member: &Member| member.clone().map(|range| Cow::Borrowed(slice(line, range)));
-    Terms { after: text(&members.after), last: text(&members.last), condition: text(&members.condition), of: text(&members.of) }
+    Terms {
+        after: text(&members.after),
+        last: text(&members.last),
+        condition: text(&members.condition),
+        of: text(&members.of),
+        prefix: text(&members.prefix),
+    }
 }
 
 /// Whether the line, if it is a put, is byte for byte what a listener would get.

@@ -53,7 +53,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         terms: terms(&members, body),
         verbatim,
     };
-    request.action().map(Some)
+    request.action(limits).map(Some)
 }
 
 /// The name in a unit that begins exactly as listeners get it, not yet known to be UTF-8, and where the message begins.
@@ -103,7 +103,13 @@ fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
         to_json::write(slice(body, range), &mut text);
         Some(Cow::Owned(text))
     };
-    Terms { after: text(&members.after), last: text(&members.last), condition: text(&members.condition), of: text(&members.of) }
+    Terms {
+        after: text(&members.after),
+        last: text(&members.last),
+        condition: text(&members.condition),
+        of: text(&members.of),
+        prefix: text(&members.prefix),
+    }
 }
 
 /// Whether the unit, if it is a put, is byte for byte what a listener would get.

@@ -61,6 +61,7 @@ transcripts! {
     mistakes: "every error code, and that the connection goes on",
     names: "escapes, other alphabets, the broker's own names",
     ping: "after all earlier lines",
+    prefix: "all streams whose names begin so",
     put: "to every current listener, with and without a header",
     receipts: "with every action, and with what was refused",
     replay: "where a stream stands, what a listener missed, the last messages, actions for one run only",

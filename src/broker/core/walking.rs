@@ -1,0 +1,204 @@
+//! How the listener of a prefix joins streams: those that there are one after the other, those that come into being at their birth.
+
+use crate::wire::ids::{ConnectionId, Prefix, StreamName};
+use crate::wire::{Effect, Event, ReceiptId, Start, Starts};
+
+use super::budget::{Budget, HANG_UP, JOIN};
+use super::input::{Deliver, Input};
+use super::joining::Told;
+use super::listens::Listens;
+use super::machine::{Comes, Core, Refused, answer};
+use super::order::ORDERED;
+use super::prefixes::listened;
+use super::stream::Stream;
+
+/// So many bytes of headers and messages are queued for one that joins many streams before its queue is looked at again.
+const PIECE: usize = 64 << 10;
+
+impl Core {
+    /// Enters the listener of a prefix, which has yet to join the streams that there are. False if that is refused.
+    pub(super) fn begin_walk(
+        &mut self,
+        from: ConnectionId,
+        prefix: &Prefix,
+        receipt: Option<&ReceiptId>,
+        deliver: &mut impl Deliver,
+    ) -> bool {
+        if let Err(Refused { code, reason }) = self.room_for_prefix(from, prefix) {
+            deliver.event(from, &Event::Error { code, reason: &reason, stream: None, receipt });
+            return false;
+        }
+        if !self.order.is_kept() {
+            self.order.keep();
+            self.stored += ORDERED * self.streams.len();
+        }
+        self.stored += self.prefixes.insert(from, prefix);
+        true
+    }
+
+    fn room_for_prefix(&mut self, from: ConnectionId, prefix: &Prefix) -> Result<(), Refused> {
+        if self.prefixes.listens(from, prefix) {
+            return Ok(());
+        }
+        self.room_to_listen(from)?;
+        let order = if self.order.is_kept() { 0 } else { ORDERED * self.streams.len() };
+        self.room_for_more(listened(prefix) + order)
+    }
+
+    /// Joins the next of the streams that a prefix matches, as many as the budget allows. Returns what is left to do.
+    pub(super) fn join_all(
+        &mut self,
+        from: ConnectionId,
+        prefix: Prefix,
+        start: Option<Box<Starts>>,
+        receipt: Option<ReceiptId>,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Option<Input> {
+        // If it has been cut off since it began, it listens to nothing any more.
+        self.prefixes.walk(from)?;
+        if self.order.make(&self.streams, budget) && self.walk(from, start.as_deref(), budget, deliver) {
+            let joined = self.prefixes.end_walk(from).map(|walk| walk.joined);
+            answer(from, receipt.as_ref(), Effect { streams: joined, ..Effect::default() }, deliver);
+            return None;
+        }
+        Some(Input::ListenPrefix { prefix, start, receipt, begun: true })
+    }
+
+    /// Goes on along the streams. True if there are no more.
+    fn walk(&mut self, from: ConnectionId, start: Option<&Starts>, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
+        let mut bytes = 0;
+        while let Some(name) = self.next_on_walk(from).cloned() {
+            // One that is long comes first in a piece, so that it can be translated before.
+            let is_long = self.streams.get(&name).is_some_and(|stream| length(stream) >= PIECE);
+            if bytes > 0 && (budget.is_spent() || bytes >= PIECE || is_long) {
+                return false;
+            }
+            budget.spend(JOIN);
+            let start = start.map_or(Start::default(), |starts| starts.of(&name));
+            let joined = self.join(from, &name, start, budget, deliver);
+            bytes += joined.unwrap_or(0).max(1);
+            if let Some(walk) = self.prefixes.walk_mut(from) {
+                walk.joined += usize::from(joined.is_some());
+                walk.at = Some(name);
+            }
+        }
+        true
+    }
+
+    /// The stream that a connection is to join next on its way.
+    pub(super) fn next_on_walk(&self, from: ConnectionId) -> Option<&StreamName> {
+        let walk = self.prefixes.walk(from)?;
+        self.order.next(&walk.prefix, walk.at.as_ref())
+    }
+
+    /// Has the listeners of its prefixes join a stream that has come into being, or that was opened again.
+    pub(super) fn announce(&mut self, name: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
+        if self.prefixes.is_empty() {
+            return;
+        }
+        budget.spend(name.as_str().len());
+        for listener in self.prefixes.joining(name) {
+            budget.spend(JOIN);
+            self.join(listener, name, Start::default(), budget, deliver);
+        }
+    }
+
+    /// Tells the listeners of its prefixes that they miss what was put to a stream that nobody has seen and that there is no room for.
+    pub(super) fn tell_missed(&mut self, name: &StreamName, refused: &Refused, budget: &mut Budget, deliver: &mut impl Deliver) {
+        if self.prefixes.is_empty() {
+            return;
+        }
+        for listener in self.prefixes.joining(name) {
+            budget.spend(JOIN);
+            not_joined(listener, name, refused, deliver);
+        }
+    }
+
+    /// Joins one stream for the listener of a prefix. Returns how many bytes that has queued, if it could be joined; if not, the listener
+    /// is told so. A stream that is over, or has gone, is not there.
+    fn join(
+        &mut self,
+        to: ConnectionId,
+        name: &StreamName,
+        start: Start,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Option<usize> {
+        self.forget_if_over(name);
+        let has_ended = self.streams.get(name)?.run.ended.is_some();
+        if !has_ended && let Err(refused) = self.enter(to, name, false) {
+            not_joined(to, name, &refused, deliver);
+            return None;
+        }
+        let stream = self.streams.get(name)?;
+        let mut bytes = self.begin(to, stream, start, Told::Joined(name), budget, deliver);
+        if let Some(ended) = &stream.run.ended {
+            bytes += Self::tell_end(to, name, ended, deliver);
+        }
+        Some(bytes)
+    }
+
+    /// Stops listening to a prefix. Streams that the connection also listens to by name, or by another prefix, stay. Returns what is left
+    /// to do when the budget is spent.
+    pub(super) fn hang_up_prefix(
+        &mut self,
+        from: ConnectionId,
+        prefix: Prefix,
+        mut at: Option<StreamName>,
+        receipt: Option<ReceiptId>,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Option<Input> {
+        if at.is_none() && self.prefixes.listens(from, &prefix) {
+            self.drop_prefix(from, &prefix);
+        }
+        while let Some((name, named)) = self.connections.get(from.index()).and_then(|listens| listens.next(&prefix, at.as_ref())) {
+            let stays = named || self.prefixes.match_for(from, &name);
+            budget.spend(JOIN);
+            if !stays {
+                self.hang_up(from, &name, Comes::NoMore, budget);
+            }
+            at = Some(name);
+            if budget.is_spent() {
+                return Some(Input::HangupPrefix { prefix, at, receipt });
+            }
+        }
+        answer(from, receipt.as_ref(), Effect::default(), deliver);
+        None
+    }
+
+    /// Takes the listener of a prefix out. What it listens to stays.
+    fn drop_prefix(&mut self, connection: ConnectionId, prefix: &Prefix) {
+        self.stored -= self.prefixes.remove(connection, prefix);
+        if self.prefixes.is_empty() && self.order.is_kept() {
+            self.stored -= ORDERED * self.streams.len();
+            self.order.give_up();
+        }
+    }
+
+    /// Takes a connection out of all prefixes. False if the budget was spent and there is more that it listens to.
+    pub(super) fn drop_prefixes(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
+        while let Some(prefix) = self.prefixes.first(connection).cloned() {
+            self.drop_prefix(connection, &prefix);
+            budget.spend(HANG_UP);
+            if budget.is_spent() {
+                let listens = self.connections.get(connection.index()).map_or(0, Listens::len);
+                return self.prefixes.first(connection).is_none() && listens == 0;
+            }
+        }
+        true
+    }
+}
+
+/// Tells the listener of a prefix that it does not listen to a stream.
+fn not_joined(to: ConnectionId, name: &StreamName, refused: &Refused, deliver: &mut impl Deliver) {
+    let reason = format!("the stream was not joined: {}", refused.reason);
+    deliver.event(to, &Event::Error { code: refused.code, reason: &reason, stream: Some(name.as_str()), receipt: None });
+}
+
+/// How long the header of a stream is, or its last message.
+fn length(stream: &Stream) -> usize {
+    let last = stream.run.ended.as_ref().and_then(|ended| ended.last.as_ref());
+    stream.header.iter().chain(last).map(|frame| frame.bytes().len()).max().unwrap_or(0)
+}

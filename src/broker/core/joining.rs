@@ -44,7 +44,7 @@ impl Core {
             Self::tell_end(from, name, ended, deliver);
             return Ok(());
         }
-        self.enter(from, name, true)?;
+        self.enter(from, name, is_known, true)?;
         if !is_known {
             self.announce(name, budget, deliver);
         }
@@ -54,8 +54,8 @@ impl Core {
         Ok(())
     }
 
-    /// Enters a listener, by the stream's name or by a prefix, and makes the stream if there is none. One that is there stays.
-    pub(super) fn enter(&mut self, from: ConnectionId, name: &StreamName, named: bool) -> Result<(), Refused> {
+    /// Enters a listener, by the stream's name or by a prefix, and makes the stream unless it is known. One that is there stays.
+    pub(super) fn enter(&mut self, from: ConnectionId, name: &StreamName, is_known: bool, named: bool) -> Result<(), Refused> {
         if self.connections.len() <= from.index() {
             self.connections.resize_with(from.index() + 1, Listens::default);
         }
@@ -66,7 +66,6 @@ impl Core {
             }
             return Ok(());
         }
-        let is_known = self.streams.get(name).is_some();
         self.room_to_listen(from)?;
         self.room_for_stream(name, is_known)?;
         self.room_to_keep(name, is_known, LISTENER)?;

@@ -136,15 +136,6 @@ impl Starts {
     pub fn of(&self, stream: &StreamName) -> Start {
         Start { after: self.after.as_ref().and_then(|after| after.of(stream)), last: self.last }
     }
-
-    /// What it takes, in bytes of memory.
-    #[cfg(feature = "broker")]
-    pub(crate) fn memory(&self) -> usize {
-        let after = self.after.as_ref().map_or(0, |Positions(streams)| {
-            super::allocated(size_of_val(&**streams)) + streams.iter().map(|(name, _)| super::allocated_name(name)).sum::<usize>()
-        });
-        super::allocated(size_of::<Self>()) + after
-    }
 }
 
 #[cfg(test)]

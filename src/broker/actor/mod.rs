@@ -18,11 +18,12 @@ mod stats;
 mod translator;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
 use crate::wire::ids::ConnectionId;
@@ -145,9 +146,18 @@ impl Actor {
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
+        self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         loop {
             if self.is_idle() {
-                if self.mailbox.recv_many(&mut commands, COMMANDS).await == 0 {
+                // Nothing is due but for those who listen to the directory: no timer runs for others.
+                let received = match self.core.due() {
+                    None => self.mailbox.recv_many(&mut commands, COMMANDS).await,
+                    Some(due) => {
+                        let received = self.mailbox.recv_many(&mut commands, COMMANDS);
+                        timeout_at(began + due, received).await.unwrap_or(COMMANDS)
+                    }
+                };
+                if received == 0 {
                     return;
                 }
             } else {
@@ -168,7 +178,11 @@ impl Actor {
 
     /// Whether there is nothing to do.
     fn is_idle(&self) -> bool {
-        self.agenda.is_empty() && !self.routes.has_queued() && self.routes.first_cut().is_none() && !self.core.has_forgettable()
+        self.agenda.is_empty()
+            && !self.routes.has_queued()
+            && self.routes.first_cut().is_none()
+            && !self.core.has_forgettable()
+            && !self.core.has_news()
     }
 
     /// Does what is to be done at once, and puts the rest behind the connection's earlier work.
@@ -321,6 +335,10 @@ impl Actor {
     fn chores(&mut self, budget: &mut Budget, most: usize) -> usize {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
+            if self.core.has_news() {
+                self.routes.nobody_begins();
+                self.core.publish(part, &mut self.routes);
+            }
             while let Some(id) = self.routes.first_cut() {
                 if part.is_spent() {
                     break;

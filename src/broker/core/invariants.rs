@@ -3,6 +3,7 @@
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
+use super::directory;
 use super::listens::{Listens, Place};
 use super::machine::Core;
 use super::past::WINDOW;
@@ -53,6 +54,9 @@ impl Core {
         assert_eq!(windows, self.past.bytes, "the bytes of windows are miscounted");
         assert!(windows <= self.limits.replay.total, "windows take too much");
         assert_eq!(self.order.is_kept(), !self.prefixes.is_empty(), "the order of names is kept for nobody, or is not");
+        let entries = self.streams.iter().filter(|named| directory::is_entry(&named.name));
+        let watchers: usize = entries.map(|named| named.stream.listeners.len()).sum();
+        self.directory.assert_watchers(watchers + self.prefixes.count_all(|prefix| directory::subjects(prefix).is_some()));
         self.order.assert_invariants(&self.streams);
         stored += self.prefixes.memory();
         assert_eq!(stored, self.stored, "the stored bytes are miscounted");

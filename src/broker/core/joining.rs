@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Effect, Event, Position, ReceiptId, Start};
+use crate::wire::{Effect, Event, Position, ReceiptId, Start, StreamState};
 
 use super::budget::{Budget, PUSH};
+use super::directory;
 use super::input::Deliver;
 use super::listens::{Listens, Place};
 use super::machine::{Core, Refused, answer};
-use super::stream::{Beginning, Ended, LISTENER, Stream, millis};
+use super::stream::{Beginning, Ended, LISTENER, millis};
 use super::table::Named;
 
 /// By what a listener is told where it begins.
@@ -18,7 +19,7 @@ pub(super) enum Told<'a> {
     /// By the receipt of its action, if it asked for one.
     Receipt(Option<&'a ReceiptId>),
     /// By an event of its own, as it has not named the stream.
-    Joined(&'a StreamName),
+    Joined,
 }
 
 impl Core {
@@ -40,7 +41,7 @@ impl Core {
         if let Some(stream) = stream
             && let Some(ended) = &stream.run.ended
         {
-            self.begin(from, stream, start, told, budget, deliver);
+            self.begin(from, name, start, told, budget, deliver);
             Self::tell_end(from, name, ended, deliver);
             return Ok(());
         }
@@ -48,9 +49,7 @@ impl Core {
         if !is_known {
             self.announce(name, budget, deliver);
         }
-        if let Some(stream) = self.streams.get(name) {
-            self.begin(from, stream, start, told, budget, deliver);
-        }
+        self.begin(from, name, start, told, budget, deliver);
         Ok(())
     }
 
@@ -77,6 +76,8 @@ impl Core {
         let name = name.clone();
         self.connections[from.index()].insert(&name, Place::new(position, named));
         self.stored += LISTENER;
+        self.directory.watch(usize::from(directory::is_entry(&name)));
+        self.directory.note(&name);
         Ok(())
     }
 
@@ -95,21 +96,24 @@ impl Core {
     pub(super) fn begin(
         &self,
         to: ConnectionId,
-        stream: &Stream,
+        name: &StreamName,
         start: Start,
         told: Told<'_>,
         budget: &mut Budget,
         deliver: &mut impl Deliver,
     ) -> usize {
+        let Some(stream) = self.streams.get(name) else { return 0 };
         let mut bytes = 0;
         let run = &stream.run;
         let Beginning { before, here, resumed } = run.begin(start);
-        if let Some(header) = stream.header.as_ref().filter(|_| !resumed) {
+        // A stream of the directory has no header of its own.
+        let entry = self.entry(name);
+        if let Some(header) = entry.as_ref().or(stream.header.as_ref()).filter(|_| !resumed) {
             deliver.frame(to, header);
             bytes += header.bytes().len();
         }
         let effect = Effect {
-            state: Some(stream.state()),
+            state: Some(if entry.is_some() { StreamState::Running } else { stream.state() }),
             age: Some(Duration::from_millis(millis(self.now).saturating_sub(run.since))),
             resumed: start.after.map(|_| resumed),
             missed: here.filter(|_| !resumed).map(|after| before.saturating_sub(after.sequence)),
@@ -118,7 +122,7 @@ impl Core {
         };
         match told {
             Told::Receipt(receipt) => answer(to, receipt, effect, deliver),
-            Told::Joined(stream) => deliver.event(to, &Event::Joined { stream, effect }),
+            Told::Joined => deliver.event(to, &Event::Joined { stream: name, effect }),
         }
         for frame in run.window.iter().flat_map(|window| window.last(run.sequence - before)) {
             budget.spend(PUSH);

@@ -9,6 +9,7 @@ use super::budget::{Budget, FORGET, HANG_UP, ORDER};
 use super::input::Extra;
 use super::listens::Listens;
 use super::machine::{Core, Refused};
+use super::past::seconds;
 use super::stream::{ENDED, Ended, LISTENER, Stream, millis, place};
 use super::table::Named;
 
@@ -66,6 +67,7 @@ impl Core {
         if made {
             self.stored += place(name) + self.order.place();
             self.order.insert(&named.name);
+            self.directory.note_new(&named.name);
         }
         named
     }
@@ -77,6 +79,7 @@ impl Core {
             debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
             self.stored -= place(name) + self.order.place() + LISTENER * stream.listeners.len();
             self.order.remove(name);
+            self.directory.note_gone(name);
             self.owed += HANG_UP * stream.listeners.len();
             for listener in &stream.listeners {
                 self.connections[listener.index()].remove(name);
@@ -103,12 +106,14 @@ impl Core {
         header.store(&self.queues);
         let now = self.now;
         let stream = &mut self.stream(name).stream;
+        stream.run.header_at = seconds(now);
         if stream.state() == StreamState::Waiting {
             stream.run.since = millis(now);
         }
         if let Some(before) = stream.header.replace(header) {
             self.let_go(&before);
         }
+        self.directory.note(name);
         Ok(begins)
     }
 
@@ -133,6 +138,7 @@ impl Core {
         let named = self.stream(name);
         named.stream.run.ended = Some(Box::new(ended));
         let name = named.name.clone();
+        self.directory.note(&name);
         self.ended.insert((forget_at, name));
     }
 
@@ -144,7 +150,8 @@ impl Core {
         }
         if let Some(stream) = self.streams.get_mut(name) {
             self.past.clear(&mut stream.run, &self.queues);
-            (stream.run.epoch, stream.run.sequence, stream.run.since) = (self.epochs.draw(), 0, millis(self.now));
+            (stream.run.epoch, stream.run.since) = (self.epochs.draw(), millis(self.now));
+            (stream.run.sequence, stream.run.bytes) = (0, 0);
         }
         true
     }

@@ -8,6 +8,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, ReceiptId, Start};
 
 use super::budget::{Budget, FORGET, HANG_UP, INPUT, PUSH};
+use super::directory::{self, Directory};
 use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
 use super::listens::{Listens, Place};
@@ -47,6 +48,10 @@ pub struct Core {
     pub(super) prefixes: Prefixes,
     /// ... and the names in their order for those.
     pub(super) order: Order,
+    /// What is to be told of streams to those who listen to the directory.
+    pub(super) directory: Directory,
+    /// The time at the beginning of the core's clock, since 1970.
+    pub(super) began: Duration,
     /// What was done in passing and has yet to be paid for.
     pub(super) owed: usize,
     pub(super) epochs: Epochs,
@@ -81,7 +86,7 @@ pub(super) enum Comes {
 
 /// What became of a run.
 #[derive(Default)]
-struct Taken {
+pub(super) struct Taken {
     reached: usize,
     /// Where the stream stands after it.
     position: Option<Position>,
@@ -107,6 +112,8 @@ impl Core {
             connections: Vec::new(),
             prefixes: Prefixes::default(),
             order: Order::default(),
+            directory: Directory::default(),
+            began: Duration::ZERO,
             owed: 0,
             ended: BTreeSet::new(),
             epochs,
@@ -199,7 +206,7 @@ impl Core {
     }
 
     /// Whether a connection listens to a stream.
-    fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
+    pub(super) fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
         self.connections.get(connection.index()).is_some_and(|listens| listens.get(stream).is_some())
     }
 
@@ -216,7 +223,7 @@ impl Core {
             | Input::Close { stream, last: frame, .. }
             | Input::Delete { stream, last: frame, .. } => (Some(frame).filter(is_long).map(|frame| (stream, frame)), None),
             Input::Listen { stream, .. } => (None, self.streams.get(stream)),
-            Input::ListenPrefix { .. } => (None, self.next_on_walk(from).and_then(|stream| self.streams.get(stream))),
+            Input::ListenPrefix { .. } => (None, self.next_on_walk(from).and_then(|stream| self.streams.get(&stream))),
             Input::Header { .. } | Input::Hangup { .. } | Input::HangupPrefix { .. } | Input::Answer(_) | Input::Leave { .. } => {
                 (None, None)
             }
@@ -224,7 +231,7 @@ impl Core {
         // Many that are short take long together.
         let start = match input {
             Input::Listen { start: Some(start), .. } => Some(**start),
-            Input::ListenPrefix { start: Some(starts), .. } => self.next_on_walk(from).map(|stream| starts.of(stream)),
+            Input::ListenPrefix { start: Some(starts), .. } => self.next_on_walk(from).map(|stream| starts.of(&stream)),
             _ => None,
         };
         let past = start.zip(to_one).and_then(|(start, stream)| {
@@ -344,16 +351,18 @@ impl Core {
     }
 
     /// Gives a run to every listener, and keeps it for those who come back.
-    fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+    pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
         let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
         let Stream { listeners, run: state, .. } = &mut named.stream;
         let counted = u64::from(run.messages());
         state.sequence += counted;
+        state.bytes += run.bytes().len() as u64;
         budget.spend(PUSH * listeners.len());
         let reached = listeners.iter().filter(|listener| deliver.frame(**listener, run)).count();
         let taken = Taken { reached, position: Some(state.position()), counted };
+        self.directory.note(&named.name);
         if self.past.is_kept() {
             self.past.keep(named, run, self.now, &self.queues);
             self.relieve_windows(name);
@@ -405,7 +414,7 @@ impl Core {
 
     /// Takes back that a connection listens to a stream by its name. If one of its prefixes matches, it stays a listener.
     fn hang_up_name(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
-        if !self.prefixes.match_for(connection, name) {
+        if directory::is_entry(name) || !self.prefixes.match_for(connection, name) {
             return self.hang_up(connection, name, Comes::NoMore, budget);
         }
         budget.spend(HANG_UP);
@@ -428,6 +437,7 @@ impl Core {
         let Some(stream) = self.streams.get_mut(name) else { return };
         debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
         stream.listeners.swap_remove(position);
+        self.directory.note(name);
         if let Some(moved) = stream.listeners.get(position) {
             self.connections[moved.index()].moved(name, position);
         }
@@ -444,6 +454,7 @@ impl Core {
                 self.remove(name);
             }
         }
+        self.unwatch(usize::from(directory::is_entry(name)));
     }
 
     /// Something has happened in a stream that has nothing but its past: that is kept from now on.
@@ -451,6 +462,13 @@ impl Core {
         if let Some(named) = self.streams.get_named(name) {
             self.past.unlist(named);
             self.past.list(named, self.now);
+        }
+    }
+
+    /// So many fewer listen to the directory.
+    pub(super) fn unwatch(&mut self, count: usize) {
+        for changed in self.directory.unwatch(count).into_iter().flatten() {
+            self.order.waste(changed);
         }
     }
 
@@ -504,12 +522,14 @@ impl Core {
     }
 
     /// Tells every listener that the stream has ended, and lets it go.
-    fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
+    pub(super) fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
         let listeners = std::mem::take(&mut stream.listeners);
         stream.run.by_prefix = 0;
         budget.spend((PUSH + HANG_UP) * listeners.len());
         self.stored -= LISTENER * listeners.len();
+        self.directory.note(name);
+        self.unwatch(if directory::is_entry(name) { listeners.len() } else { 0 });
         let mut reached = 0;
         for listener in listeners {
             reached += usize::from(deliver.frame(listener, last));

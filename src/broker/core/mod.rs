@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod budget;
+mod directory;
 mod epochs;
 mod input;
 #[cfg(any(test, debug_assertions))]
@@ -18,6 +19,7 @@ mod order;
 mod parts;
 mod past;
 mod prefixes;
+mod publishing;
 mod replay;
 mod stream;
 mod table;

@@ -4,6 +4,7 @@
 //! once.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
 use crate::wire::ids::{Prefix, StreamName};
 
@@ -45,9 +46,7 @@ impl Order {
     pub(super) fn give_up(&mut self) {
         let Self { names, waste, .. } = std::mem::take(self);
         self.waste = waste;
-        if !names.is_empty() {
-            self.waste.push(names);
-        }
+        self.waste(names);
     }
 
     /// Enters a name that there is from now on.
@@ -113,7 +112,19 @@ impl Order {
 
     /// The next name that a prefix matches, behind the one where one is.
     pub(super) fn next(&self, prefix: &Prefix, at: Option<&StreamName>) -> Option<&StreamName> {
-        prefixes::next(prefix, at, |bound| self.names.range::<str, _>((bound, std::ops::Bound::Unbounded)).next())
+        prefixes::next(prefix, at, |bound| self.names.range::<str, _>((bound, Bound::Unbounded)).next())
+    }
+
+    /// The first name from a text on.
+    pub(super) fn from(&self, text: &str) -> Option<&StreamName> {
+        self.names.range::<str, _>((Bound::Included(text), Bound::Unbounded)).next()
+    }
+
+    /// Gives up other names that are not needed any more.
+    pub(super) fn waste(&mut self, names: BTreeSet<StreamName>) {
+        if !names.is_empty() {
+            self.waste.push(names);
+        }
     }
 
     /// What must always hold.

@@ -129,6 +129,12 @@ impl Prefixes {
         self.walks.remove(&connection)
     }
 
+    /// How many listen to prefixes of a kind.
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn count_all(&self, is_counted: impl Fn(&Prefix) -> bool) -> usize {
+        self.connections.values().flatten().filter(|prefix| is_counted(prefix)).count()
+    }
+
     /// What all of it takes, in bytes of memory.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn memory(&self) -> usize {

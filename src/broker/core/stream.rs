@@ -23,6 +23,8 @@ pub(super) struct Run {
     pub(super) epoch: Epoch,
     /// How many messages it has had.
     pub(super) sequence: u64,
+    /// How many bytes they took on the wire.
+    pub(super) bytes: u64,
     /// Since when it has been in its state, in milliseconds of the core's clock.
     pub(super) since: u64,
     /// Set when it has ended; then nobody listens.
@@ -33,6 +35,8 @@ pub(super) struct Run {
     pub(super) listed: Option<u32>,
     /// How many of the listeners have joined it by a prefix and not by its name: for their sake alone it does not stay.
     pub(super) by_prefix: u32,
+    /// When the header was stored, in seconds of the core's clock.
+    pub(super) header_at: u32,
 }
 
 /// Where a listener begins.
@@ -57,7 +61,8 @@ pub(super) struct Ended {
 impl Stream {
     /// A stream that has just come into being.
     pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
-        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None, by_prefix: 0 };
+        let run =
+            Run { epoch, sequence: 0, bytes: 0, since: millis(now), ended: None, window: None, listed: None, by_prefix: 0, header_at: 0 };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }
 

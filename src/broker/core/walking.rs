@@ -4,6 +4,7 @@ use crate::wire::ids::{ConnectionId, Prefix, StreamName};
 use crate::wire::{Effect, Event, ReceiptId, Start, Starts};
 
 use super::budget::{Budget, HANG_UP, JOIN};
+use super::directory;
 use super::input::{Deliver, Input};
 use super::joining::Told;
 use super::listens::Listens;
@@ -32,7 +33,9 @@ impl Core {
             self.order.keep();
             self.stored += ORDERED * self.streams.len();
         }
+        let is_new = !self.prefixes.listens(from, prefix);
         self.stored += self.prefixes.insert(from, prefix);
+        self.directory.watch(usize::from(is_new && directory::subjects(prefix).is_some()));
         true
     }
 
@@ -68,7 +71,7 @@ impl Core {
     /// Goes on along the streams. True if there are no more.
     fn walk(&mut self, from: ConnectionId, start: Option<&Starts>, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
         let mut bytes = 0;
-        while let Some(name) = self.next_on_walk(from).cloned() {
+        while let Some(name) = self.next_on_walk(from) {
             // One that is long comes first in a piece, so that it can be translated before.
             let is_long = self.streams.get(&name).is_some_and(|stream| length(stream) >= PIECE);
             if bytes > 0 && (budget.is_spent() || bytes >= PIECE || is_long) {
@@ -87,14 +90,15 @@ impl Core {
     }
 
     /// The stream that a connection is to join next on its way.
-    pub(super) fn next_on_walk(&self, from: ConnectionId) -> Option<&StreamName> {
+    pub(super) fn next_on_walk(&self, from: ConnectionId) -> Option<StreamName> {
         let walk = self.prefixes.walk(from)?;
-        self.order.next(&walk.prefix, walk.at.as_ref())
+        self.next_of(&walk.prefix, walk.at.as_ref())
     }
 
     /// Has the listeners of its prefixes join a stream that has come into being, or that was opened again.
     pub(super) fn announce(&mut self, name: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
-        if self.prefixes.is_empty() {
+        // Those of the directory are announced when there is something to tell of them.
+        if self.prefixes.is_empty() || directory::is_entry(name) {
             return;
         }
         budget.spend(name.as_str().len());
@@ -125,15 +129,17 @@ impl Core {
         budget: &mut Budget,
         deliver: &mut impl Deliver,
     ) -> Option<usize> {
+        if directory::is_entry(name) {
+            return self.walk_to_entry(to, name, start, deliver);
+        }
         self.forget_if_over(name);
         let has_ended = self.streams.get(name)?.run.ended.is_some();
         if !has_ended && let Err(refused) = self.enter(to, name, true, false) {
             not_joined(to, name, &refused, deliver);
             return None;
         }
-        let stream = self.streams.get(name)?;
-        let mut bytes = self.begin(to, stream, start, Told::Joined(name), budget, deliver);
-        if let Some(ended) = &stream.run.ended {
+        let mut bytes = self.begin(to, name, start, Told::Joined, budget, deliver);
+        if let Some(ended) = self.streams.get(name).and_then(|stream| stream.run.ended.as_ref()) {
             bytes += Self::tell_end(to, name, ended, deliver);
         }
         Some(bytes)
@@ -171,6 +177,7 @@ impl Core {
     /// Takes the listener of a prefix out. What it listens to stays.
     fn drop_prefix(&mut self, connection: ConnectionId, prefix: &Prefix) {
         self.stored -= self.prefixes.remove(connection, prefix);
+        self.unwatch(usize::from(directory::subjects(prefix).is_some()));
         if self.prefixes.is_empty() && self.order.is_kept() {
             self.stored -= ORDERED * self.streams.len();
             self.order.give_up();

@@ -50,6 +50,7 @@ transcripts! {
     close_connection: "a client that takes its leave",
     content: "messages pass byte for byte",
     delete: "forgets a stream",
+    directory: "how each stream stands",
     endings: "end of file, half lines, resets: how a connection ends without a word",
     foreign: "clients of something else",
     guarantees: "order, no gap, truthful endings, one client's mistake",

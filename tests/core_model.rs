@@ -12,7 +12,7 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
-use model::{Begin, CONNECTIONS, SESSIONS, STREAMS, Step, Which, remembering, tight};
+use model::{Begin, CONNECTIONS, PREFIXES, SESSIONS, STREAMS, Step, Which, remembering, tight};
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (from, stream, text, receipt) = (0..CONNECTIONS, 0..STREAMS, any::<u16>(), any::<bool>());
@@ -26,8 +26,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|((from, stream, text, receipt), header, of)| Step::Put { from, stream, text, header, of, receipt }),
         3 => (addressed.clone(), of.clone(), any::<bool>())
             .prop_map(|((from, stream, text, receipt), of, absent)| Step::Header { from, stream, text, of, absent, receipt }),
-        6 => (from.clone(), stream, option::of(begin), receipt)
+        6 => (from.clone(), stream, option::of(begin.clone()), receipt)
             .prop_map(|(from, stream, begin, receipt)| Step::Listen { from, stream, begin, receipt }),
+        3 => (from.clone(), 0..PREFIXES.len(), option::of(begin), receipt)
+            .prop_map(|(from, prefix, begin, receipt)| Step::ListenPrefix { from, prefix, begin, receipt }),
+        1 => (from.clone(), 0..PREFIXES.len(), receipt).prop_map(|(from, prefix, receipt)| Step::HangupPrefix { from, prefix, receipt }),
         2 => (from.clone(), option::of(0..STREAMS), receipt).prop_map(|(from, stream, receipt)| Step::Hangup { from, stream, receipt }),
         2 => (addressed.clone(), of.clone())
             .prop_map(|((from, stream, text, receipt), of)| Step::Close { from, stream, text, of, receipt }),

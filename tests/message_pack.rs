@@ -48,6 +48,11 @@ fn member() -> impl Strategy<Value = (Value, Value)> {
         ("after", position(7.into())),
         ("after", position((-1).into())),
         ("after", position(7.5.into())),
+        ("after", Value::Map(vec![("s".into(), position(7.into())), ("a".into(), position(8.into()))])),
+        ("prefix", "s".into()),
+        ("prefix", "".into()),
+        ("prefix", Value::Nil),
+        ("prefix", "1234567890123456789012345".into()),
         ("last", 5.into()),
         ("mode", "latest".into()),
         ("mode", "newest".into()),
@@ -58,7 +63,7 @@ fn member() -> impl Strategy<Value = (Value, Value)> {
     ];
     prop_oneof![
         2 => select(terms.to_vec()).prop_map(|(key, value)| (key.into(), value)),
-        1 => (select(vec!["after", "last", "of", "if", "mode"]), value()).prop_map(|(key, value)| (key.into(), value)),
+        1 => (select(vec!["after", "last", "of", "if", "mode", "prefix"]), value()).prop_map(|(key, value)| (key.into(), value)),
         4 => select(actions.to_vec()).prop_map(|action| ("action".into(), action)),
         4 => select(names.to_vec()).prop_map(|name| ("stream".into(), name)),
         4 => value().prop_map(|message| ("message".into(), message)),

@@ -1,8 +1,8 @@
 //! What a client asks for: the table of actions, which decoders and clients share, and the type of a decoded action.
 
-use crate::wire::ids::StreamName;
+use crate::wire::ids::{Prefix, StreamName};
 
-use super::position::{Epoch, Start};
+use super::position::{Epoch, Start, Starts};
 use super::session::SessionName;
 
 /// The rules of an action. Any action may have a receipt.
@@ -150,10 +150,26 @@ pub enum Action<'a> {
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
+    /// Makes this connection a listener of all streams whose names begin so, those that there are and those to come.
+    ListenPrefix {
+        /// How the names begin.
+        prefix: Prefix,
+        /// Where it begins in them; none means with what comes next.
+        start: Option<Box<Starts>>,
+        /// Asks for an answer once all streams that there are have been joined.
+        receipt: Option<ReceiptId>,
+    },
     /// Stops listening to one stream, or to all.
     Hangup {
         /// The stream; none means all.
         stream: Option<Name<'a>>,
+        /// Asks for an answer once this has taken effect.
+        receipt: Option<ReceiptId>,
+    },
+    /// Stops listening to a prefix.
+    HangupPrefix {
+        /// How the names begin.
+        prefix: Prefix,
         /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },

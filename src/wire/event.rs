@@ -45,6 +45,13 @@ pub enum Event<'a> {
         /// What it did.
         effect: Effect,
     },
+    /// The listener of a prefix has joined a stream. Its header, if it has one, has come before.
+    Joined {
+        /// The stream.
+        stream: &'a StreamName,
+        /// How the stream stands and where the listener begins.
+        effect: Effect,
+    },
     /// All earlier actions of this connection have taken effect.
     Pong {
         /// The value that the client sent.
@@ -81,6 +88,8 @@ pub enum Event<'a> {
 pub struct Effect {
     /// How many listeners were reached (put, close, delete).
     pub listeners: Option<usize>,
+    /// How many streams were joined (listen to a prefix).
+    pub streams: Option<usize>,
     /// How the stream stands (listen).
     pub state: Option<StreamState>,
     /// How long it has stood so (listen).

@@ -57,6 +57,49 @@ impl fmt::Display for StreamName {
     }
 }
 
+/// The first text behind all reserved names, in the order of texts.
+pub(crate) const BEHIND_RESERVED: &str = "%";
+
+/// The beginning of the names of several streams. The empty one is that of all names that are not reserved: those are meant only by a
+/// prefix that is reserved itself.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix(SmolStr);
+
+impl Prefix {
+    /// Makes a prefix of a text, which may be empty.
+    pub fn new(prefix: &str) -> Self {
+        Self(SmolStr::new(prefix))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the stream is one of those that are meant.
+    pub fn matches(&self, stream: &StreamName) -> bool {
+        stream.0.starts_with(self.as_str()) && is_reserved(self.0.as_bytes()) == stream.is_reserved()
+    }
+}
+
+impl std::borrow::Borrow<str> for Prefix {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for StreamName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One client's connection, as the core and the actor know it.
 ///
 /// Ids are dense and reused: the id of a connection that has ended is given to a later one, but only after the actor

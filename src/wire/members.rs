@@ -20,6 +20,7 @@ pub(super) struct Members {
     pub(super) of: Member,
     pub(super) session: Member,
     pub(super) mode: Member,
+    pub(super) prefix: Member,
 }
 
 impl Members {
@@ -38,6 +39,7 @@ impl Members {
             b"of" => &mut self.of,
             b"session" => &mut self.session,
             b"mode" => &mut self.mode,
+            b"prefix" => &mut self.prefix,
             _ => return others.insert(key),
         };
         if member.is_none() {

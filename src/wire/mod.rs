@@ -47,7 +47,7 @@ pub use action::{Action, Name, Payload, ReceiptId};
 pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Effect, Event, StreamState};
-pub use position::{Epoch, Position, Start};
+pub use position::{Epoch, Position, Positions, Start, Starts};
 pub use session::SessionName;
 
 #[cfg(feature = "broker")]

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::settable::setters;
+use crate::wire::ids::StreamName;
 
 /// One run of a stream. Each run has an epoch of its own, and so has a stream that the broker forgot and that comes anew: within
 /// one epoch the broker can tell whether messages are missing.
@@ -105,9 +107,93 @@ setters! {
     }
 }
 
+/// Where a listener was in several streams.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Positions(
+    /// In the order of names.
+    Box<[(StreamName, Position)]>,
+);
+
+impl Positions {
+    /// Where it was in one of them.
+    pub fn of(&self, stream: &StreamName) -> Option<Position> {
+        // Of a name that was given twice, the last one counts.
+        let behind = self.0.partition_point(|(name, _)| name <= stream);
+        let (name, position) = self.0.get(behind.checked_sub(1)?)?;
+        (name == stream).then_some(*position)
+    }
+
+    /// The streams.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
+        self.0.iter().map(|(name, _)| name)
+    }
+}
+
+impl FromIterator<(StreamName, Position)> for Positions {
+    fn from_iter<I: IntoIterator<Item = (StreamName, Position)>>(streams: I) -> Self {
+        let mut streams: Vec<_> = streams.into_iter().collect();
+        streams.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self(streams.into_boxed_slice())
+    }
+}
+
+impl<'de> Deserialize<'de> for Positions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ByStream;
+
+        impl<'de> Visitor<'de> for ByStream {
+            type Value = Positions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("positions by stream")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Positions, A::Error> {
+                let mut streams = Vec::new();
+                while let Some((name, position)) = map.next_entry::<std::borrow::Cow<'de, str>, Position>()? {
+                    streams.push((StreamName::new(&name).map_err(A::Error::custom)?, position));
+                }
+                Ok(streams.into_iter().collect())
+            }
+        }
+
+        deserializer.deserialize_map(ByStream)
+    }
+}
+
+/// Where the listener of a prefix begins in what its streams have already had.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Starts {
+    /// Where it was in some of the streams when it listened before.
+    pub after: Option<Positions>,
+    /// So many of the last messages of each stream for which `after` is not given or cannot be honoured.
+    pub last: Option<u64>,
+    /// What waits for it of each stream is replaced by the newest message.
+    pub latest: bool,
+}
+
+impl Starts {
+    /// Where it begins in one stream.
+    pub fn of(&self, stream: &StreamName) -> Start {
+        Start { after: self.after.as_ref().and_then(|after| after.of(stream)), last: self.last, latest: self.latest }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, Position};
+    use super::{Epoch, Position, Positions};
+    use crate::wire::ids::StreamName;
+
+    #[test]
+    fn positions_are_found_by_name_and_the_last_one_counts() {
+        let text = r#"{"b":{"epoch":"x","sequence":1},"a":{"epoch":"x","sequence":2},"b":{"epoch":"x","sequence":3}}"#;
+        let positions: Positions = serde_json::from_str(text).unwrap();
+        let of = |name: &str| positions.of(&StreamName::new(name).unwrap()).map(|position| position.sequence);
+        assert_eq!(["a", "b", "0", "aa", "c"].map(of), [Some(2), Some(3), None, None, None]);
+        for text in [r#"{"":{"epoch":"x","sequence":1}}"#, r#"{"a":1}"#, "[]", "7"] {
+            assert!(serde_json::from_str::<Positions>(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_epoch_is_read_as_it_is_written_and_no_other_text_is_one() {

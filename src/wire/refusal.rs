@@ -19,6 +19,12 @@ pub(crate) fn long_name(name: &[u8], most: usize) -> String {
     format!("the name of the stream, \"{shown}\", is longer than {most} bytes of UTF-8 (the broker's setting limits.name)")
 }
 
+/// The prefix is too long: it would match no name.
+pub(crate) fn long_prefix(prefix: &[u8], most: usize) -> String {
+    let shown = cut(prefix);
+    format!("the prefix, \"{shown}\", is longer than {most} bytes of UTF-8, as no name is (the broker's setting limits.name)")
+}
+
 /// The header is too long.
 pub(crate) fn long_header(length: usize, most: usize) -> Mistake {
     let most = ByteSize(most);

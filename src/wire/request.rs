@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use super::action::{Action, Name, Need, Payload, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
-use super::position::{Epoch, Position, Start};
+use super::position::{Epoch, Position, Positions, Start, Starts};
 use super::reason::unknown_action;
 use super::refusal;
 use super::session::SessionName;
-use crate::wire::ids::{EmptyName, StreamName, is_reserved};
+use crate::wire::ids::{EmptyName, Prefix, StreamName, is_reserved};
 
 /// The longest receipt, in bytes as it was sent: it is stored until it is answered.
 const LONGEST_RECEIPT: usize = 256;
@@ -42,6 +42,7 @@ pub(super) struct Terms<'a> {
     pub(super) of: Option<Cow<'a, [u8]>>,
     pub(super) session: Option<Cow<'a, [u8]>>,
     pub(super) mode: Option<Cow<'a, [u8]>>,
+    pub(super) prefix: Option<Cow<'a, [u8]>>,
 }
 
 impl Terms<'_> {
@@ -50,10 +51,7 @@ impl Terms<'_> {
         let after = value::<Position>(self.after.as_deref()).map_err(|()| {
             "\"after\" must be a position as receipts give it, {\"epoch\":TEXT,\"sequence\":NUMBER} (or null for none)".to_owned()
         })?;
-        let last = value::<u64>(self.last.as_deref()).map_err(|()| {
-            "\"last\" must be how many of the last messages are wanted, a whole number from 0 (or null for none)".to_owned()
-        })?;
-        let latest = self.latest()?;
+        let (last, latest) = (self.last()?, self.latest()?);
         Ok((after.is_some() || last.is_some() || latest).then(|| Box::new(Start { after, last, latest })))
     }
 
@@ -63,6 +61,30 @@ impl Terms<'_> {
             Ok(None) => Ok(false),
             Ok(Some(word)) if word == "latest" => Ok(true),
             Ok(Some(_)) | Err(()) => Err("\"mode\" must be \"latest\", the only mode there is (or null for every message)".to_owned()),
+        }
+    }
+
+    /// The same for the listener of a prefix.
+    fn starts(&self) -> Result<Option<Box<Starts>>, String> {
+        let after = value::<Positions>(self.after.as_deref()).map_err(|()| {
+            "with a prefix, \"after\" must be an object with a position for each stream, {\"NAME\":{\"epoch\":TEXT,\"sequence\":NUMBER},...} (or null for none)".to_owned()
+        })?;
+        let (last, latest) = (self.last()?, self.latest()?);
+        Ok((after.is_some() || last.is_some() || latest).then(|| Box::new(Starts { after, last, latest })))
+    }
+
+    fn last(&self) -> Result<Option<u64>, String> {
+        value(self.last.as_deref())
+            .map_err(|()| "\"last\" must be how many of the last messages are wanted, a whole number from 0 (or null for none)".to_owned())
+    }
+
+    /// How the names of the streams begin that are meant.
+    fn prefix(&self, limits: &DecodeLimits) -> Result<Option<Prefix>, String> {
+        let text = value::<Cow<'_, str>>(self.prefix.as_deref())
+            .map_err(|()| "\"prefix\" must be a string, how names of streams begin; \"\" is how all do (or null for none)".to_owned())?;
+        match text {
+            Some(text) if text.len() > limits.name => Err(refusal::long_prefix(text.as_bytes(), limits.name)),
+            text => Ok(text.map(|text| Prefix::new(&text))),
         }
     }
 
@@ -147,7 +169,7 @@ pub(super) fn check_receipt(length: usize) -> Result<(), (ErrorCode, String)> {
 
 impl<'a> Asked<'a> {
     /// The action.
-    pub(super) fn action(self) -> Result<Action<'a>, Mistake> {
+    pub(super) fn action(self, limits: &DecodeLimits) -> Result<Action<'a>, Mistake> {
         let Self { broken, verb, stream, receipt, message, header, terms, verbatim } = self;
         // The client gets back what could be read of its unit.
         let mistake = |code, reason| Mistake {
@@ -165,7 +187,14 @@ impl<'a> Asked<'a> {
             return Err(mistake(*code, reason.clone()));
         }
         let rule = verb.rule();
+        let prefix = if matches!(verb, Verb::Listen | Verb::Hangup) { terms.prefix(limits) } else { Ok(None) };
+        let prefix = prefix.map_err(|reason| mistake(ErrorCode::BadStream, reason))?;
         let text = match (&stream, rule.target) {
+            (StreamMember::Absent | StreamMember::Null, Target::Stream) if prefix.is_some() => None,
+            (StreamMember::Named(_), _) if prefix.is_some() => {
+                let reason = format!("\"{}\" has either a stream or a prefix, not both", rule.word);
+                return Err(mistake(ErrorCode::BadStream, reason));
+            }
             (_, Target::Connection) | (StreamMember::Absent, Target::StreamOrAll | Target::StreamOrConnection) => None,
             (StreamMember::Null, Target::StreamOrAll) => None,
             (StreamMember::Absent, Target::Stream) => {
@@ -192,8 +221,10 @@ impl<'a> Asked<'a> {
             return Err(mistake(ErrorCode::MissingMessage, reason));
         }
         let wrong = |reason| mistake(ErrorCode::BadAction, reason);
-        let (mut start, mut of, mut absent) = (None, None, false);
-        if verb == Verb::Listen {
+        let (mut start, mut starts, mut of, mut absent) = (None, None, None, false);
+        if verb == Verb::Listen && prefix.is_some() {
+            starts = terms.starts().map_err(wrong)?;
+        } else if verb == Verb::Listen {
             start = terms.start().map_err(wrong)?;
         }
         if rule.writes && name.is_some() {
@@ -210,14 +241,18 @@ impl<'a> Asked<'a> {
             (Verb::Put, Some(stream)) => message.map(|message| Action::Put { stream, message, header, of, receipt }),
             (Verb::Header, Some(stream)) => message.map(|message| Action::Header { stream, message, of, absent, receipt }),
             (Verb::Listen, Some(stream)) => Some(Action::Listen { stream, start, receipt }),
-            (Verb::Hangup, stream) => Some(Action::Hangup { stream, receipt }),
+            (Verb::Listen, None) => prefix.map(|prefix| Action::ListenPrefix { prefix, start: starts, receipt }),
+            (Verb::Hangup, stream) => Some(match prefix {
+                Some(prefix) => Action::HangupPrefix { prefix, receipt },
+                None => Action::Hangup { stream, receipt },
+            }),
             (Verb::Close, Some(stream)) => Some(Action::Close { stream, message, of, receipt }),
             (Verb::Close, None) => Some(Action::CloseConnection { receipt }),
             (Verb::Delete, Some(stream)) => Some(Action::Delete { stream, message, of, receipt }),
             (Verb::Will, Some(stream)) => Some(Action::Will { stream, message, receipt }),
             (Verb::Session, _) => session.map(|session| Action::Session { session, receipt }),
             (Verb::Ping, _) => Some(Action::Ping { receipt }),
-            (Verb::Put | Verb::Header | Verb::Listen | Verb::Delete | Verb::Will, None) => None,
+            (Verb::Put | Verb::Header | Verb::Delete | Verb::Will, None) => None,
         };
         // Required members were checked above.
         action.ok_or_else(|| Mistake::new(ErrorCode::BadAction, format!("\"{}\" lacks a member", rule.word)))

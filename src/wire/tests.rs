@@ -1,6 +1,6 @@
 //! What the tests of every encoding share.
 
-use super::{Action, Epoch, Name, Payload, ReceiptId, Start};
+use super::{Action, Epoch, Name, Payload, Position, ReceiptId, Start};
 
 /// An action in words. `text` shows content.
 pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -> String {
@@ -9,10 +9,10 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
     let last = |message: Option<Payload<'_>>| message.map_or("-".to_owned(), content);
     let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
     let run = |epoch: Option<Epoch>| epoch.map_or(String::new(), |epoch| format!(" of {epoch}"));
-    let begin = |start: Box<Start>| {
-        let after = start.after.map_or(String::new(), |position| format!(" after {} {}", position.epoch, position.sequence));
-        after + &start.last.map_or(String::new(), |last| format!(" last {last}")) + if start.latest { " latest" } else { "" }
-    };
+    let after = |position: Position| format!(" after {} {}", position.epoch, position.sequence);
+    let last_ones = |last: Option<u64>| last.map_or(String::new(), |last| format!(" last {last}"));
+    let latest = |latest: bool| if latest { " latest" } else { "" };
+    let begin = |start: Box<Start>| start.after.map_or(String::new(), after) + &last_ones(start.last) + latest(start.latest);
     match action {
         Action::Put { stream, message, header, of: epoch, receipt } => {
             let header = header.map_or(String::new(), |header| format!(" header {}", content(header)));
@@ -25,6 +25,14 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
         Action::Listen { stream, start, receipt } => {
             format!("listen {}{}{}", of(stream), start.map_or(String::new(), begin), mark(receipt))
         }
+        Action::ListenPrefix { prefix, start, receipt } => {
+            let start = start.unwrap_or_default();
+            let streams = start.after.iter().flat_map(|positions| {
+                positions.streams().map(|stream| format!(" {stream}{}", positions.of(stream).map_or(String::new(), after)))
+            });
+            format!("listen {prefix:?}...{}{}{}", streams.collect::<String>(), last_ones(start.last), mark(receipt))
+        }
+        Action::HangupPrefix { prefix, receipt } => format!("hangup {prefix:?}...{}", mark(receipt)),
         Action::Hangup { stream, receipt } => format!("hangup {}{}", stream.map_or("all".to_owned(), of), mark(receipt)),
         Action::Close { stream, message, of: epoch, receipt } => {
             format!("close {} {}{}{}", of(stream), last(message), run(epoch), mark(receipt))

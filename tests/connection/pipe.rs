@@ -131,7 +131,7 @@ impl Drop for Pipe {
 pub(crate) fn without_positions(lines: &str) -> String {
     let plain = |line: &str| {
         let times = line.find(",\"age\":").or_else(|| line.find(",\"position\":"));
-        match times.filter(|_| line.starts_with("{\"action\":\"receipt\"")) {
+        match times.filter(|_| line.starts_with("{\"action\":\"receipt\"") || line.starts_with("{\"action\":\"joined\"")) {
             Some(at) => format!("{}}}\n", &line[..at]),
             None => line.to_owned(),
         }

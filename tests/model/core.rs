@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Deliver, Epochs, Input};
-use msgstream::internal::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::wire::ids::{ConnectionId, Prefix, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, ErrorCode, Event, Frame, ReceiptId, SessionName};
 
+use super::prefixes::PREFIXES;
 use super::{
     BYE, CONNECTIONS, Delivered, Model, Step, Terms, begin_latest_line, close_line, latest_line, name, pong_line, put_line, session_name,
     without_life, without_reason,
@@ -28,8 +29,8 @@ pub(crate) fn run(history: &[Step], limits: &CoreLimits) {
         let from = step.from().unwrap_or(CONNECTIONS);
         assert_eq!(real.core.is_fenced(ConnectionId(from)), model.is_fenced(from), "step {number}: {step:?}");
         if !model.is_fenced(from) || matches!(step, Step::Reconnect { .. }) {
-            real.step(step, terms);
-            model.step(step, terms);
+            real.step(step, &terms);
+            model.step(step, &terms);
             let is_line = !matches!(step, Step::Leave { .. } | Step::Deafen { .. } | Step::Reconnect { .. } | Step::Tick { .. });
             model.count(from, is_line.into());
         }
@@ -61,7 +62,23 @@ pub(crate) fn run_in_turns(history: &[(Step, bool)], limits: &CoreLimits) {
             }
         }
         let terms = model.terms(step);
-        match (step, real.input(step, terms)) {
+        match (step, real.input(step, &terms)) {
+            (Step::ListenPrefix { from, prefix, receipt, .. }, Some(input)) => {
+                let before = real.delivered.count();
+                // What is over would be passed over in silence, so that nobody could tell how far the listener is.
+                real.core.forget(&mut Budget::unlimited());
+                // Of one that hears nothing nobody can tell how far it is.
+                let at_once = if model.is_deaf(*from) { Budget::unlimited() } else { Budget::new(1) };
+                let mut left = real.core.handle(ConnectionId(*from), input, &mut at_once.clone(), &mut real.delivered);
+                let is_begun = model.begin_walk(*from, PREFIXES[*prefix], terms.starts.clone(), *receipt);
+                // Nothing is joined before the order of names is made, so that what comes until then is ahead.
+                if is_begun && (left.is_none() || real.delivered.count() > before) {
+                    left = model_follows(&mut real, &mut model, *from, left);
+                }
+                if let Some(input) = left {
+                    begun.insert(*from, (step.clone(), input));
+                }
+            }
             (Step::Hangup { from, stream: None, .. } | Step::Leave { from, .. }, Some(input)) => {
                 piece(&mut real, &mut model, *from, step.clone(), input, &mut begun, number);
             }
@@ -69,11 +86,11 @@ pub(crate) fn run_in_turns(history: &[(Step, bool)], limits: &CoreLimits) {
                 real.now += Duration::from_secs(*seconds);
                 real.core.set_time(real.now);
                 real.core.forget(&mut Budget::new(1));
-                model.step(step, terms);
+                model.step(step, &terms);
             }
             _ => {
-                real.step(step, terms);
-                model.step(step, terms);
+                real.step(step, &terms);
+                model.step(step, &terms);
             }
         }
         assert_eq!(real.delivered.take(), model.delivered.take(), "step {number}: {step:?}");
@@ -88,13 +105,40 @@ pub(crate) fn run_in_turns(history: &[(Step, bool)], limits: &CoreLimits) {
 
 /// Leaves one stream, and is done with the step if that was the last.
 fn piece(real: &mut Real, model: &mut Model, from: u32, step: Step, input: Input, begun: &mut BTreeMap<u32, (Step, Input)>, number: usize) {
+    if matches!(step, Step::ListenPrefix { .. }) {
+        return walk(real, model, from, step, input, begun);
+    }
     let left = real.core.handle(ConnectionId(from), input, &mut Budget::new(ONE_STREAM), &mut real.delivered);
     let is_last = model.hang_up_first(from);
     assert_eq!(left.is_none(), is_last, "step {number}: {step:?} of {from}");
     match left {
         Some(input) => drop(begun.insert(from, (step, input))),
-        None => model.step(&step, Terms::default()),
+        None => model.step(&step, &Terms::default()),
     }
+}
+
+/// Joins one stream, or all if none of it can be heard.
+fn walk(real: &mut Real, model: &mut Model, from: u32, step: Step, input: Input, begun: &mut BTreeMap<u32, (Step, Input)>) {
+    let (mut left, before) = (Some(input), real.delivered.count());
+    while let Some(input) = left.take_if(|_| real.delivered.count() == before) {
+        left = real.core.handle(ConnectionId(from), input, &mut Budget::new(1), &mut real.delivered);
+    }
+    if let Some(input) = model_follows(real, model, from, left) {
+        begun.insert(from, (step, input));
+    }
+}
+
+/// The model joins what the core has joined. What is left to do for the core, if there is anything.
+fn model_follows(real: &mut Real, model: &mut Model, from: u32, mut left: Option<Input>) -> Option<Input> {
+    let mut is_done = model.walk_on(from);
+    while !is_done && left.is_none() {
+        is_done = model.walk_on(from);
+    }
+    // What is over and not forgotten yet may still be ahead.
+    while let Some(input) = left.take_if(|_| is_done) {
+        left = real.core.handle(ConnectionId(from), input, &mut Budget::new(1), &mut real.delivered);
+    }
+    left
 }
 
 /// More than an action costs by itself, so that one stream is left and not two.
@@ -115,7 +159,7 @@ impl Real {
         frame(line)
     }
 
-    fn step(&mut self, step: &Step, terms: Terms) {
+    fn step(&mut self, step: &Step, terms: &Terms) {
         if let (Some(from), Some(input)) = (step.from().map(ConnectionId), self.input(step, terms)) {
             // The actor does so.
             let lines = input.lines();
@@ -156,7 +200,7 @@ impl Real {
     }
 
     /// What the core is given for a step, if it is an input.
-    fn input(&self, step: &Step, terms: Terms) -> Option<Input> {
+    fn input(&self, step: &Step, terms: &Terms) -> Option<Input> {
         let receipt = |wanted: &bool| wanted.then(|| ReceiptId("7".into()));
         let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
         Some(match step {
@@ -170,11 +214,18 @@ impl Real {
             }
             Step::Header { from: _, stream, text, of: _, absent: _, receipt: wanted } => {
                 let header = self.frame(put_line(&name(*stream), *text));
-                let Terms { of, absent, .. } = terms;
+                let Terms { of, absent, .. } = *terms;
                 Input::Header { stream: stream_name(stream), header, of, absent, receipt: receipt(wanted) }
             }
             Step::Listen { from: _, stream, begin: _, receipt: wanted } => {
                 Input::Listen { stream: stream_name(stream), start: terms.start.map(Box::new), receipt: receipt(wanted) }
+            }
+            Step::ListenPrefix { from: _, prefix, begin: _, receipt: wanted } => {
+                let (prefix, start) = (Prefix::new(PREFIXES[*prefix]), terms.starts.clone().map(Box::new));
+                Input::ListenPrefix { prefix, start, receipt: receipt(wanted), begun: false }
+            }
+            Step::HangupPrefix { from: _, prefix, receipt: wanted } => {
+                Input::HangupPrefix { prefix: Prefix::new(PREFIXES[*prefix]), at: None, receipt: receipt(wanted) }
             }
             Step::Hangup { from: _, stream, receipt: wanted } => {
                 Input::Hangup { stream: stream.as_ref().map(stream_name), receipt: receipt(wanted) }

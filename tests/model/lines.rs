@@ -71,6 +71,11 @@ impl Delivered {
         true
     }
 
+    /// How many lines have been delivered since they were taken.
+    pub(crate) fn count(&self) -> usize {
+        self.log.len()
+    }
+
     pub(crate) fn finish(&mut self, to: u32, last: Option<String>) {
         for line in last.into_iter().chain([END.to_owned()]) {
             self.deliver(to, line);

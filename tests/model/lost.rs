@@ -162,7 +162,7 @@ impl Model {
             let Some((_, text)) = self.lost.wills.remove(&stream) else { continue };
             if !self.has_ended(&stream) {
                 // A stream that nobody has seen may find no room.
-                let _ = self.end(&stream, text, Terms::default());
+                let _ = self.end(&stream, text, &Terms::default());
             }
         }
     }

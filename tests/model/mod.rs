@@ -2,6 +2,7 @@
 //! no sharing, no shrinking. The tests and the fuzzer compare the broker with it.
 //!
 //! - [`step`]: what can happen.
+//! - [`prefixes`]: what listeners of prefixes are told.
 //! - [`core`]: the same steps taken by the core alone.
 //! - [`lines`]: the lines of the wire, and who was sent which.
 //! - [`lost`]: sessions and wills.
@@ -12,6 +13,7 @@
 pub(crate) mod core;
 mod lines;
 mod lost;
+mod prefixes;
 mod spelling;
 mod step;
 pub(crate) mod wire;
@@ -20,13 +22,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use msgstream::internal::broker::core::{CoreLimits, Epochs, ReplayLimits};
-use msgstream::internal::wire::{Epoch, Position, Start};
+use msgstream::internal::wire::ids::StreamName;
+use msgstream::internal::wire::{Epoch, Position, Start, Starts};
+
+use prefixes::Walk;
 
 pub(crate) use lines::{
     BYE, Delivered, END, begin_latest_line, close_line, latest_line, name, pong_line, put_line, without_life, without_reason,
 };
 use lost::Lost;
 pub(crate) use lost::{MOST_SESSIONS, SESSION_TIME, session_name};
+#[allow(unused_imports, reason = "the fuzzer makes its histories of bytes")]
+pub(crate) use prefixes::PREFIXES;
 pub(crate) use step::{Begin, Step, Which};
 
 pub(crate) const CONNECTIONS: u32 = 5;
@@ -37,10 +44,10 @@ pub(crate) const MOST_STREAMS: usize = 4;
 pub(crate) const MOST_LISTENS: usize = 3;
 pub(crate) const ENDED_TIME: Duration = Duration::from_secs(10);
 /// Room for three headers and two ends with a few listeners, or thereabouts.
-pub(crate) const MOST_STORED: usize = 2214;
+pub(crate) const MOST_STORED: usize = 2280;
 
 /// What a stream, its end and a listener take beside the lines that are kept, in bytes of memory.
-const PLACE: usize = 256;
+const PLACE: usize = 272;
 const END_KEPT: usize = 128;
 const LISTENER: usize = 80;
 
@@ -75,18 +82,20 @@ pub(crate) fn remembering() -> CoreLimits {
 }
 
 /// What a step says of runs, in the broker's own terms.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
     pub(crate) of: Option<Epoch>,
     pub(crate) absent: bool,
     pub(crate) start: Option<Start>,
+    pub(crate) starts: Option<Starts>,
 }
 
 #[derive(Debug, Clone)]
 struct Stream {
     header: Option<String>,
     ended: Option<Ended>,
-    listeners: BTreeSet<u32>,
+    /// And whether they asked for it by its name.
+    listeners: BTreeMap<u32, bool>,
     /// Those of them who get the latest message only.
     latest: BTreeSet<u32>,
     epoch: Epoch,
@@ -126,8 +135,18 @@ impl Stream {
 
     /// Whether nothing is left, its past aside.
     fn is_empty(&self) -> bool {
-        self.header.is_none() && self.ended.is_none() && self.listeners.is_empty()
+        self.header.is_none() && self.ended.is_none() && !self.listeners.values().any(|named| *named)
     }
+}
+
+/// By what a listener is told where it begins.
+enum Told {
+    Receipt,
+    Joined,
+}
+
+fn position_member(Position { epoch, sequence }: Position) -> String {
+    format!(",\"position\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}")
 }
 
 /// The contract in plain maps.
@@ -139,6 +158,12 @@ pub(crate) struct Model {
     /// Which streams had which epochs, in their order.
     runs: Vec<(String, Epoch)>,
     lost: Lost,
+    /// The prefixes that connections listen to.
+    prefixes: BTreeSet<(u32, String)>,
+    /// The broker's ids of connections, if they are others.
+    pub(crate) ids: BTreeMap<u32, u32>,
+    /// Those who have yet to join streams that there are.
+    walks: BTreeMap<u32, Walk>,
     pub(crate) delivered: Delivered,
     now: Duration,
 }
@@ -146,7 +171,18 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(limits: CoreLimits) -> Self {
         let (streams, delivered) = (BTreeMap::new(), Delivered::default());
-        Self { limits, streams, epochs: Epochs::new(0), runs: Vec::new(), lost: Lost::default(), delivered, now: Duration::ZERO }
+        Self {
+            limits,
+            streams,
+            epochs: Epochs::new(0),
+            runs: Vec::new(),
+            lost: Lost::default(),
+            prefixes: BTreeSet::new(),
+            ids: BTreeMap::new(),
+            walks: BTreeMap::new(),
+            delivered,
+            now: Duration::ZERO,
+        }
     }
 
     /// What a step would say now.
@@ -160,6 +196,10 @@ impl Model {
             };
             epoch.unwrap_or_else(|| Epoch::of_text("of nobody"))
         };
+        let position = |stream: usize, which: Which, back: u64| {
+            let here = self.streams.get(&name(stream)).map_or(0, |stream| stream.sequence);
+            Position { epoch: epoch(stream, which), sequence: (here + 1).saturating_sub(back) }
+        };
         match step {
             Step::Put { stream, of, .. } | Step::Close { stream, of, .. } | Step::Delete { stream, of, .. } => {
                 Terms { of: of.map(|which| epoch(*stream, which)), ..Terms::default() }
@@ -168,9 +208,17 @@ impl Model {
                 Terms { of: of.map(|which| epoch(*stream, which)), absent: *absent, ..Terms::default() }
             }
             Step::Listen { stream, begin: Some(Begin { back, last, latest }), .. } => {
-                let here = self.streams.get(&name(*stream)).map_or(0, |stream| stream.sequence);
-                let after = back.map(|(which, back)| Position { epoch: epoch(*stream, which), sequence: (here + 1).saturating_sub(back) });
+                let after = back.map(|(which, back)| position(*stream, which, back));
                 Terms { start: Some(Start { after, last: *last, latest: *latest }), ..Terms::default() }
+            }
+            Step::ListenPrefix { begin: Some(Begin { back, last, .. }), .. } => {
+                // For all but the last one.
+                let after = back.map(|(which, back)| {
+                    let streams =
+                        (0..STREAMS - 1).rev().map(|stream| (StreamName::new(&name(stream)).unwrap(), position(stream, which, back)));
+                    streams.collect()
+                });
+                Terms { starts: Some(Starts { after, last: *last, latest: false }), ..Terms::default() }
             }
             _ => Terms::default(),
         }
@@ -186,13 +234,13 @@ impl Model {
         self.streams.entry(stream.to_owned()).or_insert_with(|| {
             let epoch = epochs.draw();
             runs.push((stream.to_owned(), epoch));
-            let (listeners, latest, window) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+            let (listeners, latest, window) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
             Stream { header: None, ended: None, listeners, latest, epoch, sequence: 0, since: now, window, listed: None }
         })
     }
 
     /// Whether an action that is meant for one run finds that.
-    fn is_stale(&self, stream: &str, terms: Terms, opens: bool) -> bool {
+    fn is_stale(&self, stream: &str, terms: &Terms, opens: bool) -> bool {
         let state = self.streams.get(stream);
         let other = terms.of.is_some_and(|of| state.is_none_or(|state| state.epoch != of || opens && state.ended.is_some()));
         other || terms.absent && state.is_some_and(|state| state.header.is_some() || state.ended.is_some())
@@ -204,7 +252,9 @@ impl Model {
 
     /// What is kept of all streams, sessions and wills, in bytes of memory.
     pub(crate) fn stored(&self) -> usize {
-        self.streams.values().map(Stream::stored).sum::<usize>() + self.lost.stored()
+        let order = if self.prefixes.is_empty() { 0 } else { prefixes::ORDERED * self.streams.len() };
+        let listened: usize = self.prefixes.iter().map(|(_, prefix)| prefixes::listened(prefix)).sum();
+        self.streams.values().map(Stream::stored).sum::<usize>() + order + listened + self.lost.stored()
     }
 
     /// Whether the connection has ended, or takes no more.
@@ -212,22 +262,27 @@ impl Model {
         self.delivered.deaf.contains(&connection)
     }
 
-    pub(crate) fn step(&mut self, step: &Step, terms: Terms) {
+    pub(crate) fn step(&mut self, step: &Step, terms: &Terms) {
         match step {
             Step::Put { from, stream, text, header, receipt, .. } => {
                 let stream = name(*stream);
                 if self.is_stale(&stream, terms, header.is_some()) {
                     return self.refuse(*from, "stale", &stream, *receipt);
                 }
-                if header.is_some_and(|header| !self.store(&stream, header)) {
+                let begins = header.map(|header| self.store(&stream, header));
+                if begins == Some(None) {
                     return self.refuse(*from, "limit", &stream, *receipt);
                 }
                 let line = put_line(&stream, *text);
-                if self.is_remembering() {
+                if self.is_remembering() && !self.streams.contains_key(&stream) {
                     self.entry(&stream);
+                    self.announce(&stream);
                 }
                 let reached = self.publish(&stream, &line);
                 self.keep(&stream, line);
+                if begins == Some(Some(true)) {
+                    self.announce(&stream);
+                }
                 let position = self.streams.get(&stream).map(Stream::position);
                 self.answer(*from, *receipt, &format!(",\"listeners\":{reached}"), position);
             }
@@ -236,13 +291,24 @@ impl Model {
                 if self.is_stale(&stream, terms, true) {
                     return self.refuse(*from, "stale", &stream, *receipt);
                 }
-                if !self.store(&stream, *text) {
-                    return self.refuse(*from, "limit", &stream, *receipt);
+                match self.store(&stream, *text) {
+                    Some(true) => self.announce(&stream),
+                    Some(false) => {}
+                    None => return self.refuse(*from, "limit", &stream, *receipt),
                 }
                 let position = self.streams.get(&stream).map(Stream::position);
                 self.answer(*from, *receipt, "", position);
             }
             Step::Listen { from, stream, receipt, .. } => self.listen(*from, &name(*stream), terms.start.unwrap_or_default(), *receipt),
+            Step::ListenPrefix { from, prefix, receipt, .. } => {
+                if self.begin_walk(*from, prefixes::PREFIXES[*prefix], terms.starts.clone(), *receipt) {
+                    while !self.walk_on(*from) {}
+                }
+            }
+            Step::HangupPrefix { from, prefix, receipt } => {
+                self.hang_up_prefix(*from, prefixes::PREFIXES[*prefix]);
+                self.answer(*from, *receipt, "", None);
+            }
             Step::Hangup { from, stream, receipt } => {
                 self.hang_up(*from, stream.map(name).as_deref(), false);
                 self.answer(*from, *receipt, "", None);
@@ -304,9 +370,7 @@ impl Model {
 
     fn answer(&mut self, to: u32, receipt: bool, effect: &str, position: Option<Position>) {
         if receipt {
-            let position =
-                position.map(|Position { epoch, sequence }| format!(",\"position\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}"));
-            let position = position.unwrap_or_default();
+            let position = position.map(position_member).unwrap_or_default();
             self.delivered.deliver(to, format!("{{\"action\":\"receipt\",\"receipt\":7{effect}{position}}}\n"));
         }
     }
@@ -334,18 +398,22 @@ impl Model {
 
     /// Whether `more` bytes can be kept of a stream, and its place if there is none of that name.
     fn room_to_keep(&self, stream: &str, more: usize) -> bool {
-        let place = if self.streams.contains_key(stream) { 0 } else { PLACE };
+        let order = if self.prefixes.is_empty() { 0 } else { prefixes::ORDERED };
+        let place = if self.streams.contains_key(stream) { 0 } else { PLACE + order };
         self.stored() + place + more <= self.limits.stored
     }
 
-    fn store(&mut self, stream: &str, text: u16) -> bool {
+    /// Whether a run begins with this header. None if there is no room for it.
+    fn store(&mut self, stream: &str, text: u16) -> Option<bool> {
         let header = put_line(stream, text);
         let before = self.streams.get(stream).and_then(|stream| stream.header.as_ref()).map_or(0, |line| core::cost(line));
         if !self.room(stream) || !self.room_to_keep(stream, core::cost(&header).saturating_sub(before)) {
-            return false;
+            return None;
         }
+        let mut begins = !self.streams.contains_key(stream);
         let now = self.now;
         if self.entry(stream).ended.take().is_some() {
+            begins = true;
             let epoch = self.epochs.draw();
             self.runs.push((stream.to_owned(), epoch));
             let entry = self.entry(stream);
@@ -355,7 +423,7 @@ impl Model {
         if entry.header.replace(header).is_none() {
             entry.since = now;
         }
-        true
+        Some(begins)
     }
 
     /// A message for those who get each, and for those who get the latest.
@@ -363,15 +431,15 @@ impl Model {
         let latest = self.streams.get(stream).map(|stream| stream.latest.clone()).unwrap_or_default();
         let listeners = self.streams.get(stream).map(|stream| stream.listeners.clone()).unwrap_or_default();
         let line_for = |listener| if latest.contains(listener) { latest_line(line, 1) } else { line.to_owned() };
-        listeners.iter().filter(|listener| self.delivered.deliver(**listener, line_for(listener))).count()
+        listeners.keys().filter(|listener| self.delivered.deliver(**listener, line_for(listener))).count()
     }
 
     fn broadcast(&mut self, stream: &str, line: &str) -> usize {
         let listeners = self.streams.get(stream).map(|stream| stream.listeners.clone()).unwrap_or_default();
-        listeners.iter().filter(|listener| self.delivered.deliver(**listener, line.to_owned())).count()
+        listeners.keys().filter(|listener| self.delivered.deliver(**listener, line.to_owned())).count()
     }
 
-    fn close(&mut self, from: u32, stream: &str, text: u16, terms: Terms, receipt: bool) {
+    fn close(&mut self, from: u32, stream: &str, text: u16, terms: &Terms, receipt: bool) {
         match self.end(stream, text, terms) {
             Ok(reached) => self.answer(from, receipt, &format!(",\"listeners\":{reached}"), None),
             Err(code) => self.refuse(from, code, stream, receipt),
@@ -383,7 +451,7 @@ impl Model {
     }
 
     /// Ends a stream. Returns how many were told, or why it is refused.
-    fn end(&mut self, stream: &str, text: u16, terms: Terms) -> Result<usize, &'static str> {
+    fn end(&mut self, stream: &str, text: u16, terms: &Terms) -> Result<usize, &'static str> {
         if self.is_stale(stream, terms, false) {
             return Err("stale");
         }
@@ -391,6 +459,7 @@ impl Model {
             return Err("limit");
         }
         self.clear_will(stream);
+        let is_new = !self.streams.contains_key(stream);
         let line = close_line(stream, text);
         let reached = self.broadcast(stream, &line);
         let now = self.now;
@@ -404,56 +473,96 @@ impl Model {
         let last = Some(line).filter(|line| self.stored() + END_KEPT + core::cost(line) <= self.limits.stored);
         let forget_at = self.now + ENDED_TIME;
         self.entry(stream).ended = Some(Ended { last, forget_at });
+        if is_new {
+            self.announce(stream);
+        }
         Ok(reached)
     }
 
     fn hang_up(&mut self, from: u32, stream: Option<&str>, may_come_back: bool) {
+        if stream.is_none() {
+            self.prefixes.retain(|(listener, _)| *listener != from);
+        }
+        let prefixes = self.prefixes_of(from);
         for (name, state) in &mut self.streams {
             if stream.is_none_or(|wanted| wanted == name) {
-                let left = state.listeners.remove(&from);
-                state.latest.remove(&from);
-                if left && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
+                let was_named = if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                    state.listeners.get_mut(&from).is_some_and(std::mem::take)
+                } else {
+                    state.listeners.remove(&from).unwrap_or(false)
+                };
+                let listeners = &state.listeners;
+                state.latest.retain(|listener| listeners.contains_key(listener));
+                if was_named && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
                     state.listed = Some(self.now);
                 }
             }
         }
+        self.drop_empty();
+    }
+
+    fn drop_empty(&mut self) {
         self.streams.retain(|_, stream| !stream.is_empty() || stream.listed.is_some());
     }
 
-    /// Leaves the first stream that the connection listens to. True if it listens to none after that.
+    /// Leaves the first prefix that the connection listens to, or else the first stream. True if it listens to none after that.
     pub(crate) fn hang_up_first(&mut self, from: u32) -> bool {
         let listened =
-            |model: &Self| model.streams.iter().find(|(_, stream)| stream.listeners.contains(&from)).map(|(name, _)| name.clone());
-        if let Some(name) = listened(self) {
+            |model: &Self| model.streams.iter().find(|(_, stream)| stream.listeners.contains_key(&from)).map(|(name, _)| name.clone());
+        if let Some(prefix) = self.prefixes_of(from).first() {
+            self.prefixes.remove(&(from, prefix.clone()));
+        } else if let Some(name) = listened(self) {
             self.hang_up(from, Some(&name), false);
         }
-        listened(self).is_none()
+        listened(self).is_none() && self.prefixes_of(from).is_empty()
     }
 
     fn listen(&mut self, from: u32, stream: &str, start: Start, receipt: bool) {
         if let Some(ended) = self.streams.get(stream).and_then(|state| state.ended.clone()) {
             let last = ended.last.unwrap_or_else(|| format!("{{\"action\":\"close\",\"stream\":\"{stream}\"}}\n"));
-            self.begin(from, stream, start, receipt);
+            self.begin(from, stream, start, receipt.then_some(Told::Receipt));
             self.delivered.deliver(from, last);
             return;
         }
-        let listens = self.streams.values().filter(|stream| stream.listeners.contains(&from)).count();
-        let known = self.streams.get(stream).is_some_and(|state| state.listeners.contains(&from));
-        if !known && (listens >= self.limits.listens || !self.room(stream) || !self.room_to_keep(stream, LISTENER)) {
+        let is_new = !self.streams.contains_key(stream);
+        if !self.enter(from, stream, true) {
             return self.refuse(from, "limit", stream, receipt);
         }
         let entry = self.entry(stream);
-        entry.listeners.insert(from);
         if start.latest {
             entry.latest.insert(from);
         } else {
             entry.latest.remove(&from);
         }
-        self.begin(from, stream, start, receipt);
+        if is_new {
+            self.announce(stream);
+        }
+        self.begin(from, stream, start, receipt.then_some(Told::Receipt));
     }
 
-    /// The header, the receipt, and the messages of the past that are asked for.
-    fn begin(&mut self, to: u32, stream: &str, start: Start, receipt: bool) {
+    /// How many streams and prefixes a connection listens to.
+    fn listens(&self, from: u32) -> usize {
+        self.streams.values().filter(|stream| stream.listeners.contains_key(&from)).count() + self.prefixes_of(from).len()
+    }
+
+    /// Makes a connection a listener. False if there is no room.
+    fn enter(&mut self, from: u32, stream: &str, named: bool) -> bool {
+        let known = self.streams.get(stream).is_some_and(|state| state.listeners.contains_key(&from));
+        if !known && (self.listens(from) >= self.limits.listens || !self.room(stream) || !self.room_to_keep(stream, LISTENER)) {
+            return false;
+        }
+        let entry = self.entry(stream);
+        let is_named = entry.listeners.entry(from).or_insert(false);
+        *is_named |= named;
+        if !*is_named {
+            // Prefixes are listened to for each message here.
+            entry.latest.remove(&from);
+        }
+        true
+    }
+
+    /// The header, the receipt or that it has joined, and the messages of the past that are asked for.
+    fn begin(&mut self, to: u32, stream: &str, start: Start, told: Option<Told>) {
         let state = self.streams[stream].clone();
         let oldest = state.sequence - state.window.len() as u64;
         let same = start.after.filter(|after| after.epoch == state.epoch && after.sequence <= state.sequence);
@@ -475,7 +584,15 @@ impl Model {
         if let Some(after) = same.filter(|_| resumes.is_none()) {
             effect += &format!(",\"missed\":{}", from - after.sequence);
         }
-        self.answer(to, receipt, &effect, Some(Position { sequence: from, ..state.position() }));
+        let position = Position { sequence: from, ..state.position() };
+        match told {
+            Some(Told::Receipt) => self.answer(to, true, &effect, Some(position)),
+            Some(Told::Joined) => {
+                self.delivered
+                    .deliver(to, format!("{{\"action\":\"joined\",\"stream\":\"{stream}\"{effect}{}}}\n", position_member(position)));
+            }
+            None => {}
+        }
         let window = &state.window[(from - oldest) as usize..];
         if start.latest {
             if let Some((line, _)) = window.last() {

@@ -1,5 +1,6 @@
 //! Steps and mistakes as lines of a client.
 
+use super::prefixes::PREFIXES;
 use super::{Step, name};
 
 /// The limit on headers, in bytes.
@@ -27,6 +28,8 @@ pub(super) fn line(step: &Step, spelling: u8) -> String {
         Step::Put { stream, text, header, receipt, .. } => ("put", Some(*stream), Some(*text), *header, receipt.then_some(7)),
         Step::Header { stream, text, receipt, .. } => ("header", Some(*stream), Some(*text), None, receipt.then_some(7)),
         Step::Listen { stream, receipt, .. } => ("listen", Some(*stream), None, None, receipt.then_some(7)),
+        Step::ListenPrefix { receipt, .. } => ("listen", None, None, None, receipt.then_some(7)),
+        Step::HangupPrefix { receipt, .. } => ("hangup", None, None, None, receipt.then_some(7)),
         Step::Hangup { stream, receipt, .. } => ("hangup", *stream, None, None, receipt.then_some(7)),
         Step::Close { stream, text, receipt, .. } => ("close", Some(*stream), Some(*text), None, receipt.then_some(7)),
         Step::Delete { stream, text, receipt, .. } => ("delete", Some(*stream), Some(*text), None, receipt.then_some(7)),
@@ -38,9 +41,14 @@ pub(super) fn line(step: &Step, spelling: u8) -> String {
         3 => format!("\"\\u0073{stream}\""),
         _ => format!("\"{}\"", name(stream)),
     });
+    let prefix = match step {
+        Step::ListenPrefix { prefix, .. } | Step::HangupPrefix { prefix, .. } => Some(format!("\"{}\"", PREFIXES[*prefix])),
+        _ => None,
+    };
     let members = [
         ("action", Some(format!("\"{verb}\""))),
         ("stream", stream),
+        ("prefix", prefix),
         ("message", message.map(|text| text.to_string())),
         ("header", header.map(|text| text.to_string())),
         ("receipt", receipt.map(|text| text.to_string())),

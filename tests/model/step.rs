@@ -45,9 +45,21 @@ pub(crate) enum Step {
         begin: Option<Begin>,
         receipt: bool,
     },
+    /// Listens to one of the prefixes.
+    ListenPrefix {
+        from: u32,
+        prefix: usize,
+        begin: Option<Begin>,
+        receipt: bool,
+    },
     Hangup {
         from: u32,
         stream: Option<usize>,
+        receipt: bool,
+    },
+    HangupPrefix {
+        from: u32,
+        prefix: usize,
         receipt: bool,
     },
     Close {
@@ -101,7 +113,9 @@ impl Step {
             Self::Put { from, .. }
             | Self::Header { from, .. }
             | Self::Listen { from, .. }
+            | Self::ListenPrefix { from, .. }
             | Self::Hangup { from, .. }
+            | Self::HangupPrefix { from, .. }
             | Self::Close { from, .. }
             | Self::Delete { from, .. }
             | Self::Ping { from, .. }

@@ -24,6 +24,7 @@ use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
 
+use super::prefixes::PREFIXES;
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
 use super::{
     BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_SESSIONS, MOST_STORED, MOST_STREAMS, Model, SESSION_TIME, SESSIONS, STREAMS,
@@ -117,6 +118,8 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
     Doing::Step(match what {
         0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), of: None, receipt },
         5 | 6 => Step::Header { from, stream, text, of: None, absent: false, receipt },
+        7 if more => Step::ListenPrefix { from, prefix: usize::from(text) % PREFIXES.len(), begin: None, receipt },
+        10 if more && text % 4 > 0 => Step::HangupPrefix { from, prefix: usize::from(text / 4) % PREFIXES.len(), receipt },
         7..=9 => Step::Listen { from, stream, begin: None, receipt },
         10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
         11 => Step::Close { from, stream, text, of: None, receipt },
@@ -132,7 +135,7 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
 async fn take(history: &[Line], context: Arc<ConnectionContext>) {
-    let mut broker = Broker { context, peers: array::from_fn(|_| None) };
+    let mut broker = Broker { context, peers: array::from_fn(|_| None), free_ids: Vec::new() };
     let mut model = Model::new(tight());
     let mut mistakes = [0; CONNECTIONS as usize];
     // With which session each is to begin.
@@ -152,17 +155,21 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
                 for _ in 0..2 * seconds {
                     advance(Duration::from_millis(500)).await;
                 }
-                model.step(&Step::Tick { seconds: *seconds }, Terms::default());
+                model.step(&Step::Tick { seconds: *seconds }, &Terms::default());
             }
             continue;
         };
         if turn.from.is_none() {
             turn.from = Some(from);
+            // Ids are given again, the last one first.
+            let ids = &mut model.ids;
+            let next = ids.len() as u32;
+            ids.entry(from).or_insert_with(|| broker.free_ids.pop().unwrap_or(next));
             // The line that follows each turn is no mistake.
             mistakes[from as usize] = 0;
         }
         if model.is_deaf(from) {
-            model.step(&Step::Reconnect { from, session: None }, Terms::default());
+            model.step(&Step::Reconnect { from, session: None }, &Terms::default());
         }
         if let Some(session) = sessions[from as usize].take() {
             turn.bytes.extend_from_slice(Model::greeting(session).as_bytes());
@@ -192,9 +199,9 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
                 }
                 if let Step::Reconnect { session, .. } = step {
                     sessions[from as usize] = *session;
-                    model.step(&Step::Reconnect { from, session: None }, Terms::default());
+                    model.step(&Step::Reconnect { from, session: None }, &Terms::default());
                 } else {
-                    model.step(step, Terms::default());
+                    model.step(step, &Terms::default());
                 }
             }
         }
@@ -240,7 +247,9 @@ impl Turn {
             Step::Put { .. }
             | Step::Header { .. }
             | Step::Listen { .. }
+            | Step::ListenPrefix { .. }
             | Step::Hangup { .. }
+            | Step::HangupPrefix { .. }
             | Step::Close { .. }
             | Step::Delete { .. }
             | Step::Ping { .. }
@@ -256,6 +265,8 @@ impl Turn {
 struct Broker {
     context: Arc<ConnectionContext>,
     peers: [Option<Peer>; CONNECTIONS as usize],
+    /// The ids of connections that have ended.
+    free_ids: Vec<u32>,
 }
 
 impl Broker {
@@ -290,6 +301,7 @@ impl Broker {
                 peer.rest().await;
             }
             self.peers[from as usize] = None;
+            self.free_ids.extend(model.ids.remove(&from));
         }
         // The clock jumps once nobody has anything to do: then what was queued for the others has been sent.
         sleep(Duration::from_millis(1)).await;

@@ -1,7 +1,11 @@
 //! What a unit means, in plain values, and how a decoder is compared with what an oracle says.
 
+use std::collections::BTreeMap;
+
 use msgstream::internal::wire::ids::StreamName;
-use msgstream::internal::wire::{Action, Codec, DecodeLimits, Epoch, ErrorCode, Mistake, Payload, Position, ReceiptId, Start, UnitEnd};
+use msgstream::internal::wire::{
+    Action, Codec, DecodeLimits, Epoch, ErrorCode, Mistake, Payload, Position, ReceiptId, Start, Starts, UnitEnd,
+};
 use serde::Deserialize;
 
 /// A limit on names so small that tests reach it.
@@ -12,6 +16,7 @@ pub(crate) const VERBS: [&str; 9] = ["header", "put", "listen", "hangup", "close
 
 /// What a unit means.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one of them lives at a time")]
 pub(crate) enum Meaning {
     /// Nothing.
     Blank,
@@ -42,6 +47,9 @@ pub(crate) struct Terms {
     last: Option<u64>,
     session: Option<String>,
     latest: bool,
+    prefix: Option<String>,
+    /// `after` of the listener of a prefix, by stream.
+    afters: BTreeMap<String, (String, u64)>,
 }
 
 #[derive(Deserialize)]
@@ -56,16 +64,28 @@ impl Terms {
         fn value<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<Option<T>> {
             text.map_or(Some(None), |text| serde_json::from_str(&text).ok())
         }
+        // Whether only the newest message is wanted.
+        let mode = |text: Option<String>| match value::<String>(text)? {
+            Some(mode) => (mode == "latest").then_some(true),
+            None => Some(false),
+        };
+        let position = |AnyPosition { epoch, sequence }| (shown(Epoch::of_text(&epoch)), sequence);
         let mut terms = Self::default();
-        if verb == "listen" {
-            let after: Option<AnyPosition> = value(member("after"))?;
-            terms.after = after.map(|AnyPosition { epoch, sequence }| (shown(Epoch::of_text(&epoch)), sequence));
-            terms.last = value(member("last"))?;
-            let mode: Option<String> = value(member("mode"))?;
-            terms.latest = mode.is_some();
-            if mode.is_some_and(|mode| mode != "latest") {
+        if ["listen", "hangup"].contains(&verb) {
+            terms.prefix = value(member("prefix"))?;
+        }
+        if verb == "listen" && terms.prefix.is_some() {
+            let after: Option<BTreeMap<String, AnyPosition>> = value(member("after"))?;
+            terms.afters = after.unwrap_or_default().into_iter().map(|(name, after)| (name, position(after))).collect();
+            if terms.afters.contains_key("") {
                 return None;
             }
+            terms.last = value(member("last"))?;
+            terms.latest = mode(member("mode"))?;
+        } else if verb == "listen" {
+            terms.after = value(member("after"))?.map(position);
+            terms.last = value(member("last"))?;
+            terms.latest = mode(member("mode"))?;
         }
         if ["put", "header", "close", "delete"].contains(&verb) {
             terms.of = value::<String>(member("of"))?.map(|text| shown(Epoch::of_text(&text)));
@@ -83,6 +103,13 @@ impl Terms {
         }
         Some(terms)
     }
+}
+
+/// The prefix that an action is about. `Err` if it is none.
+pub(crate) fn prefix(verb: &str, member: Option<String>) -> Result<Option<String>, ()> {
+    let Some(text) = member.filter(|_| ["listen", "hangup"].contains(&verb)) else { return Ok(None) };
+    let prefix: Option<String> = serde_json::from_str(&text).map_err(drop)?;
+    if prefix.as_ref().is_some_and(|prefix| prefix.len() > LIMITS.name) { Err(()) } else { Ok(prefix) }
 }
 
 fn shown(epoch: Epoch) -> String {
@@ -130,6 +157,13 @@ fn meant(action: Action<'_>) -> Meant {
             let Start { after, last, latest } = **start;
             Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, latest, ..Terms::default() }
         }
+        Action::HangupPrefix { prefix, .. } => Terms { prefix: Some(prefix.as_str().to_owned()), ..Terms::default() },
+        Action::ListenPrefix { prefix, start, .. } => {
+            let Starts { after, last, latest } = start.as_deref().cloned().unwrap_or_default();
+            let afters = after.iter().flat_map(|after| after.streams().filter_map(|name| Some((name.to_string(), after.of(name)?))));
+            let afters = afters.map(|(name, Position { epoch, sequence })| (name, (shown(epoch), sequence))).collect();
+            Terms { prefix: Some(prefix.as_str().to_owned()), afters, last, latest, ..Terms::default() }
+        }
         Action::Session { session, .. } => Terms { session: Some(session.as_str().to_owned()), ..Terms::default() },
         Action::Listen { start: None, .. }
         | Action::Hangup { .. }
@@ -154,6 +188,8 @@ fn meant(action: Action<'_>) -> Meant {
         Action::Put { stream, message, header, receipt, .. } => flat("put", Some(stream.into_name()), Some(message), header, receipt),
         Action::Header { stream, message, receipt, .. } => flat("header", Some(stream.into_name()), Some(message), None, receipt),
         Action::Listen { stream, receipt, .. } => flat("listen", Some(stream.into_name()), None, None, receipt),
+        Action::ListenPrefix { receipt, .. } => flat("listen", None, None, None, receipt),
+        Action::HangupPrefix { receipt, .. } => flat("hangup", None, None, None, receipt),
         Action::Hangup { stream, receipt } => flat("hangup", stream.map(|stream| stream.into_name()), None, None, receipt),
         Action::Close { stream, message, receipt, .. } => flat("close", Some(stream.into_name()), message, None, receipt),
         Action::CloseConnection { receipt } => flat("close", None, None, None, receipt),

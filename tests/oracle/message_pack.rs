@@ -197,6 +197,14 @@ fn meaning(unit: &[u8]) -> Meaning {
         let terms = Terms::of_members(verb, |key| member(key).map(plain));
         return terms.map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
     }
+    let Ok(prefix) = meaning::prefix(verb, member("prefix").map(plain)) else { return mistake(ErrorCode::BadStream) };
+    if prefix.is_some() {
+        if !matches!(member("stream"), None | Some(Value::Nil)) {
+            return mistake(ErrorCode::BadStream);
+        }
+        let Some(terms) = Terms::of_members(verb, |key| member(key).map(plain)) else { return mistake(ErrorCode::BadAction) };
+        return Meaning::Action(Meant { terms, ..bare });
+    }
     let name = match member("stream") {
         _ if verb == "ping" => return Meaning::Action(bare),
         None | Some(Value::Nil) if verb == "hangup" => return Meaning::Action(bare),

@@ -111,6 +111,14 @@ fn meaning(line: &[u8]) -> Meaning {
     if verb == "session" {
         return Terms::of_members(verb, member).map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
     }
+    let Ok(prefix) = meaning::prefix(verb, member("prefix")) else { return mistake(ErrorCode::BadStream) };
+    if prefix.is_some() {
+        if stream.as_deref().is_some_and(|stream| stream != "null") {
+            return mistake(ErrorCode::BadStream);
+        }
+        let Some(terms) = Terms::of_members(verb, member) else { return mistake(ErrorCode::BadAction) };
+        return Meaning::Action(Meant { terms, ..bare });
+    }
     if verb == "ping" || (no_stream && ["hangup", "close"].contains(&verb)) {
         return Meaning::Action(bare);
     }

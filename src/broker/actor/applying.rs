@@ -150,13 +150,14 @@ impl Parts<'_> {
             return Vec::new();
         }
         match input {
-            Input::Hangup { .. } => self.routes.full_among(&[from]),
+            Input::Hangup { .. } | Input::HangupPrefix { .. } => self.routes.full_among(&[from]),
             Input::Close { stream, .. } | Input::Delete { stream, .. } => self.routes.full_among(self.core.listeners(stream)),
             Input::Put { .. }
             | Input::Header { .. }
             | Input::Listen { .. }
             | Input::Will { .. }
             | Input::Session { .. }
+            | Input::ListenPrefix { .. }
             | Input::Answer(_)
             | Input::Leave { .. } => Vec::new(),
         }

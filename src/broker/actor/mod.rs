@@ -18,7 +18,7 @@ mod stats;
 mod translator;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -151,6 +151,7 @@ impl Actor {
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
+        self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         loop {
             if self.is_idle() {
                 let Some(late) = self.receive(&mut commands).await else { return };
@@ -171,10 +172,10 @@ impl Actor {
         }
     }
 
-    /// Waits for commands, or until a will may have to take effect. Returns by how much later than that this went on; none if nobody can
-    /// reach the actor any more.
+    /// Waits for commands, or until a will may have to take effect, or the directory has news. No timer runs for anything else. Returns by
+    /// how much later than that this went on; none if nobody can reach the actor any more.
     async fn receive(&mut self, commands: &mut Vec<Command>) -> Option<Duration> {
-        let Some(wait) = self.core.next_loss() else {
+        let Some(wait) = self.core.next_loss().into_iter().chain(self.core.until_news()).min() else {
             return (self.mailbox.recv_many(commands, COMMANDS).await > 0).then_some(Duration::ZERO);
         };
         let (began, wait) = (Instant::now(), wait.min(LONGEST_WAIT));
@@ -187,7 +188,8 @@ impl Actor {
 
     /// Whether there is nothing to do.
     fn is_idle(&self) -> bool {
-        let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || self.core.has_lost_session();
+        let is_due = self.core.has_lost_session() || self.core.has_news();
+        let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || is_due;
         self.agenda.is_empty() && !self.routes.has_queued() && !has_chores
     }
 
@@ -311,6 +313,7 @@ impl Actor {
             Work::Batch(batch) => return self.parts().apply(id, batch, fresh, budget),
             Work::Cut => self.core.forget_connection(id, budget),
             Work::Gone => {
+                self.routes.nobody_begins();
                 let done = self.core.lose(id, budget, &mut self.routes) && self.core.forget_connection(id, budget);
                 self.routes.all_listen_to_less();
                 if done {
@@ -345,8 +348,13 @@ impl Actor {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
             if self.core.has_lost_session() {
+                self.routes.nobody_begins();
                 self.core.lose_sessions(part, &mut self.routes);
                 self.routes.all_listen_to_less();
+            }
+            if self.core.has_news() {
+                self.routes.nobody_begins();
+                self.core.publish(part, &mut self.routes);
             }
             while let Some(id) = self.routes.first_cut() {
                 if part.is_spent() {

@@ -132,6 +132,11 @@ impl Routes {
         });
     }
 
+    /// What is delivered now is nobody's doing.
+    pub(super) fn nobody_begins(&mut self) {
+        self.origin = None;
+    }
+
     /// Its turn is over. True if it has been given all it should be before it takes some of it.
     pub(super) fn end(&mut self) -> bool {
         self.queue_answers();

@@ -7,7 +7,10 @@ use super::mistake_log::Told;
 use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
-use crate::wire::{Action, Encode, Epoch, ErrorCode, Event, Frame, Mistake, Name, Payload, ReceiptId, allocated, allocated_name};
+use crate::wire::{
+    Action, Encode, Epoch, ErrorCode, Event, Frame, Mistake, Name, Payload, Position, Positions, ReceiptId, Starts, allocated,
+    allocated_name,
+};
 
 /// The inputs of one read, in the order of the bytes they came from.
 pub(super) struct Batch<'b> {
@@ -106,6 +109,8 @@ impl<'b> Batch<'b> {
                 self.input(Input::Header { stream: stream.into_name(), header, of, absent, receipt });
             }
             Action::Listen { stream, start, receipt } => self.input(Input::Listen { stream: stream.into_name(), start, receipt }),
+            Action::ListenPrefix { prefix, start, receipt } => self.input(Input::ListenPrefix { prefix, start, receipt, begun: false }),
+            Action::HangupPrefix { prefix, receipt } => self.input(Input::HangupPrefix { prefix, at: None, receipt }),
             Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
             Action::Close { stream, message, of, receipt } => {
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
@@ -276,6 +281,10 @@ impl<'b> Batch<'b> {
             Input::Listen { stream, start, receipt } => {
                 allocated_name(stream) + start.as_ref().map_or(0, |start| allocated(size_of_val(&**start))) + place_of(receipt.as_ref())
             }
+            Input::ListenPrefix { prefix, start, receipt, .. } => {
+                allocated(prefix.as_str().len()) + start.as_ref().map_or(0, |start| place_of_starts(start)) + place_of(receipt.as_ref())
+            }
+            Input::HangupPrefix { prefix, receipt, .. } => allocated(prefix.as_str().len()) + place_of(receipt.as_ref()),
             Input::Hangup { stream, receipt } => stream.as_ref().map_or(0, allocated_name) + place_of(receipt.as_ref()),
             Input::Leave { receipt, .. } => place_of(receipt.as_ref()),
             Input::Put { .. } | Input::Answer(_) => 0,
@@ -326,6 +335,12 @@ impl<'b> Batch<'b> {
     }
 }
 
+/// What the positions of the listener of a prefix take, in bytes of memory.
+fn place_of_starts(start: &Starts) -> usize {
+    let names = start.after.iter().flat_map(Positions::streams);
+    allocated(size_of_val(start)) + names.map(|name| size_of::<(StreamName, Position)>() + allocated_name(name)).sum::<usize>()
+}
+
 /// What a receipt takes beside its place in an input, in bytes of memory.
 fn place_of(receipt: Option<&ReceiptId>) -> usize {
     receipt.map_or(0, |ReceiptId(text)| allocated(text.len()))
@@ -365,6 +380,20 @@ mod tests {
             let held = 100 * (1000 + 200);
             assert!((held..2 * held + 100_000).contains(&batch.memory()), "{action}: {} of {held}", batch.memory());
         }
+    }
+
+    #[test]
+    fn what_the_listener_of_a_prefix_says_counts_too() {
+        let position = r#"{"epoch":"e","sequence":1}"#;
+        let after: Vec<_> = (0..1000).map(|number| format!(r#""{number:0100}":{position}"#)).collect();
+        let line = format!(r#"{{"action":"listen","prefix":"{}","after":{{{}}}}}"#, "p".repeat(900), after.join(","));
+        let (mut codec, limits) = (JsonLines::default(), DecodeLimits { line: 1 << 20, name: 1000 });
+        let mut built = Vec::new();
+        let mut batch = Batch::new(&[], &mut built, &ENCODER, &reader_limits());
+        let action = codec.decode(line.as_bytes(), &limits).unwrap().unwrap();
+        assert_eq!(batch.action(action, 0..0), Ok(false));
+        let held = 900 + 1000 * (100 + 40);
+        assert!((held..2 * held).contains(&batch.memory()), "{} of {held}", batch.memory());
     }
 
     #[test]

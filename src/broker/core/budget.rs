@@ -13,6 +13,10 @@ pub(crate) const INPUT: usize = 150;
 pub(crate) const PUSH: usize = 60;
 /// Taking a connection out of one stream's list of listeners.
 pub(crate) const HANG_UP: usize = 300;
+/// Joining one of many streams.
+pub(crate) const JOIN: usize = 500;
+/// Entering one name in an ordered table, or taking it out.
+pub(crate) const ORDER: usize = 400;
 /// Forgetting one stream.
 pub(crate) const FORGET: usize = 600;
 

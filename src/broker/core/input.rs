@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Epoch, ErrorCode, Event, Frame, ReceiptId, SessionName, Start};
+use crate::wire::ids::{ConnectionId, Prefix, StreamName};
+use crate::wire::{Epoch, ErrorCode, Event, Frame, ReceiptId, SessionName, Start, Starts};
 
 /// One step of one connection. Frames are encoded already: the core passes them on and stores them, it never reads them.
 #[derive(Debug, Clone)]
@@ -41,10 +41,30 @@ pub enum Input {
         /// Answered with the stream's state.
         receipt: Option<ReceiptId>,
     },
+    /// The connection becomes a listener of all streams whose names begin so, those that there are and those to come.
+    ListenPrefix {
+        /// How the names begin.
+        prefix: Prefix,
+        /// Where it begins in them; none means with what comes next.
+        start: Option<Box<Starts>>,
+        /// Answered once all streams that there are have been joined.
+        receipt: Option<ReceiptId>,
+        /// Whether it goes on with what it has begun: the core says so in what it leaves to do.
+        begun: bool,
+    },
     /// The connection stops listening to one stream, or to all.
     Hangup {
         /// The stream; none means all.
         stream: Option<StreamName>,
+        /// Answered once no more will come.
+        receipt: Option<ReceiptId>,
+    },
+    /// The connection stops listening to a prefix.
+    HangupPrefix {
+        /// How the names begin.
+        prefix: Prefix,
+        /// The last stream that was looked at: the core says so in what it leaves to do.
+        at: Option<StreamName>,
         /// Answered once no more will come.
         receipt: Option<ReceiptId>,
     },
@@ -125,7 +145,9 @@ impl Input {
             Self::Put { run: frame, .. } | Self::Answer(frame) => frame.messages().into(),
             Self::Header { .. }
             | Self::Listen { .. }
+            | Self::ListenPrefix { .. }
             | Self::Hangup { .. }
+            | Self::HangupPrefix { .. }
             | Self::Close { .. }
             | Self::Delete { .. }
             | Self::Will { .. } => 1,

@@ -3,7 +3,8 @@
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
-use super::listens::Listens;
+use super::directory;
+use super::listens::{Listens, Place};
 use super::machine::Core;
 use super::past::WINDOW;
 use super::sessions::SESSION;
@@ -14,13 +15,9 @@ impl Core {
     /// What must hold for one connection after each step; called in debug builds.
     #[cfg(debug_assertions)]
     pub(super) fn assert_connection(&self, connection: ConnectionId) {
-        let Some(Listens::One(name, position)) = self.connections.get(connection.index()) else { return };
+        let Some(Listens::One(name, place)) = self.connections.get(connection.index()) else { return };
         let listeners = self.streams.get(name).map(|stream| &stream.listeners);
-        assert_eq!(
-            listeners.and_then(|listeners| listeners.get(*position as usize)),
-            Some(&connection),
-            "{connection} is lost in {name:?}"
-        );
+        assert_eq!(listeners.and_then(|listeners| listeners.get(place.position())), Some(&connection), "{connection} is lost in {name:?}");
     }
 
     /// What must hold for everything; tests call it after each step.
@@ -38,15 +35,19 @@ impl Core {
             }
             windows += run.window.iter().map(|window| WINDOW + window.bytes()).sum::<usize>();
             assert!(run.latest as usize <= stream.listeners.len(), "{name:?} has more listeners to its latest message than listeners");
+            let mut by_prefix = 0;
             for (position, listener) in stream.listeners.iter().enumerate() {
-                assert_eq!(self.connections[listener.index()].position(name), Some(position), "{listener} is lost in {name:?}");
+                let place = self.connections[listener.index()].get(name);
+                assert_eq!(place.map(Place::position), Some(position), "{listener} is lost in {name:?}");
+                by_prefix += u32::from(place.is_some_and(|place| !place.named));
             }
+            assert_eq!(run.by_prefix, by_prefix, "those who listen to {name:?} by a prefix are miscounted");
             if let Some(end) = &run.ended {
                 assert!(self.ended.contains(&(end.forget_at, name.clone())), "{name:?} is never forgotten");
                 ended += 1;
             }
             listeners += stream.listeners.len();
-            stored += place(name) + kept(stream);
+            stored += place(name) + self.order.place() + kept(stream);
         }
         let listens: usize = self.connections.iter().map(Listens::len).sum();
         assert_eq!(listens, listeners, "connections and streams disagree on who listens");
@@ -57,6 +58,12 @@ impl Core {
         self.sessions.assert_invariants();
         self.wills.assert_invariants();
         stored += self.wills.stored() + SESSION * self.sessions.len();
+        assert_eq!(self.order.is_kept(), !self.prefixes.is_empty(), "the order of names is kept for nobody, or is not");
+        let entries = self.streams.iter().filter(|named| directory::is_entry(&named.name));
+        let watchers: usize = entries.map(|named| named.stream.listeners.len()).sum();
+        self.directory.assert_watchers(watchers + self.prefixes.count_all(|prefix| directory::subjects(prefix).is_some()));
+        self.order.assert_invariants(&self.streams);
+        stored += self.prefixes.memory();
         assert_eq!(stored, self.stored, "the stored bytes are miscounted");
     }
 }

@@ -3,14 +3,24 @@
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Effect, Event, Position, ReceiptId, Start};
+use crate::wire::{Effect, Event, Position, ReceiptId, Start, StreamState};
 
 use super::budget::{Budget, PUSH};
+use super::directory;
 use super::input::Deliver;
-use super::listens::Listens;
+use super::listens::{Listens, Place};
 use super::machine::{Core, Refused, answer};
-use super::stream::{Beginning, LISTENER, Stream, millis};
+use super::stream::{Beginning, Ended, LISTENER, millis};
 use super::table::Named;
+
+/// By what a listener is told where it begins.
+#[derive(Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// By the receipt of its action, if it asked for one.
+    Receipt(Option<&'a ReceiptId>),
+    /// By an event of its own, as it has not named the stream.
+    Joined,
+}
 
 impl Core {
     /// Delivers the header, if there is one, then the receipt, then what the listener asked for of the past, and enters the listener,
@@ -27,96 +37,120 @@ impl Core {
         self.forget_if_over(name);
         let stream = self.streams.get(name);
         let is_known = stream.is_some();
+        let told = Told::Receipt(receipt);
         if let Some(stream) = stream
             && let Some(ended) = &stream.run.ended
         {
-            self.begin(from, name, stream, start, receipt, budget, deliver);
-            match &ended.last {
-                Some(last) => {
-                    deliver.frame(from, last);
-                }
-                None => deliver.event(from, &Event::Close { stream: name, message: None }),
-            }
+            self.begin(from, name, start, told, budget, deliver);
+            Self::tell_end(from, name, ended, deliver);
             return Ok(());
         }
-        if self.connections.len() <= from.index() {
-            self.connections.resize_with(from.index() + 1, Listens::default);
+        self.enter(from, name, is_known, true, start.latest)?;
+        if !is_known {
+            self.announce(name, budget, deliver);
         }
-        let position = self.connections[from.index()].position(name);
-        if position.is_none() {
-            if self.connections[from.index()].len() >= self.limits.listens {
-                let most = self.limits.listens;
-                return Err(Refused::limit(format!(
-                    "this connection listens to {most} streams, the most allowed (limits.listens); hang up on some, or listen on another connection"
-                )));
-            }
-            self.room_for_stream(name, is_known)?;
-            self.room_to_keep(name, is_known, LISTENER)?;
-        }
-        // It goes on in another mode.
-        let switches = position.filter(|position| self.streams.get(name).is_some_and(|stream| stream.is_latest(*position) != start.latest));
-        if let Some(position) = switches {
-            self.take_out(name, position);
-        }
-        let Named { name, stream } = self.stream(name);
-        // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
-        let name = name.clone();
-        if position.is_none() || switches.is_some() {
-            let (at, made_room) = stream.enter(from, start.latest);
-            if let Some((moved, at)) = made_room {
-                self.connections[moved.index()].insert(&name, at);
-            }
-            self.connections[from.index()].insert(&name, at);
-        }
-        if position.is_none() {
-            self.stored += LISTENER;
-        }
-        if let Some(stream) = self.streams.get(&name) {
-            self.begin(from, &name, stream, start, receipt, budget, deliver);
-        }
+        self.begin(from, name, start, told, budget, deliver);
         Ok(())
     }
 
-    /// Takes the listener at this position out of a stream's list.
-    #[cold]
-    fn take_out(&mut self, name: &StreamName, position: usize) {
-        let Some(stream) = self.streams.get_mut(name) else { return };
+    /// A listener goes on in another mode, if it is another.
+    fn switch(&mut self, from: ConnectionId, name: &StreamName, position: usize, latest: bool) {
+        let Some(stream) = self.streams.get_mut(name).filter(|stream| stream.is_latest(position) != latest) else { return };
         let [one, other] = stream.take_out(position);
-        for (moved, at) in one.into_iter().chain(other) {
-            self.connections[moved.index()].insert(name, at);
+        let (at, made_room) = stream.enter(from, latest);
+        for (moved, at) in one.into_iter().chain(other).chain(made_room) {
+            self.connections[moved.index()].moved(name, at);
         }
+        self.connections[from.index()].moved(name, at);
+    }
+
+    /// Enters a listener, by the stream's name or by a prefix, and makes the stream unless it is known. One that is there stays.
+    pub(super) fn enter(
+        &mut self,
+        from: ConnectionId,
+        name: &StreamName,
+        is_known: bool,
+        named: bool,
+        latest: bool,
+    ) -> Result<(), Refused> {
+        if self.connections.len() <= from.index() {
+            self.connections.resize_with(from.index() + 1, Listens::default);
+        }
+        if let Some(place) = self.connections[from.index()].get_mut(name) {
+            let (position, may_switch) = (place.position(), named || !place.named);
+            if named && !place.named {
+                place.named = true;
+                self.stream(name).stream.run.by_prefix -= 1;
+            }
+            if may_switch {
+                self.switch(from, name, position, latest);
+            }
+            return Ok(());
+        }
+        self.room_to_listen(from)?;
+        self.room_for_stream(name, is_known)?;
+        self.room_to_keep(name, is_known, LISTENER)?;
+        let Named { name, stream } = self.stream(name);
+        let (position, made_room) = stream.enter(from, latest);
+        stream.run.by_prefix += u32::from(!named);
+        // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
+        let name = name.clone();
+        if let Some((moved, at)) = made_room {
+            self.connections[moved.index()].moved(&name, at);
+        }
+        self.connections[from.index()].insert(&name, Place::new(position, named));
+        self.stored += LISTENER;
+        self.directory.watch(usize::from(directory::is_entry(&name)));
+        self.directory.note(&name);
+        Ok(())
+    }
+
+    /// Tells how a stream ended. Returns how many bytes that takes.
+    pub(super) fn tell_end(to: ConnectionId, name: &StreamName, ended: &Ended, deliver: &mut impl Deliver) -> usize {
+        let Some(last) = &ended.last else {
+            deliver.event(to, &Event::Close { stream: name, message: None });
+            return 0;
+        };
+        deliver.frame(to, last);
+        last.bytes().len()
     }
 
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked
-    /// for, or the newest of them.
-    #[expect(clippy::too_many_arguments, reason = "a step of its caller, which has them all")]
-    fn begin(
+    /// for. Returns how many bytes the header and the messages take.
+    pub(super) fn begin(
         &self,
         to: ConnectionId,
         name: &StreamName,
-        stream: &Stream,
         start: Start,
-        receipt: Option<&ReceiptId>,
+        told: Told<'_>,
         budget: &mut Budget,
         deliver: &mut impl Deliver,
-    ) {
+    ) -> usize {
+        let Some(stream) = self.streams.get(name) else { return 0 };
+        let mut bytes = 0;
         let run = &stream.run;
         let Beginning { before, here, resumed } = run.begin(start);
         if start.latest {
             deliver.begin_latest(to, name);
         }
-        if let Some(header) = stream.header.as_ref().filter(|_| !resumed) {
+        // A stream of the directory has no header of its own.
+        let entry = self.entry(name);
+        if let Some(header) = entry.as_ref().or(stream.header.as_ref()).filter(|_| !resumed) {
             deliver.frame(to, header);
+            bytes += header.bytes().len();
         }
         let effect = Effect {
-            state: Some(stream.state()),
+            state: Some(if entry.is_some() { StreamState::Running } else { stream.state() }),
             age: Some(Duration::from_millis(millis(self.now).saturating_sub(run.since))),
             resumed: start.after.map(|_| resumed),
             missed: here.filter(|_| !resumed).map(|after| before.saturating_sub(after.sequence)),
             position: Some(Position { sequence: before, ..run.position() }),
             ..Effect::default()
         };
-        answer(to, receipt, effect, deliver);
+        match told {
+            Told::Receipt(receipt) => answer(to, receipt, effect, deliver),
+            Told::Joined => deliver.event(to, &Event::Joined { stream: name, effect }),
+        }
         let behind = run.sequence - before;
         let wanted = if start.latest { behind.min(1) } else { behind };
         for frame in run.window.iter().flat_map(|window| window.last(wanted)) {
@@ -126,6 +160,8 @@ impl Core {
             } else {
                 deliver.frame(to, &frame);
             }
+            bytes += frame.bytes().len();
         }
+        bytes
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use crate::wire::ids::StreamName;
+use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Epoch, ErrorCode, Frame, Gauge, StreamState};
 
-use super::budget::{Budget, FORGET};
+use super::budget::{Budget, FORGET, HANG_UP, ORDER};
 use super::input::Extra;
+use super::listens::Listens;
 use super::machine::{Core, Refused};
-use super::stream::{ENDED, Ended, Stream, millis, place};
+use super::past::seconds;
+use super::stream::{ENDED, Ended, LISTENER, Stream, millis, place};
 use super::table::Named;
 
 impl Core {
@@ -19,17 +21,21 @@ impl Core {
 
     /// Whether there are streams, or messages of streams, whose time is over and that are not forgotten yet. Clients cannot see the difference.
     pub fn has_forgettable(&self) -> bool {
-        self.has_ended() || self.has_old_past()
+        self.has_ended() || self.has_old_past() || self.order.has_waste()
     }
 
     fn has_ended(&self) -> bool {
         self.ended.first().is_some_and(|(forget_at, _)| *forget_at <= self.now)
     }
 
-    /// Forgets the streams whose time is over, and messages that are too old, as many as the budget allows.
+    /// Forgets the streams whose time is over, messages that are too old, and the order of names that nobody needs, as much as the
+    /// budget allows.
     pub fn forget(&mut self, budget: &mut Budget) {
         while !budget.is_spent() && (self.forget_first() || self.forget_old_past()) {
             budget.spend(FORGET);
+        }
+        while !budget.is_spent() && self.order.drop_one() {
+            budget.spend(ORDER);
         }
         // Paid for.
         self.past.take_looks();
@@ -59,7 +65,9 @@ impl Core {
         let (epochs, now) = (&mut self.epochs, self.now);
         let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now));
         if made {
-            self.stored += place(name);
+            self.stored += place(name) + self.order.place();
+            self.order.insert(&named.name);
+            self.directory.note_new(&named.name);
         }
         named
     }
@@ -68,8 +76,14 @@ impl Core {
     pub(super) fn remove(&mut self, name: &StreamName) {
         self.take_back_end(name);
         if let Some(mut stream) = self.streams.remove(name) {
-            debug_assert!(stream.listeners.is_empty(), "{name:?} is forgotten while it is listened to");
-            self.stored -= place(name);
+            debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
+            self.stored -= place(name) + self.order.place() + LISTENER * stream.listeners.len();
+            self.order.remove(name);
+            self.directory.note_gone(name);
+            self.owed += HANG_UP * stream.listeners.len();
+            for listener in &stream.listeners {
+                self.connections[listener.index()].remove(name);
+            }
             self.past.clear(&mut stream.run, &self.queues);
             if let Some(listed) = stream.run.listed {
                 self.past.listed.remove(&(listed, name.clone()));
@@ -80,25 +94,27 @@ impl Core {
         }
     }
 
-    /// Stores a header in place of the one before; reopens the stream if it has ended.
-    pub(super) fn store_header(&mut self, name: &StreamName, header: Frame) -> Result<(), Refused> {
+    /// Stores a header in place of the one before; reopens the stream if it has ended. True if a run begins with it.
+    pub(super) fn store_header(&mut self, name: &StreamName, header: Frame) -> Result<bool, Refused> {
         self.forget_if_over(name);
         let stream = self.streams.get(name);
         let (known, before) = (stream.is_some(), header_cost(stream));
         self.room_for_stream(name, known)?;
         self.room_to_keep(name, known, header.cost().saturating_sub(before))?;
-        self.reopen(name);
+        let begins = self.reopen(name) || !known;
         self.stored += header.cost();
         header.store(&self.queues);
         let now = self.now;
         let stream = &mut self.stream(name).stream;
+        stream.run.header_at = seconds(now);
         if stream.state() == StreamState::Waiting {
             stream.run.since = millis(now);
         }
         if let Some(before) = stream.header.replace(header) {
             self.let_go(&before);
         }
-        Ok(())
+        self.directory.note(name);
+        Ok(begins)
     }
 
     /// Whether each of these headers could be stored in turn.
@@ -122,18 +138,22 @@ impl Core {
         let named = self.stream(name);
         named.stream.run.ended = Some(Box::new(ended));
         let name = named.name.clone();
+        self.directory.note(&name);
         self.ended.insert((forget_at, name));
     }
 
     /// Begins another run of a stream that has ended: with an epoch of its own, and without the messages of the one before.
-    fn reopen(&mut self, name: &StreamName) {
+    /// False if it has not ended.
+    fn reopen(&mut self, name: &StreamName) -> bool {
         if !self.take_back_end(name) {
-            return;
+            return false;
         }
         if let Some(stream) = self.streams.get_mut(name) {
             self.past.clear(&mut stream.run, &self.queues);
-            (stream.run.epoch, stream.run.sequence, stream.run.since) = (self.epochs.draw(), 0, millis(self.now));
+            (stream.run.epoch, stream.run.since) = (self.epochs.draw(), millis(self.now));
+            (stream.run.sequence, stream.run.bytes) = (0, 0);
         }
+        true
     }
 
     /// Takes back the end of a stream. False if it has not ended.
@@ -194,9 +214,22 @@ impl Core {
         )))
     }
 
+    /// Whether a connection may listen to one more stream or prefix.
+    pub(super) fn room_to_listen(&self, connection: ConnectionId) -> Result<(), Refused> {
+        let streams = self.connections.get(connection.index()).map_or(0, Listens::len);
+        let most = self.limits.listens;
+        if streams + self.prefixes.count(connection) < most {
+            return Ok(());
+        }
+        Err(Refused::limit(format!(
+            "this connection listens to {most} streams and prefixes, the most allowed (limits.listens); hang up on some, or listen on another connection"
+        )))
+    }
+
     /// Whether there is room to keep `more` bytes of a stream, and its name unless it is `known`.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, known: bool, more: usize) -> Result<(), Refused> {
-        self.room_for(Some(name), more + if known { 0 } else { place(name) })
+        let place = if known { 0 } else { place(name) + self.order.place() };
+        self.room_for(Some(name), more + place)
     }
 
     /// Whether `more` bytes can be kept. The stream is not given up for that.

@@ -8,11 +8,14 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, ReceiptId, Start};
 
 use super::budget::{Budget, FORGET, HANG_UP, INPUT, PUSH};
+use super::directory::{self, Directory};
 use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
-use super::listens::Listens;
+use super::listens::{Listens, Place};
+use super::order::Order;
 use super::parts::Parts;
 use super::past::{Past, ReplayLimits};
+use super::prefixes::Prefixes;
 use super::sessions::Sessions;
 use super::stream::{ENDED, Ended, LISTENER, millis};
 use super::table::Table;
@@ -23,7 +26,7 @@ use super::wills::Wills;
 pub struct CoreLimits {
     /// The most streams at once.
     pub streams: usize,
-    /// The most streams that one connection listens to at once.
+    /// The most streams and prefixes that one connection listens to at once.
     pub listens: usize,
     /// All that is kept of streams, wills and sessions: headers, last messages, names and lists of listeners, in bytes of memory.
     pub stored: usize,
@@ -51,6 +54,16 @@ pub struct Core {
     pub(super) wills: Wills,
     /// Names this life of the broker.
     pub(super) life: Epoch,
+    /// Who listens to prefixes, ...
+    pub(super) prefixes: Prefixes,
+    /// ... and the names in their order for those.
+    pub(super) order: Order,
+    /// What is to be told of streams to those who listen to the directory.
+    pub(super) directory: Directory,
+    /// The time at the beginning of the core's clock, since 1970.
+    pub(super) began: Duration,
+    /// What was done in passing and has yet to be paid for.
+    pub(super) owed: usize,
     pub(super) epochs: Epochs,
     /// What is kept of all streams, their past aside, and of wills and sessions, in bytes of memory.
     pub(super) stored: usize,
@@ -87,7 +100,7 @@ pub(super) enum Comes {
 
 /// What became of a run.
 #[derive(Default)]
-struct Taken {
+pub(super) struct Taken {
     reached: usize,
     /// Where the stream stands after it.
     position: Option<Position>,
@@ -111,6 +124,11 @@ impl Core {
             limits,
             streams: Table::default(),
             connections: Vec::new(),
+            prefixes: Prefixes::default(),
+            order: Order::default(),
+            directory: Directory::default(),
+            began: Duration::ZERO,
+            owed: 0,
             ended: BTreeSet::new(),
             sessions: Sessions::default(),
             wills: Wills::default(),
@@ -137,7 +155,7 @@ impl Core {
     /// Takes one step of one connection, delivering what follows from it. Returns what is left to do of it when the budget
     /// is spent: the same connection is to go on with that before anything else.
     pub fn handle(&mut self, from: ConnectionId, input: Input, budget: &mut Budget, deliver: &mut impl Deliver) -> Option<Input> {
-        budget.spend(INPUT + FORGET * self.past.take_looks());
+        budget.spend(INPUT + FORGET * self.past.take_looks() + std::mem::take(&mut self.owed));
         match input {
             Input::Put { stream, run, of, extras } => {
                 if of.is_some() {
@@ -150,7 +168,7 @@ impl Core {
                 }
                 return self.put(from, &stream, &run, extras, budget, deliver);
             }
-            Input::Header { stream, header, of, absent, receipt } => match self.header(&stream, header, of, absent) {
+            Input::Header { stream, header, of, absent, receipt } => match self.header(&stream, header, of, absent, budget, deliver) {
                 Ok(position) => answer(from, receipt.as_ref(), Effect { position, ..Effect::default() }, deliver),
                 Err(refused) => refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver),
             },
@@ -161,9 +179,18 @@ impl Core {
                     refuse(from, &refused, Some(&stream), receipt.as_ref(), deliver);
                 }
             }
+            Input::ListenPrefix { prefix, start, receipt, begun } => {
+                let latest = start.as_ref().is_some_and(|starts| starts.latest);
+                if begun || self.begin_walk(from, &prefix, latest, receipt.as_ref(), deliver) {
+                    return self.join_all(from, prefix, start, receipt, budget, deliver);
+                }
+            }
+            Input::HangupPrefix { prefix, at, receipt } => {
+                return self.hang_up_prefix(from, prefix, at, receipt, budget, deliver);
+            }
             Input::Hangup { stream, receipt } => {
                 match &stream {
-                    Some(stream) => self.hang_up(from, stream, Comes::NoMore, budget),
+                    Some(stream) => self.hang_up_name(from, stream, budget),
                     None if !self.hang_up_all(from, Comes::NoMore, budget) => return Some(Input::Hangup { stream, receipt }),
                     None => {}
                 }
@@ -205,8 +232,8 @@ impl Core {
     }
 
     /// Whether a connection listens to a stream.
-    fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
-        self.connections.get(connection.index()).is_some_and(|listens| listens.position(stream).is_some())
+    pub(super) fn listens(&self, connection: ConnectionId, stream: &StreamName) -> bool {
+        self.connections.get(connection.index()).is_some_and(|listens| listens.get(stream).is_some())
     }
 
     /// Who would be given a frame of at least `length` bytes as it is, by the next input of a connection, and which. It changes nothing.
@@ -222,23 +249,30 @@ impl Core {
             | Input::Close { stream, last: frame, .. }
             | Input::Delete { stream, last: frame, .. } => (Some(frame).filter(is_long).map(|frame| (stream, frame)), None),
             Input::Listen { stream, .. } => (None, self.streams.get(stream)),
+            Input::ListenPrefix { .. } => (None, self.next_on_walk(from).and_then(|stream| self.streams.get(&stream))),
             Input::Header { .. }
             | Input::Hangup { .. }
+            | Input::HangupPrefix { .. }
             | Input::Will { .. }
             | Input::Session { .. }
             | Input::Answer(_)
             | Input::Leave { .. } => (None, None),
         };
         // Many that are short take long together.
-        let past = match input {
-            Input::Listen { stream, start: Some(start), .. } => self.streams.get(stream).and_then(|stream| {
-                let window = stream.run.window.as_ref().filter(|window| window.bytes() >= length)?;
-                let behind = stream.run.sequence - stream.run.begin(**start).before;
-                Some(window.frames(if start.latest { behind.min(1) } else { behind }))
-            }),
+        let start = match input {
+            Input::Listen { start: Some(start), .. } => Some(**start),
+            Input::ListenPrefix { start: Some(starts), .. } => self.next_on_walk(from).map(|stream| starts.of(&stream)),
             _ => None,
         };
+        let past = start.zip(to_one).and_then(|(start, stream)| {
+            let window = stream.run.window.as_ref().filter(|window| window.bytes() >= length)?;
+            let behind = stream.run.sequence - stream.run.begin(start).before;
+            Some(window.frames(if start.latest { behind.min(1) } else { behind }))
+        });
         let past = past.into_iter().flatten();
+        let born = self.born(input).into_iter().flat_map(move |(joining, frames)| {
+            frames.filter(is_long).flat_map(move |frame| joining.clone().into_iter().map(move |listener| (listener, frame)))
+        });
         let to_all = to_all.and_then(|(name, frame)| {
             let stream = self.streams.get(name)?;
             // Of a run, those who get the latest message get the last.
@@ -248,7 +282,29 @@ impl Core {
         let to_all = to_all.into_iter().flat_map(|(listeners, frame)| listeners.iter().map(move |listener| (*listener, frame)));
         let to_one =
             to_one.into_iter().flat_map(|stream| [stream.header.as_ref(), stream.run.ended.as_ref().and_then(|end| end.last.as_ref())]);
-        to_all.chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame))).chain(past.map(move |frame| (from, frame)))
+        to_all
+            .chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame)))
+            .chain(past.map(move |frame| (from, frame)))
+            .chain(born)
+    }
+
+    /// Who joins the stream that an input brings into being, and what they are given of it.
+    fn born<'a>(&self, input: &'a Input) -> Option<(Vec<ConnectionId>, impl Iterator<Item = &'a Frame>)> {
+        let (stream, frame, extras) = match input {
+            Input::Put { stream, run, extras, .. } => (stream, run, &extras[..]),
+            Input::Header { stream, header: frame, .. } | Input::Close { stream, last: frame, .. } => (stream, frame, &[][..]),
+            Input::Listen { .. }
+            | Input::ListenPrefix { .. }
+            | Input::Hangup { .. }
+            | Input::HangupPrefix { .. }
+            | Input::Delete { .. }
+            | Input::Will { .. }
+            | Input::Session { .. }
+            | Input::Answer(_)
+            | Input::Leave { .. } => return None,
+        };
+        let frames = extras.iter().filter_map(|extra| extra.header.as_ref()).chain([frame]);
+        self.is_born_to_listeners(stream).then(|| (self.prefixes.joining(stream), frames))
     }
 
     /// Takes a connection out of all lists of listeners: it was cut off, or is gone. False if the budget was
@@ -258,6 +314,9 @@ impl Core {
     }
 
     pub(super) fn hang_up_all(&mut self, connection: ConnectionId, comes: Comes, budget: &mut Budget) -> bool {
+        if !self.drop_prefixes(connection, budget) {
+            return false;
+        }
         while let Some(stream) = self.connections.get(connection.index()).and_then(Listens::first).cloned() {
             // At least one, so that each turn gets on.
             self.hang_up(connection, &stream, comes, budget);
@@ -290,9 +349,10 @@ impl Core {
             self.deliver_run(name, run, budget, deliver);
             return None;
         }
-        // A publisher that listens to its own messages gets each receipt behind its message.
-        let hears_itself = self.listens(from, name);
-        if run.messages() > 1 && (hears_itself || !self.has_room_for(name, &extras)) {
+        // A publisher that listens to its own messages gets each receipt behind its message. Whoever joins at the birth of the stream
+        // joins behind the message that brings the first header.
+        let is_apart = self.listens(from, name) || self.is_born_to_listeners(name);
+        if run.messages() > 1 && (is_apart || !self.has_room_for(name, &extras)) {
             let mut parts = Parts::new(name, run, extras);
             while let Some(part) = parts.next() {
                 self.handle(from, part, budget, deliver);
@@ -308,14 +368,20 @@ impl Core {
             receipts.extend(receipt.map(|receipt| (receipt, index)));
         }
         // Nobody can join between the messages of a run, so only the last header is ever seen.
-        if let Some(header) = headers.pop()
-            && let Err(refused) = self.store_header(name, header)
-        {
-            refuse(from, &refused, Some(name), receipts.first().map(|(receipt, _)| receipt), deliver);
-            return None;
-        }
+        let begins = match headers.pop().map(|header| self.store_header(name, header)) {
+            Some(Ok(begins)) => begins,
+            None => false,
+            Some(Err(refused)) => {
+                refuse(from, &refused, Some(name), receipts.first().map(|(receipt, _)| receipt), deliver);
+                return None;
+            }
+        };
         budget.spend(PUSH * receipts.len());
         let taken = self.deliver_run(name, run, budget, deliver);
+        if begins {
+            // The header says already what the message says.
+            self.announce(name, budget, deliver);
+        }
         for (receipt, index) in &receipts {
             answer(from, Some(receipt), Effect { position: taken.after(*index), ..reaching(taken.reached) }, deliver);
         }
@@ -323,12 +389,13 @@ impl Core {
     }
 
     /// Gives a run to every listener, and keeps it for those who come back.
-    fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+    pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
         let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
         let counted = u64::from(run.messages());
         named.stream.run.sequence += counted;
+        named.stream.run.bytes += run.bytes().len() as u64;
         budget.spend(PUSH * named.stream.listeners.len());
         let (each, latest) = named.stream.audience();
         let mut reached = each.iter().filter(|listener| deliver.frame(**listener, run)).count();
@@ -336,6 +403,7 @@ impl Core {
             reached += deliver_latest(latest, &named.name, run, budget, deliver);
         }
         let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
+        self.directory.note(&named.name);
         if self.past.is_kept() {
             self.past.keep(named, run, self.now, &self.queues);
             self.relieve_windows(name);
@@ -349,48 +417,88 @@ impl Core {
         if let Some(stream) = self.streams.get(name) {
             return Taken { position: Some(stream.run.position()), ..Taken::default() };
         }
-        if !self.past.is_kept() || self.room_for_stream(name, false).is_err() || self.room_to_keep(name, false, 0).is_err() {
+        if !self.past.is_kept() {
+            return Taken::default();
+        }
+        if let Err(refused) = self.room_for_stream(name, false).and_then(|()| self.room_to_keep(name, false, 0)) {
+            self.tell_missed(name, &refused, budget, deliver);
             return Taken::default();
         }
         self.stream(name);
+        self.announce(name, budget, deliver);
         self.deliver_run(name, run, budget, deliver)
     }
 
-    fn header(&mut self, name: &StreamName, header: Frame, of: Option<Epoch>, absent: bool) -> Result<Option<Position>, Refused> {
+    /// Whether the stream comes into being, or is opened again, by what comes next, and somebody listens to a prefix of its name.
+    fn is_born_to_listeners(&self, name: &StreamName) -> bool {
+        !self.prefixes.is_empty() && self.streams.get(name).is_none_or(|stream| stream.run.ended.is_some()) && self.prefixes.match_any(name)
+    }
+
+    fn header(
+        &mut self,
+        name: &StreamName,
+        header: Frame,
+        of: Option<Epoch>,
+        absent: bool,
+        budget: &mut Budget,
+        deliver: &mut impl Deliver,
+    ) -> Result<Option<Position>, Refused> {
         self.check_epoch(name, of, true)?;
         if absent {
             self.check_absent(name)?;
         }
-        self.store_header(name, header)?;
+        if self.store_header(name, header)? {
+            self.announce(name, budget, deliver);
+        }
         Ok(self.streams.get(name).map(|stream| stream.run.position()))
     }
 
-    /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
-    fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, comes: Comes, budget: &mut Budget) {
+    /// Takes back that a connection listens to a stream by its name. If one of its prefixes matches, it stays a listener.
+    fn hang_up_name(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
+        if directory::is_entry(name) || !self.prefixes.match_for(connection, name) {
+            return self.hang_up(connection, name, Comes::NoMore, budget);
+        }
         budget.spend(HANG_UP);
-        let Some(position) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
+        let place = self.connections.get_mut(connection.index()).and_then(|listens| listens.get_mut(name));
+        let Some(place) = place.filter(|place| place.named) else { return };
+        place.named = false;
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        stream.run.by_prefix += 1;
+        if stream.is_empty() && stream.run.listed.is_none() {
+            self.remove(name);
+        }
+    }
+
+    /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
+    pub(super) fn hang_up(&mut self, connection: ConnectionId, name: &StreamName, comes: Comes, budget: &mut Budget) {
+        budget.spend(HANG_UP);
+        let Some(place) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
+        let (position, Place { named, .. }) = (place.position(), place);
         self.stored -= LISTENER;
         let Some(stream) = self.streams.get_mut(name) else { return };
         debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
         let [one, other] = stream.take_out(position);
+        self.directory.note(name);
         if let Some((moved, at)) = one {
-            self.connections[moved.index()].insert(name, at);
+            self.connections[moved.index()].moved(name, at);
         }
         if let Some((moved, at)) = other {
-            self.connections[moved.index()].insert(name, at);
+            self.connections[moved.index()].moved(name, at);
         }
+        stream.run.by_prefix -= u32::from(!named);
         // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
         if stream.is_empty() {
             // Those who come back within the time find that nothing is missing.
-            if comes == Comes::Perhaps && self.past.is_kept() {
+            if named && comes == Comes::Perhaps && self.past.is_kept() {
                 self.remember(name);
             } else if stream.run.listed.is_none() {
                 self.remove(name);
             }
         }
+        self.unwatch(usize::from(directory::is_entry(name)));
     }
 
     /// Something has happened in a stream that has nothing but its past: that is kept from now on.
@@ -398,6 +506,13 @@ impl Core {
         if let Some(named) = self.streams.get_named(name) {
             self.past.unlist(named);
             self.past.list(named, self.now);
+        }
+    }
+
+    /// So many fewer listen to the directory.
+    pub(super) fn unwatch(&mut self, count: usize) {
+        for changed in self.directory.unwatch(count).into_iter().flatten() {
+            self.order.waste(changed);
         }
     }
 
@@ -431,6 +546,9 @@ impl Core {
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);
+        if !is_known {
+            self.announce(name, budget, deliver);
+        }
         Ok(reached)
     }
 
@@ -450,12 +568,15 @@ impl Core {
     }
 
     /// Tells every listener that the stream has ended, and lets it go.
-    fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
+    pub(super) fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
         let listeners = std::mem::take(&mut stream.listeners);
         stream.run.latest = 0;
+        stream.run.by_prefix = 0;
         budget.spend((PUSH + HANG_UP) * listeners.len());
         self.stored -= LISTENER * listeners.len();
+        self.directory.note(name);
+        self.unwatch(if directory::is_entry(name) { listeners.len() } else { 0 });
         let mut reached = 0;
         for listener in listeners {
             reached += usize::from(deliver.frame(listener, last));

@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod budget;
+mod directory;
 mod epochs;
 mod input;
 #[cfg(any(test, debug_assertions))]
@@ -15,14 +16,18 @@ mod keeping;
 mod listens;
 mod lost;
 mod machine;
+mod order;
 mod parts;
 mod past;
+mod prefixes;
+mod publishing;
 mod replay;
 mod sessions;
 mod stream;
 mod table;
 #[cfg(test)]
 mod tests;
+mod walking;
 mod wills;
 mod window;
 

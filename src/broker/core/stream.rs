@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) epoch: Epoch,
     /// How many messages it has had.
     pub(super) sequence: u64,
+    /// How many bytes they took on the wire.
+    pub(super) bytes: u64,
     /// Since when it has been in its state, in milliseconds of the core's clock.
     pub(super) since: u64,
     /// Set when it has ended; then nobody listens.
@@ -34,6 +36,10 @@ pub(super) struct Run {
     pub(super) listed: Option<u32>,
     /// How many of the listeners, the last in their list, get the latest message only.
     pub(super) latest: u32,
+    /// How many of the listeners have joined it by a prefix and not by its name: for their sake alone it does not stay.
+    pub(super) by_prefix: u32,
+    /// When the header was stored, in seconds of the core's clock.
+    pub(super) header_at: u32,
 }
 
 /// Where a listener begins.
@@ -58,7 +64,18 @@ pub(super) struct Ended {
 impl Stream {
     /// A stream that has just come into being.
     pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
-        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None, latest: 0 };
+        let run = Run {
+            epoch,
+            sequence: 0,
+            bytes: 0,
+            since: millis(now),
+            ended: None,
+            window: None,
+            listed: None,
+            latest: 0,
+            by_prefix: 0,
+            header_at: 0,
+        };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }
 
@@ -111,9 +128,9 @@ impl Stream {
         [now(position), if hole == position { None } else { now(hole) }]
     }
 
-    /// Whether there is nothing in it, its past aside.
+    /// Whether there is nothing in it, its past and those aside who would listen to any stream of a prefix.
     pub(super) fn is_empty(&self) -> bool {
-        self.header.is_none() && self.run.ended.is_none() && self.listeners.is_empty()
+        self.header.is_none() && self.run.ended.is_none() && self.listeners.len() == self.run.by_prefix as usize
     }
 }
 

@@ -11,7 +11,7 @@ use super::stream::Stream;
 
 /// How many parts the table has. A part that grows or shrinks moves all of its streams in one step; a hundredth of a million
 /// streams is moved within a fraction of a millisecond.
-const PARTS: usize = 256;
+pub(super) const PARTS: usize = 256;
 
 /// With fewer streams than this the processor's caches hold them anyway.
 const CACHED: usize = 4096;
@@ -91,6 +91,11 @@ impl Table {
             part.shrink_to(part.len() * 2, |named| hasher.hash_one(&named.name));
         }
         Some(named.stream)
+    }
+
+    /// The names in one of the parts, in no order.
+    pub(super) fn names(&self, part: usize) -> Vec<StreamName> {
+        self.parts.get(part).map_or(Vec::new(), |part| part.iter().map(|named| named.name.clone()).collect())
     }
 
     /// Brings the streams of these names into the processor's caches. It changes nothing.

@@ -31,7 +31,7 @@ pub struct Limits {
     pub streams: usize,
     /// How long an ended stream is remembered. Default: 1 h.
     pub ended_time: Span,
-    /// The most streams that one connection listens to at once. Default: 10,000.
+    /// The most streams and prefixes that one connection listens to at once; a stream that is joined by a prefix counts too. Default: 10,000.
     pub listens: usize,
     /// The most sessions at once. Default: 100,000.
     pub sessions: usize,

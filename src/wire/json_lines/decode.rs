@@ -56,7 +56,7 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
         terms: terms(members, line),
         verbatim,
     };
-    request.action().map(Some)
+    request.action(limits).map(Some)
 }
 
 fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
@@ -72,6 +72,7 @@ fn terms<'a>(members: &Members, line: &'a [u8]) -> Terms<'a> {
         of: text(&members.of),
         session: text(&members.session),
         mode: text(&members.mode),
+        prefix: text(&members.prefix),
     }
 }
 

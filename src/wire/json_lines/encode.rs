@@ -81,6 +81,11 @@ impl Encode for JsonLinesEncoder {
                 write_receipt(out, Some(receipt));
                 write_effect(out, effect);
             }
+            Event::Joined { stream, effect } => {
+                out.extend_from_slice(br#"{"action":"joined","stream":"#);
+                write_text(out, stream.as_str());
+                write_effect(out, effect);
+            }
             Event::Pong { receipt } => {
                 out.extend_from_slice(br#"{"action":"pong""#);
                 write_receipt(out, *receipt);
@@ -124,9 +129,12 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
 }
 
 fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
-    let Effect { listeners, state, age, resumed, missed, position } = effect;
+    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
     if let Some(listeners) = listeners {
         write_member(out, ",\"listeners\":", listeners);
+    }
+    if let Some(streams) = streams {
+        write_member(out, ",\"streams\":", streams);
     }
     if let Some(state) = state {
         out.extend_from_slice(br#","state":"#);
@@ -202,6 +210,7 @@ mod tests {
                     receipt,
                     effect: Effect {
                         listeners: None,
+                        streams: None,
                         state: Some(StreamState::Running),
                         age: Some(Duration::from_micros(1_500_999)),
                         resumed: Some(false),
@@ -214,6 +223,14 @@ mod tests {
                     r#""position":{"epoch":"00000000000000ab","sequence":12}}"#
                 )
                 .to_owned(),
+            ),
+            (
+                Event::Receipt { receipt, effect: Effect { streams: Some(0), ..Effect::default() } },
+                r#"{"action":"receipt","receipt":"a\u0062","streams":0}"#.to_owned(),
+            ),
+            (
+                Event::Joined { stream, effect: Effect { state: Some(StreamState::Ended), resumed: Some(true), ..Effect::default() } },
+                format!(r#"{{"action":"joined","stream":{name},"state":"ended","resumed":true}}"#),
             ),
             (Event::Pong { receipt: None }, r#"{"action":"pong"}"#.to_owned()),
             (Event::Pong { receipt: Some(receipt) }, r#"{"action":"pong","receipt":"a\u0062"}"#.to_owned()),

@@ -53,7 +53,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         terms: terms(&members, body),
         verbatim,
     };
-    request.action().map(Some)
+    request.action(limits).map(Some)
 }
 
 /// The name in a unit that begins exactly as listeners get it, not yet known to be UTF-8, and where the message begins.
@@ -110,6 +110,7 @@ fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
         of: text(&members.of),
         session: text(&members.session),
         mode: text(&members.mode),
+        prefix: text(&members.prefix),
     }
 }
 

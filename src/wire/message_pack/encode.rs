@@ -107,6 +107,12 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
             write_receipt(out, Some(receipt));
             write_effect(out, effect);
         }
+        Event::Joined { stream, effect } => {
+            map(out, 2 + members(effect));
+            pair(out, "action", "joined");
+            pair(out, "stream", stream.as_str());
+            write_effect(out, effect);
+        }
         Event::Pong { receipt } => {
             map(out, 1 + usize::from(receipt.is_some()));
             pair(out, "action", "pong");
@@ -144,18 +150,21 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
 
 /// How many of these are told.
 fn members(effect: &Effect) -> usize {
-    let Effect { listeners, state, age, resumed, missed, position } = effect;
-    [listeners.is_some(), state.is_some(), age.is_some(), resumed.is_some(), missed.is_some(), position.is_some()]
-        .into_iter()
-        .map(usize::from)
-        .sum()
+    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
+    let known =
+        [listeners.is_some(), streams.is_some(), state.is_some(), age.is_some(), resumed.is_some(), missed.is_some(), position.is_some()];
+    known.into_iter().map(usize::from).sum()
 }
 
 fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
-    let Effect { listeners, state, age, resumed, missed, position } = effect;
+    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
     if let Some(listeners) = listeners {
         text(out, "listeners");
         unsigned(out, *listeners as u64);
+    }
+    if let Some(streams) = streams {
+        text(out, "streams");
+        unsigned(out, *streams as u64);
     }
     if let Some(state) = state {
         pair(out, "state", state.as_str());

@@ -192,6 +192,14 @@ mod tests {
                 r#"{"action":"error","message":{"code":"limit","reason":"too many"},"stream":"a","receipt":9}"#,
                 Reply::Error { reason: reason(), receipt: Some(9) },
             ),
+            (r#"{"action":"receipt","receipt":7,"streams":3}"#, receipt(Answer::default())),
+            (
+                concat!(
+                    r#"{"action":"joined","stream":"a","state":"running","age":0.5,"resumed":true,"#,
+                    r#""position":{"epoch":"000000000000000a","sequence":9}}"#
+                ),
+                Reply::Unknown,
+            ),
             (r#"{"action":"greet","of":"a later version"}"#, Reply::Unknown),
         ];
         for (line, reply) in table {

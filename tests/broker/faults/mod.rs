@@ -17,6 +17,7 @@ mod many_streams;
 mod marks;
 mod neighbours;
 mod odd_lines;
+mod prefixes;
 mod shutdown;
 mod socket_files;
 mod splits;

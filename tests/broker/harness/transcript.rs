@@ -171,7 +171,13 @@ fn without_times(line: &str, epochs: &mut Vec<String>, with_position: bool) -> S
         assert!(line[start..end].bytes().all(|byte| byte.is_ascii_hexdigit()), "the broker's life is no name: {line}");
         return format!("{}I{}", &line[..start], &line[end..]);
     }
-    if !line.starts_with("{\"action\":\"receipt\"") {
+    const ENTRY: &str = "{\"action\":\"put\",\"stream\":\"$streams/";
+    if line.starts_with(ENTRY) {
+        return ["bytes", "header_time", "message_time"]
+            .iter()
+            .fold(with_short_epoch(line, epochs), |line, key| without_number(&line, key));
+    }
+    if !["receipt", "joined"].iter().any(|action| line.starts_with(&format!("{{\"action\":\"{action}\""))) {
         return line.to_owned();
     }
     let mut line = line.to_owned();
@@ -179,13 +185,29 @@ fn without_times(line: &str, epochs: &mut Vec<String>, with_position: bool) -> S
         let end = at + 1 + line[at + 1..].find([',', '}']).unwrap();
         line.replace_range(at..end, "");
     }
-    const EPOCH: &str = ",\"position\":{\"epoch\":";
     let Some(at) = line.find(EPOCH) else { return line };
     if !with_position {
         let end = at + line[at..].find('}').unwrap() + 1;
         line.replace_range(at..end, "");
         return line;
     }
+    with_short_epoch(&line, epochs)
+}
+
+const EPOCH: &str = ",\"position\":{\"epoch\":";
+
+/// A line with 0 in place of the number behind a key.
+fn without_number(line: &str, key: &str) -> String {
+    let key = format!("\"{key}\":");
+    let at = line.find(&key).unwrap_or_else(|| panic!("{key} in {line}")) + key.len();
+    let end = at + line[at..].find(|character: char| !character.is_ascii_digit()).unwrap();
+    if at == end { line.to_owned() } else { format!("{}0{}", &line[..at], &line[end..]) }
+}
+
+/// A line with a short name in place of the epoch of its position.
+fn with_short_epoch(line: &str, epochs: &mut Vec<String>) -> String {
+    let mut line = line.to_owned();
+    let Some(at) = line.find(EPOCH) else { return line };
     let start = at + EPOCH.len();
     let end = start + line[start..].find(',').unwrap();
     let epoch = line[start..end].to_owned();

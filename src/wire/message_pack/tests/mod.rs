@@ -211,6 +211,7 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
                 receipt,
                 effect: Effect {
                     listeners: None,
+                    streams: Some(70_000),
                     state: Some(StreamState::Ended),
                     age: Some(Duration::from_micros(1_500_999)),
                     resumed: Some(false),
@@ -218,8 +219,12 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
                     position: Some(Position { epoch: Epoch::new(0xab), sequence: 300 }),
                 },
             },
-            json!({"action":"receipt","receipt":"ab","state":"ended","age":1.5,"resumed":false,"missed":3,
+            json!({"action":"receipt","receipt":"ab","streams":70_000,"state":"ended","age":1.5,"resumed":false,"missed":3,
                 "position":{"epoch":"00000000000000ab","sequence":300}}),
+        ),
+        (
+            Event::Joined { stream, effect: Effect { state: Some(StreamState::Waiting), resumed: Some(true), ..Effect::default() } },
+            json!({"action":"joined","stream":"s","state":"waiting","resumed":true}),
         ),
         (Event::Pong { receipt: None }, json!({"action":"pong"})),
         (Event::Pong { receipt: Some(receipt) }, json!({"action":"pong","receipt":"ab"})),
@@ -228,7 +233,7 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
             json!({"action":"error","message":{"code":"denied","reason":"x"},"stream":"s","receipt":"ab"}),
         ),
     ];
-    let order = ["action", "receipt", "stream", "message", "listeners", "state", "age", "resumed", "missed", "position"];
+    let order = ["action", "receipt", "stream", "message", "listeners", "streams", "state", "age", "resumed", "missed", "position"];
     for (event, expected) in table {
         let mut out = Vec::new();
         ENCODER.encode(&event, &mut out);

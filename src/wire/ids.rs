@@ -58,6 +58,8 @@ impl fmt::Display for StreamName {
 }
 
 /// The first text behind all reserved names, in the order of texts.
+#[cfg(feature = "broker")]
+#[cfg(feature = "broker")]
 pub(crate) const BEHIND_RESERVED: &str = "%";
 
 /// The beginning of the names of several streams. The empty one is that of all names that are not reserved: those are meant only by a

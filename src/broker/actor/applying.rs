@@ -103,6 +103,10 @@ impl Parts<'_> {
                 batch.begun = Some(input);
                 break;
             }
+            if matches!(input, Input::ListenPrefix { begun: true, .. }) && !self.routes.takes(batch.from) {
+                // It has gone, or was cut off, and is given none of the streams that it has yet to join.
+                continue;
+            }
             let wanted = self.untranslated(batch, &input);
             if !wanted.is_empty() {
                 batch.begun = Some(input);
@@ -169,5 +173,38 @@ impl Parts<'_> {
             return Vec::new();
         }
         self.routes.untranslated(self.core.deliveries(batch.from, input, LARGE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::actor::Mailbox;
+    use crate::broker::core::{CoreLimits, Epochs};
+    use crate::wire::ids::{Prefix, StreamName};
+    use crate::wire::json_lines::ENCODER;
+
+    // Seen to fail: of 40 clients that listened to all of 100,000 streams and went away at once, each was given all of them.
+    #[test]
+    fn one_that_has_gone_is_given_none_of_the_streams_that_it_has_yet_to_join() {
+        let limits = CoreLimits { streams: 1000, listens: 1000, stored: usize::MAX, ..CoreLimits::default() };
+        let mut core = Core::new(limits, Arc::default(), Epochs::new(0));
+        let mut routes = Routes::new(Arc::default(), Arc::default());
+        for number in 0..1000 {
+            let header = Frame::lasting(Box::from(&b"{}\n"[..]), &ENCODER);
+            let stream = StreamName::new(&number.to_string()).unwrap();
+            let input = Input::Header { stream, header, of: None, absent: false, receipt: None };
+            core.handle(ConnectionId(0), input, &mut Budget::unlimited(), &mut routes);
+        }
+        let (translations, mailbox) = (Arc::new(Translations::keeping(0, Arc::default())), Mailbox::new().0);
+        let mut translator = Translator::new(Arc::clone(&translations), mailbox.downgrade());
+        let listen = Input::ListenPrefix { prefix: Prefix::new(""), start: None, receipt: None, begun: false };
+        let mut batch = Applying::new(ConnectionId(1), vec![listen], Claim::default());
+        let mut parts =
+            Parts { core: &mut core, routes: &mut routes, translator: &mut translator, translations: &translations, is_stopping: false };
+        let done = [(); 2].map(|()| parts.apply(ConnectionId(1), &mut batch, false, &mut Budget::new(1)).done);
+        assert_eq!(done, [false, true]);
     }
 }

@@ -150,6 +150,11 @@ impl Routes {
         self.origin.as_ref().is_some_and(|origin| origin.has_much)
     }
 
+    /// Whether a connection is given anything any more.
+    pub(super) fn takes(&self, id: ConnectionId) -> bool {
+        self.outbox(id).is_some_and(|outbox| outbox.is_open())
+    }
+
     /// The actor has applied a batch of this connection.
     pub(super) fn applied(&self, id: ConnectionId) {
         if let Some(outbox) = self.outbox(id) {

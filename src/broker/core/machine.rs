@@ -270,8 +270,8 @@ impl Core {
             Some(window.frames(if start.latest { behind.min(1) } else { behind }))
         });
         let past = past.into_iter().flatten();
-        let born = self.born(input).into_iter().flat_map(move |(joining, frames)| {
-            frames.filter(is_long).flat_map(move |frame| joining.clone().into_iter().map(move |listener| (listener, frame)))
+        let born = self.born(input, length).into_iter().flat_map(|(joining, frames)| {
+            frames.into_iter().flat_map(move |frame| joining.clone().into_iter().map(move |listener| (listener, frame)))
         });
         let to_all = to_all.and_then(|(name, frame)| {
             let stream = self.streams.get(name)?;
@@ -286,25 +286,6 @@ impl Core {
             .chain(to_one.flatten().filter(is_long).map(move |frame| (from, frame)))
             .chain(past.map(move |frame| (from, frame)))
             .chain(born)
-    }
-
-    /// Who joins the stream that an input brings into being, and what they are given of it.
-    fn born<'a>(&self, input: &'a Input) -> Option<(Vec<ConnectionId>, impl Iterator<Item = &'a Frame>)> {
-        let (stream, frame, extras) = match input {
-            Input::Put { stream, run, extras, .. } => (stream, run, &extras[..]),
-            Input::Header { stream, header: frame, .. } | Input::Close { stream, last: frame, .. } => (stream, frame, &[][..]),
-            Input::Listen { .. }
-            | Input::ListenPrefix { .. }
-            | Input::Hangup { .. }
-            | Input::HangupPrefix { .. }
-            | Input::Delete { .. }
-            | Input::Will { .. }
-            | Input::Session { .. }
-            | Input::Answer(_)
-            | Input::Leave { .. } => return None,
-        };
-        let frames = extras.iter().filter_map(|extra| extra.header.as_ref()).chain([frame]);
-        self.is_born_to_listeners(stream).then(|| (self.prefixes.joining(stream), frames))
     }
 
     /// Takes a connection out of all lists of listeners: it was cut off, or is gone. False if the budget was
@@ -429,11 +410,6 @@ impl Core {
         self.deliver_run(name, run, budget, deliver)
     }
 
-    /// Whether the stream comes into being, or is opened again, by what comes next, and somebody listens to a prefix of its name.
-    fn is_born_to_listeners(&self, name: &StreamName) -> bool {
-        !self.prefixes.is_empty() && self.streams.get(name).is_none_or(|stream| stream.run.ended.is_some()) && self.prefixes.match_any(name)
-    }
-
     fn header(
         &mut self,
         name: &StreamName,
@@ -451,22 +427,6 @@ impl Core {
             self.announce(name, budget, deliver);
         }
         Ok(self.streams.get(name).map(|stream| stream.run.position()))
-    }
-
-    /// Takes back that a connection listens to a stream by its name. If one of its prefixes matches, it stays a listener.
-    fn hang_up_name(&mut self, connection: ConnectionId, name: &StreamName, budget: &mut Budget) {
-        if directory::is_entry(name) || !self.prefixes.match_for(connection, name) {
-            return self.hang_up(connection, name, Comes::NoMore, budget);
-        }
-        budget.spend(HANG_UP);
-        let place = self.connections.get_mut(connection.index()).and_then(|listens| listens.get_mut(name));
-        let Some(place) = place.filter(|place| place.named) else { return };
-        place.named = false;
-        let Some(stream) = self.streams.get_mut(name) else { return };
-        stream.run.by_prefix += 1;
-        if stream.is_empty() && stream.run.listed.is_none() {
-            self.remove(name);
-        }
     }
 
     /// Takes a listener out of the stream's list. It is no error if there is no such stream or listener.
@@ -506,13 +466,6 @@ impl Core {
         if let Some(named) = self.streams.get_named(name) {
             self.past.unlist(named);
             self.past.list(named, self.now);
-        }
-    }
-
-    /// So many fewer listen to the directory.
-    pub(super) fn unwatch(&mut self, count: usize) {
-        for changed in self.directory.unwatch(count).into_iter().flatten() {
-            self.order.waste(changed);
         }
     }
 

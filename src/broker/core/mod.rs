@@ -5,6 +5,7 @@
 //! history of inputs are always the same.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+mod birth;
 mod budget;
 mod directory;
 mod epochs;
@@ -13,6 +14,7 @@ mod input;
 mod invariants;
 mod joining;
 mod keeping;
+mod leaving;
 mod listens;
 mod lost;
 mod machine;

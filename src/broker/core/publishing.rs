@@ -84,6 +84,13 @@ impl Core {
         }
     }
 
+    /// So many fewer listen to the directory.
+    pub(super) fn unwatch(&mut self, count: usize) {
+        for changed in self.directory.unwatch(count).into_iter().flatten() {
+            self.order.waste(changed);
+        }
+    }
+
     /// What one of the directory's streams tells now. None if it is none of them, or if its stream is not there.
     pub(super) fn entry(&self, entry: &StreamName) -> Option<Frame> {
         let stream = self.streams.get(&directory::subject(entry)?)?;

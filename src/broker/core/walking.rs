@@ -3,12 +3,11 @@
 use crate::wire::ids::{ConnectionId, Prefix, StreamName};
 use crate::wire::{Effect, Event, ReceiptId, Start, Starts};
 
-use super::budget::{Budget, HANG_UP, JOIN};
+use super::budget::{Budget, JOIN};
 use super::directory;
 use super::input::{Deliver, Input};
 use super::joining::Told;
-use super::listens::Listens;
-use super::machine::{Comes, Core, Refused, answer};
+use super::machine::{Core, Refused, answer};
 use super::order::ORDERED;
 use super::prefixes::listened;
 use super::stream::Stream;
@@ -96,34 +95,9 @@ impl Core {
         self.next_of(&walk.prefix, walk.at.as_ref())
     }
 
-    /// Has the listeners of its prefixes join a stream that has come into being, or that was opened again.
-    pub(super) fn announce(&mut self, name: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
-        // Those of the directory are announced when there is something to tell of them.
-        if self.prefixes.is_empty() || directory::is_entry(name) {
-            return;
-        }
-        budget.spend(name.as_str().len());
-        for listener in self.prefixes.joining(name) {
-            budget.spend(JOIN);
-            let start = Start { latest: self.prefixes.wants_latest(listener, name), ..Start::default() };
-            self.join(listener, name, start, budget, deliver);
-        }
-    }
-
-    /// Tells the listeners of its prefixes that they miss what was put to a stream that nobody has seen and that there is no room for.
-    pub(super) fn tell_missed(&mut self, name: &StreamName, refused: &Refused, budget: &mut Budget, deliver: &mut impl Deliver) {
-        if self.prefixes.is_empty() {
-            return;
-        }
-        for listener in self.prefixes.joining(name) {
-            budget.spend(JOIN);
-            not_joined(listener, name, refused, deliver);
-        }
-    }
-
     /// Joins one stream for the listener of a prefix. Returns how many bytes that has queued, if it could be joined; if not, the listener
     /// is told so. A stream that is over, or has gone, is not there.
-    fn join(
+    pub(super) fn join(
         &mut self,
         to: ConnectionId,
         name: &StreamName,
@@ -146,62 +120,10 @@ impl Core {
         }
         Some(bytes)
     }
-
-    /// Stops listening to a prefix. Streams that the connection also listens to by name, or by another prefix, stay. Returns what is left
-    /// to do when the budget is spent.
-    pub(super) fn hang_up_prefix(
-        &mut self,
-        from: ConnectionId,
-        prefix: Prefix,
-        mut at: Option<StreamName>,
-        receipt: Option<ReceiptId>,
-        budget: &mut Budget,
-        deliver: &mut impl Deliver,
-    ) -> Option<Input> {
-        if at.is_none() && self.prefixes.listens(from, &prefix) {
-            self.drop_prefix(from, &prefix);
-        }
-        while let Some((name, named)) = self.connections.get(from.index()).and_then(|listens| listens.next(&prefix, at.as_ref())) {
-            let stays = named || self.prefixes.match_for(from, &name);
-            budget.spend(JOIN);
-            if !stays {
-                self.hang_up(from, &name, Comes::NoMore, budget);
-            }
-            at = Some(name);
-            if budget.is_spent() {
-                return Some(Input::HangupPrefix { prefix, at, receipt });
-            }
-        }
-        answer(from, receipt.as_ref(), Effect::default(), deliver);
-        None
-    }
-
-    /// Takes the listener of a prefix out. What it listens to stays.
-    fn drop_prefix(&mut self, connection: ConnectionId, prefix: &Prefix) {
-        self.stored -= self.prefixes.remove(connection, prefix);
-        self.unwatch(usize::from(directory::subjects(prefix).is_some()));
-        if self.prefixes.is_empty() && self.order.is_kept() {
-            self.stored -= ORDERED * self.streams.len();
-            self.order.give_up();
-        }
-    }
-
-    /// Takes a connection out of all prefixes. False if the budget was spent and there is more that it listens to.
-    pub(super) fn drop_prefixes(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
-        while let Some(prefix) = self.prefixes.first(connection).cloned() {
-            self.drop_prefix(connection, &prefix);
-            budget.spend(HANG_UP);
-            if budget.is_spent() {
-                let listens = self.connections.get(connection.index()).map_or(0, Listens::len);
-                return self.prefixes.first(connection).is_none() && listens == 0;
-            }
-        }
-        true
-    }
 }
 
 /// Tells the listener of a prefix that it does not listen to a stream.
-fn not_joined(to: ConnectionId, name: &StreamName, refused: &Refused, deliver: &mut impl Deliver) {
+pub(super) fn not_joined(to: ConnectionId, name: &StreamName, refused: &Refused, deliver: &mut impl Deliver) {
     let reason = format!("the stream was not joined: {}", refused.reason);
     deliver.event(to, &Event::Error { code: refused.code, reason: &reason, stream: Some(name.as_str()), receipt: None });
 }
@@ -305,5 +227,18 @@ mod tests {
         assert!(left.is_none() && delivered.0 == 0);
         core.handle(PUBLISHER, begin("later", 10), &mut Budget::unlimited(), &mut delivered);
         assert_eq!(delivered.0, 0);
+    }
+
+    #[test]
+    fn what_is_long_and_will_be_given_to_listeners_of_prefixes_is_known_in_advance() {
+        let mut core = core(2, PIECE);
+        let to = |core: &Core, from, input: &Input| core.deliveries(from, input, PIECE).map(|(to, _)| to.0).collect::<Vec<_>>();
+        let left = core.handle(LISTENER, listen(""), &mut Budget::new(1_000_000), &mut Counter::default()).unwrap();
+        assert_eq!(to(&core, LISTENER, &left), [LISTENER.0], "the next one on its way");
+        let done = core.handle(LISTENER, left, &mut Budget::unlimited(), &mut Counter::default());
+        assert!(done.is_none());
+        assert_eq!(to(&core, PUBLISHER, &begin("new", PIECE)), [LISTENER.0], "at its birth");
+        assert_eq!(to(&core, PUBLISHER, &begin("new", PIECE - 1)), [0; 0]);
+        assert_eq!(to(&core, PUBLISHER, &begin("1", PIECE)), [0; 0], "it is there already");
     }
 }

@@ -275,6 +275,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.awaits_room
     }
 
+    /// Whether it takes frames.
+    pub fn is_open(&self) -> bool {
+        self.lock().openness == Openness::Open
+    }
+
     /// Whether so many bytes more are beyond the limit.
     pub fn is_full_with(&self, more: usize) -> bool {
         let state = self.lock();

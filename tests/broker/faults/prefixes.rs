@@ -57,7 +57,7 @@ fn one_that_reads_nothing_is_not_cut_off_for_what_it_joins_and_joins_each_once()
     broker.assert_well();
 }
 
-// Seen to fail: the order of names that nobody needed any more was kept.
+// Seen to fail: with connections that end and keep their prefixes, those that had their ids later were told of the new stream.
 #[test]
 fn those_that_come_and_go_leave_nothing_behind() {
     const STREAMS: usize = 5_000;
@@ -85,8 +85,16 @@ fn those_that_come_and_go_leave_nothing_behind() {
     storm(&mut publisher);
     let rss = broker.rss();
     (0..3).for_each(|_| storm(&mut publisher));
-    let grown = broker.rss().saturating_sub(rss);
-    assert!(grown < 2 << 20, "{grown} bytes more after 120 listeners that are gone");
+    until("the memory is given back", || {
+        publisher.ping();
+        (broker.rss() < rss + (4 << 20)).then_some(())
+    });
+    let mut strangers: Vec<_> = (0..40).map(|_| broker.client()).collect();
+    strangers.iter_mut().for_each(Client::ping);
+    publisher.send(r#"{"action":"header","stream":"job/new","message":1}"#);
+    publisher.send(r#"{"action":"delete","stream":"job/new"}"#);
+    publisher.ping();
+    strangers.iter_mut().for_each(Client::expect_silence);
     let mut listener = broker.client();
     listener.send(r#"{"action":"listen","prefix":"job/","receipt":1}"#);
     let lines = listener.next_lines(2 * STREAMS + 1);

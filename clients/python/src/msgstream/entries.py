@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Union
 
+from .run import Run
+
 #: What an entry takes in memory beside its text; about.
 OVERHEAD = 100
 
@@ -18,6 +20,8 @@ CONTROL = "control"
 ASK = "ask"
 #: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
 HANGUP = "hangup"
+#: How a stream is to end if this client is lost, or that it is not to any more.
+WILL = "will"
 #: Where somebody waits for all that stands before.
 MARK = "mark"
 
@@ -25,7 +29,7 @@ MARK = "mark"
 class Entry:
     """A line that is more than a droppable message."""
 
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent")
+    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "run", "done", "place", "waits", "sent")
 
     def __init__(
         self,
@@ -35,6 +39,7 @@ class Entry:
         header: Optional[str] = None,
         essential: bool = True,
         when_over: Optional[Callable[[], object]] = None,
+        run: Optional[Run] = None,
     ) -> None:
         self.kind = kind
         self.line = line
@@ -46,6 +51,8 @@ class Entry:
         #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
         self.when_over = when_over
         self.done = False
+        #: The run of a job whose word this is, if it is to touch no other run.
+        self.run = run
         #: Its place among what waits: a number that grows.
         self.place = 0
         self.waits = False
@@ -64,6 +71,14 @@ class Entry:
 
 
 Waiting = Union[str, Entry]
+
+
+def lines_of(entry: Waiting) -> int:
+    """How many lines it is on the wire."""
+    if type(entry) is str:
+        return 1
+    # A question may be two.
+    return entry.line.count("\n") if entry.kind in (ASK, MARK) else 1  # type: ignore[union-attr]
 
 
 def weight(entry: Waiting) -> int:

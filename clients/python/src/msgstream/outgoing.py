@@ -1,10 +1,11 @@
 """What waits to be sent, what was sent and not yet confirmed, and what is given up when there is no room. Values in, values out:
 it knows no socket, thread or lock; its owner guards it.
 
-An entry is kept until the broker has confirmed it, and sent again on the next connection otherwise. So nothing is lost with
-a connection, and messages that had taken effect just before the loss come twice. Headers and ends do not: where they may have
-taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and
-nothing that is repeated touches what somebody else has begun meanwhile.
+An entry is kept until the broker has confirmed it. On the next connection a broker that knows the client's session says how many lines
+it has taken, and the rest is sent: each takes effect once. From a broker that does not know it, what was not confirmed is sent again.
+So nothing is lost, and messages that had taken effect just before come twice, which is counted. Headers and ends do not: where they
+may have taken effect, the broker is asked how the stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken,
+and nothing that is repeated touches what somebody else has begun meanwhile.
 
 What any of this costs does not grow with what waits.
 """
@@ -15,9 +16,17 @@ import json
 import time
 from collections import deque
 from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, Union
+from weakref import WeakValueDictionary
 
 from . import wire
-from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, Entry, Waiting, weight
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, WILL, Entry, Waiting, lines_of, weight
+from .kept import Kept
+from .run import Run
+from .sent import Sent
+from .session import Session
+
+#: The receipt of a header that is sent again.
+AGAIN = "again"
 
 #: Dead places that are left in the queue before it is made anew.
 _DEAD = 64
@@ -43,9 +52,13 @@ class Outgoing:
         #: Whether there is no connection. Then nobody can join between two headers, so that the last one is enough.
         self.away = True
         #: The headers that the broker has confirmed, for a broker that has lost them. The oldest are forgotten beyond the limit.
-        self.headers: Dict[str, str] = {}
-        #: How many were forgotten.
-        self.forgotten = 0
+        self.headers = Kept(limit)
+        #: The lines of the wills that are to stand at the broker, likewise.
+        self.wills = Kept(limit)
+        #: The runs of jobs, by stream, and by the receipts that will tell their epochs.
+        self.runs: "WeakValueDictionary[str, Run]" = WeakValueDictionary()
+        self._begun: "WeakValueDictionary[str, Run]" = WeakValueDictionary()
+        self.session = Session()
         #: Messages given up, by stream, since the beginning; and headers, if there are too many of them.
         self.dropped: Dict[str, int] = {}
         self._dropped_before: Dict[str, int] = {}
@@ -53,8 +66,17 @@ class Outgoing:
         self.lost = 0
         #: Headers and ends that were sent and are not repeated, by stream, since somebody else has begun or ended it meanwhile.
         self.withheld: Dict[str, int] = {}
-        self._headers_size = 0
-        self._sent: Deque[Tuple[int, List[Waiting], int, float]] = deque()
+        #: Streams that the broker had ended as if this client were lost, and that begin anew.
+        self.revived: List[str] = []
+        #: Messages that were sent a second time and may have taken effect twice.
+        self.repeated = 0
+        self._sent = Sent()
+        #: Whether lines may have taken effect of which that is not known: they wait again, and each of these streams is asked about.
+        self._is_unsettled = False
+        self._asked_about: Set[str] = set()
+        #: Of those, whose wills the broker has forgotten, and whose wills it has carried out.
+        self._wills_forgotten: Set[str] = set()
+        self._wills_fired: Set[str] = set()
         #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
         self._uncertain: Dict[str, List[Entry]] = {}
         self._pings = 0
@@ -76,6 +98,10 @@ class Outgoing:
         #: The ends of streams of which the broker knows nothing yet, by their places.
         self._ends: Dict[int, Entry] = {}
         self._ends_size = 0
+        #: The wills that wait, the last one of each stream.
+        self._last_words: Dict[str, Entry] = {}
+        #: How many of the plain messages that wait, the first ones, may have taken effect already.
+        self._texts_again = 0
         #: The listens that wait, by stream.
         self._listens: Dict[str, List[Entry]] = {}
         #: Where those stand, in order.
@@ -111,18 +137,20 @@ class Outgoing:
     @property
     def empty(self) -> bool:
         """Whether everything has taken effect."""
-        return not self.waiting and not any(entries for _, entries, _, _ in self._sent)
+        return not self.waiting and next(self._unconfirmed(), None) is None
 
     @property
     def unfinished(self) -> int:
-        """How many lines have not taken effect, as far as is known."""
-        return sum(1 for entry in [*self._unconfirmed(), *self] if isinstance(entry, str) or entry.line)
+        """How many lines have not taken effect, as far as is known. The will of one who leaves is none of them."""
+        return sum(1 for entry in [*self._unconfirmed(), *self] if isinstance(entry, str) or (entry.line and entry.kind != WILL))
 
     def take(self, most: int) -> str:
         """The next lines to send, of about ``most`` bytes, and a ping that will confirm them."""
         entries: List[Waiting] = []
         lines: List[str] = []
         size = taken = 0
+        # Marks are no lines, and some questions are two.
+        more = 0
         while self.waiting and size < most:
             first = self.waiting[0]
             if isinstance(first, _Texts):
@@ -144,24 +172,35 @@ class Outgoing:
                 self._dead -= 1
                 continue
             self._take_out(first)
+            if first.kind == WILL and not self.session.is_open:
+                # Without a session the first outage would fulfil it.
+                self.size -= weight(first)
+                self._done(first)
+                continue
             first.sent = True
+            line = first.line if first.run is None else self._of_its_run(first, first.run)
             entries.append(first)
-            lines.append(first.line)
-            size += len(first.line)
+            lines.append(line)
+            more += lines_of(first) - 1
+            size += len(line)
             taken += weight(first)
         self._pings += 1
-        self._sent.append((self._pings, entries, taken, time.monotonic()))
         lines.append(wire.ping(self._pings))
+        self._sent.add(self._pings, entries, taken, time.monotonic(), len(lines) + more)
         return "".join(lines)
+
+    def wrote(self, lines: str) -> None:
+        """These are sent beside what waits, and before it."""
+        if lines:
+            self._sent.add(self._pings + 1, [], 0, time.monotonic(), lines.count("\n"))
 
     def confirm(self, ping: int) -> None:
         """All up to this ping has taken effect."""
-        while self._sent and self._sent[0][0] <= ping:
-            _, entries, size, _ = self._sent.popleft()
-            self.size -= size
-            for entry in entries:
-                if type(entry) is not str:
-                    self._done(entry)  # type: ignore[arg-type]
+        before = self._sent.size
+        for entry in self._sent.confirm(ping):
+            if type(entry) is not str:
+                self._done(entry)  # type: ignore[arg-type]
+        self.size -= before - self._sent.size
 
     def withdraw(self, mark: Entry) -> None:
         """Nobody waits for this mark any more."""
@@ -172,34 +211,106 @@ class Outgoing:
     def losses(self, stream: Optional[str] = None) -> int:
         """How much has not taken effect, and will not: of one stream, or of all."""
         if stream is None:
-            return self.lost + self.forgotten + sum(self.withheld.values())
+            return self.lost + self.headers.forgotten + sum(self.withheld.values())
         return self.dropped.get(stream, 0) + self.withheld.get(stream, 0)
 
     def asked_since(self) -> Optional[float]:
         """When the oldest ping was sent that has not been answered."""
-        return self._sent[0][3] if self._sent else None
+        return self._sent.since()
 
     # From one connection to the next.
 
     def disconnected(self) -> None:
-        """What was not confirmed waits again, in front."""
-        entries = [*(entry for entry in self._unconfirmed() if isinstance(entry, str) or entry.outlives_its_connection), *self]
-        self._sent.clear()
+        """What was not confirmed is kept until the next broker says what it has taken of it."""
         self.away = True
+        self.session.is_open = False
+        self._find_uncertain([*self._sent, *self])
+
+    def take_up(self, said: "Optional[wire.Session]") -> None:
+        """There is a connection, and what the broker has said of the session, if it has one. What was not confirmed is done, or waits
+        again, in front."""
+        before, known = self.session.broker, said is not None and said.known
+        self.session.begin(said)
+        if said is not None and known and self._sent.explains(said.taken):
+            done, rest = self._sent.split(said.taken)
+            for entry in done:
+                if isinstance(entry, Entry):
+                    self._done(entry)
+            self._take_back(rest, False)
+        else:
+            self._take_back(list(self._sent), True)
+        self._sent.restart(said.taken if said is not None and known else 0)
+        if not known:
+            self._forgotten_by(before)
+        self._asked_about.update(self._uncertain)
+
+    def _forgotten_by(self, before: Optional[str]) -> None:
+        """The broker does not know the session. ``before`` is the life of the one that did."""
+        broker = self.session.broker
+        self._wills_forgotten.update(self.wills)
+        self._asked_about.update(self.wills)
+        if broker is not None and broker == before:
+            # It was away for too long, or another has taken its place. No header is lost.
+            self._wills_fired.update(self.wills)
+            return
+        lost = [stream for stream in self.headers if stream not in self._last and stream not in self._uncertain and stream not in self.wills]
+        if broker is None or before is None:
+            self._asked_about.update(lost)
+            return
+        for stream in reversed(lost):
+            self._prepend(self._header_again(stream))
+
+    def _header_again(self, stream: str) -> Entry:
+        """A confirmed header for a broker that has lost it, but not if another has begun the stream anew."""
+        confirmed = self.headers[stream]
+        line = wire.header(stream, confirmed) if self.session.broker is None else wire.header_if_absent(stream, confirmed, AGAIN)
+        return Entry(HEADER, line, stream, confirmed)
+
+    def superseded(self, stream: str) -> None:
+        """The broker has refused such a header."""
+        for entry in self._sent:
+            if isinstance(entry, Entry) and entry.kind == HEADER and entry.header == self.headers.get(entry.stream) and entry.stream == stream:
+                entry.header = None
+        self.headers.forget(stream)
+
+    def _take_back(self, unconfirmed: "List[Waiting]", may_be_done: bool) -> None:
+        """What was sent, or what is left of it, waits again before all else."""
+        back: List[Waiting] = []
+        for entry in unconfirmed:
+            if isinstance(entry, str):
+                back.append(entry)
+            elif may_be_done and entry.kind == WILL and entry.line != wire.will(entry.stream):
+                # Whether it is set again depends on how its stream stands.
+                self._done(entry)
+                self._wills_forgotten.add(entry.stream)
+                self._asked_about.add(entry.stream)
+            elif entry.outlives_its_connection:
+                entry.sent = may_be_done
+                back.append(entry)
+        texts = sum(1 for entry in back if isinstance(entry, str)) if may_be_done else 0
+        texts += self._texts_again
+        if may_be_done and back:
+            self._is_unsettled = True
+        entries = [*back, *self]
+        self._sent.restart(self._sent.taken)
+        self._find_uncertain(entries)
+        self._refill(entries)
+        self._texts_again = texts
+
+    def _find_uncertain(self, entries: "List[Waiting]") -> None:
         self._uncertain = {}
         for entry in entries:
             if isinstance(entry, Entry) and entry.sent and entry.sets:
                 self._uncertain.setdefault(entry.stream, []).append(entry)
-        self._refill(entries)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
         return {entry.line for entries in self._listens.values() for entry in entries}
 
     def doubtful(self) -> List[str]:
-        """The streams whose standing decides what is sent on a new connection: those of which a header may be lost, and those of
-        which a header or an end was sent and not confirmed."""
-        return list(dict.fromkeys([*self._uncertain, *(stream for stream in self.headers if stream not in self._last)]))
+        """The streams whose standing decides what is sent on a new connection: those of which a header or a will may be lost, and those
+        of which a header or an end was sent and nobody knows what became of it."""
+        return list(self._asked_about)
 
     def reconcile(self, stream: str, state: str, header: Optional[str]) -> int:
         """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
@@ -209,16 +320,23 @@ class Outgoing:
         confirmed = self.headers.get(stream)
         if state == "waiting":
             # It knows nothing of the stream: all is sent again, the confirmed header first.
+            self._set_will_again(stream)
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
-                self._prepend(Entry(HEADER, wire.header(stream, confirmed), stream, confirmed))
+                self._prepend(self._header_again(stream))
             return 0
         taken = _taken(sent, confirmed, (state, header))
+        if taken is None and state == "ended" and stream in self._wills_fired:
+            taken = _taken(sent, confirmed, ("running", header))
+            if taken is not None:
+                self._begin_again(stream, header)
         if taken is not None:
             for entry in sent[:taken]:
                 self._remove(entry)
                 self._done(entry)
+            self._set_will_again(stream)
             return 0
-        self._forget_header(stream)
+        self.headers.forget(stream)
+        self.wills.forget(stream)
         for entry in sent:
             self._withhold(entry)
         if sent:
@@ -229,6 +347,14 @@ class Outgoing:
         """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
         of it is put before the rest."""
         self.away = False
+        if self._is_unsettled:
+            self.repeated += self._texts_again
+            for entry in self.waiting:
+                if isinstance(entry, Entry) and entry.waits and entry.sent:
+                    entry.sent = False
+                    self.repeated += entry.kind == PUT
+        self._is_unsettled, self._texts_again = False, 0
+        self._asked_about, self._wills_forgotten, self._wills_fired = set(), set(), set()
         for stream, dropped in self.newly_dropped().items():
             said = notice(stream, dropped)
             if said is not None:
@@ -245,6 +371,11 @@ class Outgoing:
             if isinstance(entry, Entry) and entry.when_over is not None:
                 entry.when_over()
 
+    def parted(self) -> None:
+        """The client has taken its leave of the broker, where nothing is left of it. Should it come back, it is another one."""
+        self.session.end()
+        self.wills.clear()
+
     # Room.
 
     def trim(self) -> None:
@@ -253,10 +384,13 @@ class Outgoing:
         than half of the room go as well, the oldest first, so that there is some for messages. A quarter of all is freed at once."""
         if self.size <= self.limit:
             return
+        if self.away and self._sent.size > self.limit // 2:
+            # Else there were no room for anything new. What had taken effect of it will not be known.
+            self._take_back(list(self._sent), True)
         while self._pure_size + self._ends_size > self.limit // 2 and (self._pure or self._ends):
             oldest = (next(iter(entries.values())) for entries in (self._pure, self._ends) if entries)
             entry = min(oldest, key=lambda entry: entry.place)
-            if entry.kind == HEADER or entry.stream not in self.dropped:
+            if entry.kind == HEADER or (entry.kind != WILL and entry.stream not in self.dropped):
                 self._count_dropped(entry.stream)
             self._remove(entry)
             if entry.when_over is not None:
@@ -270,6 +404,7 @@ class Outgoing:
         if self._runs and (not self._progress or self._runs[0].place < self._progress[0].place):
             run, text = self._runs[0], self._texts.popleft()
             run.count -= 1
+            self._texts_again = max(0, self._texts_again - 1)
             self.size -= len(text) + OVERHEAD
             self._count -= 1
             self._count_dropped(_stream(text))
@@ -320,6 +455,9 @@ class Outgoing:
                 if listen.kind == CONTROL:
                     self._remove(listen)
             return
+        if entry.kind in (WILL, CLOSE, DELETE) and entry.stream in self._last_words:
+            # It would never take effect.
+            self._remove(self._last_words[entry.stream])
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
         # One that was sent stays: how the stream stands may show that it was taken.
         if before is not None and before.kind == HEADER and not before.sent and before.place > self._last_listen():
@@ -352,6 +490,10 @@ class Outgoing:
         elif entry.kind == CLOSE and self.away and entry.stream not in self.headers and entry.stream not in self._uncertain:
             self._ends[entry.place] = entry
             self._ends_size += weight(entry)
+        elif entry.kind == WILL:
+            self._last_words[entry.stream] = entry
+            self._ends[entry.place] = entry
+            self._ends_size += weight(entry)
         elif entry.kind in (CONTROL, ASK):
             self._listens.setdefault(entry.stream, []).append(entry)
             self._listen_places[entry.place] = None
@@ -377,8 +519,10 @@ class Outgoing:
         elif entry.kind == HEADER and self._pure.get(entry.stream) is entry:
             del self._pure[entry.stream]
             self._pure_size -= weight(entry)
-        elif entry.kind == CLOSE and self._ends.pop(entry.place, None) is not None:
+        elif entry.kind in (CLOSE, WILL) and self._ends.pop(entry.place, None) is not None:
             self._ends_size -= weight(entry)
+            if self._last_words.get(entry.stream) is entry:
+                del self._last_words[entry.stream]
         elif entry.kind in (CONTROL, ASK):
             listens = self._listens[entry.stream]
             listens.remove(entry)
@@ -415,50 +559,80 @@ class Outgoing:
 
     # What has taken effect.
 
-    def _unconfirmed(self) -> "Iterator[Waiting]":
-        return (entry for _, entries, _, _ in self._sent for entry in entries)
+    def _begin_again(self, stream: str, header: Optional[str]) -> None:
+        """The broker took this client for lost, and has ended the stream. As it is not, the stream begins anew, where it was."""
+        run = self.runs.get(stream)
+        if run is not None:
+            run.epoch = None
+        if header is not None:
+            self._prepend(Entry(HEADER, wire.header(stream, header), stream, header, run=run))
+        self.revived.append(stream)
+
+    def _set_will_again(self, stream: str) -> None:
+        """The stream is still this client's, and goes on."""
+        will = self.wills.get(stream) if stream in self._wills_forgotten and stream not in self._last_words else None
+        if will is not None:
+            self._prepend(Entry(WILL, will, stream))
+
+    def _of_its_run(self, entry: Entry, run: Run) -> str:
+        """The line of an entry that is to touch this run only; or, as long as its epoch is not known, one that asks for it."""
+        self.runs[run.stream] = run
+        if run.known_to(self.session.broker):
+            return wire.of(entry.line, str(run.epoch))
+        if entry.header is None:
+            return entry.line
+        if run.epoch is not None and run.inherited and entry.kind == PUT:
+            # That epoch was of another life of the broker. Whether the run goes on in this one is the job's to say.
+            self._strip(entry)
+            return entry.line
+        receipt = f"run {id(run)}"
+        self._begun[receipt] = run
+        return wire.with_receipt(entry.line, receipt)
+
+    def told(self, receipt: "wire.Receipt", epoch: Optional[str]) -> None:
+        """A receipt that such a line has asked for."""
+        run = self._begun.pop(str(receipt), None)
+        if run is not None and epoch is not None:
+            run.began(epoch, self.session.broker)
 
     def _withhold(self, entry: Entry) -> None:
         """It is not repeated, but for its message."""
         if entry.kind == PUT and entry.header is not None:
-            self.size -= weight(entry)
-            if self._last.get(entry.stream) is entry:
-                del self._last[entry.stream]
-            entry.line = f'{entry.line[: -len(entry.header) - len(_WITH_HEADER) - 2]}}}\n'
-            entry.header = None
-            self.size += weight(entry)
+            self._strip(entry)
             return
         self._remove(entry)
         if entry.when_over is not None:
             entry.when_over()
 
+    def _strip(self, entry: Entry) -> None:
+        """Only its message is sent."""
+        if entry.header is None:
+            return
+        self.size -= weight(entry)
+        if self._last.get(entry.stream) is entry:
+            del self._last[entry.stream]
+        entry.line = wire.put_without_header(entry.line, entry.header)
+        entry.header = None
+        self.size += weight(entry)
+
+    def _unconfirmed(self) -> "Iterator[Waiting]":
+        """Without a connection, what concerns only the one before is over."""
+        return (entry for entry in self._sent if not self.away or isinstance(entry, str) or entry.outlives_its_connection)
+
     def _done(self, entry: Entry) -> None:
-        if entry.header is not None:
-            self._forget_header(entry.stream)
-            self.headers[entry.stream] = entry.header
-            self._headers_size += _header_weight(entry.stream, entry.header)
-            while self._headers_size > self.limit and len(self.headers) > 1:
-                self._forget_header(next(iter(self.headers)))
-                self.forgotten += 1
+        if entry.header is not None and (entry.run is None or not entry.run.inherited):
+            self.headers.keep(entry.stream, entry.header)
         elif entry.kind in (CLOSE, DELETE):
             # Sent again it would open the stream again.
-            self._forget_header(entry.stream)
+            self.headers.forget(entry.stream)
+            self.wills.forget(entry.stream)
+        elif entry.kind == WILL and entry.line == wire.will(entry.stream):
+            self.wills.forget(entry.stream)
+        elif entry.kind == WILL:
+            self.wills.keep(entry.stream, entry.line)
         entry.done = True
         if entry.when_over is not None:
             entry.when_over()
-
-    def _forget_header(self, stream: str) -> None:
-        header = self.headers.pop(stream, None)
-        if header is not None:
-            self._headers_size -= _header_weight(stream, header)
-
-
-#: What stands between a message and its header.
-_WITH_HEADER = ',"header":'
-
-
-def _header_weight(stream: str, header: str) -> int:
-    return len(stream) + len(header) + 2 * OVERHEAD
 
 
 def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:

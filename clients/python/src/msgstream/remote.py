@@ -18,13 +18,17 @@ from .absent import ABSENT
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
-from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
+from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, WILL, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError
 from .listening import TroubleCall
 from .names import checked
 from .options import Options
+from .run import Run
 from .shared import Notice
 from .sinks import Sink, Target
+
+#: What is added to a line that is of one run only, in bytes.
+_MORE = 100
 
 #: The clients of this process by what they are called in others.
 _by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
@@ -82,19 +86,26 @@ class RemoteStream(Background):
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        self.put_encoded(stream, text, None if header is ABSENT else self._header_text(header), essential)
+        self.put_encoded(stream, text, None if header is ABSENT else self.encoded_header(header), essential)
 
-    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool) -> None:
-        """The same with what ``encoded`` has made."""
-        self._add(Entry(PUT, wire.put(checked(stream), text, header), stream, header, essential))
+    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, run: Optional[Run] = None) -> None:
+        """The same with what ``encoded`` has made; of a ``run``, if given, and of no other."""
+        self._add(Entry(PUT, wire.put(checked(stream), text, header), stream, header, essential, run=None if header is None else run))
 
     def header(self, stream: str, message: Any) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
-        text = self._header_text(message)
+        text = self.encoded_header(message)
         self._add(Entry(HEADER, wire.header(checked(stream), text), stream, text))
 
     def __setitem__(self, stream: str, header: Any) -> None:
         self.header(stream, header)
+
+    def will(self, stream: str, message: Any = ABSENT) -> None:
+        """If this client is lost, the stream ends with that message. Lost is who is killed, or whose machine or network fails for longer
+        than the broker's ``limits.session_time``; who closes, or whose program comes to its end, is not. Without a message the will is
+        taken back; the end of the stream does that as well."""
+        text = None if message is ABSENT else self.encoded(message)
+        self._add(Entry(WILL, wire.will(checked(stream), text), stream))
 
     def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, timeout: Optional[float] = None) -> None:
         """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
@@ -104,10 +115,14 @@ class RemoteStream(Background):
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
+        self.end_run(stream, None, message)
+
+    def end_run(self, stream: str, run: Optional[Run], message: Any = ABSENT) -> None:
+        """Ends the stream; of a ``run``, if given, and no other."""
         text = None if message is ABSENT else self.encoded(message)
         noticed = self._notices.get(stream)
         when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
-        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream, when_over=when_over))
+        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream, when_over=when_over, run=run))
 
     def delete(self, stream: str) -> None:
         """Ends the stream and forgets its header."""
@@ -176,6 +191,13 @@ class RemoteStream(Background):
         with self._lock:
             return self._out.dropped.get(stream, 0)
 
+    @property
+    def repeated(self) -> int:
+        """How many messages may have arrived twice: they were sent again to a broker that did not know what it had taken, since it was
+        started anew or this client was away for too long. After any other failure each message arrives once."""
+        with self._lock:
+            return self._out.repeated
+
     def when_dropped(self, stream: str, notice: Optional[Notice]) -> None:
         """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place, until the stream is closed."""
         with self._lock:
@@ -213,7 +235,8 @@ class RemoteStream(Background):
             _check(text)
         return text
 
-    def _header_text(self, message: Any) -> str:
+    def encoded_header(self, message: Any) -> str:
+        """The text of a header, if it is not too large."""
         text = self.encoded(message, "header")
         length, most = wire.size(text), self.options.header
         if length > most:
@@ -229,7 +252,7 @@ class RemoteStream(Background):
 
     def _add(self, entry: Waiting) -> None:
         line = entry if isinstance(entry, str) else entry.line
-        if 4 * len(line) > self.options.line:
+        if 4 * len(line) + _MORE > self.options.line:
             self._check_length(entry, line)
         with self._lock:
             if self._closed and self._is_over():
@@ -245,7 +268,7 @@ class RemoteStream(Background):
     def _check_length(self, entry: Waiting, line: str) -> None:
         """What the broker would refuse is refused here, where somebody can do something about it."""
         length, most = wire.size(line) - 1, self.options.line
-        if length > most:
+        if length + (_MORE if isinstance(entry, Entry) and entry.run is not None else 0) > most:
             raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
 
 

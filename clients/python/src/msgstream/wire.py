@@ -20,6 +20,10 @@ MAX_LINE = 2**30
 PUT = '{"action":"put","stream":'
 NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
 _MESSAGE = ',"message":'
+_HEADER = ',"header":'
+
+#: The end of a connection, and of its session.
+END = '{"action":"close"}\n'
 
 
 class WireError(Exception):
@@ -35,7 +39,7 @@ def put(stream: str, message: str, header: Optional[str] = None) -> str:
     """A message, with the header that becomes the stream's in the same step."""
     if header is None:
         return f"{put_head(stream)}{message}}}\n"
-    return f'{put_head(stream)}{message},"header":{header}}}\n'
+    return f'{put_head(stream)}{message}{_HEADER}{header}}}\n'
 
 
 def header(stream: str, message: str) -> str:
@@ -60,6 +64,37 @@ def listen(stream: str, receipt: str, after: Optional[Position] = None) -> str:
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
+def header_if_absent(stream: str, message: str, receipt: str) -> str:
+    """A header for a stream that has none."""
+    return f'{{"action":"header","stream":{quoted(stream)},"if":"absent","receipt":{quoted(receipt)},"message":{message}}}\n'
+
+
+def will(stream: str, message: Optional[str] = None) -> str:
+    """How a stream ends if this client is lost. Without a message it is taken back."""
+    last = "" if message is None else f"{_MESSAGE}{message}"
+    return f'{{"action":"will","stream":{quoted(stream)}{last}}}\n'
+
+
+def of(line: str, epoch: str) -> str:
+    """The same, for one run of its stream only."""
+    return f'{line[:-2]},"of":{quoted(epoch)}}}\n'
+
+
+def with_receipt(line: str, receipt: str) -> str:
+    """The same, and the broker says what became of it."""
+    return f'{line[:-2]},"receipt":{quoted(receipt)}}}\n'
+
+
+def put_without_header(line: str, header: str) -> str:
+    """What ``put`` has made with this header, without it."""
+    return f"{line[: -len(header) - len(_HEADER) - 2]}}}\n"
+
+
+def session(name: str) -> str:
+    """Asks what is known of a session, first on a connection."""
+    return f'{{"action":"session","session":{quoted(name)}}}\n'
+
+
 def hangup(stream: str) -> str:
     """Leaves a stream."""
     return f'{{"action":"hangup","stream":{quoted(stream)}}}\n'
@@ -75,6 +110,16 @@ def size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+class Session(NamedTuple):
+    """What a broker knows of a session."""
+
+    known: bool
+    #: How many of its lines it has taken.
+    taken: int
+    #: This life of the broker.
+    broker: str
+
+
 class Line(NamedTuple):
     """A line from the broker. ``message`` is the text of the message as it stands there."""
 
@@ -88,8 +133,10 @@ class Line(NamedTuple):
     #: Of a listener that goes on: nothing is missing, or how many messages are, if the broker knows.
     resumed: bool = False
     missed: Optional[int] = None
-    #: Where the listener begins.
+    #: Where the listener begins, or the stream stands.
     position: Optional[Position] = None
+    #: What the broker knows of the session.
+    session: Optional[Session] = None
 
 
 class LineReader:
@@ -174,7 +221,15 @@ def _general(line: str) -> Line:
         value.get("resumed") is True,
         missed if isinstance(missed, int) else None,
         _position(value.get("position")),
+        _session(value) if action == "session" else None,
     )
+
+
+def _session(value: Dict[str, Any]) -> Optional[Session]:
+    known, taken, broker = value.get("known"), value.get("taken"), value.get("broker")
+    if not isinstance(known, bool) or not isinstance(taken, int) or not isinstance(broker, str):
+        return None
+    return Session(known, taken, broker)
 
 
 def _position(value: Any) -> Optional[Position]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -275,3 +276,37 @@ def test_a_dispatcher_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert msgstream.codec.decode(msgstream.codec.encode(Lost("gone"))) == Lost("gone")
     assert '"monitor.Lost"' in msgstream.codec.encode(Lost())
     assert logging.WARNING not in {record.levelno for record in caplog.records}
+
+
+def test_publishers_leave_wills_too(broker: Broker, network: Proxy) -> None:
+    publisher = msgstream.Publisher("fit", network.address, options=QUICK)
+    publisher.header(0)
+    publisher.will("lost")
+    assert publisher.flush()
+    listener = broker.joined("fit")
+    network.refuse()
+    assert list(listener) == [Ended("fit", "lost")]
+    publisher.remote.close(timeout=0)
+
+
+def test_publishers_of_asyncio_leave_wills_too_and_leave(broker: Broker, network: Proxy) -> None:
+    async def publish(end: Callable[[], Any]) -> None:
+        async with msgstream.aio.Publisher("fit", network.address, options=QUICK) as fit:
+            await fit.header(0)
+            await fit.will("first")
+            await fit.will()
+            await fit.will("lost")
+            assert await fit.flush()
+            await asyncio.get_running_loop().run_in_executor(None, end)
+
+    asyncio.run(publish(lambda: None))
+    until_all_who_are_lost_have_ended(broker)
+    assert standing(broker) == "running"
+    listener = broker.joined("fit")
+
+    def fail() -> None:
+        network.refuse()
+        assert list(listener) == [Ended("fit", "lost")]
+        network.allow()
+
+    asyncio.run(publish(fail))

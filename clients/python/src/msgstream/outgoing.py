@@ -19,7 +19,7 @@ from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, 
 from weakref import WeakValueDictionary
 
 from . import wire
-from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, OVERHEAD, PUT, WILL, Entry, Waiting, lines_of, weight
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, MARK, OVERHEAD, PUT, WILL, Entry, Waiting, lines_of, weight
 from .kept import Kept
 from .run import Run
 from .sent import Sent
@@ -181,7 +181,8 @@ class Outgoing:
             line = first.line if first.run is None else self._of_its_run(first, first.run)
             entries.append(first)
             lines.append(line)
-            more += lines_of(first) - 1
+            if first.kind == ASK or first.kind == MARK:
+                more += lines_of(first) - 1
             size += len(line)
             taken += weight(first)
         self._pings += 1
@@ -563,7 +564,7 @@ class Outgoing:
         """The broker took this client for lost, and has ended the stream. As it is not, the stream begins anew, where it was."""
         run = self.runs.get(stream)
         if run is not None:
-            run.epoch = None
+            run.is_over()
         if header is not None:
             self._prepend(Entry(HEADER, wire.header(stream, header), stream, header, run=run))
         self.revived.append(stream)
@@ -576,9 +577,10 @@ class Outgoing:
 
     def _of_its_run(self, entry: Entry, run: Run) -> str:
         """The line of an entry that is to touch this run only; or, as long as its epoch is not known, one that asks for it."""
-        self.runs[run.stream] = run
+        if run.spoken_by is not self:
+            self.runs[run.stream], run.spoken_by = run, self
         if run.known_to(self.session.broker):
-            return wire.of(entry.line, str(run.epoch))
+            return entry.line[:-2] + run.condition
         if entry.header is None:
             return entry.line
         if run.epoch is not None and run.inherited and entry.kind == PUT:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Optional
+from typing import Any, Dict, Optional
+
+from . import wire
 
 
 class Run:
@@ -15,6 +17,10 @@ class Run:
         self.epoch: Optional[str] = None
         #: The life of the broker that did. In another one the epoch means nothing.
         self.broker: Optional[str] = None
+        #: How a line ends that is for this run only.
+        self.condition = ""
+        #: The queue of the client that speaks for it in this process.
+        self.spoken_by: Optional[object] = None
         self._process = os.getpid()
 
     @property
@@ -24,8 +30,15 @@ class Run:
 
     def began(self, epoch: str, broker: Optional[str]) -> None:
         """The broker has told its epoch."""
-        self.epoch, self.broker = epoch, broker
+        self.epoch, self.broker, self.condition = epoch, broker, wire.of(epoch)
+
+    def is_over(self) -> None:
+        """The broker has ended it, and the job begins another."""
+        self.epoch = None
 
     def known_to(self, broker: Optional[str]) -> bool:
         """Whether the epoch is one of this life of the broker."""
         return self.epoch is not None and broker is not None and self.broker == broker
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**vars(self), "spoken_by": None}

@@ -75,9 +75,9 @@ def will(stream: str, message: Optional[str] = None) -> str:
     return f'{{"action":"will","stream":{quoted(stream)}{last}}}\n'
 
 
-def of(line: str, epoch: str) -> str:
-    """The same, for one run of its stream only."""
-    return f'{line[:-2]},"of":{quoted(epoch)}}}\n'
+def of(epoch: str) -> str:
+    """The end of a line that is for one run of its stream only."""
+    return f',"of":{quoted(epoch)}}}\n'
 
 
 def with_receipt(line: str, receipt: str) -> str:

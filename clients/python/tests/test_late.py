@@ -68,6 +68,12 @@ def test_a_copy_does_not_open_a_stream_in_another_life_of_the_broker(monkeypatch
     assert taken(outgoing) == [{"action": "put", "stream": "s", "message": 1}]
     outgoing.confirm(99)
     assert outgoing.headers == {} and outgoing.size == 0
+    # What it sets in time is the job's to set again.
+    run.began("another epoch", "another life")
+    outgoing.add(of(run, 2))
+    assert taken(outgoing)[0]["of"] == "another epoch"
+    outgoing.confirm(99)
+    assert outgoing.headers == {}
 
 
 LATE = """

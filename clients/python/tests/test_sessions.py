@@ -14,7 +14,7 @@ import pytest
 import msgstream
 from conftest import DEADLINE, QUICK, Broker, Queue, eventually, messages
 from msgstream import Ended, Header, Job, Message, Options, RemoteStream, wire
-from msgstream.entries import CLOSE, CONTROL, HEADER, MARK, PUT, WILL, Entry
+from msgstream.entries import CLOSE, CONTROL, DELETE, HEADER, MARK, PUT, WILL, Entry
 from msgstream.outgoing import Outgoing
 from msgstream.sent import Sent
 from proxy import Proxy
@@ -236,6 +236,19 @@ def test_a_will_without_a_session_is_none() -> None:
     assert back(outgoing, unknown(), ("s", "running", "1")) == [will(7).line]
 
 
+def test_with_its_stream_a_will_is_over() -> None:
+    for end in (close(8), Entry(DELETE, wire.delete("s"), "s"), Entry(WILL, wire.will("s"), "s")):
+        outgoing = begun()
+        outgoing.add(will(7))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        assert outgoing.wills == {"s": will(7).line}
+        outgoing.add(end)
+        outgoing.take(1000)
+        outgoing.confirm(2)
+        assert outgoing.wills == {}
+
+
 def test_runs_that_came_and_went_leave_no_wills_behind() -> None:
     outgoing = Outgoing(100_000)
     for k in range(5000):
@@ -403,7 +416,7 @@ def test_a_client_that_was_forgotten_and_is_used_again_makes_another_session(bro
 
 def test_a_session_that_another_has_taken_is_given_up(broker: Broker, listener: msgstream.Listener) -> None:
     with broker.remote() as remote:
-        remote.put("fit", 1)
+        remote.put("fit", 1, header="own")
         assert remote.flush()
         name = remote._out.session.name
         assert asked(broker, name)["known"] is True

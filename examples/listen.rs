@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
 /// Prints a stream's events. True if the last of them is the stream's own end.
 async fn follow(mut listener: Listener) -> bool {
     let stream = listener.stream().to_owned();
-    if listener.joined().await == Some(StreamState::Waiting) {
+    if listener.joined().await.is_some_and(|joined| joined.state == StreamState::Waiting) {
         println!("{stream}: waiting for the job");
     }
     while let Some(event) = listener.next().await {

@@ -41,7 +41,7 @@ async fn main() -> Result<(), ClientError> {
     let options = Options::default().queue(ByteSize(1 << 20));
     let broker = RemoteStream::connect_with(address, options).await?;
     let mut listener = broker.listen("job-1").await?;
-    if listener.joined().await == Some(StreamState::Waiting) {
+    if listener.joined().await.is_some_and(|joined| joined.state == StreamState::Waiting) {
         broker.put("job-1", &Message::from(Progress::new(1.0))).await?;
     }
     while let Some(event) = listener.next().await {

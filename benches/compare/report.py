@@ -4,6 +4,7 @@ from statistics import median
 
 import fairness
 import plot
+import promise
 
 PEERS = ("redis", "nats", "mosquitto")
 NAMES = {"relay": "bare relay", "msgstream": "**msgstream**", "redis": "Redis", "nats": "NATS", "mosquitto": "Mosquitto"}
@@ -175,9 +176,9 @@ def page(results):
 
 
 def write(raw, out):
-    """Writes `results.md`, with the section of `../fairness` if there is one, and the plots."""
+    """Writes `results.md`, with the sections of `../promise` and `../fairness` if there are any, and the plots."""
     results = Results(raw)
-    (out / "results.md").write_text("\n".join(page(results) + fairness.section(out)))
+    (out / "results.md").write_text("\n".join(page(results) + promise.section(out) + fairness.section(out)))
     plots = out / "plots"
     plots.mkdir(exist_ok=True)
     labels = {name: title.strip("*") for name, title in NAMES.items()}

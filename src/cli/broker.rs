@@ -107,7 +107,7 @@ impl Broker {
             return self.connect_within(time, Options::default()).await;
         }
         let end = time.and_then(|Span(time)| Instant::now().checked_add(time));
-        Ok((self.start(Options { reconnect: Some(Backoff::default()), ..Options::default() }), end))
+        Ok((self.start(Options { reconnect: Some(Backoff::default()), session: false, ..Options::default() }), end))
     }
 
     /// Connects in the background, for as long as it takes.

@@ -1,5 +1,7 @@
 //! How a job has ended, in words and as an exit code.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -23,12 +25,16 @@ pub(super) struct Ending {
     pub(super) title: Option<String>,
     pub(super) started: Option<Timestamp>,
     pub(super) ended: Option<Timestamp>,
+    /// How long ago its stream ended, as the broker says of one that it finds ended.
+    pub(super) age: Option<Duration>,
 }
 
 /// The kinds of ends, those first that people must see first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum How {
     Failed,
+    /// Nobody has heard of it any more: how it ended is not known.
+    Lost,
     Aborted,
     Done,
     /// The stream has ended without a word on how.
@@ -39,6 +45,7 @@ impl How {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Failed => "failed",
+            Self::Lost => "lost",
             Self::Aborted => "aborted",
             Self::Done => "done",
             Self::Ended => "ended",
@@ -48,6 +55,7 @@ impl How {
     pub(super) fn exit(self) -> Exit {
         match self {
             Self::Failed => Exit::Failed,
+            Self::Lost => Exit::Lost,
             Self::Aborted => Exit::Aborted,
             Self::Done | Self::Ended => Exit::Fine,
         }
@@ -60,10 +68,11 @@ impl Ending {
         let (how, what, title, started, ended) = match message {
             Message::Complete(end) => (How::Done, end.result.as_ref().and_then(outcome), end.title, end.started, end.ended),
             Message::Abort(end) => (How::Aborted, end.reason, end.title, end.started, end.ended),
+            Message::Lost(end) => (How::Lost, end.reason, end.title, end.started, end.ended),
             Message::Error(end) => (How::Failed, Some(end.reason), end.title, end.started, end.ended),
             _ => return None,
         };
-        Some(Self { how, what, title, started: clock::time(started.as_deref()), ended: clock::time(ended.as_deref()) })
+        Some(Self { how, what, title, started: clock::time(started.as_deref()), ended: clock::time(ended.as_deref()), age: None })
     }
 
     /// As [`of`](Self::of), of a content. One whose state cannot be read tells an end all the same, by its class.
@@ -75,6 +84,7 @@ impl Ending {
         let how = match &*object.class {
             "monitor.Complete" => How::Done,
             "monitor.Abort" => How::Aborted,
+            "monitor.Lost" => How::Lost,
             "monitor.Error" => How::Failed,
             _ => return None,
         };
@@ -93,7 +103,7 @@ impl Ending {
 
     /// The end of a stream that does not say how.
     pub(super) fn silent() -> Self {
-        Self { how: How::Ended, what: None, title: None, started: None, ended: None }
+        Self { how: How::Ended, what: None, title: None, started: None, ended: None, age: None }
     }
 
     /// `done in 4 s`, `failed after 4 s: exit status 2`.
@@ -111,11 +121,13 @@ impl Ending {
 
     /// As [`told`](Self::told), of a run that was over before anybody looked: `ended 1 h ago: done in 4 s`.
     pub(super) fn told_late(&self) -> String {
-        let when = match self.ended {
-            Some(ended) => format!("ended {} ago", clock::words_of_age(clock::seconds(ended, Timestamp::now()))),
+        let by_its_word = self.ended.map(|ended| clock::seconds(ended, Timestamp::now()));
+        let when = match by_its_word.or(self.age.map(|age| age.as_secs())) {
+            Some(0) => "ended just now".to_owned(),
+            Some(seconds) => format!("ended {} ago", clock::words_of_age(seconds)),
             None => "had ended before".to_owned(),
         };
-        if self.how == How::Ended && self.ended.is_none() { when } else { format!("{when}: {}", self.told()) }
+        if self.how == How::Ended { when } else { format!("{when}: {}", self.told()) }
     }
 }
 
@@ -153,6 +165,7 @@ mod tests {
             ("Complete", r#"{"result":"fit.csv"}"#, "done: fit.csv"),
             ("Error", r#"{"reason":"no","started":"2026-11-28T12:55:19Z","ended":"2026-11-28T12:57:24Z"}"#, "failed after 2 min 5 s: no"),
             ("Abort", "{}", "aborted"),
+            ("Lost", r#"{"started":"2026-11-28T12:55:19Z"}"#, "lost"),
             ("Error", "{}", "failed"),
             ("Error", r#"{"reason":"no","started":5}"#, r#"failed: {"reason":"no","started":5}"#),
         ];
@@ -160,5 +173,18 @@ mod tests {
             let content = Content::from_json(&format!(r#"{{".class":"monitor.{class}",".state":{state}}}"#)).unwrap();
             assert_eq!(Ending::of_content(&content).unwrap().told(), told);
         }
+    }
+
+    #[test]
+    fn an_old_end_is_told_with_its_age() {
+        let day = Duration::from_secs(7 * 24 * 3600);
+        let silent = |age| Ending { age, ..Ending::silent() }.told_late();
+        assert_eq!(silent(None), "had ended before");
+        assert_eq!(silent(Some(Duration::from_millis(999))), "ended just now");
+        assert_eq!(silent(Some(Duration::from_secs(200))), "ended 3 min ago");
+        assert_eq!(silent(Some(day)), "ended 7 d ago");
+        // The job's own word says when it ended; the stream may have been closed later.
+        let ended = Some(Timestamp::now() - jiff::SignedDuration::from_secs(3700));
+        assert_eq!(Ending { how: How::Done, ended, age: Some(day), ..Ending::silent() }.told_late(), "ended 1 h ago: done");
     }
 }

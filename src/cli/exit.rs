@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Failed,
     /// A job was aborted.
     Aborted,
+    /// A job is lost.
+    Lost,
     /// The command line cannot be understood.
     Usage,
     /// What was to be sent is not JSON.
@@ -43,6 +45,7 @@ impl From<Exit> for ExitCode {
             Exit::Fine => 0,
             Exit::Failed => 1,
             Exit::Aborted => 2,
+            Exit::Lost => 3,
             Exit::Usage => 64,
             Exit::Data => 65,
             Exit::Unavailable => 69,
@@ -90,7 +93,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Full => Exit::Unavailable,
-            ClientError::Refused(_) => Exit::Refused,
+            ClientError::Refused(_) | ClientError::Stale(_) => Exit::Refused,
             ClientError::Encode(_) | ClientError::TooLong { .. } => Exit::Data,
             ClientError::EmptyName => Exit::Usage,
         };

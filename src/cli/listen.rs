@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::client::{Event, StreamState};
+use crate::client::{Event, Joined, Start, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 use tokio::task::consume_budget;
@@ -40,6 +40,12 @@ pub(crate) struct Args {
     /// Print the time before each line; in a pipe, this implies lines of text
     #[arg(short = 't', long, conflicts_with_all = ["json", "format"])]
     timestamps: bool,
+    /// Begin with the last N messages of each stream
+    ///
+    /// They follow the header. The broker keeps the last messages for some minutes, as far as there is room, so there may be fewer
+    /// (replay.time and replay.stream in its configuration). Of a stream that has ended they are shown as well.
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number, conflicts_with = "next")]
+    last: Option<u64>,
     /// Stop after this many messages, headers included
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number)]
     count: Option<u64>,
@@ -64,6 +70,7 @@ Examples:
   msgstream listen job-1 job-2
   msgstream listen job-1 --plain | grep error
   msgstream listen job-1 --json | jq .message
+  msgstream listen job-1 --last 20
   msgstream listen job-1 --count 100 --timeout 1m > first-hundred
 
 Fields of a format, empty if they are not known:
@@ -76,9 +83,10 @@ Fields of a format, empty if they are not known:
 Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
 
 Exit codes:
-   0  all streams have ended, or --count is reached, and no job failed or was aborted
+   0  all streams have ended, or --count is reached, and no job failed, was aborted or is lost
    1  a job has failed (monitor.Error)
-   2  a job was aborted (monitor.Abort), and none has failed
+   2  a job was aborted (monitor.Abort), and none has failed or is lost
+   3  a job is lost (monitor.Lost), and none has failed: its connection was lost, and it did not come back in time
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
   74  standard output cannot be written
@@ -94,10 +102,10 @@ fn number(text: &str) -> Result<u64, String> {
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, Start::default().last(args.last)).await?;
         let names = streams.names();
-        let ends = vec![None; names.len()];
-        let mut listening = Listening { output: Output::new(&args, &names), names, ends, left: args.count, failure: None };
+        let (ends, late) = (vec![None; names.len()], vec![false; names.len()]);
+        let mut listening = Listening { output: Output::new(&args, &names), names, ends, late, left: args.count, failure: None };
         let outcome = tokio::select! {
             biased;
             outcome = listening.listen(&mut streams, Contact::new(&remote, &args.broker)) => outcome,
@@ -115,6 +123,8 @@ struct Listening {
     output: Output,
     /// How the jobs have ended so far.
     ends: Vec<Option<How>>,
+    /// Which streams had ended before they were listened to: all that comes is of the run that is over.
+    late: Vec<bool>,
     /// How many messages may still come; none if there is no limit.
     left: Option<u64>,
     /// Why it cannot be told how one of the jobs ends.
@@ -150,7 +160,12 @@ impl Listening {
     fn heard(&mut self, (index, heard): (usize, Heard)) -> io::Result<()> {
         let Some(name) = self.names.get(index) else { return Ok(()) };
         let event = match heard {
-            Heard::Joined(state) => return self.output.joined(index, name, state),
+            Heard::Joined(joined) => {
+                if let Some(late) = self.late.get_mut(index) {
+                    *late = joined.state == StreamState::Ended;
+                }
+                return self.output.joined(index, name, joined);
+            }
             Heard::Passed(ending) => return self.output.passed(index, name, &ending),
             Heard::Event(event) => event,
         };
@@ -161,7 +176,7 @@ impl Listening {
             match Ending::of_event(&event) {
                 // What comes first counts: a stream often ends without a word after its job has said how it ended.
                 Some(ending) => *end = end.or(Some(ending.how)),
-                None if end.is_some() && begins_run(&event) => *end = None,
+                None if begins_run(&event) && self.late.get(index) != Some(&true) => *end = None,
                 None => {}
             }
         }
@@ -191,11 +206,14 @@ impl Output {
         Signals::catch(matches!(self, Self::View(view) if view.draws()))
     }
 
-    fn joined(&mut self, index: usize, name: &StreamName, state: StreamState) -> io::Result<()> {
-        match self {
-            Self::View(view) => view.joined(index, state),
-            Self::Lines(_) if state == StreamState::Waiting => say(format_args!("waiting for {name:?}, which has not begun")),
-            Self::Lines(_) => {}
+    fn joined(&mut self, index: usize, name: &StreamName, joined: Joined) -> io::Result<()> {
+        match (self, joined.state) {
+            (Self::View(view), _) => view.joined(index, joined),
+            (Self::Lines(_), StreamState::Waiting) => say(format_args!("waiting for {name:?}, which has not begun")),
+            (Self::Lines(_), StreamState::Ended) => {
+                say(format_args!("{name:?} {}", Ending { age: joined.age, ..Ending::silent() }.told_late()));
+            }
+            (Self::Lines(_), StreamState::Running) => {}
         }
         Ok(())
     }

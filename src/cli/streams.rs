@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{Event, Listener, RemoteStream, StreamState};
+use crate::client::{Event, Joined, Listener, RemoteStream, Start, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) enum Heard {
     /// How it stood when it was joined; before its events.
-    Joined(StreamState),
+    Joined(Joined),
     /// Its last run had ended so before it was joined, and is passed over.
     Passed(Ending),
     Event(Event),
@@ -62,6 +62,8 @@ struct Passing {
     heard: Vec<Event>,
     /// It had ended by then.
     is_ended: bool,
+    /// How long ago, as the broker says.
+    age: Option<Duration>,
     /// It was said how the run ended.
     is_told: bool,
     /// When to join it again.
@@ -69,15 +71,15 @@ struct Passing {
 }
 
 impl Streams {
-    /// Listens to all of these, each once however often it is named. With `next`, a run that has ended already is passed over.
-    pub(super) async fn listen(remote: &RemoteStream, names: &[String], next: bool) -> Result<Self, Failure> {
+    /// Listens to all of these from there, each once however often it is named. With `next`, a run that has ended already is passed over.
+    pub(super) async fn listen(remote: &RemoteStream, names: &[String], next: bool, start: Start) -> Result<Self, Failure> {
         let mut streams: Vec<Stream> = Vec::with_capacity(names.len());
         for name in names {
             if streams.iter().any(|stream| stream.name.as_str() == name) {
                 continue;
             }
             let name = StreamName::new(name).or_exit(Exit::Usage)?;
-            let listener = Some(remote.listen(name.as_str()).await?);
+            let listener = Some(remote.listen_from(name.as_str(), start).await?);
             streams.push(Stream {
                 name,
                 listener,
@@ -205,9 +207,9 @@ impl Stream {
             let Some(listener) = &mut self.listener else { return Poll::Pending };
             if !self.joined {
                 let joined = pin!(listener.joined()).poll(cx);
-                if let Poll::Ready(state) = joined {
+                if let Poll::Ready(joined) = joined {
                     self.joined = true;
-                    match state.and_then(|state| self.take_state(state)) {
+                    match joined.and_then(|joined| self.take_joined(joined, cx)) {
                         Some(heard) => return Poll::Ready(Some(heard)),
                         None => continue,
                     }
@@ -226,15 +228,34 @@ impl Stream {
     }
 
     /// The stream was joined. What is told of a run that may be passed over waits.
-    fn take_state(&mut self, state: StreamState) -> Option<Heard> {
-        self.is_begun |= state == StreamState::Running;
-        let Some(passing) = &mut self.passing else { return Some(Heard::Joined(state)) };
-        (passing.is_ended, passing.heard) = (state == StreamState::Ended, Vec::new());
-        if state == StreamState::Waiting {
+    fn take_joined(&mut self, mut joined: Joined, cx: &mut Context<'_>) -> Option<Heard> {
+        if joined.state == StreamState::Waiting {
             self.passing = None;
-            return Some(Heard::Joined(state));
+            if self.has_had_messages(joined, cx) {
+                joined.state = StreamState::Running;
+            }
         }
+        self.is_begun |= joined.state == StreamState::Running;
+        let Some(passing) = &mut self.passing else { return Some(Heard::Joined(joined)) };
+        (passing.is_ended, passing.heard) = (joined.state == StreamState::Ended, Vec::new());
+        passing.age = joined.age.filter(|_| passing.is_ended);
         None
+    }
+
+    /// Whether a stream without a header has begun all the same, as one that `put` writes has none. The last messages, if they were asked
+    /// for, come together with the broker's answer.
+    fn has_had_messages(&mut self, joined: Joined, cx: &mut Context<'_>) -> bool {
+        if joined.position.is_some_and(|position| position.sequence > 0) {
+            return true;
+        }
+        let Some(listener) = &mut self.listener else { return false };
+        let Poll::Ready(Some(event)) = pin!(listener.next()).poll(cx) else { return false };
+        let is_message = matches!(event, Event::Message(_));
+        if event.is_last() {
+            self.listener = None;
+        }
+        self.ready.push_back(event);
+        is_message
     }
 
     /// Takes an event; none if it is of a run that is passed over.
@@ -279,6 +300,6 @@ impl Stream {
 impl Passing {
     /// Tells once how the run ended that is passed over.
     fn tell(&mut self, ending: Ending) -> Option<Heard> {
-        (!std::mem::replace(&mut self.is_told, true)).then_some(Heard::Passed(ending))
+        (!std::mem::replace(&mut self.is_told, true)).then_some(Heard::Passed(Ending { age: self.age, ..ending }))
     }
 }

@@ -1,9 +1,11 @@
 //! `msgstream wait`: sleeps until jobs have ended, and says how by its exit code.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::task::consume_budget;
 
-use crate::client::{Event, StreamState};
+use crate::client::{Event, Start, StreamState};
 use crate::job::monitor::Message;
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
@@ -19,8 +21,8 @@ use super::text::inline;
 
 /// Wait until jobs have ended
 ///
-/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort or monitor.Error. Each
-/// end is printed as one line: on standard output if the job ended well, otherwise on standard error.
+/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort, monitor.Lost or monitor.Error.
+/// Each end is printed as one line: on standard output if the job ended well, otherwise on standard error.
 ///
 /// The broker remembers the end of a stream, by default for an hour. So give each run a name of its own, such as build-7, or use --next if
 /// a name is used again. With --next, wait looks for the next run twice a second. It also notices a run that begins and ends in between,
@@ -57,7 +59,8 @@ Examples:
 Exit codes:
    0  all jobs are complete, or their streams have ended without saying how
    1  a job has failed (monitor.Error)
-   2  a job was aborted (monitor.Abort), and none has failed
+   2  a job was aborted (monitor.Abort), and none has failed or is lost
+   3  a job is lost (monitor.Lost), and none has failed: its connection was lost, and it did not come back in time
   64  the command line cannot be understood
   69  the broker cannot be reached, the connection was lost, or a stream was cut off
   77  the broker refused it
@@ -67,7 +70,7 @@ Exit codes:
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next).await?;
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, Start::default()).await?;
         let mut jobs: Vec<Job> = streams.names().into_iter().map(Job::new).collect();
         let (mut contact, mut ends) = (Contact::new(&remote, &args.broker), Vec::new());
         while !streams.is_over() && (ends.is_empty() || !args.any) {
@@ -103,22 +106,25 @@ struct Job {
     started: Option<Timestamp>,
     /// It had ended before it was listened to.
     is_late: bool,
+    /// How long before, as the broker says.
+    age: Option<Duration>,
     /// Its last run was passed over: an end that is heard is that of the next one.
     is_awaited: bool,
 }
 
 impl Job {
     fn new(name: StreamName) -> Self {
-        Self { name, title: None, started: None, is_late: false, is_awaited: false }
+        Self { name, title: None, started: None, is_late: false, age: None, is_awaited: false }
     }
 
     /// Takes what is heard. If the job has ended, says so, with a hint if it had ended before.
     fn take(&mut self, heard: Heard, hint: &str) -> Result<Option<How>, Failure> {
         let name = &self.name;
         let event = match heard {
-            Heard::Joined(state) => {
-                self.is_late = state == StreamState::Ended;
-                if state == StreamState::Waiting {
+            Heard::Joined(joined) => {
+                self.is_late = joined.state == StreamState::Ended;
+                self.age = joined.age.filter(|_| self.is_late);
+                if joined.state == StreamState::Waiting {
                     say(format_args!("waiting for {name:?}, which has not begun"));
                 }
                 return Ok(None);
@@ -149,12 +155,13 @@ impl Job {
     /// Tells the end in a line.
     fn tell(&mut self, mut ending: Ending, is_late: bool, hint: &str) -> Result<How, Failure> {
         ending.started = ending.started.or(self.started);
+        ending.age = self.age;
         ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let name = label(self.name.as_str(), ending.title.as_deref().or(self.title.as_deref()));
         let told =
             if is_late { format!("{name} {}{hint}", inline(&ending.told_late())) } else { format!("{name}: {}", inline(&ending.told())) };
         match ending.how {
-            How::Failed | How::Aborted => say(told),
+            How::Failed | How::Lost | How::Aborted => say(told),
             How::Done | How::Ended => print(format!("{told}\n").as_bytes())?,
         }
         Ok(ending.how)

@@ -40,6 +40,11 @@ pub enum ClientError {
     /// The broker refused an action.
     #[error("the broker refused: {0}")]
     Refused(Reason),
+    /// The action was meant for a run of the stream that is over, or for a stream without a header and end; see
+    /// [`Confirmed::of`](super::Confirmed::of). Nothing has happened. Also an action that a new connection did not repeat, because
+    /// somebody else has begun or ended the stream meanwhile.
+    #[error("not done: {0}")]
+    Stale(Reason),
     /// A message cannot be written as JSON.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -57,4 +62,10 @@ pub enum ClientError {
     /// The queue is full, and the call does not wait.
     #[error("the send queue is full (Options::queue)")]
     Full,
+}
+
+impl From<Reason> for ClientError {
+    fn from(reason: Reason) -> Self {
+        if reason.is_stale() { Self::Stale(reason) } else { Self::Refused(reason) }
+    }
 }

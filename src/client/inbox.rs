@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::wire::StreamState;
-use crate::wire::subscriber::{Event, Reason};
+use crate::wire::Position;
+use crate::wire::subscriber::{Event, Joined, Reason};
 
 /// The queue between the connection, which fills it, and the listener.
 #[derive(Debug)]
@@ -17,13 +17,22 @@ pub(super) struct Inbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: VecDeque<Event>,
+    events: VecDeque<Waits>,
     bytes: usize,
-    /// How the stream stood when the listener joined; none until the broker has said so.
-    joined: Option<StreamState>,
+    /// The broker's first answer to the listener; none until that has come.
+    joined: Option<Joined>,
+    /// Where the listener is, behind the events that it has taken.
+    position: Option<Position>,
     /// The last event is in the queue, or was.
     ended: bool,
     waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+enum Waits {
+    Event(Event),
+    /// From here on is counted.
+    Position(Option<Position>),
 }
 
 impl Inbox {
@@ -48,7 +57,7 @@ impl Inbox {
         };
         waiting.bytes += cost;
         waiting.ended = event.is_last();
-        waiting.events.push_back(event);
+        waiting.events.push_back(Waits::Event(event));
         let (goes_on, waker) = (!waiting.ended, waiting.waker.take());
         drop(waiting);
         if let Some(waker) = waker {
@@ -57,10 +66,15 @@ impl Inbox {
         goes_on
     }
 
-    /// The broker has said how the stream stands.
-    pub(super) fn join(&self, state: StreamState) {
+    /// The broker has said how the stream stands, and where the listener begins, or goes on.
+    pub(super) fn join(&self, joined: Joined) {
         let mut waiting = self.lock();
-        waiting.joined.get_or_insert(state);
+        waiting.joined.get_or_insert(joined);
+        if waiting.events.is_empty() {
+            waiting.position = joined.position;
+        } else {
+            waiting.events.push_back(Waits::Position(joined.position));
+        }
         if let Some(waker) = waiting.waker.take() {
             waker.wake();
         }
@@ -69,9 +83,17 @@ impl Inbox {
     /// The next event; none after the last.
     pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Event>> {
         let mut waiting = self.lock();
-        if let Some(event) = waiting.events.pop_front() {
-            waiting.bytes = waiting.bytes.saturating_sub(event.cost());
-            return Poll::Ready(Some(event));
+        while let Some(first) = waiting.events.pop_front() {
+            match first {
+                Waits::Position(position) => waiting.position = position,
+                Waits::Event(event) => {
+                    waiting.bytes = waiting.bytes.saturating_sub(event.cost());
+                    if let (Event::Message(_), Some(position)) = (&event, &mut waiting.position) {
+                        position.sequence += 1;
+                    }
+                    return Poll::Ready(Some(event));
+                }
+            }
         }
         if waiting.ended {
             return Poll::Ready(None);
@@ -80,8 +102,13 @@ impl Inbox {
         Poll::Pending
     }
 
-    /// How the stream stood; none if the listener was refused.
-    pub(super) fn poll_joined(&self, cx: &Context<'_>) -> Poll<Option<StreamState>> {
+    /// Where the listener is.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.lock().position
+    }
+
+    /// The broker's answer; none if the listener was refused.
+    pub(super) fn poll_joined(&self, cx: &Context<'_>) -> Poll<Option<Joined>> {
         let mut waiting = self.lock();
         if waiting.joined.is_some() || waiting.ended {
             return Poll::Ready(waiting.joined);

@@ -12,7 +12,7 @@ use super::address::ByteStream;
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::options::Options;
-use super::request::{Request, header_line};
+use super::request::{Request, alone, header_line};
 use super::resume::Change;
 use super::shared::Shared;
 use super::state::{Answer, Line, State};
@@ -57,24 +57,19 @@ impl Link {
     }
 
     /// An action as a line, with a receipt if somebody waits for the answer.
-    pub(super) fn line<M, H>(
-        &self,
-        action: Verb,
-        stream: &str,
-        message: Option<&M>,
-        header: Option<&H>,
-        answer: Option<Answer>,
-    ) -> Result<Line, ClientError>
+    pub(super) fn line<M, H>(&self, request: Request<'_, M, H>, answer: Option<Answer>) -> Result<Line, ClientError>
     where
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
+        let Request { action, stream, message, header, .. } = request;
+        let stream = stream.unwrap_or_default();
         named(stream)?;
         let Options { non_finite, reconnect, .. } = &self.shared.options;
         let answer = answer.map(|answer| (self.shared.lock().next_receipt(), answer));
         let mut bytes = Vec::with_capacity(128);
         let receipt = answer.as_ref().map(|(receipt, _)| *receipt);
-        Request { action, stream: Some(stream), message, header, receipt }.write(*non_finite, &mut bytes)?;
+        Request { receipt, ..request }.write(*non_finite, &mut bytes)?;
         // The end of the line does not count.
         let (bytes_sent, limit) = (bytes.len() - 1, self.shared.options.longest_action);
         if bytes_sent > limit.0 {
@@ -84,13 +79,23 @@ impl Link {
         Ok(Line { bytes, answer, change: change.map(|change| (stream.to_owned(), change)), is_action: true })
     }
 
+    /// Queues a will, once there is room for it.
+    pub(super) async fn will<M: Serialize + ?Sized>(&self, stream: &str, message: Option<&M>) -> Result<(), ClientError> {
+        let mut bytes = Some(self.line(Request { message, ..alone::<M, ()>(Verb::Will, stream) }, None)?.bytes);
+        let length = bytes.as_ref().map_or(0, Vec::len);
+        let has_message = message.is_some();
+        let first = self.with_room(length, |state| bytes.take().is_some_and(|bytes| state.will(stream, bytes, has_message))).await?;
+        self.tell_if(first);
+        Ok(())
+    }
+
     /// Queues an action, once there is room for it.
     pub(super) async fn queue<M, H>(&self, action: Verb, stream: &str, message: Option<&M>, header: Option<&H>) -> Result<(), ClientError>
     where
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        let line = self.line(action, stream, message, header, None)?;
+        let line = self.line(Request { message, header, ..alone(action, stream) }, None)?;
         self.send(line).await
     }
 

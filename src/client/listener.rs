@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::wire::StreamState;
-use crate::wire::subscriber::Event;
+use crate::wire::Position;
+use crate::wire::subscriber::{Event, Joined};
 
 use super::inbox::Inbox;
 use super::link::Link;
@@ -30,7 +30,7 @@ use super::link::Link;
 ///
 /// let mut listener = broker.listen("job-1").await?;
 /// assert_eq!(listener.stream(), "job-1");
-/// assert_eq!(listener.joined().await, Some(StreamState::Running));
+/// assert_eq!(listener.joined().await.map(|joined| joined.state), Some(StreamState::Running));
 /// broker.close("job-1").await?;
 ///
 /// assert!(matches!(listener.next().await, Some(Event::Header(header)) if header == "\"half done\""));
@@ -60,11 +60,33 @@ impl Listener {
         poll_fn(|cx| self.inbox.poll_next(cx)).await
     }
 
-    /// Waits until the broker has confirmed the listener, and returns the state of the stream at that moment. If that is
-    /// [`Running`](StreamState::Running), the first event is the header. Returns `None` if the listener was refused or the connection
-    /// was lost; then the first event says why.
-    pub async fn joined(&self) -> Option<StreamState> {
+    /// Waits until the broker has confirmed the listener, and returns how the stream stood at that moment. If that was
+    /// [`Running`](crate::client::StreamState::Running), the header is the first event. Returns `None` if the listener was refused or the
+    /// connection was lost; then the first event says why.
+    pub async fn joined(&self) -> Option<Joined> {
         poll_fn(|cx| self.inbox.poll_joined(cx)).await
+    }
+
+    /// Where the listener is: behind the messages that [`next`](Self::next) has returned. A program that is started anew goes on there
+    /// with [`listen_from`](crate::client::RemoteStream::listen_from). `None` until the broker has confirmed the listener.
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut listener = broker.listen("job-1").await?;
+    /// let receipt = broker.confirmed().put("job-1", "hello").await?;
+    /// listener.next().await;
+    /// assert_eq!(listener.position(), receipt.position);
+    /// # Ok(()) }
+    /// ```
+    pub fn position(&self) -> Option<Position> {
+        self.inbox.position()
     }
 }
 

@@ -18,6 +18,9 @@ use crate::wire::units::ByteSize;
 pub struct Options {
     /// Whether and how to reconnect after the connection was lost. Default: none, so a lost connection is the end.
     pub reconnect: Option<Backoff>,
+    /// Whether to hold a session with the broker, so that after a reconnect nothing that was published is lost or arrives twice. It needs
+    /// [`reconnect`](Self::reconnect), and costs the broker half a kilobyte. A client that only listens needs none. Default: yes.
+    pub session: bool,
     /// How long an attempt to connect may take. Default: 10 s.
     pub connect_time: Duration,
     /// When nothing has come from the broker for this time, the client sends a ping. Default: 20 s.
@@ -43,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             reconnect: None,
+            session: true,
             connect_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(45),
@@ -59,6 +63,7 @@ setters! {
     "std::time::Duration; use msgstream::{client::*, job::NonFinite, units::ByteSize}";
     Options {
         reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
+        session: bool, "false";
         connect_time: Duration, "Duration::from_secs(3)";
         idle_time: Duration, "Duration::from_secs(60)";
         answer_time: Duration, "Duration::from_secs(60)";
@@ -108,7 +113,16 @@ impl Default for Backoff {
     }
 }
 
+/// A connection that has lasted as long as so many first pauses was a good one.
+const LASTING: u32 = 10;
+
 impl Backoff {
+    /// The number of the next attempt after a connection that has lasted so long. One that is broken off again and again as soon as it
+    /// stands is no better than none.
+    pub(super) fn attempt_after(&self, attempt: u32, lasted: Duration) -> u32 {
+        if lasted >= self.first.saturating_mul(LASTING) { 0 } else { attempt }
+    }
+
     /// The pause before the given attempt, counted from 0, or none if there is to be no such attempt. `random` is from 0 to 1.
     pub(super) fn pause(&self, attempt: u32, random: f64) -> Option<Duration> {
         if self.attempts.is_some_and(|most| attempt >= most) {
@@ -123,6 +137,12 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_connection_that_has_lasted_ends_the_search_for_one() {
+        let backoff = Backoff::default();
+        assert_eq!([999, 1000].map(|lasted| backoff.attempt_after(5, Duration::from_millis(lasted))), [5, 0]);
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_jittered() {

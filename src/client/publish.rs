@@ -6,6 +6,7 @@ use crate::wire::Verb;
 
 use super::error::ClientError;
 use super::remote::RemoteStream;
+use super::request::{Request, alone};
 
 impl RemoteStream {
     /// Sends a message to every listener of the stream. It is not stored.
@@ -67,7 +68,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn try_put<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
-        let line = self.link.line(Verb::Put, stream, Some(message), None::<&()>, None)?;
+        let line = self.link.line(Request { message: Some(message), ..alone::<M, ()>(Verb::Put, stream) }, None)?;
         let first = {
             let mut state = self.link.shared.lock();
             if let Some(failure) = state.failure() {
@@ -182,6 +183,60 @@ impl RemoteStream {
         self.link.queue(Verb::Close, stream, Some(message), None::<&()>).await
     }
 
+    /// Says how the stream is to end if this client is lost: if its program is killed, or its machine, or the network between. Then the
+    /// broker closes the stream with this message. Replaces the will before; [`close`](Self::close), [`delete`](Self::delete) and
+    /// [`take_back_will`](Self::take_back_will) clear it.
+    ///
+    /// With [`Options::reconnect`](super::Options::reconnect) the client is lost when it has not come back within the broker's
+    /// `limits.session_time` (by default 5 min), otherwise when its connection ends. It is not lost when it ends in order, by
+    /// [`disconnect`](Self::disconnect) or when its last handle is dropped while the runtime lives.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    /// use msgstream::job::monitor::{Lost, Message};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.will("job-1", &Message::from(Lost::new())).await?;
+    /// broker.header("job-1", "at work").await?;
+    /// // The work, and its end.
+    /// broker.close("job-1").await?;
+    /// broker.disconnect().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn will<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), ClientError> {
+        self.link.will(stream, Some(message)).await
+    }
+
+    /// Takes the will for this stream back.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.will("job-1", "lost").await?;
+    /// broker.take_back_will("job-1").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn take_back_will(&self, stream: &str) -> Result<(), ClientError> {
+        self.link.will(stream, None::<&()>).await
+    }
+
     /// Forgets the stream and its header. Its listeners see the stream end.
     ///
     /// # Errors
@@ -198,7 +253,7 @@ impl RemoteStream {
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.header("job-1", "a mistake").await?;
     /// broker.delete("job-1").await?;
-    /// assert_eq!(broker.listen("job-1").await?.joined().await, Some(StreamState::Waiting));
+    /// assert_eq!(broker.listen("job-1").await?.joined().await.map(|joined| joined.state), Some(StreamState::Waiting));
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<(), ClientError> {

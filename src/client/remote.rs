@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::wire::Verb;
+use crate::wire::{Start, Verb};
 
 use super::address::ServerAddress;
 use super::confirmed::Confirmed;
@@ -25,12 +25,16 @@ use super::state::Line;
 /// runtime lives, so a program should flush before it ends.
 ///
 /// With [`Options::reconnect`], the client reconnects when the connection is lost. Its listeners go on where they
-/// were, as long as the broker still has what they missed; otherwise they get [`Event::Reconnected`](super::Event::Reconnected). What the
-/// broker has not confirmed is sent again. So no action is lost, but a message may arrive twice.
+/// were, as long as the broker still has what they missed; otherwise they get [`Event::Reconnected`](super::Event::Reconnected). It holds a
+/// *session* with the broker, which tells how much it has taken. So no action is lost, and none takes effect twice. If the answer to an
+/// action was lost with the connection, its receipt says nothing, and a refusal of it is not told.
 ///
-/// What was confirmed is not sent again, except this client's last header of a stream that the broker has lost. Before the client
+/// If the broker was restarted, or has forgotten the session because the client was away for longer than `limits.session_time`, what the
+/// broker has not confirmed is sent again, and a message may arrive twice ([`repeated`](Self::repeated)). What was confirmed is not sent
+/// again, except this client's last header of a stream that the broker has lost. Before the client
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
-/// not repeated. If it would change what somebody else has begun or ended meanwhile, it counts as refused, with the code `stale`.
+/// not repeated. If it would change what somebody else has begun or ended meanwhile, it fails with
+/// [`ClientError::Stale`].
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -163,10 +167,44 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, stream: &str) -> Result<Listener, ClientError> {
+        self.listen_from(stream, Start::default()).await
+    }
+
+    /// Listens to a stream from a place in what it has already had, as far as the broker still has that.
+    ///
+    /// With [`Start::last`](field@Start::last) the last messages come between the header and those that follow. With
+    /// [`Start::after`](field@Start::after) all that followed a position comes, without a header. If the broker does not have all of it,
+    /// the first event is [`Event::Reconnected`](super::Event::Reconnected), and then comes the header.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream, Start};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 1..=5 {
+    ///     broker.put("job-1", &k).await?;
+    /// }
+    /// let mut listener = broker.listen_from("job-1", Start::default().last(2)).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Message(message)) if message == "4"));
+    ///
+    /// // Another time, or another program: what followed.
+    /// let position = listener.position();
+    /// let mut listener = broker.listen_from("job-1", Start::default().after(position)).await?;
+    /// assert!(matches!(listener.next().await, Some(Event::Message(message)) if message == "5"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_from(&self, stream: &str, start: Start) -> Result<Listener, ClientError> {
         named(stream)?;
         let inbox = Inbox::new(self.link.shared.options.listener_queue.0);
         // About what the line takes; the room for hanging up again is paid by who listens next.
-        let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, Arc::clone(&inbox))).await?;
+        let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, start, Arc::clone(&inbox))).await?;
         self.link.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
     }
@@ -227,7 +265,7 @@ impl RemoteStream {
     /// Waits until everything sent before has taken effect.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] with the first action since the last flush that the broker refused;
+    /// [`ClientError::Refused`] or [`ClientError::Stale`] with the first action since the last flush that the broker refused;
     /// [`ClientError::Lost`] if the connection is lost for good, perhaps with some of what was sent.
     ///
     /// ```
@@ -297,6 +335,26 @@ impl RemoteStream {
     /// ```
     pub fn waiting(&self) -> usize {
         self.link.shared.lock().waiting()
+    }
+
+    /// The number of actions that were sent again although they may have taken effect, so that their messages may have arrived twice. It
+    /// grows only if the broker was restarted or has forgotten this client's session, or without [`Options::session`].
+    ///
+    /// ```
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// broker.put("job-1", "hello").await?;
+    /// assert_eq!(broker.repeated(), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn repeated(&self) -> usize {
+        self.link.shared.lock().repeated()
     }
 
     /// Waits until everything has taken effect, and then ends the connection for all clones and listeners.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::content::{EncodeError, NonFinite, encode_line};
-use crate::wire::{Position, Verb};
+use crate::wire::{Epoch, Position, SessionName, Start, Verb};
 
 /// What a client asks for, ready to be written.
 pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
@@ -11,12 +11,29 @@ pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
     pub(crate) stream: Option<&'a str>,
     pub(crate) message: Option<&'a M>,
     pub(crate) header: Option<&'a H>,
+    pub(crate) condition: Condition,
     pub(crate) receipt: Option<u64>,
+}
+
+/// How the stream must stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Condition {
+    #[default]
+    None,
+    /// This run is on.
+    Of(Epoch),
+    /// There is no header and no end.
+    Absent,
 }
 
 /// A request without content.
 pub(crate) fn bare<'a>(action: Verb, stream: Option<&'a str>, receipt: Option<u64>) -> Request<'a, (), ()> {
-    Request { action, stream, message: None, header: None, receipt }
+    Request { action, stream, message: None, header: None, condition: Condition::None, receipt }
+}
+
+/// A request for a stream, to which content may be added.
+pub(super) fn alone<'a, M: ?Sized, H: ?Sized>(action: Verb, stream: &'a str) -> Request<'a, M, H> {
+    Request { action, stream: Some(stream), message: None, header: None, condition: Condition::None, receipt: None }
 }
 
 impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
@@ -46,6 +63,11 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
             out.extend_from_slice(br#","header":"#);
             encode_line(header, non_finite, out)?;
         }
+        match self.condition {
+            Condition::None => {}
+            Condition::Of(epoch) => out.extend_from_slice(format!(",\"of\":\"{epoch}\"").as_bytes()),
+            Condition::Absent => out.extend_from_slice(br#","if":"absent""#),
+        }
         if let Some(receipt) = self.receipt {
             out.extend_from_slice(br#","receipt":"#);
             out.extend_from_slice(receipt.to_string().as_bytes());
@@ -55,21 +77,35 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
     }
 }
 
-/// The action by which a listener goes on where it was, as a line.
-pub(super) fn resume_line(stream: &str, Position { epoch, sequence }: Position, receipt: u64) -> Vec<u8> {
+/// The action by which a listener joins, as a line.
+pub(super) fn listen_line(stream: &str, Start { after, last }: Start, receipt: u64) -> Vec<u8> {
     let mut line = Vec::with_capacity(160);
     // A name is a text, which can always be written.
     let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
     line.truncate(line.len() - "}\n".len());
-    line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}}}\n").as_bytes());
+    if let Some(Position { epoch, sequence }) = after {
+        line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}").as_bytes());
+    }
+    if let Some(last) = last {
+        line.extend_from_slice(format!(",\"last\":{last}").as_bytes());
+    }
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+/// The line by which a connection belongs to a session.
+pub(super) fn session_line(session: &SessionName, receipt: u64) -> Vec<u8> {
+    let mut line = format!("{{\"action\":\"{}\",\"session\":", Verb::Session.word()).into_bytes();
+    // A name is a text, which can always be written.
+    let _ = encode_line(session.as_str(), NonFinite::Null, &mut line);
+    line.extend_from_slice(format!(",\"receipt\":{receipt}}}\n").as_bytes());
     line
 }
 
 /// The action that sets a header alone, as a line: with it a new connection repeats a header, and compares.
 pub(super) fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H>, non_finite: NonFinite) -> Result<Vec<u8>, EncodeError> {
     let mut line = Vec::with_capacity(128);
-    Request { action: Verb::Header, stream: Some(stream), message: header, header: None::<&()>, receipt: None }
-        .write(non_finite, &mut line)?;
+    Request { message: header, ..alone::<H, ()>(Verb::Header, stream) }.write(non_finite, &mut line)?;
     Ok(line)
 }
 
@@ -78,25 +114,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_that_comes_back_says_where_it_was() {
-        let line = resume_line("a\"b", Position { epoch: crate::wire::Epoch::new(10), sequence: 7 }, 3);
-        let expected = r#"{"action":"listen","stream":"a\"b","receipt":3,"after":{"epoch":"000000000000000a","sequence":7}}"#;
-        assert_eq!(String::from_utf8(line).unwrap(), format!("{expected}\n"));
+    fn a_listener_says_where_it_begins() {
+        let after = Start::default().after(Position { epoch: crate::wire::Epoch::new(10), sequence: 7 });
+        for (start, more) in [
+            (Start::default(), ""),
+            (after, r#","after":{"epoch":"000000000000000a","sequence":7}"#),
+            (after.last(0), r#","after":{"epoch":"000000000000000a","sequence":7},"last":0"#),
+        ] {
+            let expected = format!("{{\"action\":\"listen\",\"stream\":\"a\\\"b\",\"receipt\":3{more}}}\n");
+            assert_eq!(String::from_utf8(listen_line("a\"b", start, 3)).unwrap(), expected);
+        }
     }
 
     #[test]
     fn requests_stand_as_the_broker_passes_them_on() {
         let mut out = Vec::new();
-        let put = Request { action: Verb::Put, stream: Some("a"), message: Some(&[1.5]), header: None::<&()>, receipt: None };
+        let put = Request { message: Some(&[1.5]), ..alone::<_, ()>(Verb::Put, "a") };
         put.write(NonFinite::Refuse, &mut out).unwrap();
         bare(Verb::Ping, None, Some(3)).write(NonFinite::Refuse, &mut out).unwrap();
-        let both = Request { action: Verb::Put, stream: Some("a"), message: Some(&1), header: Some(&()), receipt: Some(4) };
+        let both = Request { message: Some(&1), header: Some(&()), receipt: Some(4), ..alone(Verb::Put, "a") };
         both.write(NonFinite::Refuse, &mut out).unwrap();
+        for condition in [Condition::Of(Epoch::new(10)), Condition::Absent] {
+            let header = Request { message: Some(&1), condition, receipt: Some(5), ..alone::<_, ()>(Verb::Header, "a") };
+            header.write(NonFinite::Refuse, &mut out).unwrap();
+        }
         let lost = Request { message: Some(&[f64::NAN]), ..put };
         assert!(lost.write(NonFinite::Refuse, &mut out).is_err());
         let expected = r#"{"action":"put","stream":"a","message":[1.5]}
 {"action":"ping","receipt":3}
 {"action":"put","stream":"a","message":1,"header":null,"receipt":4}
+{"action":"header","stream":"a","message":1,"of":"000000000000000a","receipt":5}
+{"action":"header","stream":"a","message":1,"if":"absent","receipt":5}
 "#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

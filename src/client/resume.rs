@@ -18,6 +18,16 @@ pub(super) enum Change {
     Delete,
 }
 
+impl Change {
+    /// The header that the stream has behind it, as the line that sets it.
+    pub(super) fn header(&self) -> Option<Bytes> {
+        match self {
+            Self::Header(line) => Some(line.clone()),
+            Self::Close | Self::Delete => None,
+        }
+    }
+}
+
 /// An action that changes its stream.
 #[derive(Debug, Clone)]
 pub(super) struct Mark {
@@ -31,8 +41,27 @@ pub(super) struct Mark {
 #[derive(Debug, Clone)]
 pub(super) struct Part {
     pub(super) at: Range<usize>,
-    /// None: listen, hangup, a header that was sent again. A new connection has its own.
-    pub(super) mark: Option<Mark>,
+    pub(super) kind: Kind,
+}
+
+impl Part {
+    /// What it does to its stream, if it changes one.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        if let Kind::Change(mark) = &self.kind { Some(mark) } else { None }
+    }
+}
+
+/// What a part is.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// Listen, hangup, a header that was sent again: a new connection has its own.
+    Own,
+    /// It changes its stream.
+    Change(Mark),
+    /// Somebody waits for its receipt.
+    Asks(u64),
+    /// How a stream is to end: if the broker has forgotten that, it is told the latest anew.
+    Will,
 }
 
 /// Lines, and the parts among them.
@@ -44,19 +73,19 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Appends a line that is a part.
-    pub(super) fn push_part(&mut self, line: &[u8], mark: Option<Mark>) {
+    pub(super) fn push_part(&mut self, line: &[u8], kind: Kind) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(line);
-        self.parts.push(Part { at: start..self.bytes.len(), mark });
+        self.parts.push(Part { at: start..self.bytes.len(), kind });
     }
 
     /// Appends other lines, with those of their parts that are to be kept.
-    pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut keep: impl FnMut(Option<&Mark>) -> bool) {
+    pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut keep: impl FnMut(&Kind) -> bool) {
         let mut at = 0;
-        for Part { at: part, mark } in parts {
+        for Part { at: part, kind } in parts {
             self.bytes.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
-            if keep(mark.as_ref()) {
-                self.push_part(bytes.get(part.clone()).unwrap_or_default(), mark);
+            if keep(&kind) {
+                self.push_part(bytes.get(part.clone()).unwrap_or_default(), kind);
             }
             at = part.end;
         }
@@ -160,13 +189,13 @@ mod tests {
     fn parts_move_with_their_lines() {
         let mut lines = Lines::default();
         lines.bytes.extend_from_slice(b"one\n");
-        lines.push_part(b"own\n", None);
+        lines.push_part(b"own\n", Kind::Own);
         let mark = Mark { stream: "s".to_owned(), change: Change::Close, receipt: None };
-        lines.push_part(b"close\n", Some(mark));
+        lines.push_part(b"close\n", Kind::Change(mark));
         lines.bytes.extend_from_slice(b"two\n");
         let mut again = Lines::default();
-        again.push_part(b"first\n", None);
-        again.extend(&lines.bytes, lines.parts, |mark| mark.is_some());
+        again.push_part(b"first\n", Kind::Own);
+        again.extend(&lines.bytes, lines.parts, |kind| !matches!(kind, Kind::Own));
         assert_eq!(again.bytes, b"first\none\nclose\ntwo\n");
         assert_eq!(again.parts[1].at, 10..16);
     }

@@ -29,7 +29,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
-        let state = Mutex::new(State::new(options.reconnect.is_some()));
+        let state = Mutex::new(State::new(options.reconnect.is_some(), options.session));
         Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
 

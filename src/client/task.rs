@@ -8,7 +8,7 @@ use crate::wire::subscriber::Event;
 
 use super::address::ByteStream;
 use super::connection::Connection;
-use super::session::{End, Session};
+use super::exchange::{End, Exchange};
 use super::shared::Shared;
 
 /// What the task serves. Dropped before its end, with its runtime or by a panic, it leaves nobody waiting.
@@ -39,11 +39,9 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
                 Err(reason) => return shared.end(&Event::Lost { reason: reason.clone() }, &reason),
             },
         };
-        if let Some(why) = lost.take() {
-            shared.lock().reconnected(&why);
-        }
-        let mut session = Session::new(shared, transport);
-        let end = session.run().await;
+        shared.lock().connected(lost.take());
+        let mut exchange = Exchange::new(shared, transport);
+        let end = exchange.run().await;
         let (last, why) = match end {
             End::Left => {
                 let why = "this client has disconnected".to_owned();
@@ -62,13 +60,13 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         let Some(backoff) = &shared.options.reconnect else { return shared.end(&last, &why) };
         shared.stands(Connection::Away { reason: why.clone() });
         tracing::debug!(address = %shared.address, reason = why, "connection lost; connecting again");
-        if session.was_answered {
-            attempt = 0;
+        if exchange.was_answered {
+            attempt = backoff.attempt_after(attempt, exchange.lasted());
         }
         // A pause, since the broker may be turning connections away, or may have just lost a thousand of them.
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };
         attempt += 1;
-        if session.was_answered {
+        if exchange.was_answered {
             // Also if the last handle is gone: what is queued is worth another connection.
             sleep(pause).await;
         } else if !shared.pause(pause).await {

@@ -25,7 +25,16 @@ pub enum LocalError {
     /// The action was refused; the reason names the limit.
     #[error("refused: {0}")]
     Refused(Reason),
+    /// The action was meant for a run of the stream that is over, or for a stream without a header and end. Nothing has happened.
+    #[error("not done: {0}")]
+    Stale(Reason),
     /// The broker has ended, because one of its servers or its runtime has stopped.
     #[error("the broker has ended")]
     Ended,
+}
+
+impl From<Reason> for LocalError {
+    fn from(reason: Reason) -> Self {
+        if reason.is_stale() { Self::Stale(reason) } else { Self::Refused(reason) }
+    }
 }

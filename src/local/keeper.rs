@@ -13,8 +13,8 @@ use crate::broker::actor::{Claim, Command};
 use crate::broker::connection::ConnectionContext;
 use crate::broker::core::Input;
 use crate::broker::outbox::{Outbox, Sink, Written};
-use crate::wire::ReceiptId;
 use crate::wire::ids::{ConnectionId, StreamName};
+use crate::wire::{ReceiptId, Start};
 
 use super::error::LocalError;
 use super::listener::Listener;
@@ -27,13 +27,15 @@ pub(super) fn listen(
     runtime: &Handle,
     order: ConnectionId,
     stream: StreamName,
+    start: Start,
     listener: Box<dyn Listener>,
 ) -> Result<Listening, LocalError> {
-    let outbox = Arc::new(Outbox::new(ListenerSink::new(listener), Arc::clone(&context.outbox)));
-    let (wanted, ended) = (CancellationToken::new(), CancellationToken::new());
-    let listening = Listening { wanted: wanted.clone(), ended: ended.clone() };
+    let (wanted, ended, place) = (CancellationToken::new(), CancellationToken::new(), Arc::default());
+    let outbox = Arc::new(Outbox::new(ListenerSink::new(listener, start, Arc::clone(&place)), Arc::clone(&context.outbox)));
+    let listening = Listening { wanted: wanted.clone(), ended: ended.clone(), place };
     let id = context.ids.take();
-    let listen = Input::Listen { stream, start: None, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
+    let start = (start != Start::default()).then(|| Box::new(start));
+    let listen = Input::Listen { stream, start, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
     outbox.begin_batch(u32::MAX);
     let begin = Command::Batch { from: id, inputs: vec![listen], order, claim: Claim::default() };
     if !context.mailbox.send(connected(id, &outbox)) || !context.mailbox.send(begin) {

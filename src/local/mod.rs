@@ -3,6 +3,7 @@
 //! The same core and actor as the server's. A listener is an outbox like a connection's, whose far end is not a socket but the
 //! [`Listener`] that the program handed in; so all that holds for connections holds here, and both may be mixed.
 
+mod confirmed;
 mod error;
 mod keeper;
 mod listener;
@@ -24,10 +25,11 @@ use crate::broker::settings::Settings;
 use crate::job::content::NonFinite;
 use crate::wire::ids::StreamName;
 use crate::wire::subscriber::Receipt;
-use crate::wire::{Listen, Verb};
+use crate::wire::{Listen, Start, Verb};
 
 use publisher::Publisher;
 
+pub use confirmed::Confirmed;
 pub use error::LocalError;
 pub use listener::{Listener, NotTaken};
 pub use listening::Listening;
@@ -317,8 +319,51 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, stream: &str, listener: impl Listener) -> Result<Listening, LocalError> {
+        self.listen_from(stream, Start::default(), listener).await
+    }
+
+    /// Adds a listener that begins in what the stream has already had, as
+    /// [`RemoteStream::listen_from`](crate::client::RemoteStream::listen_from) does.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, Start};
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// for k in 1..=5 {
+    ///     broker.put("job-1", &k).await?;
+    /// }
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen_from("job-1", Start::default().last(2), sender).await?;
+    /// assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "4"));
+    /// assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "5"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_from(&self, stream: &str, start: Start, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
-        keeper::listen(&self.context, &self.runtime, self.publisher.order()?, stream, Box::new(listener))
+        keeper::listen(&self.context, &self.runtime, self.publisher.order()?, stream, start, Box::new(listener))
+    }
+
+    /// The actions with their receipts, and those that depend on how the stream stands.
+    ///
+    /// ```
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let receipt = broker.confirmed().put("job-1", "anybody there?").await?;
+    /// assert_eq!(receipt.listeners, Some(0));
+    /// assert_eq!(receipt.position.map(|position| position.sequence), Some(1));
+    /// # Ok(()) }
+    /// ```
+    pub fn confirmed(&self) -> Confirmed<'_> {
+        Confirmed::new(&self.publisher)
     }
 
     /// Stops a listener and drops it, without a last event. It is no error if it has already ended.

@@ -292,8 +292,8 @@ impl Sink for Calls {
             for line in slice.split_inclusive(|byte| *byte == b'\n') {
                 written += line.len();
                 match read(line) {
-                    Ok(Reply::Receipt { receipt, listeners, .. }) => self.answer(receipt, Ok(Receipt { listeners })),
-                    Ok(Reply::Error { reason, receipt: Some(receipt) }) => self.answer(receipt, Err(LocalError::Refused(reason))),
+                    Ok(Reply::Receipt { receipt, answer }) => self.answer(receipt, Ok(answer.receipt())),
+                    Ok(Reply::Error { reason, receipt: Some(receipt) }) => self.answer(receipt, Err(reason.into())),
                     // It listens to nothing, and is told the end by the outbox.
                     Ok(_) | Err(_) => {}
                 }

@@ -2,13 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::broker::outbox::Sink;
 use crate::wire::subscriber::{Event, Joined, Listened, Reason, Reply, Take, read};
-use crate::wire::{ErrorCode, StreamState};
+use crate::wire::{ErrorCode, Start};
 
 use super::listener::{Listener, NotTaken};
+use super::listening::Place;
 
 /// The receipt of the one listen action.
 pub(super) const LISTEN: u64 = 1;
@@ -30,12 +31,15 @@ pub(super) enum ListenerState {
 }
 
 /// A listener that is never called again after its last event, or after a panic.
-struct Guarded(Mutex<(ListenerState, Box<dyn Listener>)>);
+struct Guarded {
+    listener: Mutex<(ListenerState, Box<dyn Listener>)>,
+    place: Arc<Place>,
+}
 
 impl ListenerSink {
-    pub(super) fn new(listener: Box<dyn Listener>) -> Self {
+    pub(super) fn new(listener: Box<dyn Listener>, start: Start, place: Arc<Place>) -> Self {
         let mut listened = Listened::default();
-        listened.join(LISTEN, vec![Guarded(Mutex::new((ListenerState::Open, listener)))]);
+        listened.join(LISTEN, start, vec![Guarded { listener: Mutex::new((ListenerState::Open, listener)), place }]);
         Self { listened: Mutex::new(listened) }
     }
 
@@ -67,13 +71,10 @@ impl ListenerSink {
         match read(line) {
             Ok(Reply::Put { message, .. }) => listened.put(message),
             Ok(Reply::Close { message, .. }) => listened.close(message),
-            Ok(Reply::Receipt { receipt, state, position, .. }) => {
-                let state = state.unwrap_or(StreamState::Waiting);
-                listened.joined(receipt, Joined { state, resumed: false, missed: None, position });
-            }
+            Ok(Reply::Receipt { receipt, answer }) => listened.joined(receipt, answer.joined()),
             Ok(Reply::Error { reason, .. }) => listened.refused(LISTEN, &reason),
             Ok(Reply::CloseConnection(Some(reason))) => listened.tell(&Event::CutOff(reason)),
-            Ok(Reply::CloseConnection(None) | Reply::Pong { .. } | Reply::Unknown) => {}
+            Ok(Reply::CloseConnection(None) | Reply::Session { .. } | Reply::Pong { .. } | Reply::Unknown) => {}
             Err(error) => listened.tell(&Event::Lost { reason: format!("a line of the broker cannot be read: {error}") }),
         }
     }
@@ -85,7 +86,7 @@ impl ListenerSink {
 
 impl Guarded {
     fn lock(&self) -> MutexGuard<'_, (ListenerState, Box<dyn Listener>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,7 +98,7 @@ impl Take for Guarded {
             // Kept, so that a full one can be told.
             return *state == ListenerState::Full;
         }
-        let last = event.is_last();
+        let (last, is_message) = (event.is_last(), matches!(event, Event::Message(_)));
         // A listener that panics ends itself, not the task that serves all.
         let taken = catch_unwind(AssertUnwindSafe(|| {
             if last {
@@ -106,6 +107,9 @@ impl Take for Guarded {
             }
             listener.put(event)
         }));
+        if is_message && matches!(taken, Ok(Ok(()))) {
+            self.place.count();
+        }
         *state = match taken {
             Ok(Ok(())) => ListenerState::Open,
             Ok(Err(NotTaken::Full)) => ListenerState::Full,
@@ -114,7 +118,9 @@ impl Take for Guarded {
         *state != ListenerState::Done
     }
 
-    fn joined(&self, _: StreamState) {}
+    fn joined(&self, joined: Joined) {
+        self.place.join(joined);
+    }
 }
 
 impl Sink for ListenerSink {

@@ -3,10 +3,19 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::settable::setters;
 
 /// One run of a stream. Each run has an epoch of its own, and so has a stream that the broker forgot and that comes anew: within
 /// one epoch the broker can tell whether messages are missing.
+///
+/// ```
+/// # use msgstream::client::Epoch;
+/// let epoch = Epoch::of_text("53a1cc19e5a80f5e");
+/// assert_eq!(epoch.to_string(), "53a1cc19e5a80f5e");
+/// assert_eq!(Epoch::new(0x53a1_cc19_e5a8_0f5e), epoch);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(NonZeroU64);
 
@@ -41,14 +50,28 @@ impl fmt::Debug for Epoch {
     }
 }
 
+impl Serialize for Epoch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Epoch {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         std::borrow::Cow::<'de, str>::deserialize(deserializer).map(|text| Self::of_text(&text))
     }
 }
 
-/// A place in a stream: behind so many messages of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// A place in a stream: behind so many messages of a run. It can be stored, and listened from later, also by another program.
+///
+/// ```
+/// # use msgstream::client::Position;
+/// let position: Position = serde_json::from_str(r#"{"epoch":"53a1cc19e5a80f5e","sequence":42}"#)?;
+/// assert_eq!(position.sequence, 42);
+/// assert_eq!(serde_json::to_string(&position)?, r#"{"epoch":"53a1cc19e5a80f5e","sequence":42}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The run.
     pub epoch: Epoch,
@@ -57,12 +80,26 @@ pub struct Position {
 }
 
 /// Where a listener begins in what a stream has already had. By default it begins with what comes next.
+///
+/// ```
+/// # use msgstream::client::Start;
+/// let start = Start::default().last(10);
+/// assert_eq!((start.last, start.after), (Some(10), None));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Start {
     /// Where it was when it listened before: it is to have all that followed.
     pub after: Option<Position>,
     /// So many of the last messages, if `after` is not given or cannot be honoured.
     pub last: Option<u64>,
+}
+
+setters! {
+    "msgstream::client::{Epoch, Position, Start}";
+    Start {
+        after: impl Into<Option<Position>>, "Position { epoch: Epoch::of_text(\"53a1cc19e5a80f5e\"), sequence: 42 }";
+        last: impl Into<Option<u64>>, "10";
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A broker in this process, which can be killed as if its machine had failed and started again on the same port.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use msgstream::broker::{Address, Server, Settings};
+use msgstream::broker::{Address, Limits, Server, Settings};
 use msgstream::client::{Event, Listener, RemoteStream};
+use msgstream::units::Span;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -12,11 +14,18 @@ pub(crate) struct Broker {
     /// Its own, so that dropping it drops every socket in whatever state it is.
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
+    settings: Settings,
 }
 
 impl Broker {
     pub(crate) fn start() -> Self {
         Self::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings::default())
+    }
+
+    /// One that waits so long for those who have a session.
+    pub(crate) fn impatient(session_time: Duration) -> Self {
+        let limits = Limits::default().session_time(Span(session_time));
+        Self::start_with(&["127.0.0.1:0".parse().unwrap()], &Settings::default().limits(limits))
     }
 
     pub(crate) fn start_with(addresses: &[Address], settings: &Settings) -> Self {
@@ -37,7 +46,7 @@ impl Broker {
             },
             std::future::pending(),
         ));
-        Self { address, runtime: Some(runtime), stop: Some(stop) }
+        Self { address, runtime: Some(runtime), stop: Some(stop), settings: settings.clone() }
     }
 
     pub(crate) async fn connect(&self) -> RemoteStream {
@@ -71,7 +80,7 @@ impl Broker {
         // The runtime ends in the background: the port is free once its sockets are closed.
         let again = loop {
             if std::net::TcpListener::bind(self.socket()).is_ok() {
-                break Self::start_with(std::slice::from_ref(&self.address), &Settings::default());
+                break Self::start_with(std::slice::from_ref(&self.address), &self.settings);
             }
             std::thread::yield_now();
         };

@@ -1,7 +1,7 @@
 //! What a listener sees, each kind.
 
 use msgstream::broker::{Address, Settings};
-use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream, StreamState};
+use msgstream::client::{Backoff, ClientError, Connection, Event, Options, RemoteStream, Start, StreamState};
 use msgstream::units::ByteSize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,22 +14,60 @@ async fn a_listener_sees_the_header_the_messages_and_the_end() {
     let (job, watcher) = (broker.connect().await, broker.connect().await);
 
     let mut early = watcher.listen("job").await.unwrap();
-    assert_eq!(early.joined().await, Some(StreamState::Waiting));
+    assert_eq!(early.joined().await.map(|joined| joined.state), Some(StreamState::Waiting));
     job.header("job", "at 1").await.unwrap();
     job.put("job", &1).await.unwrap();
     job.flush().await.unwrap();
 
     let mut late = watcher.listen("job").await.unwrap();
-    assert_eq!(late.joined().await, Some(StreamState::Running));
+    assert_eq!(late.joined().await.map(|joined| joined.state), Some(StreamState::Running));
     job.put_with_header("job", &2, "at 2").await.unwrap();
     job.close_with("job", &[3]).await.unwrap();
     job.flush().await.unwrap();
     let mut after = watcher.listen("job").await.unwrap();
-    assert_eq!(after.joined().await, Some(StreamState::Ended));
+    assert_eq!(after.joined().await.map(|joined| joined.state), Some(StreamState::Ended));
 
     assert_eq!(next(&mut early, 9).await, ["1", "2", "ended [3]"]);
     assert_eq!(next(&mut late, 9).await, ["header \"at 1\"", "2", "ended [3]"]);
     assert_eq!(next(&mut after, 9).await, ["header \"at 2\"", "ended [3]"]);
+}
+
+#[tokio::test]
+async fn a_listener_begins_in_what_has_been() {
+    let broker = Broker::start();
+    let (job, watcher) = (broker.connect().await, broker.connect().await);
+    job.header("job", "begun").await.unwrap();
+    for number in 1..=4 {
+        job.put("job", &number).await.unwrap();
+    }
+    job.flush().await.unwrap();
+
+    let mut last = watcher.listen_from("job", Start::default().last(2)).await.unwrap();
+    assert_eq!(last.position(), None, "the broker has not answered");
+    let joined = last.joined().await.unwrap();
+    assert_eq!((joined.state, joined.resumed, joined.missed), (StreamState::Running, false, None));
+    assert!(joined.age.is_some());
+    assert_eq!(next(&mut last, 2).await, ["header \"begun\"", "3"]);
+    let position = last.position().unwrap();
+    assert_eq!((position.epoch, position.sequence), (joined.position.unwrap().epoch, 3));
+
+    // On the same connection: what it asks for again is for it alone.
+    let mut after = watcher.listen_from("job", Start::default().after(position)).await.unwrap();
+    assert_eq!(after.joined().await.map(|joined| (joined.resumed, joined.position)), Some((true, Some(position))));
+    let receipt = job.confirmed().put("job", &5).await.unwrap();
+    job.close("job").await.unwrap();
+    assert_eq!(next(&mut after, 9).await, ["4", "5", "ended"]);
+    assert_eq!(next(&mut last, 9).await, ["4", "5", "ended"]);
+    assert_eq!((after.position(), last.position()), (receipt.position, receipt.position));
+
+    // Behind the end of its run, and from a run that is no more.
+    let mut late = watcher.listen_from("job", Start::default().after(position)).await.unwrap();
+    assert_eq!(next(&mut late, 9).await, ["4", "5", "ended"]);
+    job.header("job", "begun again").await.unwrap();
+    job.put("job", &6).await.unwrap();
+    job.flush().await.unwrap();
+    let mut other = watcher.listen_from("job", Start::default().after(position).last(1)).await.unwrap();
+    assert_eq!(next(&mut other, 3).await, ["reconnected", "header \"begun again\"", "6"]);
 }
 
 #[tokio::test]

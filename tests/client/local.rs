@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use msgstream::broker::Settings;
-use msgstream::client::{Event, RemoteStream};
+use msgstream::client::{Event, RemoteStream, Start, StreamState};
 use msgstream::local::{Listener, LocalError, MessageStream, NotTaken};
 use msgstream::units::ByteSize;
 use tokio::sync::oneshot;
@@ -54,6 +54,82 @@ async fn every_kind_of_listener_sees_the_same() {
     broker.listen("job", late).await.unwrap();
     assert_eq!(rest(&mut from_late).await, ["header \"later\"", "ended 3"]);
     assert_eq!(broker.delete("job").await.unwrap().listeners, Some(0));
+}
+
+#[tokio::test]
+async fn a_listener_begins_in_what_has_been_and_knows_where_it_is() {
+    let broker = MessageStream::new();
+    broker.header("job", "begun").await.unwrap();
+    for number in 1..=4 {
+        broker.put("job", &number).await.unwrap();
+    }
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+    let last = broker.listen_from("job", Start::default().last(2), sender).await.unwrap();
+    let joined = last.joined().await.unwrap();
+    assert_eq!((joined.state, joined.resumed, joined.position.unwrap().sequence), (StreamState::Running, false, 2));
+    assert!(joined.age.is_some());
+    broker.flush().await.unwrap();
+    let position = last.position().unwrap();
+    assert_eq!(position.sequence, 4);
+    let receipt = broker.confirmed().put("job", &5).await.unwrap();
+    assert_eq!((receipt.listeners, receipt.position.unwrap().sequence), (Some(1), 5));
+    broker.close("job").await.unwrap();
+    assert_eq!(rest(&mut receiver).await, ["header \"begun\"", "3", "4", "5", "ended"]);
+    assert_eq!(last.position(), receipt.position);
+
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+    let after = broker.listen_from("job", Start::default().after(position), sender).await.unwrap();
+    assert_eq!(rest(&mut receiver).await, ["5", "ended"]);
+    assert_eq!(after.joined().await.map(|joined| (joined.state, joined.resumed)), Some((StreamState::Ended, true)));
+
+    broker.header("job", "begun again").await.unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+    let other = broker.listen_from("job", Start::default().after(position), sender).await.unwrap();
+    broker.close("job").await.unwrap();
+    assert_eq!(rest(&mut receiver).await, ["reconnected", "header \"begun again\"", "ended"]);
+    assert_eq!(other.joined().await.map(|joined| joined.resumed), Some(false));
+}
+
+/// A listener counts what it has accepted.
+#[tokio::test]
+async fn what_a_listener_does_not_take_is_not_counted() {
+    let broker = MessageStream::new();
+    let (sender, _receiver) = tokio::sync::mpsc::channel(2);
+    let listening = broker.listen("job", sender).await.unwrap();
+    for number in 1..=3 {
+        broker.put("job", &number).await.unwrap();
+    }
+    broker.flush().await.unwrap();
+    assert_eq!(listening.position().map(|position| position.sequence), Some(2));
+
+    let (limited, _receiver) = tokio::sync::mpsc::channel(2);
+    let settings = Settings::default().limits(msgstream::broker::Limits::default().streams(1));
+    let full = MessageStream::with_settings(&settings);
+    full.header("job", &1).await.unwrap();
+    let refused = full.listen("other", limited).await.unwrap();
+    assert_eq!(refused.joined().await, None);
+}
+
+#[tokio::test]
+async fn an_action_for_one_run_touches_no_other() {
+    let broker = MessageStream::new();
+    let first = broker.confirmed().header_if_absent("job", "mine").await.unwrap().position.unwrap().epoch;
+    let run = broker.confirmed().of(first);
+    assert!(matches!(broker.confirmed().header_if_absent("job", "too").await, Err(LocalError::Stale(reason)) if reason.code == "stale"));
+    run.header("job", "at 0").await.unwrap();
+    assert_eq!(run.put("job", &1).await.unwrap().position.unwrap().sequence, 1);
+    assert_eq!(run.put_with_header("job", &2, "at 2").await.unwrap().position.unwrap().sequence, 2);
+    run.close_with("job", &3).await.unwrap();
+    broker.header("job", "begun again").await.unwrap();
+    assert!(matches!(run.header("job", "too late").await, Err(LocalError::Stale(_))));
+    assert!(matches!(run.put("job", &4).await, Err(LocalError::Stale(_))));
+    assert!(matches!(run.put_with_header("job", &4, &4).await, Err(LocalError::Stale(_))));
+    assert!(matches!(run.close("job").await, Err(LocalError::Stale(_))));
+    assert!(matches!(run.delete("job").await, Err(LocalError::Stale(_))));
+    let (sender, receiver) = mpsc::channel();
+    broker.listen("job", sender).await.unwrap();
+    broker.confirmed().close("job").await.unwrap();
+    assert_eq!(receiver.try_iter().map(|event| told(&event)).collect::<Vec<_>>(), ["header \"begun again\"", "ended"]);
 }
 
 #[tokio::test]

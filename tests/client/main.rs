@@ -22,4 +22,5 @@ mod proxy;
 mod publish;
 mod reconnect;
 mod repeated;
+mod sessions;
 mod throttle;

@@ -28,6 +28,20 @@ impl Peer {
         self.lines(count).await.iter().map(|line| line.split('"').nth(3).unwrap().to_owned()).collect()
     }
 
+    /// Answers the session that a connection begins with; returns its name.
+    pub(crate) async fn open(&mut self, known: &str, taken: u64) -> String {
+        let line = self.lines(1).await.remove(0);
+        let (name, receipt) = line
+            .strip_prefix(r#"{"action":"session","session":""#)
+            .and_then(|rest| rest.strip_suffix('}')?.split_once(r#"","receipt":"#))
+            .unwrap_or_else(|| panic!("no session: {line}"));
+        self.say(&format!(
+            r#"{{"action":"session","session":"{name}","known":{known},"taken":{taken},"broker":"00000000000000ab","receipt":{receipt}}}"#
+        ))
+        .await;
+        name.to_owned()
+    }
+
     pub(crate) async fn say(&mut self, line: &str) {
         self.write.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }

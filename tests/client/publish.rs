@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use msgstream::client::{Backoff, ClientError, Options, RemoteStream};
+use msgstream::client::{Backoff, ClientError, Options, Receipt, RemoteStream};
 use msgstream::job::NonFinite;
 use msgstream::units::ByteSize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -88,6 +88,37 @@ async fn receipts_tell_how_many_were_reached() {
     assert_eq!(confirmed.close("job").await.unwrap().listeners, Some(2));
     assert_eq!(confirmed.close_with("job", &1).await.unwrap().listeners, Some(0));
     assert_eq!(confirmed.delete("job").await.unwrap().listeners, Some(0));
+}
+
+#[tokio::test]
+async fn an_action_for_one_run_touches_no_other() {
+    let broker = Broker::start();
+    let (job, other) = (broker.connect().await, broker.connect().await);
+    let of = |receipt: Receipt| receipt.position.unwrap().epoch;
+    let first = of(job.confirmed().header_if_absent("job", "mine").await.unwrap());
+    let mut listener = other.listen("job").await.unwrap();
+    other.flush().await.unwrap();
+    let absent = other.confirmed().header_if_absent("job", "theirs").await;
+    assert!(matches!(absent, Err(ClientError::Stale(reason)) if reason.code == "stale"));
+    let run = job.confirmed().of(first);
+    assert_eq!(of(run.header("job", "at 0").await.unwrap()), first);
+    assert_eq!(run.put("job", &1).await.unwrap().listeners, Some(1));
+    assert_eq!(run.put_with_header("job", &2, "at 2").await.unwrap().position.unwrap().sequence, 2);
+    run.close_with("job", &3).await.unwrap();
+    assert_eq!(next(&mut listener, 9).await, ["header \"mine\"", "1", "2", "ended 3"]);
+
+    assert!(matches!(run.header("job", "too late").await, Err(ClientError::Stale(_))));
+    assert!(matches!(job.confirmed().header_if_absent("job", "ended").await, Err(ClientError::Stale(_))));
+    let second = of(other.confirmed().header("job", "theirs").await.unwrap());
+    let mut listener = other.listen("job").await.unwrap();
+    other.flush().await.unwrap();
+    assert!(matches!(run.put("job", &4).await, Err(ClientError::Stale(_))));
+    assert!(matches!(run.put_with_header("job", &4, &4).await, Err(ClientError::Stale(_))));
+    assert!(matches!(run.close("job").await, Err(ClientError::Stale(_))));
+    assert!(matches!(run.delete("job").await, Err(ClientError::Stale(_))));
+    other.confirmed().of(second).delete("job").await.unwrap();
+    assert_eq!(next(&mut listener, 9).await, ["header \"theirs\"", "ended"]);
+    job.flush().await.expect("who waited for an action was told");
 }
 
 #[tokio::test]

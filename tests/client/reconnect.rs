@@ -15,6 +15,11 @@ pub(crate) fn patient() -> Options {
     Options::default().reconnect(backoff)
 }
 
+/// For a broker that knows no sessions.
+pub(crate) fn forgetful() -> Options {
+    patient().session(false)
+}
+
 async fn connect(broker: &Broker) -> RemoteStream {
     RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), patient()).await.unwrap()
 }
@@ -157,7 +162,7 @@ async fn there_is_a_pause_before_every_new_connection() {
 async fn a_close_without_a_reason_is_a_lost_connection() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = peer.accept().await.unwrap();
     socket.write_all(b"{\"action\":\"close\"}\n").await.unwrap();
@@ -207,7 +212,7 @@ async fn an_idle_peer_that_answers_is_not_dead() {
     }
     let rest = b"{\"action\":\"put\",\"stream\":\"job\",\"message\":1}\n{\"action\":\"receipt\",\"receipt\":1,\"state\":\"waiting\"}\n";
     write.write_all(rest).await.unwrap();
-    assert_eq!(listener.joined().await, Some(msgstream::client::StreamState::Waiting));
+    assert_eq!(listener.joined().await.map(|joined| joined.state), Some(msgstream::client::StreamState::Waiting));
 }
 
 /// A broker that is full turns each attempt away: the pauses between them grow, and what it lets in at last is served.
@@ -215,7 +220,7 @@ async fn an_idle_peer_that_answers_is_not_dead() {
 async fn a_full_broker_is_asked_again_after_a_pause() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::start(address, patient());
+    let client = RemoteStream::start(address, forgetful());
     client.put("job", &1).await.unwrap();
     for _ in 0..5 {
         let (mut socket, _) = peer.accept().await.unwrap();
@@ -233,9 +238,52 @@ async fn a_full_broker_is_asked_again_after_a_pause() {
 async fn a_client_that_is_denied_does_not_come_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let mut listener = client.listen("job").await.unwrap();
     let (mut socket, _) = peer.accept().await.unwrap();
     socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"denied\",\"reason\":\"not you\"}}\n").await.unwrap();
     assert_eq!(next(&mut listener, 9).await, ["cut off: denied"]);
+}
+
+/// A message that this client does not take, which the broker would send again and again to one that resumes before it.
+#[tokio::test]
+async fn a_message_that_is_too_long_for_a_listener_does_not_silence_it() {
+    let broker = Broker::start();
+    let options = patient().longest_line(msgstream::units::ByteSize(2000));
+    let watcher = RemoteStream::connect_with(broker.address.to_string().parse().unwrap(), options).await.unwrap();
+    let job = connect(&broker).await;
+    let mut listener = watcher.listen("job").await.unwrap();
+    listener.joined().await.unwrap();
+    job.put("job", &1).await.unwrap();
+    job.put("job", &"x".repeat(5000)).await.unwrap();
+    job.flush().await.unwrap();
+    assert_eq!(next(&mut listener, 2).await, ["1", "reconnected"]);
+    listener.joined().await.unwrap();
+    watcher.flush().await.unwrap();
+    job.put("job", &3).await.unwrap();
+    assert_eq!(next(&mut listener, 1).await, ["3"]);
+}
+
+/// What was on its way when the client hung up is nobody's, also if somebody listens again meanwhile: it was told as the header of a
+/// stream that ended without one.
+#[tokio::test]
+async fn what_comes_after_a_hangup_is_not_told_to_the_next_listener() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+    let client = RemoteStream::connect_with(address, Options::default()).await.unwrap();
+    let mut broker = Peer::accept(&peer).await;
+    let receipt = |line: &str| line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
+    let first = client.listen("job").await.unwrap();
+    let asked = broker.lines(1).await.remove(0);
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"waiting"}}"#, receipt(&asked))).await;
+    first.joined().await.unwrap();
+    drop(first);
+    let mut second = client.listen("job").await.unwrap();
+    broker.say(r#"{"action":"put","stream":"job","message":"old"}"#).await;
+    let lines = broker.lines(2).await;
+    assert!(lines[0].contains("hangup") && lines[1].contains("listen"), "{lines:?}");
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt(&lines[0]))).await;
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"ended"}}"#, receipt(&lines[1]))).await;
+    broker.say(r#"{"action":"close","stream":"job","message":"the end"}"#).await;
+    assert_eq!(next(&mut second, 9).await, ["ended \"the end\""]);
 }

@@ -5,14 +5,14 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::peer::Peer;
-use crate::reconnect::patient;
+use crate::reconnect::forgetful;
 
 /// What the broker has not confirmed is sent again; listen actions among it are not, since they are made anew.
 #[tokio::test]
 async fn what_was_not_confirmed_is_sent_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let lines = |socket: TcpStream| BufReader::new(socket).lines();
 
     client.header("job", &0).await.unwrap();
@@ -44,7 +44,7 @@ async fn what_was_not_confirmed_is_sent_again() {
 async fn the_confirmed_header_comes_before_what_is_sent_again() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     let (read, mut write) = peer.accept().await.unwrap().0.into_split();
     let mut first = BufReader::new(read).lines();
     client.header("job", &0).await.unwrap();
@@ -88,7 +88,7 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
 /// A client whose header of "job" is confirmed, and its peer.
 async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
-    let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+    let client = RemoteStream::connect_with(address, forgetful()).await.unwrap();
     client.header("job", "mine").await.unwrap();
     let mut first = Peer::accept(peer).await;
     let (flushed, ()) = tokio::join!(client.flush(), async {
@@ -119,7 +119,7 @@ async fn cut_off_while_closing(state: &str, header: &str) -> (RemoteStream, Resu
 #[tokio::test]
 async fn an_old_close_does_not_end_a_later_run() {
     let (client, closed, mut second) = cut_off_while_closing("running", "\"theirs\"").await;
-    assert!(matches!(closed, Err(ClientError::Refused(reason)) if reason.code == "stale"));
+    assert!(matches!(closed, Err(ClientError::Stale(_))));
     client.put("job", "a last word").await.unwrap();
     assert_eq!(second.sent_before("a last word").await, [""; 0]);
 }
@@ -150,4 +150,31 @@ async fn a_close_that_took_effect_is_not_repeated() {
     let (_client, closed, mut second) = cut_off_while_closing("ended", "\"mine\"").await;
     closed.unwrap();
     assert_eq!(second.confirm().await, [""; 0]);
+}
+
+/// A header that was refused is not this client's: it is neither repeated nor set where the broker has lost the stream.
+#[tokio::test]
+async fn a_refused_header_is_not_set_later() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let refused = async {
+        let mut line = first.lines(1).await.remove(0);
+        while !line.contains("\"absent\"") {
+            line = first.lines(1).await.remove(0);
+        }
+        let receipt = line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
+        let error = r#"{"action":"error","message":{"code":"stale","reason":"it has a header"}"#;
+        first.say(&format!("{error},\"receipt\":{receipt}}}")).await;
+        first
+    };
+    let confirmed = client.confirmed();
+    let (stale, first) = tokio::join!(confirmed.header_if_absent("job", "mine too"), refused);
+    assert!(matches!(stale, Err(ClientError::Stale(_))));
+    // Its ping was not answered.
+    drop(first);
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("job", "waiting", None)]).await;
+    client.put("job", "a last word").await.unwrap();
+    let sent = second.sent_before("a last word").await;
+    assert!(sent.iter().all(|line| !line.contains("mine too")), "{sent:?}");
 }

@@ -1,10 +1,11 @@
 //! How jobs end: exit codes, the lines that tell it, and runs that are passed over.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use crate::screen::Terminal;
-use crate::{Broker, ago, assert_fails, object, text};
+use crate::{Broker, ago, assert_fails, object, program, text};
 
 /// The state of an end, of a run of four seconds.
 fn end(more: &str, seconds_ago: i64) -> String {
@@ -19,7 +20,11 @@ struct Said {
 
 impl Said {
     fn start(broker: &Broker, arguments: &[&str]) -> Self {
-        let mut child = broker.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::run(broker.command(arguments))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Self { child, lines }
     }
@@ -39,6 +44,54 @@ impl Said {
     }
 }
 
+/// Whether it tells of an end of this test: just now, or some seconds ago on a slow machine.
+fn is_late(told: &str) -> bool {
+    told.contains(" ended just now") || told.contains(" ended ") && told.contains(" s ago")
+}
+
+/// The address of a broker that says of its stream that it ended 200 s ago.
+fn old_end() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let mut lines = BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok);
+            let listen = lines.find(|line| line.contains("\"listen\"")).unwrap_or_default();
+            let receipt = listen.split_once("\"receipt\":").map(|(_, rest)| rest.trim_end_matches('}').to_owned()).unwrap_or_default();
+            let answer = format!(r#"{{"action":"receipt","receipt":{receipt},"state":"ended","age":200.5}}"#);
+            let end = r#"{"action":"close","stream":"job"}"#;
+            (&socket).write_all(format!("{answer}\n{end}\n").as_bytes()).unwrap();
+            // Until the client has gone.
+            for _ in lines {}
+        }
+    });
+    address
+}
+
+/// A fresh end is not taken for one of last week, nor the other way round.
+#[test]
+fn how_long_ago_a_stream_has_ended_is_told() {
+    let address = old_end();
+    let command = |arguments: &[&str]| {
+        let mut command = program(arguments);
+        command.env("MSGSTREAM_SERVER", &address);
+        command
+    };
+    let told = "job ended 3 min ago (use --next to wait for its next run)\n";
+    for arguments in [&["wait", "job"][..], &["listen", "job", "--plain"]] {
+        assert_eq!(text(&command(arguments).output().unwrap().stdout), told);
+    }
+    let lines = command(&["listen", "job", "--json"]).output().unwrap();
+    assert_eq!(text(&lines.stdout), "{\"action\":\"close\",\"stream\":\"job\"}\n");
+    assert_eq!(text(&lines.stderr), "msgstream: \"job\" ended 3 min ago\n");
+    for name in ["wait", "listen"] {
+        let mut said = Said::run(command(&[name, "job", "--next"]));
+        assert_eq!(said.line(), "msgstream: \"job\" ended 3 min ago; waiting for its next run", "{name}");
+        said.child.kill().unwrap();
+        said.end();
+    }
+}
+
 #[test]
 fn listen_passes_on_how_the_jobs_ended() {
     let broker = Broker::start();
@@ -52,7 +105,11 @@ fn listen_passes_on_how_the_jobs_ended() {
         [(&["good", "silent"][..], 0), (&["bad"], 1), (&["good", "aborted"], 2), (&["aborted", "bad", "good"], 1), (&["bad", "--json"], 1)]
     {
         let output = broker.output(&[&["listen"], streams].concat());
-        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), ""), "{streams:?}");
+        assert_eq!(output.status.code(), Some(code), "{streams:?}");
+        // Since when is told, and no more.
+        let said: Vec<&str> = text(&output.stderr).lines().collect();
+        assert_eq!(said.len(), streams.iter().filter(|stream| !stream.starts_with("--")).count(), "{said:?}");
+        assert!(said.iter().all(|line| is_late(line)), "{said:?}");
     }
 }
 
@@ -69,7 +126,11 @@ fn an_end_counts_by_its_class_whatever_its_state_holds() {
     }
     broker.ok(&["close", "job", &object("Error", "{}")]);
     let (_, shown) = Terminal::new(&broker, &["listen", "job"]).end();
-    assert!(shown.contains("job had ended before: failed"), "{shown}");
+    assert!(
+        shown.contains("job ended ")
+            && shown.lines().any(|line| is_late(line) && line.ends_with("failed (use --next to wait for its next run)")),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -105,7 +166,10 @@ fn wait_waits_for_all_or_for_any() {
     let long = format!(r#"{{"title":"{}"}}"#, "so long ".repeat(20));
     broker.ok(&["close", "long", &object("Complete", &long)]);
     let printed = broker.ok(&["wait", "long"]);
-    assert!(printed.len() < 150 && printed.contains("… had ended before: done"), "a title is not all of a line: {printed}");
+    assert!(
+        printed.len() < 150 && printed.contains("… ended ") && is_late(&printed) && printed.contains(": done"),
+        "a title is not all of a line: {printed}"
+    );
     let mut all = Said::start(&broker, &["wait", "one", "other"]);
     assert_eq!(all.line(), "msgstream: waiting for \"other\", which has not begun");
     let any = broker.output(&["wait", "other", "one", "--any"]);
@@ -248,8 +312,10 @@ fn an_end_that_nobody_saw_is_not_told_as_news() {
     broker.ok(&["close", "silent"]);
     broker.ok(&["header", "left", &object("Complete", &end("", 3600))]);
     let (_, shown) = Terminal::new(&broker, &["listen", "silent"]).end();
-    assert!(shown.contains("silent make all had ended before (use --next to wait for its next run)"), "{shown}");
-    assert_eq!(broker.ok(&["wait", "silent"]), "silent make all had ended before (use --next to wait for its next run)\n");
+    for shown in [shown.to_string(), broker.ok(&["wait", "silent"])] {
+        assert!(shown.contains("silent make all ended ") && is_late(&shown), "{shown}");
+        assert!(!shown.contains("done") && shown.contains(" (use --next to wait for its next run)"), "{shown}");
+    }
 
     let told = "left make all ended 1 h ago: done in 4 s (use --next to wait for its next run)";
     assert_eq!(broker.ok(&["wait", "left"]), format!("{told}\n"));

@@ -35,7 +35,18 @@ impl Broker {
     }
 
     fn start_at(address: &str) -> Self {
-        let mut child = program(&["serve", "--listen", address]).stderr(Stdio::piped()).spawn().expect("the program runs");
+        Self::serve(program(&["serve", "--listen", address]))
+    }
+
+    /// One that waits only so long for those whose connection was lost.
+    fn impatient(session_time: &str) -> Self {
+        let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
+        serve.env("MSGSTREAM_LIMITS__SESSION_TIME", session_time);
+        Self::serve(serve)
+    }
+
+    fn serve(mut serve: Command) -> Self {
+        let mut child = serve.stderr(Stdio::piped()).spawn().expect("the program runs");
         let mut log = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut line = String::new();
         let address = loop {

@@ -1,10 +1,10 @@
 //! listen, put, header, get, close, delete.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use crate::{Broker, assert_fails, program, text};
+use crate::{Broker, ago, assert_fails, object, program, text};
 
 #[test]
 fn a_hundred_thousand_lines_arrive_complete_and_in_order() {
@@ -34,7 +34,78 @@ fn lines_are_printed_untouched_each_at_once_until_the_end() {
     broker.ok(&["close", "job", "7"]);
     assert_eq!(listening.end(), (Some(0), "{\"action\":\"close\",\"stream\":\"job\",\"message\":7}\n".to_owned(), String::new()));
     assert_eq!(broker.ok(&["get", "job"]), "[1]\n");
-    assert_eq!(broker.ok(&["listen", "job"]).lines().count(), 2, "the header and the end, for who comes later");
+    assert_eq!(text(&broker.output(&["listen", "job"]).stdout).lines().count(), 2, "the header and the end, for who comes later");
+}
+
+/// The lines of a stream's messages.
+fn lines(stream: &str, messages: &[&str]) -> Vec<String> {
+    messages.iter().map(|message| format!("{{\"action\":\"put\",\"stream\":\"{stream}\",\"message\":{message}}}")).collect()
+}
+
+#[test]
+fn the_last_messages_come_behind_the_header_of_each_stream() {
+    let broker = Broker::start();
+    for stream in ["one", "other"] {
+        broker.ok(&["header", stream, "0"]);
+        for message in ["1", "2", "3"] {
+            broker.ok(&["put", stream, message]);
+        }
+    }
+    let listen = |arguments: &[&str]| broker.ok(&[&["listen", "one"], arguments].concat()).lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(listen(&["--last", "2", "--count", "3"]), lines("one", &["0", "2", "3"]));
+    assert_eq!(listen(&["--last", "2", "--count", "3", "--json"]), lines("one", &["0", "2", "3"]));
+    assert_eq!(listen(&["--last", "2", "--count", "3", "--plain"]), ["0", "2", "3"]);
+    assert_eq!(listen(&["--last", "2", "--count", "3", "--format", "{stream} {text}"]), ["one 0", "one 2", "one 3"]);
+    assert_eq!(listen(&["--last", "99", "--count", "4"]), lines("one", &["0", "1", "2", "3"]));
+    assert_eq!(listen(&["--last", "0", "--count", "1"]), lines("one", &["0"]));
+    let both = listen(&["other", "--last", "1", "--count", "4"]);
+    for stream in ["one", "other"] {
+        let of_it: Vec<_> = both.iter().filter(|line| line.contains(&format!("\"{stream}\""))).cloned().collect();
+        assert_eq!(of_it, lines(stream, &["0", "3"]));
+    }
+
+    // What follows comes behind them.
+    let mut child = broker.command(&["listen", "one", "--last", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(shown.by_ref().take(2).collect::<Vec<_>>(), lines("one", &["0", "3"]));
+    broker.ok(&["put", "one", "4"]);
+    broker.ok(&["close", "one"]);
+    let end = r#"{"action":"close","stream":"one"}"#.to_owned();
+    assert_eq!(shown.collect::<Vec<_>>(), [lines("one", &["4"]), vec![end.clone()]].concat());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let late = broker.output(&["listen", "one", "--last", "2"]);
+    assert_eq!(text(&late.stdout).lines().collect::<Vec<_>>(), [lines("one", &["0", "3", "4"]), vec![end]].concat());
+
+    assert_fails(&broker.output(&["listen", "one", "--last", "some"]), 64, "write a whole number, such as 100");
+    assert_fails(&broker.output(&["listen", "one", "--last", "-1"]), 64, "write a whole number, such as 100");
+    assert_fails(&broker.output(&["listen", "one", "--last", "1", "--next"]), 64, "'--next'");
+}
+
+/// As `put` writes it. Seen to fail: it was said to be waited for.
+#[test]
+fn a_stream_without_a_header_that_has_had_messages_has_begun() {
+    let broker = Broker::start();
+    broker.ok(&["put", "job", "1"]);
+    broker.ok(&["put", "job", "2"]);
+    assert_eq!(broker.ok(&["listen", "job", "--last", "1", "--count", "1", "--plain"]), "2\n");
+    for command in ["listen", "wait"] {
+        let late = broker.output(&[command, "job", "--timeout", "1s"]);
+        assert_eq!((late.status.code(), text(&late.stderr)), (Some(124), "msgstream: \"job\" has not ended after 1s\n"), "{command}");
+    }
+}
+
+/// The last messages of a run that is over are part of it: they come before its end, and begin no other.
+#[test]
+fn a_run_that_is_over_ends_behind_its_last_messages() {
+    let broker = Broker::start();
+    broker.ok(&["put", "job", &object("Start", r#"{"title":"make all"}"#)]);
+    broker.ok(&["put", "job", &object("Log", r#"{"text":"a line"}"#)]);
+    broker.ok(&["header", "job", &object("Error", &format!(r#"{{"reason":"no data","ended":"{}"}}"#, ago(3600)))]);
+    broker.ok(&["close", "job"]);
+    let output = broker.output(&["listen", "job", "--last", "9", "--plain"]);
+    let told = "job make all ended 1 h ago: failed: no data (use --next to wait for its next run)";
+    let shown: Vec<&str> = text(&output.stdout).lines().collect();
+    assert_eq!((output.status.code(), &shown[shown.len() - 2..]), (Some(1), &["a line", told][..]));
 }
 
 #[test]
@@ -268,7 +339,7 @@ fn a_stream_that_is_named_twice_is_shown_once() {
     let broker = Broker::start();
     broker.ok(&["header", "job", "1"]);
     broker.ok(&["close", "job"]);
-    assert_eq!(broker.ok(&["listen", "job", "job"]).lines().count(), 2);
+    assert_eq!(text(&broker.output(&["listen", "job", "job"]).stdout).lines().count(), 2);
 }
 
 /// The forms of an address that lead to the same broker.

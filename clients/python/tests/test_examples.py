@@ -52,6 +52,7 @@ PROGRAMS = [
     ("import keras", ""),
     ("serial.register", ""),
     ("remote.will(", ""),
+    ("publisher.begin", ""),
 ]
 
 
@@ -109,7 +110,7 @@ def test_the_job_of_the_tutorial_runs(broker: Broker, script: Callable[..., Any]
 def test_the_remote_stream_of_the_tutorial_runs(broker: Broker, script: Callable[..., Any]) -> None:
     block = block_with("anything with put()").replace("7342", str(broker.port))
     ended = script(block + "    print([messages.get(timeout=10) for _ in range(3)])\n")
-    assert ended.stdout == "[{'k': 0}, {'k': 1}, Ended(stream='fit-42', message='done')]\n", ended.stderr
+    assert ended.stdout == "[{'k': 0}, {'k': 1}, Ended(stream='fit-42', message='done', age=None)]\n", ended.stderr
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the package is not in its repository")

@@ -178,7 +178,7 @@ def test_doubts_that_were_not_settled_stay_doubts() -> None:
 
 
 def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobodys_place() -> None:
-    again = wire.header_if_absent("s", "1", "again")
+    again = wire.header("s", "1", wire.condition("again", None, True))
     for said, standings, expected in [
         (known(2), [], []),
         (unknown(), [], []),
@@ -202,7 +202,7 @@ def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobody
 
 
 def test_a_will_is_set_again_where_it_was_forgotten_and_the_stream_is_still_ones_own() -> None:
-    again = wire.header_if_absent("s", "1", "again")
+    again = wire.header("s", "1", wire.condition("again", None, True))
     for said, standings, expected in [
         (known(3), [], []),
         (unknown("another life"), [("s", "waiting", None)], [again, will(7).line]),

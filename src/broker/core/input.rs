@@ -110,6 +110,15 @@ impl Input {
         Self::Put { stream, run: message, of: None, extras: Vec::from_iter(extra) }
     }
 
+    /// The same put, only if this is the stream's epoch.
+    #[must_use]
+    pub fn of(mut self, epoch: Option<Epoch>) -> Self {
+        if let Self::Put { of, .. } = &mut self {
+            *of = epoch;
+        }
+        self
+    }
+
     /// How many lines of its connection this is, as sessions count them: each that takes effect or is refused.
     pub fn lines(&self) -> u64 {
         match self {

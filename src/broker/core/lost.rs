@@ -211,3 +211,44 @@ impl Core {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::core::tests::Told;
+    use crate::broker::core::{CoreLimits, Epochs};
+    use crate::wire::json_lines::ENCODER;
+
+    /// A client that comes back while the wills of its session are carried out, one in each turn, comes too late.
+    #[test]
+    fn a_session_whose_time_is_over_is_unknown_before_its_wills_are_carried_out() {
+        let limits =
+            CoreLimits { streams: 9, listens: 9, stored: 9000, sessions: 9, session_time: Duration::from_secs(5), ..CoreLimits::default() };
+        let (mut core, mut told) = (Core::new(limits, Arc::default(), Epochs::new(0)), Told::default());
+        let session = SessionName::new("sixteen letters!").unwrap();
+        let begin = || Input::Session { session: session.clone(), former: None, receipt: None };
+        let (former, next) = (ConnectionId(0), ConnectionId(1));
+        core.handle(former, begin(), &mut Budget::unlimited(), &mut told);
+        for stream in ["one", "two"] {
+            let last = Some(Frame::lasting(Box::from(&b"lost\n"[..]), &ENCODER));
+            let will = Input::Will { stream: StreamName::new(stream).unwrap(), last, receipt: None };
+            core.handle(former, will, &mut Budget::unlimited(), &mut told);
+            let listen = Input::Listen { stream: StreamName::new(stream).unwrap(), start: None, receipt: None };
+            core.handle(next, listen, &mut Budget::unlimited(), &mut told);
+        }
+        core.lose(former, &mut Budget::unlimited(), &mut told);
+        core.set_time(Duration::from_secs(5));
+        told.0.clear();
+        core.lose_sessions(&mut Budget::new(1), &mut told);
+        assert_eq!(told.0, [(next, "lost\n".to_owned())]);
+        core.handle(ConnectionId(2), begin(), &mut Budget::unlimited(), &mut told);
+        core.assert_invariants();
+        assert!(told.0[1].1.contains("\"known\":false"), "{:?}", told.0);
+        core.lose_sessions(&mut Budget::unlimited(), &mut told);
+        core.assert_invariants();
+        assert_eq!(told.0[2..], [(next, "lost\n".to_owned())]);
+        assert!(!core.has_lost_session());
+    }
+}

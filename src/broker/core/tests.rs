@@ -2,7 +2,8 @@
 
 use super::Deliver;
 use crate::wire::ids::ConnectionId;
-use crate::wire::{ErrorCode, Event, Frame};
+use crate::wire::json_lines::ENCODER;
+use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 /// How many messages were delivered.
 #[derive(Default)]
@@ -15,6 +16,33 @@ impl Deliver for Counter {
     }
 
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
+
+    fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
+
+    fn end(&mut self, _: ConnectionId, _: ErrorCode, _: &str) {}
+}
+
+/// What was told, as lines.
+#[derive(Default)]
+pub(super) struct Told(pub(super) Vec<(ConnectionId, String)>);
+
+impl Told {
+    fn push(&mut self, to: ConnectionId, bytes: &[u8]) {
+        self.0.push((to, String::from_utf8_lossy(bytes).into_owned()));
+    }
+}
+
+impl Deliver for Told {
+    fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
+        self.push(to, frame.bytes());
+        true
+    }
+
+    fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
+        let mut line = Vec::new();
+        ENCODER.encode(event, &mut line);
+        self.push(to, &line);
+    }
 
     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
 

@@ -47,7 +47,12 @@ impl Backlog {
 
     /// Whether a line has room without another being dropped. Alone, every line has.
     pub(super) fn has_room(&self, message: &Content) -> bool {
-        self.waiting.is_empty() || self.bytes + cost(message) <= self.limit
+        self.is_empty() || self.bytes + cost(message) <= self.limit
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Takes a line, for which the oldest are dropped if there is no room.

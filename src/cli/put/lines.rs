@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use crate::client::{Backoff, ClientError, Connection, Options, RemoteStream};
+use crate::client::{Backoff, ClientError, Connection, Options, RemoteStream, StreamState};
 use crate::job::content::Content;
-use crate::job::monitor::{Log, Message};
+use crate::job::monitor::{Log, Lost, Message};
 use crate::wire::units::ByteSize;
 use anyhow::Context;
 use serde_json::json;
@@ -107,6 +107,16 @@ impl<'a> Lines<'a> {
         self.outcome()
     }
 
+    /// Says how the stream ends if this program is killed, unless it belongs to a job: whose header it has is to say that.
+    async fn leave_will(&self) {
+        if let Ok(listener) = self.remote.listen(self.stream).await
+            && listener.joined().await.is_some_and(|joined| joined.state != StreamState::Running)
+        {
+            // Refused for a name that no line is taken for either, which is told.
+            let _ = self.remote.will(self.stream, &Message::from(Lost::new())).await;
+        }
+    }
+
     /// Reads to the end of the input.
     async fn read(&self, longest: ByteSize) -> Result<(), Failure> {
         let read = self.read_lines(longest).await;
@@ -174,6 +184,13 @@ impl<'a> Lines<'a> {
 
     /// Sends what waits until the input has ended and the broker has taken all of it.
     async fn send(&self) -> Result<(), Failure> {
+        // An input without a line is nobody's job.
+        while self.backlog.borrow().is_empty() && !*self.has_ended.borrow() {
+            self.work.notified().await;
+        }
+        if !self.backlog.borrow().is_empty() {
+            self.leave_will().await;
+        }
         loop {
             let next = self.backlog.borrow_mut().next();
             match next {

@@ -31,7 +31,7 @@ impl Contact {
     /// Says if the broker refuses what was sent so far: a name that is not for jobs, for instance.
     pub(super) fn tell_refusal(&mut self, remote: RemoteStream) {
         self.telling.push(tokio::spawn(async move {
-            if let Err(ClientError::Refused(reason)) = remote.flush().await {
+            if let Err(ClientError::Refused(reason) | ClientError::Stale(reason)) = remote.flush().await {
                 say(format_args!("the broker refuses this job: {reason}; the command goes on"));
             }
         }));

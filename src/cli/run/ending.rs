@@ -63,6 +63,7 @@ pub(super) fn sign(last: &mut Message, start: Start, now: String, left_out: u64)
     let (title, started, ended, more) = match last {
         Message::Complete(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
         Message::Abort(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
+        Message::Lost(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
         Message::Error(end) => (&mut end.title, &mut end.started, &mut end.ended, &mut end.more),
         Message::Start(_) | Message::Join(_) | Message::Progress(_) | Message::Improvement(_) | Message::Log(_) => return,
     };

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use crate::client::{ClientError, RemoteStream};
-use crate::job::monitor::{Join, Log, Message, Progress, Start};
+use crate::job::monitor::{Join, Log, Lost, Message, Progress, Start};
 use tokio::time::timeout;
 
 use super::occupied;
@@ -39,9 +39,12 @@ impl JobStream {
         self.left_out.get()
     }
 
-    /// Publishes that the job begins.
+    /// Publishes that the job begins, and how it ends if this program is killed.
     pub(super) async fn start(&self, start: Start) {
         let header = Message::from(self.header.borrow().clone());
+        let mut lost = Lost::new();
+        (lost.title, lost.started) = (start.title.clone(), start.started.clone());
+        let _ = self.remote.will(&self.stream, &Message::from(lost)).await;
         // The first to be queued always has room; if the connection is lost for good, the end tells.
         let _ = self.remote.put_with_header(&self.stream, &Message::from(start), &header).await;
     }

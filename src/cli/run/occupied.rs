@@ -35,7 +35,7 @@ pub(super) async fn live(remote: &RemoteStream, stream: &str) -> Option<Join> {
 
 async fn header(remote: &RemoteStream, stream: &str) -> Option<Join> {
     let mut listener = remote.listen(stream).await.ok()?;
-    if listener.joined().await != Some(StreamState::Running) {
+    if listener.joined().await.map(|joined| joined.state) != Some(StreamState::Running) {
         return None;
     }
     let Some(Event::Header(content)) = listener.next().await else { return None };

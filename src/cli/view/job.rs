@@ -1,9 +1,12 @@
 //! What is known of the job behind one stream.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::cli::clock::{seconds, time};
 use crate::cli::ending::How;
+use crate::job::content::Content;
 use crate::job::monitor::{Join, Progress, Start};
 
 /// One stream.
@@ -23,6 +26,10 @@ pub(super) struct Job {
     pub(super) state: State,
     /// The stream had ended before it was listened to.
     pub(super) is_late: bool,
+    /// How long before, as the broker says.
+    pub(super) age: Option<Duration>,
+    /// The header that tells how that run ended, until it is shown.
+    pub(super) last_header: Option<Content>,
     /// Its last run was passed over: an end that is heard is that of the next one.
     pub(super) is_awaited: bool,
     /// It has told something that a bar can show.
@@ -80,6 +87,8 @@ impl Job {
             first: None,
             state: State::Unknown,
             is_late: false,
+            age: None,
+            last_header: None,
             is_awaited: false,
             has_bar: false,
             silent_since: None,
@@ -88,8 +97,8 @@ impl Job {
 
     /// A run begins; of the one before nothing stays.
     pub(super) fn begin(&mut self) {
-        let name = std::mem::take(&mut self.name);
-        *self = Self { is_late: self.is_late, is_awaited: self.is_awaited, ..Self::new(name) };
+        let (name, last_header) = (std::mem::take(&mut self.name), self.last_header.take());
+        *self = Self { is_late: self.is_late, age: self.age, last_header, is_awaited: self.is_awaited, ..Self::new(name) };
     }
 
     /// A run begins. `now` is when it did, if it does not say so and was heard to.

@@ -18,7 +18,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::client::{Event, StreamState};
+use crate::client::{Event, Joined, StreamState};
+use crate::job::content::Content;
 
 use super::clock::stamp;
 use super::ending::{Ending, label};
@@ -100,9 +101,17 @@ impl View {
             self.back();
         }
         match event {
+            // The last messages of a run that is over may come before its end, which is then told last.
+            Event::Header(content) if self.ends_late(index, content) => {}
             Event::Header(content) => self.content(index, content, false),
-            Event::Message(content) => self.content(index, content, true),
+            Event::Message(content) => {
+                let is_now = self.jobs.get(index).is_some_and(|job| !job.is_late);
+                self.content(index, content, is_now);
+            }
             Event::Ended { message } => {
+                if let Some(header) = self.jobs.get_mut(index).and_then(|job| job.last_header.take()) {
+                    self.content(index, &header, false);
+                }
                 if let Some(content) = message {
                     self.content(index, content, true);
                 }
@@ -121,7 +130,7 @@ impl View {
     }
 
     /// The stream stands so, now that it is listened to.
-    pub(super) fn joined(&mut self, index: usize, state: StreamState) {
+    pub(super) fn joined(&mut self, index: usize, Joined { state, age, .. }: Joined) {
         if state == StreamState::Waiting
             && self.screen.is_none()
             && let Some(job) = self.jobs.get(index)
@@ -132,6 +141,7 @@ impl View {
         if let Some(job) = self.jobs.get_mut(index) {
             job.state = if state == StreamState::Waiting { State::Waiting } else { State::Running };
             job.is_late = state == StreamState::Ended;
+            job.age = age.filter(|_| job.is_late);
         }
     }
 
@@ -251,6 +261,7 @@ impl View {
         job.state = State::Ended(ending.how);
         job.title = ending.title.take().or(job.title.take());
         ending.started = ending.started.or(job.started);
+        ending.age = job.age;
         ending.ended = ending.ended.or((!is_late).then(Timestamp::now));
         let hint = if self.is_hinted { "" } else { " (use --next to wait for its next run)" };
         let (between, told) = if is_late { (" ", ending.told_late() + hint) } else { (": ", ending.told()) };
@@ -264,6 +275,13 @@ impl View {
             }
         };
         self.lines.push(self.form.timed(line));
+    }
+
+    /// Whether it is the header of a run that is over, and tells its end. It is kept until the stream's own end has come.
+    fn ends_late(&mut self, index: usize, content: &Content) -> bool {
+        let Some(job) = self.jobs.get_mut(index).filter(|job| job.is_late) else { return false };
+        job.last_header = Ending::of_content(content).map(|_| content.clone());
+        job.last_header.is_some()
     }
 
     /// The stream is listened to no longer, and may go on.

@@ -16,7 +16,7 @@ pub(super) fn rows(jobs: &[Job], (rows, columns): (usize, usize), colours: Colou
     let bars: Vec<(usize, &Job)> =
         jobs.iter().enumerate().filter(|(_, job)| job.has_bar && matches!(job.state, State::Running | State::Left)).collect();
     let waiting: Vec<&Job> = jobs.iter().filter(|job| job.state == State::Waiting).collect();
-    let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Aborted)));
+    let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Lost | How::Aborted)));
     // Who is waited for is named if there is room for more than that.
     let notes = usize::from(!waiting.is_empty() && room > 1);
     // The row that counts the others is needed if not all fit, and as long as something has gone wrong.
@@ -43,7 +43,7 @@ pub(super) fn rows(jobs: &[Job], (rows, columns): (usize, usize), colours: Colou
 /// The colour of an end.
 pub(super) fn paint(how: How) -> Paint {
     match how {
-        How::Failed => Paint::Bad,
+        How::Failed | How::Lost => Paint::Bad,
         How::Aborted => Paint::Warning,
         How::Done => Paint::Good,
         How::Ended => Paint::Plain,
@@ -69,14 +69,15 @@ fn waiting_for(jobs: &[&Job], columns: usize) -> String {
 /// `15 streams: 1 failed, 14 done`, once all of several have ended and not all of them well.
 pub(super) fn tally(jobs: &[Job]) -> Option<String> {
     let all_ended = jobs.iter().all(|job| matches!(job.state, State::Ended(_)));
-    let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Aborted)));
+    let bad = jobs.iter().any(|job| matches!(job.state, State::Ended(How::Failed | How::Lost | How::Aborted)));
     (jobs.len() > 1 && all_ended && bad).then(|| format!("{} streams: {}", jobs.len(), count(&jobs.iter().collect::<Vec<_>>())))
 }
 
 /// `1 failed, 3 running, 1 done`: what has gone wrong comes first.
 fn count(jobs: &[&Job]) -> String {
-    let kinds: [(State, &str); 8] = [
+    let kinds: [(State, &str); 9] = [
         (State::Ended(How::Failed), "failed"),
+        (State::Ended(How::Lost), "lost"),
         (State::Ended(How::Aborted), "aborted"),
         (State::Left, "left"),
         (State::Running, "running"),

@@ -1,23 +1,26 @@
 //! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
 //!
-//! [`reconnected`] prepares for a new connection.
+//! [`reconnected`] prepares for a new connection; [`resumed`] does so where the broker knows what it has taken.
 
 mod reconnected;
+mod resumed;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
-use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Take};
-use crate::wire::{StreamState, Verb};
+use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Seat, Take};
+use crate::wire::{SessionName, Start, StreamState, Verb};
 
 use super::error::ClientError;
 use super::inbox::Inbox;
 use super::request;
-use super::resume::{Change, Found, Lines, Mark, Part};
+use super::resume::{Change, Found, Kind, Lines, Mark, Part};
 
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Bytes>>;
@@ -46,6 +49,8 @@ pub(super) struct Chunk {
     ping: Option<u64>,
     /// How many of the program's actions are in it.
     actions: usize,
+    /// How many lines it has.
+    lines: u64,
 }
 
 impl Take for Arc<Inbox> {
@@ -53,8 +58,8 @@ impl Take for Arc<Inbox> {
         self.push(event)
     }
 
-    fn joined(&self, state: StreamState) {
-        self.join(state);
+    fn joined(&self, joined: Joined) {
+        self.join(joined);
     }
 }
 
@@ -63,7 +68,22 @@ impl Take for Arc<Inbox> {
 pub(super) struct State {
     /// Whether what is not confirmed is kept for a next connection.
     keeps: bool,
+    /// Which session the connections belong to, if they are to belong to one.
+    session: Option<SessionName>,
+    /// A connection has asked for the session; until it is answered, nothing else is written. The receipt, and why the connection before
+    /// was lost if there was one.
+    opening: Option<(u64, Option<String>)>,
+    /// How many lines of the session were taken and confirmed.
+    taken: u64,
+    /// How many of the program's actions were sent again although they may have taken effect.
+    repeated: usize,
+    /// How each stream is to end if this client is lost, as a line.
+    wills: HashMap<String, Bytes>,
     streams: HashMap<String, Listened<Arc<Inbox>>>,
+    /// The receipts of hangups under way: what comes of these streams until then is nobody's.
+    hanging_up: HashMap<String, u64>,
+    /// The last connection ended with something that this client cannot take: nobody resumes where that comes again.
+    may_not_resume: bool,
     /// The receipts of listen actions under way.
     joins: HashMap<u64, String>,
     /// Who waits for the receipts of other actions.
@@ -100,8 +120,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(keeps: bool) -> Self {
-        Self { keeps, ..Self::default() }
+    pub(super) fn new(keeps: bool, holds_session: bool) -> Self {
+        Self { keeps, session: (keeps && holds_session).then(random_session), ..Self::default() }
     }
 
     /// A new receipt.
@@ -124,32 +144,56 @@ impl State {
         self.actions += usize::from(line.is_action);
         match line.change {
             Some((stream, change)) if self.keeps => {
-                let header = match &change {
-                    Change::Header(header) => Some(header.clone()),
-                    Change::Close | Change::Delete => None,
-                };
+                let header = change.header();
+                if header.is_none() {
+                    self.wills.remove(&stream);
+                }
                 self.changes.insert(stream.clone(), header);
-                self.append_part(&line.bytes, Some(Mark { stream, change, receipt }))
+                self.append_part(&line.bytes, Kind::Change(Mark { stream, change, receipt }))
             }
-            Some(_) | None => self.append(&line.bytes),
+            Some(_) | None => match receipt.filter(|_| self.keeps) {
+                Some(receipt) => self.append_part(&line.bytes, Kind::Asks(receipt)),
+                None => self.append(&line.bytes),
+            },
         }
     }
 
+    /// Queues how a stream is to end if this client is lost; or that it is not, if there is no message in the line.
+    pub(super) fn will(&mut self, stream: &str, line: Vec<u8>, has_message: bool) -> bool {
+        let first = self.append_part(&line, Kind::Will);
+        self.actions += 1;
+        if has_message {
+            self.wills.insert(stream.to_owned(), line.into());
+        } else {
+            self.wills.remove(stream);
+        }
+        first
+    }
+
+    /// How many of the program's actions were sent again although they may have taken effect.
+    pub(super) fn repeated(&self) -> usize {
+        self.repeated
+    }
+
     /// Queues a listen action for this listener.
-    pub(super) fn listen(&mut self, stream: &str, inbox: Arc<Inbox>) -> bool {
+    pub(super) fn listen(&mut self, stream: &str, start: Start, inbox: Arc<Inbox>) -> bool {
+        self.join(stream, start, vec![inbox])
+    }
+
+    fn join(&mut self, stream: &str, start: Start, inboxes: Vec<Arc<Inbox>>) -> bool {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        self.streams.entry(stream.to_owned()).or_default().join(receipt, vec![inbox]);
-        self.append_own(Verb::Listen, stream, Some(receipt))
+        self.streams.entry(stream.to_owned()).or_default().join(receipt, start, inboxes);
+        self.append_part(&request::listen_line(stream, start, receipt), Kind::Own)
     }
 
     /// Queues a listen action for those who were connected before, with where they were.
-    fn listen_again(&mut self, stream: &str, back: Back, inboxes: Vec<Arc<Inbox>>) {
+    fn listen_again(&mut self, stream: &str, back: Back, seats: Vec<Seat<Arc<Inbox>>>) {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        let line = request::resume_line(stream, back.position, receipt);
-        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, inboxes, back);
-        self.append_part(&line, None);
+        let line = request::listen_line(stream, Start::default().after(back.position), receipt);
+        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, seats, back);
+        self.append_part(&line, Kind::Own);
     }
 
     /// A listener is gone; with the last one the stream is hung up.
@@ -163,14 +207,21 @@ impl State {
     pub(super) fn hang_up(&mut self, stream: &str) -> bool {
         let Some(mut listened) = self.streams.remove(stream) else { return false };
         listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
-        self.append_own(Verb::Hangup, stream, None)
+        self.append_hangup(stream)
     }
 
     /// What is to be written next; none if nothing waits.
     pub(super) fn next_chunk(&mut self) -> Option<Chunk> {
+        if self.opening.is_some() {
+            return None;
+        }
         if !self.questions.is_empty() {
-            let bytes = std::mem::take(&mut self.questions).into();
-            return Some(Chunk { bytes, parts: Vec::new(), ping: None, actions: 0 });
+            let bytes: Bytes = std::mem::take(&mut self.questions).into();
+            let parts = vec![Part { at: 0..bytes.len(), kind: Kind::Own }];
+            let chunk = Chunk { lines: lines(&bytes), bytes, parts, ping: None, actions: 0 };
+            self.queued += chunk.bytes.len();
+            self.unconfirmed.push_back((chunk.clone(), Headers::new()));
+            return Some(chunk);
         }
         if self.out.bytes.is_empty() || !self.asking.is_empty() {
             return None;
@@ -182,7 +233,7 @@ impl State {
             ping = Some(receipt);
         }
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        let chunk = Chunk { bytes: bytes.into(), parts, ping, actions: std::mem::take(&mut self.actions) };
+        let chunk = Chunk { lines: lines(&bytes), bytes: bytes.into(), parts, ping, actions: std::mem::take(&mut self.actions) };
         if self.keeps {
             self.unconfirmed.push_back((chunk.clone(), std::mem::take(&mut self.changes)));
         }
@@ -194,8 +245,12 @@ impl State {
         self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
     }
 
-    /// A question to begin a connection with, if what waits is long: a broker gives a first line little time.
+    /// What a connection begins with: its session, or a question if what waits is long, since a broker gives a first line little time.
     pub(super) fn greeting(&mut self, long: usize) -> Option<Chunk> {
+        if let (Some(session), Some((receipt, _))) = (&self.session, &self.opening) {
+            let bytes = request::session_line(session, *receipt);
+            return Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 0 });
+        }
         if self.questions.len().max(self.out.bytes.len()) < long {
             return None;
         }
@@ -203,12 +258,12 @@ impl State {
         if !self.keeps {
             self.queued += bytes.len();
         }
-        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0 })
+        Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 1 })
     }
 
     /// Whether nothing that was written has yet to be confirmed.
     pub(super) fn is_confirmed(&self) -> bool {
-        self.unconfirmed.is_empty() && self.asking.is_empty()
+        self.unconfirmed.is_empty() && self.asking.is_empty() && self.opening.is_none()
     }
 
     /// A chunk was written. True if there is room again.
@@ -222,7 +277,7 @@ impl State {
 
     /// Asks the broker for an answer, unless something that waits does so.
     pub(super) fn ping_if_idle(&mut self) {
-        if self.out.bytes.is_empty() && self.questions.is_empty() {
+        if self.out.bytes.is_empty() && self.questions.is_empty() && self.opening.is_none() {
             self.ping();
         }
     }
@@ -237,6 +292,7 @@ impl State {
         match reply {
             Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
             Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
+            Reply::Put { stream, .. } | Reply::Close { stream, .. } if self.hanging_up.contains_key(&stream) => {}
             Reply::Put { stream, message } => {
                 if let Some(listened) = self.streams.get_mut(&stream) {
                     listened.put(message);
@@ -250,22 +306,26 @@ impl State {
                 }
             }
             Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
-            Reply::Receipt { receipt, listeners, state, resumed, missed, position } => {
+            Reply::Receipt { receipt, answer } => {
+                if let Some((stream, _)) = self.hanging_up.iter().find(|(_, hangup)| **hangup == receipt) {
+                    let stream = stream.clone();
+                    self.hanging_up.remove(&stream);
+                    return false;
+                }
                 if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
-                    found.state = state;
+                    found.state = answer.state;
                     return false;
                 }
                 if let Some(stream) = self.joins.remove(&receipt) {
-                    let resumed = resumed.unwrap_or(false);
-                    let joined = Joined { state: state.unwrap_or(StreamState::Waiting), resumed, missed, position };
+                    let joined = answer.joined();
                     self.with_listened(&stream, |listened| listened.joined(receipt, joined));
-                    if state == Some(StreamState::Ended) {
+                    if joined.state == StreamState::Ended {
                         self.forget_if_empty(&stream);
                     } else {
                         self.hang_up_if_empty(&stream);
                     }
                 } else {
-                    self.answer(receipt, Ok(Receipt { listeners }));
+                    self.answer(receipt, Ok(answer.receipt()));
                 }
             }
             Reply::Pong { receipt: Some(receipt) } => {
@@ -273,6 +333,7 @@ impl State {
                 if let Some(position) = confirmed {
                     for (chunk, changes) in self.unconfirmed.drain(..=position) {
                         self.queued -= chunk.bytes.len();
+                        self.taken += chunk.lines;
                         for (stream, header) in changes {
                             match header {
                                 Some(header) => self.headers.insert(stream, header),
@@ -282,10 +343,11 @@ impl State {
                     }
                     return true;
                 }
-                // Not by a flush whose caller has stopped waiting.
-                let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
-                let refused = self.refused.take_if(|_| waited_for);
-                self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(ClientError::Refused(reason))));
+                self.answer_flush(receipt);
+            }
+            Reply::Session { known, taken } => return self.opened(known.then_some(taken)),
+            Reply::Error { receipt: Some(receipt), .. } if self.opening.as_ref().is_some_and(|(asked, _)| *asked == receipt) => {
+                return self.opened(None);
             }
             Reply::Error { receipt: Some(receipt), .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
             Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
@@ -293,7 +355,10 @@ impl State {
                     self.with_listened(&stream, |listened| listened.refused(receipt, &reason));
                     self.forget_if_empty(&stream);
                 }
-                None => self.answer(receipt, Err(ClientError::Refused(reason))),
+                None => {
+                    self.refuse(receipt);
+                    self.answer(receipt, Err(reason.into()));
+                }
             },
             Reply::Error { reason, receipt: None } => {
                 self.refused.get_or_insert(reason);
@@ -307,7 +372,7 @@ impl State {
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
         let refused = self.refused.as_ref().filter(|_| self.turned_away);
-        Some(refused.map_or_else(|| ClientError::Lost(why.clone()), |reason| ClientError::Refused(reason.clone())))
+        Some(refused.map_or_else(|| ClientError::Lost(why.clone()), |reason| reason.clone().into()))
     }
 
     /// The connection has ended for good: everybody who waits is told.
@@ -333,10 +398,30 @@ impl State {
         self.unconfirmed.clear();
     }
 
+    /// An action was refused: a new connection does not repeat it, and the header that it was to set is not this client's.
+    fn refuse(&mut self, receipt: u64) {
+        for (chunk, headers) in &mut self.unconfirmed {
+            let marked = chunk.parts.iter_mut().find(|part| part.mark().is_some_and(|mark| mark.receipt == Some(receipt)));
+            let Some(Kind::Change(Mark { stream, .. })) = marked.map(|part| std::mem::replace(&mut part.kind, Kind::Own)) else { continue };
+            match chunk.parts.iter().rev().filter_map(Part::mark).find(|mark| mark.stream == stream) {
+                Some(mark) => headers.insert(stream, mark.change.header()),
+                None => headers.remove(&stream),
+            };
+        }
+    }
+
     fn with_listened(&mut self, stream: &str, act: impl FnOnce(&mut Listened<Arc<Inbox>>)) {
         if let Some(listened) = self.streams.get_mut(stream) {
             act(listened);
         }
+    }
+
+    /// A question has been answered that a flush waits for.
+    fn answer_flush(&mut self, receipt: u64) {
+        // Not by a flush whose caller has stopped waiting.
+        let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
+        let refused = self.refused.take_if(|_| waited_for);
+        self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(reason.into())));
     }
 
     fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {
@@ -354,20 +439,26 @@ impl State {
     }
 
     fn hang_up_if_empty(&mut self, stream: &str) -> bool {
-        self.forget_if_empty(stream) && self.append_own(Verb::Hangup, stream, None)
+        self.forget_if_empty(stream) && self.append_hangup(stream)
+    }
+
+    fn append_hangup(&mut self, stream: &str) -> bool {
+        let receipt = self.next_receipt();
+        self.hanging_up.insert(stream.to_owned(), receipt);
+        self.append_own(Verb::Hangup, stream, Some(receipt))
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {
-        self.append_part(&bare_line(action, Some(stream), receipt), None)
+        self.append_part(&bare_line(action, Some(stream), receipt), Kind::Own)
     }
 
     fn append_bare(&mut self, action: Verb, stream: Option<&str>, receipt: Option<u64>) -> bool {
         self.append(&bare_line(action, stream, receipt))
     }
 
-    fn append_part(&mut self, line: &[u8], mark: Option<Mark>) -> bool {
+    fn append_part(&mut self, line: &[u8], kind: Kind) -> bool {
         let first = self.out.bytes.is_empty();
-        self.out.push_part(line, mark);
+        self.out.push_part(line, kind);
         self.queued += line.len();
         first
     }
@@ -378,6 +469,26 @@ impl State {
         self.queued += line.len();
         first
     }
+}
+
+/// How many lines these are.
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// A name that nobody can guess, and that no copy of this process makes as well.
+fn random_session() -> SessionName {
+    // The standard library's hashers have random keys.
+    let keys = RandomState::new();
+    let own = (std::process::id(), SystemTime::now().duration_since(UNIX_EPOCH).ok());
+    let text: String = (0..2).map(|part| format!("{:016x}", keys.hash_one((own, part)))).collect();
+    // Of the right length.
+    SessionName::new(&text).unwrap_or_else(|| unreachable!("a name of 32 characters"))
+}
+
+/// What a client ends its connection with.
+pub(super) fn farewell() -> Vec<u8> {
+    bare_line(Verb::Close, None, None)
 }
 
 /// An action without content, as a line.

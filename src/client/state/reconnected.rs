@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use bytes::Bytes;
+
 use crate::job::content::{Content, NonFinite};
 use crate::wire::subscriber::{Reason, Receipt};
 use crate::wire::{StreamState, Verb};
@@ -9,39 +11,45 @@ use crate::wire::{StreamState, Verb};
 use super::{Chunk, Headers, State, bare_line};
 use crate::client::error::ClientError;
 use crate::client::request;
-use crate::client::resume::{Change, Found, Lines, Mark, Part, Verdict, judge};
+use crate::client::resume::{Change, Found, Kind, Lines, Mark, Part, Verdict, judge};
 
 impl State {
     /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners say where they were, so that they miss nothing
     /// that the broker still has.
-    pub(in crate::client) fn reconnected(&mut self, reason: &str) {
+    pub(super) fn reconnected(&mut self, reason: &str) {
         let mut changes = Headers::new();
         let mut out = Lines::default();
+        // A new session has no will, so that each is told anew.
+        let is_repeated = |kind: &Kind| !matches!(kind, Kind::Own | Kind::Will);
         for (Chunk { bytes, parts, actions, .. }, headers) in std::mem::take(&mut self.unconfirmed) {
-            out.extend(&bytes, parts, |mark| mark.is_some());
+            out.extend(&bytes, parts, is_repeated);
             self.actions += actions;
+            self.repeated += actions;
             changes.extend(headers);
         }
         changes.extend(std::mem::take(&mut self.changes));
         self.changes = changes;
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        out.extend(&bytes, parts, |mark| mark.is_some());
+        out.extend(&bytes, parts, is_repeated);
         self.out = out;
-        self.joins.clear();
         self.queued = self.out.bytes.len();
         self.ask();
+        self.join_again(reason);
+    }
+
+    /// Has all listeners join again, from where they were.
+    pub(super) fn join_again(&mut self, reason: &str) {
+        self.joins.clear();
+        self.hanging_up.clear();
+        let may_resume = !std::mem::take(&mut self.may_not_resume);
         for (stream, listened) in std::mem::take(&mut self.streams) {
-            let (before, newcomers) = listened.lost(reason);
+            let (before, newcomers) = listened.lost(reason, may_resume);
             if let Some((back, listeners)) = before {
                 self.listen_again(&stream, back, listeners);
             }
-            if newcomers.is_empty() {
-                continue;
+            for (start, listeners) in newcomers {
+                self.join(&stream, start, listeners);
             }
-            let receipt = self.next_receipt();
-            self.joins.insert(receipt, stream.clone());
-            self.append_own(Verb::Listen, &stream, Some(receipt));
-            self.streams.entry(stream).or_default().join(receipt, newcomers);
         }
     }
 
@@ -49,8 +57,8 @@ impl State {
     fn ask(&mut self) {
         self.questions.clear();
         self.asking.clear();
-        let marked = self.out.parts.iter().filter_map(|part| part.mark.as_ref()).map(|mark| &mark.stream);
-        let streams: BTreeSet<String> = self.headers.keys().chain(marked).cloned().collect();
+        let marked = marks(&self.out.parts).map(|mark| &mark.stream);
+        let streams: BTreeSet<String> = self.headers.keys().chain(self.wills.keys()).chain(marked).cloned().collect();
         self.found.clear();
         for stream in streams {
             let (listen, hangup) = (self.next_receipt(), self.next_receipt());
@@ -88,21 +96,29 @@ impl State {
                 confirmed.is_some_and(|confirmed| **confirmed == *header)
                     || changes.iter().any(|change| matches!(change, Change::Header(line) if **line == *header))
             };
+            let will = self.wills.get(&stream).cloned();
             let is_at_work = found.state == Some(StreamState::Running) || judged.contains(&Verdict::Repeat);
             match (found.state, found.header) {
                 (Some(StreamState::Waiting), _) => {
                     if let Some(header) = confirmed {
-                        out.push_part(header, None);
+                        out.push_part(header, Kind::Own);
                     }
+                    push_will(&mut out, will);
                 }
                 (Some(_), Some(header)) if is_mine(&header) && is_at_work => {
                     self.headers.insert(stream.clone(), header.into());
+                    push_will(&mut out, will);
                 }
-                // It belongs to somebody else now, or has ended.
+                // It belongs to somebody else now, or has ended. It may be about to begin.
                 (Some(_), _) => {
                     self.headers.remove(&stream);
+                    if judged.contains(&Verdict::Repeat) {
+                        push_will(&mut out, will);
+                    } else {
+                        self.wills.remove(&stream);
+                    }
                 }
-                (None, _) => {}
+                (None, _) => push_will(&mut out, will),
             }
             if judged.last() == Some(&Verdict::Stale) {
                 self.changes.remove(&stream);
@@ -110,15 +126,16 @@ impl State {
             verdicts.insert(stream, VecDeque::from(judged));
         }
         let mut left_out = Vec::new();
-        out.extend(&bytes, parts, |mark| {
-            let Some(mark) = mark else { return true };
+        out.extend(&bytes, parts, |kind| {
+            let Kind::Change(mark) = kind else { return true };
             let verdict = verdicts.get_mut(&mark.stream).and_then(VecDeque::pop_front).unwrap_or(Verdict::Repeat);
             if verdict != Verdict::Repeat {
                 left_out.push((mark.clone(), verdict));
             }
             verdict == Verdict::Repeat
         });
-        (self.queued, self.out) = (out.bytes.len(), out);
+        let unconfirmed: usize = self.unconfirmed.iter().map(|(chunk, _)| chunk.bytes.len()).sum();
+        (self.queued, self.out) = (out.bytes.len() + unconfirmed, out);
         for (mark, verdict) in left_out {
             self.leave_out(mark, verdict);
         }
@@ -130,7 +147,7 @@ impl State {
         self.actions = self.actions.saturating_sub(1);
         let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(stale(&mark.stream)) };
         match (mark.receipt, outcome) {
-            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::Refused)),
+            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::from)),
             (None, Err(reason)) => {
                 self.refused.get_or_insert(reason);
             }
@@ -139,10 +156,20 @@ impl State {
     }
 }
 
+fn marks(parts: &[Part]) -> impl Iterator<Item = &Mark> {
+    parts.iter().filter_map(Part::mark)
+}
+
+fn push_will(out: &mut Lines, will: Option<Bytes>) {
+    if let Some(will) = will {
+        out.push_part(&will, Kind::Will);
+    }
+}
+
 /// What was queued changes of each stream, in order.
 fn changes(parts: &[Part]) -> HashMap<String, Vec<Change>> {
     let mut changes: HashMap<String, Vec<Change>> = HashMap::new();
-    for Mark { stream, change, .. } in parts.iter().filter_map(|part| part.mark.as_ref()) {
+    for Mark { stream, change, .. } in marks(parts) {
         changes.entry(stream.clone()).or_default().push(change.clone());
     }
     changes

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Abort, Complete, Error, Improvement, Join, Log, Progress, Start};
+use super::{Abort, Complete, Error, Improvement, Join, Log, Lost, Progress, Start};
 
 /// What tells how much there is to do.
 macro_rules! counted {
@@ -113,6 +113,21 @@ impl Abort {
     /// ```
     pub fn new(reason: impl Into<String>) -> Self {
         Self { reason: Some(reason.into()), ..Self::default() }
+    }
+}
+
+impl Lost {
+    /// The end of a job that is lost.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::{Lost, Start};
+    /// let start = Start::new("decay");
+    /// let mut lost = Lost::new();
+    /// lost.title = start.title;
+    /// assert_eq!(lost.title.as_deref(), Some("decay"));
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
     }
 }
 

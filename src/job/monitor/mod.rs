@@ -246,6 +246,21 @@ messages! {
         reason: Option<String>,
     }
 
+    /// The job is lost: its connection is, or its program was killed, or its machine. A job sends this as its will, so that the broker can
+    /// say it in its place.
+    ///
+    /// ```
+    /// # use msgstream::job::monitor::{Lost, Message};
+    /// let message = Message::from(Lost::new());
+    /// assert!(message.is_last());
+    /// assert_eq!(message.class(), "monitor.Lost");
+    /// ```
+    Lost end {
+        /// What is known of it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+
     /// The job has failed.
     ///
     /// ```
@@ -310,7 +325,7 @@ impl Message {
     /// assert!(!Message::from(Log::new("nearly there")).is_last());
     /// ```
     pub fn is_last(&self) -> bool {
-        matches!(self, Self::Complete(_) | Self::Abort(_) | Self::Error(_))
+        matches!(self, Self::Complete(_) | Self::Abort(_) | Self::Lost(_) | Self::Error(_))
     }
 }
 
@@ -329,7 +344,7 @@ mod tests {
     #[test]
     fn every_message_has_its_form() {
         let start = Start::new("fit").of(100.0).units("steps");
-        let table: [(Message, &str, &str); 9] = [
+        let table: [(Message, &str, &str); 10] = [
             (start.clone().into(), "Start", r#"{"title":"fit","total":100,"units":"steps"}"#),
             (start.join(2.5).into(), "Join", r#"{"title":"fit","k":2.5,"total":100,"units":"steps"}"#),
             (Progress::new(3.0).text("hot").into(), "Progress", r#"{"k":3,"text":"hot"}"#),
@@ -337,6 +352,7 @@ mod tests {
             (Complete::default().into(), "Complete", "{}"),
             (Complete::new("out.dat").into(), "Complete", r#"{"result":"out.dat"}"#),
             (Abort::new("asked").into(), "Abort", r#"{"reason":"asked"}"#),
+            (Lost::new().into(), "Lost", "{}"),
             (Error::new("no data").into(), "Error", r#"{"reason":"no data"}"#),
             (Log::new("line").level("info").into(), "Log", r#"{"text":"line","level":"info"}"#),
         ];

@@ -1,10 +1,12 @@
 //! What a program is told: events of a stream, reasons and receipts.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::job::content::Content;
+use crate::wire::{ErrorCode, Position, StreamState};
 
 /// An event that the listener of a stream gets.
 ///
@@ -50,9 +52,10 @@ pub enum Event {
         reason: String,
     },
     /// The client has reconnected, and messages are missing here, or may be. The header follows, if there is one. A listener that comes
-    /// back in time misses nothing, and is told nothing.
+    /// back in time misses nothing, and is told nothing. It is also the first event of a listener that was to begin
+    /// [`after`](field@crate::client::Start::after) a position, if messages are missing behind that.
     Reconnected {
-        /// Why the previous connection was lost.
+        /// Why the previous connection was lost, or why the listener does not begin where it was to.
         reason: String,
         /// How many messages are missing. None if the broker cannot tell: it was restarted, say, or another run has begun.
         missed: Option<u64>,
@@ -106,6 +109,11 @@ impl Reason {
     pub(crate) fn is_refusal(&self) -> bool {
         !matches!(&*self.code, "shutdown" | "slow_listener")
     }
+
+    /// Whether the stream does not stand as the action requires.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.code == ErrorCode::Stale.as_str()
+    }
 }
 
 impl fmt::Display for Reason {
@@ -132,4 +140,44 @@ impl fmt::Display for Reason {
 pub struct Receipt {
     /// The number of listeners that a put, close or delete has reached.
     pub listeners: Option<usize>,
+    /// Where the stream stands after a put or header. None if the broker does not keep the stream.
+    pub position: Option<Position>,
+}
+
+/// The broker's answer to a listener.
+///
+/// ```
+/// use msgstream::client::StreamState;
+/// use msgstream::local::MessageStream;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = MessageStream::new();
+/// broker.close("job-1").await?;
+/// let joined = broker.listen("job-1", |event| println!("{event:?}")).await?.joined().await.unwrap();
+/// assert_eq!(joined.state, StreamState::Ended);
+/// assert!(joined.age.is_some_and(|age| age.as_secs() < 60), "it has only just ended");
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Joined {
+    /// How the stream stands.
+    pub state: StreamState,
+    /// How long it has stood so. None if the broker does not say.
+    pub age: Option<Duration>,
+    /// Whether nothing is missing behind the position that was asked for.
+    pub resumed: bool,
+    /// How many messages are missing behind that position, where this is known.
+    pub missed: Option<u64>,
+    /// Where the listener begins: each message that follows counts one. None if the broker does not count.
+    pub position: Option<Position>,
+}
+
+impl Joined {
+    /// What a broker says that says only this.
+    #[cfg(test)]
+    pub(crate) fn new(state: StreamState) -> Self {
+        Self { state, age: None, resumed: false, missed: None, position: None }
+    }
 }

@@ -7,24 +7,24 @@
 use std::collections::VecDeque;
 
 use crate::job::content::Content;
-use crate::wire::{Position, StreamState};
+use crate::wire::{Position, Start, StreamState};
 
-use super::event::{Event, Reason};
+use super::event::{Event, Joined, Reason};
 
 /// A listener.
 pub(crate) trait Take {
     /// Takes an event. False if the listener wants no more.
     fn take(&self, event: Event) -> bool;
 
-    /// Learns the state of the stream, before the header.
-    fn joined(&self, state: StreamState);
+    /// Learns how the stream stands, and where this listener begins; before the header.
+    fn joined(&self, joined: Joined);
 }
 
 /// The listeners of one stream on one connection.
 #[derive(Debug)]
 pub(crate) struct Listened<L> {
-    listeners: Vec<L>,
-    /// Where they are: behind so many messages of a run. None if the broker does not say.
+    listeners: Vec<Seat<L>>,
+    /// Where the connection is: behind so many messages of a run. None if the broker does not say.
     position: Option<Position>,
     /// Joining listeners, in the order of the actions.
     joining: VecDeque<Joining<L>>,
@@ -32,13 +32,28 @@ pub(crate) struct Listened<L> {
     held: Option<Content>,
 }
 
+/// A listener that has joined, and how many messages of the run it has had. Who joins with earlier messages makes the connection
+/// get them again, which is for that listener alone.
+#[derive(Debug)]
+pub(crate) struct Seat<L> {
+    listener: L,
+    had: u64,
+}
+
 #[derive(Debug)]
 struct Joining<L> {
     /// The receipt that they wait for.
     receipt: u64,
-    listeners: Vec<L>,
-    /// Where they were, if they have listened before.
-    back: Option<Back>,
+    listeners: Vec<Seat<L>>,
+    from: From,
+}
+
+/// Where those who join begin.
+#[derive(Debug)]
+enum From {
+    Start(Start),
+    /// Where they were, since they have listened before.
+    Back(Back),
 }
 
 /// Where listeners were when their connection was lost.
@@ -49,16 +64,8 @@ pub(crate) struct Back {
     pub(crate) reason: String,
 }
 
-/// What the receipt of a listen action says.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Joined {
-    pub(crate) state: StreamState,
-    /// Nothing is missing behind the position that was asked for.
-    pub(crate) resumed: bool,
-    /// How many messages are missing, where that is known.
-    pub(crate) missed: Option<u64>,
-    pub(crate) position: Option<Position>,
-}
+/// What is told in front of the header if messages are missing that were asked for.
+const NOT_KEPT: &str = "the broker does not have all that followed the position at which this listener was to begin";
 
 impl<L> Default for Listened<L> {
     fn default() -> Self {
@@ -68,13 +75,14 @@ impl<L> Default for Listened<L> {
 
 impl<L: Take> Listened<L> {
     /// Adds listeners that join by the listen action with this receipt.
-    pub(crate) fn join(&mut self, receipt: u64, listeners: Vec<L>) {
-        self.joining.push_back(Joining { receipt, listeners, back: None });
+    pub(crate) fn join(&mut self, receipt: u64, start: Start, listeners: Vec<L>) {
+        let listeners = listeners.into_iter().map(|listener| Seat { listener, had: 0 }).collect();
+        self.joining.push_back(Joining { receipt, listeners, from: From::Start(start) });
     }
 
     /// Adds listeners that come back by the listen action with this receipt, which says where they were.
-    pub(crate) fn join_again(&mut self, receipt: u64, listeners: Vec<L>, back: Back) {
-        self.joining.push_back(Joining { receipt, listeners, back: Some(back) });
+    pub(crate) fn join_again(&mut self, receipt: u64, listeners: Vec<Seat<L>>, back: Back) {
+        self.joining.push_back(Joining { receipt, listeners, from: From::Back(back) });
     }
 
     /// A put has come.
@@ -97,8 +105,8 @@ impl<L: Take> Listened<L> {
 
     /// The receipt of a listen action has come. If the stream has ended, its close comes next.
     pub(crate) fn joined(&mut self, receipt: u64, joined: Joined) {
-        let Some(Joining { listeners, back, .. }) = self.newcomers(receipt) else { return };
-        let Joined { state, resumed, missed, position } = joined;
+        let Some(Joining { listeners, from, .. }) = self.newcomers(receipt) else { return };
+        let Joined { state, resumed, missed, position, .. } = joined;
         let held = self.held.take();
         let header = match state {
             StreamState::Running | StreamState::Ended if !resumed => held,
@@ -107,15 +115,24 @@ impl<L: Take> Listened<L> {
                 None
             }
         };
+        if self.position.map(|position| position.epoch) != position.map(|position| position.epoch) {
+            self.listeners.iter_mut().for_each(|seat| seat.had = 0);
+        }
         self.position = position;
-        let gap = back.filter(|_| !resumed).map(|Back { reason, .. }| Event::Reconnected { reason, missed });
-        for listener in listeners {
+        let goes_on = resumed && matches!(from, From::Back(_));
+        let gap = match from {
+            _ if resumed => None,
+            From::Back(Back { reason, .. }) => Some(Event::Reconnected { reason, missed }),
+            From::Start(start) => start.after.map(|_| Event::Reconnected { reason: NOT_KEPT.to_owned(), missed }),
+        };
+        for Seat { listener, had } in listeners {
             if gap.clone().is_some_and(|gap| !listener.take(gap)) {
                 continue;
             }
-            listener.joined(state);
+            listener.joined(joined);
             if header.clone().is_none_or(|header| listener.take(Event::Header(header))) {
-                self.listeners.push(listener);
+                let begins = position.map_or(0, |position| position.sequence);
+                self.listeners.push(Seat { listener, had: if goes_on { had } else { begins } });
             }
         }
     }
@@ -124,56 +141,65 @@ impl<L: Take> Listened<L> {
     pub(crate) fn refused(&mut self, receipt: u64, reason: &Reason) {
         let held = self.held.take();
         self.deliver_held(held);
-        for listener in self.newcomers(receipt).into_iter().flat_map(|newcomers| newcomers.listeners) {
-            listener.take(Event::CutOff(reason.clone()));
+        for seat in self.newcomers(receipt).into_iter().flat_map(|newcomers| newcomers.listeners) {
+            seat.listener.take(Event::CutOff(reason.clone()));
         }
     }
 
-    /// Gives an event other than a message to all listeners.
+    /// Gives a last event to all listeners.
     pub(crate) fn tell(&mut self, event: &Event) {
-        let held = self.held.take();
-        self.deliver_held(held);
+        // What is held back may be the header of one who joins. It is the last event, so nobody misses a message for it.
+        self.held = None;
         self.deliver(event);
         for joining in &mut self.joining {
-            joining.listeners.retain(|listener| listener.take(event.clone()));
+            joining.listeners.retain(|seat| seat.listener.take(event.clone()));
         }
     }
 
-    /// The connection was lost: those who have listened before, with where they were, and the others, so that all can join again. Who
-    /// has listened before and cannot say where is told at once that messages may be missing.
-    pub(crate) fn lost(mut self, reason: &str) -> (Option<(Back, Vec<L>)>, Vec<L>) {
+    /// The connection was lost: those who have listened before, with where they were, and the others, with where they begin, so that all
+    /// can join again. Who has listened before and cannot say where, or may not resume there, is told at once that messages may be missing.
+    #[expect(clippy::type_complexity, reason = "each part is told once, here")]
+    pub(crate) fn lost(mut self, reason: &str, may_resume: bool) -> (Option<(Back, Vec<Seat<L>>)>, Vec<(Start, Vec<L>)>) {
         // What is held back may be a header, whose receipt was lost. If it was a message, it comes again.
         self.held = None;
+        self.position = self.position.filter(|_| may_resume);
         let mut before = None;
         let mut newcomers = Vec::new();
         if let Some(position) = self.position {
             before = Some((Back { position, reason: reason.to_owned() }, self.listeners));
         } else {
             self.deliver(&Event::Reconnected { reason: reason.to_owned(), missed: None });
-            newcomers = self.listeners;
+            newcomers.push((Start::default(), self.listeners));
         }
-        for Joining { listeners, back, .. } in self.joining {
-            match back {
+        for Joining { listeners, from, .. } in self.joining {
+            match from {
                 // They had not come back yet, so nobody else had either.
-                Some(back) => before = Some((back, listeners)),
-                None => newcomers.extend(listeners),
+                From::Back(back) if may_resume => before = Some((back, listeners)),
+                From::Back(Back { reason, .. }) => {
+                    let gap = Event::Reconnected { reason, missed: None };
+                    let seats: Vec<_> = listeners.into_iter().filter(|seat| seat.listener.take(gap.clone())).collect();
+                    newcomers.push((Start::default(), seats));
+                }
+                From::Start(start) => newcomers.push((start, listeners)),
             }
         }
-        (before.filter(|(_, listeners)| !listeners.is_empty()), newcomers)
+        let newcomers = newcomers.into_iter().filter(|(_, seats)| !seats.is_empty());
+        let newcomers = newcomers.map(|(start, seats)| (start, seats.into_iter().map(|seat| seat.listener).collect()));
+        (before.filter(|(_, listeners)| !listeners.is_empty()), newcomers.collect())
     }
 
     /// Removes listeners that have gone.
     pub(crate) fn leave(&mut self, gone: impl Fn(&L) -> bool) {
-        self.listeners.retain(|listener| !gone(listener));
+        self.listeners.retain(|seat| !gone(&seat.listener));
         for joining in &mut self.joining {
-            joining.listeners.retain(|listener| !gone(listener));
+            joining.listeners.retain(|seat| !gone(&seat.listener));
         }
     }
 
     /// All listeners, joined or joining.
     #[cfg(feature = "broker")]
     pub(crate) fn all(&self) -> impl Iterator<Item = &L> {
-        self.listeners.iter().chain(self.joining.iter().flat_map(|joining| &joining.listeners))
+        self.listeners.iter().chain(self.joining.iter().flat_map(|joining| &joining.listeners)).map(|seat| &seat.listener)
     }
 
     /// Whether there is no listener, joined or joining.
@@ -194,14 +220,18 @@ impl<L: Take> Listened<L> {
     }
 
     fn deliver_message(&mut self, content: Content) {
-        if let Some(position) = &mut self.position {
-            position.sequence += 1;
-        }
-        self.deliver(&Event::Message(content));
+        let Some(position) = &mut self.position else { return self.deliver(&Event::Message(content)) };
+        position.sequence = position.sequence.saturating_add(1);
+        let (at, event) = (position.sequence, Event::Message(content));
+        self.listeners.retain_mut(|seat| {
+            let is_new = seat.had < at;
+            seat.had = seat.had.max(at);
+            !is_new || seat.listener.take(event.clone())
+        });
     }
 
     fn deliver(&mut self, event: &Event) {
-        self.listeners.retain(|listener| listener.take(event.clone()));
+        self.listeners.retain(|seat| seat.listener.take(event.clone()));
     }
 }
 
@@ -228,8 +258,8 @@ mod tests {
             !event.is_last()
         }
 
-        fn joined(&self, state: StreamState) {
-            self.0.borrow_mut().push(state.as_str().to_owned());
+        fn joined(&self, joined: Joined) {
+            self.0.borrow_mut().push(joined.state.as_str().to_owned());
         }
     }
 
@@ -237,11 +267,6 @@ mod tests {
         fn text(&self) -> String {
             self.0.borrow().join(", ")
         }
-    }
-
-    /// What one is told that listens for the first time, by a broker that does not count.
-    fn first(state: StreamState) -> Joined {
-        Joined { state, resumed: false, missed: None, position: None }
     }
 
     fn at(sequence: u64) -> Position {
@@ -256,9 +281,9 @@ mod tests {
     fn the_put_before_the_receipt_is_the_header_if_the_stream_has_one() {
         for (state, expected) in [(StreamState::Running, "running, header 1, 2"), (StreamState::Waiting, "waiting, 2")] {
             let (mut stream, seen) = (Listened::default(), Seen::default());
-            stream.join(7, vec![seen.clone()]);
+            stream.join(7, Start::default(), vec![seen.clone()]);
             stream.put(content("1"));
-            stream.joined(7, first(state));
+            stream.joined(7, Joined::new(state));
             stream.put(content("2"));
             assert_eq!(seen.text(), expected);
         }
@@ -267,13 +292,13 @@ mod tests {
     #[test]
     fn who_listens_already_gets_messages_and_not_the_newcomers_header() {
         let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
-        stream.join(1, vec![one.clone()]);
-        stream.joined(1, first(StreamState::Waiting));
-        stream.join(2, vec![other.clone()]);
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined::new(StreamState::Waiting));
+        stream.join(2, Start::default(), vec![other.clone()]);
         for message in ["1", "2", "9"] {
             stream.put(content(message));
         }
-        stream.joined(2, first(StreamState::Running));
+        stream.joined(2, Joined::new(StreamState::Running));
         stream.put(content("3"));
         stream.close(Some(content("4")));
         assert_eq!(one.text(), "waiting, 1, 2, 3, ended 4");
@@ -284,13 +309,13 @@ mod tests {
     #[test]
     fn an_end_that_came_before_is_told_to_the_newcomer_alone() {
         let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
-        stream.join(1, vec![one.clone()]);
-        stream.joined(1, first(StreamState::Waiting));
-        stream.join(2, vec![other.clone()]);
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined::new(StreamState::Waiting));
+        stream.join(2, Start::default(), vec![other.clone()]);
         stream.put(content("1"));
         stream.close(None);
         stream.put(content("9"));
-        stream.joined(2, first(StreamState::Ended));
+        stream.joined(2, Joined::new(StreamState::Ended));
         stream.close(Some(content("2")));
         assert_eq!(one.text(), "waiting, 1, ended");
         assert_eq!(other.text(), "ended, header 9, ended 2");
@@ -301,18 +326,18 @@ mod tests {
     fn what_was_under_way_to_one_who_left_reaches_nobody() {
         let (mut stream, seen) = (Listened::default(), Seen::default());
         // The connection had listened, and hung up; these were sent before the broker knew.
-        stream.join(2, vec![seen.clone()]);
+        stream.join(2, Start::default(), vec![seen.clone()]);
         stream.put(content("1"));
         stream.close(None);
         stream.put(content("9"));
-        stream.joined(2, first(StreamState::Running));
+        stream.joined(2, Joined::new(StreamState::Running));
         assert_eq!(seen.text(), "running, header 9");
 
         let (mut stream, seen) = (Listened::default(), Seen::default());
-        stream.join(2, vec![seen.clone()]);
+        stream.join(2, Start::default(), vec![seen.clone()]);
         stream.put(content("1"));
         stream.close(None);
-        stream.joined(2, first(StreamState::Ended));
+        stream.joined(2, Joined::new(StreamState::Ended));
         stream.close(Some(content("2")));
         assert_eq!(seen.text(), "ended, ended 2");
     }
@@ -320,9 +345,9 @@ mod tests {
     #[test]
     fn a_refused_newcomer_takes_nothing_from_the_others() {
         let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
-        stream.join(1, vec![one.clone()]);
-        stream.joined(1, first(StreamState::Waiting));
-        stream.join(2, vec![other.clone()]);
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined::new(StreamState::Waiting));
+        stream.join(2, Start::default(), vec![other.clone()]);
         stream.put(content("1"));
         stream.refused(2, &Reason { code: "limit".to_owned(), reason: "too many".to_owned() });
         assert_eq!(one.text(), "waiting, 1");
@@ -330,16 +355,16 @@ mod tests {
     }
 
     /// A listener that has had one message when its connection is lost, and where it was.
-    fn lost(seen: &Seen) -> (Back, Vec<Seen>) {
+    fn lost(seen: &Seen) -> (Back, Vec<Seat<Seen>>) {
         let mut stream = Listened::default();
-        stream.join(1, vec![seen.clone()]);
+        stream.join(1, Start::default(), vec![seen.clone()]);
         stream.put(content("0"));
-        stream.joined(1, Joined { position: Some(at(7)), ..first(StreamState::Running) });
+        stream.joined(1, Joined { position: Some(at(7)), ..Joined::new(StreamState::Running) });
         stream.put(content("1"));
         // While another one joins, what comes may be its header: its receipt is lost.
-        stream.join(2, vec![Seen::default()]);
+        stream.join(2, Start::default(), vec![Seen::default()]);
         stream.put(content("0"));
-        let (before, newcomers) = stream.lost("end of file");
+        let (before, newcomers) = stream.lost("end of file", true);
         assert_eq!(newcomers.len(), 1);
         before.unwrap()
     }
@@ -352,16 +377,43 @@ mod tests {
         // And again before it has come back.
         let mut stream = Listened::default();
         stream.join_again(1, listeners, back);
-        let (before, _) = stream.lost("another");
+        let (before, _) = stream.lost("another", true);
         let (back, listeners) = before.unwrap();
         assert_eq!((back.position, &*back.reason), (at(8), "end of file"));
 
         let mut stream = Listened::default();
         stream.join_again(1, listeners, back);
-        stream.joined(1, Joined { resumed: true, position: Some(at(8)), ..first(StreamState::Running) });
+        stream.joined(1, Joined { resumed: true, position: Some(at(8)), ..Joined::new(StreamState::Running) });
         stream.put(content("2"));
         assert_eq!(seen.text(), "running, header 0, 1, running, 2");
-        assert_eq!(stream.lost("").0.unwrap().0.position, at(9));
+        assert_eq!(stream.lost("", true).0.unwrap().0.position, at(9));
+    }
+
+    /// Where it was comes something that this client cannot take: it would come again and again.
+    #[test]
+    fn one_that_may_not_resume_is_told_that_messages_may_be_missing() {
+        let seen = Seen::default();
+        let (back, listeners) = lost(&seen);
+        let mut stream = Listened::default();
+        stream.join_again(1, listeners, back);
+        let (before, newcomers) = stream.lost("a long line", false);
+        assert!(before.is_none());
+        assert_eq!(newcomers.len(), 1);
+        let gap = format!("{:?}", Event::Reconnected { reason: "end of file".to_owned(), missed: None });
+        assert_eq!(seen.text(), format!("running, header 0, 1, {gap}"));
+    }
+
+    #[test]
+    fn the_last_event_is_preceded_by_no_header_of_another() {
+        let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined::new(StreamState::Waiting));
+        stream.put(content("1"));
+        stream.join(2, Start::default(), vec![other.clone()]);
+        stream.put(content("9"));
+        stream.tell(&Event::Lost { reason: "end of file".to_owned() });
+        assert_eq!(one.text(), r#"waiting, 1, Lost { reason: "end of file" }"#);
+        assert_eq!(other.text(), r#"Lost { reason: "end of file" }"#);
     }
 
     #[test]
@@ -371,8 +423,57 @@ mod tests {
         let mut stream = Listened::default();
         stream.join_again(1, listeners, back);
         stream.put(content("5"));
-        stream.joined(1, Joined { missed: Some(3), position: Some(at(12)), ..first(StreamState::Running) });
+        stream.joined(1, Joined { missed: Some(3), position: Some(at(12)), ..Joined::new(StreamState::Running) });
         let gap = format!("{:?}", Event::Reconnected { reason: "end of file".to_owned(), missed: Some(3) });
         assert_eq!(seen.text(), format!("running, header 0, 1, {gap}, running, header 5"));
+    }
+
+    #[test]
+    fn earlier_messages_are_for_the_one_that_asks_for_them() {
+        let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined { position: Some(at(5)), ..Joined::new(StreamState::Waiting) });
+        stream.put(content("6"));
+        stream.join(2, Start::default().last(2), vec![other.clone()]);
+        stream.put(content("7"));
+        stream.joined(2, Joined { position: Some(at(5)), ..Joined::new(StreamState::Waiting) });
+        for message in ["6", "7", "8"] {
+            stream.put(content(message));
+        }
+        assert_eq!(one.text(), "waiting, 6, 7, 8");
+        assert_eq!(other.text(), "waiting, 6, 7, 8");
+    }
+
+    #[test]
+    fn the_connection_may_be_lost_among_the_earlier_messages() {
+        let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+        stream.join(1, Start::default(), vec![one.clone()]);
+        stream.joined(1, Joined { position: Some(at(7)), ..Joined::new(StreamState::Waiting) });
+        stream.join(2, Start::default().last(2), vec![other.clone()]);
+        stream.joined(2, Joined { position: Some(at(5)), ..Joined::new(StreamState::Waiting) });
+        stream.put(content("6"));
+        let (back, seats) = stream.lost("end of file", true).0.unwrap();
+        assert_eq!((back.position, seats.len()), (at(6), 2));
+        let mut stream = Listened::default();
+        stream.join_again(1, seats, back);
+        stream.joined(1, Joined { resumed: true, position: Some(at(6)), ..Joined::new(StreamState::Waiting) });
+        stream.put(content("7"));
+        stream.put(content("8"));
+        assert_eq!(one.text(), "waiting, waiting, 8");
+        assert_eq!(other.text(), "waiting, 6, waiting, 7, 8");
+    }
+
+    #[test]
+    fn who_begins_after_a_position_is_told_what_is_missing_behind_it() {
+        let (mut stream, seen) = (Listened::default(), Seen::default());
+        stream.join(1, Start::default().after(at(3)), vec![seen.clone()]);
+        stream.put(content("0"));
+        stream.joined(1, Joined { missed: Some(4), position: Some(at(7)), ..Joined::new(StreamState::Running) });
+        let gap = format!("{:?}", Event::Reconnected { reason: NOT_KEPT.to_owned(), missed: Some(4) });
+        assert_eq!(seen.text(), format!("{gap}, running, header 0"));
+        // One that waited for the answer when the connection was lost asks the same again.
+        let mut stream = Listened::default();
+        stream.join(1, Start::default().last(3), vec![seen]);
+        assert_eq!(stream.lost("end of file", true).1[0].0, Start::default().last(3));
     }
 }

@@ -5,7 +5,7 @@ mod event;
 mod listened;
 mod reply;
 
-pub use event::{Event, Reason, Receipt};
+pub use event::{Event, Joined, Reason, Receipt};
 
-pub(crate) use listened::{Back, Joined, Listened, Take};
+pub(crate) use listened::{Back, Listened, Seat, Take};
 pub(crate) use reply::{Reply, read};

@@ -1,6 +1,7 @@
 //! What a broker says, read from JSON lines.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::job::content::Content;
 use crate::wire::{Position, StreamState};
 
-use super::event::Reason;
+use super::event::{Joined, Reason, Receipt};
 
 /// What a broker says in one line.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,22 +20,40 @@ pub(crate) enum Reply {
     Close { stream: String, message: Option<Content> },
     /// The connection ends. There is a reason if the client did not ask for it.
     CloseConnection(Option<Reason>),
-    /// An action has taken effect. `resumed` tells a listener that has come back whether nothing is missing, `missed` how many messages
-    /// are, where that is known.
-    Receipt {
-        receipt: u64,
-        listeners: Option<usize>,
-        state: Option<StreamState>,
-        resumed: Option<bool>,
-        missed: Option<u64>,
-        position: Option<Position>,
-    },
+    /// An action has taken effect.
+    Receipt { receipt: u64, answer: Answer },
+    /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
+    Session { known: bool, taken: u64 },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
     Error { reason: Reason, receipt: Option<u64> },
     /// Nothing that this client knows: a newer broker may say more.
     Unknown,
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Answer {
+    listeners: Option<usize>,
+    pub(crate) state: Option<StreamState>,
+    age: Option<Duration>,
+    resumed: Option<bool>,
+    missed: Option<u64>,
+    position: Option<Position>,
+}
+
+impl Answer {
+    /// To a listener.
+    pub(crate) fn joined(self) -> Joined {
+        let Self { state, age, resumed, missed, position, .. } = self;
+        Joined { state: state.unwrap_or(StreamState::Waiting), age, resumed: resumed.unwrap_or(false), missed, position }
+    }
+
+    /// To a publisher.
+    pub(crate) fn receipt(self) -> Receipt {
+        Receipt { listeners: self.listeners, position: self.position }
+    }
 }
 
 #[derive(Deserialize)]
@@ -44,17 +63,34 @@ struct ReplyLine<'a> {
     stream: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "present")]
     message: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "lenient")]
     receipt: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     listeners: Option<usize>,
-    state: Option<Cow<'a, str>>,
+    #[serde(default, deserialize_with = "lenient")]
+    state: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    age: Option<f64>,
+    #[serde(default, deserialize_with = "lenient")]
     resumed: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
     missed: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     position: Option<Position>,
+    #[serde(default, deserialize_with = "lenient")]
+    known: Option<bool>,
+    #[serde(default, deserialize_with = "lenient")]
+    taken: Option<u64>,
 }
 
 /// `null` is a message like any other, not the absence of one.
 fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A value that is of another type than it was when this was written says nothing, and takes nothing from the rest of the line.
+fn lenient<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(|value| serde_json::from_value(value).ok())
 }
 
 /// Reads one line of a broker.
@@ -74,16 +110,14 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
         ("close", Some(stream)) => Reply::Close { stream: stream.into_owned(), message: content },
         ("close", None) => Reply::CloseConnection(reason()),
         ("receipt", _) => match line.receipt {
-            Some(receipt) => Reply::Receipt {
-                receipt,
-                listeners: line.listeners,
-                state: line.state.as_deref().and_then(state),
-                resumed: line.resumed,
-                missed: line.missed,
-                position: line.position,
-            },
+            Some(receipt) => {
+                let (state, age) = (line.state.as_deref().and_then(state), line.age.and_then(|age| Duration::try_from_secs_f64(age).ok()));
+                let ReplyLine { listeners, resumed, missed, position, .. } = line;
+                Reply::Receipt { receipt, answer: Answer { listeners, state, age, resumed, missed, position } }
+            }
             None => Reply::Unknown,
         },
+        ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
         ("error", _) => {
             let unreadable = || Reason { code: "error".to_owned(), reason: "the broker gave no reason".to_owned() };
@@ -108,8 +142,7 @@ mod tests {
 
     #[test]
     fn every_line_of_a_broker_is_read() {
-        let receipt =
-            |listeners, state, resumed, missed, position| Reply::Receipt { receipt: 7, listeners, state, resumed, missed, position };
+        let receipt = |answer| Reply::Receipt { receipt: 7, answer };
         let reason = || Reason { code: "limit".to_owned(), reason: "too many".to_owned() };
         let table = [
             (r#"{"action":"put","stream":"a\"b","message":1.10}"#, Reply::Put { stream: "a\"b".to_owned(), message: content("1.10") }),
@@ -118,15 +151,36 @@ mod tests {
             (r#"{"action":"close","stream":"a","message":null}"#, Reply::Close { stream: "a".to_owned(), message: Some(content("null")) }),
             (r#"{"action":"close"}"#, Reply::CloseConnection(None)),
             (r#"{"action":"close","message":{"code":"limit","reason":"too many"}}"#, Reply::CloseConnection(Some(reason()))),
-            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Some(2), None, None, None, None)),
-            (r#"{"action":"receipt","receipt":7,"state":"ended"}"#, receipt(None, Some(StreamState::Ended), None, None, None)),
+            (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Answer { listeners: Some(2), ..Answer::default() })),
+            (
+                r#"{"action":"receipt","receipt":7,"state":"ended"}"#,
+                receipt(Answer { state: Some(StreamState::Ended), ..Answer::default() }),
+            ),
             (
                 concat!(
                     r#"{"action":"receipt","receipt":7,"state":"running","age":0.5,"resumed":false,"missed":3,"#,
                     r#""position":{"epoch":"000000000000000a","sequence":9}}"#
                 ),
-                receipt(None, Some(StreamState::Running), Some(false), Some(3), Some(Position { epoch: Epoch::new(10), sequence: 9 })),
+                receipt(Answer {
+                    listeners: None,
+                    state: Some(StreamState::Running),
+                    age: Some(Duration::from_millis(500)),
+                    resumed: Some(false),
+                    missed: Some(3),
+                    position: Some(Position { epoch: Epoch::new(10), sequence: 9 }),
+                }),
             ),
+            (
+                r#"{"action":"session","session":"sixteen letters!","known":true,"taken":12,"broker":"00000000000000ab","receipt":3}"#,
+                Reply::Session { known: true, taken: 12 },
+            ),
+            (
+                r#"{"action":"receipt","receipt":7,"listeners":"two","state":7,"age":"old","resumed":1,"missed":-1,"position":[]}"#,
+                receipt(Answer::default()),
+            ),
+            (r#"{"action":"receipt","receipt":"seven"}"#, Reply::Unknown),
+            // No time is below zero.
+            (r#"{"action":"receipt","receipt":7,"age":-1}"#, receipt(Answer::default())),
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),
             (
                 r#"{"action":"error","message":{"code":"limit","reason":"too many"},"stream":"a","receipt":9}"#,

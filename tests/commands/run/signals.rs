@@ -169,3 +169,40 @@ fn a_command_that_is_asked_to_end_is_aborted() {
         assert_eq!(status.signal(), died.then_some(2), "{signal:?}");
     }
 }
+
+/// A job whose own program is killed cannot say how it ended. The broker says that it is lost, and what waits for it exits with a code of
+/// its own.
+#[test]
+fn a_run_that_is_killed_is_lost() {
+    let broker = Broker::impatient("200ms");
+    let waiting = broker.command(&["wait", "job"]).stderr(Stdio::piped()).spawn().unwrap();
+    broker.until_joined("job");
+    let mut run = broker.command(&["run", "job", "--title", "a job", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    // With its header it has told how it ends if it is lost.
+    while !broker.output(&["get", "job"]).status.success() {}
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert_fails(&waiting.wait_with_output().unwrap(), 3, "job a job: lost");
+    assert_eq!(broker.output(&["listen", "job"]).status.code(), Some(3));
+}
+
+/// A job that is started again under its name is not ended by the death of the one before.
+#[test]
+fn a_run_that_follows_one_that_was_killed_ends_as_it_does() {
+    let broker = Broker::impatient("200ms");
+    let mut killed = broker.command(&["run", "job", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    while !broker.output(&["get", "job"]).status.success() {}
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let mut other = broker.command(&["run", "other", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    while !broker.output(&["get", "other"]).status.success() {}
+    let mut run = broker.command(&["run", "job", "--", "cat"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    while !broker.ok(&["get", "job"]).contains(&format!("\"pid\":{}", run.id())) {}
+    // What is lost after it is known to be so before the one that was lost first is forgotten.
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(broker.output(&["wait", "other"]).status.code(), Some(3));
+    drop(run.stdin.take());
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    assert_eq!(last(&broker), value("Complete", r#"{"result":{"exit":0}}"#));
+}

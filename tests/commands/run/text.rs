@@ -79,6 +79,7 @@ fn a_bar_that_is_gone_is_not_shown_any_longer() {
     let broker = Broker::start();
     let mut listening = broker.listen(&["job"]);
     let terminal = crate::screen::Terminal::new(&broker, &["listen", "job"]);
+    terminal.until_shown("here");
     let script = r"printf 'Building 1/3\r'; printf 'Compiling b\nBuilding 2/3\r'; printf 'Finished now\n'; read go";
     let mut child = broker.command(&["run", "job", "--", "sh", "-c", script]).stdin(Stdio::piped()).spawn().unwrap();
     let mut heard = Vec::new();

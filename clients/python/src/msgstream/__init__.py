@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import monitor, serial
 from .address import Address
 from .encoding import Codec, JsonCodec, Nan
-from .errors import BadAddress, BadConfig, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError
+from .errors import BadAddress, BadConfig, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError, Stale
 from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
 from .job import Job
 from .listener import Listener, listen
@@ -67,6 +67,7 @@ __all__ = [
     "Options",
     "Publisher",
     "RemoteStream",
+    "Stale",
     "Undecodable",
     "aio",
     "codec",

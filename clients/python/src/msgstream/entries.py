@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Union
 
+from .errors import BrokerError
 from .run import Run
+from .wire import Position
 
 #: What an entry takes in memory beside its text; about.
 OVERHEAD = 100
@@ -22,6 +24,8 @@ ASK = "ask"
 HANGUP = "hangup"
 #: How a stream is to end if this client is lost, or that it is not to any more.
 WILL = "will"
+#: What the broker has refused. It is taken, and does nothing.
+REFUSED = "refused"
 #: Where somebody waits for all that stands before.
 MARK = "mark"
 
@@ -29,7 +33,10 @@ MARK = "mark"
 class Entry:
     """A line that is more than a droppable message."""
 
-    __slots__ = ("kind", "line", "stream", "header", "essential", "when_over", "run", "done", "place", "waits", "sent")
+    __slots__ = (
+        *("kind", "line", "stream", "header", "essential", "when_over", "run", "done", "place", "waits", "sent"),
+        *("condition", "receipt", "position", "refusal", "awaited"),
+    )
 
     def __init__(
         self,
@@ -40,6 +47,8 @@ class Entry:
         essential: bool = True,
         when_over: Optional[Callable[[], object]] = None,
         run: Optional[Run] = None,
+        condition: str = "",
+        receipt: Optional[str] = None,
     ) -> None:
         self.kind = kind
         self.line = line
@@ -58,6 +67,14 @@ class Entry:
         self.waits = False
         #: Whether it may have taken effect already.
         self.sent = False
+        #: How the stream must stand, as it is sent; and the receipt by which the answer is known.
+        self.condition = condition
+        self.receipt = receipt
+        #: The answer: where the stream stands after it, or why nothing has happened.
+        self.position: Optional[Position] = None
+        self.refusal: Optional[BrokerError] = None
+        #: Whether somebody waits for it.
+        self.awaited = False
 
     @property
     def sets(self) -> bool:
@@ -67,7 +84,7 @@ class Entry:
     @property
     def outlives_its_connection(self) -> bool:
         """Whether it concerns more than the connection on which it was sent: not if it is about listening, or nobody waits for it."""
-        return self.kind not in (CONTROL, ASK, HANGUP) and (self.kind != MARK or self.when_over is not None)
+        return self.kind not in (CONTROL, ASK, HANGUP, REFUSED) and (self.kind != MARK or self.when_over is not None)
 
 
 Waiting = Union[str, Entry]

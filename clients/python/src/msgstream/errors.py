@@ -52,3 +52,13 @@ class BrokerError(MsgstreamError):
 
     def __reduce__(self) -> "tuple[type[BrokerError], tuple[str, str, Optional[str]]]":
         return (type(self), (self.code, self.reason, self.stream))
+
+
+class Stale(BrokerError):
+    """The stream does not stand as the action requires: the run that it is for is over, or somebody else has begun the stream. Nothing has
+    happened."""
+
+
+def refusal(code: str, reason: str, stream: Optional[str]) -> BrokerError:
+    """What the broker said, as an exception."""
+    return (Stale if code == "stale" else BrokerError)(code, reason, stream)

@@ -34,9 +34,11 @@ class Message(Event):
 
 @dataclass(unsafe_hash=True)
 class Ended(Event):
-    """The stream has ended. ``message`` is what its publisher closed it with, if anything."""
+    """The stream has ended. ``message`` is what its publisher closed it with, if anything. ``age`` is how long ago that was, in seconds, if the
+    stream was found ended, and the broker says so; None if the end was heard when it came. Events are compared without it."""
 
     message: Any = field(default=None, hash=False)
+    age: Optional[float] = field(default=None, hash=False, compare=False)
 
 
 @dataclass(unsafe_hash=True)

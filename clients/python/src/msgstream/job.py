@@ -113,14 +113,14 @@ class Job(JobSettings):
                 self._begin()
                 self.publisher.put(Log(text, level, more), essential=level in ("warning", "error", "critical"))
 
-    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
         """Any other message."""
         with self._update():
             if not self.ended:
                 self._begin()
-                remote = self.publisher.remote
-                text = None if header is ABSENT or not self._may_open() else remote.encoded_header(header)
-                remote.put_encoded(self.stream, remote.encoded(message), text, essential, self._run)
+                remote, may_open = self.publisher.remote, header is not ABSENT and self._may_open()
+                text = remote.encoded_header(header) if may_open else None
+                remote.put_encoded(self.stream, remote.encoded(message), text, essential, of, self._run if of is None else None)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""
@@ -240,7 +240,7 @@ class Job(JobSettings):
         join.started = now()
         # Of a run before of the same name nothing stays.
         start, remote = Start(join.title, join.total, join.units, join.started), self.publisher.remote
-        remote.put_encoded(self.stream, remote.encoded(start), remote.encoded_header(join), True, self._run)
+        remote.put_encoded(self.stream, remote.encoded(start), remote.encoded_header(join), True, run=self._run)
         remote.will(self.stream, Lost(title=join.title, started=join.started))
 
     def _put(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
@@ -256,7 +256,7 @@ class Job(JobSettings):
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
         # Only what could be sent counts: a refused value must not stay in the header.
-        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential, self._run)
+        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential, run=self._run)
         self._join = join
 
     def _may_open(self) -> bool:
@@ -283,14 +283,14 @@ class Job(JobSettings):
                     text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
-            remote.put_encoded(self.stream, text, header if self._may_open() else None, True, self._run)
-            remote.end_run(self.stream, self._run)
+            remote.put_encoded(self.stream, text, header if self._may_open() else None, True, run=self._run)
+            remote.end_run(self.stream, run=self._run)
         except Exception:
             self._ended = False
             raise
         except BaseException:
             # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
-            self.publisher.remote.end_run(self.stream, self._run)
+            self.publisher.remote.end_run(self.stream, run=self._run)
             raise
 
     def _warn(self, size: int) -> None:

@@ -24,6 +24,9 @@ class Listener(Listening, Iterator[Event]):
     keeps goes on where they were, and nothing is told. Otherwise a ``Lost`` or ``CutOff`` says how many messages are ``missed``, and the
     header follows as it stands by then. Without ``reconnect`` a lost connection is the end.
 
+    With ``last=20`` the last 20 messages of each stream come behind its header, as far as the broker still has them. An ``Ended`` of a stream
+    that was found ended tells how long ago that was, as its ``age``.
+
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so.
 

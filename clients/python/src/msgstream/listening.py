@@ -13,7 +13,7 @@ from .encoding import Codec, decoder
 from .events import Event, Message
 from .incoming import CutShort, Incoming
 from .listens import Listens, Saved
-from .names import checked
+from .names import checked, checked_last
 from .options import Options
 from .patience import Retry
 
@@ -31,6 +31,7 @@ class Listening:
         server: Optional[str] = None,
         reconnect: bool = True,
         timeout: Optional[float] = None,
+        last: Optional[int] = None,
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
@@ -45,7 +46,7 @@ class Listening:
         self._reconnect = reconnect
         self._listens: Listens[None] = Listens(self._decode)
         for stream in dict.fromkeys(streams):
-            self._listens.want(stream, None)
+            self._listens.want(stream, None, checked_last(last))
         self._ready: Deque[Event] = deque()
         self._retry = Retry(self._options)
         #: Why there is no connection, if that has been told.

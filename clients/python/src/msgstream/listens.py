@@ -21,8 +21,14 @@ Delivery = Tuple[Tuple[T, ...], Event]
 #: Those who will go on where they were, and what they are told if they have missed something.
 Back = Tuple[Tuple[T, ...], Union[CutOff, Lost]]
 
-#: Who listened to what, and where they were: what is wanted, active, the positions, and who will go on.
-Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]]]
+#: Those who have had all messages up to that number of the run already.
+Ahead = Tuple[Tuple[T, ...], int]
+
+#: With how many of the last messages of a stream somebody begins.
+Last = Dict[Tuple[str, T], int]
+
+#: Who listened to what, and where they were: what is wanted, active, the positions, who will go on, who is ahead, and where others begin.
+Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]], Dict[str, List[Ahead[T]]], Last[T]]
 
 
 class _Pending(Generic[T]):
@@ -45,6 +51,15 @@ class _Held(NamedTuple):
     message: str
 
 
+class Standing(NamedTuple):
+    """How a stream stands: its state, the text of the header, if there is one, and the position."""
+
+    stream: str
+    state: str
+    header: Optional[str] = None
+    position: Optional[Position] = None
+
+
 class Listens(Generic[T]):
     """The listens of one connection. ``decode`` turns the text of a message into the message."""
 
@@ -58,18 +73,24 @@ class Listens(Generic[T]):
         self._positions: Dict[str, Position] = {}
         #: Who was active when the connection was lost.
         self._back: Dict[str, Back[T]] = {}
+        #: Who waits while others get earlier messages of the stream, which they asked for.
+        self._ahead: Dict[str, List[Ahead[T]]] = {}
+        #: With how many of the last messages somebody begins who has not joined yet.
+        self._last: Last[T] = {}
+        #: How long ago the streams had ended that were found ended; until their ends come.
+        self._ages: Dict[str, float] = {}
         self._pending: Dict[str, _Pending[T]] = {}
         #: The receipts of those, by stream.
         self._receipts_of: Dict[str, List[str]] = {}
         self._held: Optional[_Held] = None
         self._receipts = 0
-        #: How streams stand that were asked for with ``ask``: name, state, and the text of the header, if there is one.
-        self.standings: List[Tuple[str, str, Optional[str]]] = []
+        #: How streams stand that were asked for with ``ask``.
+        self.standings: List[Standing] = []
 
     @property
     def unsettled(self) -> bool:
         """Whether a listen waits for its answer. If not, each ``put`` is a message for ``active``."""
-        return bool(self._pending) or self._held is not None
+        return bool(self._pending or self._ahead) or self._held is not None
 
     @property
     def streams(self) -> List[str]:
@@ -82,14 +103,16 @@ class Listens(Generic[T]):
             return list(self._wanted.get(stream, ()))
         return [target for targets in self._wanted.values() for target in targets]
 
-    def want(self, stream: str, target: T) -> None:
-        """From the next connection on, the target listens to the stream."""
+    def want(self, stream: str, target: T, last: Optional[int] = None) -> None:
+        """From the next connection on, the target listens to the stream, beginning with so many of the last messages."""
         self._wanted.setdefault(stream, []).append(target)
+        if last is not None:
+            self._last[stream, target] = last
 
-    def join(self, stream: str, target: T) -> str:
+    def join(self, stream: str, target: T, last: Optional[int] = None) -> str:
         """The line that makes the target a listener now."""
-        self.want(stream, target)
-        return self._listen(stream, [target])
+        self.want(stream, target, last)
+        return self._listen(stream, [target], last=last)
 
     def again(self, waiting: "Collection[str]" = ()) -> List[str]:
         """The lines that make everybody a listener on a new connection, but for those whose line is ``waiting`` to be sent, in
@@ -109,8 +132,9 @@ class Listens(Generic[T]):
             back = [target for target in former if target in before]
             if back:
                 lines.append(self._listen(stream, back, back=True))
-            if len(back) < len(former):
-                lines.append(self._listen(stream, [target for target in former if target not in before]))
+            new = [target for target in former if target not in before]
+            for last in dict.fromkeys(self._last.get((stream, target)) for target in new):
+                lines.append(self._listen(stream, [target for target in new if self._last.get((stream, target)) == last], last=last))
         return lines
 
     def awaits(self, receipt: Optional[Receipt]) -> bool:
@@ -125,11 +149,11 @@ class Listens(Generic[T]):
 
     def saved(self) -> "Saved[T]":
         """What ``restore`` goes back to."""
-        return self._wanted.copy(), self.active.copy(), self._positions.copy(), self._back.copy()
+        return self._wanted.copy(), self.active.copy(), self._positions.copy(), self._back.copy(), self._ahead.copy(), self._last.copy()
 
     def restore(self, saved: "Saved[T]") -> None:
         """As if nothing had come since. It may have, so the connection is of no use any more."""
-        self._wanted, self.active, self._positions, self._back = saved
+        self._wanted, self.active, self._positions, self._back, self._ahead, self._last = saved
 
     def ask(self, stream: str) -> str:
         """The lines that ask how a stream stands; the answer comes into ``standings``."""
@@ -149,6 +173,9 @@ class Listens(Generic[T]):
                 self._wanted[name] = stay
             active = tuple(target for target in self.active.get(name, ()) if target in stays)
             self._activate(name, active)
+            self._keep_ahead(name, lambda target: target in stays)
+            for key in [key for key in self._last if key[0] == name and key[1] not in stays]:
+                del self._last[key]
             for receipt in self._receipts_of.get(name, ()):
                 pending = self._pending[receipt]
                 pending.targets[:] = [target for target in pending.targets if target in stays]
@@ -185,7 +212,7 @@ class Listens(Generic[T]):
             pending = self._pop(str(line.receipt))
             if pending.asks:
                 # Not to be found out. Nothing is known against it.
-                self.standings.append((pending.stream, "running", None))
+                self.standings.append(Standing(pending.stream, "running"))
                 return deliveries
             self._forget(pending.stream, pending.targets)
             return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))
@@ -204,7 +231,7 @@ class Listens(Generic[T]):
                 deliveries += self._to(targets, event)
                 self._forget(stream, targets)
                 continue
-            active = self.active.get(stream, ())
+            active = self._joined(stream)
             if active and stream in self._positions:
                 self._back[stream] = (active, event)
             back = set(self._back[stream][0]) if stream in self._back else set()
@@ -214,10 +241,10 @@ class Listens(Generic[T]):
             self._pending, self._receipts_of = {}, {}
         return deliveries
 
-    def _listen(self, stream: str, targets: "List[T]", asks: bool = False, back: bool = False) -> str:
+    def _listen(self, stream: str, targets: "List[T]", asks: bool = False, back: bool = False, last: Optional[int] = None) -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
-        line = wire.listen(stream, receipt, self._positions[stream] if back else None)
+        line = wire.listen(stream, receipt, self._positions[stream] if back else None, last)
         if asks and stream not in self._wanted:
             line += wire.hangup(stream)
         self._pending[receipt] = _Pending(stream, targets, line, asks, back)
@@ -232,12 +259,18 @@ class Listens(Generic[T]):
             held = None
         self._held = None
         if pending.asks:
-            self.standings.append((stream, line.state, None if held is None else held.message))
+            self.standings.append(Standing(stream, line.state, None if held is None else held.message, line.position))
             return deliveries
+        if line.state == "ended" and line.age is not None:
+            self._ages[stream] = line.age
+        before = self._positions.get(stream)
         if line.position is None:
             self._positions.pop(stream, None)
         elif stream in self._wanted:
             self._positions[stream] = line.position
+        self._look_ahead(stream, before, pending.back and not line.resumed)
+        for target in targets:
+            self._last.pop((stream, target), None)
         if pending.back:
             _, gap = self._back.pop(stream, ((), None))
             if gap is not None and not line.resumed:
@@ -245,13 +278,47 @@ class Listens(Generic[T]):
         if held is not None:
             deliveries += self._to(targets, Header(stream, self._decode(held.message)))
         # If the stream has ended, its ``close`` comes next.
-        self._activate(stream, self.active.get(stream, ()) + tuple(targets))
+        ahead = {target for targets, _ in self._ahead.get(stream, ()) for target in targets}
+        self._activate(stream, self.active.get(stream, ()) + tuple(target for target in targets if target not in ahead))
         return deliveries
+
+    def _look_ahead(self, stream: str, before: Optional[Position], has_gap: bool) -> None:
+        """Whoever has joined now may get messages that the others have had already."""
+        now = self._positions.get(stream)
+        if has_gap:
+            # All begin anew.
+            self._ahead.pop(stream, None)
+        elif now is None or before is None or now[0] != before[0]:
+            self._activate(stream, self._joined(stream))
+            self._ahead.pop(stream, None)
+        elif now[1] < before[1] and stream in self.active:
+            self._ahead[stream] = [*self._ahead.get(stream, ()), (self.active.pop(stream), before[1])]
+
+    def _catch_up(self, stream: str) -> None:
+        """The others may be as far as those who are ahead."""
+        reached = self._positions[stream][1]
+        for targets, until in self._ahead[stream]:
+            if until <= reached:
+                self._activate(stream, targets + self.active.get(stream, ()))
+        left = [(targets, until) for targets, until in self._ahead[stream] if until > reached]
+        if left:
+            self._ahead[stream] = left
+        else:
+            del self._ahead[stream]
+
+    def _joined(self, stream: str) -> "Tuple[T, ...]":
+        """Who is active, or ahead of those."""
+        return tuple(target for targets, _ in self._ahead.get(stream, ()) for target in targets) + self.active.get(stream, ())
+
+    def _keep_ahead(self, stream: str, keep: "Callable[[T], bool]") -> None:
+        kept = [(tuple(target for target in targets if keep(target)), until) for targets, until in self._ahead.pop(stream, ())]
+        if any(targets for targets, _ in kept):
+            self._ahead[stream] = [(targets, until) for targets, until in kept if targets]
 
     def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
         deliveries = self._release()
         # A close that finds no listener was for one that has hung up.
-        active = self.active.get(stream, ())
+        active = self._joined(stream)
         self._forget(stream, list(active))
         return deliveries + self._to(active, self._ended(stream, last))
 
@@ -262,14 +329,16 @@ class Listens(Generic[T]):
 
     def _message(self, stream: str, text: str) -> "List[Delivery[T]]":
         targets = self.active.get(stream, ())
-        if not targets:
+        if not targets and stream not in self._ahead:
             # Somebody may have left, or not come back yet, and it is not for them.
             return []
         self.count(stream)
-        return [(targets, Message(stream, self._decode(text)))]
+        if stream in self._ahead:
+            self._catch_up(stream)
+        return self._to(targets, Message(stream, self._decode(text)))
 
     def _ended(self, stream: str, last: Optional[str]) -> Ended:
-        return Ended(stream, None if last is None else self._decode(last))
+        return Ended(stream, None if last is None else self._decode(last), self._ages.pop(stream, None))
 
     def _to(self, targets: "List[T] | Tuple[T, ...]", event: Event) -> "List[Delivery[T]]":
         return [(tuple(targets), event)] if targets else []
@@ -283,6 +352,7 @@ class Listens(Generic[T]):
             self._wanted.pop(stream, None)
             self._forget_place(stream)
         self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in gone))
+        self._keep_ahead(stream, lambda target: target not in gone)
 
     def _forget_place(self, stream: str) -> None:
         self._positions.pop(stream, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 #: The longest name, in bytes, as a broker has it unless configured (its limits.name).
 LONGEST_NAME = 1024
 
@@ -19,3 +21,10 @@ def checked(stream: str, publishes: bool = True) -> str:
     if publishes and stream.startswith("$"):
         raise ValueError(f"names that begin with $ are the broker's own, so {stream!r} cannot be published to")
     return stream
+
+
+def checked_last(last: Optional[int]) -> Optional[int]:
+    """How many of the last messages are wanted, if that is a number of them."""
+    if last is not None and (not isinstance(last, int) or isinstance(last, bool) or last < 0):
+        raise ValueError(f"last is how many of the last messages are wanted, a whole number from 0, or None, not {last!r}")
+    return last

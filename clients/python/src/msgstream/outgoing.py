@@ -19,11 +19,13 @@ from typing import Callable, Deque, Dict, Iterator, List, Optional, Set, Tuple, 
 from weakref import WeakValueDictionary
 
 from . import wire
-from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, MARK, OVERHEAD, PUT, WILL, Entry, Waiting, lines_of, weight
+from .entries import ASK, CLOSE, CONTROL, DELETE, HANGUP, HEADER, MARK, OVERHEAD, PUT, REFUSED, WILL, Entry, Waiting, lines_of, weight
+from .errors import BrokerError, Stale
 from .kept import Kept
 from .run import Run
 from .sent import Sent
 from .session import Session
+from .wire import Position
 
 #: The receipt of a header that is sent again.
 AGAIN = "again"
@@ -80,6 +82,8 @@ class Outgoing:
         #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
         self._uncertain: Dict[str, List[Entry]] = {}
         self._pings = 0
+        #: What depends on how its stream stands and has not been answered, by receipt.
+        self.conditional: Dict[str, Entry] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -203,6 +207,18 @@ class Outgoing:
                 self._done(entry)  # type: ignore[arg-type]
         self.size -= before - self._sent.size
 
+    def answered(self, receipt: str, position: Optional[Position], refusal: Optional[BrokerError]) -> Entry:
+        """The broker has answered what depends on how its stream stands. If it was refused, it is not repeated, and its header is nobody's."""
+        entry = self.conditional.pop(receipt)
+        entry.position, entry.refusal = position, refusal
+        if refusal is not None:
+            # It stays one of the lines that the broker counts.
+            entry.kind, entry.header = REFUSED, None
+            if entry.when_over is not None:
+                entry.when_over()
+                entry.when_over = None
+        return entry
+
     def withdraw(self, mark: Entry) -> None:
         """Nobody waits for this mark any more."""
         mark.when_over = None
@@ -234,10 +250,17 @@ class Outgoing:
         self.session.begin(said)
         if said is not None and known and self._sent.explains(said.taken):
             done, rest = self._sent.split(said.taken)
+            unanswered: List[Waiting] = []
             for entry in done:
-                if isinstance(entry, Entry):
+                if isinstance(entry, str):
+                    continue
+                if entry.awaited and entry.receipt in self.conditional:
+                    # Taken or refused: its stream will show.
+                    unanswered.append(entry)
+                else:
                     self._done(entry)
             self._take_back(rest, False)
+            self._take_back(unanswered, True)
         else:
             self._take_back(list(self._sent), True)
         self._sent.restart(said.taken if said is not None and known else 0)
@@ -264,7 +287,7 @@ class Outgoing:
     def _header_again(self, stream: str) -> Entry:
         """A confirmed header for a broker that has lost it, but not if another has begun the stream anew."""
         confirmed = self.headers[stream]
-        line = wire.header(stream, confirmed) if self.session.broker is None else wire.header_if_absent(stream, confirmed, AGAIN)
+        line = wire.header(stream, confirmed) if self.session.broker is None else wire.header(stream, confirmed, wire.condition(AGAIN, None, True))
         return Entry(HEADER, line, stream, confirmed)
 
     def superseded(self, stream: str) -> None:
@@ -313,8 +336,8 @@ class Outgoing:
         of which a header or an end was sent and nobody knows what became of it."""
         return list(self._asked_about)
 
-    def reconcile(self, stream: str, state: str, header: Optional[str]) -> int:
-        """The broker has said how a stream stands: its state, as the receipt of a ``listen`` has it, and its header. What was sent
+    def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
+        """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
         how many of those are withheld."""
         sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
@@ -333,12 +356,14 @@ class Outgoing:
         if taken is not None:
             for entry in sent[:taken]:
                 self._remove(entry)
+                entry.position = position
                 self._done(entry)
             self._set_will_again(stream)
             return 0
         self.headers.forget(stream)
         self.wills.forget(stream)
         for entry in sent:
+            entry.refusal = Stale("stale", "somebody else has begun or ended it meanwhile, so it is not sent again", stream)
             self._withhold(entry)
         if sent:
             self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
@@ -423,7 +448,7 @@ class Outgoing:
             # Its header is still the stream's.
             entries.popleft()
             self.size -= weight(entry)
-            entry.kind, entry.line, entry.essential = HEADER, wire.header(entry.stream, entry.header), True
+            entry.kind, entry.line, entry.essential = HEADER, wire.header(entry.stream, entry.header, entry.condition), True
             self.size += weight(entry)
             self._enter_pure(entry)
         else:
@@ -461,7 +486,7 @@ class Outgoing:
             self._remove(self._last_words[entry.stream])
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
         # One that was sent stays: how the stream stands may show that it was taken.
-        if before is not None and before.kind == HEADER and not before.sent and before.place > self._last_listen():
+        if before is not None and before.kind == HEADER and not (before.sent or before.receipt) and before.place > self._last_listen():
             self._remove(before)
         self._place += 1
         entry.place = self._place
@@ -481,6 +506,8 @@ class Outgoing:
         entry.waits = True
         self.size += weight(entry)
         self._count += 1
+        if entry.receipt is not None:
+            self.conditional[entry.receipt] = entry
         if entry.header is not None:
             self._last[entry.stream] = entry
         if entry.kind == PUT:
@@ -538,9 +565,14 @@ class Outgoing:
     def _remove(self, entry: Entry) -> None:
         """It is not sent."""
         self._take_out(entry)
+        self._answered_never(entry)
         self.size -= weight(entry)
         self._dead += 1
         self._tidy()
+
+    def _answered_never(self, entry: Entry) -> None:
+        if entry.receipt is not None:
+            self.conditional.pop(entry.receipt, None)
 
     def _tidy(self) -> None:
         """Dead places are never more than others."""
@@ -622,6 +654,7 @@ class Outgoing:
         return (entry for entry in self._sent if not self.away or isinstance(entry, str) or entry.outlives_its_connection)
 
     def _done(self, entry: Entry) -> None:
+        self._answered_never(entry)
         if entry.header is not None and (entry.run is None or not entry.run.inherited):
             self.headers.keep(entry.stream, entry.header)
         elif entry.kind in (CLOSE, DELETE):

@@ -48,21 +48,27 @@ class Publisher(Publishing):
     def _connect(self, remote: Optional[RemoteStream], settings: Dict[str, Any]) -> None:
         self.remote = remote or RemoteStream(**settings)
 
-    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
-        """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
-        self.remote.put(self.stream, message, header, essential=essential)
+    def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
+        """Sends a message to all listeners; with ``header``, that becomes the header in the same step. What is meant ``of`` one run of the
+        stream is refused as stale if that is over."""
+        self.remote.put(self.stream, message, header, essential=essential, of=of)
 
-    def header(self, message: Any) -> None:
-        """Sets what whoever joins gets first."""
-        self.remote.header(self.stream, message)
+    def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
+        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended."""
+        self.remote.header(self.stream, message, of=of, if_absent=if_absent)
 
-    def end(self, message: Any = ABSENT) -> None:
+    def begin(self, header: Any, timeout: Optional[float] = 30.0) -> str:
+        """Begins the stream and returns which run that is, for ``of``. Raises ``Stale`` if somebody else has begun it, or it has ended. See
+        ``RemoteStream.begin``."""
+        return RemoteStream.begin(self.remote, self.stream, header, timeout)
+
+    def end(self, message: Any = ABSENT, *, of: Optional[str] = None) -> None:
         """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
-        self.remote.close(self.stream, message)
+        self.remote.close(self.stream, message, of=of)
 
-    def delete(self) -> None:
+    def delete(self, *, of: Optional[str] = None) -> None:
         """Ends the stream and forgets its header."""
-        self.remote.delete(self.stream)
+        self.remote.delete(self.stream, of=of)
 
     def will(self, message: Any = ABSENT) -> None:
         """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""

@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 from . import lifetime, wire
 from .connection import Connection
 from .entries import HANGUP, Entry
-from .errors import BrokerError
+from .errors import refusal
 from .events import Event, Message
 from .incoming import CutShort
 from .outgoing import AGAIN
@@ -77,7 +77,12 @@ class Receiving(Shared):
                 self._tell_room()
                 lifetime.leaving.answered(self._name)
             is_refused = said.action == "error" and not self._is_expected(said)
-            if said.action == "receipt" and said.receipt is not None:
+            if said.action in ("receipt", "error") and said.receipt in self._out.conditional:
+                refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
+                # Who waits for the answer tells of it.
+                is_awaited = self._out.answered(str(said.receipt), said.position, refused).awaited
+                is_refused = is_refused and not is_awaited
+            elif said.action == "receipt" and said.receipt is not None:
                 self._out.told(said.receipt, said.position and said.position[0])
             deliveries = self._listens.settle(said)
             if self._listens.standings:
@@ -98,12 +103,13 @@ class Receiving(Shared):
     def _settle_standings(self) -> None:
         """The broker has told how streams stand. When all doubts are settled, sending begins."""
         standings, self._listens.standings = self._listens.standings, []
-        for stream, state, header in standings:
+        for standing in standings:
+            stream = standing.stream
             if stream not in self._doubtful:
                 for tell in self._askers.pop(stream, []):
-                    tell(state)
+                    tell(standing)
                 continue
-            withheld = self._out.reconcile(stream, state, header)
+            withheld = self._out.reconcile(*standing)
             if withheld:
                 self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
             self._doubtful.discard(stream)
@@ -144,10 +150,10 @@ class Receiving(Shared):
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)
-        error = BrokerError(said.code, said.reason, said.stream)
+        error = refusal(said.code, said.reason, said.stream)
         with self._lock:
             count = self._refused[key] = self._refused.get(key, 0) + 1
-            is_late = said.code == "stale" and said.stream in self._out.runs
+            is_late = said.code == "stale" and said.receipt is None and said.stream in self._out.runs
             if self.strict and not is_late:
                 self._failure = self._failure or error
         if is_late:

@@ -9,7 +9,7 @@ import functools
 import threading
 import uuid
 import weakref
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Optional, Tuple, Type
 
 import msgstream
 
@@ -19,9 +19,9 @@ from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
 from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, WILL, Entry, Waiting
-from .errors import BrokerError, Disconnected, EncodeError
+from .errors import BrokerError, Disconnected, EncodeError, MsgstreamError
 from .listening import TroubleCall
-from .names import checked
+from .names import checked, checked_last
 from .options import Options
 from .run import Run
 from .shared import Notice
@@ -75,27 +75,78 @@ class RemoteStream(Background):
 
     # Publishing.
 
-    def put(self, stream: str, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+    def put(self, stream: str, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
         """Sends a message to all who listen to the stream. With ``header`` that becomes the stream's header in the same step, so
         that whoever joins sees each update exactly once. An ``essential`` message is among the last to be dropped while the
-        broker is away."""
+        broker is away.
+
+        What is meant ``of`` one run of the stream, which ``begin`` or ``epoch`` tells, is refused as stale if that run is over or another has
+        begun."""
         text = self.encoded(message)
-        if header is ABSENT and not essential:
+        if header is ABSENT and not essential and of is None:
             head = self._heads.get(stream)
             if head is None:
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        self.put_encoded(stream, text, None if header is ABSENT else self.encoded_header(header), essential)
+        self.put_encoded(stream, text, None if header is ABSENT else self.encoded_header(header), essential, of)
 
-    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, run: Optional[Run] = None) -> None:
-        """The same with what ``encoded`` has made; of a ``run``, if given, and of no other."""
-        self._add(Entry(PUT, wire.put(checked(stream), text, header), stream, header, essential, run=None if header is None else run))
+    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, of: Optional[str] = None, run: Optional[Run] = None) -> None:
+        """The same with what ``encoded`` has made; of the ``run`` of a job, if given."""
+        condition, receipt = self._condition(of)
+        line = wire.put(checked(stream), text, header, condition)
+        self._add(Entry(PUT, line, stream, header, essential, None, None if header is None else run, condition, receipt))
 
-    def header(self, stream: str, message: Any) -> None:
-        """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told."""
+    def header(self, stream: str, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
+        """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told.
+
+        With ``if_absent`` it is set only if the stream has no header and has not ended; ``begin`` does the same and waits for the answer. For
+        ``of`` see ``put``."""
+        self._add(self._header_entry(stream, message, of, if_absent))
+
+    def begin(self, stream: str, header: Any, timeout: Optional[float] = 30.0) -> str:
+        """Begins a stream that has no header and has not ended, by setting the header, and waits for the broker's answer. What it returns
+        names this run, for the ``of`` of later actions. Raises ``Stale`` if somebody else has begun the stream, or it has ended, and
+        TimeoutError after ``timeout`` seconds; then the stream may or may not have begun."""
+        over = threading.Event()
+        entry = self._beginning(stream, header, over.set)
+        try:
+            over.wait(timeout)
+        finally:
+            self._withdraw(entry)
+        return self._begun(entry, timeout)
+
+    def _header_entry(self, stream: str, message: Any, of: Optional[str], if_absent: bool) -> Entry:
         text = self.encoded_header(message)
-        self._add(Entry(HEADER, wire.header(checked(stream), text), stream, text))
+        condition, receipt = self._condition(of, if_absent)
+        return Entry(HEADER, wire.header(checked(stream), text, condition), stream, text, condition=condition, receipt=receipt)
+
+    def _beginning(self, stream: str, header: Any, when_over: Callable[[], object]) -> Entry:
+        entry = self._header_entry(stream, header, None, True)
+        entry.when_over, entry.awaited = when_over, True
+        self._add(entry)
+        return entry
+
+    def _begun(self, entry: Entry, timeout: Optional[float]) -> str:
+        """What the broker has answered."""
+        with self._lock:
+            if entry.refusal is not None:
+                raise entry.refusal
+            if entry.position is not None:
+                return entry.position[0]
+            self._raise_failure()
+        if entry.done:
+            raise MsgstreamError(f"the broker at {self.address} does not count messages; it is older than this client")
+        raise TimeoutError(f"{self.address} has not answered within {timeout} s")
+
+    def _condition(self, of: Optional[str], if_absent: bool = False) -> "Tuple[str, Optional[str]]":
+        """How the stream must stand, as it is sent, and the receipt of such an action."""
+        if of is None and not if_absent:
+            return "", None
+        with self._lock:
+            self._conditions += 1
+            receipt = f"action {self._conditions}"
+        return wire.condition(receipt, of, if_absent), receipt
 
     def __setitem__(self, stream: str, header: Any) -> None:
         self.header(stream, header)
@@ -107,33 +158,36 @@ class RemoteStream(Background):
         text = None if message is ABSENT else self.encoded(message)
         self._add(Entry(WILL, wire.will(checked(stream), text), stream))
 
-    def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, timeout: Optional[float] = None) -> None:
+    def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, of: Optional[str] = None, timeout: Optional[float] = None) -> None:
         """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
-        come late. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
+        come late. For ``of`` see ``put``. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
         if stream is ABSENT:
             if message is not ABSENT:
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
-        self.end_run(stream, None, message)
+        self.end_run(stream, message, of=of)
 
-    def end_run(self, stream: str, run: Optional[Run], message: Any = ABSENT) -> None:
-        """Ends the stream; of a ``run``, if given, and no other."""
+    def end_run(self, stream: str, message: Any = ABSENT, *, of: Optional[str] = None, run: Optional[Run] = None) -> None:
+        """The same for a stream alone; of the ``run`` of a job, if given."""
         text = None if message is ABSENT else self.encoded(message)
         noticed = self._notices.get(stream)
         when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
-        self._add(Entry(CLOSE, wire.close(checked(stream), text), stream, when_over=when_over, run=run))
+        condition, receipt = self._condition(of)
+        line = wire.close(checked(stream), text, condition)
+        self._add(Entry(CLOSE, line, stream, when_over=when_over, run=run, condition=condition, receipt=receipt))
 
-    def delete(self, stream: str) -> None:
-        """Ends the stream and forgets its header."""
-        self._add(Entry(DELETE, wire.delete(checked(stream)), stream))
+    def delete(self, stream: str, *, of: Optional[str] = None) -> None:
+        """Ends the stream and forgets its header. For ``of`` see ``put``."""
+        condition, receipt = self._condition(of)
+        self._add(Entry(DELETE, wire.delete(checked(stream), condition), stream, condition=condition, receipt=receipt))
 
     def __delitem__(self, stream: str) -> None:
         self.delete(stream)
 
     # Listening.
 
-    def listen(self, stream: str, queue: Sink, *, events: bool = False) -> None:
+    def listen(self, stream: str, queue: Sink, *, events: bool = False, last: Optional[int] = None) -> None:
         """Puts the stream's header, if it has one, and then each message into ``queue``, which is anything with ``put``. The
         same queue may listen to several streams and several queues to one.
 
@@ -142,15 +196,17 @@ class RemoteStream(Background):
         what came meanwhile. Otherwise a ``Lost`` or ``CutOff`` is put, with the number of messages that were ``missed`` if that is known,
         and then the header as it stands by then. What is not an ``msgstream.Event`` is a message.
 
-        With ``events`` everything is put as an event, which names its stream.
+        With ``events`` everything is put as an event, which names its stream. With ``last=20`` the last 20 messages come behind the
+        header, as far as the broker still has them.
         """
         target = Target(queue, events)
         checked(stream, publishes=False)
+        checked_last(last)
         with self._lock:
             if self._closed and self._is_over():
                 return
             self._raise_failure()
-            self._put_in(Entry(CONTROL, self._listens.join(stream, target), stream))
+            self._put_in(Entry(CONTROL, self._listens.join(stream, target, last), stream))
 
     def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None) -> None:
         """Stops listening: to the stream or to all, for the queue or for all. A message that is being put at this moment may

@@ -18,7 +18,7 @@ from .entries import ASK, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listening import TroubleCall
-from .listens import Listens
+from .listens import Listens, Standing
 from .options import Options
 from .outgoing import Outgoing
 from .sinks import Target
@@ -68,7 +68,9 @@ class Shared:
         self._doubtful: Set[str] = set()
         self._doubtful_since = 0.0
         #: Who has asked how a stream stands.
-        self._askers: Dict[str, List[Callable[[str], object]]] = {}
+        self._askers: Dict[str, List[Callable[[Standing], object]]] = {}
+        #: How many actions depended on how their streams stood.
+        self._conditions = 0
         #: Nobody uses it any more: its threads end once all is confirmed.
         self._forgotten = False
         #: It has left a connection for that, which is no failure.
@@ -109,11 +111,21 @@ class Shared:
     def standing(self, stream: str, timeout: float = 5.0) -> Optional[str]:
         """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
         say so within ``timeout`` seconds, or is away."""
-        answers: List[str] = []
+        standing = self._standing(stream, timeout)
+        return None if standing is None else standing.state
+
+    def epoch(self, stream: str, timeout: float = 5.0) -> Optional[str]:
+        """Which run of a stream it is now, for the ``of`` of later actions. None if the broker does not say so within ``timeout`` seconds,
+        or is away."""
+        standing = self._standing(stream, timeout)
+        return None if standing is None or standing.position is None else standing.position[0]
+
+    def _standing(self, stream: str, timeout: float) -> Optional[Standing]:
+        answers: List[Standing] = []
         changed = threading.Event()
 
-        def take(state: str) -> None:
-            answers.append(state)
+        def take(standing: Standing) -> None:
+            answers.append(standing)
             changed.set()
 
         with self._lock:

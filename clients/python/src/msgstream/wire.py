@@ -35,38 +35,38 @@ def put_head(stream: str) -> str:
     return f"{PUT}{quoted(stream)}{_MESSAGE}"
 
 
-def put(stream: str, message: str, header: Optional[str] = None) -> str:
+def condition(receipt: str, of: Optional[str], absent: bool) -> str:
+    """What an action says beside that depends on how the stream stands: on its run, or that it has neither header nor end."""
+    return f',"receipt":{quoted(receipt)}' + ("" if of is None else f',"of":{quoted(of)}') + (',"if":"absent"' if absent else "")
+
+
+def put(stream: str, message: str, header: Optional[str] = None, condition: str = "") -> str:
     """A message, with the header that becomes the stream's in the same step."""
-    if header is None:
-        return f"{put_head(stream)}{message}}}\n"
-    return f'{put_head(stream)}{message}{_HEADER}{header}}}\n'
+    last = "" if header is None else f"{_HEADER}{header}"
+    return f"{PUT}{quoted(stream)}{condition}{_MESSAGE}{message}{last}}}\n"
 
 
-def header(stream: str, message: str) -> str:
+def header(stream: str, message: str, condition: str = "") -> str:
     """A new header."""
-    return f'{{"action":"header","stream":{quoted(stream)},"message":{message}}}\n'
+    return f'{{"action":"header","stream":{quoted(stream)}{condition},"message":{message}}}\n'
 
 
-def close(stream: str, message: Optional[str] = None) -> str:
+def close(stream: str, message: Optional[str] = None, condition: str = "") -> str:
     """The end of a stream."""
     last = "" if message is None else f"{_MESSAGE}{message}"
-    return f'{{"action":"close","stream":{quoted(stream)}{last}}}\n'
+    return f'{{"action":"close","stream":{quoted(stream)}{condition}{last}}}\n'
 
 
-def delete(stream: str) -> str:
+def delete(stream: str, condition: str = "") -> str:
     """Forgets a stream."""
-    return f'{{"action":"delete","stream":{quoted(stream)}}}\n'
+    return f'{{"action":"delete","stream":{quoted(stream)}{condition}}}\n'
 
 
-def listen(stream: str, receipt: str, after: Optional[Position] = None) -> str:
-    """Joins a stream, or goes on ``after`` a position. The receipt tells its header from its messages."""
+def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Optional[int] = None) -> str:
+    """Joins a stream, goes on ``after`` a position, or begins with the ``last`` messages. The receipt tells its header from its messages."""
     where = "" if after is None else f',"after":{{"epoch":{quoted(after[0])},"sequence":{after[1]}}}'
+    where += "" if last is None else f',"last":{last}'
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
-
-
-def header_if_absent(stream: str, message: str, receipt: str) -> str:
-    """A header for a stream that has none."""
-    return f'{{"action":"header","stream":{quoted(stream)},"if":"absent","receipt":{quoted(receipt)},"message":{message}}}\n'
 
 
 def will(stream: str, message: Optional[str] = None) -> str:
@@ -135,6 +135,8 @@ class Line(NamedTuple):
     missed: Optional[int] = None
     #: Where the listener begins, or the stream stands.
     position: Optional[Position] = None
+    #: For how long the stream has been in its state, in seconds.
+    age: Optional[float] = None
     #: What the broker knows of the session.
     session: Optional[Session] = None
 
@@ -221,8 +223,13 @@ def _general(line: str) -> Line:
         value.get("resumed") is True,
         missed if isinstance(missed, int) else None,
         _position(value.get("position")),
+        _age(value.get("age")),
         _session(value) if action == "session" else None,
     )
+
+
+def _age(value: Any) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _session(value: Dict[str, Any]) -> Optional[Session]:

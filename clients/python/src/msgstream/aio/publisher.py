@@ -48,6 +48,20 @@ class RemoteStream(_RemoteStream):
             self._withdraw(mark)
         return self._flushed(mark, timeout, stream)
 
+    async def begin(self, stream: str, header: Any, timeout: Optional[float] = 30.0) -> str:  # type: ignore[override]
+        """Begins a stream, as ``msgstream.RemoteStream.begin``."""
+        over = asyncio.Event()
+        entry = self._beginning(stream, header, _from_thread(asyncio.get_running_loop(), over.set))
+        try:
+            await _in_time(over, timeout)
+        finally:
+            self._withdraw(entry)
+        return self._begun(entry, timeout)
+
+    async def epoch(self, stream: str, timeout: float = 5.0) -> Optional[str]:  # type: ignore[override]
+        """Which run of a stream it is now, as ``msgstream.RemoteStream.epoch``."""
+        return await asyncio.to_thread(super().epoch, stream, timeout)
+
     async def leave(self) -> None:
         """Waits until all is confirmed, within what is left of ``options.exit_time`` for this outage."""
         changed = asyncio.Event()
@@ -111,23 +125,28 @@ class Publisher(Publishing):
             raise RuntimeError(f"{type(self).__name__} is used with 'async with'")
         return self._remote
 
-    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
-        """Sends a message to all listeners; with ``header``, that becomes the header in the same step."""
-        self.remote.put(self.stream, message, header, essential=essential)
+    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
+        """Sends a message to all listeners; with ``header``, that becomes the header in the same step. What is meant ``of`` one run of the
+        stream is refused as stale if that is over."""
+        self.remote.put(self.stream, message, header, essential=essential, of=of)
         await self.remote.room()
 
-    async def header(self, message: Any) -> None:
-        """Sets what whoever joins gets first."""
-        self.remote.header(self.stream, message)
+    async def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
+        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended."""
+        self.remote.header(self.stream, message, of=of, if_absent=if_absent)
         await self.remote.room()
 
-    async def end(self, message: Any = ABSENT) -> None:
+    async def begin(self, header: Any, timeout: Optional[float] = 30.0) -> str:
+        """Begins the stream and returns which run that is, for ``of``, as ``msgstream.Publisher.begin``."""
+        return await self.remote.begin(self.stream, header, timeout)
+
+    async def end(self, message: Any = ABSENT, *, of: Optional[str] = None) -> None:
         """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
-        self.remote.close(self.stream, message)
+        self.remote.close(self.stream, message, of=of)
 
-    async def delete(self) -> None:
+    async def delete(self, *, of: Optional[str] = None) -> None:
         """Ends the stream and forgets its header."""
-        self.remote.delete(self.stream)
+        self.remote.delete(self.stream, of=of)
 
     async def will(self, message: Any = ABSENT) -> None:
         """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""
@@ -210,9 +229,9 @@ class Job(sync.JobSettings, Publisher):
         self.job.log(text, level, **more)
         await self.remote.room()
 
-    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False) -> None:
+    async def put(self, message: Any, header: Any = ABSENT, *, essential: bool = False, of: Optional[str] = None) -> None:
         """Any other message."""
-        self.job.put(message, header, essential=essential)
+        self.job.put(message, header, essential=essential, of=of)
         await self.remote.room()
 
     async def complete(self, result: Any = None) -> None:

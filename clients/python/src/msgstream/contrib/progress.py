@@ -44,6 +44,8 @@ class State:
     _trouble: Optional[str] = None
     #: What its outcome and text were before that.
     _before: Optional[Tuple[str, str]] = None
+    #: How long ago its stream had ended, in seconds, if it was found ended.
+    _age: Optional[float] = None
     #: The first step that was seen, for a job that does not say when it began.
     _first: Optional[Tuple[datetime.datetime, float]] = None
 
@@ -58,9 +60,10 @@ class State:
         if isinstance(event, (Header, Message)):
             return self._message(event.message, isinstance(event, Message))
         if isinstance(event, Ended):
-            said = self._message(event.message, True) if event.message is not None else None
+            self._age = event.age
+            said = self._message(event.message, event.age is None) if event.message is not None else None
             if self.outcome in ("waiting", "running", "gone"):
-                said = "\n".join(each for each in (said, self._end("ended", "", None, False)) if each)
+                said = "\n".join(each for each in (said, self._end("ended", "", None, event.age is not None)) if each)
             self.over = True
             return said
         if isinstance(event, (CutOff, events.Lost)):
@@ -168,8 +171,10 @@ class State:
         if self.started is not None and ended is not None:
             told += f" {'in' if outcome == 'complete' else 'after'} {amounts.words(_seconds(self.started, ended))}"
         self.told = f"{told}: {what}" if what else told
-        if late and ended is not None:
-            return f"ended {amounts.words_of_age(_seconds(ended, _now()))} ago: {self.told}"
+        age = _seconds(ended, _now()) if ended is not None else self._age
+        if late and age is not None:
+            when = f"ended {amounts.words_of_age(age)} ago" if age >= 1 else "ended just now"
+            return when if outcome == "ended" else f"{when}: {self.told}"
         return self.told
 
     @property

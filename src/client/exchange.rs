@@ -11,12 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::wire::subscriber::{self, Reason, Reply};
+use crate::wire::units::ByteSize;
 
 use super::address::ByteStream;
 use super::connection::Connection;
 use super::options::Options;
 use super::shared::Shared;
-use super::state::Chunk;
+use super::state::{Chunk, farewell};
 
 /// What one read takes.
 const READ: usize = 64 << 10;
@@ -38,7 +39,7 @@ pub(super) enum End {
 }
 
 /// One connection.
-pub(super) struct Session<'s> {
+pub(super) struct Exchange<'s> {
     shared: &'s Shared,
     read: ReadHalf<Box<dyn ByteStream>>,
     write: WriteHalf<Box<dyn ByteStream>>,
@@ -57,9 +58,10 @@ pub(super) struct Session<'s> {
     asked: Option<Instant>,
     /// The broker has said something other than an end.
     pub(super) was_answered: bool,
+    began: Instant,
 }
 
-impl<'s> Session<'s> {
+impl<'s> Exchange<'s> {
     pub(super) fn new(shared: &'s Shared, transport: Box<dyn ByteStream>) -> Self {
         let (read, write) = tokio::io::split(transport);
         Self {
@@ -74,6 +76,7 @@ impl<'s> Session<'s> {
             heard: Instant::now(),
             asked: None,
             was_answered: false,
+            began: Instant::now(),
         }
     }
 
@@ -98,6 +101,11 @@ impl<'s> Session<'s> {
                 return end;
             }
         }
+    }
+
+    /// How long the connection has lasted.
+    pub(super) fn lasted(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Sees to it that the broker says something soon, where it matters whether this is one.
@@ -126,12 +134,19 @@ impl<'s> Session<'s> {
         }
         (self.heard, self.asked) = (Instant::now(), None);
         let mut state = self.shared.lock();
-        let mut room = false;
+        let (mut room, most) = (false, self.shared.options.longest_line);
         while let Some(at) = memchr::memchr(b'\n', self.received.get(self.searched..).unwrap_or_default()) {
             let line = self.received.split_to(self.searched + at + 1);
             self.searched = 0;
+            if line.len() > most.0 {
+                state.choked();
+                return Err(too_long(most));
+            }
             match subscriber::read(&line) {
-                Ok(Reply::CloseConnection(Some(reason))) => return Err(End::Told(reason)),
+                Ok(Reply::CloseConnection(Some(reason))) => {
+                    state.told(&reason);
+                    return Err(End::Told(reason));
+                }
                 // It was not asked to.
                 Ok(Reply::CloseConnection(None)) => {
                     return Err(End::Failed("the broker ended the connection without a reason".to_owned()));
@@ -144,15 +159,16 @@ impl<'s> Session<'s> {
                     room |= state.take(reply);
                 }
                 Err(error) => {
+                    state.choked();
                     let start = String::from_utf8_lossy(line.get(..80).unwrap_or(&line)).trim_end().to_owned();
                     return Err(End::Failed(format!("{} is not a msgstream broker; it sent {start:?}: {error}", self.shared.address)));
                 }
             }
         }
         self.searched = self.received.len();
-        let most = self.shared.options.longest_line;
         if self.received.len() > most.0 {
-            return Err(End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)")));
+            state.choked();
+            return Err(too_long(most));
         }
         drop(state);
         if room {
@@ -217,10 +233,11 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Ends the connection in order. What the broker still sends is read, since closing a socket with unread bytes could
+    /// Ends the connection in order: the broker is told, so that this client does not count as lost. What the broker still sends is read, since closing a socket with unread bytes could
     /// destroy what was sent.
     async fn leave(&mut self) -> End {
         let orderly = async {
+            self.write.write_all(&farewell()).await?;
             self.write.shutdown().await?;
             loop {
                 self.received.clear();
@@ -236,6 +253,10 @@ impl<'s> Session<'s> {
         }
         End::Left
     }
+}
+
+fn too_long(most: ByteSize) -> End {
+    End::Failed(format!("the broker sent a line of more than {most} (Options::longest_line)"))
 }
 
 /// Writes some more of a chunk; at its end makes sure that all is on its way. Dropped before it is done, it has done nothing.

@@ -1,0 +1,129 @@
+//! A session that goes on over a new connection: what the broker has taken is done, and the rest is sent as if nothing had been.
+
+use std::ops::Range;
+
+use super::{Chunk, Headers, State, lines};
+use crate::client::resume::{Kind, Lines, Mark, Part};
+use crate::wire::Verb;
+use crate::wire::subscriber::{Reason, Receipt};
+
+impl State {
+    /// There is a connection, the first or, after one that was `lost` for a reason, another one.
+    pub(in crate::client) fn connected(&mut self, lost: Option<String>) {
+        if self.session.is_some() {
+            // One that was lost before it had its session leaves its own reason behind.
+            let before = self.opening.take().and_then(|(_, before)| before);
+            self.opening = Some((self.next_receipt(), before.or(lost)));
+        } else if let Some(reason) = lost {
+            self.reconnected(&reason);
+        }
+    }
+
+    /// The broker says how many lines of the session it has taken; none if it does not know the session, or gives none. True if there may
+    /// be room again.
+    pub(super) fn opened(&mut self, taken: Option<u64>) -> bool {
+        let Some((_, lost)) = self.opening.take() else { return false };
+        match (taken, lost) {
+            (Some(taken), Some(reason)) => self.resumed(taken, &reason),
+            (None, Some(reason)) => {
+                self.taken = 0;
+                self.reconnected(&reason);
+            }
+            // The first connection: all that was queued waits for it.
+            (_, None) => {}
+        }
+        true
+    }
+
+    /// The connection ends with something that this client cannot take.
+    pub(in crate::client) fn choked(&mut self) {
+        self.may_not_resume = true;
+    }
+
+    /// The connection ends as the broker has told.
+    pub(in crate::client) fn told(&mut self, reason: &Reason) {
+        if reason.code == "taken_over" {
+            // A copy of this program goes on with the session: to take it back would be a quarrel.
+            self.session = Some(super::random_session());
+        }
+    }
+
+    fn resumed(&mut self, taken: u64, reason: &str) {
+        let mut done = taken.saturating_sub(self.taken);
+        self.taken = taken;
+        let mut out = Lines::default();
+        let mut changes = Headers::new();
+        for (chunk, _) in std::mem::take(&mut self.unconfirmed) {
+            let lines_done = done.min(chunk.lines);
+            done -= lines_done;
+            let (before, rest) = split(chunk, lines_done);
+            self.settle(before.parts);
+            for Part { kind, .. } in &rest.parts {
+                if let Kind::Change(Mark { stream, change, .. }) = kind {
+                    changes.insert(stream.clone(), change.header());
+                }
+            }
+            self.actions += rest.actions;
+            out.extend(&rest.bytes, rest.parts, |kind| !matches!(kind, Kind::Own));
+        }
+        changes.extend(std::mem::take(&mut self.changes));
+        self.changes = changes;
+        let Lines { bytes, parts } = std::mem::take(&mut self.out);
+        out.extend(&bytes, parts, |kind| !matches!(kind, Kind::Own));
+        self.queued = out.bytes.len();
+        self.out = out;
+        self.questions.clear();
+        self.asking.clear();
+        self.found.clear();
+        self.join_again(reason);
+    }
+
+    /// These lines have been taken, and their answers are lost.
+    fn settle(&mut self, parts: Vec<Part>) {
+        for Part { kind, .. } in parts {
+            let receipt = match kind {
+                Kind::Own | Kind::Will => None,
+                Kind::Asks(receipt) => Some(receipt),
+                Kind::Change(Mark { stream, change, receipt }) => {
+                    match change.header() {
+                        Some(header) => self.headers.insert(stream, header),
+                        None => self.headers.remove(&stream),
+                    };
+                    receipt
+                }
+            };
+            if let Some(receipt) = receipt {
+                self.answer(receipt, Ok(Receipt::default()));
+            }
+        }
+    }
+}
+
+/// The first lines of a chunk, and the rest of it without the question at its end, which a new connection asks anew.
+fn split(chunk: Chunk, first: u64) -> (Chunk, Chunk) {
+    let Chunk { bytes, parts, ping, actions, lines: count } = chunk;
+    let at = usize::try_from(first).ok().and_then(|first| first.checked_sub(1));
+    let at = at.map_or(0, |last| memchr::memchr_iter(b'\n', &bytes).nth(last).map_or(bytes.len(), |end| end + 1));
+    let question = if ping.is_some() && first < count { last_line(&bytes) } else { bytes.len() };
+    let (before, rest): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.at.start < at);
+    let rest = rest.into_iter().map(|Part { at: Range { start, end }, kind }| Part { at: start - at..end - at, kind }).collect();
+    let (first_bytes, rest_bytes) = (bytes.slice(..at), bytes.slice(at..question.max(at)));
+    let done = actions_in(&first_bytes, &before).min(actions);
+    let before = Chunk { bytes: first_bytes, parts: before, ping: None, actions: done, lines: first };
+    let rest = Chunk { lines: lines(&rest_bytes), bytes: rest_bytes, parts: rest, ping: None, actions: actions - done };
+    (before, rest)
+}
+
+/// Where the last line begins.
+fn last_line(bytes: &[u8]) -> usize {
+    let body = bytes.get(..bytes.len().saturating_sub(1)).unwrap_or_default();
+    memchr::memrchr(b'\n', body).map_or(0, |end| end + 1)
+}
+
+/// How many of these lines are actions of the program: neither this client's own, nor questions.
+fn actions_in(bytes: &[u8], parts: &[Part]) -> usize {
+    let own = parts.iter().filter(|part| matches!(part.kind, Kind::Own)).count();
+    let question = format!("{{\"action\":\"{}\"", Verb::Ping.word());
+    let questions = bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.starts_with(question.as_bytes())).count();
+    (lines(bytes) as usize).saturating_sub(own + questions)
+}

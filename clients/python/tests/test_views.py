@@ -336,7 +336,7 @@ def test_rich_is_a_command(broker: Broker) -> None:
         remote.close("lost", monitor.Lost())
         assert remote.flush()
     good, bad, stopped, wrong = command(broker, "good"), command(broker, "good", "bad"), command(broker, "stopped"), command(broker)
-    assert command(broker, "stopped", "lost").returncode == 1
+    assert [command(broker, "stopped", "lost").returncode, command(broker, "bad", "lost").returncode] == [3, 1]
     assert (good.returncode, bad.returncode, stopped.returncode, wrong.returncode) == (0, 1, 2, 64)
     assert "done" in good.stdout and "failed" in bad.stdout and ": no data" in bad.stdout and "usage" in wrong.stderr
     assert good.stdout.startswith("waiting for good\n")

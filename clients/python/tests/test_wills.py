@@ -68,6 +68,21 @@ asyncio.run(main())
 }
 
 
+def test_the_log_of_a_program_that_is_killed_is_lost(broker: Broker, listener: msgstream.Listener, script: Callable[..., Any]) -> None:
+    text = """
+import logging, os, signal
+from msgstream.contrib.logging import Handler
+handler = Handler("fit")
+logging.getLogger().addHandler(handler)
+logging.error("one")
+assert handler._publisher.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert script(text).returncode == -9
+    one, end = listener
+    assert one.message == monitor.Log("one", "error") and isinstance(end.message, Lost)
+
+
 @pytest.mark.parametrize("how", KILLED)
 def test_a_job_that_is_killed_is_lost(broker: Broker, listener: msgstream.Listener, script: Callable[..., Any], how: str) -> None:
     ended = script("import asyncio, os, signal, msgstream\n" + KILLED[how])

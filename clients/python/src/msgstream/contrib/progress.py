@@ -250,9 +250,9 @@ class State:
 
 
 def exit_code(states: Iterable[State]) -> int:
-    """Of a command: 1 if a job has failed or was lost, 2 if one was aborted, else 0."""
+    """Of a command, as that of ``msgstream listen``: what is worst of all, and 0 if all is well."""
     outcomes = {state.outcome for state in states}
-    return 1 if outcomes & {"failed", "lost"} else 2 if "aborted" in outcomes else 0
+    return next((code for outcome, code in (("failed", 1), ("lost", 3), ("aborted", 2)) if outcome in outcomes), 0)
 
 
 def missing(event: Union[CutOff, events.Lost]) -> str:

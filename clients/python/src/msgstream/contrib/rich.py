@@ -187,7 +187,7 @@ def _count(states: List[State]) -> str:
 
 
 def main() -> int:
-    """The command: 0 if all streams ended well, 1 if one failed or was lost, 2 if one was aborted."""
+    """The command: 0 if all streams ended well, 1 if one failed, else 3 if one is lost, else 2 if one was aborted."""
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         print("usage: python -m msgstream.contrib.rich STREAM...   (MSGSTREAM_SERVER says where the broker is)", file=sys.stderr)
         return 64

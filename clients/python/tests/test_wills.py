@@ -248,6 +248,21 @@ def test_who_leaves_without_a_connection_comes_back_to_say_so(broker: Broker, ne
     assert standing(broker) == "running"
 
 
+def test_who_is_forgotten_without_a_connection_comes_back_to_say_so(broker: Broker, network: Proxy) -> None:
+    remote = RemoteStream(network.address, options=QUICK)
+    remote["fit"] = "begun"
+    remote.will("fit", "lost")
+    assert remote.flush()
+    network.refuse()
+    eventually(lambda: remote.trouble)
+    thread = remote._thread
+    remote.forget()
+    network.allow()
+    eventually(lambda: not thread.is_alive())
+    until_all_who_are_lost_have_ended(broker)
+    assert standing(broker) == "running"
+
+
 CHILD = """
 import os, signal, msgstream
 

@@ -13,7 +13,7 @@ from .entries import HANGUP, Entry
 from .errors import refusal
 from .events import Event, Message
 from .incoming import CutShort
-from .outgoing import AGAIN
+from .resuming import AGAIN
 from .shared import Shared
 from .sinks import Target
 from .wire import Line

@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from typing import Dict, Optional
+from typing import Dict
 
 from . import lifetime, wire
 from .connection import Connection

@@ -150,7 +150,7 @@ class Shared:
             self._wake()
 
     def _is_forgotten(self) -> bool:
-        return self._forgotten and self._out.empty and not self._listens.streams
+        return self._forgotten and self._can_leave() and not self._listens.streams
 
     def _mark(self, when_over: Callable[[], object], is_idle: Optional[bool] = None) -> Optional[Entry]:
         """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""

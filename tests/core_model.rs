@@ -19,7 +19,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let addressed = (from.clone(), stream.clone(), text, receipt);
     let which = prop_oneof![3 => Just(Which::Current), 1 => Just(Which::Former), 1 => Just(Which::Foreign)];
     let of = option::weighted(0.3, which.clone());
-    let begin = (option::of((which, 0..6_u64)), option::of(0..5_u64)).prop_map(|(back, last)| Begin { back, last });
+    let begin =
+        (option::of((which, 0..6_u64)), option::of(0..5_u64), any::<bool>()).prop_map(|(back, last, latest)| Begin { back, last, latest });
     let step = prop_oneof![
         6 => (addressed.clone(), option::of(any::<u16>()), of.clone())
             .prop_map(|((from, stream, text, receipt), header, of)| Step::Put { from, stream, text, header, of, receipt }),

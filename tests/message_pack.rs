@@ -49,6 +49,8 @@ fn member() -> impl Strategy<Value = (Value, Value)> {
         ("after", position((-1).into())),
         ("after", position(7.5.into())),
         ("last", 5.into()),
+        ("mode", "latest".into()),
+        ("mode", "newest".into()),
         ("last", 5.0.into()),
         ("of", "00000000000000ab".into()),
         ("if", "absent".into()),
@@ -56,7 +58,7 @@ fn member() -> impl Strategy<Value = (Value, Value)> {
     ];
     prop_oneof![
         2 => select(terms.to_vec()).prop_map(|(key, value)| (key.into(), value)),
-        1 => (select(vec!["after", "last", "of", "if"]), value()).prop_map(|(key, value)| (key.into(), value)),
+        1 => (select(vec!["after", "last", "of", "if", "mode"]), value()).prop_map(|(key, value)| (key.into(), value)),
         4 => select(actions.to_vec()).prop_map(|action| ("action".into(), action)),
         4 => select(names.to_vec()).prop_map(|name| ("stream".into(), name)),
         4 => value().prop_map(|message| ("message".into(), message)),

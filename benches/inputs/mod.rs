@@ -96,6 +96,12 @@ impl Deliver for Nowhere {
         true
     }
 
+    fn latest(&mut self, to: ConnectionId, _: &StreamName, newest: &Frame, _: u64) -> bool {
+        self.frame(to, newest)
+    }
+
+    fn begin_latest(&mut self, _: ConnectionId, _: &StreamName) {}
+
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
 
     fn finish(&mut self, _: ConnectionId, _: Option<&Frame>) {}
@@ -123,6 +129,15 @@ impl Deliver for Outboxes {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         self.0[to.index()].push(frame);
         true
+    }
+
+    fn latest(&mut self, to: ConnectionId, stream: &StreamName, newest: &Frame, messages: u64) -> bool {
+        self.0[to.index()].push_latest(stream, newest, messages);
+        true
+    }
+
+    fn begin_latest(&mut self, to: ConnectionId, stream: &StreamName) {
+        self.0[to.index()].begin_latest(stream);
     }
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {

@@ -97,7 +97,7 @@ impl Ending {
         match event {
             Event::Header(content) | Event::Message(content) => Self::of_content(content),
             Event::Ended { message } => Some(message.as_ref().and_then(Self::of_content).unwrap_or_else(Self::silent)),
-            Event::CutOff(_) | Event::Lost { .. } | Event::Reconnected { .. } => None,
+            Event::Skipped { .. } | Event::CutOff(_) | Event::Lost { .. } | Event::Reconnected { .. } => None,
         }
     }
 

@@ -61,6 +61,9 @@ pub(crate) struct Args {
     /// the same header and last message.
     #[arg(long)]
     next: bool,
+    /// Leave out what has become old by the time it can be shown: of the messages that wait, only the newest comes
+    #[arg(long)]
+    latest: bool,
     #[command(flatten)]
     broker: Broker,
 }
@@ -102,7 +105,8 @@ fn number(text: &str) -> Result<u64, String> {
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let mut streams = Streams::listen(&remote, &args.streams, args.next, Start::default().last(args.last)).await?;
+        let start = Start::default().last(args.last).latest(args.latest);
+        let mut streams = Streams::listen(&remote, &args.streams, args.next, start).await?;
         let names = streams.names();
         let (ends, late) = (vec![None; names.len()], vec![false; names.len()]);
         let mut listening = Listening { output: Output::new(&args, &names), names, ends, late, left: args.count, failure: None };

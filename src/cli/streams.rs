@@ -38,6 +38,8 @@ pub(super) struct Streams {
     streams: Vec<Stream>,
     /// Whose turn it is.
     turn: usize,
+    /// Only the newest messages are wanted.
+    latest: bool,
 }
 
 struct Stream {
@@ -89,7 +91,7 @@ impl Streams {
                 ready: VecDeque::new(),
             });
         }
-        Ok(Self { remote: remote.clone(), streams, turn: 0 })
+        Ok(Self { remote: remote.clone(), streams, turn: 0, latest: start.latest })
     }
 
     pub(super) fn names(&self) -> Vec<StreamName> {
@@ -136,7 +138,7 @@ impl Streams {
     async fn join_again(&mut self) -> Result<(), Failure> {
         for stream in &mut self.streams {
             if stream.again().is_some_and(|again| again <= Instant::now()) {
-                stream.listener = Some(self.remote.listen(stream.name.as_str()).await?);
+                stream.listener = Some(self.remote.listen_from(stream.name.as_str(), Start::default().latest(self.latest)).await?);
                 stream.joined = false;
                 if let Some(passing) = &mut stream.passing {
                     passing.again = None;
@@ -155,7 +157,7 @@ pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
             Some(Failure::new(exit, format!("{name:?} was cut off: {reason}; it may go on")))
         }
         Event::Lost { reason } => Some(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))),
-        Event::Header(_) | Event::Message(_) | Event::Ended { .. } | Event::Reconnected { .. } => None,
+        Event::Header(_) | Event::Message(_) | Event::Skipped { .. } | Event::Ended { .. } | Event::Reconnected { .. } => None,
     }
 }
 
@@ -272,6 +274,7 @@ impl Stream {
             // The run has said how it ended, and its stream is about to.
             Event::Message(content) if !passing.heard.is_empty() && Ending::of_content(content).is_some() => return None,
             Event::Reconnected { .. } => passing.heard.clear(),
+            Event::Skipped { .. } => {}
             Event::Header(_) | Event::Message(_) | Event::CutOff(_) | Event::Lost { .. } => self.passing = None,
         }
         Some(Heard::Event(event))

@@ -25,6 +25,7 @@ impl WireLines {
     pub(super) fn event(&mut self, stream: &StreamName, event: &Event) -> io::Result<()> {
         let event = match event {
             Event::Header(content) | Event::Message(content) => WireEvent::Put { stream, message: content.as_str().as_bytes() },
+            Event::Skipped { messages } => WireEvent::Skipped { stream, messages: *messages },
             Event::Ended { message } => WireEvent::Close { stream, message: message.as_ref().map(|content| content.as_str().as_bytes()) },
             Event::CutOff(_) | Event::Lost { .. } | Event::Reconnected { .. } => return Ok(()),
         };

@@ -12,6 +12,8 @@ use crate::wire::subscriber::{Event, Joined, Reason};
 pub(super) struct Inbox {
     /// The most that may wait, in bytes.
     limit: usize,
+    /// Only the newest message is wanted: it replaces the one that waits.
+    latest: bool,
     waiting: Mutex<Waiting>,
 }
 
@@ -35,9 +37,28 @@ enum Waits {
     Position(Option<Position>),
 }
 
+impl Waiting {
+    /// If what waits last is a message, it counts as skipped from now on.
+    fn skip(&mut self) {
+        if !matches!(self.events.back(), Some(Waits::Event(Event::Message(_)))) {
+            return;
+        }
+        let Some(Waits::Event(message)) = self.events.pop_back() else { return };
+        self.bytes = self.bytes.saturating_sub(message.cost());
+        match self.events.back_mut() {
+            Some(Waits::Event(Event::Skipped { messages })) => *messages += 1,
+            _ => {
+                let skipped = Event::Skipped { messages: 1 };
+                self.bytes += skipped.cost();
+                self.events.push_back(Waits::Event(skipped));
+            }
+        }
+    }
+}
+
 impl Inbox {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, waiting: Mutex::default() })
+    pub(super) fn new(limit: usize, latest: bool) -> Arc<Self> {
+        Arc::new(Self { limit, latest, waiting: Mutex::default() })
     }
 
     /// Queues an event. False if nothing more is taken: this or an earlier one was the last.
@@ -46,6 +67,17 @@ impl Inbox {
         if waiting.ended {
             return false;
         }
+        if self.latest && matches!(event, Event::Message(_) | Event::Skipped { .. }) {
+            waiting.skip();
+        }
+        let event = match (event, waiting.events.back_mut()) {
+            // Both are before the same message.
+            (Event::Skipped { messages }, Some(Waits::Event(Event::Skipped { messages: before }))) => {
+                *before += messages;
+                return true;
+            }
+            (event, _) => event,
+        };
         let cost = event.cost();
         let event = if waiting.bytes + cost > self.limit && !event.is_last() && !waiting.events.is_empty() {
             let limit = self.limit;
@@ -88,8 +120,13 @@ impl Inbox {
                 Waits::Position(position) => waiting.position = position,
                 Waits::Event(event) => {
                     waiting.bytes = waiting.bytes.saturating_sub(event.cost());
-                    if let (Event::Message(_), Some(position)) = (&event, &mut waiting.position) {
-                        position.sequence += 1;
+                    let passed = match &event {
+                        Event::Message(_) => 1,
+                        Event::Skipped { messages } => *messages,
+                        _ => 0,
+                    };
+                    if let Some(position) = &mut waiting.position {
+                        position.sequence = position.sequence.saturating_add(passed);
                     }
                     return Poll::Ready(Some(event));
                 }
@@ -120,5 +157,33 @@ impl Inbox {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing under this lock can panic half way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::job::content::Content;
+
+    #[test]
+    fn the_newest_message_replaces_the_one_that_waits_and_is_never_too_much() {
+        let inbox = Inbox::new(1000, true);
+        let message = |number: u32| Event::Message(Content::from_json(&number.to_string()).unwrap());
+        assert!(inbox.push(Event::Header(Content::from_json("0").unwrap())));
+        for number in 1..=100 {
+            assert!(inbox.push(message(number)));
+            assert!(inbox.push(Event::Skipped { messages: 2 }));
+        }
+        assert!(inbox.push(message(101)));
+        assert!(!inbox.push(Event::Ended { message: None }));
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some(event)) = inbox.poll_next(&Context::from_waker(Waker::noop())) {
+            seen.push(event);
+        }
+        let header = Event::Header(Content::from_json("0").unwrap());
+        assert_eq!(seen, [header, Event::Skipped { messages: 300 }, message(101), Event::Ended { message: None }]);
+        assert_eq!(inbox.lock().bytes, 0);
     }
 }

@@ -202,11 +202,51 @@ impl RemoteStream {
     /// ```
     pub async fn listen_from(&self, stream: &str, start: Start) -> Result<Listener, ClientError> {
         named(stream)?;
-        let inbox = Inbox::new(self.link.shared.options.listener_queue.0);
+        let inbox = Inbox::new(self.link.shared.options.listener_queue.0, start.latest);
         // About what the line takes; the room for hanging up again is paid by who listens next.
         let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, start, Arc::clone(&inbox))).await?;
         self.link.tell_if(first);
         Ok(Listener::new(stream.to_owned(), inbox, Arc::clone(&self.link)))
+    }
+
+    /// Listens to a stream of which only the newest message is wanted: what waits for this listener, in the broker or here, is replaced
+    /// by the newest. [`Event::Skipped`](super::Event::Skipped) tells how many messages were replaced by the one that follows. The listener
+    /// is never cut off for being slow at this stream. If another listener of the stream on this connection wants each message, the broker
+    /// sends each, and they are replaced here.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut job = broker.listen_latest("job-1").await?;
+    /// for step in 1..=1000 {
+    ///     broker.put("job-1", &step).await?;
+    /// }
+    /// broker.flush().await?;
+    /// let (mut position, mut last) = (0, 0);
+    /// while position < 1000 {
+    ///     match job.next().await {
+    ///         Some(Event::Skipped { messages }) => position += messages,
+    ///         Some(Event::Message(message)) => {
+    ///             position += 1;
+    ///             last = message.as_str().parse()?;
+    ///         }
+    ///         other => panic!("{other:?}"),
+    ///     }
+    /// }
+    /// assert_eq!(last, 1000);
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_latest(&self, stream: &str) -> Result<Listener, ClientError> {
+        self.listen_from(stream, Start::default().latest(true)).await
     }
 
     /// Stops all listeners of a stream on this connection. Their last event is [`Event::CutOff`](super::Event::CutOff). To stop one

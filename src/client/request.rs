@@ -77,8 +77,8 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
     }
 }
 
-/// The action by which a listener joins, as a line.
-pub(super) fn listen_line(stream: &str, Start { after, last }: Start, receipt: u64) -> Vec<u8> {
+/// The action by which a listener joins, or goes on where it was, as a line.
+pub(super) fn listen_line(stream: &str, Start { after, last, latest }: Start, receipt: u64) -> Vec<u8> {
     let mut line = Vec::with_capacity(160);
     // A name is a text, which can always be written.
     let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
@@ -88,6 +88,9 @@ pub(super) fn listen_line(stream: &str, Start { after, last }: Start, receipt: u
     }
     if let Some(last) = last {
         line.extend_from_slice(format!(",\"last\":{last}").as_bytes());
+    }
+    if latest {
+        line.extend_from_slice(br#","mode":"latest""#);
     }
     line.extend_from_slice(b"}\n");
     line
@@ -119,6 +122,7 @@ mod tests {
         for (start, more) in [
             (Start::default(), ""),
             (after, r#","after":{"epoch":"000000000000000a","sequence":7}"#),
+            (after.latest(true), r#","after":{"epoch":"000000000000000a","sequence":7},"mode":"latest""#),
             (after.last(0), r#","after":{"epoch":"000000000000000a","sequence":7},"last":0"#),
         ] {
             let expected = format!("{{\"action\":\"listen\",\"stream\":\"a\\\"b\",\"receipt\":3{more}}}\n");

@@ -70,6 +70,7 @@ impl ListenerSink {
         let mut listened = self.lock();
         match read(line) {
             Ok(Reply::Put { message, .. }) => listened.put(message),
+            Ok(Reply::Skipped { messages, .. }) => listened.skipped(messages),
             Ok(Reply::Close { message, .. }) => listened.close(message),
             Ok(Reply::Receipt { receipt, answer }) => listened.joined(receipt, answer.joined()),
             Ok(Reply::Error { reason, .. }) => listened.refused(LISTEN, &reason),

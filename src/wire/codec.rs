@@ -27,6 +27,11 @@ pub trait Encode: fmt::Debug + Send + Sync + 'static {
     /// Where the first `count` of complete units end, in bytes.
     fn end_of(&self, units: &[u8], count: u32) -> usize;
 
+    /// Where the last of `count` complete units begins, in bytes.
+    fn start_of_last(&self, units: &[u8], count: u32) -> usize {
+        self.end_of(units, count.saturating_sub(1))
+    }
+
     /// Calls `each` with the events of complete units that this encoder wrote, or that its codec passes on as they stand.
     /// Content is JSON text. Only messages and ends of streams are ever read back: all other events are for one client.
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>));

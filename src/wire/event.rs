@@ -19,6 +19,13 @@ pub enum Event<'a> {
         /// The content, in the encoding of the codec that encodes this event.
         message: &'a [u8],
     },
+    /// So many messages were replaced by the one that follows, since the listener wants the newest only.
+    Skipped {
+        /// The stream.
+        stream: &'a StreamName,
+        /// How many.
+        messages: u64,
+    },
     /// The stream has ended.
     Close {
         /// The stream.

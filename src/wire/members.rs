@@ -19,6 +19,7 @@ pub(super) struct Members {
     pub(super) condition: Member,
     pub(super) of: Member,
     pub(super) session: Member,
+    pub(super) mode: Member,
 }
 
 impl Members {
@@ -36,6 +37,7 @@ impl Members {
             b"if" => &mut self.condition,
             b"of" => &mut self.of,
             b"session" => &mut self.session,
+            b"mode" => &mut self.mode,
             _ => return others.insert(key),
         };
         if member.is_none() {

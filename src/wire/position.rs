@@ -92,6 +92,8 @@ pub struct Start {
     pub after: Option<Position>,
     /// So many of the last messages, if `after` is not given or cannot be honoured.
     pub last: Option<u64>,
+    /// What waits for it is replaced by the newest message.
+    pub latest: bool,
 }
 
 setters! {
@@ -99,6 +101,7 @@ setters! {
     Start {
         after: impl Into<Option<Position>>, "Position { epoch: Epoch::of_text(\"53a1cc19e5a80f5e\"), sequence: 42 }";
         last: impl Into<Option<u64>>, "10";
+        latest: bool, "true";
     }
 }
 

@@ -41,6 +41,7 @@ pub(super) struct Terms<'a> {
     pub(super) condition: Option<Cow<'a, [u8]>>,
     pub(super) of: Option<Cow<'a, [u8]>>,
     pub(super) session: Option<Cow<'a, [u8]>>,
+    pub(super) mode: Option<Cow<'a, [u8]>>,
 }
 
 impl Terms<'_> {
@@ -52,7 +53,17 @@ impl Terms<'_> {
         let last = value::<u64>(self.last.as_deref()).map_err(|()| {
             "\"last\" must be how many of the last messages are wanted, a whole number from 0 (or null for none)".to_owned()
         })?;
-        Ok((after.is_some() || last.is_some()).then(|| Box::new(Start { after, last })))
+        let latest = self.latest()?;
+        Ok((after.is_some() || last.is_some() || latest).then(|| Box::new(Start { after, last, latest })))
+    }
+
+    /// Whether only the newest message is wanted of those that wait.
+    fn latest(&self) -> Result<bool, String> {
+        match value::<Cow<'_, str>>(self.mode.as_deref()) {
+            Ok(None) => Ok(false),
+            Ok(Some(word)) if word == "latest" => Ok(true),
+            Ok(Some(_)) | Err(()) => Err("\"mode\" must be \"latest\", the only mode there is (or null for every message)".to_owned()),
+        }
     }
 
     fn epoch(&self) -> Result<Option<Epoch>, String> {

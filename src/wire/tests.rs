@@ -11,7 +11,7 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
     let run = |epoch: Option<Epoch>| epoch.map_or(String::new(), |epoch| format!(" of {epoch}"));
     let begin = |start: Box<Start>| {
         let after = start.after.map_or(String::new(), |position| format!(" after {} {}", position.epoch, position.sequence));
-        after + &start.last.map_or(String::new(), |last| format!(" last {last}"))
+        after + &start.last.map_or(String::new(), |last| format!(" last {last}")) + if start.latest { " latest" } else { "" }
     };
     match action {
         Action::Put { stream, message, header, of: epoch, receipt } => {

@@ -116,6 +116,7 @@ pub(crate) fn told(event: &Event) -> String {
         Event::CutOff(reason) => format!("cut off: {}", reason.code),
         Event::Lost { .. } => "lost".to_owned(),
         Event::Reconnected { .. } => "reconnected".to_owned(),
+        Event::Skipped { messages } => format!("skipped {messages}"),
         other => panic!("{other:?} is new"),
     }
 }

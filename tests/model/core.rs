@@ -10,7 +10,8 @@ use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, ErrorCode, Event, Frame, ReceiptId, SessionName};
 
 use super::{
-    BYE, CONNECTIONS, Delivered, Model, Step, Terms, close_line, name, pong_line, put_line, session_name, without_life, without_reason,
+    BYE, CONNECTIONS, Delivered, Model, Step, Terms, begin_latest_line, close_line, latest_line, name, pong_line, put_line, session_name,
+    without_life, without_reason,
 };
 
 /// What it costs to keep a line.
@@ -209,6 +210,14 @@ fn text(bytes: Vec<u8>) -> String {
 impl Deliver for Delivered {
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool {
         self.deliver(to.0, text(frame.bytes().to_vec()))
+    }
+
+    fn latest(&mut self, to: ConnectionId, _: &StreamName, newest: &Frame, messages: u64) -> bool {
+        self.deliver(to.0, latest_line(&text(newest.bytes().to_vec()), messages))
+    }
+
+    fn begin_latest(&mut self, to: ConnectionId, stream: &StreamName) {
+        self.deliver(to.0, begin_latest_line(stream.as_str()));
     }
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {

@@ -19,6 +19,16 @@ pub(crate) fn close_line(stream: &str, text: u16) -> String {
     format!("{{\"action\":\"close\",\"stream\":\"{stream}\",\"message\":{text}}}\n")
 }
 
+/// Stands for the newest message that replaces what waits, and for how many messages it does so.
+pub(crate) fn latest_line(line: &str, messages: u64) -> String {
+    format!("(latest of {messages}) {line}")
+}
+
+/// Stands for the moment from which messages are replaced.
+pub(crate) fn begin_latest_line(stream: &str) -> String {
+    format!("(latest of {stream} from here)\n")
+}
+
 pub(crate) fn pong_line(text: u16) -> String {
     format!("{{\"action\":\"pong\",\"receipt\":{text}}}\n")
 }

@@ -22,7 +22,9 @@ use std::time::Duration;
 use msgstream::internal::broker::core::{CoreLimits, Epochs, ReplayLimits};
 use msgstream::internal::wire::{Epoch, Position, Start};
 
-pub(crate) use lines::{BYE, Delivered, END, close_line, name, pong_line, put_line, without_life, without_reason};
+pub(crate) use lines::{
+    BYE, Delivered, END, begin_latest_line, close_line, latest_line, name, pong_line, put_line, without_life, without_reason,
+};
 use lost::Lost;
 pub(crate) use lost::{MOST_SESSIONS, SESSION_TIME, session_name};
 pub(crate) use step::{Begin, Step, Which};
@@ -35,10 +37,10 @@ pub(crate) const MOST_STREAMS: usize = 4;
 pub(crate) const MOST_LISTENS: usize = 3;
 pub(crate) const ENDED_TIME: Duration = Duration::from_secs(10);
 /// Room for three headers and two ends with a few listeners, or thereabouts.
-pub(crate) const MOST_STORED: usize = 2150;
+pub(crate) const MOST_STORED: usize = 2214;
 
 /// What a stream, its end and a listener take beside the lines that are kept, in bytes of memory.
-const PLACE: usize = 240;
+const PLACE: usize = 256;
 const END_KEPT: usize = 128;
 const LISTENER: usize = 80;
 
@@ -85,6 +87,8 @@ struct Stream {
     header: Option<String>,
     ended: Option<Ended>,
     listeners: BTreeSet<u32>,
+    /// Those of them who get the latest message only.
+    latest: BTreeSet<u32>,
     epoch: Epoch,
     sequence: u64,
     since: Duration,
@@ -163,10 +167,10 @@ impl Model {
             Step::Header { stream, of, absent, .. } => {
                 Terms { of: of.map(|which| epoch(*stream, which)), absent: *absent, ..Terms::default() }
             }
-            Step::Listen { stream, begin: Some(Begin { back, last }), .. } => {
+            Step::Listen { stream, begin: Some(Begin { back, last, latest }), .. } => {
                 let here = self.streams.get(&name(*stream)).map_or(0, |stream| stream.sequence);
                 let after = back.map(|(which, back)| Position { epoch: epoch(*stream, which), sequence: (here + 1).saturating_sub(back) });
-                Terms { start: Some(Start { after, last: *last }), ..Terms::default() }
+                Terms { start: Some(Start { after, last: *last, latest: *latest }), ..Terms::default() }
             }
             _ => Terms::default(),
         }
@@ -182,8 +186,8 @@ impl Model {
         self.streams.entry(stream.to_owned()).or_insert_with(|| {
             let epoch = epochs.draw();
             runs.push((stream.to_owned(), epoch));
-            let (listeners, window) = (BTreeSet::new(), Vec::new());
-            Stream { header: None, ended: None, listeners, epoch, sequence: 0, since: now, window, listed: None }
+            let (listeners, latest, window) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+            Stream { header: None, ended: None, listeners, latest, epoch, sequence: 0, since: now, window, listed: None }
         })
     }
 
@@ -222,7 +226,7 @@ impl Model {
                 if self.is_remembering() {
                     self.entry(&stream);
                 }
-                let reached = self.broadcast(&stream, &line);
+                let reached = self.publish(&stream, &line);
                 self.keep(&stream, line);
                 let position = self.streams.get(&stream).map(Stream::position);
                 self.answer(*from, *receipt, &format!(",\"listeners\":{reached}"), position);
@@ -354,6 +358,14 @@ impl Model {
         true
     }
 
+    /// A message for those who get each, and for those who get the latest.
+    fn publish(&mut self, stream: &str, line: &str) -> usize {
+        let latest = self.streams.get(stream).map(|stream| stream.latest.clone()).unwrap_or_default();
+        let listeners = self.streams.get(stream).map(|stream| stream.listeners.clone()).unwrap_or_default();
+        let line_for = |listener| if latest.contains(listener) { latest_line(line, 1) } else { line.to_owned() };
+        listeners.iter().filter(|listener| self.delivered.deliver(**listener, line_for(listener))).count()
+    }
+
     fn broadcast(&mut self, stream: &str, line: &str) -> usize {
         let listeners = self.streams.get(stream).map(|stream| stream.listeners.clone()).unwrap_or_default();
         listeners.iter().filter(|listener| self.delivered.deliver(**listener, line.to_owned())).count()
@@ -384,6 +396,7 @@ impl Model {
         let now = self.now;
         let entry = self.entry(stream);
         entry.listeners.clear();
+        entry.latest.clear();
         if entry.ended.take().is_none() {
             entry.since = now;
         }
@@ -398,6 +411,7 @@ impl Model {
         for (name, state) in &mut self.streams {
             if stream.is_none_or(|wanted| wanted == name) {
                 let left = state.listeners.remove(&from);
+                state.latest.remove(&from);
                 if left && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
                     state.listed = Some(self.now);
                 }
@@ -428,7 +442,13 @@ impl Model {
         if !known && (listens >= self.limits.listens || !self.room(stream) || !self.room_to_keep(stream, LISTENER)) {
             return self.refuse(from, "limit", stream, receipt);
         }
-        self.entry(stream).listeners.insert(from);
+        let entry = self.entry(stream);
+        entry.listeners.insert(from);
+        if start.latest {
+            entry.latest.insert(from);
+        } else {
+            entry.latest.remove(&from);
+        }
         self.begin(from, stream, start, receipt);
     }
 
@@ -442,6 +462,9 @@ impl Model {
             Some(after) => after.sequence,
             None => oldest.max(state.sequence.saturating_sub(start.last.unwrap_or(0))),
         };
+        if start.latest {
+            self.delivered.deliver(to, begin_latest_line(stream));
+        }
         if let Some(header) = state.header.clone().filter(|_| resumes.is_none()) {
             self.delivered.deliver(to, header);
         }
@@ -453,7 +476,14 @@ impl Model {
             effect += &format!(",\"missed\":{}", from - after.sequence);
         }
         self.answer(to, receipt, &effect, Some(Position { sequence: from, ..state.position() }));
-        for (line, _) in &state.window[(from - oldest) as usize..] {
+        let window = &state.window[(from - oldest) as usize..];
+        if start.latest {
+            if let Some((line, _)) = window.last() {
+                self.delivered.deliver(to, latest_line(line, window.len() as u64));
+            }
+            return;
+        }
+        for (line, _) in window {
             self.delivered.deliver(to, line.clone());
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct Begin {
     /// So many messages before where the stream stands, in a run.
     pub(crate) back: Option<(Which, u64)>,
     pub(crate) last: Option<u64>,
+    /// Only the newest message is wanted.
+    pub(crate) latest: bool,
 }
 
 /// One step of a history; streams and connections are small numbers, so that they meet.

@@ -41,6 +41,7 @@ pub(crate) struct Terms {
     after: Option<(String, u64)>,
     last: Option<u64>,
     session: Option<String>,
+    latest: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +61,11 @@ impl Terms {
             let after: Option<AnyPosition> = value(member("after"))?;
             terms.after = after.map(|AnyPosition { epoch, sequence }| (shown(Epoch::of_text(&epoch)), sequence));
             terms.last = value(member("last"))?;
+            let mode: Option<String> = value(member("mode"))?;
+            terms.latest = mode.is_some();
+            if mode.is_some_and(|mode| mode != "latest") {
+                return None;
+            }
         }
         if ["put", "header", "close", "delete"].contains(&verb) {
             terms.of = value::<String>(member("of"))?.map(|text| shown(Epoch::of_text(&text)));
@@ -121,8 +127,8 @@ fn meant(action: Action<'_>) -> Meant {
         Action::Put { of, .. } | Action::Close { of, .. } | Action::Delete { of, .. } => Terms { of: of.map(shown), ..Terms::default() },
         Action::Header { of, absent, .. } => Terms { of: of.map(shown), absent: *absent, ..Terms::default() },
         Action::Listen { start: Some(start), .. } => {
-            let Start { after, last } = **start;
-            Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, ..Terms::default() }
+            let Start { after, last, latest } = **start;
+            Terms { after: after.map(|Position { epoch, sequence }| (shown(epoch), sequence)), last, latest, ..Terms::default() }
         }
         Action::Session { session, .. } => Terms { session: Some(session.as_str().to_owned()), ..Terms::default() },
         Action::Listen { start: None, .. }

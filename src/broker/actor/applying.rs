@@ -116,6 +116,10 @@ impl Parts<'_> {
             }
             batch.ahead -= 1;
             let leaving = self.leaving(batch.from, &input);
+            if matches!(input, Input::Leave { .. }) {
+                // Behind it the connection has no session that could count them.
+                self.core.taken(batch.from, std::mem::take(&mut lines));
+            }
             lines += input.lines();
             batch.begun = self.core.handle(batch.from, input, budget, self.routes);
             lines -= batch.begun.as_ref().map_or(0, Input::lines);

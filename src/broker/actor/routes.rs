@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::broker::core::{Budget, Deliver};
 use crate::broker::outbox::{Outbox, Pushed, Sink};
-use crate::wire::ids::ConnectionId;
+use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 use super::cut_log::CutLog;
@@ -265,6 +265,11 @@ impl Routes {
     }
 
     fn push(&mut self, to: ConnectionId, frame: &Frame) -> bool {
+        self.push_by(to, frame, |outbox| outbox.push(frame))
+    }
+
+    #[inline]
+    fn push_by(&mut self, to: ConnectionId, frame: &Frame, push: impl FnOnce(&Outbox<dyn Sink>) -> Pushed) -> bool {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return false };
         let length = frame.bytes().len();
         if self.quiescing && self.origin.as_ref().is_some_and(|origin| origin.id == to) && outbox.is_full_with(length) {
@@ -272,7 +277,7 @@ impl Routes {
             tell_shutdown(outbox);
             return false;
         }
-        let pushed = outbox.push(frame);
+        let pushed = push(outbox);
         let mut urgent = false;
         if let Some(publisher) = &mut self.origin {
             urgent = publisher.overtakes && publisher.id == to || publisher.urgent > 0;
@@ -383,6 +388,19 @@ impl Deliver for Routes {
             self.queue_answers();
         }
         self.push(to, frame)
+    }
+
+    fn latest(&mut self, to: ConnectionId, stream: &StreamName, newest: &Frame, messages: u64) -> bool {
+        if self.origin.as_ref().is_some_and(|publisher| publisher.count > 0 && publisher.id == to) {
+            self.queue_answers();
+        }
+        self.push_by(to, newest, |outbox| outbox.push_latest(stream, newest, messages))
+    }
+
+    fn begin_latest(&mut self, to: ConnectionId, stream: &StreamName) {
+        if let Some(outbox) = self.outbox(to) {
+            outbox.begin_latest(stream);
+        }
     }
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {

@@ -13,6 +13,10 @@ use crate::broker::outbox::Sink;
 use super::Transport;
 use super::transport::{read, write};
 
+/// For a peer who wants what is new, a socket takes no more as long as it holds this many bytes that it has not sent: any at all. What is
+/// on its way does not count, so that distance makes nothing slower. A slow peer may need seconds for a kilobyte.
+const UNSENT: u32 = 1;
+
 /// A TCP connection. It differs from the runtime's own type in that it learns of urgent data.
 #[derive(Debug)]
 pub(crate) struct TcpTransport(AsyncFd<TcpStream>);
@@ -44,6 +48,11 @@ pub(crate) fn register<S: AsRawFd + Into<OwnedFd>>(socket: S, interest: Interest
 impl Sink for TcpTransport {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         write(&self.0, slices, |attempt| self.0.try_io(Interest::WRITABLE, |_| attempt()))
+    }
+
+    fn hold_little(&self) {
+        // A socket that does not know the option holds as much as ever.
+        let _ = socket2::SockRef::from(self.0.get_ref()).set_tcp_notsent_lowat(UNSENT);
     }
 
     fn peer(&self) -> String {

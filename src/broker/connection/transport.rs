@@ -78,9 +78,19 @@ pub(super) fn write(
     put.map_or(done, Ok)
 }
 
+/// The room for what a peer has not read who wants what is new, in bytes. The kernel doubles it, and counts a kilobyte for the smallest
+/// write. With less, a long message would go in too many pieces.
+const LITTLE: usize = 4 << 10;
+
 impl Sink for UnixStream {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         write(self, slices, |attempt| self.try_io(Interest::WRITABLE, attempt))
+    }
+
+    fn hold_little(&self) {
+        // What is written to a socket of this kind stands in the sender's room until the peer reads it. If it cannot be made smaller,
+        // what comes is only older.
+        let _ = socket2::SockRef::from(self).set_send_buffer_size(LITTLE);
     }
 
     fn peer(&self) -> String {

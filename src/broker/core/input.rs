@@ -153,6 +153,13 @@ pub trait Deliver {
     /// Queues a frame. False if the connection takes no more: it was cut off, or is gone.
     fn frame(&mut self, to: ConnectionId, frame: &Frame) -> bool;
 
+    /// Queues the newest message of a stream for a listener who wants no other, in place of what waits for it of this stream. `messages`
+    /// have come since the one before, with this one. False if the connection takes no more.
+    fn latest(&mut self, to: ConnectionId, stream: &StreamName, newest: &Frame, messages: u64) -> bool;
+
+    /// The connection begins to listen so, or begins again: what waits for it of this stream stays as it is.
+    fn begin_latest(&mut self, to: ConnectionId, stream: &StreamName);
+
     /// Encodes an event for this connection and queues it.
     fn event(&mut self, to: ConnectionId, event: &Event<'_>);
 

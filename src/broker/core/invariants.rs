@@ -37,6 +37,7 @@ impl Core {
                 listed += 1;
             }
             windows += run.window.iter().map(|window| WINDOW + window.bytes()).sum::<usize>();
+            assert!(run.latest as usize <= stream.listeners.len(), "{name:?} has more listeners to its latest message than listeners");
             for (position, listener) in stream.listeners.iter().enumerate() {
                 assert_eq!(self.connections[listener.index()].position(name), Some(position), "{listener} is lost in {name:?}");
             }

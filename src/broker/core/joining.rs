@@ -30,7 +30,7 @@ impl Core {
         if let Some(stream) = stream
             && let Some(ended) = &stream.run.ended
         {
-            self.begin(from, stream, start, receipt, budget, deliver);
+            self.begin(from, name, stream, start, receipt, budget, deliver);
             match &ended.last {
                 Some(last) => {
                     deliver.frame(from, last);
@@ -42,8 +42,8 @@ impl Core {
         if self.connections.len() <= from.index() {
             self.connections.resize_with(from.index() + 1, Listens::default);
         }
-        let known = self.connections[from.index()].position(name).is_some();
-        if !known {
+        let position = self.connections[from.index()].position(name);
+        if position.is_none() {
             if self.connections[from.index()].len() >= self.limits.listens {
                 let most = self.limits.listens;
                 return Err(Refused::limit(format!(
@@ -53,25 +53,47 @@ impl Core {
             self.room_for_stream(name, is_known)?;
             self.room_to_keep(name, is_known, LISTENER)?;
         }
+        // It goes on in another mode.
+        let switches = position.filter(|position| self.streams.get(name).is_some_and(|stream| stream.is_latest(*position) != start.latest));
+        if let Some(position) = switches {
+            self.take_out(name, position);
+        }
         let Named { name, stream } = self.stream(name);
         // The table's copy of the name, so that a thousand listeners do not keep a thousand copies.
-        let (name, position) = (name.clone(), stream.listeners.len());
-        if !known {
-            stream.listeners.push(from);
-            self.connections[from.index()].insert(&name, position);
+        let name = name.clone();
+        if position.is_none() || switches.is_some() {
+            let (at, made_room) = stream.enter(from, start.latest);
+            if let Some((moved, at)) = made_room {
+                self.connections[moved.index()].insert(&name, at);
+            }
+            self.connections[from.index()].insert(&name, at);
+        }
+        if position.is_none() {
             self.stored += LISTENER;
         }
         if let Some(stream) = self.streams.get(&name) {
-            self.begin(from, stream, start, receipt, budget, deliver);
+            self.begin(from, &name, stream, start, receipt, budget, deliver);
         }
         Ok(())
     }
 
+    /// Takes the listener at this position out of a stream's list.
+    #[cold]
+    fn take_out(&mut self, name: &StreamName, position: usize) {
+        let Some(stream) = self.streams.get_mut(name) else { return };
+        let [one, other] = stream.take_out(position);
+        for (moved, at) in one.into_iter().chain(other) {
+            self.connections[moved.index()].insert(name, at);
+        }
+    }
+
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked
-    /// for.
+    /// for, or the newest of them.
+    #[expect(clippy::too_many_arguments, reason = "a step of its caller, which has them all")]
     fn begin(
         &self,
         to: ConnectionId,
+        name: &StreamName,
         stream: &Stream,
         start: Start,
         receipt: Option<&ReceiptId>,
@@ -80,6 +102,9 @@ impl Core {
     ) {
         let run = &stream.run;
         let Beginning { before, here, resumed } = run.begin(start);
+        if start.latest {
+            deliver.begin_latest(to, name);
+        }
         if let Some(header) = stream.header.as_ref().filter(|_| !resumed) {
             deliver.frame(to, header);
         }
@@ -92,9 +117,15 @@ impl Core {
             ..Effect::default()
         };
         answer(to, receipt, effect, deliver);
-        for frame in run.window.iter().flat_map(|window| window.last(run.sequence - before)) {
+        let behind = run.sequence - before;
+        let wanted = if start.latest { behind.min(1) } else { behind };
+        for frame in run.window.iter().flat_map(|window| window.last(wanted)) {
             budget.spend(PUSH);
-            deliver.frame(to, &frame);
+            if start.latest {
+                deliver.latest(to, name, &frame, behind);
+            } else {
+                deliver.frame(to, &frame);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::listens::Listens;
 use super::parts::Parts;
 use super::past::{Past, ReplayLimits};
 use super::sessions::Sessions;
-use super::stream::{ENDED, Ended, LISTENER, Stream, millis};
+use super::stream::{ENDED, Ended, LISTENER, millis};
 use super::table::Table;
 use super::wills::Wills;
 
@@ -233,12 +233,18 @@ impl Core {
         let past = match input {
             Input::Listen { stream, start: Some(start), .. } => self.streams.get(stream).and_then(|stream| {
                 let window = stream.run.window.as_ref().filter(|window| window.bytes() >= length)?;
-                Some(window.frames(stream.run.sequence - stream.run.begin(**start).before))
+                let behind = stream.run.sequence - stream.run.begin(**start).before;
+                Some(window.frames(if start.latest { behind.min(1) } else { behind }))
             }),
             _ => None,
         };
         let past = past.into_iter().flatten();
-        let to_all = to_all.and_then(|(name, frame)| Some((&self.streams.get(name)?.listeners, frame)));
+        let to_all = to_all.and_then(|(name, frame)| {
+            let stream = self.streams.get(name)?;
+            // Of a run, those who get the latest message get the last.
+            let is_run = matches!(input, Input::Put { .. }) && frame.messages() > 1;
+            Some((if is_run { stream.audience().0 } else { &stream.listeners }, frame))
+        });
         let to_all = to_all.into_iter().flat_map(|(listeners, frame)| listeners.iter().map(move |listener| (*listener, frame)));
         let to_one =
             to_one.into_iter().flat_map(|stream| [stream.header.as_ref(), stream.run.ended.as_ref().and_then(|end| end.last.as_ref())]);
@@ -321,12 +327,15 @@ impl Core {
         let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
-        let Stream { listeners, run: state, .. } = &mut named.stream;
         let counted = u64::from(run.messages());
-        state.sequence += counted;
-        budget.spend(PUSH * listeners.len());
-        let reached = listeners.iter().filter(|listener| deliver.frame(**listener, run)).count();
-        let taken = Taken { reached, position: Some(state.position()), counted };
+        named.stream.run.sequence += counted;
+        budget.spend(PUSH * named.stream.listeners.len());
+        let (each, latest) = named.stream.audience();
+        let mut reached = each.iter().filter(|listener| deliver.frame(**listener, run)).count();
+        if !latest.is_empty() {
+            reached += deliver_latest(latest, &named.name, run, budget, deliver);
+        }
+        let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
         if self.past.is_kept() {
             self.past.keep(named, run, self.now, &self.queues);
             self.relieve_windows(name);
@@ -363,9 +372,12 @@ impl Core {
         self.stored -= LISTENER;
         let Some(stream) = self.streams.get_mut(name) else { return };
         debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
-        stream.listeners.swap_remove(position);
-        if let Some(moved) = stream.listeners.get(position) {
-            self.connections[moved.index()].insert(name, position);
+        let [one, other] = stream.take_out(position);
+        if let Some((moved, at)) = one {
+            self.connections[moved.index()].insert(name, at);
+        }
+        if let Some((moved, at)) = other {
+            self.connections[moved.index()].insert(name, at);
         }
         // After many listeners have left, their memory is given back.
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
@@ -441,6 +453,7 @@ impl Core {
     fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
         let listeners = std::mem::take(&mut stream.listeners);
+        stream.run.latest = 0;
         budget.spend((PUSH + HANG_UP) * listeners.len());
         self.stored -= LISTENER * listeners.len();
         let mut reached = 0;
@@ -450,6 +463,15 @@ impl Core {
         }
         reached
     }
+}
+
+/// Gives the last message of a run to those who get the latest. Returns how many were reached.
+#[cold]
+fn deliver_latest(to: &[ConnectionId], name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
+    // Its place in the run is looked for message by message in some encodings.
+    budget.spend(run.messages() as usize);
+    let newest = run.last();
+    to.iter().filter(|listener| deliver.latest(**listener, name, &newest, run.messages().into())).count()
 }
 
 pub(super) fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, effect: Effect, deliver: &mut impl Deliver) {

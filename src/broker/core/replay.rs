@@ -137,7 +137,7 @@ mod tests {
         }
 
         fn listen(&mut self, stream: &str, last: u64) -> u32 {
-            let start = Some(Box::new(Start { after: None, last: Some(last) }));
+            let start = Some(Box::new(Start { last: Some(last), ..Start::default() }));
             self.input(Input::Listen { stream: name(stream), start, receipt: Some(ReceiptId("1".into())) })
         }
 

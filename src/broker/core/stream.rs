@@ -12,7 +12,8 @@ use super::window::Window;
 pub(super) struct Stream {
     /// The status that a listener gets first, encoded as a `put`.
     pub(super) header: Option<Frame>,
-    /// Who gets its messages. Unordered; each listener remembers its position, so that leaving costs no search.
+    /// Who gets its messages: first those who get each, then those who get the latest. Unordered otherwise; each listener remembers its
+    /// position, so that leaving costs no search.
     pub(super) listeners: Vec<ConnectionId>,
     pub(super) run: Box<Run>,
 }
@@ -31,6 +32,8 @@ pub(super) struct Run {
     pub(super) window: Option<Box<Window>>,
     /// Under which second the stream stands among those with a past, if it does.
     pub(super) listed: Option<u32>,
+    /// How many of the listeners, the last in their list, get the latest message only.
+    pub(super) latest: u32,
 }
 
 /// Where a listener begins.
@@ -55,7 +58,7 @@ pub(super) struct Ended {
 impl Stream {
     /// A stream that has just come into being.
     pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
-        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None };
+        let run = Run { epoch, sequence: 0, since: millis(now), ended: None, window: None, listed: None, latest: 0 };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }
 
@@ -66,6 +69,46 @@ impl Stream {
             (None, Some(_)) => StreamState::Running,
             (None, None) => StreamState::Waiting,
         }
+    }
+
+    /// Those who get each message, and those who get the latest.
+    #[inline]
+    pub(super) fn audience(&self) -> (&[ConnectionId], &[ConnectionId]) {
+        self.listeners.split_at(self.listeners.len().saturating_sub(self.run.latest as usize))
+    }
+
+    /// Whether the listener at this position gets the latest message only.
+    pub(super) fn is_latest(&self, position: usize) -> bool {
+        position >= self.audience().0.len()
+    }
+
+    /// Enters a listener. Returns its position, and who made room for it and stands where now.
+    #[inline]
+    pub(super) fn enter(&mut self, listener: ConnectionId, latest: bool) -> (usize, Option<(ConnectionId, usize)>) {
+        let (each, last) = (self.audience().0.len(), self.listeners.len());
+        self.listeners.push(listener);
+        if latest {
+            self.run.latest += 1;
+            return (last, None);
+        }
+        if each == last {
+            return (each, None);
+        }
+        self.listeners.swap(each, last);
+        (each, Some((self.listeners[last], last)))
+    }
+
+    /// Takes a listener out of the list. Returns who stands elsewhere for it, and where.
+    #[inline]
+    pub(super) fn take_out(&mut self, position: usize) -> [Option<(ConnectionId, usize)>; 2] {
+        let each = self.audience().0.len();
+        // The hole moves to the end of its part, then to the end of the list.
+        let hole = if position < each { each - 1 } else { position };
+        self.listeners.swap(position, hole);
+        self.listeners.swap_remove(hole);
+        self.run.latest -= u32::from(position >= each);
+        let now = |position: usize| self.listeners.get(position).map(|moved| (*moved, position));
+        [now(position), if hole == position { None } else { now(hole) }]
     }
 
     /// Whether there is nothing in it, its past aside.

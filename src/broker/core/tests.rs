@@ -1,7 +1,7 @@
 //! What the core's tests share.
 
 use super::Deliver;
-use crate::wire::ids::ConnectionId;
+use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::json_lines::ENCODER;
 use crate::wire::{Encode, ErrorCode, Event, Frame};
 
@@ -14,6 +14,13 @@ impl Deliver for Counter {
         self.0 += frame.messages();
         true
     }
+
+    fn latest(&mut self, _: ConnectionId, _: &StreamName, _: &Frame, messages: u64) -> bool {
+        self.0 += u32::try_from(messages).unwrap_or(u32::MAX);
+        true
+    }
+
+    fn begin_latest(&mut self, _: ConnectionId, _: &StreamName) {}
 
     fn event(&mut self, _: ConnectionId, _: &Event<'_>) {}
 
@@ -37,6 +44,12 @@ impl Deliver for Told {
         self.push(to, frame.bytes());
         true
     }
+
+    fn latest(&mut self, to: ConnectionId, _: &StreamName, newest: &Frame, _: u64) -> bool {
+        self.frame(to, newest)
+    }
+
+    fn begin_latest(&mut self, _: ConnectionId, _: &StreamName) {}
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
         let mut line = Vec::new();

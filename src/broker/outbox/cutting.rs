@@ -38,7 +38,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn relieve(&self, reason: &str) -> Relieved {
         let mut state = self.lock();
         if state.openness == Openness::Dead {
-            return Relieved::Ending { promised: state.queue.gain() };
+            return Relieved::Ending { promised: state.gain() };
         }
         if state.queue.is_empty() && state.queue.doomed() == 0 {
             return Relieved::Nothing;
@@ -50,16 +50,17 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 self.kill();
                 return Relieved::Ended;
             }
-            return Relieved::Ending { promised: state.queue.gain() };
+            return Relieved::Ending { promised: state.gain() };
         }
         state.relief = Some(Box::new(Relief::new(left)));
         // One that is about to end has its last word in the queue already: it is not told the end twice.
         if state.openness == Openness::Finishing && state.queue.len() == 1 {
-            return Relieved::Ending { promised: state.queue.gain() };
+            return Relieved::Ending { promised: state.gain() };
         }
         state.queue.truncate(&self.limits.gauge);
+        state.drop_latest(&self.limits.gauge);
         let told = self.cut_off(&mut state, reason);
-        let promised = state.queue.gain();
+        let promised = state.gain();
         drop(state);
         told.tell();
         Relieved::Cut { promised }
@@ -72,7 +73,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
 
     /// About how much memory cutting this connection off would give back, in bytes.
     pub fn gain(&self) -> usize {
-        self.lock().queue.gain()
+        self.lock().gain()
     }
 
     /// Ends the connection at once: what waits is not sent any more, and the task drops it.
@@ -94,6 +95,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     pub fn wind_up(&self) -> bool {
         let mut state = self.lock();
         state.openness = Openness::Dead;
+        state.drop_latest(&self.limits.gauge);
         let done = state.queue.drop_some(DROPPED, &self.limits.gauge);
         let told = state.told();
         drop(state);

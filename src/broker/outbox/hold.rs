@@ -13,7 +13,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         // Counted first, so that a release in between finds a hold to take back.
         publisher.lock().holds += 1;
         let mut state = self.lock();
-        let full = state.openness == Openness::Open && state.queue.bytes() > self.limits.limit;
+        let full = state.openness == Openness::Open && state.queued() > self.limits.limit;
         let known = state.held.as_ref().is_some_and(|held| held.publishers.iter().any(|other| Arc::ptr_eq(other, publisher)));
         if full && !known {
             // The first hold starts a clock, which the task keeps.
@@ -45,7 +45,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// Whether this outbox is full, or still so full that it holds publishers back.
     pub fn holds_back(&self) -> bool {
         let state = self.lock();
-        state.held.is_some() || state.openness == Openness::Open && state.queue.bytes() > self.limits.limit
+        state.held.is_some() || state.openness == Openness::Open && state.queued() > self.limits.limit
     }
 
     /// Whether a full outbox holds this publisher back, and the actor is to be told when none does any more.

@@ -3,11 +3,13 @@
 
 mod cutting;
 mod hold;
+mod latest;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
 mod outcome;
 mod permits;
 mod queue;
+mod replacing;
 mod sink;
 mod writing;
 

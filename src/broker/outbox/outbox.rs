@@ -14,6 +14,7 @@ use crate::broker::settings::Policy;
 use crate::wire::units::ByteSize;
 use crate::wire::{Encode, Event, Frame, Gauge, Translations};
 
+use super::latest::Latest;
 use super::outcome::{Pushed, Standing};
 use super::permits::{WritePermit, WritePermits};
 use super::queue::Queue;
@@ -46,6 +47,10 @@ pub struct Outbox<S: ?Sized> {
 #[derive(Default)]
 pub(super) struct Inner {
     pub(super) queue: Queue,
+    /// Of streams of which only the newest message is wanted. Boxed, since few connections listen so.
+    pub(super) latest: Option<Box<Latest>>,
+    /// How many bytes of them have come into the queue since the actor last flushed.
+    pub(super) filled: usize,
     /// The connection's task.
     pub(super) waker: Option<Waker>,
     pub(super) openness: Openness,
@@ -174,20 +179,15 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return Pushed::Refused;
         }
         // A run may be longer than the limit by itself, so that one always has room.
-        if !state.queue.is_empty() && state.queue.bytes() + more > cut_at {
-            let twice = if cut_at == limit { "" } else { "twice " };
-            let reason = format!(
-                "more than {twice}{} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
-                ByteSize(limit)
-            );
-            let cut = self.cut_off(&mut state, &reason);
+        if state.queue.bytes() + more > cut_at && state.queued() > 0 && state.queued() + more > cut_at {
+            let cut = self.cut_off(&mut state, &too_much(limit, cut_at != limit));
             drop(state);
             told.tell();
             cut.tell();
             return Pushed::Cut;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
-        let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle {
+        let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle && state.queued() > limit {
             state.touched = true;
             Pushed::Full
         } else if state.blocked {
@@ -278,7 +278,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// Whether so many bytes more are beyond the limit.
     pub fn is_full_with(&self, more: usize) -> bool {
         let state = self.lock();
-        !state.queue.is_empty() && state.queue.bytes() + more > self.limits.limit
+        state.queued() > 0 && state.queued() + more > self.limits.limit
     }
 
     /// Queues the last frame, if there is one, and takes no more. The caller flushes.
@@ -333,7 +333,17 @@ impl<S: ?Sized> Drop for Outbox<S> {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         state.queue.clear(&self.limits.gauge);
+        state.drop_latest(&self.limits.gauge);
     }
+}
+
+/// Why a connection is cut off for which more waited than the limit, or twice the limit.
+pub(super) fn too_much(limit: usize, is_twice: bool) -> String {
+    let twice = if is_twice { "twice " } else { "" };
+    format!(
+        "more than {twice}{} waited for this listener, the most allowed (outbox.limit); read faster, or listen to less",
+        ByteSize(limit)
+    )
 }
 
 /// Wakes the task, if it waits.

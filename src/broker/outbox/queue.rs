@@ -122,7 +122,8 @@ impl Queue {
         if first.len() <= SMALL {
             gathered.extend_from_slice(first);
             for frame in rest.iter() {
-                if frame.bytes().len() > SMALL || gathered.len() + frame.bytes().len() > most {
+                // Longer, or without content: an empty one keeps a place that is not filled yet.
+                if frame.bytes().len().wrapping_sub(1) >= SMALL || gathered.len() + frame.bytes().len() > most {
                     break;
                 }
                 gathered.extend_from_slice(frame.bytes());
@@ -132,7 +133,7 @@ impl Queue {
         slices[0] = IoSlice::new(first);
         let (mut count, mut total) = (1, first.len());
         for frame in rest.iter().take(SLICES - 1) {
-            if total >= most {
+            if total >= most || frame.bytes().is_empty() {
                 break;
             }
             total += frame.bytes().len();
@@ -149,20 +150,57 @@ impl Queue {
         self.sent += written;
         while let Some(first) = &self.first {
             let len = first.bytes().len();
-            if self.sent < len {
+            // Less than all of it, or it has no content, and its place is to be filled first.
+            if self.sent <= len.wrapping_sub(1) {
                 return;
             }
             self.sent -= len;
             if self.counted {
                 leave(first, gauge);
             }
-            self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
-            if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
-                self.rest = None;
-            }
-            self.give_room_back();
+            self.step();
         }
         self.counted = false;
+    }
+
+    /// The next one is the first.
+    #[inline(always)]
+    fn step(&mut self) {
+        self.first = self.rest.as_mut().and_then(|rest| rest.pop_front());
+        if self.rest.as_ref().is_some_and(|rest| rest.is_empty()) {
+            self.rest = None;
+        }
+        self.give_room_back();
+    }
+
+    /// Whether the first frame keeps a place that is to be filled.
+    pub fn begins_with_stand_in(&self) -> bool {
+        self.first.as_ref().is_some_and(|first| first.bytes().is_empty())
+    }
+
+    /// Takes the first frame if it only keeps a place.
+    pub fn take_stand_in(&mut self, gauge: &Gauge) -> bool {
+        let Some(first) = self.first.as_ref().filter(|first| first.bytes().is_empty()) else { return false };
+        if self.counted {
+            leave(first, gauge);
+        }
+        self.step();
+        self.counted &= self.first.is_some();
+        true
+    }
+
+    /// Adds frames before all others, of which none has been sent in part.
+    pub fn put_first(&mut self, frames: Vec<Frame>, gauge: &Gauge) {
+        debug_assert!(self.sent == 0, "the first frame is sent in part");
+        for frame in frames.into_iter().rev() {
+            self.bytes += frame.bytes().len();
+            if self.counted {
+                enter(&frame, gauge);
+            }
+            if let Some(second) = self.first.replace(frame) {
+                self.rest.get_or_insert_default().push_front(second);
+            }
+        }
     }
 
     /// One that was long and is nearly sent does not keep the room that it needed, which nothing counts.

@@ -15,6 +15,9 @@ pub trait Sink: Send + Sync {
         false
     }
 
+    /// What it takes is to be on its way soon rather than much: from now on it holds little of what the peer has not read.
+    fn hold_little(&self) {}
+
     /// Who is at the other end, for logs.
     fn peer(&self) -> String;
 }

@@ -27,8 +27,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let mut state = self.lock();
         state.touched = false;
         let before = state.queue.bytes();
+        state.filled = 0;
         let told = self.write_now(&mut state);
-        let flushed = Flushed { bytes: before - state.queue.bytes(), has_room: std::mem::take(&mut state.has_room) };
+        let bytes = before + state.filled - state.queue.bytes();
+        let flushed = Flushed { bytes, has_room: std::mem::take(&mut state.has_room) };
         drop(state);
         told.tell();
         flushed
@@ -94,21 +96,41 @@ impl<S: Sink + ?Sized> Outbox<S> {
         if state.awaits_room && (state.openness != Openness::Open || state.queue.bytes() <= self.limits.limit / 4) {
             (state.awaits_room, state.has_room) = (false, true);
         }
-        let enough = state.openness == Openness::Dead || state.queue.bytes() <= self.limits.limit / 2;
-        if enough { state.held.take() } else { None }
+        let releases = state.held.is_some() && (state.openness == Openness::Dead || state.queued() <= self.limits.limit / 2);
+        if releases { state.held.take() } else { None }
     }
 
     fn write(&self, state: &mut Inner) -> Written {
+        if state.latest.is_some() { self.write_latest(state) } else { self.write_turn::<false>(state) }
+    }
+
+    /// Apart from the usual case, so that that one stays short.
+    #[cold]
+    #[inline(never)]
+    fn write_latest(&self, state: &mut Inner) -> Written {
+        self.write_turn::<true>(state)
+    }
+
+    /// A turn of writing. `LATEST`: there may be places in the queue that newest messages are to take.
+    #[inline(always)]
+    fn write_turn<const LATEST: bool>(&self, state: &mut Inner) -> Written {
         let mut total = 0;
         while !state.queue.is_empty() {
             if total >= TURN {
                 return Written::More;
+            }
+            if LATEST && state.queue.begins_with_stand_in() {
+                self.fill_in(state);
+                continue;
             }
             let (asked, written) = self.write_once(&state.queue);
             match written {
                 Ok(0) => return Written::Gone,
                 Ok(written) => {
                     state.queue.advance(written, &self.limits.gauge);
+                    if LATEST && let Some(latest) = &mut state.latest {
+                        latest.sending = latest.sending.saturating_sub(written);
+                    }
                     total += written;
                     if written < asked {
                         return Written::Blocked { progress: true };

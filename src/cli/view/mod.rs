@@ -124,6 +124,8 @@ impl View {
             // That the connection is lost, or was, is told once for all streams.
             Event::Lost { .. } => self.leave_stream(index),
             Event::Reconnected { .. } => self.has_gap = true,
+            // That is what was asked for.
+            Event::Skipped { .. } => {}
         }
         self.changed = true;
         self.flush()

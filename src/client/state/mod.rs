@@ -183,16 +183,20 @@ impl State {
     fn join(&mut self, stream: &str, start: Start, inboxes: Vec<Arc<Inbox>>) -> bool {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        self.streams.entry(stream.to_owned()).or_default().join(receipt, start, inboxes);
-        self.append_part(&request::listen_line(stream, start, receipt), Kind::Own)
+        let listened = self.streams.entry(stream.to_owned()).or_default();
+        let line = request::listen_line(stream, Start { latest: listened.wants(start.latest), ..start }, receipt);
+        listened.join(receipt, start, inboxes);
+        self.append_part(&line, Kind::Own)
     }
 
     /// Queues a listen action for those who were connected before, with where they were.
-    fn listen_again(&mut self, stream: &str, back: Back, seats: Vec<Seat<Arc<Inbox>>>) {
+    fn listen_again(&mut self, stream: &str, back: Back, seats: Vec<Seat<Arc<Inbox>>>, latest: bool) {
         let receipt = self.next_receipt();
         self.joins.insert(receipt, stream.to_owned());
-        let line = request::listen_line(stream, Start::default().after(back.position), receipt);
-        self.streams.entry(stream.to_owned()).or_default().join_again(receipt, seats, back);
+        let listened = self.streams.entry(stream.to_owned()).or_default();
+        let start = Start { latest: listened.wants(latest), ..Start::default().after(back.position) };
+        let line = request::listen_line(stream, start, receipt);
+        listened.join_again(receipt, seats, back);
         self.append_part(&line, Kind::Own);
     }
 
@@ -291,6 +295,13 @@ impl State {
     pub(super) fn take(&mut self, reply: Reply) -> bool {
         match reply {
             Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
+            Reply::Skipped { stream, .. } if self.hanging_up.contains_key(&stream) => {}
+            Reply::Skipped { stream, messages } => {
+                if let Some(listened) = self.streams.get_mut(&stream) {
+                    listened.skipped(messages);
+                    self.hang_up_if_empty(&stream);
+                }
+            }
             Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
             Reply::Put { stream, .. } | Reply::Close { stream, .. } if self.hanging_up.contains_key(&stream) => {}
             Reply::Put { stream, message } => {

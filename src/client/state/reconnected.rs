@@ -43,9 +43,10 @@ impl State {
         self.hanging_up.clear();
         let may_resume = !std::mem::take(&mut self.may_not_resume);
         for (stream, listened) in std::mem::take(&mut self.streams) {
+            let latest = listened.is_latest();
             let (before, newcomers) = listened.lost(reason, may_resume);
             if let Some((back, listeners)) = before {
-                self.listen_again(&stream, back, listeners);
+                self.listen_again(&stream, back, listeners, latest);
             }
             for (start, listeners) in newcomers {
                 self.join(&stream, start, listeners);

@@ -71,6 +71,7 @@ fn terms<'a>(members: &Members, line: &'a [u8]) -> Terms<'a> {
         condition: text(&members.condition),
         of: text(&members.of),
         session: text(&members.session),
+        mode: text(&members.mode),
     }
 }
 

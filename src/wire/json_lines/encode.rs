@@ -39,6 +39,12 @@ impl Encode for JsonLinesEncoder {
         last.map_or(0, |last| memchr::memchr_iter(b'\n', units).nth(last).map_or(units.len(), |end| end + 1))
     }
 
+    fn start_of_last(&self, units: &[u8], _count: u32) -> usize {
+        // From the end, whatever stands before.
+        let before = units.len().saturating_sub(1);
+        memchr::memrchr(b'\n', units.get(..before).unwrap_or_default()).map_or(0, |end| end + 1)
+    }
+
     fn read_back(&self, units: &[u8], each: &mut dyn FnMut(&Event<'_>)) {
         read_back::read_back(units, each);
     }
@@ -50,6 +56,11 @@ impl Encode for JsonLinesEncoder {
                 out.reserve(PUT_HEAD.len() + PUT_TAIL.len() + stream.as_str().len() + message.len() + 2);
                 write_put_envelope(out, stream.as_str());
                 out.extend_from_slice(message);
+            }
+            Event::Skipped { stream, messages } => {
+                out.extend_from_slice(br#"{"action":"skipped","stream":"#);
+                write_text(out, stream.as_str());
+                write_member(out, ",\"messages\":", messages);
             }
             Event::Close { stream, message } => {
                 out.extend_from_slice(br#"{"action":"close","stream":"#);
@@ -173,6 +184,7 @@ mod tests {
         let name = "\"job \\\"7\\\"\\\\\\u0001\u{7f}é\"";
         let table = [
             (Event::Put { stream, message: b"1.10" }, format!(r#"{{"action":"put","stream":{name},"message":1.10}}"#)),
+            (Event::Skipped { stream, messages: 3 }, format!(r#"{{"action":"skipped","stream":{name},"messages":3}}"#)),
             (Event::Close { stream, message: None }, format!(r#"{{"action":"close","stream":{name}}}"#)),
             (Event::Close { stream, message: Some(b"null") }, format!(r#"{{"action":"close","stream":{name},"message":null}}"#)),
             (Event::CloseConnection { why: None }, r#"{"action":"close"}"#.to_owned()),
@@ -235,6 +247,13 @@ mod tests {
     fn the_first_units_end_behind_their_line_ends() {
         let units = b"{}\n{1}\n{22}\n";
         assert_eq!([0, 1, 2, 3, 4].map(|count| ENCODER.end_of(units, count)), [0, 3, 7, 12, 12]);
+    }
+
+    #[test]
+    fn the_last_unit_begins_behind_the_line_end_before_it() {
+        for (units, start) in [(&b"{}\n{1}\n{22}\n"[..], 7), (b"{}\n", 0), (b"\n", 0), (b"", 0)] {
+            assert_eq!(ENCODER.start_of_last(units, 3), start);
+        }
     }
 
     #[test]

@@ -109,6 +109,7 @@ fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
         condition: text(&members.condition),
         of: text(&members.of),
         session: text(&members.session),
+        mode: text(&members.mode),
     }
 }
 

@@ -78,6 +78,13 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
             write_put_envelope(out, stream.as_str());
             content(message, out);
         }
+        Event::Skipped { stream, messages } => {
+            map(out, 3);
+            pair(out, "action", "skipped");
+            pair(out, "stream", stream.as_str());
+            text(out, "messages");
+            unsigned(out, *messages);
+        }
         Event::Close { stream, message } => {
             map(out, 2 + usize::from(message.is_some()));
             out.extend_from_slice(CLOSE_HEAD);

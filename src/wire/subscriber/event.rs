@@ -36,8 +36,14 @@ use crate::wire::{ErrorCode, Position, StreamState};
 pub enum Event {
     /// The stream's header when this listener joined, or joined again.
     Header(Content),
-    /// A message. None is missing between two consecutive ones.
+    /// A message. None is missing between two consecutive ones, unless [`Skipped`](Self::Skipped) stands between them.
     Message(Content),
+    /// So many messages were replaced by the next one, since only the newest is wanted: see
+    /// [`RemoteStream::listen_latest`](crate::client::RemoteStream::listen_latest).
+    Skipped {
+        /// How many.
+        messages: u64,
+    },
     /// The stream has ended.
     Ended {
         /// The last message, if there is one.
@@ -67,7 +73,7 @@ impl Event {
     pub fn is_last(&self) -> bool {
         match self {
             Self::Ended { .. } | Self::CutOff(_) | Self::Lost { .. } => true,
-            Self::Header(_) | Self::Message(_) | Self::Reconnected { .. } => false,
+            Self::Header(_) | Self::Message(_) | Self::Skipped { .. } | Self::Reconnected { .. } => false,
         }
     }
 
@@ -75,7 +81,7 @@ impl Event {
     pub(crate) fn cost(&self) -> usize {
         let text = match self {
             Self::Header(content) | Self::Message(content) | Self::Ended { message: Some(content) } => content.as_str().len(),
-            Self::Ended { message: None } => 0,
+            Self::Skipped { .. } | Self::Ended { message: None } => 0,
             Self::CutOff(reason) => reason.reason.len(),
             Self::Lost { reason } | Self::Reconnected { reason, .. } => reason.len(),
         };

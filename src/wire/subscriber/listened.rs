@@ -30,6 +30,8 @@ pub(crate) struct Listened<L> {
     joining: VecDeque<Joining<L>>,
     /// The latest put, as long as it may be the header for those who join.
     held: Option<Content>,
+    /// All of them want the newest message only.
+    latest: bool,
 }
 
 /// A listener that has joined, and how many messages of the run it has had. Who joins with earlier messages makes the connection
@@ -69,11 +71,23 @@ const NOT_KEPT: &str = "the broker does not have all that followed the position 
 
 impl<L> Default for Listened<L> {
     fn default() -> Self {
-        Self { listeners: Vec::new(), position: None, joining: VecDeque::new(), held: None }
+        Self { listeners: Vec::new(), position: None, joining: VecDeque::new(), held: None, latest: false }
     }
 }
 
 impl<L: Take> Listened<L> {
+    /// Notes what those who join next want. Returns whether the connection is to listen to the newest message only: it is, if nobody here
+    /// wants each.
+    pub(crate) fn wants(&mut self, latest: bool) -> bool {
+        self.latest = latest && (self.latest || self.is_empty());
+        self.latest
+    }
+
+    /// Whether all of them want the newest message only.
+    pub(crate) fn is_latest(&self) -> bool {
+        self.latest
+    }
+
     /// Adds listeners that join by the listen action with this receipt.
     pub(crate) fn join(&mut self, receipt: u64, start: Start, listeners: Vec<L>) {
         let listeners = listeners.into_iter().map(|listener| Seat { listener, had: 0 }).collect();
@@ -93,6 +107,17 @@ impl<L: Take> Listened<L> {
         // So the put that was held back was not the header.
         let held = self.held.replace(content);
         self.deliver_held(held);
+    }
+
+    /// So many messages were replaced by the next one.
+    pub(crate) fn skipped(&mut self, messages: u64) {
+        // So the put that was held back was not the header, which comes directly before the receipt.
+        let held = self.held.take();
+        self.deliver_held(held);
+        if let Some(position) = &mut self.position {
+            position.sequence += messages;
+        }
+        self.deliver(&Event::Skipped { messages });
     }
 
     /// A close of the stream has come. If there is no listener, it crossed a hangup.
@@ -287,6 +312,32 @@ mod tests {
             stream.put(content("2"));
             assert_eq!(seen.text(), expected);
         }
+    }
+
+    #[test]
+    fn what_was_skipped_counts_for_the_position_and_is_no_header() {
+        let (mut stream, seen) = (Listened::default(), Seen::default());
+        assert!(stream.wants(true));
+        stream.join(1, Start::default(), vec![seen.clone()]);
+        stream.joined(1, Joined { position: Some(at(7)), ..Joined::new(StreamState::Waiting) });
+        stream.join(2, Start::default(), vec![Seen::default()]);
+        stream.put(content("8"));
+        stream.skipped(3);
+        stream.put(content("12"));
+        stream.joined(2, Joined { position: Some(at(12)), ..Joined::new(StreamState::Waiting) });
+        assert_eq!(seen.text(), "waiting, 8, Skipped { messages: 3 }, 12");
+        assert_eq!(stream.lost("", true).0.unwrap().0.position, at(12));
+    }
+
+    #[test]
+    fn a_connection_listens_to_the_newest_only_if_nobody_wants_each() {
+        let mut stream = Listened::default();
+        assert!(stream.wants(true));
+        stream.join(1, Start::default(), vec![Seen::default()]);
+        assert!(stream.wants(true));
+        assert!(!stream.wants(false));
+        stream.join(2, Start::default(), vec![Seen::default()]);
+        assert!(!stream.wants(true));
     }
 
     #[test]

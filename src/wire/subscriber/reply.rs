@@ -16,6 +16,8 @@ use super::event::{Joined, Reason, Receipt};
 pub(crate) enum Reply {
     /// A message, or the header.
     Put { stream: String, message: Content },
+    /// So many messages were replaced by the next one.
+    Skipped { stream: String, messages: u64 },
     /// The stream has ended.
     Close { stream: String, message: Option<Content> },
     /// The connection ends. There is a reason if the client did not ask for it.
@@ -64,6 +66,8 @@ struct ReplyLine<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     message: Option<&'a RawValue>,
     #[serde(default, deserialize_with = "lenient")]
+    messages: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
     receipt: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     listeners: Option<usize>,
@@ -107,6 +111,7 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
             Some(message) => Reply::Put { stream: stream.into_owned(), message },
             None => Reply::Unknown,
         },
+        ("skipped", Some(stream)) => Reply::Skipped { stream: stream.into_owned(), messages: line.messages.unwrap_or(0) },
         ("close", Some(stream)) => Reply::Close { stream: stream.into_owned(), message: content },
         ("close", None) => Reply::CloseConnection(reason()),
         ("receipt", _) => match line.receipt {
@@ -149,6 +154,7 @@ mod tests {
             (r#"{"action":"put","stream":"a","message":null}"#, Reply::Put { stream: "a".to_owned(), message: content("null") }),
             (r#"{"action":"close","stream":"a"}"#, Reply::Close { stream: "a".to_owned(), message: None }),
             (r#"{"action":"close","stream":"a","message":null}"#, Reply::Close { stream: "a".to_owned(), message: Some(content("null")) }),
+            (r#"{"action":"skipped","stream":"a","messages":7}"#, Reply::Skipped { stream: "a".to_owned(), messages: 7 }),
             (r#"{"action":"close"}"#, Reply::CloseConnection(None)),
             (r#"{"action":"close","message":{"code":"limit","reason":"too many"}}"#, Reply::CloseConnection(Some(reason()))),
             (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Answer { listeners: Some(2), ..Answer::default() })),

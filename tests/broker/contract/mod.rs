@@ -55,6 +55,7 @@ transcripts! {
     guarantees: "order, no gap, truthful endings, one client's mistake",
     hangup: "stops listening to one stream, or to all",
     header: "stores a header, reopens a stream",
+    latest: "the newest message in place of what waits, and a count",
     limits: "what there may be only so much of",
     lines: "CR LF, blank lines, white space, key order",
     listen: "the header first, then every later message",

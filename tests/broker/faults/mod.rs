@@ -10,6 +10,7 @@ mod ended;
 mod fan;
 mod idle;
 mod late;
+mod latest;
 mod long_lines;
 mod loris;
 mod many_streams;

@@ -27,6 +27,8 @@ class Outgoing(Resuming):
         super().__init__(limit)
         #: The runs of jobs whose epochs are asked for, by receipt.
         self._begun: "WeakValueDictionary[str, Run]" = WeakValueDictionary()
+        #: Whether the broker of this connection was asked for one, and has told none.
+        self._tells_no_epochs = False
         self._pings = 0
 
     @property
@@ -85,6 +87,11 @@ class Outgoing(Resuming):
         self._sent.add(self._pings, entries, taken, time.monotonic(), len(lines) + more)
         return "".join(lines)
 
+    def disconnected(self) -> None:
+        """What was not confirmed is kept until the next broker says what it has taken of it."""
+        super().disconnected()
+        self._tells_no_epochs = False
+
     def wrote(self, lines: str) -> None:
         """These are sent beside what waits, and before it."""
         if lines:
@@ -115,6 +122,8 @@ class Outgoing(Resuming):
         run = self._begun.pop(str(receipt), None)
         if run is not None and epoch is not None:
             run.began(epoch, self.session.broker)
+        elif run is not None:
+            self._tells_no_epochs = True
 
     def withdraw(self, mark: Entry) -> None:
         """Nobody waits for this mark any more."""
@@ -149,6 +158,8 @@ class Outgoing(Resuming):
         if run.epoch is not None and run.inherited and entry.kind == PUT:
             # That epoch was of another life of the broker. Whether the run goes on in this one is the job's to say.
             self._strip(entry)
+            return entry.line
+        if self._tells_no_epochs:
             return entry.line
         receipt = f"run {id(run)}"
         self._begun[receipt] = run

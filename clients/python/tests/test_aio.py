@@ -331,15 +331,18 @@ def test_a_strict_client_that_nobody_waits_for_any_more_is_closed(broker: Broker
 def test_a_client_is_flushed_and_closed_without_holding_up_the_loop(broker: Broker) -> None:
     async def main() -> None:
         async with aio.RemoteStream(broker.address, options=QUICK) as remote:
-            remote["fit"] = 1
             turns = 0
 
             async def turn() -> None:
                 nonlocal turns
                 while True:
                     turns += 1
+                    if turns == 2:
+                        broker.resume()
                     await asyncio.sleep(0)
 
+            broker.pause()
+            remote["fit"] = 1
             turning = asyncio.ensure_future(turn())
             assert await remote.flush()
             turning.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import socket
@@ -237,8 +238,10 @@ def test_those_who_listen_are_told_in_the_stream_how_many_are_missing(broker: Br
     try:
         peer, _ = stand_in.accept()
         with peer, peer.makefile("rwb") as file:
-            assert b'"ping"' in file.readline()
-            file.write(b'{"action":"pong","receipt":0}\n')
+            asked = json.loads(file.readline())
+            assert asked["action"] == "session"
+            taken = job.publisher.remote._out._sent.taken
+            file.write(json.dumps({**asked, "known": True, "taken": taken, "broker": "the same"}).encode() + b"\n")
             file.flush()
             first = file.readline()
     finally:
@@ -496,8 +499,8 @@ def test_a_long_message_on_a_slow_line_is_not_given_up(away: Broker) -> None:
     remote._out.add("a long message")
     remote._out.take(1)
     # It has been under way for longer than answer_time.
-    ping, entries, size, began = remote._out._sent.pop()
-    remote._out._sent.append((ping, entries, size, began - 200.0))
+    batches = remote._out._sent._batches
+    batches.append(batches.pop()._replace(since=time.monotonic() - 200.0))
     now = time.monotonic()
     moving, stuck = Line(now - 1.0), Line(now - 150.0)
     remote._ask_for_a_word(moving)  # type: ignore[arg-type]
@@ -510,7 +513,7 @@ def test_a_long_message_on_a_slow_line_is_not_given_up(away: Broker) -> None:
         remote._more_patience()
         assert remote._broken is not None and "has confirmed nothing" in remote._broken.reason
         remote._connection = None
-        remote._out.confirm(ping)
+        remote._out.confirm(1)
 
 
 MANY = """

@@ -79,6 +79,15 @@ def test_listen_says_that_the_broker_is_away_and_what_is_missing(away: Broker) -
         assert sum("missing" in row for row in terminal.all) == 1
 
 
+def test_a_lost_job_has_a_code_of_its_own(broker: Broker) -> None:
+    with broker.remote() as remote:
+        Job("stopped", remote=remote).abort("enough")
+        remote.close("lost", monitor.Lost())
+        assert remote.flush()
+    lost = command(broker, "listen", "stopped", "lost")
+    assert lost.returncode == 3 and '"monitor.Lost"' in lost.stdout
+
+
 def test_what_cannot_be_is_said(broker: Broker, away: Broker) -> None:
     assert command(broker).returncode == 2
     assert command(broker, "--version").stdout.startswith("msgstream ")

@@ -15,7 +15,7 @@ from msgstream import Job, Listener
 from msgstream.contrib import jupyter
 from msgstream.contrib.scipy import callback, minimum_callback
 from msgstream.contrib.tqdm import tqdm, trange
-from msgstream.monitor import Complete, Improvement, Progress, Start
+from msgstream.monitor import Complete, Improvement, Lost, Progress, Start
 from proxy import Proxy
 
 
@@ -135,6 +135,16 @@ def test_jupyter_shows_that_the_broker_is_away_and_back(broker: Broker) -> None:
         network.allow()
         eventually(lambda: "3/10" in label.value and "no news" not in label.value, "the return")
         assert "connected again" in view.lines.value and "missing" not in view.lines.value
+        view.stop()
+
+
+def test_jupyter_shows_that_a_job_is_lost(broker: Broker) -> None:
+    with broker.remote() as remote:
+        view = jupyter.watch("fit", server=broker.address, options=QUICK)
+        remote.close("fit", Lost())
+        eventually(lambda: view.states["fit"].over, "the end")
+        eventually(lambda: view.labels["fit"].value.startswith("lost: no connection"), "the end")
+        assert view.bars["fit"].bar_style == "danger"
         view.stop()
 
 

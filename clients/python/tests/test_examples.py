@@ -51,6 +51,7 @@ PROGRAMS = [
     ("from joblib", ""),
     ("import keras", ""),
     ("serial.register", ""),
+    ("remote.will(", ""),
     ("publisher.begin", ""),
 ]
 

@@ -103,6 +103,7 @@ import logging, os, sys
 from msgstream.contrib.logging import Handler
 logging.getLogger().addHandler(Handler("fit"))
 logging.error("one")
+assert logging.getLogger().handlers[-1]._publisher.flush()
 child = os.fork()
 if child == 0:
     logging.error("two")

@@ -37,6 +37,12 @@ def lines(entries: "List[Waiting] | Outgoing") -> List[str]:
     return [entry if isinstance(entry, str) else entry.line for entry in entries]
 
 
+def lost(outgoing: Outgoing) -> None:
+    """The connection is gone, and the broker of the next one knows nothing of the client's session."""
+    outgoing.disconnected()
+    outgoing.take_up(None)
+
+
 class Model:
     """What waits, as a list."""
 
@@ -99,7 +105,7 @@ def test_it_does_as_the_model_does(seed: int) -> None:
             outgoing.confirm(ping)
             model.sent = [one for one in model.sent if one[0] > ping]
         elif what == 10:
-            outgoing.disconnected()
+            lost(outgoing)
             model.disconnected()
         else:
             outgoing.connected(lambda stream, count: None)
@@ -171,7 +177,7 @@ def test_runs_that_came_and_went_without_a_broker_leave_room_for_those_that_go_o
     outgoing.confirm(1)
     outgoing.add(header(1, "sent"))
     outgoing.take(1000)
-    outgoing.disconnected()
+    lost(outgoing)
     for stream in ("known", "sent"):
         outgoing.add(close(stream))
     for k in range(5000):
@@ -208,7 +214,7 @@ def test_what_a_new_connection_costs_does_not_multiply() -> None:
     outgoing.confirm(1)
     for k in range(1000):
         outgoing.add(text(k))
-    outgoing.disconnected()
+    lost(outgoing)
     doubtful = outgoing.doubtful()
     assert len(doubtful) == 1000
     for stream in doubtful:
@@ -241,7 +247,7 @@ def test_confirmed_headers_are_bounded_and_counted() -> None:
             outgoing.take(1 << 20)
             outgoing.confirm(k + 1)
     outgoing.confirm(10**6)
-    assert len(outgoing.headers) < 1000 and outgoing.forgotten > 9000
+    assert len(outgoing.headers) < 1000 and outgoing.headers.forgotten > 9000
     assert "stream 9900" in outgoing.headers, "the newest stay"
 
 
@@ -255,7 +261,7 @@ def test_a_mark_that_nobody_waits_for_is_not_kept() -> None:
         if is_sent:
             outgoing.take(1000)
         outgoing.withdraw(marks[0])
-        outgoing.disconnected()
+        lost(outgoing)
         assert list(outgoing) == [text(1), marks[1]]
         assert outgoing.size == weight(text(1)) + weight(marks[1])
         outgoing.release()
@@ -267,7 +273,7 @@ def test_a_mark_that_nobody_waits_for_is_not_kept() -> None:
 
 def reconnected(outgoing: Outgoing, state: str, found: Optional[str]) -> List[str]:
     """What is sent on the next connection if the broker says so of the stream."""
-    outgoing.disconnected()
+    lost(outgoing)
     for stream in outgoing.doubtful():
         outgoing.reconcile(stream, state, found)
     outgoing.connected(lambda stream, count: None)
@@ -393,7 +399,7 @@ def test_wherever_connections_break_each_header_takes_effect_once_and_in_order(s
         else:
             sent = outgoing.take(chance.randrange(1, 1000)).splitlines()[:-1]
             take(sent[: chance.randrange(len(sent) + 1)])
-            outgoing.disconnected()
+            lost(outgoing)
             for stream in outgoing.doubtful():
                 outgoing.reconcile(stream, state, found)
             outgoing.connected(lambda stream, count: None)
@@ -404,7 +410,7 @@ def test_wherever_connections_break_each_header_takes_effect_once_and_in_order(s
 
 def test_what_was_never_sent_is_always_sent() -> None:
     outgoing = Outgoing(10_000)
-    outgoing.disconnected()
+    lost(outgoing)
     outgoing.add(header(1))
     outgoing.add(close())
     assert outgoing.doubtful() == []

@@ -155,7 +155,44 @@ def test_a_refused_header_is_neither_repeated_nor_anybodys() -> None:
     out.take(1000)
     out.answered("action 2", None, Stale("stale", "another run", "s"))
     out.disconnected()
+    out.take_up(None)
     assert list(out) == [close] and list(out.conditional) == ["action 3"]
+
+
+def test_what_was_refused_is_one_of_the_lines_that_the_broker_counts() -> None:
+    out = Outgoing(10_000)
+    out.take_up(wire.Session(False, 0, "life"))
+    out.connected(lambda stream, count: None)
+    conditional(out, PUT, "action 1", "1")
+    for k in (2, 3):
+        out.add(wire.put("s", str(k)))
+    out.take(1000)
+    out.answered("action 1", None, Stale("stale", "another run", "s"))
+    out.disconnected()
+    out.take_up(wire.Session(True, 2, "life"))
+    assert list(out) == [wire.put("s", "3")] and out.doubtful() == []
+
+
+def test_of_a_beginning_whose_answer_was_lost_the_stream_tells() -> None:
+    for state, found, position, refused, again in [
+        ("running", "1", ("e", 0), False, False),
+        ("running", "theirs", ("e", 0), True, False),
+        ("waiting", None, None, False, True),
+    ]:
+        out, told = Outgoing(10_000), []
+        out.take_up(wire.Session(False, 0, "life"))
+        out.connected(lambda stream, count: None)
+        entry = conditional(out, HEADER, "action 1", "1")
+        entry.awaited, entry.when_over = True, lambda: told.append(1)
+        out.add(wire.put("s", "2"))
+        out.take(1000)
+        out.disconnected()
+        out.take_up(wire.Session(True, 2, "life"))
+        assert out.doubtful() == ["s"] and not told
+        out.reconcile("s", state, found, position)
+        out.connected(lambda stream, count: None)
+        assert (entry.position, entry.refusal is not None, bool(told)) == (position if not refused else None, refused, not again)
+        assert list(out) == ([entry] if again else []) and out.repeated == 0
 
 
 def test_what_waits_keeps_its_condition() -> None:
@@ -176,6 +213,7 @@ def test_what_somebody_else_has_changed_is_stale() -> None:
     entry.when_over = lambda: told.append(entry.refusal)
     out.take(1000)
     out.disconnected()
+    out.take_up(None)
     out.reconcile("s", "running", "theirs")
     assert isinstance(told[0], Stale) and out.conditional == {} and out.empty
     # What had taken effect is known to, and where the stream stands.
@@ -183,5 +221,6 @@ def test_what_somebody_else_has_changed_is_stale() -> None:
     entry = conditional(out, HEADER, "action 2", "2")
     out.take(1000)
     out.disconnected()
+    out.take_up(None)
     out.reconcile("s", "running", "2", ("e", 0))
     assert entry.done and entry.position == ("e", 0) and out.conditional == {}

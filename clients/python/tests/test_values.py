@@ -274,6 +274,7 @@ def test_what_was_not_confirmed_is_sent_again_after_the_headers_that_were() -> N
     assert outgoing.controls() == {wire.listen("t", "2")}
     assert not outgoing.empty
     outgoing.disconnected()
+    outgoing.take_up(None)
     assert outgoing.doubtful() == ["s"]
     outgoing.reconcile("s", "waiting", None)
     outgoing.connected(lambda stream, count: None)

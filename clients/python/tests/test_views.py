@@ -181,6 +181,17 @@ def test_rich_tells_each_end_for_good_and_who_is_waited_for() -> None:
     ]
 
 
+def test_a_job_that_is_lost_has_ended_and_is_counted_among_the_bad() -> None:
+    lost = monitor.Lost(title="make all", started=BEGUN)
+    rows = shown([Header("fit", Join("make all", 3, 10, started=BEGUN)), Ended("fit", lost)], streams=("fit", "next"))
+    assert rows[:3] == ["fit make all: lost: no connection to the job any more", "waiting for next", "2 more: 1 lost, 1 waiting"]
+    state = State("fit")
+    assert feed(state, Ended("fit", monitor.Lost("its machine is gone"))) == ["lost: its machine is gone"]
+    # What it says late changes nothing; what begins anew is another run.
+    assert feed(state, Message("fit", Progress(4))) == [None] and state.outcome == "lost"
+    assert feed(state, Message("fit", Start("Fit"))) == [None] and state.outcome == "running"
+
+
 def test_rich_says_once_that_the_broker_is_away() -> None:
     names = ("a", "b")
     steps = [Header(name, Join(None, 3, 10, started=BEGUN)) for name in names]
@@ -322,8 +333,10 @@ def test_rich_is_a_command(broker: Broker) -> None:
         Job("good", remote=remote).complete()
         Job("bad", remote=remote).error("no data")
         Job("stopped", remote=remote).abort("enough")
+        remote.close("lost", monitor.Lost())
         assert remote.flush()
     good, bad, stopped, wrong = command(broker, "good"), command(broker, "good", "bad"), command(broker, "stopped"), command(broker)
+    assert [command(broker, "stopped", "lost").returncode, command(broker, "bad", "lost").returncode] == [3, 1]
     assert (good.returncode, bad.returncode, stopped.returncode, wrong.returncode) == (0, 1, 2, 64)
     assert "done" in good.stdout and "failed" in bad.stdout and ": no data" in bad.stdout and "usage" in wrong.stderr
     assert good.stdout.startswith("waiting for good\n")

@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Union
 
 import msgstream
 from msgstream import CutOff, Ended, Header, Lost, Message, RemoteStream, listen
-from msgstream.contrib.progress import State, missing
+from msgstream.contrib.progress import State, exit_code, missing
 from msgstream.contrib.text import inline
 
 #: The commands of the program that are not here.
@@ -77,8 +77,7 @@ def _listen(streams: List[str], as_json: bool, server: Optional[str]) -> int:
                     print(f"{state.label}: {line}", flush=True)
             if isinstance(event, (CutOff, Lost)):
                 _say_loss(event, bool(events.trouble))
-    outcomes = {state.outcome for state in states.values()}
-    return 1 if "failed" in outcomes else 2 if "aborted" in outcomes else 0
+    return exit_code(states.values())
 
 
 def _say_trouble(trouble: Optional[str]) -> None:

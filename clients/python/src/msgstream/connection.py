@@ -29,9 +29,9 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 class Connection:
     """A connection on which the broker has answered once. One thread may read while another writes."""
 
-    def __init__(self, address: Address, options: Options, limit: Optional[float] = None) -> None:
+    def __init__(self, address: Address, options: Options, limit: Optional[float] = None, greeting: str = wire.ping(0)) -> None:
         """Raises CutShort within ``connect_time``. With ``limit``, it is made within that time, if less, and the broker's answer,
-        to ping 0, is left to the caller to wait for."""
+        to the ``greeting``, is left to the caller to wait for."""
         allowed = options.connect_time if limit is None else min(limit, options.connect_time)
         deadline = time.monotonic() + allowed
         self._options = options
@@ -45,7 +45,7 @@ class Connection:
         except (OSError, UnicodeError) as error:
             raise CutShort(f"cannot connect to {address}: {said(error)}") from None
         try:
-            self.send(wire.ping(0), options.connect_time)
+            self.send(greeting, options.connect_time)
             if limit is None:
                 self._greet(address, deadline)
         except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional, Union
 
 from .errors import BrokerError
+from .run import Run
 from .wire import Position
 
 #: What an entry takes in memory beside its text; about.
@@ -21,6 +22,10 @@ CONTROL = "control"
 ASK = "ask"
 #: A hangup. Without a connection there is nothing to hang up from: it takes a listen back that waits.
 HANGUP = "hangup"
+#: How a stream is to end if this client is lost, or that it is not to any more.
+WILL = "will"
+#: What the broker has refused. It is taken, and does nothing.
+REFUSED = "refused"
 #: Where somebody waits for all that stands before.
 MARK = "mark"
 
@@ -29,7 +34,7 @@ class Entry:
     """A line that is more than a droppable message."""
 
     __slots__ = (
-        *("kind", "line", "stream", "header", "essential", "when_over", "done", "place", "waits", "sent"),
+        *("kind", "line", "stream", "header", "essential", "when_over", "run", "done", "place", "waits", "sent"),
         *("condition", "receipt", "position", "refusal", "awaited"),
     )
 
@@ -41,6 +46,7 @@ class Entry:
         header: Optional[str] = None,
         essential: bool = True,
         when_over: Optional[Callable[[], object]] = None,
+        run: Optional[Run] = None,
         condition: str = "",
         receipt: Optional[str] = None,
     ) -> None:
@@ -54,6 +60,8 @@ class Entry:
         #: Called when the entry, and all before it, has taken effect; or when it is given up, and ``done`` remains False.
         self.when_over = when_over
         self.done = False
+        #: The run of a job whose word this is, if it is to touch no other run.
+        self.run = run
         #: Its place among what waits: a number that grows.
         self.place = 0
         self.waits = False
@@ -76,10 +84,18 @@ class Entry:
     @property
     def outlives_its_connection(self) -> bool:
         """Whether it concerns more than the connection on which it was sent: not if it is about listening, or nobody waits for it."""
-        return self.kind not in (CONTROL, ASK, HANGUP) and (self.kind != MARK or self.when_over is not None)
+        return self.kind not in (CONTROL, ASK, HANGUP, REFUSED) and (self.kind != MARK or self.when_over is not None)
 
 
 Waiting = Union[str, Entry]
+
+
+def lines_of(entry: Waiting) -> int:
+    """How many lines it is on the wire."""
+    if type(entry) is str:
+        return 1
+    # A question may be two.
+    return entry.line.count("\n") if entry.kind in (ASK, MARK) else 1  # type: ignore[union-attr]
 
 
 def weight(entry: Waiting) -> int:

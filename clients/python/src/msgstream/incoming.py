@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from .wire import Line, LineReader, Parser, WireError
+from .wire import Line, LineReader, Parser, Session, WireError
+
+
+#: What a broker answers that knows no sessions, or has no room for one more. It serves us all the same.
+_NO_SESSION = ("bad_action", "limit")
 
 
 class CutShort(Exception):
@@ -32,6 +36,8 @@ class Incoming:
     def __init__(self) -> None:
         self._lines = LineReader()
         self._parser = Parser()
+        #: What the broker knows of the session that it was asked for, if it has sessions.
+        self.session: Optional[Session] = None
         #: The line if it is an ordinary message, quickly.
         self.message = self._parser.message
 
@@ -55,11 +61,12 @@ class Incoming:
         return line_said
 
     def greeted(self, lines: List[str]) -> Optional[List[str]]:
-        """What comes behind the broker's answer to the first ping; None if that is not among these lines. Raises CutShort if it turns us
-        away."""
+        """What comes behind the broker's answer to the first ping, or the question for a session; None if that is not among these lines.
+        Raises CutShort if it turns us away."""
         for index, line in enumerate(lines):
             line_said = self.parse(line)
-            if line_said.action == "pong":
+            if line_said.action in ("pong", "session") or line_said.code in _NO_SESSION:
+                self.session = line_said.session
                 return lines[index + 1 :]
             if line_said.action == "error":
                 raise CutShort(line_said.reason or "the broker ended the connection", line_said.code or None)

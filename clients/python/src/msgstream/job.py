@@ -16,10 +16,11 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, 
 from . import lifetime, wire
 from .absent import ABSENT
 from .encoding import Codec
-from .monitor import Abort, Complete, Error, Improvement, Join, Log, MonitorMessage, Progress, Start, check_numbers, now, stamped
+from .monitor import Abort, Complete, Error, Improvement, Join, Log, Lost, MonitorMessage, Progress, Start, check_numbers, now, stamped
 from .options import Options
 from .publisher import Publisher
 from .remote import RemoteStream
+from .run import Run
 
 log = logging.getLogger("msgstream")
 
@@ -74,6 +75,7 @@ class Job(JobSettings):
         # A signal handler runs in the middle of whatever its thread does, and may tell something as well.
         self._lock = threading.RLock()
         self._process = os.getpid()
+        self._run = Run(stream)
         self._started = self._ended = self._telling = self._warned = False
         self._last: Optional[MonitorMessage] = None
         # Where progress is missing, the job's own listeners are told.
@@ -116,7 +118,9 @@ class Job(JobSettings):
         with self._update():
             if not self.ended:
                 self._begin()
-                self.publisher.put(message, header if header is ABSENT or self._may_open() else ABSENT, essential=essential, of=of)
+                remote, may_open = self.publisher.remote, header is not ABSENT and self._may_open()
+                text = remote.encoded_header(header) if may_open else None
+                remote.put_encoded(self.stream, remote.encoded(message), text, essential, of, self._run if of is None else None)
 
     def complete(self, result: Any = None) -> None:
         """The job has ended well, and its stream ends. What is told after that is not sent."""
@@ -235,7 +239,9 @@ class Job(JobSettings):
         join = self._join
         join.started = now()
         # Of a run before of the same name nothing stays.
-        self.publisher.put(Start(join.title, join.total, join.units, join.started), header=join, essential=True)
+        start, remote = Start(join.title, join.total, join.units, join.started), self.publisher.remote
+        remote.put_encoded(self.stream, remote.encoded(start), remote.encoded_header(join), True, run=self._run)
+        remote.will(self.stream, Lost(title=join.title, started=join.started))
 
     def _put(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
         if self.ended:
@@ -250,12 +256,13 @@ class Job(JobSettings):
             join = dataclasses.replace(join, more=self._shortened(join.more))
             header = remote.encoded(join, "header")
         # Only what could be sent counts: a refused value must not stay in the header.
-        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential)
+        remote.put_encoded(self.stream, text, header if self._may_open() else None, essential, run=self._run)
         self._join = join
 
     def _may_open(self) -> bool:
-        """Whether a header may be set, which opens the stream if it has ended. The copy in another process does not know whether it has."""
-        return not self.inherited or self.publisher.remote.standing(self.stream) in ("running", "waiting")
+        """Whether a header may be set, which opens the stream if it has ended. The copy in another process does not know whether it has;
+        but if it knows the run's epoch, the broker refuses what comes late."""
+        return not self.inherited or self._run.epoch is not None or self.publisher.remote.standing(self.stream) in ("running", "waiting")
 
     def _end(self, message: MonitorMessage) -> None:
         with self._update():
@@ -276,14 +283,14 @@ class Job(JobSettings):
                     text = header
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
-            remote.put_encoded(self.stream, text, header if self._may_open() else None, True)
-            self.publisher.end()
+            remote.put_encoded(self.stream, text, header if self._may_open() else None, True, run=self._run)
+            remote.end_run(self.stream, run=self._run)
         except Exception:
             self._ended = False
             raise
         except BaseException:
             # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
-            self.publisher.end()
+            self.publisher.remote.end_run(self.stream, run=self._run)
             raise
 
     def _warn(self, size: int) -> None:

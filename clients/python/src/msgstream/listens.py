@@ -11,7 +11,7 @@ from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Option
 
 from . import wire
 from .events import CutOff, Ended, Event, Header, Lost, Message
-from .wire import Line, Position
+from .wire import Line, Position, Receipt
 
 T = TypeVar("T")
 
@@ -136,6 +136,10 @@ class Listens(Generic[T]):
             for last in dict.fromkeys(self._last.get((stream, target)) for target in new):
                 lines.append(self._listen(stream, [target for target in new if self._last.get((stream, target)) == last], last=last))
         return lines
+
+    def awaits(self, receipt: Optional[Receipt]) -> bool:
+        """Whether this is the answer to a ``listen``."""
+        return receipt in self._pending
 
     def count(self, stream: str) -> None:
         """Those who are active have got a message of the stream."""

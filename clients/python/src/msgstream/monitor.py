@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, Callable, Dict, Optional, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Type, TypeVar, Union
 
 from . import serial
 from .events import Ended, Event, Header
@@ -131,12 +131,29 @@ class Error(MonitorMessage):
 
 @_message
 @dataclass
+class Lost(MonitorMessage):
+    """The job has no connection to the broker any more, and has not said that it ends: it was killed, or its machine or network failed.
+    The broker says so in the job's place."""
+
+    reason: Optional[str] = None
+    title: Optional[str] = None
+    started: Optional[str] = None
+    more: Dict[str, Any] = field(default_factory=dict)
+
+
+@_message
+@dataclass
 class Log(MonitorMessage):
     """A line for people. ``level`` is in lower case, such as ``info`` or ``error``."""
 
     text: str
     level: Optional[str] = None
     more: Dict[str, Any] = field(default_factory=dict)
+
+
+#: What a job may end with.
+End = Union[Complete, Abort, Error, Lost]
+ENDS = (Complete, Abort, Error, Lost)
 
 
 def check_numbers(**values: Any) -> None:
@@ -169,7 +186,7 @@ def time_of(text: Any) -> Optional[datetime.datetime]:
 def elapsed(message: MonitorMessage) -> Optional[float]:
     """How long the job of a message has been running, or had when it ended, in seconds; None if the message does not tell."""
     started, ended = time_of(getattr(message, "started", None)), time_of(getattr(message, "ended", None))
-    if started is None or (ended is None and isinstance(message, (Complete, Abort, Error))):
+    if started is None or (ended is None and isinstance(message, ENDS)):
         return None
     return max(0.0, ((ended or datetime.datetime.now(datetime.timezone.utc)) - started).total_seconds())
 
@@ -177,7 +194,7 @@ def elapsed(message: MonitorMessage) -> Optional[float]:
 def stamped(message: MonitorMessage, join: Join) -> MonitorMessage:
     """A start or an end with what the job's header says of it: its title, when it began and, for an end, that it ended now. What the
     message says itself stays."""
-    if isinstance(message, Start):
+    if isinstance(message, (Start, Lost)):
         return replace(message, started=message.started or join.started)
     if isinstance(message, (Complete, Abort, Error)):
         title, started = message.title or join.title, message.started or join.started

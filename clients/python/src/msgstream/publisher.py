@@ -70,6 +70,10 @@ class Publisher(Publishing):
         """Ends the stream and forgets its header."""
         self.remote.delete(self.stream, of=of)
 
+    def will(self, message: Any = ABSENT) -> None:
+        """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""
+        self.remote.will(self.stream, message)
+
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer, or if something of this stream was dropped or refused."""
         # Not that of a client for asyncio, which is awaited.

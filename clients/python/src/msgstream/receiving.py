@@ -13,6 +13,7 @@ from .entries import HANGUP, Entry
 from .errors import refusal
 from .events import Event, Message
 from .incoming import CutShort
+from .resuming import AGAIN
 from .shared import Shared
 from .sinks import Target
 from .wire import Line
@@ -45,6 +46,9 @@ class Receiving(Shared):
         with self._lock:
             if self._parted:
                 return
+            if ended.code == "taken_over":
+                # A copy of this process has the session. Both cannot.
+                self._out.session.end()
             self._sever(ended)
             if self._ending:
                 return
@@ -72,19 +76,29 @@ class Receiving(Shared):
                     self._wake()
                 self._tell_room()
                 lifetime.leaving.answered(self._name)
-            known = said.receipt is not None
+            is_refused = said.action == "error" and not self._is_expected(said)
             if said.action in ("receipt", "error") and said.receipt in self._out.conditional:
                 refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
-                # Nobody else tells of it.
-                known = self._out.answered(str(said.receipt), said.position, refused).awaited
+                # Who waits for the answer tells of it.
+                is_awaited = self._out.answered(str(said.receipt), said.position, refused).awaited
+                is_refused = is_refused and not is_awaited
+            elif said.action == "receipt" and said.receipt is not None:
+                self._out.told(said.receipt, said.position and said.position[0])
             deliveries = self._listens.settle(said)
             if self._listens.standings:
                 self._settle_standings()
-        if said.action == "error" and not known:
+        if is_refused:
             self._refusal(said)
         if self._sayings:
             self._speak()
         self._deliver(deliveries, len(line))
+
+    def _is_expected(self, said: Line) -> bool:
+        """Whether an error is the answer to something that may be refused, and is no mistake."""
+        if said.receipt == AGAIN and said.code == "stale":
+            self._out.superseded(said.stream or "")
+            return True
+        return self._listens.awaits(said.receipt)
 
     def _settle_standings(self) -> None:
         """The broker has told how streams stand. When all doubts are settled, sending begins."""
@@ -100,9 +114,20 @@ class Receiving(Shared):
                 self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
             self._doubtful.discard(stream)
             if not self._doubtful:
-                self._out.connected(self._notice)
+                self._go_on()
                 self._ask = True
                 self._wake()
+
+    def _go_on(self) -> None:
+        """All doubts are settled, and what waits may be sent."""
+        before = self._out.repeated
+        self._out.connected(self._notice)
+        repeated = self._out.repeated - before
+        if repeated:
+            self._sayings.append(f"{repeated} messages may have arrived twice: {self.address} does not know what it had taken of them")
+        for stream in self._out.revived:
+            self._sayings.append(f"{self.address} had ended {stream!r} since it heard nothing of this client for too long; it begins anew")
+        self._out.revived.clear()
 
     def _tell_trouble(self, trouble: Optional[str]) -> None:
         with self._lock:
@@ -128,8 +153,13 @@ class Receiving(Shared):
         error = refusal(said.code, said.reason, said.stream)
         with self._lock:
             count = self._refused[key] = self._refused.get(key, 0) + 1
-            if self.strict:
+            is_late = said.code == "stale" and said.receipt is None and said.stream in self._out.runs
+            if self.strict and not is_late:
                 self._failure = self._failure or error
+        if is_late:
+            if count == 1:
+                log.warning("what is told of %r is late and not taken: that run has ended, or another one has begun", said.stream)
+            return
         # A program that repeats its mistake should not fill its log with it.
         if count & (count - 1) == 0:
             log.error("the broker refused, %d times so far: %s", count, error)

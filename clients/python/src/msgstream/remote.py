@@ -18,13 +18,17 @@ from .absent import ABSENT
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
-from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, Entry, Waiting
+from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, WILL, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError, MsgstreamError
 from .listening import TroubleCall
 from .names import checked, checked_last
 from .options import Options
+from .run import Run
 from .shared import Notice
 from .sinks import Sink, Target
+
+#: What is added to a line that is of one run only, in bytes.
+_MORE = 100
 
 #: The clients of this process by what they are called in others.
 _by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
@@ -85,13 +89,13 @@ class RemoteStream(Background):
                 head = self._head(stream)
             self._add(f"{head}{text}}}\n")
             return
-        self.put_encoded(stream, text, None if header is ABSENT else self._header_text(header), essential, of)
+        self.put_encoded(stream, text, None if header is ABSENT else self.encoded_header(header), essential, of)
 
-    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, of: Optional[str] = None) -> None:
-        """The same with what ``encoded`` has made."""
+    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, of: Optional[str] = None, run: Optional[Run] = None) -> None:
+        """The same with what ``encoded`` has made; of the ``run`` of a job, if given."""
         condition, receipt = self._condition(of)
         line = wire.put(checked(stream), text, header, condition)
-        self._add(Entry(PUT, line, stream, header, essential, condition=condition, receipt=receipt))
+        self._add(Entry(PUT, line, stream, header, essential, None, None if header is None else run, condition, receipt))
 
     def header(self, stream: str, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told.
@@ -113,7 +117,7 @@ class RemoteStream(Background):
         return self._begun(entry, timeout)
 
     def _header_entry(self, stream: str, message: Any, of: Optional[str], if_absent: bool) -> Entry:
-        text = self._header_text(message)
+        text = self.encoded_header(message)
         condition, receipt = self._condition(of, if_absent)
         return Entry(HEADER, wire.header(checked(stream), text, condition), stream, text, condition=condition, receipt=receipt)
 
@@ -147,6 +151,13 @@ class RemoteStream(Background):
     def __setitem__(self, stream: str, header: Any) -> None:
         self.header(stream, header)
 
+    def will(self, stream: str, message: Any = ABSENT) -> None:
+        """If this client is lost, the stream ends with that message. Lost is who is killed, or whose machine or network fails for longer
+        than the broker's ``limits.session_time``; who closes, or whose program comes to its end, is not. Without a message the will is
+        taken back; the end of the stream does that as well."""
+        text = None if message is ABSENT else self.encoded(message)
+        self._add(Entry(WILL, wire.will(checked(stream), text), stream))
+
     def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, of: Optional[str] = None, timeout: Optional[float] = None) -> None:
         """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
         come late. For ``of`` see ``put``. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
@@ -155,12 +166,16 @@ class RemoteStream(Background):
                 raise TypeError("a message needs a stream")
             self.finish(timeout)
             return
+        self.end_run(stream, message, of=of)
+
+    def end_run(self, stream: str, message: Any = ABSENT, *, of: Optional[str] = None, run: Optional[Run] = None) -> None:
+        """The same for a stream alone; of the ``run`` of a job, if given."""
         text = None if message is ABSENT else self.encoded(message)
         noticed = self._notices.get(stream)
         when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
         condition, receipt = self._condition(of)
         line = wire.close(checked(stream), text, condition)
-        self._add(Entry(CLOSE, line, stream, when_over=when_over, condition=condition, receipt=receipt))
+        self._add(Entry(CLOSE, line, stream, when_over=when_over, run=run, condition=condition, receipt=receipt))
 
     def delete(self, stream: str, *, of: Optional[str] = None) -> None:
         """Ends the stream and forgets its header. For ``of`` see ``put``."""
@@ -232,6 +247,13 @@ class RemoteStream(Background):
         with self._lock:
             return self._out.dropped.get(stream, 0)
 
+    @property
+    def repeated(self) -> int:
+        """How many messages may have arrived twice: they were sent again to a broker that did not know what it had taken, since it was
+        started anew or this client was away for too long. After any other failure each message arrives once."""
+        with self._lock:
+            return self._out.repeated
+
     def when_dropped(self, stream: str, notice: Optional[Notice]) -> None:
         """Where messages of the stream had to be dropped, ``notice(count)`` is put in their place, until the stream is closed."""
         with self._lock:
@@ -269,7 +291,8 @@ class RemoteStream(Background):
             _check(text)
         return text
 
-    def _header_text(self, message: Any) -> str:
+    def encoded_header(self, message: Any) -> str:
+        """The text of a header, if it is not too large."""
         text = self.encoded(message, "header")
         length, most = wire.size(text), self.options.header
         if length > most:
@@ -285,7 +308,7 @@ class RemoteStream(Background):
 
     def _add(self, entry: Waiting) -> None:
         line = entry if isinstance(entry, str) else entry.line
-        if 4 * len(line) > self.options.line:
+        if 4 * len(line) + _MORE > self.options.line:
             self._check_length(entry, line)
         with self._lock:
             if self._closed and self._is_over():
@@ -301,7 +324,7 @@ class RemoteStream(Background):
     def _check_length(self, entry: Waiting, line: str) -> None:
         """What the broker would refuse is refused here, where somebody can do something about it."""
         length, most = wire.size(line) - 1, self.options.line
-        if length > most:
+        if length + (_MORE if isinstance(entry, Entry) and entry.run is not None else 0) > most:
             raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
 
 

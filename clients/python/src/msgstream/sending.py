@@ -6,9 +6,9 @@ import logging
 import queue
 import threading
 import time
-from typing import Dict, Optional
+from typing import Dict
 
-from . import lifetime
+from . import lifetime, wire
 from .connection import Connection
 from .errors import Disconnected
 from .incoming import CutShort
@@ -55,7 +55,7 @@ class Sending(Receiving):
             connection, self._opened = self._opened, None
             try:
                 if connection is None:
-                    connection = Connection(self.address, self.options)
+                    connection = Connection(self.address, self.options, greeting=wire.session(self._out.session.name))
             except CutShort as short:
                 self._trouble(short)
             except Exception as error:
@@ -75,7 +75,7 @@ class Sending(Receiving):
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the
         end of this thread."""
         with self._lock:
-            while not (self._ending or self.strict or self._out.waiting or self._out.headers or self._listens.streams):
+            while not (self._ending or self.strict or not self._out.empty or self._out.headers or self._out.wills or self._listens.streams):
                 if self._forgotten:
                     break
                 self._idle = True
@@ -103,13 +103,7 @@ class Sending(Receiving):
                 return
             self._broken = None
             missing = self._out.dropped.copy()
-            # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
-            self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
-            joins = self._listens.again(self._out.controls())
-            asks = [self._listens.ask(stream) for stream in self._doubtful]
-            if not self._doubtful:
-                self._out.connected(self._notice)
-            first = "".join(joins + asks)
+            first = self._take_up(connection)
             self._connection, self._connected, self._ask = connection, True, bool(first)
             self._away = self._said_dropping = False
             first_receiver, self._first = self._first, None
@@ -122,6 +116,7 @@ class Sending(Receiving):
             log.warning("connected to %s again%s", self.address, self._said_dropped(missing))
             self._last_trouble = ""
             self._tell_trouble(None)
+        self._speak()
         try:
             if first_receiver is not None:
                 first_receiver.put(connection)
@@ -153,6 +148,19 @@ class Sending(Receiving):
         if not (self._ending or self._parted):
             self._trouble(broken)
 
+    def _take_up(self, connection: Connection) -> str:
+        """Goes on where the broker is, and returns what is sent first. Called with the lock held."""
+        self._out.take_up(connection.incoming.session)
+        # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
+        self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
+        joins = self._listens.again(self._out.controls())
+        asks = [self._listens.ask(stream) for stream in self._doubtful]
+        if not self._doubtful:
+            self._go_on()
+        first = "".join(joins + asks)
+        self._out.wrote(first)
+        return first
+
     def _send(self, connection: Connection, first: str) -> None:
         """Sends what is queued until the connection ends."""
         connection.send(first)
@@ -167,12 +175,17 @@ class Sending(Receiving):
                 if self._broken is not None:
                     return
                 if self._ending or self._is_forgotten():
-                    # What still waits was given up by whoever closed.
                     self._parted = not self._ending
+                    is_said = not self._out.waiting
+                    if is_said:
+                        self._out.parted()
                     break
                 self._ask = False
                 text = self._out.take(_BATCH)
             connection.send(text)
+        if is_said:
+            # Whoever goes without this word is taken for lost. So is who has given up what still waited.
+            connection.send(wire.END)
         connection.finish()
         receiver = self._receiver
         if receiver is not None:

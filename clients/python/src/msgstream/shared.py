@@ -150,15 +150,15 @@ class Shared:
             self._wake()
 
     def _is_forgotten(self) -> bool:
-        return self._forgotten and self._out.empty and not self._listens.streams
+        return self._forgotten and self._can_leave() and not self._listens.streams
 
-    def _mark(self, when_over: Callable[[], object]) -> Optional[Entry]:
+    def _mark(self, when_over: Callable[[], object], is_idle: Optional[bool] = None) -> Optional[Entry]:
         """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""
         with self._lock:
             if self._closed and self._is_over():
                 return None
             self._raise_failure()
-            if self._out.empty:
+            if self._out.empty if is_idle is None else is_idle:
                 return None
             mark = Entry(MARK, "", when_over=when_over)
             self._put_in(mark)
@@ -197,10 +197,10 @@ class Shared:
         ``forget`` is called before, for an earlier call of ``tell`` counts no more."""
         begun, most = time.monotonic(), self.options.exit_time if timeout is None else timeout
         with self._lock:
-            idle = self._failure is None and (self._out.empty or self._thread is None)
+            idle = self._failure is None and (self._can_leave() or self._thread is None)
         if idle or threading.current_thread() in (self._thread, self._receiver):
             return
-        mark = self._mark(tell)
+        mark = self._mark(tell, self._can_leave())
         try:
             while mark is not None and not mark.done:
                 with self._lock:
@@ -216,6 +216,10 @@ class Shared:
         if mark is not None and not mark.done:
             lifetime.leaving.spend(self._name, waited)
         self._confirmed(mark, round(waited, 1))
+
+    def _can_leave(self) -> bool:
+        """Whether nothing is left to say, and the broker can be told that this client is not lost."""
+        return self._out.empty and (self._connected or not self._out.wills)
 
     def _is_over(self) -> bool:
         """Whether this client was closed by the end of the program, so that whoever goes on has made no mistake. Otherwise it was closed

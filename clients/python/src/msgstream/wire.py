@@ -20,6 +20,10 @@ MAX_LINE = 2**30
 PUT = '{"action":"put","stream":'
 NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
 _MESSAGE = ',"message":'
+_HEADER = ',"header":'
+
+#: The end of a connection, and of its session.
+END = '{"action":"close"}\n'
 
 
 class WireError(Exception):
@@ -38,7 +42,7 @@ def condition(receipt: str, of: Optional[str], absent: bool) -> str:
 
 def put(stream: str, message: str, header: Optional[str] = None, condition: str = "") -> str:
     """A message, with the header that becomes the stream's in the same step."""
-    last = "" if header is None else f',"header":{header}'
+    last = "" if header is None else f"{_HEADER}{header}"
     return f"{PUT}{quoted(stream)}{condition}{_MESSAGE}{message}{last}}}\n"
 
 
@@ -65,6 +69,32 @@ def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Op
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
+def will(stream: str, message: Optional[str] = None) -> str:
+    """How a stream ends if this client is lost. Without a message it is taken back."""
+    last = "" if message is None else f"{_MESSAGE}{message}"
+    return f'{{"action":"will","stream":{quoted(stream)}{last}}}\n'
+
+
+def of(epoch: str) -> str:
+    """The end of a line that is for one run of its stream only."""
+    return f',"of":{quoted(epoch)}}}\n'
+
+
+def with_receipt(line: str, receipt: str) -> str:
+    """The same, and the broker says what became of it."""
+    return f'{line[:-2]},"receipt":{quoted(receipt)}}}\n'
+
+
+def put_without_header(line: str, header: str) -> str:
+    """What ``put`` has made with this header, without it."""
+    return f"{line[: -len(header) - len(_HEADER) - 2]}}}\n"
+
+
+def session(name: str) -> str:
+    """Asks what is known of a session, first on a connection."""
+    return f'{{"action":"session","session":{quoted(name)}}}\n'
+
+
 def hangup(stream: str) -> str:
     """Leaves a stream."""
     return f'{{"action":"hangup","stream":{quoted(stream)}}}\n'
@@ -80,6 +110,16 @@ def size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
+class Session(NamedTuple):
+    """What a broker knows of a session."""
+
+    known: bool
+    #: How many of its lines it has taken.
+    taken: int
+    #: This life of the broker.
+    broker: str
+
+
 class Line(NamedTuple):
     """A line from the broker. ``message`` is the text of the message as it stands there."""
 
@@ -93,10 +133,12 @@ class Line(NamedTuple):
     #: Of a listener that goes on: nothing is missing, or how many messages are, if the broker knows.
     resumed: bool = False
     missed: Optional[int] = None
-    #: Where the listener begins.
+    #: Where the listener begins, or the stream stands.
     position: Optional[Position] = None
     #: For how long the stream has been in its state, in seconds.
     age: Optional[float] = None
+    #: What the broker knows of the session.
+    session: Optional[Session] = None
 
 
 class LineReader:
@@ -182,11 +224,19 @@ def _general(line: str) -> Line:
         missed if isinstance(missed, int) else None,
         _position(value.get("position")),
         _age(value.get("age")),
+        _session(value) if action == "session" else None,
     )
 
 
 def _age(value: Any) -> Optional[float]:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _session(value: Dict[str, Any]) -> Optional[Session]:
+    known, taken, broker = value.get("known"), value.get("taken"), value.get("broker")
+    if not isinstance(known, bool) or not isinstance(taken, int) or not isinstance(broker, str):
+        return None
+    return Session(known, taken, broker)
 
 
 def _position(value: Any) -> Optional[Position]:

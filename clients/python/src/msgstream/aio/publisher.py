@@ -148,6 +148,10 @@ class Publisher(Publishing):
         """Ends the stream and forgets its header."""
         self.remote.delete(self.stream, of=of)
 
+    async def will(self, message: Any = ABSENT) -> None:
+        """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""
+        self.remote.will(self.stream, message)
+
     async def flush(self, timeout: Optional[float] = 30.0) -> bool:
         """Waits until all has taken effect. False if that took longer."""
         return await self.remote.flush(timeout, self.stream)

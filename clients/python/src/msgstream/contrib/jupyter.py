@@ -20,7 +20,7 @@ from ..remote import RemoteStream
 from .progress import State
 from .text import inline
 
-_STYLES = {"complete": "success", "aborted": "warning", "failed": "danger", "gone": "danger"}
+_STYLES = {"complete": "success", "aborted": "warning", "failed": "danger", "lost": "danger", "gone": "danger"}
 
 #: How many lines a view keeps.
 _LINES = 200

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 
 from .. import Job, Publisher, lifetime
 from ..errors import Closed
-from ..monitor import Join, Log, now
+from ..monitor import Join, Log, Lost, now
 from ..options import Options
 
 #: From the highest, as ``Log`` names them.
@@ -93,7 +93,9 @@ class Handler(logging.Handler):
             self._job.log(message.text, message.level)
         elif self._publisher is not None and self._ends and not self._begun and os.getpid() == self._process:
             # A header opens the stream again if it has ended before.
-            self._publisher.put(message, header=Join(started=now()), essential=essential)
+            join = Join(started=now())
+            self._publisher.put(message, header=join, essential=essential)
+            self._publisher.will(Lost(started=join.started))
             self._begun = True
         elif self._publisher is not None:
             self._publisher.put(message, essential=essential)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import math
 from dataclasses import dataclass
-from typing import Any, Optional, Tuple, Union
+from typing import Any, Iterable, Optional, Tuple, Union
 
-from ..events import CutOff, Ended, Event, Header, Lost, Message, is_last
-from ..monitor import Abort, Complete, Error, Improvement, Join, Log, Progress, Start, time_of
+from .. import events
+from ..events import CutOff, Ended, Event, Header, Message, is_last
+from ..monitor import ENDS, Abort, Complete, End, Error, Improvement, Join, Log, Lost, Progress, Start, time_of
 from . import amounts
 from .text import inline, lines
 
 #: What an outcome is called in the line that tells it.
-_WORDS = {"complete": "done", "aborted": "aborted", "failed": "failed", "ended": "ended"}
+_WORDS = {"complete": "done", "aborted": "aborted", "failed": "failed", "lost": "lost", "ended": "ended"}
 
 
 @dataclass
@@ -30,7 +31,8 @@ class State:
     best: Any = None
     #: When the job began, by its own word.
     started: Optional[datetime.datetime] = None
-    #: "waiting" for its first word, "running", "complete", "aborted", "failed", "ended", or "gone" for a lost connection.
+    #: "waiting" for its first word, "running", "complete", "aborted", "failed", "lost" if the broker has heard nothing of the job for too
+    #: long, "ended", or "gone" if there is no connection to the broker.
     outcome: str = "waiting"
     #: How it ended, in words: ``done in 4 s``.
     told: str = ""
@@ -64,7 +66,7 @@ class State:
                 said = "\n".join(each for each in (said, self._end("ended", "", None, event.age is not None)) if each)
             self.over = True
             return said
-        if isinstance(event, (CutOff, Lost)):
+        if isinstance(event, (CutOff, events.Lost)):
             return self._gone(event)
         return None
 
@@ -80,7 +82,7 @@ class State:
             self._before = self.outcome, self.text
             self.outcome, self.text, self.silent_since = "gone", self._trouble, self.silent_since or _now()
 
-    def _gone(self, event: Union[CutOff, Lost]) -> Optional[str]:
+    def _gone(self, event: Union[CutOff, events.Lost]) -> Optional[str]:
         if not is_last(event) and self._trouble is not None:
             # There is no connection yet, which is known.
             return None
@@ -106,13 +108,13 @@ class State:
                 self.outcome, self.text = "running", ""
             return f"{message.level}: {message.text}" if message.level else str(message.text)
         if self.outcome in _WORDS:
-            if now and isinstance(message, (Progress, Improvement, Complete, Abort, Error)):
+            if now and isinstance(message, (Progress, Improvement, *ENDS)):
                 # What comes late from a job that has ended, such as a worker's last words, changes nothing.
                 return None
             if isinstance(message, (Start, Join, Progress)):
                 # A stream that begins again after its end is another job.
                 self._begin_anew()
-        if isinstance(message, (Complete, Abort, Error)):
+        if isinstance(message, ENDS):
             return self._ended_by(message, now)
         if self.outcome in ("waiting", "gone"):
             self.outcome, self.text = "running", ""
@@ -148,9 +150,12 @@ class State:
         if k is not None and self._first is None:
             self._first = (_now(), k)
 
-    def _ended_by(self, message: Union[Complete, Abort, Error], now: bool) -> str:
+    def _ended_by(self, message: End, now: bool) -> str:
         self.title = _text(message.title) or self.title
         self.started = time_of(message.started) or self.started
+        if isinstance(message, Lost):
+            # Since when is not known.
+            return self._end("lost", _text(message.reason) or "no connection to the job any more", None, not now)
         ended = time_of(message.ended) or (_now() if now else None)
         if isinstance(message, Complete):
             self.k = self.total if self.total is not None else self.k
@@ -244,7 +249,13 @@ class State:
         return " ".join(part for part in (self.count(), self.times(with_rate=True), self.note) if part)
 
 
-def missing(event: Union[CutOff, Lost]) -> str:
+def exit_code(states: Iterable[State]) -> int:
+    """Of a command, as that of ``msgstream listen``: what is worst of all, and 0 if all is well."""
+    outcomes = {state.outcome for state in states}
+    return next((code for outcome, code in (("failed", 1), ("lost", 3), ("aborted", 2)) if outcome in outcomes), 0)
+
+
+def missing(event: Union[CutOff, events.Lost]) -> str:
     """What a listener that has joined again has missed."""
     if event.missed is None:
         return "messages may be missing"

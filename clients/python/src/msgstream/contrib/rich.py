@@ -21,13 +21,13 @@ except ImportError as error:
 
 from ..events import CutOff, Event, Lost
 from ..listener import listen
-from .progress import State
+from .progress import State, exit_code
 from .text import inline
 
-_COLORS = {"complete": "green", "aborted": "yellow", "failed": "red"}
+_COLORS = {"complete": "green", "aborted": "yellow", "failed": "red", "lost": "red"}
 
 #: How an outcome is called where streams are counted, those first that people must see first.
-_COUNTED = {"failed": "failed", "aborted": "aborted", "gone": "not heard of", "running": "running", "waiting": "waiting"}
+_COUNTED = {"failed": "failed", "lost": "lost", "aborted": "aborted", "gone": "not heard of", "running": "running", "waiting": "waiting"}
 _COUNTED.update(complete="done", ended="ended")
 
 
@@ -122,7 +122,7 @@ class _Rows:
         waiting = [state.stream for state in states if state.outcome == "waiting" and not state.over]
         notes = 1 if waiting else 0
         room = self._console.height - 1
-        bad = any(state.outcome in ("failed", "aborted") for state in states)
+        bad = any(state.outcome in ("failed", "lost", "aborted") for state in states)
         # The row that counts the others is needed if not all fit, and as long as something has gone wrong.
         counts = len(bars) + notes > room or (bad and len(bars) + notes > 0)
         bars = bars[: max(0, room - notes - (1 if counts else 0))]
@@ -187,12 +187,11 @@ def _count(states: List[State]) -> str:
 
 
 def main() -> int:
-    """The command: 0 if all streams ended well, 1 if one failed, 2 if one was aborted."""
+    """The command: 0 if all streams ended well, 1 if one failed, else 3 if one is lost, else 2 if one was aborted."""
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         print("usage: python -m msgstream.contrib.rich STREAM...   (MSGSTREAM_SERVER says where the broker is)", file=sys.stderr)
         return 64
-    outcomes = {state.outcome for state in watch(*sys.argv[1:]).values()}
-    return 1 if "failed" in outcomes else 2 if "aborted" in outcomes else 0
+    return exit_code(watch(*sys.argv[1:]).values())
 
 
 if __name__ == "__main__":

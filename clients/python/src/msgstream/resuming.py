@@ -1,0 +1,280 @@
+"""From one connection to the next: what was sent and is not confirmed, and what becomes of it. Values in, values out.
+
+A broker that knows the client's session says how many lines it has taken. To one that does not, what was not confirmed is sent again.
+Then messages may come twice, which is counted. Headers and ends do not: where they may have taken effect, the broker is asked how the
+stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and nothing that is repeated touches what somebody
+else has begun meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, Iterator, List, Optional, Set, Tuple
+from weakref import WeakValueDictionary
+
+from . import wire
+from .entries import CLOSE, DELETE, HEADER, PUT, WILL, Entry, Waiting
+from .errors import Stale
+from .kept import Kept
+from .places import Places
+from .run import Run
+from .sent import Sent
+from .session import Session
+from .wire import Position
+
+#: The receipt of a header that is sent again.
+AGAIN = "again"
+
+
+class Resuming(Places):
+    """What waits, and what was sent and is not confirmed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        #: The headers that the broker has confirmed, for a broker that has lost them. The oldest are forgotten beyond the limit.
+        self.headers = Kept(limit)
+        #: The lines of the wills that are to stand at the broker, likewise.
+        self.wills = Kept(limit)
+        #: The runs of jobs, by stream.
+        self.runs: "WeakValueDictionary[str, Run]" = WeakValueDictionary()
+        self.session = Session()
+        #: Headers and ends that were sent and are not repeated, by stream, since somebody else has begun or ended it meanwhile.
+        self.withheld: Dict[str, int] = {}
+        #: Streams that the broker had ended as if this client were lost, and that begin anew.
+        self.revived: List[str] = []
+        #: Messages that were sent a second time and may have taken effect twice.
+        self.repeated = 0
+        self._sent = Sent()
+        #: Whether messages wait again of which it is not known whether they have taken effect.
+        self._is_unsettled = False
+        #: The streams whose standing is asked for.
+        self._asked_about: Set[str] = set()
+        #: Of those, whose wills the broker has forgotten, and whose wills it has carried out.
+        self._wills_forgotten: Set[str] = set()
+        self._wills_fired: Set[str] = set()
+        #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
+        self._uncertain: Dict[str, List[Entry]] = {}
+
+    def disconnected(self) -> None:
+        """What was not confirmed is kept until the next broker says what it has taken of it."""
+        self.away = True
+        self.session.is_open = False
+        self._find_uncertain([*self._sent, *self])
+
+    def take_up(self, said: "Optional[wire.Session]") -> None:
+        """There is a connection, and what the broker has said of the session, if it has one. What was not confirmed is done, or waits
+        again, in front."""
+        before, known = self.session.broker, said is not None and said.known
+        self.session.begin(said)
+        if said is not None and known and self._sent.explains(said.taken):
+            done, rest = self._sent.split(said.taken)
+            unanswered: List[Waiting] = []
+            for entry in done:
+                if isinstance(entry, str):
+                    continue
+                if entry.awaited and entry.receipt in self.conditional:
+                    # Taken or refused: its stream will show.
+                    unanswered.append(entry)
+                else:
+                    self._done(entry)
+            self._take_back(rest, False)
+            self._take_back(unanswered, True)
+        else:
+            self._take_back(list(self._sent), True)
+        self._sent.restart(said.taken if said is not None and known else 0)
+        if not known:
+            self._forgotten_by(before)
+        self._asked_about.update(self._uncertain)
+
+    def controls(self) -> Set[str]:
+        """The lines for listening that wait."""
+        return {entry.line for entries in self._listens.values() for entry in entries}
+
+    def doubtful(self) -> List[str]:
+        """The streams whose standing decides what is sent on a new connection: those of which a header or a will may be lost, and those
+        of which a header or an end was sent and nobody knows what became of it."""
+        return list(self._asked_about)
+
+    def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
+        """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
+        to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
+        how many of those are withheld."""
+        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
+        confirmed = self.headers.get(stream)
+        if state == "waiting":
+            # It knows nothing of the stream: all is sent again, the confirmed header first.
+            self._set_will_again(stream)
+            if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
+                self._prepend(self._header_again(stream))
+            return 0
+        taken = _taken(sent, confirmed, (state, header))
+        if taken is None and state == "ended" and stream in self._wills_fired:
+            taken = _taken(sent, confirmed, ("running", header))
+            if taken is not None:
+                self._begin_again(stream, header)
+        if taken is not None:
+            for entry in sent[:taken]:
+                self._remove(entry)
+                entry.position = position
+                self._done(entry)
+            self._set_will_again(stream)
+            return 0
+        self.headers.forget(stream)
+        self.wills.forget(stream)
+        for entry in sent:
+            entry.refusal = Stale("stale", "somebody else has begun or ended it meanwhile, so it is not sent again", stream)
+            self._withhold(entry)
+        if sent:
+            self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
+        return len(sent)
+
+    def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
+        """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
+        of it is put before the rest."""
+        self.away = False
+        if self._is_unsettled:
+            self.repeated += self._texts_again
+            for entry in self.waiting:
+                if isinstance(entry, Entry) and entry.waits and entry.sent:
+                    entry.sent = False
+                    self.repeated += entry.kind == PUT
+        self._is_unsettled, self._texts_again = False, 0
+        self._asked_about, self._wills_forgotten, self._wills_fired = set(), set(), set()
+        for stream, dropped in self.newly_dropped().items():
+            said = notice(stream, dropped)
+            if said is not None:
+                self._prepend(Entry(PUT, wire.put(stream, said), stream))
+
+    def superseded(self, stream: str) -> None:
+        """The broker has refused such a header."""
+        for entry in self._sent:
+            if isinstance(entry, Entry) and entry.kind == HEADER and entry.header == self.headers.get(entry.stream) and entry.stream == stream:
+                entry.header = None
+        self.headers.forget(stream)
+
+    def parted(self) -> None:
+        """The client has taken its leave of the broker, where nothing is left of it. Should it come back, it is another one."""
+        self.session.end()
+        self.wills.clear()
+
+    def trim(self) -> None:
+        """Makes room while nothing can be sent."""
+        if self.away and self.size > self.limit and self._sent.size > self.limit // 2:
+            # Else there were no room for anything new. What had taken effect of it will not be known.
+            self._take_back(list(self._sent), True)
+        super().trim()
+
+    def _forgotten_by(self, before: Optional[str]) -> None:
+        """The broker does not know the session. ``before`` is the life of the one that did."""
+        broker = self.session.broker
+        self._wills_forgotten.update(self.wills)
+        self._asked_about.update(self.wills)
+        if broker is not None and broker == before:
+            # It was away for too long, or another has taken its place. No header is lost.
+            self._wills_fired.update(self.wills)
+            return
+        lost = [stream for stream in self.headers if stream not in self._last and stream not in self._uncertain and stream not in self.wills]
+        if broker is None or before is None:
+            self._asked_about.update(lost)
+            return
+        for stream in reversed(lost):
+            self._prepend(self._header_again(stream))
+
+    def _header_again(self, stream: str) -> Entry:
+        """A confirmed header for a broker that has lost it, but not if another has begun the stream anew."""
+        confirmed = self.headers[stream]
+        line = wire.header(stream, confirmed) if self.session.broker is None else wire.header(stream, confirmed, wire.condition(AGAIN, None, True))
+        return Entry(HEADER, line, stream, confirmed)
+
+    def _take_back(self, unconfirmed: "List[Waiting]", may_be_done: bool) -> None:
+        """What was sent, or what is left of it, waits again before all else."""
+        back: List[Waiting] = []
+        for entry in unconfirmed:
+            if isinstance(entry, str):
+                back.append(entry)
+            elif may_be_done and entry.kind == WILL and entry.line != wire.will(entry.stream):
+                # Whether it is set again depends on how its stream stands.
+                self._done(entry)
+                self._wills_forgotten.add(entry.stream)
+                self._asked_about.add(entry.stream)
+            elif entry.outlives_its_connection:
+                entry.sent = may_be_done
+                back.append(entry)
+        texts = sum(1 for entry in back if isinstance(entry, str)) if may_be_done else 0
+        texts += self._texts_again
+        if may_be_done and back:
+            self._is_unsettled = True
+        entries = [*back, *self]
+        self._sent.restart(self._sent.taken)
+        self._find_uncertain(entries)
+        self._refill(entries)
+        self._texts_again = texts
+
+    def _find_uncertain(self, entries: "List[Waiting]") -> None:
+        self._uncertain = {}
+        for entry in entries:
+            if isinstance(entry, Entry) and entry.sent and entry.sets:
+                self._uncertain.setdefault(entry.stream, []).append(entry)
+
+    def _begin_again(self, stream: str, header: Optional[str]) -> None:
+        """The broker took this client for lost, and has ended the stream. As it is not, the stream begins anew, where it was."""
+        run = self.runs.get(stream)
+        if run is not None:
+            run.is_over()
+        if header is not None:
+            self._prepend(Entry(HEADER, wire.header(stream, header), stream, header, run=run))
+        self.revived.append(stream)
+
+    def _set_will_again(self, stream: str) -> None:
+        """The stream is still this client's, and goes on."""
+        will = self.wills.get(stream) if stream in self._wills_forgotten and stream not in self._last_words else None
+        if will is not None:
+            self._prepend(Entry(WILL, will, stream))
+
+    def _withhold(self, entry: Entry) -> None:
+        """It is not repeated, but for its message."""
+        if entry.kind == PUT and entry.header is not None:
+            self._strip(entry)
+            return
+        self._remove(entry)
+        if entry.when_over is not None:
+            entry.when_over()
+
+    def _unconfirmed(self) -> "Iterator[Waiting]":
+        """Without a connection, what concerns only the one before is over."""
+        return (entry for entry in self._sent if not self.away or isinstance(entry, str) or entry.outlives_its_connection)
+
+    def _may_be_known(self, stream: str) -> bool:
+        return stream in self.headers or stream in self._uncertain
+
+    def _done(self, entry: Entry) -> None:
+        self._answered_never(entry)
+        if entry.header is not None and (entry.run is None or not entry.run.inherited):
+            self.headers.keep(entry.stream, entry.header)
+        elif entry.kind in (CLOSE, DELETE):
+            # Sent again it would open the stream again.
+            self.headers.forget(entry.stream)
+            self.wills.forget(entry.stream)
+        elif entry.kind == WILL and entry.line == wire.will(entry.stream):
+            self.wills.forget(entry.stream)
+        elif entry.kind == WILL:
+            self.wills.keep(entry.stream, entry.line)
+        entry.done = True
+        if entry.when_over is not None:
+            entry.when_over()
+
+
+def _taken(sent: "List[Entry]", confirmed: Optional[str], found: "Tuple[str, Optional[str]]") -> Optional[int]:
+    """How many of these, which were sent in this order, have taken effect at least, for the stream to stand as it was found: its state
+    and header. None if it does not stand as any of them would have left it."""
+    stands: Tuple[str, Optional[str]] = ("running" if confirmed is not None else "waiting", confirmed)
+    for count, entry in enumerate(sent):
+        if stands == found:
+            return count
+        if entry.header is not None:
+            stands = ("running", entry.header)
+        else:
+            stands = ("ended", stands[1]) if entry.kind == CLOSE else ("waiting", None)
+    if stands == found:
+        return len(sent)
+    # How it stood before is not known. One that has ended did so before, in an earlier run, and none of these was taken.
+    return 0 if confirmed is None and found[0] == "ended" else None

@@ -1,0 +1,517 @@
+"""A client that comes back goes on where the broker is: each line takes effect once, whatever the network does."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import socket
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, QUICK, Broker, Queue, eventually, messages
+from msgstream import Ended, Header, Job, Message, Options, RemoteStream, wire
+from msgstream.entries import CLOSE, CONTROL, DELETE, HEADER, MARK, PUT, WILL, Entry
+from msgstream.outgoing import Outgoing
+from msgstream.sent import Sent
+from proxy import Proxy
+
+#: Many outages in a short time.
+HASTY = Options(first_pause=0.001, longest_pause=0.01, exit_time=DEADLINE)
+
+COUNT = 1500
+
+
+def known(taken: int, broker: str = "life") -> wire.Session:
+    return wire.Session(True, taken, broker)
+
+
+def unknown(broker: str = "life") -> wire.Session:
+    return wire.Session(False, 0, broker)
+
+
+def begun(limit: int = 10**9) -> Outgoing:
+    """A client on its first connection."""
+    outgoing = Outgoing(limit)
+    outgoing.take_up(unknown())
+    outgoing.connected(lambda stream, count: None)
+    return outgoing
+
+
+def text(k: int, stream: str = "s") -> str:
+    return wire.put(stream, str(k))
+
+
+def progress(k: int, stream: str = "s") -> Entry:
+    return Entry(PUT, wire.put(stream, str(k), str(k)), stream, str(k), False)
+
+
+def close(k: int, stream: str = "s") -> Entry:
+    return Entry(CLOSE, wire.close(stream, str(k)), stream)
+
+
+def will(k: int, stream: str = "s") -> Entry:
+    return Entry(WILL, wire.will(stream, str(k)), stream)
+
+
+def back(outgoing: Outgoing, said: Optional[wire.Session], *standings: Tuple[str, str, Optional[str]]) -> List[str]:
+    """What is sent on the next connection."""
+    outgoing.disconnected()
+    outgoing.take_up(said)
+    assert sorted(outgoing.doubtful()) == sorted(stream for stream, _, _ in standings)
+    for stream, state, header in standings:
+        outgoing.reconcile(stream, state, header)
+    outgoing.connected(lambda stream, count: None)
+    return [line + "\n" for line in outgoing.take(10**9).splitlines()[:-1]]
+
+
+# What is sent again, without a broker.
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_wherever_connections_break_each_line_takes_effect_once_and_in_order(seed: int) -> None:
+    chance = random.Random(seed)
+    outgoing = begun()
+    meant: List[str] = []
+    taken: List[str] = []
+    count = 0
+    marks: List[Tuple[int, List[int]]] = []
+
+    def arrive(lines: List[str]) -> None:
+        nonlocal count
+        count += len(lines)
+        taken.extend(line for line in lines if "listen" not in line and "hangup" not in line and "ping" not in line)
+
+    for k in range(chance.randrange(10, 200)):
+        what = chance.randrange(11)
+        if what < 6:
+            entry = [text(k), text(k), progress(k), Entry(HEADER, wire.header("s", str(k)), "s", str(k)), close(k), will(k)][what]
+            outgoing.add(entry)
+            meant.append((entry if isinstance(entry, str) else entry.line).rstrip("\n"))
+        elif what == 6:
+            outgoing.add(Entry(CONTROL, wire.listen("s", f"listen {k}"), "s"))
+        elif what == 7:
+            told: List[int] = []
+            marks.append((len(meant), told))
+            outgoing.add(Entry(MARK, "", when_over=lambda told=told: told.append(len(taken))))  # type: ignore[misc]
+        elif what == 8:
+            arrive(outgoing.take(chance.randrange(1, 500)).splitlines())
+            if chance.randrange(2):
+                outgoing.confirm(outgoing._pings)
+        else:
+            if chance.randrange(2):
+                joins = wire.listen("s", "listen") * chance.randrange(3)
+                outgoing.wrote(joins)
+                arrive(joins.splitlines())
+            lines = outgoing.take(chance.randrange(1, 500)).splitlines()
+            arrive(lines[: chance.randrange(len(lines) + 1)])
+            outgoing.disconnected()
+            outgoing.take_up(known(count))
+            assert outgoing.doubtful() == []
+            outgoing.connected(lambda stream, count: None)
+    arrive(outgoing.take(10**9).splitlines())
+    outgoing.confirm(outgoing._pings)
+    # A header that waited when another came need not be sent, and neither a will, nor one that waited when the stream ended.
+    spared = set(meant) - set(taken)
+    assert all('"will"' in line or '"action":"header"' in line for line in spared)
+    assert taken == [line for line in meant if line not in spared]
+    for place, told in marks:
+        assert len(told) == 1 and told[0] >= sum(line not in spared for line in meant[:place])
+    assert outgoing.repeated == 0 and outgoing.empty and outgoing.size == 0
+
+
+def test_lines_without_an_entry_and_entries_without_a_line_are_counted() -> None:
+    sent = Sent()
+    mark, ask = Entry(MARK, ""), Entry("ask", wire.listen("s", "r") + wire.hangup("s"), "s")
+    sent.add(1, [], 0, 0.0, 2)
+    sent.add(1, [text(1), ask, mark, text(2)], 0, 0.0, 5)
+    for taken, done in [(2, []), (3, [text(1)]), (4, [text(1)]), (5, [text(1), ask, mark]), (6, [text(1), ask, mark, text(2)])]:
+        assert sent.split(taken)[0] == done, taken
+    assert sent.explains(7) and not sent.explains(8)
+    assert sent.confirm(1) == [text(1), ask, mark, text(2)] and sent.taken == 7
+    assert not sent.explains(6)
+
+
+def test_what_was_taken_is_done_though_nobody_said_so() -> None:
+    outgoing, over = begun(), []
+    for entry in (progress(1), Entry(MARK, "", when_over=lambda: over.append(1)), text(2)):
+        outgoing.add(entry)
+    outgoing.take(1000)
+    assert back(outgoing, known(1)) == [text(2)]
+    assert over == [1] and outgoing.headers == {"s": "1"} and outgoing.repeated == 0
+
+
+def test_a_broker_that_has_forgotten_the_session_may_get_messages_twice_which_is_counted() -> None:
+    for said in (unknown(), unknown("another life"), None):
+        outgoing = begun()
+        for k in range(3):
+            outgoing.add(text(k))
+        outgoing.add(Entry(PUT, wire.put("s", "3"), "s"))
+        outgoing.take(1000)
+        outgoing.add(text(4))
+        assert back(outgoing, said) == [text(k) for k in range(5)]
+        assert outgoing.repeated == 4
+        # That was once.
+        assert back(outgoing, known(0, "any")) == [text(k) for k in range(5)] and outgoing.repeated == 4
+
+
+def test_a_count_that_cannot_be_is_no_reason_to_lose_anything() -> None:
+    for taken in (99, -1):
+        outgoing = begun()
+        outgoing.add(text(1))
+        outgoing.take(1000)
+        assert back(outgoing, known(taken)) == [text(1)] and outgoing.repeated == 1
+
+
+def test_doubts_that_were_not_settled_stay_doubts() -> None:
+    outgoing = begun()
+    outgoing.add(progress(1))
+    outgoing.take(1000)
+    outgoing.disconnected()
+    outgoing.take_up(unknown("another life"))
+    assert outgoing.doubtful() == ["s"]
+    outgoing.wrote(wire.listen("s", "listen 1") + wire.hangup("s"))
+    assert back(outgoing, known(2, "another life"), ("s", "running", "1")) == []
+
+
+def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobodys_place() -> None:
+    again = wire.header("s", "1", wire.condition("again", None, True))
+    for said, standings, expected in [
+        (known(2), [], []),
+        (unknown(), [], []),
+        (unknown("another life"), [], [again]),
+        (None, [("s", "waiting", None)], [wire.header("s", "1")]),
+    ]:
+        outgoing = begun()
+        outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        assert back(outgoing, said, *standings) == expected, said
+    # Should somebody else have begun the stream anew, it is not ours any more.
+    outgoing = begun()
+    outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    assert back(outgoing, unknown("another life")) == [again]
+    outgoing.superseded("s")
+    outgoing.confirm(99)
+    assert outgoing.headers == {} and outgoing.size == 0
+
+
+def test_a_will_is_set_again_where_it_was_forgotten_and_the_stream_is_still_ones_own() -> None:
+    again = wire.header("s", "1", wire.condition("again", None, True))
+    for said, standings, expected in [
+        (known(3), [], []),
+        (unknown("another life"), [("s", "waiting", None)], [again, will(7).line]),
+        (unknown("another life"), [("s", "running", "1")], [will(7).line]),
+        (unknown("another life"), [("s", "running", "2")], []),
+        (unknown("another life"), [("s", "ended", "1")], []),
+        # The time of the session was over, and the will has been carried out. Who is not lost begins anew.
+        (unknown(), [("s", "ended", "1")], [will(7).line, wire.header("s", "1")]),
+        (unknown(), [("s", "ended", "2")], []),
+    ]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.add(will(7))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        assert back(outgoing, said, *standings) == expected, (said, standings)
+        outgoing.confirm(99)
+        assert outgoing.wills == ({} if standings and not expected else {"s": will(7).line})
+
+
+def test_a_will_without_a_session_is_none() -> None:
+    """Each outage would be the end."""
+    outgoing = Outgoing(10_000)
+    outgoing.take_up(None)
+    outgoing.connected(lambda stream, count: None)
+    outgoing.add(progress(1))
+    outgoing.add(will(7))
+    assert "will" not in outgoing.take(1000)
+    outgoing.confirm(1)
+    assert outgoing.empty and outgoing.size == 0
+    assert back(outgoing, unknown(), ("s", "running", "1")) == [will(7).line]
+
+
+def test_with_its_stream_a_will_is_over() -> None:
+    for end in (close(8), Entry(DELETE, wire.delete("s"), "s"), Entry(WILL, wire.will("s"), "s")):
+        outgoing = begun()
+        outgoing.add(will(7))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        assert outgoing.wills == {"s": will(7).line}
+        outgoing.add(end)
+        outgoing.take(1000)
+        outgoing.confirm(2)
+        assert outgoing.wills == {}
+
+
+def test_runs_that_came_and_went_leave_no_wills_behind() -> None:
+    outgoing = Outgoing(100_000)
+    for k in range(5000):
+        outgoing.add(will(1, f"run {k}"))
+        outgoing.add(close(k, f"run {k}"))
+        outgoing.trim()
+    assert outgoing.size <= outgoing.limit
+    assert not any(isinstance(entry, Entry) and entry.kind == WILL for entry in outgoing)
+
+
+def test_what_was_sent_leaves_room_for_what_is_new() -> None:
+    outgoing = begun(20_000)
+    for k in range(150):
+        outgoing.add(text(k))
+    outgoing.take(10**6)
+    outgoing.disconnected()
+    for k in range(1000, 1100):
+        outgoing.add(text(k))
+        outgoing.trim()
+    assert outgoing.size <= outgoing.limit
+    assert list(outgoing)[-1] == text(1099)
+    dropped = outgoing.dropped["s"]
+    # What of it had been taken is not known any more.
+    assert back(outgoing, known(100)) == [text(k) for k in [*range(150), *range(1000, 1100)]][dropped:]
+    assert outgoing.repeated == 150 - dropped
+
+
+# With a broker.
+
+
+def cuts(least: int, most: int) -> Iterator[int]:
+    numbers = random.Random(7)
+    return (numbers.randrange(least, most) for _ in itertools.count())
+
+
+def test_a_client_on_a_bad_network_publishes_each_message_once(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with broker.remote() as other, Proxy(broker.port, cuts(150, 350)) as proxy:
+        other["fit"] = "header"
+        assert other.flush()
+        listener = broker.joined("fit")
+        with RemoteStream(proxy.address, options=HASTY) as remote:
+            for k in range(COUNT):
+                remote.put("fit", k, **({"header": k} if k % 3 == 0 else {}))
+                if k % 10 == 0:
+                    assert remote.flush()
+            remote.close("fit", "end")
+            assert remote.flush()
+            assert remote.repeated == 0
+        assert list(listener) == [*(Message("fit", k) for k in range(COUNT)), Ended("fit", "end")]
+        assert proxy.resets > 20
+    assert "arrived twice" not in caplog.text
+
+
+def test_a_client_that_publishes_and_listens_on_a_bad_network_misses_and_doubles_nothing(broker: Broker) -> None:
+    with Proxy(broker.port, cuts(1000, 4000)) as proxy, RemoteStream(proxy.address, options=HASTY) as remote:
+        remote["fit"] = "header"
+        fit = Queue()
+        remote.listen("fit", fit)
+        assert fit.get() == "header"
+        for k in range(COUNT):
+            remote.put("fit", k)
+            if k % 10 == 0:
+                assert remote.flush()
+        remote.close("fit", "end")
+        assert fit.several(COUNT + 1) == [*range(COUNT), ("closed", "end")]
+        assert proxy.resets > 20 and remote.repeated == 0
+
+
+def test_fifteen_jobs_on_a_bad_network_publish_each_message_once(broker: Broker) -> None:
+    names = [f"fit-{number}" for number in range(15)]
+    with broker.remote() as other, Proxy(broker.port, cuts(150, 400)) as proxy:
+        for name in names:
+            other[name] = "ready"
+        assert other.flush()
+        listeners = [broker.joined(name) for name in names]
+        with RemoteStream(proxy.address, options=HASTY) as remote:
+            jobs = [Job(name, remote=remote).start() for name in names]
+            for k in range(100):
+                for job in jobs:
+                    job.progress(k)
+                assert remote.flush()
+            for job in jobs:
+                job.complete()
+        for listener in listeners:
+            heard = messages(listener)
+            assert [message.k for message in heard[1:-1]] == list(range(100))
+        assert proxy.resets > 20 and remote.repeated == 0
+
+
+IMPATIENT = Options(first_pause=0.001, longest_pause=0.01, exit_time=DEADLINE, idle_time=0.05, answer_time=0.1, connect_time=0.2)
+
+
+def test_messages_into_a_network_that_carries_nothing_arrive_once(broker: Broker, listener: msgstream.Listener) -> None:
+    with Proxy(broker.port) as network, RemoteStream(network.address, options=IMPATIENT) as remote:
+        remote.put("fit", 0)
+        assert remote.flush()
+        network.freeze()
+        for k in range(1, 100):
+            remote.put("fit", k)
+        eventually(lambda: remote.trouble)
+        for k in range(100, 200):
+            remote.put("fit", k)
+        network.thaw()
+        remote.close("fit")
+        assert remote.flush() and remote.repeated == 0
+    assert messages(listener) == list(range(200))
+
+
+def test_a_restarted_broker_may_get_messages_twice_and_that_is_said(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with broker.remote() as remote:
+        remote.put("fit", 0)
+        assert remote.flush()
+        broker.pause()
+        remote.put("fit", 1)
+        eventually(lambda: not remote._out.waiting)
+        broker.kill()
+        broker.start()
+        remote.put("fit", 2)
+        assert remote.flush()
+        assert remote.repeated == 1
+    assert "1 messages may have arrived twice" in caplog.text
+
+
+def test_a_client_that_leaves_ends_its_session(broker: Broker) -> None:
+    names = []
+    for end in (lambda remote: remote.close(), lambda remote: remote.forget(), lambda remote: remote.__exit__(None, None, None)):
+        remote = broker.remote()
+        remote.put("fit", 1)
+        assert remote.flush()
+        names.append(remote._out.session.name)
+        thread = remote._thread
+        end(remote)
+        eventually(lambda: not thread.is_alive())
+    # One that is cut off has not left.
+    remote = broker.remote()
+    remote.put("fit", 1)
+    assert remote.flush()
+    names.append(remote._out.session.name)
+    remote._connection.shutdown()
+    assert [asked(broker, name)["known"] for name in names] == [False, False, False, True]
+    remote.close()
+
+
+def asked(broker: Broker, name: str) -> Dict[str, Any]:
+    """What the broker knows of a session."""
+    with socket.create_connection(("127.0.0.1", broker.port), DEADLINE) as connection, connection.makefile("rw", newline="\n") as file:
+        file.write(wire.session(name))
+        file.flush()
+        said: Dict[str, Any] = json.loads(file.readline())
+        return said
+
+
+def test_a_client_that_was_forgotten_and_is_used_again_makes_another_session(broker: Broker, listener: msgstream.Listener) -> None:
+    remote = broker.remote()
+    remote.put("fit", 1)
+    assert remote.flush()
+    name = remote._out.session.name
+    remote.forget()
+    eventually(lambda: remote._thread is None)
+    remote.put("fit", 2)
+    remote.close("fit")
+    assert remote.flush() and remote.repeated == 0 and remote._out.session.name != name
+    assert messages(listener) == [1, 2]
+
+
+def test_a_session_that_another_has_taken_is_given_up(broker: Broker, listener: msgstream.Listener) -> None:
+    with broker.remote() as remote:
+        remote.put("fit", 1, header="own")
+        assert remote.flush()
+        name = remote._out.session.name
+        assert asked(broker, name)["known"] is True
+        remote.put("fit", 2)
+        remote.close("fit")
+        assert remote.flush() and remote._out.session.name != name
+    assert messages(listener) == [1, 2]
+
+
+def test_a_broker_without_room_for_a_session_serves_all_the_same(away: Broker) -> None:
+    away.start(LIMITS__SESSIONS="1")
+    with away.remote() as first:
+        first["fit"] = "ready"
+        assert first.flush() and first._out.session.is_open
+        listener = away.joined("fit")
+        with Job("fit", server=away.address, options=QUICK) as job:
+            job.progress(1)
+            assert job.flush() and not job.publisher.remote._out.session.is_open
+        assert len(messages(listener)) == 3
+
+
+class Old(threading.Thread):
+    """A broker that knows neither sessions nor wills, and takes messages."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.server.getsockname()[1]}"
+        self.taken: List[Dict[str, Any]] = []
+
+    def run(self) -> None:
+        peer, _ = self.server.accept()
+        with peer, peer.makefile("r", newline="\n") as file:
+            for line in file:
+                said = json.loads(line)
+                answer = None
+                if said["action"] == "ping":
+                    answer = {"action": "pong", "receipt": said["receipt"]}
+                elif said["action"] in ("session", "will"):
+                    answer = {"action": "error", "message": {"code": "bad_action", "reason": f"{said['action']} is unknown"}}
+                elif "receipt" in said:
+                    answer = {"action": "receipt", "receipt": said["receipt"]}
+                self.taken.append(said)
+                if answer is not None:
+                    peer.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def test_an_older_broker_serves_as_it_did() -> None:
+    broker = Old()
+    broker.start()
+    with broker.server:
+        with Job("fit", server=broker.address, options=QUICK) as job:
+            job.progress(1)
+            assert job.flush()
+        broker.join(DEADLINE)
+    said = [each["action"] for each in broker.taken if each["action"] != "ping"]
+    assert said == ["session", "put", "put", "put", "close", "close"]
+
+
+def test_a_broker_that_never_answers_holds_up_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with RemoteStream(address, options=Options(connect_time=0.05, exit_time=0.0, queue=10_000)) as remote:
+            eventually(lambda: (remote.put("fit", 1), remote.trouble)[1])
+            assert "does not answer" in str(remote.trouble)
+            for k in range(1000):
+                remote.put("fit", k)
+            assert remote.dropped > 0
+
+
+FORKS = """
+import multiprocessing, os, pickle, sys
+import msgstream
+
+def tell(remote, name):
+    remote.put("fit", "child")
+    assert remote.flush()
+    assert remote._out.session.name != name
+
+if __name__ == "__main__":
+    remote = msgstream.RemoteStream()
+    remote.put("fit", "before")
+    assert remote.flush()
+    child = multiprocessing.get_context(sys.argv[1]).Process(target=tell, args=(remote, remote._out.session.name))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    remote.put("fit", "after")
+    remote.close("fit")
+    assert remote.flush() and remote.repeated == 0
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_copy_in_another_process_has_a_session_of_its_own(listener: msgstream.Listener, script: Callable[..., Any], method: str) -> None:
+    ended = script(FORKS, method)
+    assert ended.returncode == 0, ended.stderr
+    assert messages(listener) == ["before", "child", "after"]

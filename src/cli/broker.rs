@@ -1,9 +1,10 @@
 //! What all subcommands that talk to a broker share: its address, and the runtime.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::future::Future;
 
-use crate::client::{Backoff, BadServerAddress, Options, RemoteStream, ServerAddress};
+use crate::client::{Backoff, BadServerAddress, Listed, Options, RemoteStream, ServerAddress, list};
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -108,6 +109,11 @@ impl Broker {
         }
         let end = time.and_then(|Span(time)| Instant::now().checked_add(time));
         Ok((self.start(Options { reconnect: Some(Backoff::default()), session: false, ..Options::default() }), end))
+    }
+
+    /// All streams whose names begin so, with what the broker knows of them.
+    pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
+        Ok(list(&self.server, prefix, options).await?)
     }
 
     /// Connects in the background, for as long as it takes.

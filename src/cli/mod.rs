@@ -9,6 +9,7 @@ mod completions;
 pub mod config;
 mod connecting;
 mod delete;
+mod directory;
 mod ending;
 pub(crate) mod exit;
 mod get;
@@ -71,6 +72,7 @@ enum Commands {
     Delete(delete::Args),
     Get(get::Args),
     Wait(wait::Args),
+    Streams(directory::Args),
     Run(run::Args),
     #[command(name = run::terminal::ON_TERMINAL, hide = true)]
     OnTerminal(run::terminal::Args),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Commands::Delete(args) => delete::run(args),
         Commands::Get(args) => get::run(args),
         Commands::Wait(args) => wait::run(args),
+        Commands::Streams(args) => directory::run(args),
         Commands::Run(args) => run::run(args),
         Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]

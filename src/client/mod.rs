@@ -6,6 +6,8 @@
 mod address;
 mod confirmed;
 mod connection;
+#[cfg(feature = "cli")]
+mod directory;
 mod error;
 mod exchange;
 mod inbox;
@@ -25,6 +27,8 @@ pub use crate::wire::{DEFAULT_PORT, Epoch, Position, Start, StreamState};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;
+#[cfg(feature = "cli")]
+pub(crate) use directory::{Listed, list};
 pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};

@@ -206,8 +206,8 @@ impl RemoteStream {
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.will("job-1", &Message::from(Lost::new())).await?;
     /// broker.header("job-1", "at work").await?;
-    /// // The work, and its end.
-    /// broker.close("job-1").await?;
+    /// // The work, and its end, after which there is nothing left of the will.
+    /// assert_eq!(broker.confirmed().close("job-1").await?.listeners, Some(0));
     /// broker.disconnect().await?;
     /// # Ok(()) }
     /// ```
@@ -231,6 +231,8 @@ impl RemoteStream {
     /// let broker = RemoteStream::connect(&address).await?;
     /// broker.will("job-1", "lost").await?;
     /// broker.take_back_will("job-1").await?;
+    /// broker.flush().await?;
+    /// assert_eq!(broker.waiting(), 0);
     /// # Ok(()) }
     /// ```
     pub async fn take_back_will(&self, stream: &str) -> Result<(), ClientError> {

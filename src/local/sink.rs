@@ -75,7 +75,7 @@ impl ListenerSink {
             Ok(Reply::Receipt { receipt, answer }) => listened.joined(receipt, answer.joined()),
             Ok(Reply::Error { reason, .. }) => listened.refused(LISTEN, &reason),
             Ok(Reply::CloseConnection(Some(reason))) => listened.tell(&Event::CutOff(reason)),
-            Ok(Reply::CloseConnection(None) | Reply::Session { .. } | Reply::Pong { .. } | Reply::Unknown) => {}
+            Ok(Reply::CloseConnection(None) | Reply::Joined { .. } | Reply::Session { .. } | Reply::Pong { .. } | Reply::Unknown) => {}
             Err(error) => listened.tell(&Event::Lost { reason: format!("a line of the broker cannot be read: {error}") }),
         }
     }

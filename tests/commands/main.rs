@@ -2,6 +2,7 @@
 //!
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
+//! - `directory`: streams.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
@@ -11,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod away;
+mod directory;
 mod ends;
 mod jobs;
 mod messages;

@@ -15,7 +15,7 @@ pub(super) fn is_percentage(total: Option<f64>, units: Option<&str>) -> bool {
 }
 
 /// `3/10 steps`, `0.3/0.9`, `1.23M/100M bytes`, `3`, `42%`.
-pub(super) fn amount(k: f64, total: Option<f64>, units: Option<&str>) -> String {
+pub(in crate::cli) fn amount(k: f64, total: Option<f64>, units: Option<&str>) -> String {
     if is_percentage(total, units) {
         return format!("{}{PERCENT}", number(k, k.abs()));
     }

@@ -7,7 +7,7 @@ use crate::cli::text::RESET;
 
 /// What a text is drawn in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
+pub(in crate::cli) enum Paint {
     Plain,
     Dim,
     Good,
@@ -22,16 +22,16 @@ const NAMES: [&str; 6] = ["36", "35", "34", "32", "96", "95"];
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Colours(pub(super) bool);
+pub(in crate::cli) struct Colours(pub(super) bool);
 
 impl Colours {
     /// Colours are for terminals that have them, unless `NO_COLOR` says otherwise.
-    pub(super) fn of_standard_output() -> Self {
+    pub(in crate::cli) fn of_standard_output() -> Self {
         let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self(io::stdout().is_terminal() && !is_unwanted && can_draw())
     }
 
-    pub(super) fn paint(self, paint: Paint, text: &str) -> String {
+    pub(in crate::cli) fn paint(self, paint: Paint, text: &str) -> String {
         let code = match paint {
             Paint::Plain => "",
             Paint::Dim => "2",

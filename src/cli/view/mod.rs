@@ -25,9 +25,11 @@ use super::clock::stamp;
 use super::ending::{Ending, label};
 use super::standard::say;
 use super::text;
-use colour::{Colours, Paint};
+pub(super) use amount::amount;
+pub(super) use colour::{Colours, Paint};
 use job::{Job, State};
 use screen::Screen;
+pub(super) use screen::size;
 pub(super) use signals::{Signals, Told};
 pub(super) use template::Template;
 

@@ -22,7 +22,7 @@ pub(super) struct Screen {
 }
 
 /// The rows and columns of the terminal. One that does not know them is taken for a usual one.
-pub(super) fn size() -> (usize, usize) {
+pub(in crate::cli) fn size() -> (usize, usize) {
     let known = |length: u16, usual: usize| if length == 0 { usual } else { usize::from(length) };
     tcgetwinsize(io::stdout()).map_or((24, 80), |size| (known(size.ws_row, 24), known(size.ws_col, 80)))
 }

@@ -374,7 +374,7 @@ impl State {
             Reply::Error { reason, receipt: None } => {
                 self.refused.get_or_insert(reason);
             }
-            Reply::Pong { receipt: None } | Reply::CloseConnection(_) | Reply::Unknown => {}
+            Reply::Joined { .. } | Reply::Pong { receipt: None } | Reply::CloseConnection(_) | Reply::Unknown => {}
         }
         false
     }

@@ -26,6 +26,9 @@ pub(crate) enum Reply {
     Receipt { receipt: u64, answer: Answer },
     /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
     Session { known: bool, taken: u64 },
+    /// A stream was joined by a prefix, behind its header if it has one.
+    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the program lists streams"))]
+    Joined { stream: String },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
     /// An action was refused.
@@ -122,6 +125,7 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
             }
             None => Reply::Unknown,
         },
+        ("joined", Some(stream)) => Reply::Joined { stream: stream.into_owned() },
         ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
         ("error", _) => {
@@ -198,7 +202,7 @@ mod tests {
                     r#"{"action":"joined","stream":"a","state":"running","age":0.5,"resumed":true,"#,
                     r#""position":{"epoch":"000000000000000a","sequence":9}}"#
                 ),
-                Reply::Unknown,
+                Reply::Joined { stream: "a".to_owned() },
             ),
             (r#"{"action":"greet","of":"a later version"}"#, Reply::Unknown),
         ];

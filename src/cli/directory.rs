@@ -1,0 +1,229 @@
+//! `msgstream streams`: which streams there are, and how they stand.
+
+use std::cmp::Reverse;
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::client::{Listed, Options};
+use crate::job::monitor::Message;
+
+use super::broker::{Broker, block_on};
+use super::clock::words_of_age;
+use super::ending::{Ending, How};
+use super::exit::{Exit, Failure, Outcome};
+use super::standard::{print, say};
+use super::text::{cut, inline, width};
+use super::view::{Colours, Paint, amount, size};
+
+/// Show which streams there are, and how they stand
+///
+/// The newest come last, next to the prompt; with --watch they come first. A job that is lost or has failed is shown as such for as long
+/// as the broker remembers its end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Only streams whose names begin so [default: all]
+    #[arg(default_value = "", hide_default_value = true)]
+    prefix: String,
+    /// Show them again every second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// Print each stream as a JSON object on a line of its own
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    broker: Broker,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  msgstream streams
+  msgstream streams fit- --watch
+  msgstream streams --json | jq -r 'select(.state == \"running\").stream'
+
+Exit codes:
+   0  the streams were shown
+  64  the command line cannot be understood
+  69  the broker cannot be reached, or the connection was lost
+  74  standard output cannot be written
+  77  the broker refused it
+  78  the configuration of clients cannot be used
+ 130  interrupted with Ctrl-C";
+
+/// How long a list is shown before it is made anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Clears the terminal, and begins at its top.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+pub(crate) fn run(args: Args) -> Outcome {
+    block_on(async move {
+        let work = async {
+            loop {
+                match show(&args).await {
+                    // A broker that is away for a while is worth waiting for.
+                    Err(failure) if args.watch && failure.exit == Exit::Unavailable => say(failure.error),
+                    shown => shown?,
+                }
+                if !args.watch {
+                    return Ok(Exit::Fine);
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        }
+    })
+}
+
+async fn show(args: &Args) -> Result<(), Failure> {
+    let listed = args.broker.list(&args.prefix, &Options::default()).await?;
+    let mut streams: Vec<Row> = listed.into_iter().map(|(name, listed)| Row::new(name, &listed)).collect();
+    if args.json {
+        let lines: String = streams.iter().map(|stream| format!("{}\n", stream.json())).collect();
+        return print(lines.as_bytes());
+    }
+    let is_drawn = args.watch && std::io::stdout().is_terminal();
+    streams.sort_by_key(|stream| stream.latest);
+    if is_drawn {
+        streams.sort_by_key(|stream| Reverse(stream.latest));
+    }
+    let (rows, columns) = size();
+    let columns = if std::io::stdout().is_terminal() { columns } else { usize::MAX };
+    let mut table = table(&streams, columns, Colours::of_standard_output(), Timestamp::now());
+    if is_drawn {
+        let hidden = (table.len() + 1).saturating_sub(rows);
+        if hidden > 0 {
+            table.truncate(rows.saturating_sub(2).max(1));
+            table.push(format!("{} more", hidden + 1));
+        }
+        print(format!("{CLEAR}{}\n", table.join("\n")).as_bytes())
+    } else if streams.is_empty() {
+        say(if args.prefix.is_empty() { "there are no streams".to_owned() } else { format!("no stream begins with {:?}", args.prefix) });
+        Ok(())
+    } else {
+        print(format!("{}\n", table.join("\n")).as_bytes())
+    }
+}
+
+/// What the directory says of a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    state: String,
+    listeners: u64,
+    messages: u64,
+    header_time: Option<i64>,
+    message_time: Option<i64>,
+}
+
+/// A stream as it is shown.
+#[derive(Debug)]
+struct Row {
+    name: String,
+    listed: Listed,
+    entry: Entry,
+    /// How its job has ended, if its header tells.
+    how: Option<How>,
+    /// When something last came of it, in seconds since 1970.
+    latest: Option<i64>,
+    title: Option<String>,
+    progress: String,
+}
+
+impl Row {
+    fn new(name: String, listed: &Listed) -> Self {
+        let entry: Entry = listed.entry.as_ref().and_then(|entry| entry.parse().ok()).unwrap_or_default();
+        let latest = entry.header_time.max(entry.message_time);
+        let ending = listed.last.iter().chain(&listed.header).find_map(Ending::of_content);
+        let (how, message) = (ending.map(|ending| ending.how), listed.header.as_ref().and_then(Message::of));
+        let (title, progress) = match message {
+            Some(Message::Join(join)) => (join.title, join.k.map(|k| amount(k, join.total, join.units.as_deref()))),
+            Some(Message::Start(start)) => (start.title, None),
+            _ => (None, None),
+        };
+        Self { name, listed: listed.clone(), entry, how, latest, title, progress: progress.unwrap_or_default() }
+    }
+
+    /// The state of the stream, or how its job has ended.
+    fn state(&self) -> &str {
+        self.how.map_or(self.entry.state.as_str(), |how| how.word())
+    }
+
+    fn paint(&self) -> Paint {
+        match self.how {
+            Some(How::Failed | How::Lost) => Paint::Bad,
+            Some(How::Aborted) => Paint::Warning,
+            Some(How::Done) => Paint::Dim,
+            Some(How::Ended) | None if self.entry.state == "running" => Paint::Good,
+            Some(How::Ended) | None => Paint::Dim,
+        }
+    }
+
+    fn cells(&self, now: Timestamp) -> [String; 6] {
+        let age = self.latest.map(|latest| words_of_age(u64::try_from(now.as_second() - latest).unwrap_or(0)));
+        let what = [inline(&self.progress), self.title.as_deref().map(inline).unwrap_or_default()];
+        [
+            inline(&self.name),
+            self.state().to_owned(),
+            self.entry.listeners.to_string(),
+            self.entry.messages.to_string(),
+            age.unwrap_or_else(|| "-".to_owned()),
+            what.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>().join("  "),
+        ]
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let parsed = |content: &crate::job::content::Content| content.parse::<serde_json::Value>().ok();
+        let mut object = self.listed.entry.as_ref().and_then(parsed).unwrap_or_else(|| json!({}));
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("stream".to_owned(), json!(self.name));
+            fields.insert("header".to_owned(), self.listed.header.as_ref().and_then(parsed).unwrap_or_default());
+            fields.insert("last".to_owned(), self.listed.last.as_ref().and_then(parsed).unwrap_or_default());
+        }
+        object
+    }
+}
+
+const HEADINGS: [&str; 6] = ["stream", "state", "listeners", "messages", "quiet for", ""];
+
+/// Numbers stand to the right.
+const RIGHT: [bool; 6] = [false, false, true, true, true, false];
+
+/// The rows of the table, no wider than the terminal. Names give way first.
+fn table(streams: &[Row], columns: usize, colours: Colours, now: Timestamp) -> Vec<String> {
+    let cells: Vec<[String; 6]> = streams.iter().map(|stream| stream.cells(now)).collect();
+    let mut widths = HEADINGS.map(width);
+    for row in &cells {
+        for (most, cell) in widths.iter_mut().zip(row) {
+            *most = (*most).max(width(cell));
+        }
+    }
+    let fixed: usize = widths[1..5].iter().map(|width| width + 2).sum();
+    let room = columns.saturating_sub(fixed + 1);
+    widths[0] = widths[0].min(room.max(12));
+    widths[5] = widths[5].min(room.saturating_sub(widths[0] + 2));
+    let row = |cells: [&str; 6], paint: Option<Paint>| {
+        let mut line = String::new();
+        for (index, cell) in cells.into_iter().enumerate().filter(|(index, _)| *index < 5 || widths[5] > 0) {
+            let cell = cut(cell, widths[index]);
+            let blank = " ".repeat(widths[index].saturating_sub(width(&cell)));
+            let gap = if index == 0 { "" } else { "  " };
+            let cell = if index == 1 { colours.paint(paint.unwrap_or(Paint::Plain), &cell) } else { cell };
+            // A string can always be written to.
+            let _ = if RIGHT[index] { write!(line, "{gap}{blank}{cell}") } else { write!(line, "{gap}{cell}{blank}") };
+        }
+        line.trim_end().to_owned()
+    };
+    let heading = colours.paint(Paint::Dim, &row(HEADINGS, None));
+    let rows = cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.paint())));
+    std::iter::once(heading).chain(rows).collect()
+}

@@ -1,0 +1,108 @@
+//! What a broker knows of its streams, asked once.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::time::timeout;
+
+use crate::job::content::Content;
+use crate::wire::Verb;
+use crate::wire::subscriber::{self, Reply};
+
+use super::address::{ByteStream, ServerAddress};
+use super::error::ClientError;
+use super::options::Options;
+
+/// How the names of the directory's own streams begin.
+const ENTRIES: &str = "$streams/";
+
+/// The receipts of the two questions.
+const ENTRIES_LISTED: u64 = 1;
+const HEADERS_LISTED: u64 = 2;
+
+/// One stream.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Listed {
+    /// How it stands, as the directory says it.
+    pub(crate) entry: Option<Content>,
+    pub(crate) header: Option<Content>,
+    /// The last message, if it has ended with one.
+    pub(crate) last: Option<Content>,
+}
+
+/// All streams whose names begin so, by name, with their headers.
+///
+/// # Errors
+/// [`ClientError::Connect`]; [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
+pub(crate) async fn list(address: &ServerAddress, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
+    let connect = |reason: String| ClientError::Connect { address: address.to_string(), reason };
+    let connected = timeout(options.connect_time, address.connect()).await;
+    let connected = connected.map_err(|_| connect(format!("no answer within {:?}", options.connect_time)))?;
+    let connection = connected.map_err(|error| connect(error.to_string()))?;
+    match timeout(options.answer_time, ask(connection, prefix, options)).await {
+        Ok(listed) => listed,
+        Err(_) => Err(ClientError::Lost(format!("the broker did not answer within {:?}", options.answer_time))),
+    }
+}
+
+async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
+    let lost = |error: io::Error| ClientError::Lost(error.to_string());
+    let (read, mut write) = tokio::io::split(connection);
+    let mut read = BufReader::with_capacity(64 << 10, read);
+    // The entries first: the headers are asked for by listening, which would count.
+    let entries = line(Verb::Listen, &format!("{ENTRIES}{prefix}"), Some(ENTRIES_LISTED));
+    let leave = line(Verb::Hangup, &format!("{ENTRIES}{prefix}"), None);
+    let headers = line(Verb::Listen, prefix, Some(HEADERS_LISTED));
+    write.write_all(format!("{entries}{leave}{headers}").as_bytes()).await.map_err(lost)?;
+    let mut streams = BTreeMap::<String, Listed>::new();
+    let (mut bytes, mut latest) = (Vec::new(), None);
+    loop {
+        bytes.clear();
+        let most = options.longest_line.0 as u64;
+        let count = (&mut read).take(most).read_until(b'\n', &mut bytes).await.map_err(lost)?;
+        if count == 0 {
+            return Err(ClientError::Lost("the broker ended the connection without a word".to_owned()));
+        }
+        let reply = subscriber::read(&bytes).map_err(|error| ClientError::Lost(format!("a line of the broker cannot be read: {error}")))?;
+        match reply {
+            // What stands before the word that a stream was joined is its header; what comes later is no matter here.
+            Reply::Put { stream, message } => latest = Some((stream, message)),
+            Reply::Joined { stream } => {
+                let header = latest.take_if(|(of, _)| *of == stream).map(|(_, header)| header);
+                match stream.strip_prefix(ENTRIES) {
+                    Some(subject) => streams.entry(subject.to_owned()).or_default().entry = header,
+                    None => {
+                        if let Some(listed) = streams.get_mut(&stream) {
+                            listed.header = header;
+                        }
+                    }
+                }
+            }
+            // The end comes behind the word that a stream was joined which has ended already.
+            Reply::Close { stream, message } => {
+                if let Some(listed) = streams.get_mut(&stream) {
+                    listed.last = message;
+                }
+            }
+            Reply::Receipt { receipt: HEADERS_LISTED, .. } => {
+                // In order, so that nothing is left to be sent.
+                let _ = write.write_all(b"{\"action\":\"close\"}\n").await;
+                return Ok(streams);
+            }
+            Reply::Error { reason, receipt: Some(_) } => return Err(reason.into()),
+            Reply::CloseConnection(reason) => {
+                return Err(ClientError::Lost(
+                    reason.map_or_else(|| "the broker ended the connection".to_owned(), |reason| reason.to_string()),
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// An action for all streams of a prefix, as a line.
+fn line(action: Verb, prefix: &str, receipt: Option<u64>) -> String {
+    let receipt = receipt.map_or(String::new(), |receipt| format!(",\"receipt\":{receipt}"));
+    format!("{{\"action\":\"{}\",\"prefix\":{}{receipt}}}\n", action.word(), serde_json::Value::from(prefix))
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import socket
 import threading
 from typing import Any, Callable, Iterator, List
 
@@ -12,7 +13,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, QUICK, Broker, Queue, eventually
-from msgstream import CutOff, Ended, Event, Header, Lost, Message, Options, RemoteStream, aio, wire
+from msgstream import CutOff, Ended, Event, Header, Lost, Message, Options, RemoteStream, Undecodable, aio, wire
 from msgstream.listens import Listens
 from proxy import Proxy
 
@@ -263,6 +264,37 @@ def test_what_is_called_in_case_of_trouble_may_fail(broker: Broker, network: Pro
         network.allow()
         assert troubles.get() is None and fit.get() == 1
     assert "a mistake" in caplog.text
+
+
+def test_whoever_fails_when_told_of_trouble_misses_nothing(
+    broker: Broker, network: Proxy, publisher: RemoteStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(trouble: Any) -> None:
+        raise ValueError("a mistake")
+
+    async def listen() -> None:
+        async with aio.listen("fit", server=network.address, options=QUICK) as listener:
+            listener.when_trouble(fail)
+            assert isinstance(await listener.next(DEADLINE), Header)
+            network.refuse()
+            publisher.put("fit", 1)
+            publisher.put("fit", 2)
+            assert publisher.flush()
+            network.allow()
+            assert [await listener.next(DEADLINE), await listener.next(DEADLINE)] == [Message("fit", 1), Message("fit", 2)]
+
+    asyncio.run(listen())
+    assert "a mistake" in caplog.text
+
+
+@pytest.mark.parametrize("last", ["1" * 5000, "[" * 5000 + "]" * 5000])
+def test_an_end_that_cannot_be_decoded_is_an_end_all_the_same(broker: Broker, publisher: RemoteStream, last: str) -> None:
+    listener = broker.joined("fit")
+    with socket.create_connection(("127.0.0.1", broker.port)) as connection:
+        connection.sendall(f'{{"action":"close","stream":"fit","message":{last}}}\n'.encode())
+        ended = listener.next(DEADLINE)
+        assert isinstance(ended, Ended) and isinstance(ended.message, Undecodable)
+    assert listener.trouble is None
 
 
 # What the lines mean, without a broker.

@@ -3,6 +3,7 @@ connection fails. ``Listener`` and ``aio.Listener`` add the waiting."""
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Callable, Deque, List, Optional
 
@@ -17,6 +18,7 @@ from .names import checked, checked_last
 from .options import Options
 from .patience import Retry
 
+log = logging.getLogger("msgstream")
 
 #: Called with the reason when the connection is lost or cannot be made, and with None when it is there again.
 TroubleCall = Callable[[Optional[str]], object]
@@ -80,7 +82,11 @@ class Listening:
         if trouble != self._trouble:
             self._trouble = trouble
             for call in self._when_trouble:
-                call(trouble)
+                try:
+                    call(trouble)
+                except Exception:
+                    # What has come with this must not be lost for it.
+                    log.exception("what is called in case of trouble failed")
 
     def _joins(self) -> str:
         """What makes a new connection a listener."""

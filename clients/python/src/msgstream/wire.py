@@ -19,6 +19,7 @@ MAX_LINE = 2**30
 #: What each message begins with, and what a name looks like after it.
 PUT = '{"action":"put","stream":'
 NAME = re.compile(r'"(?:[^"\\]|\\.)*"')
+_CLOSE = '{"action":"close","stream":'
 _MESSAGE = ',"message":'
 _HEADER = ',"header":'
 
@@ -184,19 +185,33 @@ class Parser:
         match = NAME.match(line, len(PUT))
         if match is None or not line.startswith(_MESSAGE, match.end()) or not line.endswith("}"):
             return None
-        raw = match.group()
+        return Line("put", self._name(match.group()), line[match.end() + len(_MESSAGE) : -1])
+
+    def _close(self, line: str) -> Optional[Line]:
+        """The line as the end of a stream, if it is one in the form in which a broker writes it. Its message is left to whoever can tell
+        what cannot be decoded: a number too long for Python is no fault of the line."""
+        if not line.startswith(_CLOSE):
+            return None
+        match = NAME.match(line, len(_CLOSE))
+        if match is None or not line.endswith("}"):
+            return None
+        end = match.end()
+        if line.startswith(_MESSAGE, end):
+            return Line("close", self._name(match.group()), line[end + len(_MESSAGE) : -1])
+        return Line("close", self._name(match.group())) if end == len(line) - 1 else None
+
+    def _name(self, raw: str) -> str:
         name = self._names.get(raw)
         if name is None:
             name = json.loads(raw)
             if len(self._names) >= 4096:
                 self._names.clear()
             self._names[raw] = name
-        return Line("put", name, line[match.end() + len(_MESSAGE) : -1])
+        return name
 
     def line(self, line: str) -> Line:
         """Any line."""
-        found = self.message(line)
-        return found if found is not None else _general(line)
+        return self.message(line) or self._close(line) or _general(line)
 
 
 def _general(line: str) -> Line:

@@ -324,8 +324,10 @@ impl Checker {
                     latest.clear();
                 }
                 before = Some(*sequence);
-                let Some(last) = latest.insert(*client, *number) else { continue };
-                if *number <= last && !self.may_repeat(*client) {
+                let latest = latest.entry(*client).or_insert(*number);
+                // What was repeated takes nothing back.
+                let last = std::mem::replace(latest, (*latest).max(*number));
+                if *number < last && !self.may_repeat(*client) {
                     self.flaw(format!("s{stream} {epoch}: client {client}'s {number} at {sequence} comes after its {last}"));
                 }
                 for missing in last + 1..*number {

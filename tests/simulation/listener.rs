@@ -18,7 +18,7 @@ pub(crate) async fn listen(world: Arc<World>, client: Client, remote: RemoteStre
         let listening = world.next_listening();
         world.history.add(Fact::Listens { listening, client, stream: number, after: start.after, last: start.last });
         let Ok(listener) = remote.listen_from(&stream(number), start).await else { return };
-        position = stay(&world, listening, listener, &mut rng).await;
+        position = stay(&world, client, listening, listener, &mut rng).await;
         let pause = if world.is_calm() { Duration::from_secs(1) } else { pause(&mut rng) };
         sleep(pause).await;
     }
@@ -36,7 +36,7 @@ fn start(position: Option<Position>, rng: &mut Rng) -> Start {
 }
 
 /// Listens until the end, or for a time. Returns where it was.
-async fn stay(world: &World, listening: Listening, mut listener: Listener, rng: &mut Rng) -> Option<Position> {
+async fn stay(world: &World, client: Client, listening: Listening, mut listener: Listener, rng: &mut Rng) -> Option<Position> {
     let leaves = Instant::now() + Duration::from_millis([100, 2000, 20_000, 1 << 20][rng.usize(0..4)]);
     let reads_slowly = rng.u8(0..4) == 0;
     loop {
@@ -45,7 +45,7 @@ async fn stay(world: &World, listening: Listening, mut listener: Listener, rng: 
             biased;
             event = listener.next() => event,
             () = sleep_until(until) => {
-                let stays = until == world.end;
+                let stays = until == world.end && !world.network.is_dead(client);
                 world.history.add(if stays { Fact::Stays { listening } } else { Fact::Leaves { listening } });
                 return listener.position();
             }

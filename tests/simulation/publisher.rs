@@ -84,7 +84,7 @@ impl Publisher {
         *next += 1;
         let number = *next;
         self.says(stream, Said::Message { number, has_header });
-        let padding = if self.habits.padding == 0 { 0 } else { self.rng.usize(0..self.habits.padding) };
+        let padding = if self.habits.padding == 0 || self.world.is_calm() { 0 } else { self.rng.usize(0..self.habits.padding) };
         (number, json!({ "p": self.client, "n": number, "pad": "x".repeat(padding) }))
     }
 
@@ -139,7 +139,10 @@ impl Publisher {
     fn learns(&self, stream: usize, number: u32, outcome: Result<Receipt, ClientError>) {
         let client = self.client;
         self.world.history.add(match outcome {
-            Ok(Receipt { position, .. }) => Fact::Done { client, stream, number, position },
+            // What reaches nobody may have come after the end, and then it is none of the run's messages.
+            Ok(Receipt { position, listeners, .. }) => {
+                Fact::Done { client, stream, number, position: position.filter(|_| listeners.is_some_and(|count| count > 0)) }
+            }
             Err(error) => Fact::Failed { client, stream, number, why: error.to_string() },
         });
     }

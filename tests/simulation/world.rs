@@ -75,7 +75,10 @@ pub(crate) fn pause(rng: &mut Rng) -> Duration {
 pub(crate) async fn simulate(seed: u64) -> (History, Terms) {
     let mut rng = Rng::with_seed(seed);
     let settings = settings(&mut rng);
-    let terms = Terms { session_time: settings.limits.session_time.0, keeps_all: settings.replay.stream.0 > 100 << 10 };
+    let ReplaySettings { stream, total, time, .. } = &settings.replay;
+    // A window takes no more than half of a queue.
+    let keeps_all = stream.0.min(total.0).min(settings.outbox.limit.0) >= 1 << 20 && time.0 > SETTLES;
+    let terms = Terms { session_time: settings.limits.session_time.0, keeps_all };
     let weather = Weather { delay: [0, 1, 5, 40, 300][rng.usize(0..5)], splits: [0, 20, 80][rng.usize(0..3)], room: rng.usize(300..20_000) };
     let turn = if rng.bool() { 1 } else { 80_000 };
     let network = Network::new(settings, weather, turn, rng.fork());

@@ -117,7 +117,7 @@ impl Direction {
         let count = bytes.len().min(weather.room - self.bytes.min(weather.room));
         self.bytes += count;
         let mut rest = &bytes[..count];
-        while !self.is_hole && !rest.is_empty() {
+        while !self.is_hole && self.end.is_none() && !rest.is_empty() {
             let length = if rng.u32(0..100) < weather.splits { rng.usize(1..=rest.len()) } else { rest.len() };
             self.latest = self.latest.max(Instant::now() + Duration::from_millis(rng.u64(0..=weather.delay)));
             self.pieces.push_back((self.latest, rest[..length].to_vec()));

@@ -398,7 +398,7 @@ impl Model {
         for (name, state) in &mut self.streams {
             if stream.is_none_or(|wanted| wanted == name) {
                 let left = state.listeners.remove(&from);
-                if left && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
+                if left && may_come_back && self.limits.replay.stream > 0 {
                     state.listed = Some(self.now);
                 }
             }

@@ -40,34 +40,90 @@ pub(crate) enum Said {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Fact {
-    Says { client: Client, stream: usize, said: Said },
+    Says {
+        client: Client,
+        stream: usize,
+        said: Said,
+    },
     /// A confirmed message has taken effect.
-    Done { client: Client, stream: usize, number: u32, position: Option<Position> },
+    Done {
+        client: Client,
+        stream: usize,
+        number: u32,
+        position: Option<Position>,
+    },
     /// A confirmed action has not.
-    Failed { client: Client, stream: usize, number: u32, why: String },
-    Flushed { client: Client, outcome: String },
+    Failed {
+        client: Client,
+        stream: usize,
+        number: u32,
+        why: String,
+    },
+    Flushed {
+        client: Client,
+        outcome: String,
+    },
     /// What was to be done by now is not.
-    Stuck { client: Client, what: &'static str },
+    Stuck {
+        client: Client,
+        what: &'static str,
+    },
     /// What a client says of itself at the end.
-    Counts { client: Client, repeated: usize, waiting: usize },
-    Listens { listening: Listening, client: Client, stream: usize, after: Option<Position>, last: Option<u64> },
-    Hears { listening: Listening, event: Event, position: Option<Position> },
-    Leaves { listening: Listening },
+    Counts {
+        client: Client,
+        repeated: usize,
+        waiting: usize,
+    },
+    Listens {
+        listening: Listening,
+        client: Client,
+        stream: usize,
+        after: Option<Position>,
+        last: Option<u64>,
+    },
+    Hears {
+        listening: Listening,
+        event: Event,
+        position: Option<Position>,
+    },
+    Leaves {
+        listening: Listening,
+    },
     /// It listens when all is over.
-    Stays { listening: Listening },
+    Stays {
+        listening: Listening,
+    },
     /// A client's last message to a stream, which everybody must get who stays.
-    Last { client: Client, stream: usize, number: u32 },
+    Last {
+        client: Client,
+        stream: usize,
+        number: u32,
+    },
     BrokerBegins,
-    BrokerEnds { panics: u64 },
+    BrokerEnds {
+        panics: u64,
+    },
     /// The broker has given a session.
-    Session { client: Client, known: bool },
+    Session {
+        client: Client,
+        known: bool,
+    },
     /// The connection that held the client's session has ended at the broker.
-    Away { client: Client },
+    Away {
+        client: Client,
+    },
     /// The program was killed, or its machine.
-    Dies { client: Client },
+    Dies {
+        client: Client,
+    },
     Fault(String),
     /// A line was written.
-    Line { link: u32, client: Client, by_broker: bool, line: String },
+    Line {
+        link: u32,
+        client: Client,
+        by_broker: bool,
+        line: String,
+    },
 }
 
 /// What happened so far. Cheap to clone.

@@ -154,7 +154,8 @@ impl Network {
     /// Fault: breaks one connection off.
     pub(crate) fn break_off(&self, broker_learns: bool, client_learns: bool) {
         let Some((number, client, wire)) = self.pick() else { return };
-        self.history.add(Fact::Fault(format!("connection {number} of {client} breaks; told: broker {broker_learns}, client {client_learns}")));
+        self.history
+            .add(Fact::Fault(format!("connection {number} of {client} breaks; told: broker {broker_learns}, client {client_learns}")));
         wire.break_off(broker_learns, client_learns);
     }
 

@@ -189,7 +189,16 @@ pub(crate) struct ClientEnd(Wire);
 impl Wire {
     pub(crate) fn new(weather: Weather, rng: Rng, tap: Arc<dyn Tap>) -> Self {
         let (to_broker, to_client) = (Direction::new(), Direction::new());
-        let both = Both { to_broker, to_client, broker_is_cut: false, client_is_cut: false, broker_has_left: false, client_is_unheard: false, weather, rng };
+        let both = Both {
+            to_broker,
+            to_client,
+            broker_is_cut: false,
+            client_is_cut: false,
+            broker_has_left: false,
+            client_is_unheard: false,
+            weather,
+            rng,
+        };
         Self { both: Arc::new(Mutex::new(both)), tap }
     }
 

@@ -156,6 +156,10 @@ impl Network {
         let Some((number, client, wire)) = self.pick() else { return };
         self.history
             .add(Fact::Fault(format!("connection {number} of {client} breaks; told: broker {broker_learns}, client {client_learns}")));
+        if client_learns && !broker_learns {
+            // What it had sent comes when it has gone on already.
+            wire.freeze(true, Duration::from_millis(self.lock().rng.u64(0..5000)));
+        }
         wire.break_off(broker_learns, client_learns);
     }
 

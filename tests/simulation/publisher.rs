@@ -108,8 +108,8 @@ impl Publisher {
             15 | 16 if has_runs => self.end(number).await,
             17 if has_runs => self.next_run(number).await,
             18 | 19 if has_wills => self.will(number).await,
-            20 if makes_mistakes => self.mistake(number).await,
-            21 => self.flush().await,
+            20..=22 if makes_mistakes => self.mistake(number).await,
+            23 => self.flush().await,
             _ => Ok(()),
         };
     }

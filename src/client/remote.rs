@@ -343,7 +343,7 @@ impl RemoteStream {
     }
 
     /// The number of actions that were sent again although they may have taken effect, so that their messages may have arrived twice. It
-    /// grows only if the broker was restarted or has forgotten this client's session, or without [`Options::session`].
+    /// grows only if the broker was restarted or has forgotten this client's session, or may have, or without [`Options::session`].
     ///
     /// ```
     /// use msgstream::client::RemoteStream;

@@ -73,6 +73,9 @@ pub(super) struct State {
     /// A connection has asked for the session; until it is answered, nothing else is written. The receipt, and why the connection before
     /// was lost if there was one.
     opening: Option<(u64, Option<String>)>,
+    /// A connection that has asked for the session was lost before the answer: if the broker had forgotten the session, it has begun one
+    /// anew under the same name, and nobody was told.
+    may_be_another: bool,
     /// How many lines of the session were taken and confirmed.
     taken: u64,
     /// How many of the program's actions were sent again although they may have taken effect.

@@ -52,7 +52,7 @@ struct Listens {
 #[derive(Debug, Default)]
 struct Publisher {
     sessions: u32,
-    /// How often the broker did not know its session any more.
+    /// How often the broker did not know its session any more, or may not have known it.
     forgotten: u32,
     /// When its session was held by no connection.
     away: Vec<(Duration, Option<Duration>)>,
@@ -154,9 +154,10 @@ impl Checker {
                 }
                 self.publishers.values_mut().for_each(|publisher| publisher.back(at));
             }
-            Fact::Session { client, known } => {
+            Fact::Session { client, known, took } => {
                 let publisher = self.publisher(*client);
-                publisher.forgotten += u32::from(publisher.sessions > 0 && !known);
+                // One that has taken nothing may have been begun anew, as far as its client can tell.
+                publisher.forgotten += u32::from(publisher.sessions > 0 && !(*known && *took));
                 publisher.sessions += 1;
                 publisher.back(at);
             }

@@ -103,10 +103,11 @@ pub(crate) enum Fact {
     BrokerEnds {
         panics: u64,
     },
-    /// The broker has given a session.
+    /// The broker has given a session, and says whether it knew it, and whether it has taken something of it.
     Session {
         client: Client,
         known: bool,
+        took: bool,
     },
     /// The connection that held the client's session has ended at the broker.
     Away {

@@ -239,7 +239,8 @@ impl Network {
 
     fn wrote(&self, link: u32, client: Client, by_broker: bool, line: &str) {
         if by_broker && line.starts_with("{\"action\":\"session\"") {
-            self.history.add(Fact::Session { client, known: line.contains("\"known\":true") });
+            let (known, took) = (line.contains("\"known\":true"), !line.contains("\"taken\":0,"));
+            self.history.add(Fact::Session { client, known, took });
             self.lock().holders.insert(client, link);
         }
         // It ends as its client has asked: then it leaves nothing behind.

@@ -150,7 +150,7 @@ impl Checker {
             Fact::BrokerBegins => self.lives += 1,
             Fact::BrokerEnds { panics } => {
                 if *panics > 0 {
-                    self.flaw("a connection of the broker has panicked".to_owned());
+                    self.flaw("a task of the broker has panicked".to_owned());
                 }
                 self.publishers.values_mut().for_each(|publisher| publisher.back(at));
             }

@@ -7,7 +7,7 @@
 //! - `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
 //! - `publisher`, `listener`, `faults`: who takes part.
 //! - `world`: what a seed decides.
-//! - `history`, `checker`: what happened, and what must be true of it.
+//! - `history`, `checker`: what happened, and what must be true of it. `planted` sees that the checker finds what is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod checker;
@@ -15,6 +15,7 @@ mod faults;
 mod history;
 mod listener;
 mod network;
+mod planted;
 mod publisher;
 mod wire;
 mod world;
@@ -26,7 +27,7 @@ use checker::{Terms, check};
 use history::{Fact, text};
 
 /// How many seeds are taken if nobody asks for more.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 /// Seeds that failed are told up to so many.
 const MOST_FAILURES: usize = 3;

@@ -15,7 +15,7 @@ use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::client::{ByteStream, Connecting, Connector};
 use msgstream::internal::wire::json_lines::JsonLines;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::history::{Client, Fact, History, without_session};
@@ -48,7 +48,15 @@ struct State {
 
 struct Broker {
     context: Arc<ConnectionContext>,
+    actor: AbortHandle,
     tasks: JoinSet<()>,
+}
+
+impl Broker {
+    /// How many of its tasks have panicked. As long as it can be reached, its actor ends in no other way.
+    fn panics(&self) -> u64 {
+        self.context.stats.snapshot().panics + u64::from(self.actor.is_finished())
+    }
 }
 
 struct Link {
@@ -114,8 +122,8 @@ impl Network {
         self.history.add(Fact::BrokerBegins);
         let (actor, context) = assemble(&self.settings);
         let mut tasks = JoinSet::new();
-        tasks.spawn(actor.with_epochs_of(state.rng.u64(..)).with_turns_of(self.turn).run());
-        state.broker = Some(Broker { context, tasks });
+        let actor = tasks.spawn(actor.with_epochs_of(state.rng.u64(..)).with_turns_of(self.turn).run());
+        state.broker = Some(Broker { context, actor, tasks });
     }
 
     /// Ends the broker without a word. Its clients may learn it, or may not.
@@ -128,8 +136,9 @@ impl Network {
         for link in links {
             link.wire.break_off(true, rng.bool());
         }
+        let panics = broker.panics();
         broker.tasks.abort_all();
-        self.history.add(Fact::BrokerEnds { panics: broker.context.stats.snapshot().panics });
+        self.history.add(Fact::BrokerEnds { panics });
     }
 
     /// Ends the broker as a server does that is told to stop.
@@ -139,8 +148,8 @@ impl Network {
         broker.context.mailbox.send(Command::Quiesce(done));
         let _ = timeout(STOP, all_taken_in).await;
         broker.context.mailbox.send(Command::Shutdown);
-        let panics = broker.context.stats.snapshot().panics;
-        let Broker { context, tasks } = &mut broker;
+        let panics = broker.panics();
+        let Broker { context, tasks, .. } = &mut broker;
         // The actor ends when nobody can reach it any more.
         *context = assemble(&self.settings).1;
         let _ = timeout(STOP, async { while tasks.join_next().await.is_some() {} }).await;

@@ -143,7 +143,7 @@ fn settings(rng: &mut Rng) -> Settings {
     let limits = Limits::default()
         .header(ByteSize(500))
         .headers_total(ByteSize(64 << 20))
-        .session_time(Span::from_secs(rng.u64(5..20)))
+        .session_time(Span::from_secs(rng.u64(3..15)))
         .unfinished_lines(ByteSize(64 << 20));
     let outbox = OutboxSettings::default()
         .limit(ByteSize([4000, 1 << 20, 1 << 20][rng.usize(0..3)]))

@@ -39,11 +39,9 @@ pub(crate) async fn faults(world: Arc<World>, dangers: Dangers, mut rng: Rng) {
     let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, pause } = dangers;
     let weights = [breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps];
     let total: u32 = weights.iter().sum();
-    while total > 0 {
-        let next = Instant::now() + Duration::from_millis(rng.u64(0..=pause));
-        if next >= world.calm {
-            break;
-        }
+    let later = |rng: &mut Rng| Instant::now() + Duration::from_millis(rng.u64(0..=pause));
+    let mut next = later(&mut rng);
+    while total > 0 && next < world.calm {
         sleep_until(next).await;
         let mut at = rng.u32(0..total);
         let kind = weights.iter().position(|weight| {
@@ -52,6 +50,7 @@ pub(crate) async fn faults(world: Arc<World>, dangers: Dangers, mut rng: Rng) {
             is_it
         });
         one(&world, kind.unwrap_or_default(), &mut rng).await;
+        next = later(&mut rng);
     }
     sleep_until(world.calm).await;
     world.network.heal();

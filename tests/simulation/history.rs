@@ -39,6 +39,7 @@ pub(crate) enum Said {
 }
 
 #[derive(Debug, Clone)]
+#[expect(dead_code, reason = "some of it is only for the text")]
 pub(crate) enum Fact {
     Says {
         client: Client,

@@ -4,13 +4,14 @@
 //! `SIMULATION_SEEDS=10000` has so many seeds taken, from `SIMULATION_FIRST` on. A seed that fails is printed with the command that takes
 //! it alone and prints its history.
 //!
-//! - `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
+//! - `direction`, `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
 //! - `publisher`, `listener`, `faults`: who takes part.
 //! - `world`: what a seed decides.
 //! - `history`, `checker`: what happened, and what must be true of it. `planted` sees that the checker finds what is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod checker;
+mod direction;
 mod faults;
 mod history;
 mod listener;

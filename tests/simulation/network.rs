@@ -18,8 +18,9 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::direction::Weather;
 use super::history::{Client, Fact, History, without_session};
-use super::wire::{Tap, Weather, Wire};
+use super::wire::{Tap, Wire};
 
 /// How long a broker that stops may take.
 const STOP: Duration = Duration::from_secs(8);

@@ -12,12 +12,12 @@ use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, sleep_until};
 
 use super::checker::Terms;
+use super::direction::Weather;
 use super::faults::{Dangers, faults};
 use super::history::{Client, Fact, History};
 use super::listener::listen;
 use super::network::{Network, Way};
 use super::publisher::{Habits, publish};
-use super::wire::Weather;
 
 /// From the last fault until all that was said must have taken effect, and whoever is lost is known to be.
 const SETTLES: Duration = Duration::from_secs(60);

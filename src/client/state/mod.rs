@@ -76,6 +76,8 @@ pub(super) struct State {
     /// A connection that has asked for the session was lost before the answer: if the broker had forgotten the session, it has begun one
     /// anew under the same name, and nobody was told.
     may_be_another: bool,
+    /// How many connections were lost before that answer: what they had sent may still reach the broker, and take the session away.
+    unanswered: u32,
     /// How many lines of the session were taken and confirmed.
     taken: u64,
     /// How many of the program's actions were sent again although they may have taken effect.

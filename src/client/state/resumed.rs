@@ -14,6 +14,7 @@ impl State {
             // One that was lost before it had its session leaves its own reason behind.
             let asked = self.opening.take();
             self.may_be_another |= asked.is_some();
+            self.unanswered += u32::from(asked.is_some());
             let before = asked.and_then(|(_, before)| before);
             self.opening = Some((self.next_receipt(), before.or(lost)));
         } else if let Some(reason) = lost {
@@ -52,7 +53,13 @@ impl State {
 
     /// The connection ends as the broker has told.
     pub(in crate::client) fn told(&mut self, reason: &Reason) {
-        if reason.code == "taken_over" {
+        if reason.code != "taken_over" {
+            return;
+        }
+        if let Some(fewer) = self.unanswered.checked_sub(1) {
+            // It may have been an earlier connection of this client, which does not hold the session for long.
+            self.unanswered = fewer;
+        } else {
             // A copy of this program goes on with the session: to take it back would be a quarrel.
             self.session = Some(super::random_session());
         }

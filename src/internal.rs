@@ -6,6 +6,17 @@ pub mod wire {
     pub use crate::wire::*;
 }
 
+/// A client over a transport that is not the system's.
+pub mod client {
+    pub use crate::client::address::{ByteStream, Connecting, Connector};
+    use crate::client::{Options, RemoteStream};
+
+    /// A client that connects in the background, as [`RemoteStream::start`] does.
+    pub fn start_over(connector: impl Connector, options: Options) -> RemoteStream {
+        RemoteStream::start_over(connector, options)
+    }
+}
+
 /// The parts of a broker.
 #[cfg(feature = "broker")]
 pub mod broker {

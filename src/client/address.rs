@@ -1,8 +1,10 @@
 //! The address of a broker, and how a connection to it is made.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::str::FromStr;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,23 +43,35 @@ impl ServerAddress {
     /// assert_eq!(ServerAddress::DEFAULT.parse(), Ok(ServerAddress::Tcp("127.0.0.1:7342".to_owned())));
     /// ```
     pub const DEFAULT: &'static str = "127.0.0.1:7342";
+}
 
+/// Makes connections to one broker, whose address it shows. A test may put a simulated network in the place of an address.
+pub trait Connector: fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// Makes a connection.
-    pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
-        Ok(match self {
-            Self::Tcp(host) => {
-                let socket = TcpStream::connect(host).await?;
-                // Lines are gathered here already; waiting for more would only delay them.
-                socket.set_nodelay(true)?;
-                Box::new(socket)
-            }
-            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+    fn connect(&self) -> Connecting<'_>;
+}
+
+/// A connection that is being made.
+pub type Connecting<'c> = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send + 'c>>;
+
+impl Connector for ServerAddress {
+    fn connect(&self) -> Connecting<'_> {
+        Box::pin(async move {
+            Ok(match self {
+                Self::Tcp(host) => {
+                    let socket = TcpStream::connect(host).await?;
+                    // Lines are gathered here already; waiting for more would only delay them.
+                    socket.set_nodelay(true)?;
+                    Box::new(socket) as Box<dyn ByteStream>
+                }
+                Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            })
         })
     }
 }
 
 /// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one would be another.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 

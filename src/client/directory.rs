@@ -10,7 +10,7 @@ use crate::job::content::Content;
 use crate::wire::Verb;
 use crate::wire::subscriber::{self, Reply};
 
-use super::address::{ByteStream, ServerAddress};
+use super::address::{ByteStream, Connector, ServerAddress};
 use super::error::ClientError;
 use super::options::Options;
 

@@ -1,6 +1,6 @@
 //! One connection: writes what is queued, reads what comes, and notices when the broker does not answer any more.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -50,6 +50,8 @@ pub(super) struct Exchange<'s> {
     writing: Option<(Chunk, usize)>,
     /// The first line has been begun.
     has_begun: bool,
+    /// Something was written since it was looked last whether there is something to read.
+    has_written: bool,
     /// When the broker took something last.
     took: Instant,
     /// When the broker was heard last.
@@ -72,6 +74,7 @@ impl<'s> Exchange<'s> {
             searched: 0,
             writing: None,
             has_begun: false,
+            has_written: false,
             took: Instant::now(),
             heard: Instant::now(),
             asked: None,
@@ -91,9 +94,20 @@ impl<'s> Exchange<'s> {
             // wait behind a long line on a slow network.
             let due = self.asked.map_or_else(|| self.heard + idle_time, |asked| asked.max(self.took) + answer_time);
             self.received.reserve(READ);
+            let is_writing = self.writing.is_some();
+            // In an order that is always the same, so that a simulation can repeat it; but reading and writing in turns if both can be
+            // done, so that neither waits for the other.
             let outcome = tokio::select! {
+                biased;
+                written = write_on(&mut self.write, &self.writing), if is_writing && !self.has_written => {
+                    self.has_written = true;
+                    self.written(written)
+                }
                 read = self.read.read_buf(&mut self.received) => self.take(read),
-                written = write_on(&mut self.write, &self.writing), if self.writing.is_some() => self.written(written),
+                () = ready(()), if is_writing && self.has_written => {
+                    self.has_written = false;
+                    Ok(())
+                }
                 () = self.shared.work.notified(), if self.writing.is_none() => Ok(()),
                 () = sleep_until(due) => self.too_quiet(),
             };
@@ -248,6 +262,7 @@ impl<'s> Exchange<'s> {
             }
         };
         tokio::select! {
+            biased;
             _ = orderly => {}
             () = sleep(LINGER) => {}
         }
@@ -274,6 +289,7 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, duplex, split};
     use tokio::time::sleep;
 
+    use crate::client::address::ServerAddress;
     use crate::client::link::Link;
     use crate::client::options::Options;
     use crate::client::shared::Shared;
@@ -283,7 +299,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_network_that_takes_something_is_no_lost_connection() {
         let (ours, theirs) = duplex(4 << 10);
-        let link = Link::start(Shared::new("localhost".parse().unwrap(), Options::default()), Some(Box::new(ours)));
+        let link = Link::start(Shared::new("localhost".parse::<ServerAddress>().unwrap(), Options::default()), Some(Box::new(ours)));
         let broker = tokio::spawn(async move {
             let (read, mut write) = split(theirs);
             let mut read = BufReader::with_capacity(4 << 10, read);

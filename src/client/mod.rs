@@ -3,7 +3,7 @@
 //! One task owns the connection. Handles and listeners share a state with it, under one lock that is never held across an
 //! await. Nothing is lost silently: every listener sees how its stream or its connection ended.
 
-mod address;
+pub(crate) mod address;
 mod confirmed;
 mod connection;
 #[cfg(feature = "cli")]

@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::wire::{Start, Verb};
 
-use super::address::ServerAddress;
+use super::address::{Connector, ServerAddress};
 use super::confirmed::Confirmed;
 use super::connection::Connection;
 use super::error::ClientError;
@@ -140,6 +140,11 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn start(address: ServerAddress, options: Options) -> Self {
+        Self::start_over(address, options)
+    }
+
+    /// The same over any transport.
+    pub(crate) fn start_over(address: impl Connector, options: Options) -> Self {
         Self { link: Link::start(Shared::new(address, options), None) }
     }
 
@@ -378,7 +383,7 @@ impl RemoteStream {
     }
 
     /// The number of actions that were sent again although they may have taken effect, so that their messages may have arrived twice. It
-    /// grows only if the broker was restarted or has forgotten this client's session, or without [`Options::session`].
+    /// grows only if the broker was restarted or has forgotten this client's session, or may have, or without [`Options::session`].
     ///
     /// ```
     /// use msgstream::client::RemoteStream;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::wire::subscriber::Event;
 
-use super::address::{ByteStream, ServerAddress};
+use super::address::{ByteStream, Connector};
 use super::connection::Connection;
 use super::options::Options;
 use super::state::State;
@@ -16,7 +16,7 @@ use super::state::State;
 /// What handles, listeners and the task share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) address: ServerAddress,
+    pub(super) address: Box<dyn Connector>,
     pub(super) options: Options,
     state: Mutex<State>,
     /// Something is to be written, or nobody holds a handle any more.
@@ -28,7 +28,8 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(address: ServerAddress, options: Options) -> Arc<Self> {
+    pub(super) fn new(address: impl Connector, options: Options) -> Arc<Self> {
+        let address = Box::new(address);
         let state = Mutex::new(State::new(options.reconnect.is_some(), options.session));
         Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
@@ -54,6 +55,7 @@ impl Shared {
                 return false;
             }
             tokio::select! {
+                biased;
                 () = sleep_until(deadline) => return true,
                 () = self.work.notified() => {}
             }

@@ -493,7 +493,7 @@ impl Model {
                 };
                 let listeners = &state.listeners;
                 state.latest.retain(|listener| listeners.contains_key(listener));
-                if was_named && may_come_back && state.is_empty() && self.limits.replay.stream > 0 {
+                if was_named && may_come_back && self.limits.replay.stream > 0 {
                     state.listed = Some(self.now);
                 }
             }

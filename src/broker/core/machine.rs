@@ -450,13 +450,11 @@ impl Core {
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
-        if stream.is_empty() {
-            // Those who come back within the time find that nothing is missing.
-            if named && comes == Comes::Perhaps && self.past.is_kept() {
-                self.remember(name);
-            } else if stream.run.listed.is_none() {
-                self.remove(name);
-            }
+        // Those who come back within the time find that nothing is missing, also if all others have hung up meanwhile.
+        if named && comes == Comes::Perhaps && self.past.is_kept() {
+            self.remember(name);
+        } else if stream.is_empty() && stream.run.listed.is_none() {
+            self.remove(name);
         }
         self.unwatch(usize::from(directory::is_entry(name)));
     }

@@ -217,6 +217,25 @@ mod tests {
         }
     }
 
+    // Seen to fail: it was forgotten when the other one hung up, and the one that came back was told of a gap.
+    #[test]
+    fn a_stream_is_remembered_for_a_listener_that_was_lost_before_another_hung_up() {
+        let mut broker = Broker::new(100, 100, 100);
+        broker.listen("waiting", 0);
+        let (lost, mut delivered) = (ConnectionId(1), Counter::default());
+        for input in [
+            Input::Listen { stream: name("waiting"), start: None, receipt: None },
+            Input::Leave { orderly: false, last: None, receipt: None },
+        ] {
+            broker.0.handle(lost, input, &mut Budget::unlimited(), &mut delivered);
+        }
+        broker.input(Input::Hangup { stream: None, receipt: None });
+        assert_eq!(broker.0.streams(), 1);
+        broker.0.set_time(Duration::from_secs(100));
+        broker.0.forget(&mut Budget::unlimited());
+        assert_eq!(broker.0.streams(), 0);
+    }
+
     // Seen to fail: 2,000 messages that were refused cost no more than one.
     #[test]
     fn what_is_refused_is_paid_for_message_by_message() {

@@ -5,7 +5,7 @@
 mod reconnected;
 mod resumed;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -73,6 +73,11 @@ pub(super) struct State {
     /// A connection has asked for the session; until it is answered, nothing else is written. The receipt, and why the connection before
     /// was lost if there was one.
     opening: Option<(u64, Option<String>)>,
+    /// A connection that has asked for the session was lost before the answer: if the broker had forgotten the session, it has begun one
+    /// anew under the same name, and nobody was told.
+    may_be_another: bool,
+    /// How many connections were lost before that answer: what they had sent may still reach the broker, and take the session away.
+    unanswered: u32,
     /// How many lines of the session were taken and confirmed.
     taken: u64,
     /// How many of the program's actions were sent again although they may have taken effect.
@@ -87,7 +92,7 @@ pub(super) struct State {
     /// The receipts of listen actions under way.
     joins: HashMap<u64, String>,
     /// Who waits for the receipts of other actions.
-    answers: HashMap<u64, Answer>,
+    answers: BTreeMap<u64, Answer>,
     /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
     /// these: a later header in front of it would make the stream go back.
     headers: HashMap<String, Bytes>,
@@ -100,7 +105,7 @@ pub(super) struct State {
     /// The receipts of the last question about each stream.
     asking: HashMap<u64, String>,
     /// What the answers say: the receipt of a stream's first question, and how the stream was found.
-    found: HashMap<String, (u64, Found)>,
+    found: BTreeMap<String, (u64, Found)>,
     /// How many of the program's actions are in `out`.
     actions: usize,
     /// Chunks that were written and are not confirmed, with their changes to `headers`.
@@ -396,10 +401,9 @@ impl State {
             // The first refusal says more than that there were too many.
             self.refused.get_or_insert_with(|| reason.clone());
         }
-        for listened in self.streams.values_mut() {
+        for (_, mut listened) in in_order(std::mem::take(&mut self.streams)) {
             listened.tell(last);
         }
-        self.streams.clear();
         self.joins.clear();
         for (_, answer) in std::mem::take(&mut self.answers) {
             // The caller may have stopped waiting.
@@ -480,6 +484,13 @@ impl State {
         self.queued += line.len();
         first
     }
+}
+
+/// The streams by name, so that whatever is done to all of them is done in the same order each time.
+fn in_order<T>(streams: HashMap<String, T>) -> Vec<(String, T)> {
+    let mut streams: Vec<_> = streams.into_iter().collect();
+    streams.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    streams
 }
 
 /// How many lines these are.

@@ -8,7 +8,7 @@ use crate::job::content::{Content, NonFinite};
 use crate::wire::subscriber::{Reason, Receipt};
 use crate::wire::{StreamState, Verb};
 
-use super::{Chunk, Headers, State, bare_line};
+use super::{Chunk, Headers, State, bare_line, in_order};
 use crate::client::error::ClientError;
 use crate::client::request;
 use crate::client::resume::{Change, Found, Kind, Lines, Mark, Part, Verdict, judge};
@@ -42,7 +42,7 @@ impl State {
         self.joins.clear();
         self.hanging_up.clear();
         let may_resume = !std::mem::take(&mut self.may_not_resume);
-        for (stream, listened) in std::mem::take(&mut self.streams) {
+        for (stream, listened) in in_order(std::mem::take(&mut self.streams)) {
             let latest = listened.is_latest();
             let (before, newcomers) = listened.lost(reason, may_resume);
             if let Some((back, listeners)) = before {

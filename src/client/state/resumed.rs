@@ -12,7 +12,10 @@ impl State {
     pub(in crate::client) fn connected(&mut self, lost: Option<String>) {
         if self.session.is_some() {
             // One that was lost before it had its session leaves its own reason behind.
-            let before = self.opening.take().and_then(|(_, before)| before);
+            let asked = self.opening.take();
+            self.may_be_another |= asked.is_some();
+            self.unanswered += u32::from(asked.is_some());
+            let before = asked.and_then(|(_, before)| before);
             self.opening = Some((self.next_receipt(), before.or(lost)));
         } else if let Some(reason) = lost {
             self.reconnected(&reason);
@@ -23,6 +26,8 @@ impl State {
     /// be room again.
     pub(super) fn opened(&mut self, taken: Option<u64>) -> bool {
         let Some((_, lost)) = self.opening.take() else { return false };
+        let taken = taken.filter(|taken| !self.is_another(*taken));
+        self.may_be_another = false;
         match (taken, lost) {
             (Some(taken), Some(reason)) => self.resumed(taken, &reason),
             (None, Some(reason)) => {
@@ -35,6 +40,12 @@ impl State {
         true
     }
 
+    /// Whether the session cannot be the one that this client had, since it has taken less, or nothing, which nobody can tell apart
+    /// where nothing was confirmed.
+    fn is_another(&self, taken: u64) -> bool {
+        taken < self.taken || (taken == 0 && self.may_be_another && !self.unconfirmed.is_empty())
+    }
+
     /// The connection ends with something that this client cannot take.
     pub(in crate::client) fn choked(&mut self) {
         self.may_not_resume = true;
@@ -42,7 +53,13 @@ impl State {
 
     /// The connection ends as the broker has told.
     pub(in crate::client) fn told(&mut self, reason: &Reason) {
-        if reason.code == "taken_over" {
+        if reason.code != "taken_over" {
+            return;
+        }
+        if let Some(fewer) = self.unanswered.checked_sub(1) {
+            // It may have been an earlier connection of this client, which does not hold the session for long.
+            self.unanswered = fewer;
+        } else {
             // A copy of this program goes on with the session: to take it back would be a quarrel.
             self.session = Some(super::random_session());
         }

@@ -66,6 +66,20 @@ pub(crate) struct Back {
     pub(crate) reason: String,
 }
 
+impl From {
+    fn back(&self) -> Option<&Back> {
+        if let Self::Back(back) = self { Some(back) } else { None }
+    }
+
+    /// What those are told who do not get all that they asked for.
+    fn gap(&self, missed: Option<u64>) -> Option<Event> {
+        match self {
+            Self::Back(Back { reason, .. }) => Some(Event::Reconnected { reason: reason.clone(), missed }),
+            Self::Start(start) => start.after.map(|_| Event::Reconnected { reason: NOT_KEPT.to_owned(), missed }),
+        }
+    }
+}
+
 /// What is told in front of the header if messages are missing that were asked for.
 const NOT_KEPT: &str = "the broker does not have all that followed the position at which this listener was to begin";
 
@@ -144,20 +158,21 @@ impl<L: Take> Listened<L> {
             self.listeners.iter_mut().for_each(|seat| seat.had = 0);
         }
         self.position = position;
-        let goes_on = resumed && matches!(from, From::Back(_));
-        let gap = match from {
-            _ if resumed => None,
-            From::Back(Back { reason, .. }) => Some(Event::Reconnected { reason, missed }),
-            From::Start(start) => start.after.map(|_| Event::Reconnected { reason: NOT_KEPT.to_owned(), missed }),
-        };
         for Seat { listener, had } in listeners {
-            if gap.clone().is_some_and(|gap| !listener.take(gap)) {
+            // One that comes back may have had more than its connection, which had gone back for another listener.
+            let ahead = from.back().map_or(0, |back| had.saturating_sub(back.position.sequence));
+            let missed = missed.map(|missed| missed.saturating_sub(ahead));
+            let misses_nothing = from.back().is_some() && (resumed || missed == Some(0));
+            let gap = if resumed || misses_nothing { None } else { from.gap(missed) };
+            if gap.is_some_and(|gap| !listener.take(gap)) {
                 continue;
             }
-            listener.joined(joined);
-            if header.clone().is_none_or(|header| listener.take(Event::Header(header))) {
-                let begins = position.map_or(0, |position| position.sequence);
-                self.listeners.push(Seat { listener, had: if goes_on { had } else { begins } });
+            let begins = position.map_or(0, |position| position.sequence);
+            let had = if misses_nothing { had.max(begins) } else { begins };
+            listener.joined(Joined { missed, position: position.map(|position| Position { sequence: had, ..position }), ..joined });
+            let header = header.clone().filter(|_| !misses_nothing);
+            if header.is_none_or(|header| listener.take(Event::Header(header))) {
+                self.listeners.push(Seat { listener, had });
             }
         }
     }
@@ -262,14 +277,15 @@ impl<L: Take> Listened<L> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::rc::Rc;
 
     use super::*;
     use crate::wire::Epoch;
 
+    /// What a listener was told, and where it was when it joined last.
     #[derive(Clone, Default)]
-    struct Seen(Rc<RefCell<Vec<String>>>);
+    struct Seen(Rc<RefCell<Vec<String>>>, Rc<Cell<Option<u64>>>);
 
     impl Take for Seen {
         fn take(&self, event: Event) -> bool {
@@ -285,6 +301,7 @@ mod tests {
 
         fn joined(&self, joined: Joined) {
             self.0.borrow_mut().push(joined.state.as_str().to_owned());
+            self.1.set(joined.position.map(|position| position.sequence));
         }
     }
 
@@ -512,6 +529,35 @@ mod tests {
         stream.put(content("8"));
         assert_eq!(one.text(), "waiting, waiting, 8");
         assert_eq!(other.text(), "waiting, 6, waiting, 7, 8");
+    }
+
+    // Seen to fail: both were told to be where the connection was, and to have missed as much.
+    #[test]
+    fn one_that_is_ahead_of_its_connection_comes_back_to_where_it_was() {
+        let come_back = |joined| {
+            let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+            stream.join(1, Start::default(), vec![one.clone()]);
+            stream.joined(1, Joined { position: Some(at(7)), ..Joined::new(StreamState::Waiting) });
+            stream.join(2, Start::default().last(2), vec![other.clone()]);
+            stream.joined(2, Joined { position: Some(at(5)), ..Joined::new(StreamState::Waiting) });
+            stream.put(content("6"));
+            let (back, seats) = stream.lost("end of file", true).0.unwrap();
+            let mut stream = Listened::default();
+            stream.join_again(1, seats, back);
+            stream.put(content("0"));
+            stream.joined(1, joined);
+            stream.put(content("8"));
+            let told = |seen: &Seen| seen.text().replace("Reconnected { reason: \"end of file\", missed: Some(1) }", "1 missed");
+            [(told(&one), one.1.get()), (told(&other), other.1.get())]
+        };
+        let missed = Joined { missed: Some(1), position: Some(at(7)), ..Joined::new(StreamState::Running) };
+        let [one, other] = come_back(missed);
+        assert_eq!(one, ("waiting, running, 8".to_owned(), Some(7)));
+        assert_eq!(other, ("waiting, 6, 1 missed, running, header 0, 8".to_owned(), Some(7)));
+
+        let resumed = Joined { resumed: true, position: Some(at(6)), ..Joined::new(StreamState::Running) };
+        let [one, other] = come_back(resumed);
+        assert_eq!((one.1, other.1), (Some(7), Some(6)));
     }
 
     #[test]

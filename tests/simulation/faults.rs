@@ -1,0 +1,95 @@
+//! What goes wrong in a simulation, and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::{Instant, advance, sleep, sleep_until};
+
+use super::history::Fact;
+use super::world::World;
+
+/// How often each kind of fault happens beside the others. In most simulations some never do, so that the promise is seen to be kept
+/// to the letter where that can be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dangers {
+    breaks: u32,
+    stands_still: u32,
+    parts: u32,
+    dies: u32,
+    broker_stops: u32,
+    broker_dies: u32,
+    clock_jumps: u32,
+    /// The longest time between two, in milliseconds.
+    pause: u64,
+}
+
+impl Dangers {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        let mut some = |most: u32| if rng.bool() { rng.u32(1..=most) } else { 0 };
+        let (breaks, stands_still, parts, dies) = (some(10), some(5), some(3), some(1));
+        let mut seldom = |most| some(most) * some(1);
+        let (broker_stops, broker_dies, clock_jumps) = (seldom(1), seldom(1), seldom(1));
+        Self { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, pause: [100, 1000, 5000][rng.usize(0..3)] }
+    }
+}
+
+/// Lets things go wrong until it is calm.
+pub(crate) async fn faults(world: Arc<World>, dangers: Dangers, mut rng: Rng) {
+    let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, pause } = dangers;
+    let weights = [breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps];
+    let total: u32 = weights.iter().sum();
+    let later = |rng: &mut Rng| Instant::now() + Duration::from_millis(rng.u64(0..=pause));
+    let mut next = later(&mut rng);
+    while total > 0 && next < world.calm {
+        sleep_until(next).await;
+        let mut at = rng.u32(0..total);
+        let kind = weights.iter().position(|weight| {
+            let is_it = at < *weight;
+            at = at.saturating_sub(*weight);
+            is_it
+        });
+        one(&world, kind.unwrap_or_default(), &mut rng).await;
+        next = later(&mut rng);
+    }
+    sleep_until(world.calm).await;
+    world.network.heal();
+}
+
+async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
+    let network = &world.network;
+    let time = Duration::from_millis([50, 1000, 8000, 30_000][rng.usize(0..4)]);
+    match kind {
+        0 => {
+            let (broker, client) = [(true, true), (true, true), (false, true), (true, false), (false, false)][rng.usize(0..5)];
+            network.break_off(broker, client);
+        }
+        1 => network.freeze(rng.bool(), time),
+        2 => {
+            let client = rng.u32(0..world.clients());
+            network.part(client);
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                sleep(time).await;
+                world.network.unite(client);
+            });
+        }
+        3 => network.kill(rng.u32(0..world.clients())),
+        4 => {
+            world.history.add(Fact::Fault("the broker is told to stop".to_owned()));
+            network.stop_broker().await;
+            sleep(time.min(Duration::from_secs(8))).await;
+            network.start_broker();
+        }
+        5 => {
+            world.history.add(Fact::Fault("the broker is killed".to_owned()));
+            network.kill_broker();
+            sleep(time.min(Duration::from_secs(8))).await;
+            network.start_broker();
+        }
+        _ => {
+            world.history.add(Fact::Fault(format!("nobody runs for {time:?}")));
+            advance(time).await;
+        }
+    }
+}

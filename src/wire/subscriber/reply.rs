@@ -27,7 +27,6 @@ pub(crate) enum Reply {
     /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
     Session { known: bool, taken: u64 },
     /// A stream was joined by a prefix, behind its header if it has one.
-    #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only the program lists streams"))]
     Joined { stream: String },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },

@@ -21,8 +21,8 @@ use super::text::inline;
 
 /// Wait until jobs have ended
 ///
-/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort, monitor.Lost or monitor.Error.
-/// Each end is printed as one line: on standard output if the job ended well, otherwise on standard error.
+/// A job has ended when its stream has ended, or when a message or the header is a monitor.Complete, monitor.Abort, monitor.Lost or
+/// monitor.Error. Each end is printed as one line: on standard output if the job ended well, otherwise on standard error.
 ///
 /// The broker remembers the end of a stream, by default for an hour. So give each run a name of its own, such as build-7, or use --next if
 /// a name is used again. With --next, wait looks for the next run twice a second. It also notices a run that begins and ends in between,

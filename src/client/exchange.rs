@@ -247,8 +247,8 @@ impl<'s> Exchange<'s> {
         Ok(())
     }
 
-    /// Ends the connection in order: the broker is told, so that this client does not count as lost. What the broker still sends is read, since closing a socket with unread bytes could
-    /// destroy what was sent.
+    /// Ends the connection in order: the broker is told, so that this client does not count as lost. What the broker still sends is read,
+    /// since closing a socket with unread bytes could destroy what was sent.
     async fn leave(&mut self) -> End {
         let orderly = async {
             self.write.write_all(&farewell()).await?;

@@ -13,11 +13,10 @@ use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
 use super::listens::{Listens, Place};
 use super::order::Order;
-use super::parts::Parts;
 use super::past::{Past, ReplayLimits};
 use super::prefixes::Prefixes;
 use super::sessions::Sessions;
-use super::stream::{ENDED, Ended, LISTENER, millis};
+use super::stream::LISTENER;
 use super::table::Table;
 use super::wills::Wills;
 
@@ -96,24 +95,6 @@ pub(super) enum Comes {
     Perhaps,
     /// It has hung up.
     NoMore,
-}
-
-/// What became of a run.
-#[derive(Default)]
-pub(super) struct Taken {
-    reached: usize,
-    /// Where the stream stands after it.
-    position: Option<Position>,
-    /// How many messages that counts more than before.
-    counted: u64,
-}
-
-impl Taken {
-    /// Where the stream stands after one of its messages.
-    fn after(&self, index: u32) -> Option<Position> {
-        let behind = self.counted.saturating_sub(u64::from(index) + 1);
-        self.position.map(|position| Position { sequence: position.sequence - behind, ..position })
-    }
 }
 
 impl Core {
@@ -316,100 +297,6 @@ impl Core {
         }
     }
 
-    /// Returns what is left of it when the budget is spent.
-    fn put(
-        &mut self,
-        from: ConnectionId,
-        name: &StreamName,
-        run: &Frame,
-        extras: Vec<Extra>,
-        budget: &mut Budget,
-        deliver: &mut impl Deliver,
-    ) -> Option<Input> {
-        if extras.is_empty() {
-            self.deliver_run(name, run, budget, deliver);
-            return None;
-        }
-        // A publisher that listens to its own messages gets each receipt behind its message. Whoever joins at the birth of the stream
-        // joins behind the message that brings the first header.
-        let is_apart = self.listens(from, name) || self.is_born_to_listeners(name);
-        if run.messages() > 1 && (is_apart || !self.has_room_for(name, &extras)) {
-            let mut parts = Parts::new(name, run, extras);
-            while let Some(part) = parts.next() {
-                self.handle(from, part, budget, deliver);
-                if budget.is_spent() {
-                    return parts.rest();
-                }
-            }
-            return None;
-        }
-        let (mut headers, mut receipts) = (Vec::new(), Vec::new());
-        for Extra { header, receipt, index, .. } in extras {
-            headers.extend(header);
-            receipts.extend(receipt.map(|receipt| (receipt, index)));
-        }
-        // Nobody can join between the messages of a run, so only the last header is ever seen.
-        let begins = match headers.pop().map(|header| self.store_header(name, header)) {
-            Some(Ok(begins)) => begins,
-            None => false,
-            Some(Err(refused)) => {
-                refuse(from, &refused, Some(name), receipts.first().map(|(receipt, _)| receipt), deliver);
-                return None;
-            }
-        };
-        budget.spend(PUSH * receipts.len());
-        let taken = self.deliver_run(name, run, budget, deliver);
-        if begins {
-            // The header says already what the message says.
-            self.announce(name, budget, deliver);
-        }
-        for (receipt, index) in &receipts {
-            answer(from, Some(receipt), Effect { position: taken.after(*index), ..reaching(taken.reached) }, deliver);
-        }
-        None
-    }
-
-    /// Gives a run to every listener, and keeps it for those who come back.
-    pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
-        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
-            return self.deliver_nowhere(name, run, budget, deliver);
-        };
-        let counted = u64::from(run.messages());
-        named.stream.run.sequence += counted;
-        named.stream.run.bytes += run.bytes().len() as u64;
-        budget.spend(PUSH * named.stream.listeners.len());
-        let (each, latest) = named.stream.audience();
-        let mut reached = each.iter().filter(|listener| deliver.frame(**listener, run)).count();
-        if !latest.is_empty() {
-            reached += deliver_latest(latest, &named.name, run, budget, deliver);
-        }
-        let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
-        self.directory.note(&named.name);
-        if self.past.is_kept() {
-            self.past.keep(named, run, self.now, &self.queues);
-            self.relieve_windows(name);
-        }
-        taken
-    }
-
-    /// Takes a run for a stream that nobody has seen, or that has ended: nobody listens. There may be somebody who looks back at it.
-    fn deliver_nowhere(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
-        self.forget_if_over(name);
-        if let Some(stream) = self.streams.get(name) {
-            return Taken { position: Some(stream.run.position()), ..Taken::default() };
-        }
-        if !self.past.is_kept() {
-            return Taken::default();
-        }
-        if let Err(refused) = self.room_for_stream(name, false).and_then(|()| self.room_to_keep(name, false, 0)) {
-            self.tell_missed(name, &refused, budget, deliver);
-            return Taken::default();
-        }
-        self.stream(name);
-        self.announce(name, budget, deliver);
-        self.deliver_run(name, run, budget, deliver)
-    }
-
     fn header(
         &mut self,
         name: &StreamName,
@@ -466,84 +353,6 @@ impl Core {
             self.past.list(named, self.now);
         }
     }
-
-    /// Ends a stream, even one that is new: a job may end before anybody listens, and later listeners are told.
-    pub(super) fn close(
-        &mut self,
-        name: &StreamName,
-        last: Frame,
-        of: Option<Epoch>,
-        budget: &mut Budget,
-        deliver: &mut impl Deliver,
-    ) -> Result<usize, Refused> {
-        self.check_epoch(name, of, false)?;
-        self.forget_if_over(name);
-        let is_known = self.streams.get(name).is_some();
-        self.room_for_stream(name, is_known)?;
-        if !is_known {
-            self.room_to_keep(name, is_known, ENDED)?;
-        }
-        self.take_back_will(name);
-        let reached = self.dismiss(name, &last, budget, deliver);
-        // The last end counts, but it has ended since the first.
-        let again = self.take_back_end(name);
-        // The end of a known stream is never refused for lack of room: then it is kept without its message.
-        let now = self.now;
-        let run = &mut self.stream(name).stream.run;
-        if !again {
-            run.since = millis(now);
-        }
-        let room = self.has_room(Some(name), ENDED + last.cost());
-        let forget_at = self.now + self.limits.ended_time;
-        let ended = Ended { forget_at, last: room.then_some(last) };
-        self.keep_end(name, ended);
-        if !is_known {
-            self.announce(name, budget, deliver);
-        }
-        Ok(reached)
-    }
-
-    fn delete(
-        &mut self,
-        name: &StreamName,
-        last: &Frame,
-        of: Option<Epoch>,
-        budget: &mut Budget,
-        deliver: &mut impl Deliver,
-    ) -> Result<usize, Refused> {
-        self.check_epoch(name, of, false)?;
-        self.take_back_will(name);
-        let reached = self.dismiss(name, last, budget, deliver);
-        self.remove(name);
-        Ok(reached)
-    }
-
-    /// Tells every listener that the stream has ended, and lets it go.
-    pub(super) fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
-        let Some(stream) = self.streams.get_mut(name) else { return 0 };
-        let listeners = std::mem::take(&mut stream.listeners);
-        stream.run.latest = 0;
-        stream.run.by_prefix = 0;
-        budget.spend((PUSH + HANG_UP) * listeners.len());
-        self.stored -= LISTENER * listeners.len();
-        self.directory.note(name);
-        self.unwatch(if directory::is_entry(name) { listeners.len() } else { 0 });
-        let mut reached = 0;
-        for listener in listeners {
-            reached += usize::from(deliver.frame(listener, last));
-            self.connections[listener.index()].remove(name);
-        }
-        reached
-    }
-}
-
-/// Gives the last message of a run to those who get the latest. Returns how many were reached.
-#[cold]
-fn deliver_latest(to: &[ConnectionId], name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
-    // Its place in the run is looked for message by message in some encodings.
-    budget.spend(run.messages() as usize);
-    let newest = run.last();
-    to.iter().filter(|listener| deliver.latest(**listener, name, &newest, run.messages().into())).count()
 }
 
 pub(super) fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, effect: Effect, deliver: &mut impl Deliver) {
@@ -552,7 +361,7 @@ pub(super) fn answer(to: ConnectionId, receipt: Option<&ReceiptId>, effect: Effe
     }
 }
 
-fn reaching(listeners: usize) -> Effect {
+pub(super) fn reaching(listeners: usize) -> Effect {
     Effect { listeners: Some(listeners), ..Effect::default() }
 }
 

@@ -8,6 +8,7 @@
 mod birth;
 mod budget;
 mod directory;
+mod ending;
 mod epochs;
 mod input;
 #[cfg(any(test, debug_assertions))]
@@ -23,6 +24,7 @@ mod parts;
 mod past;
 mod prefixes;
 mod publishing;
+mod putting;
 mod replay;
 mod sessions;
 mod stream;

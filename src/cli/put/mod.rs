@@ -21,7 +21,8 @@ use super::input;
 /// A broker that is away does not stop the program that writes to standard input, and delays it by at most a second. If the broker is
 /// away, even at the beginning, put says so, keeps reading and tries again. It keeps up to 20 MiB of lines that the broker has not
 /// confirmed; beyond that it drops the oldest. It reports how many and which lines were lost, on standard error and at their place in the
-/// stream. If the broker is restarted, a line may be published twice; put says so. At the end of the input, put waits up to 5 s for a broker that is away.
+/// stream. If the broker is restarted, a line may be published twice; put says so. At the end of the input, put waits up to 5 s for a
+/// broker that is away.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {

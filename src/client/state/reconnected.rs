@@ -14,8 +14,8 @@ use crate::client::request;
 use crate::client::resume::{Change, Found, Kind, Lines, Mark, Part, Verdict, judge};
 
 impl State {
-    /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners say where they were, so that they miss nothing
-    /// that the broker still has.
+    /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners say where they were, so that they
+    /// miss nothing that the broker still has.
     pub(super) fn reconnected(&mut self, reason: &str) {
         let mut changes = Headers::new();
         let mut out = Lines::default();

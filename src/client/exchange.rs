@@ -103,7 +103,10 @@ impl<'s> Exchange<'s> {
                     self.has_written = true;
                     self.written(written)
                 }
-                read = self.read.read_buf(&mut self.received) => self.take(read),
+                read = self.read.read_buf(&mut self.received) => {
+                    self.has_written = false;
+                    self.take(read)
+                }
                 () = ready(()), if is_writing && self.has_written => {
                     self.has_written = false;
                     Ok(())
@@ -284,9 +287,13 @@ async fn write_on(write: &mut (impl AsyncWrite + Unpin), writing: &Option<(Chunk
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
-    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, duplex, split};
+    use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, duplex, split};
     use tokio::time::sleep;
 
     use crate::client::address::ServerAddress;
@@ -294,6 +301,48 @@ mod tests {
     use crate::client::options::Options;
     use crate::client::shared::Shared;
     use crate::wire::Verb;
+
+    /// A broker that always has something to say, up to a thousand times, and takes ten bytes at a time; and what was done when.
+    struct Talkative(Arc<Mutex<Vec<&'static str>>>);
+
+    impl AsyncRead for Talkative {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let mut done = self.0.lock().unwrap();
+            if done.len() >= 1000 {
+                return Poll::Pending;
+            }
+            done.push("read");
+            buffer.put_slice(b"{\"action\":\"pong\"}\n");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Talkative {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap().push("write");
+            Poll::Ready(Ok(bytes.len().min(10)))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_reading_nor_writing_waits_for_the_other() {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let shared = Shared::new("localhost".parse::<ServerAddress>().unwrap(), Options::default());
+        let link = Link::start(Arc::clone(&shared), Some(Box::new(Talkative(Arc::clone(&done)))));
+        link.queue(Verb::Put, "job", Some(&"x".repeat(1000)), None::<&()>).await.unwrap();
+        // The clock jumps once nobody has anything to do.
+        sleep(Duration::from_millis(1)).await;
+        let done = done.lock().unwrap();
+        assert_eq!(done[..200], ["write", "read"].repeat(100));
+    }
 
     /// A network that takes a line for minutes: as long as it takes some of it, the broker is not dead. The clock is tokio's.
     #[tokio::test(start_paused = true)]

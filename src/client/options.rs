@@ -113,14 +113,21 @@ impl Default for Backoff {
     }
 }
 
-/// A connection that has lasted as long as so many first pauses was a good one.
+/// A connection that has lasted as long as so many first pauses was a good one, however long the pause before it was.
 const LASTING: u32 = 10;
 
 impl Backoff {
-    /// The number of the next attempt after a connection that has lasted so long. One that is broken off again and again as soon as it
-    /// stands is no better than none.
+    /// The number of the next attempt after a connection that has lasted so long, where `attempt` pauses in a row were made. One that is
+    /// broken off again and again as soon as it stands is no better than none. One that has lasted longer than the pause before it was
+    /// worth it: on a network that breaks every second, a listener would otherwise be away for longer than it is there.
     pub(super) fn attempt_after(&self, attempt: u32, lasted: Duration) -> u32 {
-        if lasted >= self.first.saturating_mul(LASTING) { 0 } else { attempt }
+        let enough = self.doubled(attempt.saturating_sub(1)).min(self.first.saturating_mul(LASTING));
+        if lasted >= enough { 0 } else { attempt }
+    }
+
+    /// The full pause before the given attempt, counted from 0.
+    fn doubled(&self, attempt: u32) -> Duration {
+        self.first.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX)).min(self.longest)
     }
 
     /// The pause before the given attempt, counted from 0, or none if there is to be no such attempt. `random` is from 0 to 1.
@@ -128,9 +135,8 @@ impl Backoff {
         if self.attempts.is_some_and(|most| attempt >= most) {
             return None;
         }
-        let doubled = self.first.saturating_mul(1_u32.checked_shl(attempt).unwrap_or(u32::MAX));
         // Never less than half of the full pause.
-        Some(doubled.min(self.longest).mul_f64(0.5 + random / 2.0))
+        Some(self.doubled(attempt).mul_f64(0.5 + random / 2.0))
     }
 }
 
@@ -140,8 +146,11 @@ mod tests {
 
     #[test]
     fn only_a_connection_that_has_lasted_ends_the_search_for_one() {
-        let backoff = Backoff::default();
-        assert_eq!([999, 1000].map(|lasted| backoff.attempt_after(5, Duration::from_millis(lasted))), [5, 0]);
+        let after = |attempt, lasted| Backoff::default().attempt_after(attempt, Duration::from_millis(lasted));
+        // Longer than the pause before it, or for long enough.
+        assert_eq!([99, 100].map(|lasted| after(1, lasted)), [1, 0]);
+        assert_eq!([399, 400].map(|lasted| after(3, lasted)), [3, 0]);
+        assert_eq!([999, 1000].map(|lasted| after(5, lasted)), [5, 0]);
     }
 
     #[test]

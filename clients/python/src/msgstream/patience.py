@@ -9,7 +9,8 @@ from typing import Optional
 from .incoming import CutShort
 from .options import Options
 
-#: A connection counts as one that served if it held for so many first pauses. One that fails sooner is tried less and less often.
+#: A connection counts as one that served if it held for so many first pauses, or for longer than the pause before it: on a network that
+#: breaks every second, a listener would otherwise be away for longer than it is there. One that fails sooner is tried less and less often.
 _SERVED = 10
 
 
@@ -29,10 +30,16 @@ class Retry:
     def pause(self) -> float:
         """There is no connection any more, or there was none. How long to wait before the next one is made."""
         since, self._since = self._since, None
-        if since is not None and time.monotonic() - since > self._options.first_pause * _SERVED:
+        if since is not None and time.monotonic() - since >= self._enough():
             self._attempt = 0
         self._attempt += 1
         return self._options.pause(self._attempt - 1)
+
+    def _enough(self) -> float:
+        """How long a connection must have held to have served."""
+        first, longest = self._options.first_pause, self._options.longest_pause
+        before: float = min(first * 2.0 ** min(max(0, self._attempt - 1), 60), longest)
+        return min(first * _SERVED, before)
 
 
 class Patience:

@@ -1,0 +1,26 @@
+"""When to connect again. The clock is the tests' own, since they are about the times themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from msgstream import Options
+from msgstream.patience import Retry
+
+
+@pytest.mark.parametrize(
+    ("attempts", "held", "served"),
+    [(1, 0.09, False), (1, 0.11, True), (3, 0.39, False), (3, 0.41, True), (6, 0.99, False), (6, 1.01, True)],
+)
+def test_a_connection_has_served_if_it_held_for_longer_than_the_pause_before_it(
+    attempts: int, held: float, served: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("msgstream.patience.time.monotonic", lambda: now)
+    options = Options()
+    retry = Retry(options)
+    for attempt in range(attempts):
+        assert 0.5 <= retry.pause() / (options.first_pause * 2**attempt) <= 1
+    retry.answered()
+    now += held
+    assert 0.5 <= retry.pause() / (options.first_pause * (1 if served else 2**attempts)) <= 1

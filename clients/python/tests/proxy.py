@@ -18,7 +18,9 @@ class Proxy:
 
     def __init__(self, to: int, cuts: "Optional[Iterator[int]]" = None) -> None:
         self.port = 0
-        #: How many connections it has reset.
+        #: How many connections were made to it.
+        self.made = 0
+        #: How many of them it has reset.
         self.resets = 0
         self._to = to
         self._cuts = cuts or itertools.repeat(1 << 60)
@@ -90,6 +92,7 @@ class Proxy:
         writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.made += 1
         if self._refuses:
             self._reset(writer)
             return

@@ -39,6 +39,12 @@ impl JobStream {
         self.left_out.get()
     }
 
+    /// Begins the job, unless one of this name is running: then its header is the error.
+    pub(super) async fn claim(&self) -> Result<(), Box<Join>> {
+        let header = Message::from(self.header.borrow().clone());
+        occupied::claim(&self.remote, &self.stream, &header).await
+    }
+
     /// Publishes that the job begins, and how it ends if this program is killed.
     pub(super) async fn start(&self, start: Start) {
         let header = Message::from(self.header.borrow().clone());

@@ -126,14 +126,12 @@ pub(crate) fn run(args: Args) -> Outcome {
         let queue = options.queue;
         let remote = args.broker.start(options);
         let mut contact = Contact::new(&remote, args.broker.address(), queue.to_string());
-        if !args.force
-            && let Some(other) = occupied::live(&remote, &args.stream).await
-        {
-            return Err(Failure::new(Exit::Occupied, taken(&args.stream, &other)));
-        }
         let title = args.title.clone().unwrap_or_else(|| words(&args.command));
         let start = Start { started: Some(now()), ..Start::new(cut(&title, LONGEST_TITLE)) };
         let job = JobStream::new(remote.clone(), args.stream.clone(), &start, queue.0 / 2);
+        if !args.force {
+            job.claim().await.map_err(|other| Failure::new(Exit::Occupied, taken(&args.stream, &other)))?;
+        }
         job.start(start.clone()).await;
         contact.tell_refusal(remote.clone());
         let mut forward = Forward::catch().context("cannot catch signals").or_exit(Exit::Io)?;

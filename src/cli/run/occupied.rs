@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::client::{Connection, Event, RemoteStream, StreamState};
+use crate::client::{ClientError, Connection, Event, Joined, RemoteStream, StreamState};
 use crate::job::monitor::{Join, Message};
 use rustix::process::{Pid, getpid, test_kill_process};
 use rustix::system::uname;
@@ -20,29 +20,50 @@ pub(super) fn process() -> Map<String, Value> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The header of a run of this name that has not ended, if the broker can be reached and knows one. A run on this machine whose
-/// process is gone has ended.
-pub(super) async fn live(remote: &RemoteStream, stream: &str) -> Option<Join> {
+/// Begins a run with this header, unless a run of this name has not ended: then its header is the error. A run on this machine whose
+/// process is gone has ended. Where the broker cannot be reached, or knows what is no run, nothing is done, and the run may begin.
+pub(super) async fn claim(remote: &RemoteStream, stream: &str, header: &Message) -> Result<(), Box<Join>> {
     let mut connection = remote.connection();
-    let header = timeout(PATIENCE, header(remote, stream));
     let away = connection.wait_for(|now| matches!(now, Connection::Away { .. } | Connection::Over { .. }));
-    let header = tokio::select! {
-        header = header => header.ok()??,
-        _ = away => return None,
-    };
-    (header.more.contains_key("pid") && may_live(&header.more)).then_some(header)
+    tokio::select! {
+        claimed = timeout(PATIENCE, try_claim(remote, stream, header)) => claimed.unwrap_or(Ok(())),
+        _ = away => Ok(()),
+    }
 }
 
-async fn header(remote: &RemoteStream, stream: &str) -> Option<Join> {
+/// Of several that begin in one moment only one does: each changes the stream only if it stands as it was seen.
+async fn try_claim(remote: &RemoteStream, stream: &str, header: &Message) -> Result<(), Box<Join>> {
+    let confirmed = remote.confirmed();
+    while let Some((joined, run)) = look(remote, stream).await {
+        let begun = match (joined.state, joined.position) {
+            (StreamState::Waiting, _) => confirmed.header_if_absent(stream, header).await,
+            // The former run is forgotten first, so that there is no header for anybody who looked before.
+            (StreamState::Ended, Some(end)) => match confirmed.of(end.epoch).delete(stream).await {
+                Ok(_) => confirmed.header_if_absent(stream, header).await,
+                Err(error) => Err(error),
+            },
+            _ => return run.filter(|run| run.more.contains_key("pid") && may_live(&run.more)).map_or(Ok(()), |run| Err(Box::new(run))),
+        };
+        if !matches!(begun, Err(ClientError::Stale(_))) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// How the stream stands, and the header of a run that is on.
+async fn look(remote: &RemoteStream, stream: &str) -> Option<(Joined, Option<Join>)> {
     let mut listener = remote.listen(stream).await.ok()?;
-    if listener.joined().await.map(|joined| joined.state) != Some(StreamState::Running) {
-        return None;
-    }
-    let Some(Event::Header(content)) = listener.next().await else { return None };
-    match Message::of(&content)? {
-        Message::Join(join) => Some(join),
+    let joined = listener.joined().await?;
+    let header = match joined.state {
+        StreamState::Running => listener.next().await,
         _ => None,
-    }
+    };
+    let run = match header {
+        Some(Event::Header(content)) => Message::of(&content),
+        _ => None,
+    };
+    Some((joined, run.and_then(|run| if let Message::Join(run) = run { Some(run) } else { None })))
 }
 
 /// Of another machine nobody knows.

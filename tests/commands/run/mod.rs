@@ -245,6 +245,36 @@ fn a_second_run_of_a_name_is_refused_while_the_first_one_lives() {
     assert_eq!(broker.output(&["run", "job", "--", "true"]).status.code(), Some(0), "its process is gone");
 }
 
+/// Seen to fail when each looked whether there is another one, and then began.
+#[test]
+fn of_runs_of_one_name_that_begin_in_one_moment_only_one_does() {
+    let broker = Broker::start();
+    // The name is free at first, and then that of a run that has ended.
+    for _ in 0..3 {
+        let mut command = broker.command(&["run", "job", "--", "sh", "-c", "echo begun; read go"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut children: Vec<_> = (0..6).map(|_| command.spawn().unwrap()).collect();
+        // Each says that it has begun, or ends.
+        let begun: Vec<_> = children
+            .iter_mut()
+            .map(|child| {
+                let mut line = String::new();
+                BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+                line == "begun\n"
+            })
+            .collect();
+        for (child, begun) in children.into_iter().zip(&begun) {
+            let output = child.wait_with_output().unwrap();
+            match begun {
+                // Its input was closed.
+                true => assert_eq!(output.status.code(), Some(1)),
+                false => assert_fails(&output, 73, "\"job\" has been running since 20"),
+            }
+        }
+        assert_eq!(begun.iter().filter(|begun| **begun).count(), 1);
+    }
+}
+
 /// What another run says of itself is told as text, and controls no terminal.
 #[test]
 fn a_refused_run_shows_the_other_one_as_text() {

@@ -158,6 +158,32 @@ def test_a_broker_that_has_forgotten_the_session_may_get_messages_twice_which_is
         assert back(outgoing, known(0, "any")) == [text(k) for k in range(5)] and outgoing.repeated == 4
 
 
+def test_a_session_that_was_begun_anew_and_of_which_the_answer_was_lost_is_not_the_former_one() -> None:
+    again = wire.header("s", "1", wire.condition("again", None, True))
+    for confirmed in (False, True):
+        outgoing = begun()
+        outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
+        outgoing.take(1000)
+        if confirmed:
+            outgoing.confirm(1)
+        outgoing.add(text(2))
+        outgoing.take(1000)
+        outgoing.session.ask()
+        outgoing.session.ask()
+        standings = [] if confirmed else [("s", "running", "1")]
+        assert back(outgoing, known(0, "another life"), *standings) == [*([again] if confirmed else []), text(2)]
+        assert outgoing.repeated == 1 and outgoing.headers == {"s": "1"}
+
+
+def test_a_session_of_which_every_answer_was_heard_is_the_former_one() -> None:
+    outgoing = begun()
+    outgoing.add(text(1))
+    outgoing.take(1000)
+    for _ in range(2):
+        outgoing.session.ask()
+        assert back(outgoing, known(0)) == [text(1)] and outgoing.repeated == 0
+
+
 def test_a_count_that_cannot_be_is_no_reason_to_lose_anything() -> None:
     for taken in (99, -1):
         outgoing = begun()
@@ -424,6 +450,43 @@ def test_a_session_that_another_has_taken_is_given_up(broker: Broker, listener: 
         remote.close("fit")
         assert remote.flush() and remote._out.session.name != name
     assert messages(listener) == [1, 2]
+
+
+class Told(threading.Thread):
+    """A broker that says so on its connections, one after the other, when it is asked for a session, and ends each."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__(daemon=True)
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self.server.getsockname()[1]}"
+        self.names: List[str] = []
+        self._answers = answers
+
+    def run(self) -> None:
+        for answer in self._answers:
+            peer, _ = self.server.accept()
+            with peer, peer.makefile("r", newline="\n") as file:
+                self.names.append(json.loads(file.readline())["session"])
+                peer.sendall(answer.encode())
+                peer.shutdown(socket.SHUT_WR)
+                file.read()
+
+
+TAKEN_OVER = """{"action":"session","session":"any","known":true,"taken":0,"broker":"life"}
+{"action":"close","message":{"code":"taken_over","reason":"elsewhere"}}
+"""
+
+
+def test_a_session_that_an_earlier_connection_has_taken_is_taken_back() -> None:
+    """What an earlier connection had sent came late, and took the session away from the later one: once for each such connection that is
+    taken back. Another time it is a copy of this client."""
+    broker = Told("", *[TAKEN_OVER] * 3)
+    broker.start()
+    with broker.server, RemoteStream(broker.address, options=Options(first_pause=0.001, longest_pause=0.01, exit_time=0.0)) as remote:
+        remote.put("fit", 1)
+        broker.join(DEADLINE)
+    assert len(broker.names) == 4
+    assert broker.names[0] == broker.names[1] == broker.names[2] != broker.names[3]
 
 
 def test_a_broker_without_room_for_a_session_serves_all_the_same(away: Broker) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Optional
 
-from . import lifetime, wire
+from . import lifetime
 from .address import Address
 from .connection import Connection
 from .encoding import Codec, decoder
@@ -34,7 +34,7 @@ class Background(Sending):
         lifetime.survives_forks(self)
         if strict:
             try:
-                self._opened = Connection(address, options, greeting=wire.session(self._out.session.name))
+                self._opened = Connection(address, options, greet=self._out.session.ask)
             except CutShort as short:
                 self._closed = True
                 raise Disconnected(short.reason) from None

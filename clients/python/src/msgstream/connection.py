@@ -6,7 +6,7 @@ import codecs
 import selectors
 import socket
 import time
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from . import wire
 from .address import Address
@@ -29,9 +29,9 @@ _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 class Connection:
     """A connection on which the broker has answered once. One thread may read while another writes."""
 
-    def __init__(self, address: Address, options: Options, limit: Optional[float] = None, greeting: str = wire.ping(0)) -> None:
-        """Raises CutShort within ``connect_time``. With ``limit``, it is made within that time, if less, and the broker's answer,
-        to the ``greeting``, is left to the caller to wait for."""
+    def __init__(self, address: Address, options: Options, limit: Optional[float] = None, greet: Callable[[], str] = lambda: wire.ping(0)) -> None:
+        """Raises CutShort within ``connect_time``. What ``greet`` returns is said once there is a connection. With ``limit``, it is made within
+        that time, if less, and the broker's answer to that is left to the caller to wait for."""
         allowed = options.connect_time if limit is None else min(limit, options.connect_time)
         deadline = time.monotonic() + allowed
         self._options = options
@@ -45,7 +45,7 @@ class Connection:
         except (OSError, UnicodeError) as error:
             raise CutShort(f"cannot connect to {address}: {said(error)}") from None
         try:
-            self.send(greeting, options.connect_time)
+            self.send(greet(), options.connect_time)
             if limit is None:
                 self._greet(address, deadline)
         except BaseException:

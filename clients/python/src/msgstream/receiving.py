@@ -47,8 +47,7 @@ class Receiving(Shared):
             if self._parted:
                 return
             if ended.code == "taken_over":
-                # A copy of this process has the session. Both cannot.
-                self._out.session.end()
+                self._out.session.taken_over()
             self._sever(ended)
             if self._ending:
                 return

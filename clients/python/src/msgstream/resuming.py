@@ -63,8 +63,10 @@ class Resuming(Places):
     def take_up(self, said: "Optional[wire.Session]") -> None:
         """There is a connection, and what the broker has said of the session, if it has one. What was not confirmed is done, or waits
         again, in front."""
-        before, known = self.session.broker, said is not None and said.known
-        self.session.begin(said)
+        before = self.session.broker
+        may_be_another = self.session.begin(said)
+        # One that has taken less than was confirmed was begun anew. Of one that has taken nothing nobody can tell.
+        known = said is not None and said.known and said.taken >= self._sent.taken and not (may_be_another and said.taken == 0 and self._sent)
         if said is not None and known and self._sent.explains(said.taken):
             done, rest = self._sent.split(said.taken)
             unanswered: List[Waiting] = []
@@ -80,7 +82,7 @@ class Resuming(Places):
             self._take_back(unanswered, True)
         else:
             self._take_back(list(self._sent), True)
-        self._sent.restart(said.taken if said is not None and known else 0)
+        self._sent.restart(said.taken if said is not None and said.known else 0)
         if not known:
             self._forgotten_by(before)
         self._asked_about.update(self._uncertain)

@@ -55,7 +55,7 @@ class Sending(Receiving):
             connection, self._opened = self._opened, None
             try:
                 if connection is None:
-                    connection = Connection(self.address, self.options, greeting=wire.session(self._out.session.name))
+                    connection = Connection(self.address, self.options, greet=self._out.session.ask)
             except CutShort as short:
                 self._trouble(short)
             except Exception as error:

@@ -78,5 +78,9 @@ class Sent:
         """When the oldest of it was sent."""
         return self._batches[0].since if self._batches else None
 
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._batches)
+
     def __iter__(self) -> Iterator[Waiting]:
         return (entry for batch in self._batches for entry in batch.entries)

@@ -163,7 +163,27 @@ def test_after_a_gap_nobody_is_ahead() -> None:
     listens.interrupted(None, "gone", True)
     listens.again()
     told = heard(listens, receipt(3, 9, ',"resumed":false,"missed":3'), wire.put("s", "10"))
-    assert told == [(("one", "two"), Lost("s", "gone", True, 3)), (("one", "two"), Message("s", 10))]
+    # It has missed one message less, since it had had the seventh.
+    gaps = [(("one",), Lost("s", "gone", True, 2)), (("two",), Lost("s", "gone", True, 3))]
+    assert told == [*gaps, (("one", "two"), Message("s", 10))]
+    assert not listens.unsettled
+
+
+def test_who_is_ahead_and_has_missed_nothing_is_told_nothing() -> None:
+    listens = ahead()
+    listens.interrupted(None, "gone", True)
+    listens.again()
+    answer = receipt(3, 7, ',"resumed":false,"missed":1').replace("waiting", "running")
+    told = heard(listens, wire.put("s", "0"), answer, wire.put("s", "8"))
+    assert told == [(("two",), Lost("s", "gone", True, 1)), (("two",), Header("s", 0)), (("one", "two"), Message("s", 8))]
+
+
+def test_after_a_gap_of_unknown_length_all_are_told_of_it() -> None:
+    listens = ahead()
+    listens.interrupted(None, "gone", True)
+    listens.again()
+    told = heard(listens, receipt(3, 2, ',"resumed":false').replace('"e"', '"another"'), wire.put("s", "3"))
+    assert told == [(("one", "two"), Lost("s", "gone", True)), (("one", "two"), Message("s", 3))]
 
 
 def test_who_is_ahead_may_leave() -> None:

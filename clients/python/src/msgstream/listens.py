@@ -264,6 +264,7 @@ class Listens(Generic[T]):
         if line.state == "ended" and line.age is not None:
             self._ages[stream] = line.age
         before = self._positions.get(stream)
+        had = {target: until for targets, until in self._ahead.get(stream, ()) for target in targets}
         if line.position is None:
             self._positions.pop(stream, None)
         elif stream in self._wanted:
@@ -271,12 +272,17 @@ class Listens(Generic[T]):
         self._look_ahead(stream, before, pending.back and not line.resumed)
         for target in targets:
             self._last.pop((stream, target), None)
+        newcomers = targets
         if pending.back:
             _, gap = self._back.pop(stream, ((), None))
             if gap is not None and not line.resumed:
-                deliveries += self._to(targets, replace(gap, missed=line.missed))
+                # Who was ahead of the others has missed less, or nothing.
+                missed = {target: _less(line.missed, before, had.get(target)) for target in targets}
+                newcomers = [target for target in targets if missed[target] != 0]
+                for count in dict.fromkeys(missed[target] for target in newcomers):
+                    deliveries += self._to([target for target in newcomers if missed[target] == count], replace(gap, missed=count))
         if held is not None:
-            deliveries += self._to(targets, Header(stream, self._decode(held.message)))
+            deliveries += self._to(newcomers, Header(stream, self._decode(held.message)))
         # If the stream has ended, its ``close`` comes next.
         ahead = {target for targets, _ in self._ahead.get(stream, ()) for target in targets}
         self._activate(stream, self.active.get(stream, ()) + tuple(target for target in targets if target not in ahead))
@@ -363,3 +369,10 @@ class Listens(Generic[T]):
             self.active[stream] = targets
         else:
             self.active.pop(stream, None)
+
+
+def _less(missed: Optional[int], before: Optional[Position], had: Optional[int]) -> Optional[int]:
+    """How many messages somebody has missed who ``had`` more of them than the connection, which was at ``before``."""
+    if missed is None or had is None or before is None:
+        return missed
+    return max(0, missed - (had - before[1]))

@@ -25,6 +25,8 @@ struct Waiting {
     joined: Option<Joined>,
     /// Where the listener is, behind the events that it has taken.
     position: Option<Position>,
+    /// Where it will be behind all that waits.
+    behind: Option<Position>,
     /// The last event is in the queue, or was.
     ended: bool,
     waker: Option<Waker>,
@@ -56,6 +58,16 @@ impl Waiting {
     }
 }
 
+/// Where a listener is behind an event.
+fn passed(position: Option<Position>, event: &Event) -> Option<Position> {
+    let messages = match event {
+        Event::Message(_) => 1,
+        Event::Skipped { messages } => *messages,
+        _ => 0,
+    };
+    position.map(|position| Position { sequence: position.sequence.saturating_add(messages), ..position })
+}
+
 impl Inbox {
     pub(super) fn new(limit: usize, latest: bool) -> Arc<Self> {
         Arc::new(Self { limit, latest, waiting: Mutex::default() })
@@ -67,19 +79,21 @@ impl Inbox {
         if waiting.ended {
             return false;
         }
-        if self.latest && matches!(event, Event::Message(_) | Event::Skipped { .. }) {
+        let is_newest = self.latest && matches!(event, Event::Message(_) | Event::Skipped { .. });
+        if is_newest {
             waiting.skip();
         }
-        let event = match (event, waiting.events.back_mut()) {
+        waiting.behind = passed(waiting.behind, &event);
+        if let (Event::Skipped { messages }, Some(Waits::Event(Event::Skipped { messages: before }))) = (&event, waiting.events.back_mut())
+        {
             // Both are before the same message.
-            (Event::Skipped { messages }, Some(Waits::Event(Event::Skipped { messages: before }))) => {
-                *before += messages;
-                return true;
-            }
-            (event, _) => event,
-        };
+            *before += messages;
+            return true;
+        }
         let cost = event.cost();
-        let event = if waiting.bytes + cost > self.limit && !event.is_last() && !waiting.events.is_empty() {
+        // The newest message alone always has room, with what tells how many it has replaced.
+        let has_room = waiting.bytes + cost <= self.limit || waiting.events.is_empty() || is_newest || event.is_last();
+        let event = if !has_room {
             let limit = self.limit;
             let reason =
                 format!("more than {limit} bytes waited for this listener in its own program (Options::listener_queue); read faster");
@@ -104,9 +118,10 @@ impl Inbox {
         waiting.joined.get_or_insert(joined);
         if waiting.events.is_empty() {
             waiting.position = joined.position;
-        } else {
+        } else if waiting.behind != joined.position {
             waiting.events.push_back(Waits::Position(joined.position));
         }
+        waiting.behind = joined.position;
         if let Some(waker) = waiting.waker.take() {
             waker.wake();
         }
@@ -120,14 +135,7 @@ impl Inbox {
                 Waits::Position(position) => waiting.position = position,
                 Waits::Event(event) => {
                     waiting.bytes = waiting.bytes.saturating_sub(event.cost());
-                    let passed = match &event {
-                        Event::Message(_) => 1,
-                        Event::Skipped { messages } => *messages,
-                        _ => 0,
-                    };
-                    if let Some(position) = &mut waiting.position {
-                        position.sequence = position.sequence.saturating_add(passed);
-                    }
+                    waiting.position = passed(waiting.position, &event);
                     return Poll::Ready(Some(event));
                 }
             }
@@ -166,6 +174,7 @@ mod tests {
 
     use super::*;
     use crate::job::content::Content;
+    use crate::wire::{Epoch, StreamState};
 
     #[test]
     fn the_newest_message_replaces_the_one_that_waits_and_is_never_too_much() {
@@ -185,5 +194,41 @@ mod tests {
         let header = Event::Header(Content::from_json("0").unwrap());
         assert_eq!(seen, [header, Event::Skipped { messages: 300 }, message(101), Event::Ended { message: None }]);
         assert_eq!(inbox.lock().bytes, 0);
+    }
+
+    fn joined(sequence: u64) -> Joined {
+        Joined { state: StreamState::Running, age: None, resumed: true, missed: None, position: Some(at(sequence)) }
+    }
+
+    fn at(sequence: u64) -> Position {
+        Position { epoch: Epoch::new(1), sequence }
+    }
+
+    // Seen to fail: a connection that was lost left a message behind each time, until there were too many.
+    #[test]
+    fn one_that_comes_back_to_where_it_was_still_has_only_the_newest() {
+        let inbox = Inbox::new(1000, true);
+        inbox.join(joined(0));
+        for number in 1..=100 {
+            assert!(inbox.push(Event::Message(Content::from_json(&number.to_string()).unwrap())));
+            inbox.join(joined(number));
+        }
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(inbox.poll_next(&cx), Poll::Ready(Some(Event::Skipped { messages: 99 })));
+        assert_eq!(inbox.position(), Some(at(99)));
+        assert_eq!(inbox.poll_next(&cx), Poll::Ready(Some(Event::Message(Content::from_json("100").unwrap()))));
+        assert_eq!(inbox.position(), Some(at(100)));
+    }
+
+    // Seen to fail: with what tells how many were skipped, the message was too much.
+    #[test]
+    fn the_newest_message_alone_has_room_however_large_it_is() {
+        let inbox = Inbox::new(100, true);
+        let large = || Event::Message(Content::from_json(&format!("\"{}\"", "x".repeat(500))).unwrap());
+        assert!(inbox.push(large()));
+        assert!(inbox.push(large()));
+        let cx = Context::from_waker(Waker::noop());
+        assert_eq!(inbox.poll_next(&cx), Poll::Ready(Some(Event::Skipped { messages: 1 })));
+        assert_eq!(inbox.poll_next(&cx), Poll::Ready(Some(large())));
     }
 }

@@ -128,10 +128,16 @@ impl<L: Take> Listened<L> {
         // So the put that was held back was not the header, which comes directly before the receipt.
         let held = self.held.take();
         self.deliver_held(held);
-        if let Some(position) = &mut self.position {
-            position.sequence += messages;
-        }
-        self.deliver(&Event::Skipped { messages });
+        let Some(position) = &mut self.position else { return self.deliver(&Event::Skipped { messages }) };
+        let before = position.sequence;
+        position.sequence = before.saturating_add(messages);
+        let at = position.sequence;
+        self.listeners.retain_mut(|seat| {
+            // Some of them may have been had before the connection went back for another listener.
+            let messages = at.saturating_sub(seat.had.max(before));
+            seat.had = seat.had.max(at);
+            messages == 0 || seat.listener.take(Event::Skipped { messages })
+        });
     }
 
     /// A close of the stream has come. If there is no listener, it crossed a hangup.
@@ -344,6 +350,24 @@ mod tests {
         stream.joined(2, Joined { position: Some(at(12)), ..Joined::new(StreamState::Waiting) });
         assert_eq!(seen.text(), "waiting, 8, Skipped { messages: 3 }, 12");
         assert_eq!(stream.lost("", true).0.unwrap().0.position, at(12));
+    }
+
+    // Seen to fail: one that had had the messages was told that they were skipped, and counted them again.
+    #[test]
+    fn nobody_is_told_that_was_skipped_what_it_has_had() {
+        let (mut stream, one, other) = (Listened::default(), Seen::default(), Seen::default());
+        assert!(stream.wants(true));
+        stream.join(1, Start::default().latest(true), vec![one.clone()]);
+        stream.joined(1, Joined { position: Some(at(7)), ..Joined::new(StreamState::Waiting) });
+        stream.join(2, Start::default().latest(true).last(5), vec![other.clone()]);
+        stream.joined(2, Joined { position: Some(at(2)), ..Joined::new(StreamState::Waiting) });
+        stream.skipped(4);
+        stream.put(content("7"));
+        // The first has had but one of these.
+        stream.skipped(2);
+        stream.put(content("10"));
+        assert_eq!(one.text(), "waiting, Skipped { messages: 2 }, 10");
+        assert_eq!(other.text(), "waiting, Skipped { messages: 4 }, 7, Skipped { messages: 2 }, 10");
     }
 
     #[test]

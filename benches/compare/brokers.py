@@ -69,11 +69,13 @@ class Broker:
 
 
 def brokers(msgstream, relay):
-    """All five, with the configuration that stands in `config/`; msgstream has its defaults."""
+    """All five, with the configuration that stands in `config/`; msgstream has its defaults, and once no window."""
     config = HERE / "config"
+    no_window = ["serve", "--config", str(config / "msgstream-no-window.toml")]
     return [
         Broker("relay", "relay", 27000, [str(relay), "27000"], ["--version"]),
         Broker("msgstream", "msgstream", 27342, [str(msgstream), "serve", "--listen", "127.0.0.1:27342"], ["--version"]),
+        Broker("msgstream-no-window", "msgstream", 27343, [str(msgstream), *no_window], ["--version"]),
         Broker("redis", "redis", 26379, ["redis-server", str(config / "redis.conf")], ["--version"], "redis-server"),
         Broker("nats", "nats", 24222, ["nats-server", "-c", str(config / "nats.conf")], ["--version"], "nats-server"),
         Broker("mosquitto", "mqtt", 21883, ["mosquitto", "-c", str(config / "mosquitto.conf")], ["-h"], "mosquitto"),

@@ -4,13 +4,14 @@ from statistics import median
 
 import fairness
 import plot
-import promise
 
 PEERS = ("redis", "nats", "mosquitto")
 NAMES = {"relay": "bare relay", "msgstream": "**msgstream**", "redis": "Redis", "nats": "NATS", "mosquitto": "Mosquitto"}
 COST = ("broker", "us_per_unit")
 RATE = ("units_per_second",)
 MEMORY = ("broker", "bytes_per_connection")
+RESIDENT = ("broker", "resident_after")
+MIB = 1 << 20
 
 
 class Results:
@@ -135,6 +136,45 @@ def targets(results):
     return [target for target in found if target[1]]
 
 
+def returning(results, rows):
+    """Clients that come back."""
+    lines = [
+        "## Coming back: CPU of the broker, microseconds per connection",
+        "",
+        "With what it costs to open and close a TCP connection, which the first line has alone. The last line is per stream.",
+        "",
+    ]
+    lines += table(results, rows, "all at once", COST, brokers=tuple(NAMES)[1:])
+    return lines + [
+        "A line has no figure where a broker has nothing like it. Sessions: those of Mosquitto are MQTT's, by client id; Redis and NATS have "
+        "none. Joining: a listener that comes back to Redis's or NATS's channels joins anew, as in the third line, and what it missed is lost. "
+        "Resuming: Redis is asked by `XREAD` for the entries of a Redis stream behind the last one that was seen, which it does not go on to "
+        "send; Mosquitto sends what waits for a session at QoS 1, and each message is confirmed. Prefixes: Redis's and NATS's subscriptions "
+        "to a pattern say nothing of what there is; Mosquitto sends retained messages.",
+        "",
+    ]
+
+
+def window(results, rows):
+    """What the window of last messages costs."""
+    with_it, without = "msgstream", "msgstream-no-window"
+    lines = [
+        "## The window: msgstream as it is, and with `replay.stream = 0`",
+        "",
+        "CPU of the broker in microseconds per delivery, and its resident memory in MiB at the end of a run. The ratio is that of the two runs "
+        "that follow each other.",
+        "",
+        "| 108 bytes of content | CPU | CPU, no window | ratio | MiB | MiB, no window |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ratios = paired(results.figures(row, with_it, COST), results.figures(row, without, COST))
+        cells = [cell(results, row, broker, COST) for broker in (with_it, without)] + [spread(ratios) if ratios else "-"]
+        cells += [cell(results, row, broker, RESIDENT, MIB) for broker in (with_it, without)]
+        lines.append(f"| {results.rows[row]['title']} | {' | '.join(cells)} |")
+    return lines + [""]
+
+
 def page(results):
     """The whole page, as lines."""
     machine, raw = results.raw["machine"], results.raw
@@ -166,6 +206,10 @@ def page(results):
         if grown := [row for row in results.group("growth") if row.startswith(f"growth-{kind}-")]:
             lines += [f"## Growth with {title}: CPU of the broker, microseconds per delivery", "", f"![{title}](plots/{kind}.svg)", ""]
             lines += table(results, grown, "", COST)
+    if rows := results.group("return"):
+        lines += returning(results, rows)
+    if rows := results.group("window"):
+        lines += window(results, rows)
     if aims := targets(results):
         lines += ["## Targets", "", "| ratio within a round, median of the rounds | found | wanted | |", "|---|---|---|---|"]
         for text, values, sense, bound in aims:
@@ -176,9 +220,9 @@ def page(results):
 
 
 def write(raw, out):
-    """Writes `results.md`, with the sections of `../promise` and `../fairness` if there are any, and the plots."""
+    """Writes `results.md`, with the section of `../fairness` if there is one, and the plots."""
     results = Results(raw)
-    (out / "results.md").write_text("\n".join(page(results) + promise.section(out) + fairness.section(out)))
+    (out / "results.md").write_text("\n".join(page(results) + fairness.section(out)))
     plots = out / "plots"
     plots.mkdir(exist_ok=True)
     labels = {name: title.strip("*") for name, title in NAMES.items()}

@@ -1,9 +1,13 @@
-"""What is measured: one row each, with the generator's options."""
+"""What is measured: one row each, with the generator's options or with what plain sockets do."""
 
 from dataclasses import dataclass
 
+import promise
+
 ALL = ("relay", "msgstream", "redis", "nats", "mosquitto")
 BROKERS = ALL[1:]
+#: The broker as it is, and without the window of last messages.
+PAIR = ("msgstream", "msgstream-no-window")
 CURVE = ["--kind", "curve"]
 
 
@@ -15,7 +19,7 @@ class Row:
     title: str
     options: list
     brokers: tuple = ALL
-    #: throughput, latency, join, memory or growth
+    #: throughput, latency, join, memory, growth, return or window
     group: str = "throughput"
     #: Deliveries (messages, joins) of the pilot run, from which the count of the real ones is set; 0: the options fix it.
     pilot: int = 20_000
@@ -27,17 +31,20 @@ class Row:
     #: How often it is measured in each round, by all brokers in turn: one run says little about a slowest hundredth, or
     #: about a lone message, whose way through the scheduler differs from run to run.
     repeats: int = 1
+    #: What plain sockets do, in `promise.py`, in place of the generator; and what is counted then.
+    work: str = ""
+    unit: str = "connection"
 
 
-def fan_out(listeners, row_id, title, group="throughput", x=0):
-    return Row(row_id, title, ["--listeners", str(listeners)], group=group, listeners=listeners, x=x,
-               pilot=max(20_000, 8 * listeners), warmup=max(8, 2000 // listeners), repeats=2 if group == "growth" else 1)
+def fan_out(listeners, row_id, title, group="throughput", x=0, brokers=ALL):
+    return Row(row_id, title, ["--listeners", str(listeners)], brokers, group, listeners=listeners, x=x,
+               pilot=max(20_000, 8 * listeners), warmup=max(8, 2000 // listeners), repeats=1 if group == "throughput" else 2)
 
 
-def streams(count):
+def streams(count, group="growth", brokers=BROKERS, what="streams"):
     """Always ten listening connections, so that nothing but the streams grows."""
     options = ["--streams", str(count), "--streams-per-listener", str(max(count // 10, 1))]
-    return Row(f"growth-streams-{count}", f"{count:,} streams", options, BROKERS, "growth", x=count, warmup=max(count, 1000),
+    return Row(f"{group}-streams-{count}", f"{count:,} {what}", options, brokers, group, x=count, warmup=max(count, 1000),
                pilot=max(20_000, count), repeats=2)
 
 
@@ -51,6 +58,11 @@ def latency(rate, listeners, repeats=1):
     title = f"{rate:,} messages/s, 1 to {listeners:,}"
     options = ["--listeners", str(listeners), "--rate", str(rate), "--duration", "3s", "--warmup", str(rate // 4)]
     return Row(f"latency-{listeners}", title, options, group="latency", pilot=0, repeats=repeats)
+
+
+def returning(work, title, brokers, unit="connection"):
+    """Clients that come back, by plain sockets."""
+    return Row(f"return-{work}", title, [], brokers, "return", pilot=0, repeats=2, work=work, unit=unit)
 
 
 def rows():
@@ -74,6 +86,19 @@ def rows():
     table += [fan_out(n, f"growth-listeners-{n}", f"{n:,} listeners", "growth", n) for n in (1, 4, 8, 32, 128, 512, 4096)]
     table += [streams(10**n) for n in range(1, 6)]
     table += [content(64 * 4**n) for n in range(9)]
+    some, stored = f"{promise.CONNECTIONS:,}", ("msgstream", "mosquitto")
+    table += [
+        returning("connect", f"{some} connections that say nothing but a ping", BROKERS),
+        returning("session", f"{some} reconnects to their sessions, of {promise.SESSIONS:,} that wait", stored),
+        returning("listen", f"{some} listeners of one stream that join", BROKERS),
+        returning("resume", f"{some} listeners of one stream that resume, and have missed {promise.MISSED} messages",
+                  ("msgstream", "redis", "mosquitto")),
+        returning("wildcard", f"{some} listeners to a prefix that matches nothing yet", BROKERS),
+        returning("prefix", f"a listener to a prefix that matches {promise.STREAMS:,} streams with headers of 1 KB", stored, "stream"),
+        fan_out(8, "window-8", "1 to 8", "window", brokers=PAIR),
+        streams(1000, "window", PAIR, "streams in turn"),
+        fan_out(64, "window-64", "1 to 64", "window", brokers=PAIR),
+    ]
     return table
 
 

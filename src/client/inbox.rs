@@ -60,12 +60,7 @@ impl Waiting {
 
 /// Where a listener is behind an event.
 fn passed(position: Option<Position>, event: &Event) -> Option<Position> {
-    let messages = match event {
-        Event::Message(_) => 1,
-        Event::Skipped { messages } => *messages,
-        _ => 0,
-    };
-    position.map(|position| Position { sequence: position.sequence.saturating_add(messages), ..position })
+    position.map(|position| Position { sequence: position.sequence.saturating_add(event.passes()), ..position })
 }
 
 impl Inbox {

@@ -28,8 +28,9 @@ pub enum LocalError {
     /// The action was meant for a run of the stream that is over, or for a stream without a header and end. Nothing has happened.
     #[error("not done: {0}")]
     Stale(Reason),
-    /// The broker has ended, because one of its servers or its runtime has stopped.
-    #[error("the broker has ended")]
+    /// The broker has ended, because one of its servers or its runtime has stopped; or this publisher has
+    /// [disconnected](super::MessageStream::disconnect).
+    #[error("the broker has ended, or this publisher has disconnected")]
     Ended,
 }
 

@@ -92,10 +92,10 @@ impl Place {
         self.joined.send_replace(Some(joined));
     }
 
-    /// The listener has accepted a message.
-    pub(super) fn count(&self) {
+    /// The listener has accepted so many messages, or was told that they were skipped.
+    pub(super) fn pass(&self, messages: u64) {
         if let Some(position) = &mut *self.position.lock().unwrap_or_else(PoisonError::into_inner) {
-            position.sequence += 1;
+            position.sequence = position.sequence.saturating_add(messages);
         }
     }
 }

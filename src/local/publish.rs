@@ -68,9 +68,7 @@ impl MessageStream {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        let (stream, run) = self.publisher.message(stream, message)?;
-        let header = Some(self.publisher.header(&stream, header)?);
-        self.publisher.ask(|receipt| Input::put(stream, run, header, receipt)).await
+        self.confirmed().put_with_header(stream, message, header).await
     }
 
     /// Sets the stream's header, the first thing that new listeners get. Reopens the stream if it has ended.
@@ -93,9 +91,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn header<H: Serialize + ?Sized>(&self, stream: &str, header: &H) -> Result<(), LocalError> {
-        let stream = self.publisher.name(Verb::Header, stream)?;
-        let header = self.publisher.header(&stream, header)?;
-        self.publisher.ask(|receipt| Input::Header { stream, header, of: None, absent: false, receipt }).await.map(|_| ())
+        self.confirmed().header(stream, header).await.map(|_| ())
     }
 
     /// Ends the stream. Its header stays for late listeners, for [`ended_time`](crate::broker::settings::Limits::ended_time), by default
@@ -115,8 +111,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self, stream: &str) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.last(Verb::Close, stream, None::<&()>)?;
-        self.publisher.ask(|receipt| Input::Close { stream, last, of: None, receipt }).await
+        self.confirmed().close(stream).await
     }
 
     /// Ends the stream with a last message.
@@ -138,8 +133,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn close_with<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.last(Verb::Close, stream, Some(message))?;
-        self.publisher.ask(|receipt| Input::Close { stream, last, of: None, receipt }).await
+        self.confirmed().close_with(stream, message).await
     }
 
     /// Forgets the stream and its header. Its listeners see the stream end.
@@ -159,8 +153,95 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub async fn delete(&self, stream: &str) -> Result<Receipt, LocalError> {
-        let (stream, last) = self.publisher.last(Verb::Delete, stream, None::<&()>)?;
-        self.publisher.ask(|receipt| Input::Delete { stream, last, of: None, receipt }).await
+        self.confirmed().delete(stream).await
+    }
+
+    /// Says how the stream is to end if this publisher is lost: then the broker closes it with this message. Replaces the will before, by
+    /// whomever; [`close`](Self::close), [`delete`](Self::delete) and [`take_back_will`](Self::take_back_will) clear it.
+    ///
+    /// A publisher in this process has no session. It is lost when its last handle is dropped without
+    /// [`disconnect`](Self::disconnect), for example because the job's task panics or is aborted. All clones of a handle are one publisher,
+    /// so give a job a handle of its own: [`independent_publisher`](Self::independent_publisher). If the whole program is killed, the broker
+    /// ends with it, and nobody is told; a broker that stops carries out no will.
+    ///
+    /// # Errors
+    /// As [`close_with`](Self::close_with), and [`LocalError::Refused`] beyond `limits.headers_total`.
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::job::monitor::{Lost, Message};
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let (sender, mut receiver) = tokio::sync::mpsc::channel(100);
+    /// broker.listen("job-1", sender).await?;
+    ///
+    /// let job = broker.independent_publisher();
+    /// tokio::spawn(async move {
+    ///     job.will("job-1", &Message::from(Lost::new())).await?;
+    ///     job.put("job-1", "at work").await?;
+    ///     // It ends here without a word: an error, a panic, a lost race.
+    ///     Ok::<(), msgstream::local::LocalError>(())
+    /// });
+    /// assert!(matches!(receiver.recv().await, Some(Event::Message(message)) if message == "\"at work\""));
+    /// assert!(matches!(receiver.recv().await, Some(Event::Ended { message: Some(_) })));
+    /// # Ok(()) }
+    /// ```
+    pub async fn will<M: Serialize + ?Sized>(&self, stream: &str, message: &M) -> Result<(), LocalError> {
+        let (stream, last) = self.publisher.last(Verb::Will, stream, Some(message))?;
+        self.publisher.ask_at_once(|receipt| Input::Will { stream, last: Some(last), receipt }).await.map(|_| ())
+    }
+
+    /// Takes this publisher's will for the stream back. The will of another stays.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    ///
+    /// ```
+    /// use msgstream::client::StreamState;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let job = broker.independent_publisher();
+    /// job.will("job-1", "lost").await?;
+    /// job.take_back_will("job-1").await?;
+    /// drop(job);
+    /// let joined = broker.listen("job-1", |event| println!("{event:?}")).await?.joined().await;
+    /// assert_eq!(joined.map(|joined| joined.state), Some(StreamState::Waiting));
+    /// # Ok(()) }
+    /// ```
+    pub async fn take_back_will(&self, stream: &str) -> Result<(), LocalError> {
+        let stream = self.publisher.name(Verb::Will, stream)?;
+        self.publisher.ask_at_once(|receipt| Input::Will { stream, last: None, receipt }).await.map(|_| ())
+    }
+
+    /// Waits until everything sent before has taken effect, and ends this publisher in order: it is not lost, so none of its
+    /// [wills](Self::will) takes effect. What its clones send from now on fails with [`LocalError::Ended`]. The broker and its listeners go
+    /// on.
+    ///
+    /// # Errors
+    /// [`LocalError::Ended`] if the broker has ended, or a clone has done this before.
+    ///
+    /// ```
+    /// use msgstream::local::{LocalError, MessageStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let job = broker.independent_publisher();
+    /// let clone = job.clone();
+    /// job.will("job-1", "lost").await?;
+    /// job.disconnect().await?;
+    /// assert!(matches!(clone.put("job-1", "too late").await, Err(LocalError::Ended)));
+    /// broker.put("job-1", "another job").await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn disconnect(self) -> Result<(), LocalError> {
+        self.publisher.leave().await
     }
 
     /// Waits until everything sent before has taken effect.

@@ -137,6 +137,14 @@ impl Publisher {
         self.way.ask(input, |_| true).await
     }
 
+    /// Ends this publisher in order, behind all that it has sent.
+    pub(super) async fn leave(&self) -> Result<(), LocalError> {
+        self.ask_at_once(|receipt| Input::Leave { orderly: true, last: None, receipt }).await?;
+        // Behind this nothing is sent.
+        self.way.ended.cancelled().await;
+        Ok(())
+    }
+
     /// Refuses what would be too long for a client's line: listeners are not prepared for longer ones.
     fn within_line(&self, bytes: Box<[u8]>) -> Result<Box<[u8]>, LocalError> {
         // Without its line end, as there.

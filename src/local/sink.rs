@@ -99,7 +99,7 @@ impl Take for Guarded {
             // Kept, so that a full one can be told.
             return *state == ListenerState::Full;
         }
-        let (last, is_message) = (event.is_last(), matches!(event, Event::Message(_)));
+        let (last, passes) = (event.is_last(), event.passes());
         // A listener that panics ends itself, not the task that serves all.
         let taken = catch_unwind(AssertUnwindSafe(|| {
             if last {
@@ -108,8 +108,8 @@ impl Take for Guarded {
             }
             listener.put(event)
         }));
-        if is_message && matches!(taken, Ok(Ok(()))) {
-            self.place.count();
+        if passes > 0 && matches!(taken, Ok(Ok(()))) {
+            self.place.pass(passes);
         }
         *state = match taken {
             Ok(Ok(())) => ListenerState::Open,

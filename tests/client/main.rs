@@ -16,6 +16,8 @@ mod dropped;
 mod encodings;
 mod events;
 mod local;
+mod local_listeners;
+mod local_wills;
 mod objects;
 mod peer;
 mod proxy;

@@ -77,6 +77,15 @@ impl Event {
         }
     }
 
+    /// How many messages its listener is further behind it.
+    pub(crate) fn passes(&self) -> u64 {
+        match self {
+            Self::Message(_) => 1,
+            Self::Skipped { messages } => *messages,
+            Self::Header(_) | Self::Ended { .. } | Self::CutOff(_) | Self::Lost { .. } | Self::Reconnected { .. } => 0,
+        }
+    }
+
     /// About what it takes in memory, in bytes.
     pub(crate) fn cost(&self) -> usize {
         let text = match self {

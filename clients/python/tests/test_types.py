@@ -25,12 +25,14 @@ EVENTS: List[Event] = [
 
 SAMPLE = """
 from typing import assert_never
-from msgstream import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Nan
+from msgstream import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Nan, Skipped
 
 def what(event: AnyEvent) -> str:
     match event:
         case Header(stream, message) | Message(stream, message):
             return f"{stream}: {message}"
+        case Skipped(stream, messages):
+            return stream + str(messages + 1)
         case Ended(stream, message):
             return stream
         case CutOff(stream, code, reason, reconnecting):

@@ -19,7 +19,7 @@ from . import monitor, serial
 from .address import Address
 from .encoding import Codec, JsonCodec, Nan
 from .errors import BadAddress, BadConfig, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError, Stale
-from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Undecodable, is_last
+from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Skipped, Undecodable, is_last
 from .job import Job
 from .listener import Listener, listen
 from .options import Options
@@ -67,6 +67,7 @@ __all__ = [
     "Options",
     "Publisher",
     "RemoteStream",
+    "Skipped",
     "Stale",
     "Undecodable",
     "aio",

@@ -7,9 +7,10 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, Set, Tuple
+from typing import Callable, Deque, Dict, Optional, Set, Tuple, Union
 
-from .events import CutOff, Event
+from .events import CutOff, Event, Message, Skipped
+from .newest import Newest
 from .sinks import Target
 
 log = logging.getLogger("msgstream")
@@ -30,14 +31,24 @@ _OVERHEAD = 200
 Drop = Callable[[Target, str], None]
 
 
+#: For whom, and of which stream.
+_Key = Tuple[Target, str]
+
+
+#: For whom, what, and its size.
+_Item = Tuple[Target, Union[Event, Newest], int]
+
+
 class _Inbox:
     """What waits for one queue, from all streams that it listens to, in order."""
 
-    __slots__ = ("key", "items", "size", "taken", "busy", "cut")
+    __slots__ = ("key", "items", "newest", "size", "taken", "busy", "cut")
 
     def __init__(self, key: int) -> None:
         self.key = key
-        self.items: Deque[Tuple[Target, Event, int]] = deque()
+        self.items: Deque[_Item] = deque()
+        #: What may still be replaced.
+        self.newest: Dict[_Key, Newest] = {}
         self.size = 0
         #: How much has been handed over, in bytes since the beginning.
         self.taken = 0
@@ -77,15 +88,19 @@ class Deliveries:
                 if inbox.cut and (target, event.stream) in inbox.cut:
                     continue
                 given, size = event, length + _OVERHEAD
-                if inbox.size + size > self._limit and not self._has_room(inbox, size):
+                key = (target, event.stream) if target.latest else None
+                if inbox.size + size > self._limit and not self._has_room(inbox, size, key):
                     reason = f"more than {self._limit} bytes waited for this listener, the most allowed (options.queue); take messages faster"
                     inbox.cut.add((target, event.stream))
                     dropped.append(target)
                     given, size = CutOff(event.stream, "slow_listener", reason), _OVERHEAD
                 # It may have been done with, and forgotten, while there was a wait for room.
                 inbox = self._inboxes.setdefault(inbox.key, inbox)
-                inbox.items.append((target, given, size))
-                inbox.size += size
+                if key is None:
+                    inbox.items.append((target, given, size))
+                    inbox.size += size
+                else:
+                    _put_newest(inbox, key, given, size)
                 if not inbox.busy:
                     inbox.busy = True
                     self._ready.append(inbox)
@@ -93,14 +108,17 @@ class Deliveries:
         for target in dropped:
             self._drop(target, event.stream)
 
-    def _has_room(self, inbox: _Inbox, size: int) -> bool:
-        """Waits for room as long as the queue takes something every now and then. Called with the lock held, which it gives up meanwhile."""
+    def _has_room(self, inbox: _Inbox, size: int, key: Optional[_Key]) -> bool:
+        """Waits for room as long as the queue takes something every now and then; what would be replaced takes none. Called with the lock
+        held, which it gives up meanwhile."""
+        if _has_room(inbox, size, key, self._limit):
+            return True
         if threading.current_thread() in self._threads:
             return False
         self._call()
         self._waits += 1
         try:
-            while inbox.size and inbox.size + size > self._limit:
+            while not _has_room(inbox, size, key, self._limit):
                 before = inbox.taken
                 if not self._room.wait_for(lambda: inbox.taken > before or not inbox.size, _PATIENCE):
                     return False
@@ -145,10 +163,20 @@ class Deliveries:
                     self._call()
             self._hand_over(inbox, items)
 
-    def _hand_over(self, inbox: _Inbox, items: "Deque[Tuple[Target, Event, int]]") -> None:
-        failed: List[Tuple[Target, Event]] = []
+    def _hand_over(self, inbox: _Inbox, items: "Deque[_Item]") -> None:
+        failed: "Dict[_Key, None]" = {}
         settled = inbox.taken
         for target, event, size in items:
+            if isinstance(event, Newest):
+                with self._lock:
+                    # Until here it could be replaced. It is counted no longer: while it is handed over, the next one waits.
+                    events, size = event.events(), event.size
+                    if inbox.newest.get((target, event.stream)) is event:
+                        del inbox.newest[target, event.stream]
+                    inbox.size -= size
+                    settled += size
+            else:
+                events = [event]
             # One thread alone writes these.
             inbox.taken += size
             if self._waits:
@@ -156,17 +184,18 @@ class Deliveries:
                     inbox.size -= inbox.taken - settled
                     settled = inbox.taken
                     self._room.notify_all()
-            if (target, event.stream) in ((one, its.stream) for one, its in failed):
+            if failed and (target, event.stream) in failed:
                 continue
             try:
-                target.deliver(event)
+                for each in events:
+                    target.deliver(each)
             except BaseException:
                 # Its owner's mistake, or its way to stop. The other streams, and what is published, go on.
                 log.exception("a queue that listens to %r failed and is hung up from it", event.stream)
-                failed.append((target, event))
-        for target, event in failed:
-            self._drop(target, event.stream)
-            self._tell_failed(target, event.stream)
+                failed[target, event.stream] = None
+        for target, stream in failed:
+            self._drop(target, stream)
+            self._tell_failed(target, stream)
         with self._lock:
             inbox.size -= inbox.taken - settled
             if self._waits:
@@ -186,3 +215,26 @@ class Deliveries:
             target.deliver(CutOff(stream, "listener_failed", "its put raised an exception"))
         except BaseException:
             log.debug("it could not be told", exc_info=True)
+
+
+def _has_room(inbox: _Inbox, size: int, key: Optional[_Key], limit: int) -> bool:
+    newest = None if key is None else inbox.newest.get(key)
+    others = inbox.size - (0 if newest is None else newest.size)
+    return not others or others + size <= limit
+
+
+def _put_newest(inbox: _Inbox, key: _Key, event: Event, size: int) -> None:
+    """For one who wants only the newest message."""
+    if not isinstance(event, (Message, Skipped)):
+        # What waits is before that, and is not replaced any more.
+        inbox.newest.pop(key, None)
+        inbox.items.append((key[0], event, size))
+        inbox.size += size
+        return
+    newest = inbox.newest.get(key)
+    if newest is None:
+        newest = inbox.newest[key] = Newest(key[1])
+        inbox.items.append((key[0], newest, 0))
+    newest.take(event)
+    inbox.size += size - newest.size
+    newest.size = size

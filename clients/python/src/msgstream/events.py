@@ -27,9 +27,17 @@ class Header(Event):
 
 @dataclass(unsafe_hash=True)
 class Message(Event):
-    """A message. None is missing between one and the next, nor between the header and the first."""
+    """A message. None is missing between one and the next, nor between the header and the first, unless a ``Skipped`` stands there."""
 
     message: Any = field(hash=False)
+
+
+@dataclass(unsafe_hash=True)
+class Skipped(Event):
+    """So many ``messages`` were replaced by the next one, for a listener that wants only the newest (``latest``). Each of them counts as one,
+    so that the listener knows how many messages there have been."""
+
+    messages: int
 
 
 @dataclass(unsafe_hash=True)
@@ -79,7 +87,7 @@ class Undecodable:
 
 
 #: Every kind of event there is.
-AnyEvent = Union[Header, Message, Ended, CutOff, Lost]
+AnyEvent = Union[Header, Message, Skipped, Ended, CutOff, Lost]
 
 
 def is_last(event: Event) -> bool:

@@ -11,7 +11,7 @@ from . import lifetime
 from .connection import Connection
 from .events import Event
 from .incoming import CutShort
-from .listening import Listening, late
+from .listening import CATCH_UP, Listening, late
 from .patience import Patience
 from .wire import ping
 
@@ -28,7 +28,9 @@ class Listener(Listening, Iterator[Event]):
     that was found ended tells how long ago that was, as its ``age``.
 
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
-    Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so.
+    Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so. With ``latest`` only the newest
+    message of each stream is wanted: the next event is the newest there is when it is asked for, and a ``Skipped`` before it tells how many
+    messages it has replaced. Who takes long then misses nothing else, and is not cut off.
 
     In a forked child it is a listener of its own, which goes on where this one was, on a new connection; the parent's goes on undisturbed.
     """
@@ -51,7 +53,9 @@ class Listener(Listening, Iterator[Event]):
         if self._ready:
             return self._ready.popleft()
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._ready:
+        if self._latest:
+            self._look_for_newer()
+        while not self._ready or (self._catches_up and not self._over):
             if self._over:
                 self.close()
                 return None
@@ -60,7 +64,9 @@ class Listener(Listening, Iterator[Event]):
             except CutShort as short:
                 if not self._closed:
                     self._interrupted(short)
-            if not self._ready and deadline is not None and time.monotonic() >= deadline:
+            if deadline is not None and time.monotonic() >= deadline:
+                if self._ready:
+                    break
                 raise late(timeout)
         return self._ready.popleft()
 
@@ -95,6 +101,18 @@ class Listener(Listening, Iterator[Event]):
     def __del__(self) -> None:
         if getattr(self, "_connection", None) is not None:
             self.close()
+
+    def _look_for_newer(self) -> None:
+        """What waits to be read may have waited for long, while the broker has something newer."""
+        connection = self._connection
+        if connection is None or self._listens.unsettled:
+            return
+        try:
+            if connection.readable(0.0):
+                connection.send(ping(CATCH_UP))
+                self._catches_up = True
+        except CutShort as short:
+            self._interrupted(short)
 
     def _advance(self, left: Optional[float]) -> None:
         """Does one thing that takes no longer than ``left``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Callable, Deque, List, Optional
+from typing import Callable, Deque, List, Optional, Tuple
 
 import msgstream
 
@@ -15,10 +15,14 @@ from .events import Event, Message
 from .incoming import CutShort, Incoming
 from .listens import Listens, Saved
 from .names import checked, checked_last
+from .newest import OnlyNewest
 from .options import Options
 from .patience import Retry
 
 log = logging.getLogger("msgstream")
+
+#: The receipt of that question.
+CATCH_UP = 2
 
 #: Called with the reason when the connection is lost or cannot be made, and with None when it is there again.
 TroubleCall = Callable[[Optional[str]], object]
@@ -34,6 +38,7 @@ class Listening:
         reconnect: bool = True,
         timeout: Optional[float] = None,
         last: Optional[int] = None,
+        latest: bool = False,
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
@@ -46,17 +51,20 @@ class Listening:
         self._decode = decoder(codec or msgstream.codec)
         self._options = options or Options()
         self._reconnect = reconnect
-        self._listens: Listens[None] = Listens(self._decode)
+        self._latest = latest
+        self._listens: Listens[None] = Listens(self._decode, lambda target: latest)
         for stream in dict.fromkeys(streams):
             self._listens.want(stream, None, checked_last(last))
-        self._ready: Deque[Event] = deque()
+        self._ready: Deque[Event] = OnlyNewest() if latest else deque()
         self._retry = Retry(self._options)
         #: Why there is no connection, if that has been told.
         self._trouble: Optional[str] = None
         self._when_trouble: List[TroubleCall] = []
         self._closed = False
-        #: How it was before the lines that are being taken.
-        self._before: Optional[Saved[None]] = None
+        #: What has come may be old, and the broker was asked for a word that comes behind what is new.
+        self._catches_up = False
+        #: How it was before the lines that are being taken, and what was ready.
+        self._before: Optional[Tuple[Saved[None], List[Event]]] = None
         self._begin()
 
     def _begin(self) -> None:
@@ -93,10 +101,10 @@ class Listening:
         return "".join(self._listens.again())
 
     def _take(self, incoming: Incoming, lines: List[str]) -> None:
-        """Something has come: what it says is ready. Called only when nothing is."""
+        """Something has come: what it says is ready."""
         self._retry.answered()
         self._tell_trouble(None)
-        self._before = self._listens.saved()
+        self._before = self._listens.saved(), list(self._ready)
         try:
             self._settle(incoming, lines)
         except CutShort:
@@ -120,18 +128,23 @@ class Listening:
                     ready.append(Message(name, decode(said.message or "")))
                     count(name)
                 continue
-            ready.extend(event for _, event in listens.settle(said or incoming.parse(line)))
+            said = said or incoming.parse(line)
+            if said.action == "pong" and said.receipt == CATCH_UP:
+                self._catches_up = False
+            ready.extend(event for _, event in listens.settle(said))
 
     def _undo(self) -> None:
         """Lines that were being taken have not been."""
         before, self._before = self._before, None
         if before is not None:
-            self._listens.restore(before)
+            self._listens.restore(before[0])
             self._ready.clear()
+            self._ready.extend(before[1])
 
     def _interrupted(self, short: CutShort, own: bool = False) -> None:
         """The connection has ended, or could not be made. That is told once for each outage, and when the broker says why. One that is given
         up for a reason of our ``own`` is no trouble."""
+        self._catches_up = False
         if self._trouble is None or short.code is not None:
             self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
             if not own:

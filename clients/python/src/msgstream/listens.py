@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from . import wire
-from .events import CutOff, Ended, Event, Header, Lost, Message
+from .ahead import Ahead
+from .events import CutOff, Ended, Event, Header, Lost, Message, Skipped
 from .wire import Line, Position, Receipt
 
 T = TypeVar("T")
@@ -21,14 +22,11 @@ Delivery = Tuple[Tuple[T, ...], Event]
 #: Those who will go on where they were, and what they are told if they have missed something.
 Back = Tuple[Tuple[T, ...], Union[CutOff, Lost]]
 
-#: Those who have had all messages up to that number of the run already.
-Ahead = Tuple[Tuple[T, ...], int]
-
 #: With how many of the last messages of a stream somebody begins.
 Last = Dict[Tuple[str, T], int]
 
 #: Who listened to what, and where they were: what is wanted, active, the positions, who will go on, who is ahead, and where others begin.
-Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]], Dict[str, List[Ahead[T]]], Last[T]]
+Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]], Ahead[T], Last[T]]
 
 
 class _Pending(Generic[T]):
@@ -61,10 +59,12 @@ class Standing(NamedTuple):
 
 
 class Listens(Generic[T]):
-    """The listens of one connection. ``decode`` turns the text of a message into the message."""
+    """The listens of one connection. ``decode`` turns the text of a message into the message; ``latest`` tells of a target whether it wants
+    only the newest message."""
 
-    def __init__(self, decode: "Callable[[str], object]") -> None:
+    def __init__(self, decode: "Callable[[str], object]", latest: "Callable[[T], bool]" = lambda target: False) -> None:
         self._decode = decode
+        self._latest = latest
         #: Everybody who wants a stream, whether the broker knows it yet or not; in the order of joining.
         self._wanted: Dict[str, List[T]] = {}
         #: Who gets the messages of a stream. The tuples are replaced, never changed, so another thread may read them.
@@ -74,7 +74,7 @@ class Listens(Generic[T]):
         #: Who was active when the connection was lost.
         self._back: Dict[str, Back[T]] = {}
         #: Who waits while others get earlier messages of the stream, which they asked for.
-        self._ahead: Dict[str, List[Ahead[T]]] = {}
+        self._ahead: Ahead[T] = Ahead()
         #: With how many of the last messages somebody begins who has not joined yet.
         self._last: Last[T] = {}
         #: How long ago the streams had ended that were found ended; until their ends come.
@@ -141,11 +141,11 @@ class Listens(Generic[T]):
         """Whether this is the answer to a ``listen``."""
         return receipt in self._pending
 
-    def count(self, stream: str) -> None:
-        """Those who are active have got a message of the stream."""
+    def count(self, stream: str, messages: int = 1) -> None:
+        """Those who are active have got a message of the stream, or have been told of so many."""
         position = self._positions.get(stream)
         if position is not None:
-            self._positions[stream] = (position[0], position[1] + 1)
+            self._positions[stream] = (position[0], position[1] + messages)
 
     def saved(self) -> "Saved[T]":
         """What ``restore`` goes back to."""
@@ -173,7 +173,7 @@ class Listens(Generic[T]):
                 self._wanted[name] = stay
             active = tuple(target for target in self.active.get(name, ()) if target in stays)
             self._activate(name, active)
-            self._keep_ahead(name, lambda target: target in stays)
+            self._ahead.keep(name, stays.__contains__)
             for key in [key for key in self._last if key[0] == name and key[1] not in stays]:
                 del self._last[key]
             for receipt in self._receipts_of.get(name, ()):
@@ -205,6 +205,8 @@ class Listens(Generic[T]):
             return deliveries + self._message(line.stream, line.message)
         if line.action == "close" and line.stream is not None:
             return self._close(line.stream, line.message)
+        if line.action == "skipped" and line.stream is not None:
+            return self._release() + self._skip(line.stream, line.skipped)
         if line.action == "receipt" and line.receipt in self._pending:
             return self._answer(self._pop(str(line.receipt)), line)
         if line.action == "error" and line.receipt in self._pending:
@@ -244,7 +246,10 @@ class Listens(Generic[T]):
     def _listen(self, stream: str, targets: "List[T]", asks: bool = False, back: bool = False, last: Optional[int] = None) -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
-        line = wire.listen(stream, receipt, self._positions[stream] if back else None, last)
+        # Where anybody wants each message, the connection gets each.
+        wanted = self._wanted.get(stream, ())
+        latest = bool(wanted) and all(map(self._latest, wanted))
+        line = wire.listen(stream, receipt, self._positions[stream] if back else None, last, latest)
         if asks and stream not in self._wanted:
             line += wire.hangup(stream)
         self._pending[receipt] = _Pending(stream, targets, line, asks, back)
@@ -264,7 +269,7 @@ class Listens(Generic[T]):
         if line.state == "ended" and line.age is not None:
             self._ages[stream] = line.age
         before = self._positions.get(stream)
-        had = {target: until for targets, until in self._ahead.get(stream, ()) for target in targets}
+        had = self._ahead.had(stream)
         if line.position is None:
             self._positions.pop(stream, None)
         elif stream in self._wanted:
@@ -284,7 +289,7 @@ class Listens(Generic[T]):
         if held is not None:
             deliveries += self._to(newcomers, Header(stream, self._decode(held.message)))
         # If the stream has ended, its ``close`` comes next.
-        ahead = {target for targets, _ in self._ahead.get(stream, ()) for target in targets}
+        ahead = self._ahead.had(stream)
         self._activate(stream, self.active.get(stream, ()) + tuple(target for target in targets if target not in ahead))
         return deliveries
 
@@ -293,33 +298,21 @@ class Listens(Generic[T]):
         now = self._positions.get(stream)
         if has_gap:
             # All begin anew.
-            self._ahead.pop(stream, None)
+            self._ahead.forget(stream)
         elif now is None or before is None or now[0] != before[0]:
             self._activate(stream, self._joined(stream))
-            self._ahead.pop(stream, None)
+            self._ahead.forget(stream)
         elif now[1] < before[1] and stream in self.active:
-            self._ahead[stream] = [*self._ahead.get(stream, ()), (self.active.pop(stream), before[1])]
+            self._ahead.add(stream, self.active.pop(stream), before[1])
 
     def _catch_up(self, stream: str) -> None:
         """The others may be as far as those who are ahead."""
-        reached = self._positions[stream][1]
-        for targets, until in self._ahead[stream]:
-            if until <= reached:
-                self._activate(stream, targets + self.active.get(stream, ()))
-        left = [(targets, until) for targets, until in self._ahead[stream] if until > reached]
-        if left:
-            self._ahead[stream] = left
-        else:
-            del self._ahead[stream]
+        if stream in self._ahead:
+            self._activate(stream, self._ahead.caught_up(stream, self._positions[stream][1]) + self.active.get(stream, ()))
 
     def _joined(self, stream: str) -> "Tuple[T, ...]":
         """Who is active, or ahead of those."""
-        return tuple(target for targets, _ in self._ahead.get(stream, ()) for target in targets) + self.active.get(stream, ())
-
-    def _keep_ahead(self, stream: str, keep: "Callable[[T], bool]") -> None:
-        kept = [(tuple(target for target in targets if keep(target)), until) for targets, until in self._ahead.pop(stream, ())]
-        if any(targets for targets, _ in kept):
-            self._ahead[stream] = [(targets, until) for targets, until in kept if targets]
+        return self._ahead.targets(stream) + self.active.get(stream, ())
 
     def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
         deliveries = self._release()
@@ -339,9 +332,21 @@ class Listens(Generic[T]):
             # Somebody may have left, or not come back yet, and it is not for them.
             return []
         self.count(stream)
-        if stream in self._ahead:
-            self._catch_up(stream)
+        self._catch_up(stream)
         return self._to(targets, Message(stream, self._decode(text)))
+
+    def _skip(self, stream: str, messages: int) -> "List[Delivery[T]]":
+        """So many messages were replaced by the next one."""
+        targets = self.active.get(stream, ())
+        if not messages or not self._joined(stream):
+            return []
+        self.count(stream, messages)
+        deliveries = self._to(targets, Skipped(stream, messages))
+        if stream in self._ahead:
+            for others, passed in self._ahead.overtaken(stream, self._positions[stream][1]):
+                deliveries += self._to(others, Skipped(stream, passed))
+            self._catch_up(stream)
+        return deliveries
 
     def _ended(self, stream: str, last: Optional[str]) -> Ended:
         return Ended(stream, None if last is None else self._decode(last), self._ages.pop(stream, None))
@@ -358,7 +363,7 @@ class Listens(Generic[T]):
             self._wanted.pop(stream, None)
             self._forget_place(stream)
         self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in gone))
-        self._keep_ahead(stream, lambda target: target not in gone)
+        self._ahead.keep(stream, lambda target: target not in gone)
 
     def _forget_place(self, stream: str) -> None:
         self._positions.pop(stream, None)

@@ -187,7 +187,7 @@ class RemoteStream(Background):
 
     # Listening.
 
-    def listen(self, stream: str, queue: Sink, *, events: bool = False, last: Optional[int] = None) -> None:
+    def listen(self, stream: str, queue: Sink, *, events: bool = False, last: Optional[int] = None, latest: bool = False) -> None:
         """Puts the stream's header, if it has one, and then each message into ``queue``, which is anything with ``put``. The
         same queue may listen to several streams and several queues to one.
 
@@ -198,8 +198,11 @@ class RemoteStream(Background):
 
         With ``events`` everything is put as an event, which names its stream. With ``last=20`` the last 20 messages come behind the
         header, as far as the broker still has them.
+
+        With ``latest`` only the newest message is wanted: what waits for this queue, at the broker or here, is replaced by the newest, and a
+        ``Skipped`` before it tells how many that were. Such a queue may take as long as it likes.
         """
-        target = Target(queue, events)
+        target = Target(queue, events, latest)
         checked(stream, publishes=False)
         checked_last(last)
         with self._lock:

@@ -90,7 +90,7 @@ class Shared:
         #: What is to be logged once no lock is held, since a handler of logging may publish.
         self._sayings: List[str] = []
         self._out = Outgoing(self.options.queue)
-        self._listens: Listens[Target] = Listens(self._decode)
+        self._listens: Listens[Target] = Listens(self._decode, _wants_latest)
         self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
 
     def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:
@@ -348,3 +348,7 @@ class Shared:
     def _give_up(self, target: Target, stream: str) -> None:
         """One that takes too long, or fails, listens to that stream no more."""
         raise NotImplementedError
+
+
+def _wants_latest(target: Target) -> bool:
+    return target.latest

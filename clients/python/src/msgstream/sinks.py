@@ -17,14 +17,15 @@ class Sink(Protocol):
 
 
 class Target:
-    """A queue, and in which form it wants what it gets."""
+    """A queue, in which form it wants what it gets, and whether it wants only the newest message."""
 
-    def __init__(self, queue: Sink, events: bool) -> None:
+    def __init__(self, queue: Sink, events: bool, latest: bool = False) -> None:
         if not callable(getattr(queue, "put", None)):
             raise TypeError(f"what listens needs a method put(message); {type(queue).__name__} has none")
         if inspect.iscoroutinefunction(queue.put):
             raise TypeError(f"{type(queue).__name__}.put is a coroutine; see msgstream.aio for asyncio")
         self.queue = queue
+        self.latest = latest
         self._events = events
         self._close = None if events else _close_of(queue)
 

@@ -23,6 +23,8 @@ _CLOSE = '{"action":"close","stream":'
 _MESSAGE = ',"message":'
 _HEADER = ',"header":'
 
+_LATEST = ',"mode":"latest"'
+
 #: The end of a connection, and of its session.
 END = '{"action":"close"}\n'
 
@@ -63,10 +65,12 @@ def delete(stream: str, condition: str = "") -> str:
     return f'{{"action":"delete","stream":{quoted(stream)}{condition}}}\n'
 
 
-def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Optional[int] = None) -> str:
-    """Joins a stream, goes on ``after`` a position, or begins with the ``last`` messages. The receipt tells its header from its messages."""
+def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Optional[int] = None, latest: bool = False) -> str:
+    """Joins a stream, goes on ``after`` a position, or begins with the ``last`` messages. The receipt tells its header from its messages. With
+    ``latest`` only the newest of the messages that wait is sent."""
     where = "" if after is None else f',"after":{{"epoch":{quoted(after[0])},"sequence":{after[1]}}}'
     where += "" if last is None else f',"last":{last}'
+    where += _LATEST if latest else ""
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
@@ -140,6 +144,8 @@ class Line(NamedTuple):
     age: Optional[float] = None
     #: What the broker knows of the session.
     session: Optional[Session] = None
+    #: How many messages were replaced by the next one.
+    skipped: int = 0
 
 
 class LineReader:
@@ -240,7 +246,12 @@ def _general(line: str) -> Line:
         _position(value.get("position")),
         _age(value.get("age")),
         _session(value) if action == "session" else None,
+        _count(value.get("messages")) or 0,
     )
+
+
+def _count(value: Any) -> Optional[int]:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _age(value: Any) -> Optional[float]:

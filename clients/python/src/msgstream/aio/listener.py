@@ -13,10 +13,18 @@ from ..listening import Listening, late
 from .connection import Connection
 
 
+#: How many events one that wants only what is newest may have ready before it reads no more.
+_MOST = 1000
+
+
 class Listener(Listening, AsyncIterator[Event]):
     """The events of some streams, as ``msgstream.Listener``, for ``async for``."""
 
     def _begin(self) -> None:
+        #: With so many events ready, nothing more is read. One that wants only the newest message goes on reading, so that it is new.
+        self._enough = _MOST if self._latest else 1
+        #: Done when something has been read meanwhile.
+        self._news: Optional["asyncio.Future[None]"] = None
         self._connection: Optional[Connection] = None
         self._filling: Optional["asyncio.Future[None]"] = None
         self._pause = 0.0
@@ -38,17 +46,36 @@ class Listener(Listening, AsyncIterator[Event]):
             if self._over:
                 self._disconnect()
                 return None
-            # A task of its own: what is begun, such as a connection, goes on when the caller is cancelled or waits no longer, and
-            # several callers wait for the same.
-            filling = self._filling
-            if filling is None or filling.done():
-                filling = self._filling = asyncio.ensure_future(_fill(weakref.ref(self)))
-            done, _ = await asyncio.wait([filling], timeout=None if deadline is None else max(0.0, deadline - loop.time()))
+            filling = self._fill(loop)
+            waits = [filling]
+            if self._latest:
+                if self._news is None or self._news.done():
+                    self._news = loop.create_future()
+                waits.append(self._news)
+            timeout_left = None if deadline is None else max(0.0, deadline - loop.time())
+            done, _ = await asyncio.wait(waits, timeout=timeout_left, return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 raise late(timeout)
+        if self._latest and not self._over:
+            self._fill(loop)
+        return self._ready.popleft()
+
+    def _fill(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+        """What reads. A task of its own: what is begun, such as a connection, goes on when the caller is cancelled or waits no longer, and
+        several callers wait for the same."""
+        filling = self._filling
+        if filling is not None and filling.done():
+            self._filling = None
             if not filling.cancelled():
                 filling.result()
-        return self._ready.popleft()
+        if self._filling is None:
+            self._filling = loop.create_task(_fill(weakref.ref(self)))
+        return self._filling
+
+    def _arrived(self) -> None:
+        """Something may be ready."""
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def close(self) -> None:
         """Stops listening. Iteration is over."""
@@ -90,7 +117,7 @@ class Listener(Listening, AsyncIterator[Event]):
         """A connection belongs to the loop that made it, which has ended if there is another."""
         if self._connection is not None:
             self._interrupted(CutShort("the event loop that had the connection has ended"), own=True)
-        self._loop, self._filling = loop, None
+        self._loop, self._filling, self._news = loop, None, None
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -109,7 +136,7 @@ async def _fill(reference: "weakref.ref[Listener]") -> None:
     # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
     while True:
         listener = reference()
-        if listener is None or listener._ready or listener._over:
+        if listener is None or len(listener._ready) >= listener._enough or listener._over:
             return
         connection = listener._connection
         try:
@@ -121,10 +148,12 @@ async def _fill(reference: "weakref.ref[Listener]") -> None:
                 listener = reference()
                 if listener is not None:
                     listener._take(connection.incoming, lines)
+                    listener._arrived()
         except CutShort as short:
             listener = reference()
             if listener is not None:
                 listener._interrupted(short)
+                listener._arrived()
         del listener, connection
 
 

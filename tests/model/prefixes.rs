@@ -2,7 +2,8 @@
 
 use msgstream::internal::wire::{Starts, allocated};
 
-use super::{Model, Told};
+use super::Model;
+use super::listening::Told;
 
 pub(crate) const PREFIXES: [&str; 4] = ["", "s", "s0", "s3"];
 

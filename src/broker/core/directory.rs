@@ -36,6 +36,10 @@ pub(super) struct Directory {
     saying: (BTreeSet<StreamName>, BTreeSet<StreamName>),
     /// When saying began, on the core's clock.
     said_at: Option<Duration>,
+    /// The new streams of which something was said before its time, for the sake of one that asked.
+    early: BTreeSet<StreamName>,
+    /// When that was last.
+    early_at: Duration,
 }
 
 impl Directory {
@@ -50,13 +54,13 @@ impl Directory {
     }
 
     /// So many have gone. After the last one, what has changed is of no interest; it is returned to be dropped.
-    pub(super) fn unwatch(&mut self, count: usize) -> Option<[BTreeSet<StreamName>; 4]> {
+    pub(super) fn unwatch(&mut self, count: usize) -> Option<[BTreeSet<StreamName>; 5]> {
         self.watchers -= count;
         if count == 0 || self.is_watched() {
             return None;
         }
-        let Self { changed, new, saying: (one, other), .. } = std::mem::take(self);
-        Some([changed, new, one, other])
+        let Self { changed, new, saying: (one, other), early, .. } = std::mem::take(self);
+        Some([changed, new, one, other, early])
     }
 
     /// What must hold when so many listen.
@@ -89,9 +93,17 @@ impl Directory {
         }
     }
 
-    /// Whether nothing has been said of a stream yet, as it is new.
-    pub(super) fn is_unsaid(&self, stream: &StreamName) -> bool {
-        self.new.contains(stream) || self.saying.1.contains(stream)
+    /// Somebody asks for a stream. True if nothing has been said of it yet, as it is new: then it is to be said at once, and nothing more
+    /// before the pause is over.
+    pub(super) fn say_early(&mut self, stream: &StreamName, now: Duration) -> bool {
+        let is_unsaid = self.new.remove(stream) || self.saying.1.remove(stream);
+        if is_unsaid {
+            self.changed.remove(stream);
+            self.saying.0.remove(stream);
+            self.early.insert(stream.clone());
+            self.early_at = now;
+        }
+        is_unsaid
     }
 
     /// When there is something to say, on the core's clock.
@@ -110,6 +122,10 @@ impl Directory {
             }
             self.saying = (std::mem::take(&mut self.changed), std::mem::take(&mut self.new));
             self.said_at = Some(now);
+            let early = std::mem::take(&mut self.early);
+            if self.early_at + PAUSE > now {
+                self.changed.extend(early.into_iter().filter(|stream| self.saying.0.remove(stream)));
+            }
         }
         let stream = self.saying.0.pop_first()?;
         let is_new = self.saying.1.remove(&stream);

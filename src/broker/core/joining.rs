@@ -35,6 +35,7 @@ impl Core {
         deliver: &mut impl Deliver,
     ) -> Result<(), Refused> {
         self.forget_if_over(name);
+        self.publish_if_new(name, budget, deliver);
         let stream = self.streams.get(name);
         let is_known = stream.is_some();
         let told = Told::Receipt(receipt);
@@ -129,7 +130,9 @@ impl Core {
         let Some(stream) = self.streams.get(name) else { return 0 };
         let mut bytes = 0;
         let run = &stream.run;
-        let Beginning { before, here, resumed } = run.begin(start);
+        // Of the directory nothing is kept that one could resume, and while nobody listens nobody counts what changes.
+        let is_entry = directory::is_entry(name);
+        let Beginning { before, here, resumed } = run.begin(if is_entry { Start::default() } else { start });
         if start.latest {
             deliver.begin_latest(to, name);
         }

@@ -337,8 +337,9 @@ impl Core {
         if stream.listeners.len() * 4 < stream.listeners.capacity() && stream.listeners.capacity() > 16 {
             stream.listeners.shrink_to(stream.listeners.len() * 2);
         }
-        // Those who come back within the time find that nothing is missing, also if all others have hung up meanwhile.
-        if named && comes == Comes::Perhaps && self.past.is_kept() {
+        // Those who come back within the time find that nothing is missing, also if all others have hung up meanwhile. Of the directory
+        // there is nothing that could be missing.
+        if named && comes == Comes::Perhaps && self.past.is_kept() && !directory::is_entry(name) {
             self.remember(name);
         } else if stream.is_empty() && stream.run.listed.is_none() {
             self.remove(name);

@@ -106,7 +106,7 @@ impl Core {
         deliver: &mut impl Deliver,
     ) -> Option<usize> {
         if directory::is_entry(name) {
-            return self.walk_to_entry(to, name, start, deliver);
+            return self.walk_to_entry(to, name, start, budget, deliver);
         }
         self.forget_if_over(name);
         let has_ended = self.streams.get(name)?.run.ended.is_some();

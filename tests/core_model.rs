@@ -12,9 +12,22 @@ use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::test_runner::{Config, TestRunner};
 
-use model::{Begin, CONNECTIONS, PREFIXES, SESSIONS, STREAMS, Step, Which, remembering, tight};
+use model::{Begin, CONNECTIONS, NAMES, OF_CLIENTS, PREFIXES, SESSIONS, STREAMS, Step, Which, remembering, tight};
 
+/// What clients do among their own streams.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    steps_listening_to(0..STREAMS, 0..OF_CLIENTS)
+}
+
+/// They listen to the broker's streams, too.
+fn steps_with_directory() -> impl Strategy<Value = Vec<Step>> {
+    steps_listening_to(prop_oneof![2 => 0..STREAMS, 1 => STREAMS..NAMES], prop_oneof![1 => 0..OF_CLIENTS, 2 => OF_CLIENTS..PREFIXES.len()])
+}
+
+fn steps_listening_to(
+    listened: impl Strategy<Value = usize> + Clone + 'static,
+    prefix: impl Strategy<Value = usize> + Clone + 'static,
+) -> impl Strategy<Value = Vec<Step>> {
     let (from, stream, text, receipt) = (0..CONNECTIONS, 0..STREAMS, any::<u16>(), any::<bool>());
     let addressed = (from.clone(), stream.clone(), text, receipt);
     let which = prop_oneof![3 => Just(Which::Current), 1 => Just(Which::Former), 1 => Just(Which::Foreign)];
@@ -26,12 +39,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|((from, stream, text, receipt), header, of)| Step::Put { from, stream, text, header, of, receipt }),
         3 => (addressed.clone(), of.clone(), any::<bool>())
             .prop_map(|((from, stream, text, receipt), of, absent)| Step::Header { from, stream, text, of, absent, receipt }),
-        6 => (from.clone(), stream, option::of(begin.clone()), receipt)
+        6 => (from.clone(), listened.clone(), option::of(begin.clone()), receipt)
             .prop_map(|(from, stream, begin, receipt)| Step::Listen { from, stream, begin, receipt }),
-        3 => (from.clone(), 0..PREFIXES.len(), option::of(begin), receipt)
+        3 => (from.clone(), prefix.clone(), option::of(begin), receipt)
             .prop_map(|(from, prefix, begin, receipt)| Step::ListenPrefix { from, prefix, begin, receipt }),
-        1 => (from.clone(), 0..PREFIXES.len(), receipt).prop_map(|(from, prefix, receipt)| Step::HangupPrefix { from, prefix, receipt }),
-        2 => (from.clone(), option::of(0..STREAMS), receipt).prop_map(|(from, stream, receipt)| Step::Hangup { from, stream, receipt }),
+        1 => (from.clone(), prefix, receipt).prop_map(|(from, prefix, receipt)| Step::HangupPrefix { from, prefix, receipt }),
+        2 => (from.clone(), option::of(listened), receipt).prop_map(|(from, stream, receipt)| Step::Hangup { from, stream, receipt }),
         2 => (addressed.clone(), of.clone())
             .prop_map(|((from, stream, text, receipt), of)| Step::Close { from, stream, text, of, receipt }),
         1 => (addressed, of).prop_map(|((from, stream, text, receipt), of)| Step::Delete { from, stream, text, of, receipt }),
@@ -41,7 +54,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (from.clone(), option::of(0..SESSIONS)).prop_map(|(from, session)| Step::Reconnect { from, session }),
         2 => (from, 0..STREAMS, option::weighted(0.8, any::<u16>()), any::<bool>())
             .prop_map(|(from, stream, text, receipt)| Step::Will { from, stream, text, receipt }),
-        1 => prop_oneof![Just(1_u64), Just(5), Just(10)].prop_map(|seconds| Step::Tick { seconds }),
+        2 => prop_oneof![2 => Just(1_u64), 1 => Just(5), 1 => Just(10)].prop_map(|seconds| Step::Tick { seconds }),
     ];
     vec(step, 1..60)
 }
@@ -65,6 +78,16 @@ fn core_does_as_the_naive_model_does() {
 #[test]
 fn core_with_a_past_does_as_the_naive_model_does() {
     check(10_000, &steps(), |history| model::core::run(history, &remembering()));
+}
+
+#[test]
+fn the_directory_is_told_as_the_naive_model_tells_it() {
+    check(10_000, &steps_with_directory(), |history| model::core::run(history, &tight()));
+}
+
+#[test]
+fn the_directory_of_streams_with_a_past_is_told_as_the_naive_model_tells_it() {
+    check(10_000, &steps_with_directory(), |history| model::core::run(history, &remembering()));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use msgstream::internal::wire::ids::{ConnectionId, Prefix, StreamName};
 use msgstream::internal::wire::json_lines::ENCODER;
 use msgstream::internal::wire::{Encode, ErrorCode, Event, Frame, ReceiptId, SessionName};
 
+use super::directory::BEGINNING;
 use super::prefixes::PREFIXES;
 use super::{
     BYE, CONNECTIONS, Delivered, Model, Step, Terms, begin_latest_line, close_line, latest_line, name, pong_line, put_line, session_name,
@@ -152,7 +153,9 @@ struct Real {
 
 impl Real {
     fn new(limits: &CoreLimits) -> Self {
-        Self { core: Core::new(limits.clone(), Arc::default(), Epochs::new(0)), delivered: Delivered::default(), now: Duration::ZERO }
+        let mut core = Core::new(limits.clone(), Arc::default(), Epochs::new(0));
+        core.set_beginning(BEGINNING);
+        Self { core, delivered: Delivered::default(), now: Duration::ZERO }
     }
 
     fn frame(&self, line: String) -> Frame {
@@ -165,6 +168,7 @@ impl Real {
             let lines = input.lines();
             self.core.handle(from, input, &mut Budget::unlimited(), &mut self.delivered);
             self.core.taken(from, lines);
+            self.core.publish(&mut Budget::unlimited(), &mut self.delivered);
             return;
         }
         match step {
@@ -186,6 +190,7 @@ impl Real {
                         &mut self.delivered,
                     );
                 }
+                self.core.publish(&mut Budget::unlimited(), &mut self.delivered);
             }
             Step::Tick { seconds } => {
                 for _ in 0..2 * seconds {
@@ -193,6 +198,7 @@ impl Real {
                     self.core.set_time(self.now);
                     self.core.forget(&mut Budget::unlimited());
                     self.core.lose_sessions(&mut Budget::unlimited(), &mut self.delivered);
+                    self.core.publish(&mut Budget::unlimited(), &mut self.delivered);
                 }
             }
             _ => unreachable!("every other step is an input"),

@@ -10,6 +10,7 @@ impl Model {
         let (now, is_remembering) = (self.now, self.is_remembering());
         let Some(stream) = self.streams.get_mut(stream).filter(|stream| stream.ended.is_none()) else { return };
         stream.sequence += 1;
+        stream.bytes += line.len() as u64;
         if is_remembering {
             stream.window.push((line, now));
             stream.listed.get_or_insert(now);
@@ -41,9 +42,11 @@ impl Model {
             let epoch = self.epochs.draw();
             self.runs.push((stream.to_owned(), epoch));
             let entry = self.entry(stream);
-            (entry.epoch, entry.sequence, entry.window, entry.since) = (epoch, 0, Vec::new(), now);
+            (entry.epoch, entry.sequence, entry.bytes, entry.window, entry.since) = (epoch, 0, 0, Vec::new(), now);
         }
         let entry = self.entry(stream);
+        entry.header_at = now;
+        entry.touched += 1;
         if entry.header.replace(header).is_none() {
             entry.since = now;
         }
@@ -96,6 +99,7 @@ impl Model {
         // The end of a stream that is there is never refused for want of room, but its message may be.
         let last = Some(line).filter(|line| self.stored() + END_KEPT + core::cost(line) <= self.limits.stored);
         let forget_at = self.now + ENDED_TIME;
+        self.entry(stream).touched += 1;
         self.entry(stream).ended = Some(Ended { last, forget_at });
         if is_new {
             self.announce(stream);

@@ -2,13 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::STREAMS;
+
 /// The line that ends a connection which asked for its end.
 pub(crate) const BYE: &str = "{\"action\":\"close\"}\n";
 /// Stands for the end of a connection's lines.
 pub(crate) const END: &str = "(end)\n";
 
+/// The names that only the broker writes to, if anybody: they come behind those of clients.
+const RESERVED: [&str; 4] = ["$streams/s0", "$streams/s3", "$streams/$z", "$z"];
+
+/// How many names there are to listen to.
+pub(crate) const NAMES: usize = STREAMS + RESERVED.len();
+
 pub(crate) fn name(stream: usize) -> String {
-    format!("s{stream}")
+    stream.checked_sub(STREAMS).map_or_else(|| format!("s{stream}"), |reserved| RESERVED[reserved].to_owned())
 }
 
 pub(crate) fn put_line(stream: &str, text: u16) -> String {
@@ -17,6 +25,11 @@ pub(crate) fn put_line(stream: &str, text: u16) -> String {
 
 pub(crate) fn close_line(stream: &str, text: u16) -> String {
     format!("{{\"action\":\"close\",\"stream\":\"{stream}\",\"message\":{text}}}\n")
+}
+
+/// An end without a message.
+pub(crate) fn close_bare(stream: &str) -> String {
+    format!("{{\"action\":\"close\",\"stream\":\"{stream}\"}}\n")
 }
 
 /// Stands for the newest message that replaces what waits, and for how many messages it does so.

@@ -2,6 +2,9 @@
 
 use msgstream::internal::wire::{Position, Start};
 
+use super::directory::is_entry;
+use super::lines::close_bare;
+use super::prefixes::matches;
 use super::stream::LISTENER;
 use super::{Model, begin_latest_line, latest_line};
 
@@ -18,19 +21,20 @@ pub(super) fn position_member(Position { epoch, sequence }: Position) -> String 
 impl Model {
     pub(super) fn hang_up(&mut self, from: u32, stream: Option<&str>, may_come_back: bool) {
         if stream.is_none() {
-            self.prefixes.retain(|(listener, _)| *listener != from);
+            self.prefixes.retain(|(listener, _), _| *listener != from);
         }
         let prefixes = self.prefixes_of(from);
         for (name, state) in &mut self.streams {
             if stream.is_none_or(|wanted| wanted == name) {
-                let was_named = if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                let was_named = if !is_entry(name) && prefixes.iter().any(|prefix| matches(prefix, name)) {
                     state.listeners.get_mut(&from).is_some_and(std::mem::take)
                 } else {
                     state.listeners.remove(&from).unwrap_or(false)
                 };
                 let listeners = &state.listeners;
                 state.latest.retain(|listener| listeners.contains_key(listener));
-                if was_named && may_come_back && self.limits.replay.stream > 0 {
+                // Of the directory there is nothing to come back to.
+                if was_named && may_come_back && self.limits.replay.stream > 0 && !is_entry(name) {
                     state.listed = Some(self.now);
                 }
             }
@@ -56,20 +60,15 @@ impl Model {
 
     pub(super) fn listen(&mut self, from: u32, stream: &str, start: Start, receipt: bool) {
         if let Some(ended) = self.streams.get(stream).and_then(|state| state.ended.clone()) {
-            let last = ended.last.unwrap_or_else(|| format!("{{\"action\":\"close\",\"stream\":\"{stream}\"}}\n"));
+            let last = ended.last.unwrap_or_else(|| close_bare(stream));
             self.begin(from, stream, start, receipt.then_some(Told::Receipt));
             self.delivered.deliver(from, last);
             return;
         }
+        self.tell_if_new(stream);
         let is_new = !self.streams.contains_key(stream);
-        if !self.enter(from, stream, true) {
+        if !self.enter(from, stream, true, start.latest) {
             return self.refuse(from, "limit", stream, receipt);
-        }
-        let entry = self.entry(stream);
-        if start.latest {
-            entry.latest.insert(from);
-        } else {
-            entry.latest.remove(&from);
         }
         if is_new {
             self.announce(stream);
@@ -83,7 +82,7 @@ impl Model {
     }
 
     /// Makes a connection a listener. False if there is no room.
-    pub(super) fn enter(&mut self, from: u32, stream: &str, named: bool) -> bool {
+    pub(super) fn enter(&mut self, from: u32, stream: &str, named: bool, latest: bool) -> bool {
         let known = self.streams.get(stream).is_some_and(|state| state.listeners.contains_key(&from));
         if !known && (self.listens(from) >= self.limits.listens || !self.room(stream) || !self.room_to_keep(stream, LISTENER)) {
             return false;
@@ -91,9 +90,13 @@ impl Model {
         let entry = self.entry(stream);
         let is_named = entry.listeners.entry(from).or_insert(false);
         *is_named |= named;
-        if !*is_named {
-            // Prefixes are listened to for each message here.
-            entry.latest.remove(&from);
+        // How one listens by the name is not changed by a prefix.
+        if named || !*is_named {
+            if latest {
+                entry.latest.insert(from)
+            } else {
+                entry.latest.remove(&from)
+            };
         }
         true
     }
@@ -102,7 +105,7 @@ impl Model {
     pub(super) fn begin(&mut self, to: u32, stream: &str, start: Start, told: Option<Told>) {
         let state = self.streams[stream].clone();
         let oldest = state.sequence - state.window.len() as u64;
-        let same = start.after.filter(|after| after.epoch == state.epoch && after.sequence <= state.sequence);
+        let same = start.after.filter(|after| !is_entry(stream) && after.epoch == state.epoch && after.sequence <= state.sequence);
         let resumes = same.filter(|after| after.sequence >= oldest);
         let from = match resumes {
             Some(after) => after.sequence,
@@ -111,10 +114,12 @@ impl Model {
         if start.latest {
             self.delivered.deliver(to, begin_latest_line(stream));
         }
-        if let Some(header) = state.header.clone().filter(|_| resumes.is_none()) {
+        let entry = self.entry_line(stream);
+        let told_state = if entry.is_some() { "running" } else { state.state() };
+        if let Some(header) = entry.or(state.header.clone()).filter(|_| resumes.is_none()) {
             self.delivered.deliver(to, header);
         }
-        let mut effect = format!(",\"state\":\"{}\",\"age\":{}", state.state(), (self.now - state.since).as_millis() as f64 / 1000.0);
+        let mut effect = format!(",\"state\":\"{told_state}\",\"age\":{}", (self.now - state.since).as_millis() as f64 / 1000.0);
         if start.after.is_some() {
             effect += &format!(",\"resumed\":{}", resumes.is_some());
         }

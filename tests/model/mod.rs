@@ -6,6 +6,7 @@
 //! - [`stream`], [`keeping`]: what is kept of streams, and how they end.
 //! - [`listening`]: how connections become listeners, and what they are told then.
 //! - [`prefixes`]: what listeners of prefixes are told.
+//! - [`directory`]: what listeners of the directory are told.
 //! - [`core`]: the same steps taken by the core alone.
 //! - [`lines`]: the lines of the wire, and who was sent which.
 //! - [`lost`]: sessions and wills.
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 pub(crate) mod core;
+mod directory;
 mod keeping;
 mod limits;
 mod lines;
@@ -32,18 +34,19 @@ use msgstream::internal::broker::core::{CoreLimits, Epochs};
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::{Epoch, Position, Start, Starts};
 
+use directory::Directory;
 use listening::position_member;
 use prefixes::Walk;
 use stream::Stream;
 
 pub(crate) use limits::{CONNECTIONS, ENDED_TIME, MOST_LISTENS, MOST_STORED, MOST_STREAMS, SESSIONS, STREAMS, remembering, tight};
 pub(crate) use lines::{
-    BYE, Delivered, END, begin_latest_line, close_line, latest_line, name, pong_line, put_line, without_life, without_reason,
+    BYE, Delivered, END, NAMES, begin_latest_line, close_line, latest_line, name, pong_line, put_line, without_life, without_reason,
 };
 use lost::Lost;
 pub(crate) use lost::{MOST_SESSIONS, SESSION_TIME, session_name};
 #[allow(unused_imports, reason = "the fuzzer makes its histories of bytes")]
-pub(crate) use prefixes::PREFIXES;
+pub(crate) use prefixes::{OF_CLIENTS, PREFIXES};
 pub(crate) use step::{Begin, Step, Which};
 
 /// What a step says of runs, in the broker's own terms.
@@ -64,12 +67,14 @@ pub(crate) struct Model {
     /// Which streams had which epochs, in their order.
     runs: Vec<(String, Epoch)>,
     lost: Lost,
-    /// The prefixes that connections listen to.
-    prefixes: BTreeSet<(u32, String)>,
+    /// The prefixes that connections listen to, and whether they want the newest message only.
+    prefixes: BTreeMap<(u32, String), bool>,
     /// The broker's ids of connections, if they are others.
     pub(crate) ids: BTreeMap<u32, u32>,
     /// Those who have yet to join streams that there are.
     walks: BTreeMap<u32, Walk>,
+    /// None: nobody listens to it.
+    directory: Option<Directory>,
     pub(crate) delivered: Delivered,
     now: Duration,
 }
@@ -83,9 +88,10 @@ impl Model {
             epochs: Epochs::new(0),
             runs: Vec::new(),
             lost: Lost::default(),
-            prefixes: BTreeSet::new(),
+            prefixes: BTreeMap::new(),
             ids: BTreeMap::new(),
             walks: BTreeMap::new(),
+            directory: None,
             delivered,
             now: Duration::ZERO,
         }
@@ -117,14 +123,16 @@ impl Model {
                 let after = back.map(|(which, back)| position(*stream, which, back));
                 Terms { start: Some(Start { after, last: *last, latest: *latest }), ..Terms::default() }
             }
-            Step::ListenPrefix { begin: Some(Begin { back, last, .. }), .. } => {
-                // For all but the last one.
+            Step::ListenPrefix { begin: Some(Begin { back, last, latest }), .. } => {
+                // For all but the last one of clients.
                 let after = back.map(|(which, back)| {
-                    let streams =
-                        (0..STREAMS - 1).rev().map(|stream| (StreamName::new(&name(stream)).unwrap(), position(stream, which, back)));
+                    let streams = (0..NAMES)
+                        .filter(|stream| *stream != STREAMS - 1)
+                        .rev()
+                        .map(|stream| (StreamName::new(&name(stream)).unwrap(), position(stream, which, back)));
                     streams.collect()
                 });
-                Terms { starts: Some(Starts { after, last: *last, latest: false }), ..Terms::default() }
+                Terms { starts: Some(Starts { after, last: *last, latest: *latest }), ..Terms::default() }
             }
             _ => Terms::default(),
         }
@@ -141,7 +149,8 @@ impl Model {
             let epoch = epochs.draw();
             runs.push((stream.to_owned(), epoch));
             let (listeners, latest, window) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-            Stream { header: None, ended: None, listeners, latest, epoch, sequence: 0, since: now, window, listed: None }
+            let (header, ended, sequence, bytes, touched, listed) = (None, None, 0, 0, 0, None);
+            Stream { header, ended, listeners, latest, epoch, sequence, bytes, header_at: now, touched, since: now, window, listed }
         })
     }
 
@@ -159,7 +168,7 @@ impl Model {
     /// What is kept of all streams, sessions and wills, in bytes of memory.
     pub(crate) fn stored(&self) -> usize {
         let order = if self.prefixes.is_empty() { 0 } else { prefixes::ORDERED * self.streams.len() };
-        let listened: usize = self.prefixes.iter().map(|(_, prefix)| prefixes::listened(prefix)).sum();
+        let listened: usize = self.prefixes.keys().map(|(_, prefix)| prefixes::listened(prefix)).sum();
         self.streams.values().map(Stream::stored).sum::<usize>() + order + listened + self.lost.stored()
     }
 
@@ -169,6 +178,11 @@ impl Model {
     }
 
     pub(crate) fn step(&mut self, step: &Step, terms: &Terms) {
+        self.take(step, terms);
+        self.tell_directory();
+    }
+
+    fn take(&mut self, step: &Step, terms: &Terms) {
         match step {
             Step::Put { from, stream, text, header, receipt, .. } => {
                 let stream = name(*stream);
@@ -272,6 +286,7 @@ impl Model {
         }
         self.streams.retain(|_, stream| !stream.is_empty() || stream.listed.is_some());
         self.lose_sessions();
+        self.tell_directory();
     }
 
     fn answer(&mut self, to: u32, receipt: bool, effect: &str, position: Option<Position>) {

@@ -22,6 +22,11 @@ pub(super) struct Stream {
     pub(super) latest: BTreeSet<u32>,
     pub(super) epoch: Epoch,
     pub(super) sequence: u64,
+    /// How many bytes its messages took.
+    pub(super) bytes: u64,
+    pub(super) header_at: Duration,
+    /// How often its header or its end was stored.
+    pub(super) touched: u64,
     pub(super) since: Duration,
     /// The last messages, and when they were put.
     pub(super) window: Vec<(String, Duration)>,

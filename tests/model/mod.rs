@@ -10,6 +10,7 @@
 //! - [`core`]: the same steps taken by the core alone.
 //! - [`lines`]: the lines of the wire, and who was sent which.
 //! - [`lost`]: sessions and wills.
+//! - [`newest`]: what those who want the newest message only may be sent.
 //! - [`spelling`]: steps, and mistakes, as lines.
 //! - [`wire`]: the same steps as lines of several connections, taken by a broker without sockets.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -21,6 +22,7 @@ mod limits;
 mod lines;
 mod listening;
 mod lost;
+mod newest;
 mod prefixes;
 mod spelling;
 mod step;

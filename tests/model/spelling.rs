@@ -45,12 +45,17 @@ pub(super) fn line(step: &Step, spelling: u8) -> String {
         Step::ListenPrefix { prefix, .. } | Step::HangupPrefix { prefix, .. } => Some(format!("\"{}\"", PREFIXES[*prefix])),
         _ => None,
     };
+    let mode = match step {
+        Step::Listen { begin: Some(begin), .. } | Step::ListenPrefix { begin: Some(begin), .. } if begin.latest => Some("\"latest\""),
+        _ => None,
+    };
     let members = [
         ("action", Some(format!("\"{verb}\""))),
         ("stream", stream),
         ("prefix", prefix),
         ("message", message.map(|text| text.to_string())),
         ("header", header.map(|text| text.to_string())),
+        ("mode", mode.map(str::to_owned)),
         ("receipt", receipt.map(|text| text.to_string())),
         ("x", (spelling == 5).then(|| "[1,{\"action\":null}]".to_owned())),
     ];

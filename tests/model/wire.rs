@@ -5,7 +5,7 @@
 //!
 //! 1. low half: what is done; high half: by whom (below 8: by the same connection as before),
 //! 2. the stream, whether a receipt and a header are asked for, how the line is spelled,
-//! 3. the message, a number.
+//! 3. the message, a number; the upper bits of one that is none say how a listener listens, or that it stops reading.
 
 #[allow(dead_code, reason = "the tests of connections use all of it")]
 #[path = "../connection/pipe.rs"]
@@ -24,11 +24,12 @@ use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{advance, sleep};
 
-use super::prefixes::PREFIXES;
+use super::newest;
+use super::prefixes::OF_CLIENTS;
 use super::spelling::{LONGEST_HEADER, MISTAKES, line};
 use super::{
-    BYE, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_SESSIONS, MOST_STORED, MOST_STREAMS, Model, SESSION_TIME, SESSIONS, STREAMS,
-    Step, Terms, tight, without_life, without_reason,
+    BYE, Begin, CONNECTIONS, END, ENDED_TIME, MOST_LISTENS, MOST_SESSIONS, MOST_STORED, MOST_STREAMS, Model, SESSION_TIME, SESSIONS,
+    STREAMS, Step, Terms, tight, without_life, without_reason,
 };
 use pipe::{Peer, pipe, without_positions};
 
@@ -37,6 +38,9 @@ const LONGEST: usize = 300;
 
 /// Longer than any time limit of a broker.
 const NEVER: Duration = Duration::from_secs(1 << 20);
+
+/// Room for all that a history has sent.
+const ROOM: usize = 1 << 30;
 
 /// Mistakes in a row that end a connection.
 const MOST_MISTAKES: u32 = 4;
@@ -52,6 +56,10 @@ enum Doing {
     Mistake {
         from: u32,
         which: usize,
+    },
+    /// The client reads no more until it speaks again.
+    StopReading {
+        from: u32,
     },
 }
 
@@ -97,6 +105,7 @@ fn settings() -> Settings {
     settings.limits.sessions = MOST_SESSIONS;
     settings.limits.session_time = Span(SESSION_TIME);
     settings.replay.stream = ByteSize(0);
+    settings.outbox.write_time = Span(NEVER);
     settings.limits.errors_in_a_row = MOST_MISTAKES as usize;
     settings
 }
@@ -114,19 +123,21 @@ fn history(bytes: &[u8]) -> Vec<Line> {
 
 fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
     let (stream, receipt, more) = (usize::from(how & 7) % STREAMS, how & 8 != 0, how & 16 != 0);
+    let begin = (text & 128 != 0).then_some(Begin { back: None, last: None, latest: true });
     let text = u16::from(text);
     Doing::Step(match what {
         0..=4 => Step::Put { from, stream, text, header: more.then_some(text + 1), of: None, receipt },
         5 | 6 => Step::Header { from, stream, text, of: None, absent: false, receipt },
-        7 if more => Step::ListenPrefix { from, prefix: usize::from(text) % PREFIXES.len(), begin: None, receipt },
-        10 if more && text % 4 > 0 => Step::HangupPrefix { from, prefix: usize::from(text / 4) % PREFIXES.len(), receipt },
-        7..=9 => Step::Listen { from, stream, begin: None, receipt },
+        7 if more => Step::ListenPrefix { from, prefix: usize::from(text) % OF_CLIENTS, begin, receipt },
+        10 if more && text % 4 > 0 => Step::HangupPrefix { from, prefix: usize::from(text / 4) % OF_CLIENTS, receipt },
+        7..=9 => Step::Listen { from, stream, begin, receipt },
         10 => Step::Hangup { from, stream: (!more).then_some(stream), receipt },
         11 => Step::Close { from, stream, text, of: None, receipt },
         12 if more => Step::Will { from, stream, text: (text & 3 != 0).then_some(text), receipt },
         12 => Step::Delete { from, stream, text, of: None, receipt },
         13 => return Doing::Mistake { from, which: usize::from(text) % MISTAKES.len() },
         14 if more => Step::Tick { seconds: [1, 5, 10, 10][usize::from(text) % 4] },
+        14 if text >= 192 => return Doing::StopReading { from },
         14 => Step::Ping { from, text },
         _ if receipt => Step::Reconnect { from, session: (stream < SESSIONS).then_some(stream) },
         _ => Step::Leave { from, last: more },
@@ -135,7 +146,7 @@ fn doing(from: u32, what: u8, how: u8, text: u8) -> Doing {
 
 /// Consecutive lines of one connection are sent at once, as a publisher's are.
 async fn take(history: &[Line], context: Arc<ConnectionContext>) {
-    let mut broker = Broker { context, peers: array::from_fn(|_| None), free_ids: Vec::new() };
+    let mut broker = Broker { context, peers: array::from_fn(|_| None), free_ids: Vec::new(), unread: BTreeMap::new() };
     let mut model = Model::new(tight());
     let mut mistakes = [0; CONNECTIONS as usize];
     // With which session each is to begin.
@@ -144,10 +155,15 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
     for (number, Line { doing, spelling }) in history.iter().enumerate() {
         let from = match doing {
             Doing::Step(step) => step.from(),
-            Doing::Mistake { from, .. } => Some(*from),
+            Doing::Mistake { from, .. } | Doing::StopReading { from } => Some(*from),
         };
         if turn.from != from || turn.over {
             broker.turn(&mut turn, &mut model, number).await;
+        }
+        if let Doing::StopReading { from } = doing {
+            broker.turn(&mut turn, &mut model, number).await;
+            broker.stop_reading(*from);
+            continue;
         }
         let Some(from) = from else {
             if let Doing::Step(Step::Tick { seconds }) = doing {
@@ -190,6 +206,7 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
                     turn.over = true;
                 }
             }
+            Doing::StopReading { .. } => {}
             Doing::Step(step) => {
                 mistakes[from as usize] = 0;
                 turn.step(step, *spelling);
@@ -201,12 +218,14 @@ async fn take(history: &[Line], context: Arc<ConnectionContext>) {
                     sessions[from as usize] = *session;
                     model.step(&Step::Reconnect { from, session: None }, &Terms::default());
                 } else {
-                    model.step(step, &Terms::default());
+                    let terms = model.terms(step);
+                    model.step(step, &terms);
                 }
             }
         }
     }
     broker.turn(&mut turn, &mut model, history.len()).await;
+    broker.read_the_rest().await;
 }
 
 /// What one connection sends at once.
@@ -267,6 +286,8 @@ struct Broker {
     peers: [Option<Peer>; CONNECTIONS as usize],
     /// The ids of connections that have ended.
     free_ids: Vec<u32>,
+    /// What those who do not read have yet to get.
+    unread: BTreeMap<u32, String>,
 }
 
 impl Broker {
@@ -279,6 +300,9 @@ impl Broker {
             tokio::spawn(serve(pipe, JsonLines::default(), Arc::clone(&self.context)));
             peer
         });
+        if self.unread.contains_key(&from) {
+            peer.room(ROOM);
+        }
         let (one, other) = bytes.split_at(parted_at);
         for part in [one, other].into_iter().filter(|part| !part.is_empty()) {
             peer.send(part);
@@ -308,10 +332,11 @@ impl Broker {
         for (other, slot) in (0..).zip(&mut self.peers) {
             let Some(peer) = slot.as_ref().filter(|_| other != from) else { continue };
             if model.is_fenced(other) {
+                peer.room(ROOM);
                 got.insert(other, peer.rest().await + END);
                 peer.reset();
                 *slot = None;
-            } else {
+            } else if !self.unread.contains_key(&other) {
                 got.insert(other, peer.until(|_| true).await);
             }
         }
@@ -319,14 +344,54 @@ impl Broker {
             // The line that followed the turn.
             model.count(from, 1);
         }
-        let plain = |lines: &str| {
-            let lines: String = lines.split_inclusive('\n').map(|line| without_life(&without_reason(line))).collect();
-            without_positions(&lines)
-        };
-        let got: BTreeMap<u32, String> =
-            got.into_iter().map(|(to, lines)| (to, plain(&lines))).filter(|(_, lines)| !lines.is_empty()).collect();
-        let expected: BTreeMap<u32, String> = model.delivered.take().into_iter().map(|(to, lines)| (to, plain(&lines))).collect();
-        assert_eq!(got, expected, "before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes));
+        let mut expected = model.delivered.take();
+        for to in 0..CONNECTIONS {
+            let expected = expected.remove(&to).unwrap_or_default();
+            let Some(got) = got.get(&to) else {
+                match self.unread.get_mut(&to) {
+                    Some(unread) => unread.push_str(&expected),
+                    None => assert_eq!(expected, "", "before step {number}, for {to}, which is not there"),
+                }
+                continue;
+            };
+            let expected = self.unread.remove(&to).unwrap_or_default() + &expected;
+            assert_agree(
+                to,
+                got,
+                &expected,
+                &format!("before step {number}, connection {from} sent:\n{}", String::from_utf8_lossy(&bytes)),
+            );
+        }
         assert_eq!(self.context.stats.snapshot().streams, model.streams() as u64, "before step {number}");
+    }
+
+    /// From now on the client reads nothing, until it speaks again.
+    fn stop_reading(&mut self, from: u32) {
+        if let Some(peer) = &self.peers[from as usize] {
+            peer.room(0);
+            self.unread.entry(from).or_default();
+        }
+    }
+
+    /// After the last turn all read.
+    async fn read_the_rest(&mut self) {
+        for (to, expected) in std::mem::take(&mut self.unread) {
+            let Some(peer) = &self.peers[to as usize] else { continue };
+            peer.room(ROOM);
+            sleep(Duration::from_millis(1)).await;
+            assert_agree(to, &peer.until(|_| true).await, &expected, "at the end");
+        }
+    }
+}
+
+/// What is for people, and what no model knows, is not compared.
+fn assert_agree(to: u32, got: &str, expected: &str, when: &str) {
+    let plain = |lines: &str| {
+        let lines: String = lines.split_inclusive('\n').map(|line| without_life(&without_reason(line))).collect();
+        without_positions(&lines)
+    };
+    let (got, expected) = (plain(got), plain(expected));
+    if let Err(wrong) = newest::agree(&got, &expected) {
+        panic!("{when}\nconnection {to} got:\n{got}and not:\n{expected}since {wrong}");
     }
 }

@@ -68,7 +68,7 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
         match reply {
             // What stands before the word that a stream was joined is its header; what comes later is no matter here.
             Reply::Put { stream, message } => latest = Some((stream, message)),
-            Reply::Joined { stream } => {
+            Reply::Joined { stream, .. } => {
                 let header = latest.take_if(|(of, _)| *of == stream).map(|(_, header)| header);
                 match stream.strip_prefix(ENTRIES) {
                     Some(subject) => streams.entry(subject.to_owned()).or_default().entry = header,
@@ -90,7 +90,7 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
                 let _ = write.write_all(b"{\"action\":\"close\"}\n").await;
                 return Ok(streams);
             }
-            Reply::Error { reason, receipt: Some(_) } => return Err(reason.into()),
+            Reply::Error { reason, receipt: Some(_), .. } => return Err(reason.into()),
             Reply::CloseConnection(reason) => {
                 return Err(ClientError::Lost(
                     reason.map_or_else(|| "the broker ended the connection".to_owned(), |reason| reason.to_string()),

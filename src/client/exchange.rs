@@ -187,6 +187,7 @@ impl<'s> Exchange<'s> {
             state.choked();
             return Err(too_long(most));
         }
+        state.all_taken();
         drop(state);
         if room {
             self.shared.room.notify_waiters();

@@ -10,6 +10,7 @@ use crate::wire::{Repeated, Verb};
 
 use super::address::ByteStream;
 use super::error::ClientError;
+use super::gathered::Gathered;
 use super::inbox::Inbox;
 use super::options::Options;
 use super::request::{Request, alone, header_line};
@@ -40,6 +41,12 @@ impl Link {
 
     pub(super) fn hang_up(&self, stream: &str, inbox: &Arc<Inbox>) {
         if self.shared.lock().leave(stream, inbox) {
+            self.shared.work.notify_one();
+        }
+    }
+
+    pub(super) fn leave_prefix(&self, gathered: &Arc<Gathered>) {
+        if self.shared.lock().leave_prefix(gathered) {
             self.shared.work.notify_one();
         }
     }

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::wire::{Start, Verb};
+use crate::wire::{Positions, Start, Starts, Verb};
 
 use super::address::{Connector, ServerAddress};
 use super::confirmed::Confirmed;
 use super::connection::Connection;
 use super::error::ClientError;
+use super::gathered::Gathered;
 use super::inbox::Inbox;
 use super::link::{Link, named};
 use super::listener::Listener;
 use super::options::Options;
+use super::prefix_listener::PrefixListener;
 use super::request::bare;
 use super::shared::Shared;
 use super::state::Line;
@@ -207,7 +209,7 @@ impl RemoteStream {
     /// ```
     pub async fn listen_from(&self, stream: &str, start: Start) -> Result<Listener, ClientError> {
         named(stream)?;
-        let inbox = Inbox::new(self.link.shared.options.listener_queue.0, start.latest);
+        let inbox = Inbox::new(self.link.shared.options.listener_queue, start.latest);
         // About what the line takes; the room for hanging up again is paid by who listens next.
         let first = self.link.with_room(stream.len() + 64, |state| state.listen(stream, start, Arc::clone(&inbox))).await?;
         self.link.tell_if(first);
@@ -254,7 +256,121 @@ impl RemoteStream {
         self.listen_from(stream, Start::default().latest(true)).await
     }
 
-    /// Stops all listeners of a stream on this connection. Their last event is [`Event::CutOff`](super::Event::CutOff). To stop one
+    /// Listens to all streams whose names begin so, those that there are and those to come. The empty prefix means all names that do not
+    /// begin with `$`.
+    ///
+    /// Returns once the request is queued; [`PrefixListener::joined`] waits until all streams that there are have been joined. A stream may
+    /// also have listeners of its own on this connection, or match several prefixes: each listener gets each of its events once.
+    ///
+    /// # Errors
+    /// [`ClientError::Lost`] if the connection is lost for good. If the broker refuses the listener, its last event says why.
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut fits = broker.listen_prefix("fit-").await?;
+    /// broker.close("fit-1").await?;
+    /// let (stream, event) = fits.next().await.ok_or("no event")?;
+    /// assert_eq!((&*stream, event), ("fit-1", Event::Ended { message: None }));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix(&self, prefix: &str) -> Result<PrefixListener, ClientError> {
+        self.listen_prefix_from(prefix, Starts::default()).await
+    }
+
+    /// Listens to all streams whose names begin so, from a place in what they have already had, as far as the broker still has that. See
+    /// [`listen_from`](Self::listen_from) and [`PrefixListener::positions`].
+    ///
+    /// # Errors
+    /// As [`listen_prefix`](Self::listen_prefix).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream, Starts};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// for k in 1..=5 {
+    ///     broker.put("fit-1", &k).await?;
+    /// }
+    /// let mut fits = broker.listen_prefix_from("fit-", Starts::default().last(2)).await?;
+    /// assert!(matches!(fits.next().await, Some((_, Event::Message(message))) if message == "4"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix_from(&self, prefix: &str, starts: Starts) -> Result<PrefixListener, ClientError> {
+        let gathered = Gathered::new(self.link.shared.options.listener_queue, starts.latest);
+        // About what the line takes; the room for hanging up again is paid by who listens next.
+        let room = prefix.len() + 64 + starts.after.iter().flat_map(Positions::iter).map(|(stream, _)| stream.len() + 64).sum::<usize>();
+        let first = self.link.with_room(room, |state| state.listen_prefix(prefix, starts, Arc::clone(&gathered))).await?;
+        self.link.tell_if(first);
+        Ok(PrefixListener::new(prefix.to_owned(), gathered, Arc::clone(&self.link)))
+    }
+
+    /// Listens to all streams whose names begin so, to the newest message of each. See [`listen_latest`](Self::listen_latest).
+    ///
+    /// # Errors
+    /// As [`listen_prefix`](Self::listen_prefix).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut fits = broker.listen_prefix_latest("fit-").await?;
+    /// for step in 1..=1000 {
+    ///     broker.put("fit-1", &step).await?;
+    /// }
+    /// broker.flush().await?;
+    /// while fits.positions().get("fit-1").is_none_or(|position| position.sequence < 1000) {
+    ///     fits.next().await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix_latest(&self, prefix: &str) -> Result<PrefixListener, ClientError> {
+        self.listen_prefix_from(prefix, Starts::default().latest(true)).await
+    }
+
+    /// Stops all listeners of a prefix on this connection. Their last event is [`Event::CutOff`](super::Event::CutOff), of the empty name.
+    /// To stop one [`PrefixListener`], drop it.
+    ///
+    /// # Errors
+    /// As [`listen_prefix`](Self::listen_prefix).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let mut fits = broker.listen_prefix("fit-").await?;
+    /// broker.hangup_prefix("fit-").await?;
+    /// assert!(matches!(fits.next().await, Some((all, Event::CutOff(reason))) if all.is_empty() && reason.code == "hangup"));
+    /// assert_eq!(fits.next().await, None);
+    /// # Ok(()) }
+    /// ```
+    pub async fn hangup_prefix(&self, prefix: &str) -> Result<(), ClientError> {
+        let first = self.link.with_room(0, |state| state.hang_up_prefix(prefix)).await?;
+        self.link.tell_if(first);
+        Ok(())
+    }
+
+    /// Stops all listeners of a stream on this connection, but for those of a prefix. Their last event is [`Event::CutOff`](super::Event::CutOff). To stop one
     /// [`Listener`], drop it.
     ///
     /// # Errors

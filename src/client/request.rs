@@ -83,9 +83,63 @@ pub(super) fn listen_line(stream: &str, Start { after, last, latest }: Start, re
     // A name is a text, which can always be written.
     let _ = bare(Verb::Listen, Some(stream), Some(receipt)).write(NonFinite::Null, &mut line);
     line.truncate(line.len() - "}\n".len());
-    if let Some(Position { epoch, sequence }) = after {
-        line.extend_from_slice(format!(",\"after\":{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}").as_bytes());
+    if let Some(after) = after {
+        line.extend_from_slice(b",\"after\":");
+        push_position(after, &mut line);
     }
+    push_rest(last, latest, &mut line);
+    line
+}
+
+/// The action by which the listener of a prefix joins its streams, or goes on where it was in some of them, as a line of at most so many
+/// bytes: those that there is no room for are left out.
+pub(super) fn listen_prefix_line<'p>(
+    prefix: &str,
+    after: impl Iterator<Item = (&'p str, Position)>,
+    last: Option<u64>,
+    latest: bool,
+    receipt: u64,
+    longest: usize,
+) -> Vec<u8> {
+    let mut line = prefix_line(Verb::Listen, prefix, receipt);
+    line.truncate(line.len() - "}\n".len());
+    let start = line.len();
+    for (stream, position) in after {
+        let end = line.len();
+        line.extend_from_slice(if end == start { b",\"after\":{" } else { b"," });
+        // A name is a text, which can always be written.
+        let _ = encode_line(stream, NonFinite::Null, &mut line);
+        line.push(b':');
+        push_position(position, &mut line);
+        if line.len() + REST > longest {
+            line.truncate(end);
+            break;
+        }
+    }
+    if line.len() > start {
+        line.push(b'}');
+    }
+    push_rest(last, latest, &mut line);
+    line
+}
+
+/// An action for all streams of a prefix, as a line.
+pub(super) fn prefix_line(action: Verb, prefix: &str, receipt: u64) -> Vec<u8> {
+    let mut line = format!("{{\"action\":\"{}\",\"prefix\":", action.word()).into_bytes();
+    // A prefix is a text, which can always be written.
+    let _ = encode_line(prefix, NonFinite::Null, &mut line);
+    line.extend_from_slice(format!(",\"receipt\":{receipt}}}\n").as_bytes());
+    line
+}
+
+/// The most that comes behind the positions of a line.
+const REST: usize = 64;
+
+fn push_position(Position { epoch, sequence }: Position, line: &mut Vec<u8>) {
+    line.extend_from_slice(format!("{{\"epoch\":\"{epoch}\",\"sequence\":{sequence}}}").as_bytes());
+}
+
+fn push_rest(last: Option<u64>, latest: bool, line: &mut Vec<u8>) {
     if let Some(last) = last {
         line.extend_from_slice(format!(",\"last\":{last}").as_bytes());
     }
@@ -93,7 +147,6 @@ pub(super) fn listen_line(stream: &str, Start { after, last, latest }: Start, re
         line.extend_from_slice(br#","mode":"latest""#);
     }
     line.extend_from_slice(b"}\n");
-    line
 }
 
 /// The line by which a connection belongs to a session.
@@ -128,6 +181,24 @@ mod tests {
             let expected = format!("{{\"action\":\"listen\",\"stream\":\"a\\\"b\",\"receipt\":3{more}}}\n");
             assert_eq!(String::from_utf8(listen_line("a\"b", start, 3)).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn the_listener_of_a_prefix_says_where_it_was_as_far_as_there_is_room() {
+        let at = |sequence| Position { epoch: Epoch::new(10), sequence };
+        let line = |after: &[(&'static str, u64)], longest| {
+            let after = after.iter().map(|(stream, sequence)| (*stream, at(*sequence)));
+            String::from_utf8(listen_prefix_line("a\"", after, Some(3), true, 7, longest)).unwrap()
+        };
+        let with =
+            |after: &str| format!("{{\"action\":\"listen\",\"prefix\":\"a\\\"\",\"receipt\":7{after},\"last\":3,\"mode\":\"latest\"}}\n");
+        assert_eq!(line(&[], 1000), with(""));
+        let one = r#""a\"b":{"epoch":"000000000000000a","sequence":1}"#;
+        let two = r#""a\"c":{"epoch":"000000000000000a","sequence":2}"#;
+        let both = [("a\"b", 1), ("a\"c", 2)];
+        assert_eq!(line(&both, 1000), with(&format!(",\"after\":{{{one},{two}}}")));
+        assert_eq!(line(&both, 200), with(&format!(",\"after\":{{{one}}}")));
+        assert_eq!(line(&both, 100), with(""));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(address: impl Connector, options: Options) -> Arc<Self> {
         let address = Box::new(address);
-        let state = Mutex::new(State::new(options.reconnect.is_some(), options.session));
+        let state = Mutex::new(State::new(&options));
         Arc::new(Self { address, options, state, work: Notify::new(), room: Notify::new(), connection: watch::Sender::default() })
     }
 

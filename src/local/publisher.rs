@@ -301,7 +301,7 @@ impl Sink for Calls {
                 written += line.len();
                 match read(line) {
                     Ok(Reply::Receipt { receipt, answer }) => self.answer(receipt, Ok(answer.receipt())),
-                    Ok(Reply::Error { reason, receipt: Some(receipt) }) => self.answer(receipt, Err(reason.into())),
+                    Ok(Reply::Error { reason, receipt: Some(receipt), .. }) => self.answer(receipt, Err(reason.into())),
                     // It listens to nothing, and is told the end by the outbox.
                     Ok(_) | Err(_) => {}
                 }

@@ -1,5 +1,6 @@
 //! Where a stream stands: which run of it, and how many messages that run has had.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::num::NonZeroU64;
 
@@ -107,7 +108,17 @@ setters! {
     }
 }
 
-/// Where a listener was in several streams.
+/// Where a listener was in several streams, by their names. It can be stored, and listened from later, also by another program.
+///
+/// ```
+/// # use msgstream::client::Positions;
+/// let text = r#"{"fit-1":{"epoch":"53a1cc19e5a80f5e","sequence":42}}"#;
+/// let positions: Positions = serde_json::from_str(text)?;
+/// assert_eq!(positions.get("fit-1").map(|position| position.sequence), Some(42));
+/// assert_eq!(positions.iter().count(), 1);
+/// assert_eq!(serde_json::to_string(&positions)?, text);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Positions(
     /// In the order of names.
@@ -116,24 +127,40 @@ pub struct Positions(
 
 impl Positions {
     /// Where it was in one of them.
-    pub fn of(&self, stream: &StreamName) -> Option<Position> {
-        // Of a name that was given twice, the last one counts.
-        let behind = self.0.partition_point(|(name, _)| name <= stream);
-        let (name, position) = self.0.get(behind.checked_sub(1)?)?;
-        (name == stream).then_some(*position)
+    pub fn get(&self, stream: &str) -> Option<Position> {
+        let found = self.0.binary_search_by(|(name, _)| name.as_str().cmp(stream)).ok()?;
+        self.0.get(found).map(|(_, position)| *position)
     }
 
+    /// All of them, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.0.iter().map(|(name, position)| (name.as_str(), *position))
+    }
+}
+
+#[cfg(feature = "broker")]
+impl Positions {
     /// The streams.
-    pub fn streams(&self) -> impl Iterator<Item = &StreamName> {
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &StreamName> {
         self.0.iter().map(|(name, _)| name)
     }
 }
 
-impl FromIterator<(StreamName, Position)> for Positions {
-    fn from_iter<I: IntoIterator<Item = (StreamName, Position)>>(streams: I) -> Self {
-        let mut streams: Vec<_> = streams.into_iter().collect();
+/// Of names and positions. A name that is empty is no stream's, and is passed over; of one that is given twice, the last counts.
+impl<S: Borrow<str>> FromIterator<(S, Position)> for Positions {
+    fn from_iter<I: IntoIterator<Item = (S, Position)>>(streams: I) -> Self {
+        let named = |(name, position): (S, Position)| StreamName::new(name.borrow()).ok().map(|name| (name, position));
+        let mut streams: Vec<_> = streams.into_iter().filter_map(named).collect();
+        streams.reverse();
         streams.sort_by(|(one, _), (other, _)| one.cmp(other));
+        streams.dedup_by(|(one, _), (other, _)| one == other);
         Self(streams.into_boxed_slice())
+    }
+}
+
+impl Serialize for Positions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 
@@ -161,7 +188,13 @@ impl<'de> Deserialize<'de> for Positions {
     }
 }
 
-/// Where the listener of a prefix begins in what its streams have already had.
+/// Where the listener of a prefix begins in what its streams have already had. By default it begins with what comes next.
+///
+/// ```
+/// # use msgstream::client::Starts;
+/// let starts = Starts::default().last(10);
+/// assert_eq!((starts.last, starts.after), (Some(10), None));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Starts {
     /// Where it was in some of the streams when it listened before.
@@ -172,23 +205,36 @@ pub struct Starts {
     pub latest: bool,
 }
 
+setters! {
+    "msgstream::client::{Positions, Starts}";
+    Starts {
+        after: impl Into<Option<Positions>>, "Positions::default()";
+        last: impl Into<Option<u64>>, "10";
+        latest: bool, "true";
+    }
+}
+
 impl Starts {
     /// Where it begins in one stream.
-    pub fn of(&self, stream: &StreamName) -> Start {
-        Start { after: self.after.as_ref().and_then(|after| after.of(stream)), last: self.last, latest: self.latest }
+    ///
+    /// ```
+    /// # use msgstream::client::Starts;
+    /// assert_eq!(Starts::default().last(10).of("fit-1").last, Some(10));
+    /// ```
+    pub fn of(&self, stream: &str) -> Start {
+        Start { after: self.after.as_ref().and_then(|after| after.get(stream)), last: self.last, latest: self.latest }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Epoch, Position, Positions};
-    use crate::wire::ids::StreamName;
 
     #[test]
     fn positions_are_found_by_name_and_the_last_one_counts() {
         let text = r#"{"b":{"epoch":"x","sequence":1},"a":{"epoch":"x","sequence":2},"b":{"epoch":"x","sequence":3}}"#;
         let positions: Positions = serde_json::from_str(text).unwrap();
-        let of = |name: &str| positions.of(&StreamName::new(name).unwrap()).map(|position| position.sequence);
+        let of = |name: &str| positions.get(name).map(|position| position.sequence);
         assert_eq!(["a", "b", "0", "aa", "c"].map(of), [Some(2), Some(3), None, None, None]);
         for text in [r#"{"":{"epoch":"x","sequence":1}}"#, r#"{"a":1}"#, "[]", "7"] {
             assert!(serde_json::from_str::<Positions>(text).is_err(), "{text}");

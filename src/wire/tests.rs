@@ -28,7 +28,7 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
         Action::ListenPrefix { prefix, start, receipt } => {
             let start = start.unwrap_or_default();
             let streams = start.after.iter().flat_map(|positions| {
-                positions.streams().map(|stream| format!(" {stream}{}", positions.of(stream).map_or(String::new(), after)))
+                positions.streams().map(|stream| format!(" {stream}{}", positions.get(stream.as_str()).map_or(String::new(), after)))
             });
             format!("listen {prefix:?}...{}{}{}", streams.collect::<String>(), last_ones(start.last), mark(receipt))
         }

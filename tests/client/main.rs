@@ -3,6 +3,7 @@
 //! - `events`: what a listener sees, each kind.
 //! - `publish`: flush, receipts, refusals, back-pressure.
 //! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
+//! - `prefixes`: all streams whose names begin so.
 //! - `repeated`: what a client repeats on a new connection, and what it does not.
 //! - `local`: the broker inside a program, alone and beside a server.
 //! - `objects`: typed content from one program to another.
@@ -20,6 +21,7 @@ mod local_listeners;
 mod local_wills;
 mod objects;
 mod peer;
+mod prefixes;
 mod proxy;
 mod publish;
 mod reconnect;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::{Starts, allocated};
 
 use super::Model;
@@ -126,7 +125,7 @@ impl Model {
 
     /// False if there is no room, which is told.
     fn join(&mut self, to: u32, stream: &str, starts: Starts) -> bool {
-        let start = starts.of(&StreamName::new(stream).unwrap());
+        let start = starts.of(stream);
         if is_entry(stream) {
             self.tell_if_new(stream);
             self.join_entry(to, stream, start);

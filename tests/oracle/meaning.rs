@@ -160,7 +160,7 @@ fn meant(action: Action<'_>) -> Meant {
         Action::HangupPrefix { prefix, .. } => Terms { prefix: Some(prefix.as_str().to_owned()), ..Terms::default() },
         Action::ListenPrefix { prefix, start, .. } => {
             let Starts { after, last, latest } = start.as_deref().cloned().unwrap_or_default();
-            let afters = after.iter().flat_map(|after| after.streams().filter_map(|name| Some((name.to_string(), after.of(name)?))));
+            let afters = after.iter().flat_map(|after| after.iter().map(|(name, position)| (name.to_owned(), position)));
             let afters = afters.map(|(name, Position { epoch, sequence })| (name, (shown(epoch), sequence))).collect();
             Terms { prefix: Some(prefix.as_str().to_owned()), afters, last, latest, ..Terms::default() }
         }

@@ -242,7 +242,7 @@ impl Core {
         // Many that are short take long together.
         let start = match input {
             Input::Listen { start: Some(start), .. } => Some(**start),
-            Input::ListenPrefix { start: Some(starts), .. } => self.next_on_walk(from).map(|stream| starts.of(&stream)),
+            Input::ListenPrefix { start: Some(starts), .. } => self.next_on_walk(from).map(|stream| starts.of(stream.as_str())),
             _ => None,
         };
         let past = start.zip(to_one).and_then(|(start, stream)| {

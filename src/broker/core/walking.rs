@@ -78,7 +78,7 @@ impl Core {
                 return false;
             }
             budget.spend(JOIN);
-            let start = start.map_or(Start::default(), |starts| starts.of(&name));
+            let start = start.map_or(Start::default(), |starts| starts.of(name.as_str()));
             let joined = self.join(from, &name, start, budget, deliver);
             bytes += joined.unwrap_or(0).max(1);
             if let Some(walk) = self.prefixes.walk_mut(from) {

@@ -1,26 +1,34 @@
 //! What a client's handles and its connection share: what is to be sent, who waits for what. Pure, under one lock.
 //!
+//! [`taking`] is what becomes of the broker's words, [`listening`] who listens to which stream, [`prefixes`] who to streams by a prefix.
 //! [`reconnected`] prepares for a new connection; [`resumed`] does so where the broker knows what it has taken.
 
+mod followed;
+mod listening;
+mod members;
+mod prefixes;
 mod reconnected;
 mod resumed;
+mod taking;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
-use crate::wire::subscriber::{Back, Event, Joined, Listened, Reason, Receipt, Reply, Seat, Take};
-use crate::wire::{SessionName, Start, StreamState, Verb};
+use crate::wire::subscriber::{Event, Reason, Receipt};
+use crate::wire::{SessionName, Verb};
 
 use super::error::ClientError;
-use super::inbox::Inbox;
+use super::options::Options;
 use super::request;
 use super::resume::{Change, Found, Kind, Lines, Mark, Part};
+
+use followed::Followed;
+use members::Prefixes;
 
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Bytes>>;
@@ -53,16 +61,6 @@ pub(super) struct Chunk {
     lines: u64,
 }
 
-impl Take for Arc<Inbox> {
-    fn take(&self, event: Event) -> bool {
-        self.push(event)
-    }
-
-    fn joined(&self, joined: Joined) {
-        self.join(joined);
-    }
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -84,7 +82,8 @@ pub(super) struct State {
     repeated: usize,
     /// How each stream is to end if this client is lost, as a line.
     wills: HashMap<String, Bytes>,
-    streams: HashMap<String, Listened<Arc<Inbox>>>,
+    streams: HashMap<String, Followed>,
+    prefixes: Prefixes,
     /// The receipts of hangups under way: what comes of these streams until then is nobody's.
     hanging_up: HashMap<String, u64>,
     /// The last connection ended with something that this client cannot take: nobody resumes where that comes again.
@@ -125,8 +124,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(keeps: bool, holds_session: bool) -> Self {
-        Self { keeps, session: (keeps && holds_session).then(random_session), ..Self::default() }
+    pub(super) fn new(options: &Options) -> Self {
+        let keeps = options.reconnect.is_some();
+        let session = (keeps && options.session).then(random_session);
+        Self { keeps, session, prefixes: Prefixes::new(options), ..Self::default() }
     }
 
     /// A new receipt.
@@ -178,45 +179,6 @@ impl State {
     /// How many of the program's actions were sent again although they may have taken effect.
     pub(super) fn repeated(&self) -> usize {
         self.repeated
-    }
-
-    /// Queues a listen action for this listener.
-    pub(super) fn listen(&mut self, stream: &str, start: Start, inbox: Arc<Inbox>) -> bool {
-        self.join(stream, start, vec![inbox])
-    }
-
-    fn join(&mut self, stream: &str, start: Start, inboxes: Vec<Arc<Inbox>>) -> bool {
-        let receipt = self.next_receipt();
-        self.joins.insert(receipt, stream.to_owned());
-        let listened = self.streams.entry(stream.to_owned()).or_default();
-        let line = request::listen_line(stream, Start { latest: listened.wants(start.latest), ..start }, receipt);
-        listened.join(receipt, start, inboxes);
-        self.append_part(&line, Kind::Own)
-    }
-
-    /// Queues a listen action for those who were connected before, with where they were.
-    fn listen_again(&mut self, stream: &str, back: Back, seats: Vec<Seat<Arc<Inbox>>>, latest: bool) {
-        let receipt = self.next_receipt();
-        self.joins.insert(receipt, stream.to_owned());
-        let listened = self.streams.entry(stream.to_owned()).or_default();
-        let start = Start { latest: listened.wants(latest), ..Start::default().after(back.position) };
-        let line = request::listen_line(stream, start, receipt);
-        listened.join_again(receipt, seats, back);
-        self.append_part(&line, Kind::Own);
-    }
-
-    /// A listener is gone; with the last one the stream is hung up.
-    pub(super) fn leave(&mut self, stream: &str, inbox: &Arc<Inbox>) -> bool {
-        let Some(listened) = self.streams.get_mut(stream) else { return false };
-        listened.leave(|other| Arc::ptr_eq(other, inbox));
-        self.hang_up_if_empty(stream)
-    }
-
-    /// Hangs up: all listeners of this stream on this connection are told.
-    pub(super) fn hang_up(&mut self, stream: &str) -> bool {
-        let Some(mut listened) = self.streams.remove(stream) else { return false };
-        listened.tell(&Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() }));
-        self.append_hangup(stream)
     }
 
     /// What is to be written next; none if nothing waits.
@@ -296,94 +258,6 @@ impl State {
         self.append_bare(Verb::Ping, None, None);
     }
 
-    /// Takes what the broker said. True if there is room again.
-    pub(super) fn take(&mut self, reply: Reply) -> bool {
-        match reply {
-            Reply::Put { stream, message } if self.found.contains_key(&stream) => self.found_header(&stream, &message),
-            Reply::Skipped { stream, .. } if self.hanging_up.contains_key(&stream) => {}
-            Reply::Skipped { stream, messages } => {
-                if let Some(listened) = self.streams.get_mut(&stream) {
-                    listened.skipped(messages);
-                    self.hang_up_if_empty(&stream);
-                }
-            }
-            Reply::Close { stream, .. } if self.found.contains_key(&stream) => {}
-            Reply::Put { stream, .. } | Reply::Close { stream, .. } if self.hanging_up.contains_key(&stream) => {}
-            Reply::Put { stream, message } => {
-                if let Some(listened) = self.streams.get_mut(&stream) {
-                    listened.put(message);
-                    self.hang_up_if_empty(&stream);
-                }
-            }
-            Reply::Close { stream, message } => {
-                if let Some(listened) = self.streams.get_mut(&stream) {
-                    listened.close(message);
-                    self.forget_if_empty(&stream);
-                }
-            }
-            Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
-            Reply::Receipt { receipt, answer } => {
-                if let Some((stream, _)) = self.hanging_up.iter().find(|(_, hangup)| **hangup == receipt) {
-                    let stream = stream.clone();
-                    self.hanging_up.remove(&stream);
-                    return false;
-                }
-                if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
-                    found.state = answer.state;
-                    return false;
-                }
-                if let Some(stream) = self.joins.remove(&receipt) {
-                    let joined = answer.joined();
-                    self.with_listened(&stream, |listened| listened.joined(receipt, joined));
-                    if joined.state == StreamState::Ended {
-                        self.forget_if_empty(&stream);
-                    } else {
-                        self.hang_up_if_empty(&stream);
-                    }
-                } else {
-                    self.answer(receipt, Ok(answer.receipt()));
-                }
-            }
-            Reply::Pong { receipt: Some(receipt) } => {
-                let confirmed = self.unconfirmed.iter().position(|(chunk, _)| chunk.ping == Some(receipt));
-                if let Some(position) = confirmed {
-                    for (chunk, changes) in self.unconfirmed.drain(..=position) {
-                        self.queued -= chunk.bytes.len();
-                        self.taken += chunk.lines;
-                        for (stream, header) in changes {
-                            match header {
-                                Some(header) => self.headers.insert(stream, header),
-                                None => self.headers.remove(&stream),
-                            };
-                        }
-                    }
-                    return true;
-                }
-                self.answer_flush(receipt);
-            }
-            Reply::Session { known, taken } => return self.opened(known.then_some(taken)),
-            Reply::Error { receipt: Some(receipt), .. } if self.opening.as_ref().is_some_and(|(asked, _)| *asked == receipt) => {
-                return self.opened(None);
-            }
-            Reply::Error { receipt: Some(receipt), .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
-            Reply::Error { reason, receipt: Some(receipt) } => match self.joins.remove(&receipt) {
-                Some(stream) => {
-                    self.with_listened(&stream, |listened| listened.refused(receipt, &reason));
-                    self.forget_if_empty(&stream);
-                }
-                None => {
-                    self.refuse(receipt);
-                    self.answer(receipt, Err(reason.into()));
-                }
-            },
-            Reply::Error { reason, receipt: None } => {
-                self.refused.get_or_insert(reason);
-            }
-            Reply::Joined { .. } | Reply::Pong { receipt: None } | Reply::CloseConnection(_) | Reply::Unknown => {}
-        }
-        false
-    }
-
     /// The error of every call once the connection has ended for good.
     pub(super) fn failure(&self) -> Option<ClientError> {
         let why = self.over.as_ref()?;
@@ -401,8 +275,9 @@ impl State {
             // The first refusal says more than that there were too many.
             self.refused.get_or_insert_with(|| reason.clone());
         }
-        for (_, mut listened) in in_order(std::mem::take(&mut self.streams)) {
-            listened.tell(last);
+        self.prefixes.end(last);
+        for (_, mut followed) in in_order(std::mem::take(&mut self.streams)) {
+            followed.listened.tell(last);
         }
         self.joins.clear();
         for (_, answer) in std::mem::take(&mut self.answers) {
@@ -413,54 +288,10 @@ impl State {
         self.unconfirmed.clear();
     }
 
-    /// An action was refused: a new connection does not repeat it, and the header that it was to set is not this client's.
-    fn refuse(&mut self, receipt: u64) {
-        for (chunk, headers) in &mut self.unconfirmed {
-            let marked = chunk.parts.iter_mut().find(|part| part.mark().is_some_and(|mark| mark.receipt == Some(receipt)));
-            let Some(Kind::Change(Mark { stream, .. })) = marked.map(|part| std::mem::replace(&mut part.kind, Kind::Own)) else { continue };
-            match chunk.parts.iter().rev().filter_map(Part::mark).find(|mark| mark.stream == stream) {
-                Some(mark) => headers.insert(stream, mark.change.header()),
-                None => headers.remove(&stream),
-            };
-        }
-    }
-
-    fn with_listened(&mut self, stream: &str, act: impl FnOnce(&mut Listened<Arc<Inbox>>)) {
-        if let Some(listened) = self.streams.get_mut(stream) {
-            act(listened);
-        }
-    }
-
-    /// A question has been answered that a flush waits for.
-    fn answer_flush(&mut self, receipt: u64) {
-        // Not by a flush whose caller has stopped waiting.
-        let waited_for = self.answers.get(&receipt).is_some_and(|waits| !waits.is_closed());
-        let refused = self.refused.take_if(|_| waited_for);
-        self.answer(receipt, refused.map_or(Ok(Receipt::default()), |reason| Err(reason.into())));
-    }
-
     fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {
         if let Some(waits) = self.answers.remove(&receipt) {
             let _ = waits.send(answer);
         }
-    }
-
-    fn forget_if_empty(&mut self, stream: &str) -> bool {
-        let empty = self.streams.get(stream).is_some_and(Listened::is_empty);
-        if empty {
-            self.streams.remove(stream);
-        }
-        empty
-    }
-
-    fn hang_up_if_empty(&mut self, stream: &str) -> bool {
-        self.forget_if_empty(stream) && self.append_hangup(stream)
-    }
-
-    fn append_hangup(&mut self, stream: &str) -> bool {
-        let receipt = self.next_receipt();
-        self.hanging_up.insert(stream.to_owned(), receipt);
-        self.append_own(Verb::Hangup, stream, Some(receipt))
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {

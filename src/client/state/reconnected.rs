@@ -1,17 +1,19 @@
 //! What a new connection asks first, and what it is told to send then.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
 use crate::job::content::{Content, NonFinite};
-use crate::wire::subscriber::{Reason, Receipt};
+use crate::wire::subscriber::{Reason, Receipt, Seat};
 use crate::wire::{StreamState, Verb};
 
+use super::followed::Followed;
 use super::{Chunk, Headers, State, bare_line, in_order};
 use crate::client::error::ClientError;
 use crate::client::request;
 use crate::client::resume::{Change, Found, Kind, Lines, Mark, Part, Verdict, judge};
+use crate::client::target::Target;
 
 impl State {
     /// Prepares for a new connection: what it asks, and what is written after the answers. Listeners say where they were, so that they
@@ -42,16 +44,29 @@ impl State {
         self.joins.clear();
         self.hanging_up.clear();
         let may_resume = !std::mem::take(&mut self.may_not_resume);
-        for (stream, listened) in in_order(std::mem::take(&mut self.streams)) {
+        let mut known = BTreeMap::new();
+        self.return_again(&mut known, may_resume);
+        for (stream, Followed { listened, .. }) in in_order(std::mem::take(&mut self.streams)) {
             let latest = listened.is_latest();
             let (before, newcomers) = listened.lost(reason, may_resume);
-            if let Some((back, listeners)) = before {
-                self.listen_again(&stream, back, listeners, latest);
+            if let Some((back, seats)) = before {
+                known.insert(stream.clone(), back.position);
+                if seats.iter().any(|seat| seat.listener().is_named()) {
+                    // The listeners of prefixes come back with those.
+                    self.listen_again(&stream, back, seats, latest);
+                } else {
+                    self.return_to(stream.clone(), Some(back), seats);
+                }
             }
             for (start, listeners) in newcomers {
-                self.join(&stream, start, listeners);
+                let (named, by_prefix): (Vec<_>, Vec<_>) = listeners.into_iter().partition(Target::is_named);
+                if !named.is_empty() {
+                    self.join(&stream, start, named);
+                }
+                self.return_to(stream.clone(), None, by_prefix.into_iter().map(Seat::new).collect());
             }
         }
+        self.join_prefixes_again(&known, reason, may_resume);
     }
 
     /// Asks how each stream stands that has a header of this client, or that it has changed: a listen tells, and is taken back.

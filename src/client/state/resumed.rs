@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Chunk, Headers, State, lines};
 use crate::client::resume::{Kind, Lines, Mark, Part};
 use crate::wire::Verb;
-use crate::wire::subscriber::{Reason, Receipt};
+use crate::wire::subscriber::{Reason, Receipt, Reply};
 
 impl State {
     /// There is a connection, the first or, after one that was `lost` for a reason, another one.
@@ -53,6 +53,8 @@ impl State {
 
     /// The connection ends as the broker has told.
     pub(in crate::client) fn told(&mut self, reason: &Reason) {
+        // It is the next line for what was held back.
+        self.look_back(Reply::Unknown);
         if reason.code != "taken_over" {
             return;
         }

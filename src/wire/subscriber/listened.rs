@@ -51,11 +51,13 @@ struct Joining<L> {
 }
 
 /// Where those who join begin.
-#[derive(Debug)]
-enum From {
+#[derive(Debug, Clone)]
+pub(crate) enum From {
     Start(Start),
     /// Where they were, since they have listened before.
     Back(Back),
+    /// With all of it, as far as the broker has it: it came into being while its listener's connection was lost, for this reason.
+    Birth(String),
 }
 
 /// Where listeners were when their connection was lost.
@@ -71,17 +73,32 @@ impl From {
         if let Self::Back(back) = self { Some(back) } else { None }
     }
 
-    /// What those are told who do not get all that they asked for.
-    fn gap(&self, missed: Option<u64>) -> Option<Event> {
+    /// What those are told who do not get all that they asked for, but begin behind so many messages.
+    fn gap(&self, missed: Option<u64>, begins: u64) -> Option<Event> {
         match self {
+            Self::Birth(reason) => (begins > 0).then(|| Event::Reconnected { reason: reason.clone(), missed: Some(begins) }),
             Self::Back(Back { reason, .. }) => Some(Event::Reconnected { reason: reason.clone(), missed }),
             Self::Start(start) => start.after.map(|_| Event::Reconnected { reason: NOT_KEPT.to_owned(), missed }),
         }
     }
 }
 
+/// Why messages are missing for those who were left out by their own connection.
+const LEFT: &str = "this program has hung up the stream while it listened to a prefix of it";
+
 /// What is told in front of the header if messages are missing that were asked for.
 const NOT_KEPT: &str = "the broker does not have all that followed the position at which this listener was to begin";
+
+impl<L> Seat<L> {
+    /// One that has had nothing yet.
+    pub(crate) fn new(listener: L) -> Self {
+        Self { listener, had: 0 }
+    }
+
+    pub(crate) fn listener(&self) -> &L {
+        &self.listener
+    }
+}
 
 impl<L> Default for Listened<L> {
     fn default() -> Self {
@@ -104,7 +121,7 @@ impl<L: Take> Listened<L> {
 
     /// Adds listeners that join by the listen action with this receipt.
     pub(crate) fn join(&mut self, receipt: u64, start: Start, listeners: Vec<L>) {
-        let listeners = listeners.into_iter().map(|listener| Seat { listener, had: 0 }).collect();
+        let listeners = listeners.into_iter().map(Seat::new).collect();
         self.joining.push_back(Joining { receipt, listeners, from: From::Start(start) });
     }
 
@@ -151,7 +168,7 @@ impl<L: Take> Listened<L> {
     /// The receipt of a listen action has come. If the stream has ended, its close comes next.
     pub(crate) fn joined(&mut self, receipt: u64, joined: Joined) {
         let Some(Joining { listeners, from, .. }) = self.newcomers(receipt) else { return };
-        let Joined { state, resumed, missed, position, .. } = joined;
+        let Joined { state, resumed, position, .. } = joined;
         let held = self.held.take();
         let header = match state {
             StreamState::Running | StreamState::Ended if !resumed => held,
@@ -160,26 +177,60 @@ impl<L: Take> Listened<L> {
                 None
             }
         };
+        self.stand(position);
+        for seat in listeners {
+            self.enter(seat, &from, header.as_ref(), joined);
+        }
+    }
+
+    /// A stream was joined by a prefix, behind its header if it has one: by these, and again by those who are here already.
+    pub(crate) fn announced(&mut self, newcomers: Vec<(Seat<L>, From)>, header: Option<Content>, joined: Joined) {
+        let held = self.held.take();
+        self.deliver_held(held);
+        self.stand(joined.position);
+        let begins = joined.position.map_or(0, |position| position.sequence);
+        let behind: Vec<_> = self.listeners.extract_if(.., |seat| seat.had < begins).collect();
+        for seat in behind {
+            // Nobody listened for a moment, between a hangup of the stream and the listen of the prefix.
+            let back =
+                joined.position.map(|position| Back { position: Position { sequence: seat.had, ..position }, reason: LEFT.to_owned() });
+            let missed = Some(begins - seat.had);
+            let from = back.map_or(From::Start(Start::default()), From::Back);
+            self.enter(seat, &from, header.as_ref(), Joined { resumed: false, missed, ..joined });
+        }
+        for (seat, from) in newcomers {
+            // The broker was not asked where a listener has too many streams to name them all.
+            let same_run = from.back().filter(|back| joined.position.is_some_and(|position| position.epoch == back.position.epoch));
+            let missed = joined.missed.or(same_run.map(|back| begins.saturating_sub(back.position.sequence)).filter(|_| !joined.resumed));
+            self.enter(seat, &from, header.as_ref(), Joined { missed, ..joined });
+        }
+    }
+
+    /// The connection is there now.
+    fn stand(&mut self, position: Option<Position>) {
         if self.position.map(|position| position.epoch) != position.map(|position| position.epoch) {
             self.listeners.iter_mut().for_each(|seat| seat.had = 0);
         }
         self.position = position;
-        for Seat { listener, had } in listeners {
-            // One that comes back may have had more than its connection, which had gone back for another listener.
-            let ahead = from.back().map_or(0, |back| had.saturating_sub(back.position.sequence));
-            let missed = missed.map(|missed| missed.saturating_sub(ahead));
-            let misses_nothing = from.back().is_some() && (resumed || missed == Some(0));
-            let gap = if resumed || misses_nothing { None } else { from.gap(missed) };
-            if gap.is_some_and(|gap| !listener.take(gap)) {
-                continue;
-            }
-            let begins = position.map_or(0, |position| position.sequence);
-            let had = if misses_nothing { had.max(begins) } else { begins };
-            listener.joined(Joined { missed, position: position.map(|position| Position { sequence: had, ..position }), ..joined });
-            let header = header.clone().filter(|_| !misses_nothing);
-            if header.is_none_or(|header| listener.take(Event::Header(header))) {
-                self.listeners.push(Seat { listener, had });
-            }
+    }
+
+    /// One joins, or comes back.
+    fn enter(&mut self, Seat { listener, had }: Seat<L>, from: &From, header: Option<&Content>, joined: Joined) {
+        let Joined { resumed, missed, position, .. } = joined;
+        // One that comes back may have had more than its connection, which had gone back for another listener.
+        let ahead = from.back().map_or(0, |back| had.saturating_sub(back.position.sequence));
+        let missed = missed.map(|missed| missed.saturating_sub(ahead));
+        let misses_nothing = from.back().is_some() && (resumed || missed == Some(0));
+        let begins = position.map_or(0, |position| position.sequence);
+        let gap = if resumed || misses_nothing { None } else { from.gap(missed, begins) };
+        if gap.is_some_and(|gap| !listener.take(gap)) {
+            return;
+        }
+        let had = if misses_nothing { had.max(begins) } else { begins };
+        listener.joined(Joined { missed, position: position.map(|position| Position { sequence: had, ..position }), ..joined });
+        let header = header.filter(|_| !misses_nothing);
+        if header.is_none_or(|header| listener.take(Event::Header(header.clone()))) {
+            self.listeners.push(Seat { listener, had });
         }
     }
 
@@ -227,6 +278,8 @@ impl<L: Take> Listened<L> {
                     newcomers.push((Start::default(), seats));
                 }
                 From::Start(start) => newcomers.push((start, listeners)),
+                // Only who listens to a prefix begins so, and waits for no receipt.
+                From::Birth(_) => newcomers.push((Start::default(), listeners)),
             }
         }
         let newcomers = newcomers.into_iter().filter(|(_, seats)| !seats.is_empty());
@@ -243,9 +296,18 @@ impl<L: Take> Listened<L> {
     }
 
     /// All listeners, joined or joining.
-    #[cfg(feature = "broker")]
     pub(crate) fn all(&self) -> impl Iterator<Item = &L> {
         self.listeners.iter().chain(self.joining.iter().flat_map(|joining| &joining.listeners)).map(|seat| &seat.listener)
+    }
+
+    /// Where the connection is.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.position
+    }
+
+    /// Whether the answer to a listen action is awaited.
+    pub(crate) fn is_joining(&self) -> bool {
+        !self.joining.is_empty()
     }
 
     /// Whether there is no listener, joined or joining.

@@ -7,5 +7,5 @@ mod reply;
 
 pub use event::{Event, Joined, Reason, Receipt};
 
-pub(crate) use listened::{Back, Listened, Seat, Take};
+pub(crate) use listened::{Back, From, Listened, Seat, Take};
 pub(crate) use reply::{Reply, read};

@@ -27,11 +27,11 @@ pub(crate) enum Reply {
     /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
     Session { known: bool, taken: u64 },
     /// A stream was joined by a prefix, behind its header if it has one.
-    Joined { stream: String },
+    Joined { stream: String, answer: Answer },
     /// All that was sent before the ping has taken effect.
     Pong { receipt: Option<u64> },
-    /// An action was refused.
-    Error { reason: Reason, receipt: Option<u64> },
+    /// An action was refused; or, without a receipt, a stream was not joined that a prefix matches.
+    Error { reason: Reason, stream: Option<String>, receipt: Option<u64> },
     /// Nothing that this client knows: a newer broker may say more.
     Unknown,
 }
@@ -40,6 +40,7 @@ pub(crate) enum Reply {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Answer {
     listeners: Option<usize>,
+    pub(crate) streams: Option<usize>,
     pub(crate) state: Option<StreamState>,
     age: Option<Duration>,
     resumed: Option<bool>,
@@ -52,6 +53,11 @@ impl Answer {
     pub(crate) fn joined(self) -> Joined {
         let Self { state, age, resumed, missed, position, .. } = self;
         Joined { state: state.unwrap_or(StreamState::Waiting), age, resumed: resumed.unwrap_or(false), missed, position }
+    }
+
+    /// Whether what was put directly before it is the header.
+    pub(crate) fn has_header(&self) -> bool {
+        self.resumed != Some(true) && self.state.is_some_and(|state| state != StreamState::Waiting)
     }
 
     /// To a publisher.
@@ -73,6 +79,8 @@ struct ReplyLine<'a> {
     receipt: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     listeners: Option<usize>,
+    #[serde(default, deserialize_with = "lenient")]
+    streams: Option<usize>,
     #[serde(default, deserialize_with = "lenient")]
     state: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -102,13 +110,13 @@ fn lenient<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(des
 /// Reads one line of a broker.
 pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
     // As text first: serde_json checks a whole line at once faster than value by value.
-    let line: ReplyLine<'_> = match std::str::from_utf8(line) {
+    let mut line: ReplyLine<'_> = match std::str::from_utf8(line) {
         Ok(text) => serde_json::from_str(text)?,
         Err(_) => serde_json::from_slice(line)?,
     };
     let content = line.message.map(Content::from);
     let reason = || line.message.and_then(|message| serde_json::from_str::<Reason>(message.get()).ok());
-    Ok(match (&*line.action, line.stream) {
+    Ok(match (&*line.action, line.stream.take()) {
         ("put", Some(stream)) => match content {
             Some(message) => Reply::Put { stream: stream.into_owned(), message },
             None => Reply::Unknown,
@@ -117,22 +125,25 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
         ("close", Some(stream)) => Reply::Close { stream: stream.into_owned(), message: content },
         ("close", None) => Reply::CloseConnection(reason()),
         ("receipt", _) => match line.receipt {
-            Some(receipt) => {
-                let (state, age) = (line.state.as_deref().and_then(state), line.age.and_then(|age| Duration::try_from_secs_f64(age).ok()));
-                let ReplyLine { listeners, resumed, missed, position, .. } = line;
-                Reply::Receipt { receipt, answer: Answer { listeners, state, age, resumed, missed, position } }
-            }
+            Some(receipt) => Reply::Receipt { receipt, answer: answer(&line) },
             None => Reply::Unknown,
         },
-        ("joined", Some(stream)) => Reply::Joined { stream: stream.into_owned() },
+        ("joined", Some(stream)) => Reply::Joined { answer: answer(&line), stream: stream.into_owned() },
         ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
-        ("error", _) => {
+        ("error", stream) => {
             let unreadable = || Reason { code: "error".to_owned(), reason: "the broker gave no reason".to_owned() };
-            Reply::Error { reason: reason().unwrap_or_else(unreadable), receipt: line.receipt }
+            Reply::Error { reason: reason().unwrap_or_else(unreadable), stream: stream.map(Cow::into_owned), receipt: line.receipt }
         }
         _ => Reply::Unknown,
     })
+}
+
+/// What is said of a stream.
+fn answer(line: &ReplyLine<'_>) -> Answer {
+    let ReplyLine { listeners, streams, resumed, missed, position, .. } = *line;
+    let (state, age) = (line.state.as_deref().and_then(state), line.age.and_then(|age| Duration::try_from_secs_f64(age).ok()));
+    Answer { listeners, streams, state, age, resumed, missed, position }
 }
 
 fn state(word: &str) -> Option<StreamState> {
@@ -172,6 +183,7 @@ mod tests {
                 ),
                 receipt(Answer {
                     listeners: None,
+                    streams: None,
                     state: Some(StreamState::Running),
                     age: Some(Duration::from_millis(500)),
                     resumed: Some(false),
@@ -193,15 +205,24 @@ mod tests {
             (r#"{"action":"pong"}"#, Reply::Pong { receipt: None }),
             (
                 r#"{"action":"error","message":{"code":"limit","reason":"too many"},"stream":"a","receipt":9}"#,
-                Reply::Error { reason: reason(), receipt: Some(9) },
+                Reply::Error { reason: reason(), stream: Some("a".to_owned()), receipt: Some(9) },
             ),
-            (r#"{"action":"receipt","receipt":7,"streams":3}"#, receipt(Answer::default())),
+            (r#"{"action":"receipt","receipt":7,"streams":3}"#, receipt(Answer { streams: Some(3), ..Answer::default() })),
             (
                 concat!(
                     r#"{"action":"joined","stream":"a","state":"running","age":0.5,"resumed":true,"#,
                     r#""position":{"epoch":"000000000000000a","sequence":9}}"#
                 ),
-                Reply::Joined { stream: "a".to_owned() },
+                Reply::Joined {
+                    stream: "a".to_owned(),
+                    answer: Answer {
+                        state: Some(StreamState::Running),
+                        age: Some(Duration::from_millis(500)),
+                        resumed: Some(true),
+                        position: Some(Position { epoch: Epoch::new(10), sequence: 9 }),
+                        ..Answer::default()
+                    },
+                },
             ),
             (r#"{"action":"greet","of":"a later version"}"#, Reply::Unknown),
         ];

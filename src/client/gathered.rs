@@ -1,0 +1,201 @@
+//! What waits for the listener of a prefix: the events of each stream in their order, of one stream after the other in turns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::wire::subscriber::{Event, Joined, Reason};
+use crate::wire::units::ByteSize;
+use crate::wire::{Position, Positions};
+
+use super::inbox::too_slow;
+use super::waiting::{Waiting, Waits, is_newest};
+
+/// The queues between the connection, which fills them, and the listener.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    /// The most that may wait in all streams together, and that the streams themselves may take, in bytes.
+    limit: usize,
+    /// Only the newest message of each stream is wanted.
+    latest: bool,
+    queues: Mutex<Queues>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    streams: BTreeMap<Arc<str>, Waiting>,
+    /// The streams of which something waits, each once, in turns.
+    turns: VecDeque<Arc<str>>,
+    /// What all streams take.
+    bytes: usize,
+    /// How many streams there were when the listener had joined all; none until then.
+    joined: Option<usize>,
+    /// Nothing more is taken.
+    is_over: bool,
+    /// What is told when all that waits has been taken.
+    last: Option<Event>,
+    waker: Option<Waker>,
+}
+
+/// About what the listener of a prefix remembers of a stream beside its name, in bytes.
+const STREAM: usize = size_of::<Waiting>() + size_of::<Arc<str>>() + 64;
+
+/// The name of all streams together.
+fn all() -> Arc<str> {
+    Arc::from("")
+}
+
+impl Gathered {
+    pub(super) fn new(ByteSize(limit): ByteSize, latest: bool) -> Arc<Self> {
+        Arc::new(Self { limit, latest, queues: Mutex::default() })
+    }
+
+    pub(super) fn is_latest(&self) -> bool {
+        self.latest
+    }
+
+    /// Queues an event of a stream. False if nothing more is taken of it.
+    pub(super) fn push(&self, stream: &Arc<str>, event: Event) -> bool {
+        let mut queues = self.lock();
+        if queues.is_over {
+            return false;
+        }
+        let room = self.limit.saturating_sub(queues.bytes);
+        let is_idle = queues.turns.is_empty();
+        let (mut goes_on, mut is_slow) = (!event.is_last(), false);
+        queues.with(stream, |waiting| {
+            let Some(event) = waiting.meet(event, self.latest) else { return };
+            let is_free = event.is_last() || self.latest && is_newest(&event) || is_idle;
+            is_slow = !is_free && event.cost() > room;
+            if !is_slow {
+                waiting.push(event);
+            }
+        });
+        if is_slow {
+            goes_on = false;
+            queues.end(Event::CutOff(too_slow(self.limit)));
+        }
+        queues.wake();
+        goes_on
+    }
+
+    /// A stream was joined, or joined again.
+    pub(super) fn join(&self, stream: &Arc<str>, joined: Joined) {
+        let mut queues = self.lock();
+        if queues.is_over {
+            return;
+        }
+        queues.with(stream, |waiting| waiting.join(joined, true));
+        if queues.bytes > self.limit {
+            let limit = self.limit;
+            let reason =
+                format!("the streams of this prefix take more than {limit} bytes in their listener's program (Options::listener_queue)");
+            queues.end(Event::CutOff(Reason { code: "slow_listener".to_owned(), reason }));
+        }
+        queues.wake();
+    }
+
+    /// All streams that there were have been joined.
+    pub(super) fn all_joined(&self, streams: usize) {
+        let mut queues = self.lock();
+        queues.joined.get_or_insert(streams);
+        queues.wake();
+    }
+
+    /// Nothing comes any more: this is the last event, behind what waits.
+    pub(super) fn end(&self, last: Event) {
+        let mut queues = self.lock();
+        queues.end(last);
+        queues.wake();
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// What comes next, and of which stream; none after the last.
+    pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<(Arc<str>, Waits)>> {
+        let mut queues = self.lock();
+        while let Some(stream) = queues.turns.pop_front() {
+            if let Some(first) = queues.pop(&stream) {
+                return Poll::Ready(Some((stream, first)));
+            }
+        }
+        if queues.is_over {
+            return Poll::Ready(queues.last.take().map(|last| (all(), Waits::Event(last))));
+        }
+        queues.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// How many streams there were; none if the listener was refused.
+    pub(super) fn poll_joined(&self, cx: &Context<'_>) -> Poll<Option<usize>> {
+        let mut queues = self.lock();
+        if queues.joined.is_some() || queues.is_over {
+            return Poll::Ready(queues.joined);
+        }
+        queues.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Where the listener is in each stream.
+    pub(super) fn positions(&self) -> Positions {
+        let queues = self.lock();
+        let position = |(stream, waiting): (&Arc<str>, &Waiting)| -> Option<(Arc<str>, Position)> {
+            waiting.position().map(|position| (Arc::clone(stream), position))
+        };
+        queues.streams.iter().filter_map(position).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        // Nothing under this lock can panic half way.
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queues {
+    /// Does something to what waits of a stream, and keeps account of it.
+    fn with(&mut self, stream: &Arc<str>, act: impl FnOnce(&mut Waiting)) {
+        if !self.streams.contains_key(stream) {
+            self.bytes += stream.len() + STREAM;
+        }
+        let waiting = self.streams.entry(Arc::clone(stream)).or_default();
+        let (before, was_empty) = (waiting.bytes(), waiting.is_empty());
+        act(waiting);
+        self.bytes = self.bytes + waiting.bytes() - before;
+        if was_empty && !waiting.is_empty() {
+            self.turns.push_back(Arc::clone(stream));
+        }
+    }
+
+    /// Takes what comes first of a stream, which has had its turn. One that has ended is forgotten, unless it has begun again.
+    fn pop(&mut self, stream: &Arc<str>) -> Option<Waits> {
+        let waiting = self.streams.get_mut(stream)?;
+        let before = waiting.bytes();
+        let first = waiting.pop();
+        self.bytes = (self.bytes + waiting.bytes()).saturating_sub(before);
+        if !waiting.is_empty() {
+            match &first {
+                // The word that it was joined comes together with what follows.
+                Some(Waits::Joined(_)) => self.turns.push_front(Arc::clone(stream)),
+                Some(Waits::Event(_)) | None => self.turns.push_back(Arc::clone(stream)),
+            }
+        } else if matches!(&first, Some(Waits::Event(event)) if event.is_last()) {
+            self.streams.remove(stream);
+            self.bytes = self.bytes.saturating_sub(stream.len() + STREAM);
+        }
+        first
+    }
+
+    fn end(&mut self, last: Event) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.last = Some(last);
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! One stream, and those who listen to it.
+
+use crate::client::target::Target;
+use crate::wire::subscriber::{Event, Listened, Reason};
+
+/// A stream, and those who listen to it.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    pub(super) listened: Listened<Target>,
+    /// The connection listens to it by its name, and not only by prefixes.
+    pub(super) named: bool,
+    /// It had a header when it was joined by a prefix: the broker does not forget it without a word.
+    pub(super) stays: bool,
+}
+
+/// The last event of those whose own program hangs up.
+pub(super) fn hung_up() -> Event {
+    Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() })
+}

@@ -1,0 +1,303 @@
+//! Who listens to prefixes, and how their listeners join the streams.
+//!
+//! The listener of a prefix sits among the listeners of each of its streams, so that positions, headers and what a lost connection leaves
+//! behind are the same for all. What is different is how it gets there: by the broker's word that a stream was joined, which nobody has asked
+//! for and which comes behind the header. So a message that may be such a header waits for the next line, which tells.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::client::gathered::Gathered;
+use crate::client::request;
+use crate::client::resume::Kind;
+use crate::client::target::Target;
+use crate::job::content::Content;
+use crate::wire::ids::{Prefix, StreamName};
+use crate::wire::subscriber::{Back, Event, From, Joined, Reason, Reply, Seat, Take};
+use crate::wire::{Position, Start, Starts, StreamState, Verb};
+
+use super::State;
+use super::followed::hung_up;
+use super::members::{Ends, Member, Returning};
+
+/// As many of the last messages as there are.
+const ALL: u64 = (1 << 53) - 1;
+
+impl State {
+    /// Queues the listen of a prefix.
+    pub(in crate::client) fn listen_prefix(&mut self, prefix: &str, starts: Starts, gathered: Arc<Gathered>) -> bool {
+        let first = self.out.bytes.is_empty();
+        let prefix = Prefix::new(prefix);
+        if !gathered.is_latest() {
+            self.want_each(&prefix);
+        }
+        let member = Member { prefix, gathered, waits_for: None, starts, comes_back: None, ends: Ends::default() };
+        self.prefixes.members.push(member);
+        self.append_listen_prefix(self.prefixes.members.len() - 1, &BTreeMap::new());
+        first
+    }
+
+    /// Those who have named a stream and want its newest message only listen to each message from now on, since the broker does not tell
+    /// them apart from the listeners of a prefix.
+    fn want_each(&mut self, prefix: &Prefix) {
+        let is_meant = |name: &String| StreamName::new(name).is_ok_and(|name| prefix.matches(&name));
+        let replaced = self.streams.iter().filter(|(name, followed)| followed.named && followed.listened.is_latest() && is_meant(name));
+        let mut names: Vec<String> = replaced.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        for name in names {
+            self.join(&name, Start::default(), Vec::new());
+        }
+    }
+
+    /// Queues the listen of one listener, which says where it was in streams that it has listened to before.
+    fn append_listen_prefix(&mut self, index: usize, known: &BTreeMap<String, Position>) {
+        let receipt = self.next_receipt();
+        let Some(member) = self.prefixes.members.get(index) else { return };
+        let is_meant = |name: &str| StreamName::new(name).is_ok_and(|name| member.prefix.matches(&name));
+        let mut after: BTreeMap<&str, Position> = member.starts.after.iter().flat_map(|after| after.iter()).collect();
+        after.extend(member.ends.positions.iter().map(|(name, position)| (&**name, *position)));
+        after.extend(known.iter().filter(|(name, _)| is_meant(name)).map(|(name, position)| (name.as_str(), *position)));
+        let (last, latest, longest) = (member.starts.last, self.prefixes.may_replace(member), self.prefixes.longest);
+        let line = request::listen_prefix_line(member.prefix.as_str(), after.into_iter(), last, latest, receipt, longest);
+        if let Some(member) = self.prefixes.members.get_mut(index) {
+            member.waits_for = Some(receipt);
+        }
+        self.prefixes.under_way.push_back((receipt, true));
+        self.append_part(&line, Kind::Own);
+    }
+
+    /// Has all listeners of prefixes join again. `known` is where the connection was in the streams that it listened to.
+    pub(super) fn join_prefixes_again(&mut self, known: &BTreeMap<String, Position>, reason: &str, may_resume: bool) {
+        (self.prefixes.held, self.prefixes.has_asked) = (None, false);
+        self.prefixes.under_way.clear();
+        for index in 0..self.prefixes.members.len() {
+            let Some(member) = self.prefixes.members.get_mut(index) else { continue };
+            if member.waits_for.is_none() {
+                // What has come into being meanwhile is new to it, and it wants all of that.
+                member.comes_back = Some(reason.to_owned());
+                member.starts.last = Some(ALL);
+                member.starts.after = None;
+            }
+            if !may_resume && member.comes_back.is_some() {
+                member.starts.last = None;
+            }
+            self.append_listen_prefix(index, known);
+        }
+    }
+
+    /// Those who listened to a stream by a prefix when the connection was lost wait for the word that it was joined again.
+    pub(super) fn return_to(&mut self, stream: String, back: Option<Back>, seats: Vec<Seat<Target>>) {
+        if !seats.is_empty() {
+            let returning = self.prefixes.returning.entry(stream).or_insert_with(|| Returning { back: None, seats: Vec::new() });
+            returning.back = back;
+            returning.seats.extend(seats);
+        }
+    }
+
+    /// Those who waited for that word when another connection was lost go on waiting. Adds where they were.
+    pub(super) fn return_again(&mut self, known: &mut BTreeMap<String, Position>, may_resume: bool) {
+        for (stream, returning) in &mut self.prefixes.returning {
+            match &returning.back {
+                Some(back) if may_resume => {
+                    known.insert(stream.clone(), back.position);
+                }
+                Some(Back { reason, .. }) => {
+                    let gap = Event::Reconnected { reason: reason.clone(), missed: None };
+                    returning.seats.retain(|seat| seat.listener().take(gap.clone()));
+                    returning.back = None;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Delivers what was held back, now that the next line has come. Returns that, unless it told that a header was held back.
+    pub(super) fn look_back(&mut self, reply: Reply) -> Option<Reply> {
+        let Some((held, content)) = self.prefixes.held.take() else { return Some(reply) };
+        self.prefixes.has_asked = false;
+        match reply {
+            // One that resumes gets no header, and a stream without one has none.
+            Reply::Joined { stream, answer } if stream == held && answer.has_header() => {
+                self.announced(&stream, Some(content), answer.joined());
+                None
+            }
+            reply => {
+                self.tell(&held, |listened| listened.put(content));
+                Some(reply)
+            }
+        }
+    }
+
+    /// Whether what was put to a stream may be the header that comes before the word that it was joined.
+    pub(super) fn may_be_announced(&self, stream: &str) -> bool {
+        let mut members = self.prefixes.of(stream);
+        if self.prefixes.members.is_empty() || members.next().is_none() {
+            return false;
+        }
+        if self.prefixes.of(stream).any(|member| member.waits_for.is_some()) {
+            return true;
+        }
+        // A stream without a header that nobody has named may have been forgotten without a word.
+        self.streams.get(stream).is_none_or(|followed| !followed.stays && (!followed.named || followed.listened.is_joining()))
+    }
+
+    /// All that has been read was taken. If a message is held back for the next line, and none is sure to come, the broker is asked for one.
+    pub(in crate::client) fn all_taken(&mut self) {
+        let Some((stream, _)) = &self.prefixes.held else { return };
+        let is_message = self.streams.get(stream).is_some_and(|followed| !followed.listened.is_empty());
+        if is_message && !std::mem::replace(&mut self.prefixes.has_asked, true) {
+            self.ping();
+        }
+    }
+
+    /// A stream was joined, behind its header if it has one.
+    pub(super) fn announced(&mut self, stream: &str, header: Option<Content>, joined: Joined) {
+        let Ok(name) = StreamName::new(stream) else { return };
+        let (listening, text): (_, Arc<str>) = (self.prefixes.listening(), stream.into());
+        let returning = self.prefixes.returning.remove(stream);
+        let mut followed = self.streams.remove(stream).unwrap_or_default();
+        let epoch = |position: Option<Position>| position.map(|position| position.epoch);
+        if epoch(followed.listened.position()) != epoch(joined.position) {
+            // It was forgotten without a word, and comes anew.
+            followed.listened.leave(|target| !target.is_named());
+        }
+        let mut newcomers = Vec::new();
+        let mut is_back = Vec::new();
+        if let Some(Returning { back, seats }) = returning {
+            let from = back.map_or_else(|| From::Start(Start::default()), From::Back);
+            for seat in seats {
+                is_back.push(seat.listener().clone());
+                newcomers.push((seat, from.clone()));
+            }
+        }
+        for member in self.prefixes.members.iter().filter(|member| member.prefix.matches(&name) && member.may_join(listening)) {
+            let is_here = followed.listened.all().chain(&is_back).any(|target| target.is_by(&member.gathered));
+            let has_had_end = joined.position.is_some() && epoch(member.ends.positions.get(stream).copied()) == epoch(joined.position);
+            if is_here || has_had_end {
+                continue;
+            }
+            let from = match &member.comes_back {
+                Some(reason) if member.waits_for.is_some() => From::Birth(reason.clone()),
+                _ if member.waits_for.is_some() => From::Start(member.starts.of(stream)),
+                _ => From::Start(Start::default()),
+            };
+            newcomers.push((Seat::new(Target::ByPrefix(Arc::clone(&member.gathered), Arc::clone(&text))), from));
+        }
+        let latest = followed.listened.all().chain(newcomers.iter().map(|(seat, _)| seat.listener())).all(|target| match target {
+            Target::Named(_) => followed.listened.is_latest(),
+            Target::ByPrefix(gathered, _) => gathered.is_latest(),
+        });
+        followed.listened.wants(latest);
+        followed.stays = joined.state == StreamState::Running;
+        followed.listened.announced(newcomers, header, joined);
+        if !followed.listened.is_empty() {
+            self.streams.insert(stream.to_owned(), followed);
+        }
+        self.leave_prefixes_that_are_over();
+    }
+
+    /// A stream was not joined that a prefix matches. Only what nobody listens to can be meant.
+    pub(super) fn not_joined(&mut self, stream: &str, reason: &Reason) {
+        if reason.code != "limit" || self.streams.contains_key(stream) || !self.prefixes.match_any(stream) {
+            return;
+        }
+        let (listening, text): (_, Arc<str>) = (self.prefixes.listening(), stream.into());
+        self.prefixes.returning.remove(stream);
+        for member in self.prefixes.of(stream).filter(|member| member.may_join(listening)) {
+            member.gathered.push(&text, Event::CutOff(reason.clone()));
+        }
+        self.leave_prefixes_that_are_over();
+    }
+
+    /// A listen or a hangup of a prefix has taken effect. False if it is the answer to something else.
+    pub(super) fn prefix_answered(&mut self, receipt: u64, streams: Option<usize>) -> bool {
+        if self.prefixes.under_way.front().is_none_or(|(first, _)| *first != receipt) {
+            return false;
+        }
+        self.prefixes.under_way.pop_front();
+        let Some(member) = self.prefixes.members.iter_mut().find(|member| member.waits_for == Some(receipt)) else { return true };
+        (member.waits_for, member.comes_back, member.starts) = (None, None, Starts::default());
+        member.gathered.all_joined(streams.unwrap_or(0));
+        let prefix = member.prefix.clone();
+        let returning = std::mem::take(&mut self.prefixes.returning);
+        let is_meant = |name: &String| StreamName::new(name).is_ok_and(|name| prefix.matches(&name));
+        let (gone, rest): (BTreeMap<_, _>, _) = returning.into_iter().partition(|(name, _)| is_meant(name));
+        self.prefixes.returning = rest;
+        for Returning { back, seats } in gone.into_values() {
+            for seat in &seats {
+                // It may have said something before it was forgotten.
+                if let Some(Back { reason, .. }) = &back {
+                    seat.listener().take(Event::Reconnected { reason: reason.clone(), missed: None });
+                }
+                seat.listener().take(Event::Ended { message: None });
+            }
+        }
+        self.leave_prefixes_that_are_over();
+        true
+    }
+
+    /// The listen of a prefix was refused. False if it was something else.
+    pub(super) fn prefix_refused(&mut self, receipt: u64, reason: &Reason) -> bool {
+        if self.prefixes.under_way.front().is_none_or(|(first, _)| *first != receipt) {
+            return false;
+        }
+        self.prefixes.under_way.pop_front();
+        for member in self.prefixes.members.iter().filter(|member| member.waits_for == Some(receipt)) {
+            member.gathered.end(Event::CutOff(reason.clone()));
+        }
+        self.leave_prefixes_that_are_over();
+        true
+    }
+
+    /// A listener is gone; with the last one the prefix is hung up.
+    pub(in crate::client) fn leave_prefix(&mut self, gathered: &Arc<Gathered>) -> bool {
+        gathered.end(hung_up());
+        self.leave_prefixes_that_are_over()
+    }
+
+    /// Hangs up: all listeners of this very prefix are told.
+    pub(in crate::client) fn hang_up_prefix(&mut self, prefix: &str) -> bool {
+        for member in self.prefixes.members.iter().filter(|member| member.prefix.as_str() == prefix) {
+            member.gathered.end(hung_up());
+        }
+        self.leave_prefixes_that_are_over()
+    }
+
+    /// Takes out those listeners that take no more. True if nothing was queued before.
+    pub(super) fn leave_prefixes_that_are_over(&mut self) -> bool {
+        if !self.prefixes.members.iter().any(|member| member.gathered.is_over()) {
+            return false;
+        }
+        let first = self.out.bytes.is_empty();
+        let (over, rest): (Vec<_>, _) =
+            std::mem::take(&mut self.prefixes.members).into_iter().partition(|member| member.gathered.is_over());
+        self.prefixes.members = rest;
+        for Member { prefix, gathered, .. } in over {
+            for returning in self.prefixes.returning.values_mut() {
+                returning.seats.retain(|seat| !seat.listener().is_by(&gathered));
+            }
+            self.prefixes.returning.retain(|_, returning| !returning.seats.is_empty());
+            let mut left = Vec::new();
+            for (name, followed) in &mut self.streams {
+                followed.listened.leave(|target| target.is_by(&gathered));
+                if followed.listened.is_empty() && !followed.named {
+                    left.push(name.clone());
+                }
+            }
+            let is_hung_up = !self.prefixes.members.iter().any(|member| member.prefix == prefix);
+            let receipt = self.next_receipt();
+            for name in left {
+                self.streams.remove(&name);
+                // What comes until it is answered is nobody's.
+                if is_hung_up && !self.prefixes.match_any(&name) {
+                    self.hanging_up.insert(name, receipt);
+                }
+            }
+            if is_hung_up {
+                self.prefixes.under_way.push_back((receipt, false));
+                self.append_part(&request::prefix_line(Verb::Hangup, prefix.as_str(), receipt), Kind::Own);
+            }
+        }
+        first
+    }
+}

@@ -20,6 +20,8 @@ import threading
 import time
 from pathlib import Path
 
+import resuming
+
 ROOT = Path(__file__).resolve().parent.parent
 STREAM = "run-17"
 NUMBERS = 20_000
@@ -213,50 +215,12 @@ def session(broker, programs):
     late = run(Program("listen.py", broker.port))
     check(late.rest() == ([json.dumps(published[-1]), end], 0), "late    joins after the end: gets the last status, and the end with its result")
 
-    across_resets(broker)
+    resuming.listener(broker.port, check)
+    resuming.publisher(broker.port, check)
+    resuming.publisher_whose_answers_are_lost(check)
 
     check(broker.stop() == 0, "broker  stops when asked to, with exit code 0")
     check(not broker.port_file.exists(), "broker  has removed its port file")
-
-
-def across_resets(broker):
-    """The client of docs/protocol.md, over a way that breaks off again and again."""
-    text = (ROOT / "docs/protocol.md").read_text()
-    code = re.search(r"### A listener that misses nothing.*?```python\n(.*?)```", text, re.DOTALL).group(1)
-    client = {}
-    exec(code.replace("time.sleep(1)", "pass"), client)
-    way = socket.create_server(("127.0.0.1", 0))
-    broken = []
-
-    def carry():
-        """Each connection carries four kilobytes to the client, wherever in a line that is."""
-        while True:
-            listener = way.accept()[0]
-            with listener, socket.create_connection(("127.0.0.1", broker.port)) as to_broker:
-                to_broker.sendall(listener.makefile("rb").readline())
-                left = 4096
-                while left > 0 and (some := to_broker.recv(left)):
-                    listener.sendall(some)
-                    left -= len(some)
-                broken.append(left)
-
-    threading.Thread(target=carry, daemon=True).start()
-    heard = []
-    listening = threading.Thread(target=lambda: heard.extend(client["listen"]("127.0.0.1", way.getsockname()[1], "resets")), daemon=True)
-    listening.start()
-    with socket.create_connection(("127.0.0.1", broker.port)) as job:
-        lines, first, count = job.makefile("rw", newline="\n"), None, 0
-        while first is None or count < first + 2000:
-            lines.write(json.dumps({"action": "put", "stream": "resets", "message": count, "receipt": count}) + "\n")
-            lines.flush()
-            if json.loads(lines.readline())["listeners"] and first is None:
-                first = count
-            count += 1
-        lines.write('{"action":"close","stream":"resets"}\n')
-        lines.flush()
-    listening.join(DEADLINE)
-    breaks = broken.count(0)
-    check(heard == list(range(first, count)) and breaks > 10, f"resumed has all {count - first:,} messages, each once, across {breaks} broken connections")
 
 
 def main():

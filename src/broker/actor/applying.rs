@@ -13,8 +13,8 @@ use super::translator::{LARGE, ToTranslate, Translator};
 const TRANSLATED: usize = 2;
 /// How often one input may wait for a translation.
 const TRIES: u32 = 3;
-/// How many inputs are looked at in advance: about as many as come in one read.
-const PREFETCHED: usize = 1024;
+/// How many inputs are looked at in advance. The streams of more would have left the processor's nearer caches before their turn.
+const PREFETCHED: usize = 128;
 
 /// A batch that is being applied: the actions of a connection, be it the one whose work this is, or another that has its place in the
 /// order of that one.

@@ -106,20 +106,24 @@ impl Table {
         if self.len < CACHED {
             return;
         }
-        let mut hashes = [0; LOOKUPS];
+        let (mut hashes, mut found) = ([0; LOOKUPS], [None; LOOKUPS]);
         loop {
             let mut count = 0;
             for (hash, name) in hashes.iter_mut().zip(&mut names) {
                 *hash = self.hasher.hash_one(name);
                 count += 1;
             }
+            // Each loop begins where the one before has led to, and none waits for a single stream.
+            for (stream, hash) in found.iter_mut().zip(hashes.iter().take(count)) {
+                *stream = self.parts[part_of(*hash)].find(*hash, |_| true).map(|named| &named.stream);
+            }
             let mut seen = 0;
-            for hash in hashes.iter().take(count) {
-                let likely = self.parts[part_of(*hash)].find(*hash, |_| true);
-                if let Some(Named { stream, .. }) = likely {
-                    seen ^= stream.run.window.as_ref().map_or(stream.run.sequence, |window| window.messages());
-                    seen ^= stream.listeners.first().map_or(0, |listener| listener.0.into());
-                }
+            for stream in found.iter().take(count).flatten() {
+                seen ^= stream.run.sequence;
+                seen ^= stream.listeners.first().map_or(0, |listener| listener.0.into());
+            }
+            for window in found.iter().take(count).flatten().filter_map(|stream| stream.run.window.as_ref()) {
+                seen ^= window.prefetch();
             }
             // Without a use the compiler would leave the loop out.
             std::hint::black_box(seen);

@@ -174,15 +174,19 @@ impl Queues {
         let before = waiting.bytes();
         let first = waiting.pop();
         self.bytes = (self.bytes + waiting.bytes()).saturating_sub(before);
-        if !waiting.is_empty() {
-            match &first {
-                // The word that it was joined comes together with what follows.
-                Some(Waits::Joined(_)) => self.turns.push_front(Arc::clone(stream)),
-                Some(Waits::Event(_)) | None => self.turns.push_back(Arc::clone(stream)),
+        let has_ended = matches!(&first, Some(Waits::Event(event)) if event.is_last());
+        if has_ended {
+            waiting.begin_anew();
+        }
+        match (waiting.is_empty(), &first) {
+            // The word that it was joined comes together with what follows.
+            (false, Some(Waits::Joined(_))) => self.turns.push_front(Arc::clone(stream)),
+            (false, _) => self.turns.push_back(Arc::clone(stream)),
+            (true, _) if has_ended => {
+                self.streams.remove(stream);
+                self.bytes = self.bytes.saturating_sub(stream.len() + STREAM);
             }
-        } else if matches!(&first, Some(Waits::Event(event)) if event.is_last()) {
-            self.streams.remove(stream);
-            self.bytes = self.bytes.saturating_sub(stream.len() + STREAM);
+            (true, _) => {}
         }
         first
     }

@@ -23,7 +23,7 @@ use super::waiting::Waits;
 /// With [`Options::reconnect`](super::Options::reconnect), it goes on in each stream where it was, and gets all that new streams have said
 /// meanwhile, as far as the broker still has that. A stream that the broker has forgotten meanwhile has
 /// [`Event::Reconnected`](super::Event::Reconnected), as it may have said something more, and then [`Event::Ended`](super::Event::Ended)
-/// without a message.
+/// without a message. So has one in which the listener was to go on and that is not there.
 ///
 /// What waits for it counts for all streams together towards [`Options::listener_queue`](super::Options::listener_queue), and so do the
 /// streams themselves, with their names and some 300 bytes. A stream that cannot be joined for a limit of the broker has

@@ -91,6 +91,11 @@ impl Waiting {
         self.position
     }
 
+    /// What has been taken is of a run that is over.
+    pub(super) fn begin_anew(&mut self) {
+        self.position = None;
+    }
+
     /// If what waits last is a message, it counts as skipped from now on.
     fn skip(&mut self) {
         if !matches!(self.events.back(), Some(Waits::Event(Event::Message(_)))) {

@@ -5,7 +5,7 @@
 //! it alone and prints its history.
 //!
 //! - `direction`, `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
-//! - `publisher`, `listener`, `faults`: who takes part.
+//! - `publisher`, `listener`, `prefix`, `faults`: who takes part.
 //! - `world`: what a seed decides.
 //! - `history`, `checker`: what happened, and what must be true of it. `planted` sees that the checker finds what is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -17,6 +17,7 @@ mod history;
 mod listener;
 mod network;
 mod planted;
+mod prefix;
 mod publisher;
 mod wire;
 mod world;

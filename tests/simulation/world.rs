@@ -17,6 +17,7 @@ use super::faults::{Dangers, faults};
 use super::history::{Client, Fact, History};
 use super::listener::listen;
 use super::network::{Network, Way};
+use super::prefix::listen_to_all;
 use super::publisher::{Habits, publish};
 
 /// From the last fault until all that was said must have taken effect, and whoever is lost is known to be.
@@ -122,6 +123,9 @@ fn people(world: &Arc<World>, rng: &mut Rng) {
         let (client, remote) = world.client(options(rng));
         for _ in 0..rng.usize(1..3) {
             tokio::spawn(listen(Arc::clone(world), client, remote.clone(), rng.usize(0..world.streams), rng.fork()));
+        }
+        for _ in 0..rng.usize(0..3) {
+            tokio::spawn(listen_to_all(Arc::clone(world), client, remote.clone(), rng.fork()));
         }
     }
 }

@@ -13,6 +13,14 @@ pub(super) struct Followed {
     pub(super) stays: bool,
 }
 
+impl Followed {
+    /// Whether nothing of it matters any more. The answers that are under way tell which of the messages are headers, also if nobody waits
+    /// for them.
+    pub(super) fn is_over(&self) -> bool {
+        self.listened.is_empty() && !self.listened.is_joining()
+    }
+}
+
 /// The last event of those whose own program hangs up.
 pub(super) fn hung_up() -> Event {
     Event::CutOff(Reason { code: "hangup".to_owned(), reason: "this program has hung up".to_owned() })

@@ -123,7 +123,7 @@ impl State {
     pub(super) fn forget_if_empty(&mut self, stream: &str) {
         let Some(followed) = self.streams.get_mut(stream) else { return };
         followed.named = followed.listened.all().any(Target::is_named);
-        if followed.listened.is_empty() {
+        if followed.is_over() {
             self.streams.remove(stream);
         }
     }
@@ -133,13 +133,14 @@ impl State {
         let Some(followed) = self.streams.get_mut(stream) else { return false };
         let was_named = followed.named;
         self.forget_if_empty(stream);
-        let is_followed = self.streams.get(stream).map(|followed| followed.named);
-        if !was_named || is_followed == Some(true) {
+        let followed = self.streams.get(stream);
+        if !was_named || followed.is_some_and(|followed| followed.named) {
             return false;
         }
+        let is_nobodys = followed.is_none_or(|followed| followed.listened.is_empty());
         let receipt = self.next_receipt();
         // What comes until it is answered is nobody's, unless it comes by a prefix.
-        if is_followed.is_none() && !self.prefixes.match_any(stream) {
+        if is_nobodys && !self.prefixes.match_any(stream) {
             self.hanging_up.insert(stream.to_owned(), receipt);
         }
         self.append_own(Verb::Hangup, stream, Some(receipt))

@@ -8,8 +8,8 @@ use crate::client::options::Options;
 use crate::client::target::Target;
 use crate::job::content::Content;
 use crate::wire::ids::{Prefix, StreamName};
-use crate::wire::subscriber::{Back, Event, Listened, Seat};
-use crate::wire::{Position, Starts};
+use crate::wire::subscriber::{Back, Event, From, Listened, Seat};
+use crate::wire::{Position, Start};
 
 /// What a listener remembers of ended streams is so small a part of what may wait for it.
 const PART_FOR_ENDS: usize = 16;
@@ -18,9 +18,9 @@ const PART_FOR_ENDS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
     pub(super) members: Vec<Member>,
-    /// The receipts of listens and hangups of prefixes under way, in their order, and whether they are listens. The broker does one after
-    /// the other: those of a listen join streams once it is the first.
-    pub(super) under_way: VecDeque<(u64, bool)>,
+    /// The listens and hangups of prefixes under way, in their order. The broker does one after the other: those of a listen join streams
+    /// once it is the first.
+    pub(super) under_way: VecDeque<UnderWay>,
     /// Those that listened to a stream by a prefix when the connection was lost, and wait for the word that it was joined again.
     pub(super) returning: BTreeMap<String, Returning>,
     /// What came last, if the next line tells whether it is a header.
@@ -33,6 +33,14 @@ pub(super) struct Prefixes {
     pub(super) ends: usize,
 }
 
+/// A listen or a hangup that is not answered yet.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) receipt: u64,
+    pub(super) prefix: Prefix,
+    pub(super) is_listen: bool,
+}
+
 /// One listener.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -40,12 +48,17 @@ pub(super) struct Member {
     pub(super) gathered: Arc<Gathered>,
     /// The receipt of its listen, until that has come.
     pub(super) waits_for: Option<u64>,
-    /// Where it begins in the streams that there are.
-    pub(super) starts: Starts,
+    /// Where it is to begin in some streams, until they are joined.
+    pub(super) after: BTreeMap<Arc<str>, Position>,
+    /// So many of the last messages of the others are wanted, while it joins those that there are.
+    pub(super) last: Option<u64>,
     /// It has joined all before, and the connection was lost since, for this reason.
     pub(super) comes_back: Option<String>,
     pub(super) ends: Ends,
 }
+
+/// Where the connection was in the streams that it listened to, and who listened.
+pub(super) type Known = BTreeMap<String, (Position, Vec<Target>)>;
 
 #[derive(Debug)]
 pub(super) struct Returning {
@@ -84,6 +97,16 @@ impl Ends {
 }
 
 impl Member {
+    /// Where it begins in a stream that has been joined.
+    pub(super) fn begins(&mut self, stream: &str) -> From {
+        let after = self.after.remove(stream);
+        match &self.comes_back {
+            _ if self.waits_for.is_none() => From::Start(Start::default()),
+            Some(reason) => From::Birth(reason.clone()),
+            None => From::Start(Start { after, last: self.last, latest: self.gathered.is_latest() }),
+        }
+    }
+
     /// Whether it joins a stream that the broker says was joined, while this listen is the first under way.
     pub(super) fn may_join(&self, listening: Option<u64>) -> bool {
         self.waits_for.is_none() || self.waits_for == listening
@@ -120,6 +143,11 @@ impl Prefixes {
         self.held = Some((stream, content));
     }
 
+    /// The connection was lost: its next line would have told. A message comes again.
+    pub(super) fn let_go(&mut self) {
+        (self.held, self.has_asked) = (None, false);
+    }
+
     /// Those who listen to the stream by a prefix are about to be told that it has ended.
     pub(super) fn note_end(&mut self, stream: &str, listened: &Listened<Target>) {
         let Some(position) = listened.position() else { return };
@@ -141,7 +169,13 @@ impl Prefixes {
 
     /// The listen that the broker is at, or will be next.
     pub(super) fn listening(&self) -> Option<u64> {
-        self.under_way.front().filter(|(_, is_listen)| *is_listen).map(|(receipt, _)| *receipt)
+        self.under_way.front().filter(|first| first.is_listen).map(|first| first.receipt)
+    }
+
+    /// Takes the first of what is under way, if this is its receipt.
+    pub(super) fn answered(&mut self, receipt: u64) -> bool {
+        let is_first = self.under_way.front().is_some_and(|first| first.receipt == receipt);
+        is_first && self.under_way.pop_front().is_some()
     }
 
     /// Whether the broker may send the newest only to this listener: not if another one wants each message of some of its streams.

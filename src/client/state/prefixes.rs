@@ -14,11 +14,14 @@ use crate::client::target::Target;
 use crate::job::content::Content;
 use crate::wire::ids::{Prefix, StreamName};
 use crate::wire::subscriber::{Back, Event, From, Joined, Reason, Reply, Seat, Take};
-use crate::wire::{Position, Start, Starts, StreamState, Verb};
+use crate::wire::{Position, Positions, Start, Starts, StreamState, Verb};
 
 use super::State;
-use super::followed::hung_up;
-use super::members::{Ends, Member, Returning};
+use super::followed::{Followed, hung_up};
+use super::members::{Ends, Known, Member, Prefixes, Returning, UnderWay};
+
+/// Why messages may be missing of a stream at which a listener was to go on.
+const FORGOTTEN: &str = "the broker has forgotten the stream in which this listener was to go on";
 
 /// As many of the last messages as there are.
 const ALL: u64 = (1 << 53) - 1;
@@ -31,9 +34,12 @@ impl State {
         if !gathered.is_latest() {
             self.want_each(&prefix);
         }
-        let member = Member { prefix, gathered, waits_for: None, starts, comes_back: None, ends: Ends::default() };
+        let is_meant = |name: &str| StreamName::new(name).is_ok_and(|name| prefix.matches(&name));
+        let after = starts.after.iter().flat_map(Positions::iter).filter(|(name, _)| is_meant(name));
+        let after = after.map(|(name, position)| (Arc::from(name), position)).collect();
+        let member = Member { prefix, gathered, waits_for: None, after, last: starts.last, comes_back: None, ends: Ends::default() };
         self.prefixes.members.push(member);
-        self.append_listen_prefix(self.prefixes.members.len() - 1, &BTreeMap::new());
+        self.append_listen_prefix(self.prefixes.members.len() - 1, &Known::new());
         first
     }
 
@@ -50,36 +56,36 @@ impl State {
     }
 
     /// Queues the listen of one listener, which says where it was in streams that it has listened to before.
-    fn append_listen_prefix(&mut self, index: usize, known: &BTreeMap<String, Position>) {
+    fn append_listen_prefix(&mut self, index: usize, known: &Known) {
         let receipt = self.next_receipt();
         let Some(member) = self.prefixes.members.get(index) else { return };
-        let is_meant = |name: &str| StreamName::new(name).is_ok_and(|name| member.prefix.matches(&name));
-        let mut after: BTreeMap<&str, Position> = member.starts.after.iter().flat_map(|after| after.iter()).collect();
+        let mut after: BTreeMap<&str, Position> = member.after.iter().map(|(name, position)| (&**name, *position)).collect();
         after.extend(member.ends.positions.iter().map(|(name, position)| (&**name, *position)));
-        after.extend(known.iter().filter(|(name, _)| is_meant(name)).map(|(name, position)| (name.as_str(), *position)));
-        let (last, latest, longest) = (member.starts.last, self.prefixes.may_replace(member), self.prefixes.longest);
+        // Others may be elsewhere in it, or be nowhere yet.
+        let own = known.iter().filter(|(_, (_, targets))| targets.iter().any(|target| target.is_by(&member.gathered)));
+        after.extend(own.map(|(name, (position, _))| (name.as_str(), *position)));
+        let (last, latest, longest) = (member.last, self.prefixes.may_replace(member), self.prefixes.longest);
         let line = request::listen_prefix_line(member.prefix.as_str(), after.into_iter(), last, latest, receipt, longest);
+        let prefix = member.prefix.clone();
         if let Some(member) = self.prefixes.members.get_mut(index) {
             member.waits_for = Some(receipt);
         }
-        self.prefixes.under_way.push_back((receipt, true));
+        self.prefixes.under_way.push_back(UnderWay { receipt, prefix, is_listen: true });
         self.append_part(&line, Kind::Own);
     }
 
-    /// Has all listeners of prefixes join again. `known` is where the connection was in the streams that it listened to.
-    pub(super) fn join_prefixes_again(&mut self, known: &BTreeMap<String, Position>, reason: &str, may_resume: bool) {
-        (self.prefixes.held, self.prefixes.has_asked) = (None, false);
+    /// Has all listeners of prefixes join again. `known` is where they were.
+    pub(super) fn join_prefixes_again(&mut self, known: &Known, reason: &str, may_resume: bool) {
         self.prefixes.under_way.clear();
         for index in 0..self.prefixes.members.len() {
             let Some(member) = self.prefixes.members.get_mut(index) else { continue };
             if member.waits_for.is_none() {
                 // What has come into being meanwhile is new to it, and it wants all of that.
                 member.comes_back = Some(reason.to_owned());
-                member.starts.last = Some(ALL);
-                member.starts.after = None;
+                member.last = Some(ALL);
             }
             if !may_resume && member.comes_back.is_some() {
-                member.starts.last = None;
+                member.last = None;
             }
             self.append_listen_prefix(index, known);
         }
@@ -95,11 +101,11 @@ impl State {
     }
 
     /// Those who waited for that word when another connection was lost go on waiting. Adds where they were.
-    pub(super) fn return_again(&mut self, known: &mut BTreeMap<String, Position>, may_resume: bool) {
+    pub(super) fn return_again(&mut self, known: &mut Known, may_resume: bool) {
         for (stream, returning) in &mut self.prefixes.returning {
             match &returning.back {
                 Some(back) if may_resume => {
-                    known.insert(stream.clone(), back.position);
+                    known.insert(stream.clone(), (back.position, returning.seats.iter().map(|seat| seat.listener().clone()).collect()));
                 }
                 Some(Back { reason, .. }) => {
                     let gap = Event::Reconnected { reason: reason.clone(), missed: None };
@@ -130,12 +136,17 @@ impl State {
 
     /// Whether what was put to a stream may be the header that comes before the word that it was joined.
     pub(super) fn may_be_announced(&self, stream: &str) -> bool {
-        let mut members = self.prefixes.of(stream);
-        if self.prefixes.members.is_empty() || members.next().is_none() {
+        let Prefixes { members, under_way, .. } = &self.prefixes;
+        if members.is_empty() && under_way.is_empty() {
             return false;
         }
-        if self.prefixes.of(stream).any(|member| member.waits_for.is_some()) {
+        let Ok(name) = StreamName::new(stream) else { return false };
+        // Also if nobody waits any more for that listen.
+        if under_way.iter().any(|under_way| under_way.prefix.matches(&name)) {
             return true;
+        }
+        if !members.iter().any(|member| member.prefix.matches(&name)) {
+            return false;
         }
         // A stream without a header that nobody has named may have been forgotten without a word.
         self.streams.get(stream).is_none_or(|followed| !followed.stays && (!followed.named || followed.listened.is_joining()))
@@ -170,18 +181,13 @@ impl State {
                 newcomers.push((seat, from.clone()));
             }
         }
-        for member in self.prefixes.members.iter().filter(|member| member.prefix.matches(&name) && member.may_join(listening)) {
+        for member in self.prefixes.members.iter_mut().filter(|member| member.prefix.matches(&name) && member.may_join(listening)) {
             let is_here = followed.listened.all().chain(&is_back).any(|target| target.is_by(&member.gathered));
             let has_had_end = joined.position.is_some() && epoch(member.ends.positions.get(stream).copied()) == epoch(joined.position);
             if is_here || has_had_end {
                 continue;
             }
-            let from = match &member.comes_back {
-                Some(reason) if member.waits_for.is_some() => From::Birth(reason.clone()),
-                _ if member.waits_for.is_some() => From::Start(member.starts.of(stream)),
-                _ => From::Start(Start::default()),
-            };
-            newcomers.push((Seat::new(Target::ByPrefix(Arc::clone(&member.gathered), Arc::clone(&text))), from));
+            newcomers.push((Seat::new(Target::ByPrefix(Arc::clone(&member.gathered), Arc::clone(&text))), member.begins(stream)));
         }
         let latest = followed.listened.all().chain(newcomers.iter().map(|(seat, _)| seat.listener())).all(|target| match target {
             Target::Named(_) => followed.listened.is_latest(),
@@ -190,7 +196,7 @@ impl State {
         followed.listened.wants(latest);
         followed.stays = joined.state == StreamState::Running;
         followed.listened.announced(newcomers, header, joined);
-        if !followed.listened.is_empty() {
+        if !followed.is_over() {
             self.streams.insert(stream.to_owned(), followed);
         }
         self.leave_prefixes_that_are_over();
@@ -198,12 +204,17 @@ impl State {
 
     /// A stream was not joined that a prefix matches. Only what nobody listens to can be meant.
     pub(super) fn not_joined(&mut self, stream: &str, reason: &Reason) {
-        if reason.code != "limit" || self.streams.contains_key(stream) || !self.prefixes.match_any(stream) {
+        if reason.code != "limit"
+            || self.streams.get(stream).is_some_and(|followed| !followed.listened.is_empty())
+            || !self.prefixes.match_any(stream)
+        {
             return;
         }
         let (listening, text): (_, Arc<str>) = (self.prefixes.listening(), stream.into());
         self.prefixes.returning.remove(stream);
-        for member in self.prefixes.of(stream).filter(|member| member.may_join(listening)) {
+        let Ok(name) = StreamName::new(stream) else { return };
+        for member in self.prefixes.members.iter_mut().filter(|member| member.prefix.matches(&name) && member.may_join(listening)) {
+            member.after.remove(stream);
             member.gathered.push(&text, Event::CutOff(reason.clone()));
         }
         self.leave_prefixes_that_are_over();
@@ -211,12 +222,16 @@ impl State {
 
     /// A listen or a hangup of a prefix has taken effect. False if it is the answer to something else.
     pub(super) fn prefix_answered(&mut self, receipt: u64, streams: Option<usize>) -> bool {
-        if self.prefixes.under_way.front().is_none_or(|(first, _)| *first != receipt) {
+        if !self.prefixes.answered(receipt) {
             return false;
         }
-        self.prefixes.under_way.pop_front();
         let Some(member) = self.prefixes.members.iter_mut().find(|member| member.waits_for == Some(receipt)) else { return true };
-        (member.waits_for, member.comes_back, member.starts) = (None, None, Starts::default());
+        (member.waits_for, member.comes_back, member.last) = (None, None, None);
+        for (stream, _) in std::mem::take(&mut member.after) {
+            // It was to go on there.
+            member.gathered.push(&stream, Event::Reconnected { reason: FORGOTTEN.to_owned(), missed: None });
+            member.gathered.push(&stream, Event::Ended { message: None });
+        }
         member.gathered.all_joined(streams.unwrap_or(0));
         let prefix = member.prefix.clone();
         let returning = std::mem::take(&mut self.prefixes.returning);
@@ -238,10 +253,9 @@ impl State {
 
     /// The listen of a prefix was refused. False if it was something else.
     pub(super) fn prefix_refused(&mut self, receipt: u64, reason: &Reason) -> bool {
-        if self.prefixes.under_way.front().is_none_or(|(first, _)| *first != receipt) {
+        if !self.prefixes.answered(receipt) {
             return false;
         }
-        self.prefixes.under_way.pop_front();
         for member in self.prefixes.members.iter().filter(|member| member.waits_for == Some(receipt)) {
             member.gathered.end(Event::CutOff(reason.clone()));
         }
@@ -287,15 +301,17 @@ impl State {
             let is_hung_up = !self.prefixes.members.iter().any(|member| member.prefix == prefix);
             let receipt = self.next_receipt();
             for name in left {
-                self.streams.remove(&name);
+                if self.streams.get(&name).is_some_and(Followed::is_over) {
+                    self.streams.remove(&name);
+                }
                 // What comes until it is answered is nobody's.
                 if is_hung_up && !self.prefixes.match_any(&name) {
                     self.hanging_up.insert(name, receipt);
                 }
             }
             if is_hung_up {
-                self.prefixes.under_way.push_back((receipt, false));
                 self.append_part(&request::prefix_line(Verb::Hangup, prefix.as_str(), receipt), Kind::Own);
+                self.prefixes.under_way.push_back(UnderWay { receipt, prefix, is_listen: false });
             }
         }
         first

@@ -1,6 +1,6 @@
 //! What a new connection asks first, and what it is told to send then.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use crate::wire::subscriber::{Reason, Receipt, Seat};
 use crate::wire::{StreamState, Verb};
 
 use super::followed::Followed;
+use super::members::Known;
 use super::{Chunk, Headers, State, bare_line, in_order};
 use crate::client::error::ClientError;
 use crate::client::request;
@@ -44,13 +45,13 @@ impl State {
         self.joins.clear();
         self.hanging_up.clear();
         let may_resume = !std::mem::take(&mut self.may_not_resume);
-        let mut known = BTreeMap::new();
+        let mut known = Known::new();
         self.return_again(&mut known, may_resume);
         for (stream, Followed { listened, .. }) in in_order(std::mem::take(&mut self.streams)) {
             let latest = listened.is_latest();
             let (before, newcomers) = listened.lost(reason, may_resume);
             if let Some((back, seats)) = before {
-                known.insert(stream.clone(), back.position);
+                known.insert(stream.clone(), (back.position, seats.iter().map(|seat| seat.listener().clone()).collect()));
                 if seats.iter().any(|seat| seat.listener().is_named()) {
                     // The listeners of prefixes come back with those.
                     self.listen_again(&stream, back, seats, latest);

@@ -10,6 +10,7 @@ use crate::wire::subscriber::{Reason, Receipt, Reply};
 impl State {
     /// There is a connection, the first or, after one that was `lost` for a reason, another one.
     pub(in crate::client) fn connected(&mut self, lost: Option<String>) {
+        self.prefixes.let_go();
         if self.session.is_some() {
             // One that was lost before it had its session leaves its own reason behind.
             let asked = self.opening.take();

@@ -23,6 +23,7 @@ fn main() {
 fn core() -> Core {
     Core::new(
         CoreLimits {
+            piece: 64 << 10,
             streams: 1 << 20,
             listens: 10_000,
             stored: usize::MAX,

@@ -35,6 +35,8 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     let core = CoreLimits {
         streams: limits.streams,
         listens: limits.listens,
+        // Half of a queue is taken before it is looked at.
+        piece: outbox.limit.0 / 4,
         stored,
         ended_time: limits.ended_time.0,
         replay: ReplayLimits {

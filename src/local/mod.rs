@@ -5,11 +5,16 @@
 
 mod confirmed;
 mod error;
+mod hearing;
 mod keeper;
+mod latest_listener;
 mod listener;
 mod listening;
+mod pipe;
+mod prefix_listener;
 mod publish;
 mod publisher;
+mod reading;
 mod sink;
 
 use std::fmt;
@@ -19,18 +24,22 @@ use tokio::runtime::Handle;
 
 use crate::broker::assemble::assemble;
 use crate::broker::connection::ConnectionContext;
+use crate::broker::core::Input;
 use crate::broker::server::{BindError, Server};
 use crate::broker::settings::Settings;
 use crate::job::content::NonFinite;
-use crate::wire::ids::StreamName;
-use crate::wire::{Listen, Start};
+use crate::wire::ids::{Prefix, StreamName};
+use crate::wire::{Listen, Start, Starts};
 
+use hearing::{Aim, Hearing};
 use publisher::Publisher;
 
 pub use confirmed::Confirmed;
 pub use error::LocalError;
+pub use latest_listener::LatestListener;
 pub use listener::{Listener, NotTaken};
 pub use listening::Listening;
+pub use prefix_listener::PrefixListener;
 
 /// A broker in this process. Cheap to clone: all clones are one broker. It ends when the last clone, the last listener and the last
 /// server are gone.
@@ -169,6 +178,111 @@ impl MessageStream {
     pub async fn listen_from(&self, stream: &str, start: Start, listener: impl Listener) -> Result<Listening, LocalError> {
         let stream = StreamName::new(stream).map_err(publisher::empty_name)?;
         keeper::listen(&self.context, &self.runtime, self.publisher.order()?, stream, start, Box::new(listener))
+    }
+
+    /// Listens to a stream of which only the newest message is wanted: what waits for this listener is replaced by the newest, until its
+    /// program asks for it. See [`LatestListener`].
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let mut job = broker.listen_latest("job-1").await?;
+    /// broker.put("job-1", "just begun").await?;
+    /// broker.put("job-1", "half done").await?;
+    /// broker.flush().await?;
+    /// assert_eq!(job.next().await, Some(Event::Skipped { messages: 1 }));
+    /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "\"half done\""));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_latest(&self, stream: &str) -> Result<LatestListener, LocalError> {
+        let (name, start) = (StreamName::new(stream).map_err(publisher::empty_name)?, Start::default().latest(true));
+        let listen = |receipt| Input::Listen { stream: name, start: Some(Box::new(start)), receipt };
+        let reading = keeper::read(&self.context, &self.runtime, self.publisher.order()?, listen)?;
+        let stream = Arc::<str>::from(stream);
+        Ok(LatestListener::new(Arc::clone(&stream), Hearing::new(reading, Aim::Stream(stream, start))))
+    }
+
+    /// Listens to all streams whose names begin so, those that there are and those to come. The empty prefix means all names that do not
+    /// begin with `$`; `$streams/` is the directory. See [`PrefixListener`].
+    ///
+    /// # Errors
+    /// [`LocalError::Ended`]. If a limit is exceeded, the last event says so.
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let mut fits = broker.listen_prefix("fit-").await?;
+    /// broker.close("fit-1").await?;
+    /// let (stream, event) = fits.next().await.ok_or("no event")?;
+    /// assert_eq!((&*stream, event), ("fit-1", Event::Ended { message: None }));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix(&self, prefix: &str) -> Result<PrefixListener, LocalError> {
+        self.listen_prefix_from(prefix, Starts::default()).await
+    }
+
+    /// Listens to all streams whose names begin so, from a place in what they have already had, as far as the broker still has that. See
+    /// [`listen_from`](Self::listen_from) and [`PrefixListener::positions`].
+    ///
+    /// # Errors
+    /// As [`listen_prefix`](Self::listen_prefix).
+    ///
+    /// ```
+    /// use msgstream::client::{Event, Starts};
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// for k in 1..=5 {
+    ///     broker.put("fit-1", &k).await?;
+    /// }
+    /// let mut fits = broker.listen_prefix_from("fit-", Starts::default().last(2)).await?;
+    /// assert!(matches!(fits.next().await, Some((_, Event::Message(message))) if message == "4"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix_from(&self, prefix: &str, starts: Starts) -> Result<PrefixListener, LocalError> {
+        let start = (starts != Starts::default()).then(|| Box::new(starts.clone()));
+        let listen = |receipt| Input::ListenPrefix { prefix: Prefix::new(prefix), start, receipt, begun: false };
+        let reading = keeper::read(&self.context, &self.runtime, self.publisher.order()?, listen)?;
+        Ok(PrefixListener::new(prefix.to_owned(), Hearing::new(reading, Aim::Prefix(starts))))
+    }
+
+    /// Listens to all streams whose names begin so, to the newest message of each. See [`listen_latest`](Self::listen_latest).
+    ///
+    /// # Errors
+    /// As [`listen_prefix`](Self::listen_prefix).
+    ///
+    /// ```
+    /// use msgstream::client::Event;
+    /// use msgstream::local::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = MessageStream::new();
+    /// let mut fits = broker.listen_prefix_latest("fit-").await?;
+    /// for step in 1..=1000 {
+    ///     broker.put("fit-1", &step).await?;
+    /// }
+    /// broker.flush().await?;
+    /// while fits.positions().get("fit-1").is_none_or(|position| position.sequence < 1000) {
+    ///     fits.next().await;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen_prefix_latest(&self, prefix: &str) -> Result<PrefixListener, LocalError> {
+        self.listen_prefix_from(prefix, Starts::default().latest(true)).await
     }
 
     /// Stops a listener and drops it, without a last event. It is no error if it has already ended.

@@ -262,7 +262,7 @@ impl Drop for EndGuard {
 }
 
 async fn keep(context: Arc<ConnectionContext>, id: ConnectionId, guard: EndGuard, released: Arc<Notify>) {
-    keeper::keep(&context, id, &guard.outbox, Some(&released)).await;
+    keeper::keep(&context, id, &guard.outbox, Some(&released), |_| {}).await;
     drop(guard);
     context.mailbox.send(Command::Gone(id));
 }

@@ -22,6 +22,7 @@ pub(crate) const REPLAY_TIME: Duration = Duration::from_secs(7);
 pub(crate) fn tight() -> CoreLimits {
     let replay = ReplayLimits { stream: 0, total: 0, time: Duration::ZERO };
     CoreLimits {
+        piece: 64 << 10,
         streams: MOST_STREAMS,
         listens: MOST_LISTENS,
         stored: MOST_STORED,
@@ -36,6 +37,7 @@ pub(crate) fn tight() -> CoreLimits {
 pub(crate) fn remembering() -> CoreLimits {
     let replay = ReplayLimits { stream: usize::MAX, total: usize::MAX, time: REPLAY_TIME };
     CoreLimits {
+        piece: 64 << 10,
         streams: usize::MAX,
         listens: usize::MAX,
         stored: usize::MAX,

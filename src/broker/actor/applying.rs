@@ -37,6 +37,16 @@ impl Applying {
         Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, claim }
     }
 
+    /// Whose actions these are.
+    pub(super) fn from(&self) -> ConnectionId {
+        self.from
+    }
+
+    /// Whether it is joining streams of a prefix, one after the other.
+    fn is_walking(&self) -> bool {
+        matches!(self.begun, Some(Input::ListenPrefix { begun: true, .. }))
+    }
+
     /// It waits for something else than its turn: no reason for others to read less.
     pub(super) fn park(&mut self) {
         self.claim.park();
@@ -78,10 +88,14 @@ impl Parts<'_> {
         if from == id && !self.is_stopping && self.routes.is_held(from) {
             return Progress { done: false, awaits: Some(Awaits::Room) };
         }
+        if from == id && !self.is_stopping && batch.is_walking() && self.routes.awaits_room(from) {
+            return Progress { done: false, awaits: Some(Awaits::Room) };
+        }
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
         let is_full = self.routes.end() || self.routes.is_held(from);
-        let waits = is_full && from == id && !self.is_stopping;
+        // The streams of a prefix come as fast as they are taken: the rest of them waits in the listener's own order.
+        let waits = is_full && (from == id || batch.is_walking()) && !self.is_stopping;
         if !wanted.is_empty() {
             batch.tries += 1;
             self.translator.translate(id, wanted);

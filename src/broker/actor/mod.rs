@@ -108,6 +108,11 @@ enum Work {
 }
 
 impl Work {
+    /// Whose work it is if it has its place in the order of another.
+    fn of_other_than(&self, id: ConnectionId) -> Option<ConnectionId> {
+        if let Self::Batch(batch) = self { Some(batch.from()).filter(|from| *from != id) } else { None }
+    }
+
     /// It waits for something else than its turn: no reason for others to read less.
     fn park(&mut self) {
         if let Self::Batch(batch) = self {
@@ -286,9 +291,15 @@ impl Actor {
     fn serve(&mut self, id: ConnectionId, mut flow: Box<Flow<Work>>, most: usize, budget: &mut Budget) {
         let ((), cost) = budget.part(most, |part| {
             while let Some(mut work) = flow.work.pop_front() {
-                let Progress { done, awaits } = self.work(id, &mut work, flow.fresh, part);
-                if !done {
-                    flow.work.push_front(work);
+                let Progress { done, mut awaits } = self.work(id, &mut work, flow.fresh, part);
+                match work.of_other_than(id) {
+                    // Nobody who publishes waits for the listener.
+                    Some(own) if awaits == Some(Awaits::Room) => {
+                        awaits = None;
+                        self.agenda.add(own, work);
+                    }
+                    Some(_) | None if !done => flow.work.push_front(work),
+                    Some(_) | None => {}
                 }
                 if let Some(awaits) = awaits {
                     flow.pause(awaits);

@@ -142,7 +142,12 @@ impl Routes {
         self.queue_answers();
         let Some(publisher) = &mut self.origin else { return false };
         let (id, own) = (publisher.id, std::mem::take(&mut publisher.own));
-        own > 0 && self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
+        own > 0 && self.awaits_room(id)
+    }
+
+    /// Whether a connection is to take some of what waits for it before it is given more of what it asked for.
+    pub(super) fn awaits_room(&self, id: ConnectionId) -> bool {
+        self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
     }
 
     /// Whether the connection has queued so much for itself in this turn that its queue is to be looked at.

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::actor::{CutLog, Ids, Mailbox, Stats};
-use crate::broker::outbox::OutboxLimits;
+use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
 use crate::wire::Encode;
+use crate::wire::ids::ConnectionId;
+use crate::wire::units::Span;
 
 use super::limits::ReaderLimits;
 use super::mistake_log::MistakeLog;
@@ -35,6 +37,24 @@ impl ConnectionContext {
     /// The same for connections that speak another encoding. They meet the others in the same streams, within the same limits.
     pub fn speaking(&self, encoder: &'static dyn Encode) -> Arc<Self> {
         Arc::new(Self { outbox: Arc::new(OutboxLimits { encoder, ..(*self.outbox).clone() }), ..self.clone() })
+    }
+
+    /// Cuts a listener off that has taken nothing for too long.
+    pub(super) fn cut_silent<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>) {
+        self.cut_late(id, outbox, &format!("this listener took nothing for {} (outbox.write_time)", Span(self.times.write)));
+    }
+
+    /// Cuts a listener off that has held its publishers back for too long.
+    pub fn cut_holding<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>) {
+        let time = Span(self.times.throttle);
+        self.cut_late(id, outbox, &format!("this listener held its publishers back for {time} (outbox.throttle_time)"));
+    }
+
+    fn cut_late<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>, reason: &str) {
+        if outbox.cut(reason) {
+            self.stats.cut_time.add(1);
+            self.cut_log.cut(id, || outbox.peer(), reason, outbox.bytes());
+        }
     }
 }
 

@@ -307,21 +307,18 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                     Some(Wake::TooSlow)
                 }
             },
-            timer @ Timer::Write => self.cut(timer, &format!("this listener took nothing for {} (outbox.write_time)", Span(times.write))),
-            timer @ Timer::Throttle => {
-                self.cut(timer, &format!("this listener held its publishers back for {} (outbox.throttle_time)", Span(times.throttle)))
+            Timer::Write => {
+                self.timers.clear(Timer::Write);
+                self.context.cut_silent(self.id, &self.outbox);
+                Some(Wake::Cut)
+            }
+            Timer::Throttle => {
+                self.timers.clear(Timer::Throttle);
+                self.context.cut_holding(self.id, &self.outbox);
+                Some(Wake::Cut)
             }
             Timer::Drain | Timer::LongestDrain => Some(Wake::Dead),
         }
-    }
-
-    fn cut(&mut self, timer: Timer, reason: &str) -> Option<Wake> {
-        self.timers.clear(timer);
-        if self.outbox.cut(reason) {
-            self.context.stats.cut_time.add(1);
-            self.context.cut_log.cut(self.id, || self.outbox.peer(), reason, self.outbox.bytes());
-        }
-        Some(Wake::Cut)
     }
 
     /// Hands what was read to the actor.

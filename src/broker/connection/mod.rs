@@ -26,7 +26,7 @@ pub(crate) use life::drop_input;
 pub use limits::ReaderLimits;
 pub use mistake_log::MistakeLog;
 pub(crate) use tcp::{TcpTransport, register};
-pub(crate) use timers::within;
+pub(crate) use timers::{Holding, within};
 pub use transport::Transport;
 
 /// Serves one connection until it ends; to be spawned as a task.

@@ -90,6 +90,22 @@ impl Clock {
     }
 }
 
+/// The clock of one that holds publishers back, where that is the only one that runs.
+#[derive(Default)]
+pub(crate) struct Holding(Timers);
+
+impl Holding {
+    /// Whether they have been held back for too long, since that moment; the task is woken for the next look.
+    pub(crate) fn is_over(&mut self, since: Option<Instant>, time: Duration, cx: &mut Context<'_>) -> bool {
+        self.0.keep_since(Timer::Throttle, since, time);
+        let is_over = self.0.poll_expired(cx).is_some();
+        if is_over {
+            self.0.clear(Timer::Throttle);
+        }
+        is_over
+    }
+}
+
 impl Timers {
     /// Runs the clock as long as `wanted`; one that runs already goes on.
     pub(super) fn keep(&mut self, timer: Timer, wanted: bool, time: Duration) {

@@ -27,6 +27,9 @@ pub struct CoreLimits {
     pub streams: usize,
     /// The most streams and prefixes that one connection listens to at once.
     pub listens: usize,
+    /// What is queued for one that joins many streams before its queue is looked at again, in bytes: a part of what its queue may take.
+    /// Never more than 64 KiB, and never less than one stream.
+    pub piece: usize,
     /// All that is kept of streams, wills and sessions: headers, last messages, names and lists of listeners, in bytes of memory.
     pub stored: usize,
     /// How long an ended stream is remembered.

@@ -12,8 +12,11 @@ use super::order::ORDERED;
 use super::prefixes::listened;
 use super::stream::Stream;
 
-/// So many bytes of headers and messages are queued for one that joins many streams before its queue is looked at again.
+/// So many bytes of headers and messages are queued at most for one that joins many streams before its queue is looked at again.
 const PIECE: usize = 64 << 10;
+
+/// About how many bytes tell that a stream was joined, beside its name.
+const JOINED: usize = 150;
 
 impl Core {
     /// Enters the listener of a prefix, which has yet to join the streams that there are. False if that is refused.
@@ -70,17 +73,17 @@ impl Core {
 
     /// Goes on along the streams. True if there are no more.
     fn walk(&mut self, from: ConnectionId, start: Option<&Starts>, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
-        let mut bytes = 0;
+        let (mut bytes, piece) = (0, self.limits.piece.min(PIECE));
         while let Some(name) = self.next_on_walk(from) {
             // One that is long comes first in a piece, so that it can be translated before.
             let is_long = self.streams.get(&name).is_some_and(|stream| length(stream) >= PIECE);
-            if bytes > 0 && (budget.is_spent() || bytes >= PIECE || is_long) {
+            if bytes > 0 && (budget.is_spent() || bytes >= piece || is_long) {
                 return false;
             }
             budget.spend(JOIN);
             let start = start.map_or(Start::default(), |starts| starts.of(name.as_str()));
             let joined = self.join(from, &name, start, budget, deliver);
-            bytes += joined.unwrap_or(0).max(1);
+            bytes += joined.unwrap_or(0) + JOINED + name.as_str().len();
             if let Some(walk) = self.prefixes.walk_mut(from) {
                 walk.joined += usize::from(joined.is_some());
                 walk.at = Some(name);
@@ -149,7 +152,7 @@ mod tests {
     const PUBLISHER: ConnectionId = ConnectionId(1);
 
     fn core(streams: usize, header: usize) -> Core {
-        let limits = CoreLimits { streams: 10_000, listens: 10_000, stored: usize::MAX, ..CoreLimits::default() };
+        let limits = CoreLimits { streams: 10_000, listens: 10_000, piece: PIECE, stored: usize::MAX, ..CoreLimits::default() };
         let mut core = Core::new(limits, Arc::default(), Epochs::new(0));
         for number in 0..streams {
             core.handle(PUBLISHER, begin(&number.to_string(), header), &mut Budget::unlimited(), &mut Counter::default());

@@ -275,6 +275,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.awaits_room
     }
 
+    /// Whether the actor is to be told that there is room again; it counts as told then.
+    pub fn take_room(&self) -> bool {
+        std::mem::take(&mut self.lock().has_room)
+    }
+
     /// Whether it takes frames.
     pub fn is_open(&self) -> bool {
         self.lock().openness == Openness::Open

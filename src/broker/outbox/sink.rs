@@ -10,6 +10,11 @@ pub trait Sink: Send + Sync {
     /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Whether it takes anything now, as far as it knows. One that says so in advance is given what is the newest when it does.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Whether whoever publishes by this connection waits itself while it is held back, so that nobody has to pause what it has sent.
     fn waits_itself(&self) -> bool {
         false

@@ -120,6 +120,9 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 return Written::More;
             }
             if LATEST && state.queue.begins_with_stand_in() {
+                if !self.sink.is_ready() {
+                    return Written::Blocked { progress: total > 0 };
+                }
                 self.fill_in(state);
                 continue;
             }

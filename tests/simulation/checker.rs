@@ -82,6 +82,10 @@ struct Checker {
     /// In which runs each end was told.
     wills: BTreeMap<(usize, Message), BTreeSet<Epoch>>,
     closes: BTreeMap<(usize, Message), BTreeSet<Epoch>>,
+    /// The wills of which it is certain that they stood, or stand no more, with the broker's life in which they did.
+    standing: BTreeMap<(usize, Message), u32>,
+    over: BTreeSet<(usize, Message)>,
+    dead: BTreeSet<Client>,
     last: BTreeSet<(usize, Message)>,
     heard: BTreeSet<(Listening, Message)>,
     stays: Vec<Listening>,
@@ -96,6 +100,7 @@ pub(crate) fn check(facts: &[(Duration, Fact)], terms: &Terms) -> Vec<String> {
     checker.runs();
     checker.doubles();
     checker.completeness();
+    checker.wills();
     checker.flaws
 }
 
@@ -165,7 +170,16 @@ impl Checker {
                 publisher.back(at);
             }
             Fact::Away { client } => self.publisher(*client).away.push((at, None)),
-            Fact::Flushed { .. } | Fact::Leaves { .. } | Fact::Dies { .. } | Fact::Fault(_) | Fact::Line { .. } => {}
+            Fact::WillStands { client, stream, number } => drop(self.standing.insert((*stream, (*client, *number)), self.lives)),
+            Fact::WillIsOver { client, stream, number } => {
+                // A session that was forgotten may have been the end of it.
+                if !self.may_repeat(*client) {
+                    self.over.insert((*stream, (*client, *number)));
+                }
+            }
+            Fact::Retires { client } => self.standing.retain(|(_, (owner, _)), _| owner != client),
+            Fact::Dies { client } => drop(self.dead.insert(*client)),
+            Fact::Flushed { .. } | Fact::Leaves { .. } | Fact::Fault(_) | Fact::Line { .. } => {}
         }
     }
 
@@ -180,6 +194,10 @@ impl Checker {
             Said::End { number: None } => drop(self.bare_ends.insert(stream)),
             Said::Will { number } => other(number, "will"),
             Said::NoWill => {}
+        }
+        if matches!(said, Said::End { .. }) {
+            // It may not have come that far.
+            self.standing.retain(|(of, _), _| *of != stream);
         }
         if matches!(said, Said::End { .. } | Said::Will { .. }) {
             self.ended.insert(stream);

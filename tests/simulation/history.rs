@@ -94,6 +94,18 @@ pub(crate) enum Fact {
     Stays {
         listening: Listening,
     },
+    /// A client's will has taken effect, and nobody else writes to the stream.
+    WillStands {
+        client: Client,
+        stream: usize,
+        number: u32,
+    },
+    /// The stream was closed since, so that the will is none any more.
+    WillIsOver {
+        client: Client,
+        stream: usize,
+        number: u32,
+    },
     /// A client's last message to a stream, which everybody must get who stays.
     Last {
         client: Client,
@@ -112,6 +124,10 @@ pub(crate) enum Fact {
     },
     /// The connection that held the client's session has ended at the broker.
     Away {
+        client: Client,
+    },
+    /// It begins to end in order: from here on it may have no will any more.
+    Retires {
         client: Client,
     },
     /// The program was killed, or its machine.

@@ -5,7 +5,7 @@
 //! it alone and prints its history.
 //!
 //! - `direction`, `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
-//! - `publisher`, `listener`, `prefix`, `faults`: who takes part.
+//! - `publisher`, `job`, `listener`, `prefix`, `faults`: who takes part.
 //! - `world`: what a seed decides.
 //! - `history`, `checker`: what happened, and what must be true of it. `planted` sees that the checker finds what is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -14,6 +14,7 @@ mod checker;
 mod direction;
 mod faults;
 mod history;
+mod job;
 mod listener;
 mod network;
 mod planted;

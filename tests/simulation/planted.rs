@@ -115,6 +115,19 @@ fn what_is_wrong_is_found() {
     found(&|facts| facts.push(hears(0, 4, message(4))), "after the last event");
     let cut = || hears(0, 4, Event::CutOff(Reason::new("shutdown", "the broker stops")));
     found(&|facts| replace(facts, third(), vec![third(), cut()]), "cut off for");
+    // Wills of which it is certain what becomes of them.
+    let of_will = |over: bool| {
+        let (client, stream, number) = (0, 0, 1);
+        if over { Fact::WillIsOver { client, stream, number } } else { Fact::WillStands { client, stream, number } }
+    };
+    found(&|facts| replace(facts, says(Said::Will { number: 1 }), vec![says(Said::Will { number: 1 }), of_will(true)]), "in a later run");
+    found(
+        &|facts| {
+            facts.extend([of_will(false), Fact::Dies { client: 0 }]);
+            facts.retain(|fact| !matches!(fact, Fact::Hears { event: Event::Ended { .. }, .. }));
+        },
+        "has not taken effect",
+    );
     // The last messages, and what a client says of itself.
     found(&|facts| facts.extend([Fact::Last { client: 0, stream: 0, number: 2 }, Fact::Stays { listening: 1 }]), "does not have (0, 2)");
     let counts = |repeated, waiting| Fact::Counts { client: 0, repeated, waiting };

@@ -15,6 +15,7 @@ use super::checker::Terms;
 use super::direction::Weather;
 use super::faults::{Dangers, faults};
 use super::history::{Client, Fact, History};
+use super::job::work;
 use super::listener::listen;
 use super::network::{Network, Way};
 use super::prefix::listen_to_all;
@@ -118,6 +119,13 @@ fn people(world: &Arc<World>, rng: &mut Rng) {
         } else {
             tokio::spawn(publish(Arc::clone(world), client, remote, Some(options), habits, rng.fork()));
         }
+    }
+    // Each has a stream that nobody else writes to.
+    for number in world.streams..world.streams + rng.usize(0..3) {
+        let (client, remote) = world.client(options(rng).session(true));
+        tokio::spawn(work(Arc::clone(world), client, remote, number, rng.fork()));
+        let (client, remote) = world.client(options(rng));
+        tokio::spawn(listen(Arc::clone(world), client, remote, number, rng.fork()));
     }
     for _ in 0..rng.usize(1..4) {
         let (client, remote) = world.client(options(rng));

@@ -125,6 +125,9 @@ impl Checker {
             self.closes.entry(key).or_default().insert(epoch);
             return;
         }
+        if self.over.contains(&key) {
+            self.flaw(format!("{who}: the will {number} of {p} takes effect in a later run"));
+        }
         let fired = self.wills.entry(key).or_default();
         fired.insert(epoch);
         let fired = fired.len();

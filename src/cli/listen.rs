@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::client::{Event, Joined, Start, StreamState};
+use crate::client::{Event, Joined, RemoteStream, Start, Starts, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 use tokio::task::consume_budget;
@@ -12,12 +12,15 @@ use super::broker::{Broker, block_on, limit};
 use super::connecting::{Contact, News, until};
 use super::ending::{Ending, How, begins_run};
 use super::exit::{Exit, Failure, Outcome};
+use super::prefixed::Prefixed;
 use super::standard::{printed, say};
 use super::streams::{Heard, Streams, failure};
 use super::view::{Form, Signals, Template, Told, View};
 use super::wire_lines::WireLines;
 
 /// Show the messages of streams until all of them have ended
+///
+/// With --prefix, it shows all streams whose names begin so, also those that begin later, and goes on until Ctrl-C, --count or --timeout.
 ///
 /// On a terminal, listen shows a progress bar for each stream that reports progress, and prints everything else as lines above the bars.
 /// In a pipe, it prints the lines of the protocol exactly as they arrive, one per message, each at once; those of one stream are in order.
@@ -26,8 +29,11 @@ use super::wire_lines::WireLines;
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The streams
-    #[arg(required = true, value_name = "STREAM")]
+    #[arg(required_unless_present = "prefix", value_name = "STREAM")]
     streams: Vec<String>,
+    /// Show all streams whose names begin so, those that there are and those to come; '' means all
+    #[arg(long, value_name = "PREFIX", conflicts_with_all = ["streams", "next"])]
+    prefix: Option<String>,
     /// Print the lines of the protocol, as in a pipe
     #[arg(long)]
     json: bool,
@@ -74,6 +80,7 @@ Examples:
   msgstream listen job-1 --plain | grep error
   msgstream listen job-1 --json | jq .message
   msgstream listen job-1 --last 20
+  msgstream listen --prefix fit-
   msgstream listen job-1 --count 100 --timeout 1m > first-hundred
 
 Fields of a format, empty if they are not known:
@@ -86,7 +93,8 @@ Fields of a format, empty if they are not known:
 Colours are used on terminals, unless NO_COLOR is set or TERM is dumb.
 
 Exit codes:
-   0  all streams have ended, or --count is reached, and no job failed, was aborted or is lost
+   0  all streams have ended, or --count is reached, and no job failed, was aborted or is lost;
+      with --prefix, ended streams alone do not end it
    1  a job has failed (monitor.Error)
    2  a job was aborted (monitor.Abort), and none has failed or is lost
    3  a job is lost (monitor.Lost), and none has failed: its connection was lost, and it did not come back in time
@@ -105,11 +113,10 @@ fn number(text: &str) -> Result<u64, String> {
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let (remote, end) = args.broker.connect_or_wait(args.timeout, args.reconnect).await?;
-        let start = Start::default().last(args.last).latest(args.latest);
-        let mut streams = Streams::listen(&remote, &args.streams, args.next, start).await?;
-        let names = streams.names();
+        let (mut streams, names) = Source::listen(&remote, &args).await?;
         let (ends, late) = (vec![None; names.len()], vec![false; names.len()]);
-        let mut listening = Listening { output: Output::new(&args, &names), names, ends, late, left: args.count, failure: None };
+        let output = Output::new(&args, &names);
+        let mut listening = Listening { output, names, ends, late, worst: None, left: args.count, failure: None };
         let outcome = tokio::select! {
             biased;
             outcome = listening.listen(&mut streams, Contact::new(&remote, &args.broker)) => outcome,
@@ -121,6 +128,45 @@ pub(crate) fn run(args: Args) -> Outcome {
     })
 }
 
+/// The streams that were named, or those of a prefix.
+enum Source {
+    Named(Streams),
+    Prefixed(Prefixed),
+}
+
+impl Source {
+    /// Listens, and returns the names that are known already.
+    async fn listen(remote: &RemoteStream, args: &Args) -> Result<(Self, Vec<StreamName>), Failure> {
+        if let Some(prefix) = &args.prefix {
+            let starts = Starts::default().last(args.last).latest(args.latest);
+            return Ok((Self::Prefixed(Prefixed::listen(remote, prefix, starts).await?), Vec::new()));
+        }
+        let start = Start::default().last(args.last).latest(args.latest);
+        let streams = Streams::listen(remote, &args.streams, args.next, start).await?;
+        let names = streams.names();
+        Ok((Self::Named(streams), names))
+    }
+
+    /// What is heard next, and the name if it may be new.
+    async fn next(&mut self) -> Result<(usize, Option<StreamName>, Heard), Failure> {
+        match self {
+            Self::Named(streams) => streams.next().await.map(|(index, heard)| (index, None, heard)),
+            Self::Prefixed(streams) => streams.next().await.map(|(index, name, heard)| (index, Some(name), heard)),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Named(streams) if streams.is_over())
+    }
+
+    fn late(&self, time: Option<Span>) -> Failure {
+        match self {
+            Self::Named(streams) => streams.late(time),
+            Self::Prefixed(streams) => streams.late(time),
+        }
+    }
+}
+
 /// What is heard, and what has become of it.
 struct Listening {
     names: Vec<StreamName>,
@@ -129,6 +175,8 @@ struct Listening {
     ends: Vec<Option<How>>,
     /// Which streams had ended before they were listened to: all that comes is of the run that is over.
     late: Vec<bool>,
+    /// How the worst of those ended that are remembered no longer.
+    worst: Option<How>,
     /// How many messages may still come; none if there is no limit.
     left: Option<u64>,
     /// Why it cannot be told how one of the jobs ends.
@@ -136,7 +184,7 @@ struct Listening {
 }
 
 impl Listening {
-    async fn listen(&mut self, streams: &mut Streams, mut contact: Contact) -> Outcome {
+    async fn listen(&mut self, streams: &mut Source, mut contact: Contact) -> Outcome {
         let mut signals = self.output.signals();
         while self.left != Some(0) && !streams.is_over() {
             // However much there is to show, signals and the time limit are noticed.
@@ -157,11 +205,19 @@ impl Listening {
         }
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => Ok(self.ends.iter().flatten().min().map_or(Exit::Fine, |how| how.exit())),
+            None => Ok(self.ends.iter().chain([&self.worst]).flatten().min().map_or(Exit::Fine, |how| how.exit())),
         }
     }
 
-    fn heard(&mut self, (index, heard): (usize, Heard)) -> io::Result<()> {
+    fn heard(&mut self, (index, name, mut heard): (usize, Option<StreamName>, Heard)) -> io::Result<()> {
+        let is_prefixed = name.is_some();
+        if let Some(name) = name {
+            self.begins(index, name, &heard);
+            // It was not waited for, so it has begun.
+            if let Heard::Joined(Joined { state: state @ StreamState::Waiting, .. }) = &mut heard {
+                *state = StreamState::Running;
+            }
+        }
         let Some(name) = self.names.get(index) else { return Ok(()) };
         let event = match heard {
             Heard::Joined(joined) => {
@@ -184,8 +240,33 @@ impl Listening {
                 None => {}
             }
         }
-        self.failure = failure(name, &event).or(self.failure.take());
+        let failure = failure(name, &event);
+        if let (Output::Lines(_), true, Some(failure)) = (&self.output, is_prefixed, &failure) {
+            // The others go on, and nobody knows for how long.
+            say(&failure.error);
+        }
+        self.failure = failure.or(self.failure.take());
         self.output.event(index, name, &event)
+    }
+
+    /// What is heard may be of a stream that is new to this number, or begins again.
+    fn begins(&mut self, index: usize, name: StreamName, heard: &Heard) {
+        let has_ended = self.ends.get(index).is_some_and(Option::is_some);
+        if self.names.get(index) == Some(&name) && !(has_ended && matches!(heard, Heard::Joined(_))) {
+            return;
+        }
+        self.output.begins(index, &name);
+        match (self.names.get_mut(index), self.ends.get_mut(index), self.late.get_mut(index)) {
+            (Some(known), Some(end), Some(late)) => {
+                self.worst = self.worst.into_iter().chain(end.take()).min();
+                (*known, *late) = (name, false);
+            }
+            _ => {
+                self.names.push(name);
+                self.ends.push(None);
+                self.late.push(false);
+            }
+        }
     }
 }
 
@@ -208,6 +289,12 @@ impl Output {
 
     fn signals(&self) -> Signals {
         Signals::catch(matches!(self, Self::View(view) if view.draws()))
+    }
+
+    fn begins(&mut self, index: usize, name: &StreamName) {
+        if let Self::View(view) = self {
+            view.begins(index, name.as_str().to_owned());
+        }
     }
 
     fn joined(&mut self, index: usize, name: &StreamName, joined: Joined) -> io::Result<()> {

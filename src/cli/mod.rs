@@ -19,6 +19,7 @@ mod listen;
 mod log;
 mod man;
 mod port_file;
+mod prefixed;
 mod put;
 mod run;
 mod serve;

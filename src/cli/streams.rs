@@ -156,9 +156,14 @@ pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
             let exit = if reason.code == "limit" { Exit::Refused } else { Exit::Unavailable };
             Some(Failure::new(exit, format!("{name:?} was cut off: {reason}; it may go on")))
         }
-        Event::Lost { reason } => Some(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))),
+        Event::Lost { reason } => Some(lost(reason)),
         Event::Header(_) | Event::Message(_) | Event::Skipped { .. } | Event::Ended { .. } | Event::Reconnected { .. } => None,
     }
+}
+
+/// The failure of one whose connection was lost.
+pub(super) fn lost(reason: &str) -> Failure {
+    Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))
 }
 
 /// What one of the streams tells next; nothing if it is only to be joined again, later.

@@ -38,3 +38,5 @@ pub use listener::Listener;
 pub use options::{Backoff, Options};
 pub use prefix_listener::PrefixListener;
 pub use remote::RemoteStream;
+#[cfg(feature = "cli")]
+pub(crate) use waiting::Waits;

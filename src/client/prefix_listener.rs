@@ -73,6 +73,12 @@ impl PrefixListener {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
+    /// The same, with the word that a stream was joined, in front of its events.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn next_of_all(&mut self) -> Option<(Arc<str>, Waits)> {
+        poll_fn(|cx| self.gathered.poll_next(cx)).await
+    }
+
     /// Waits until all streams that there were have been joined, and returns their number. Returns `None` if the listener was refused or the
     /// connection was lost; then the last event says why.
     pub async fn joined(&self) -> Option<usize> {

@@ -18,7 +18,7 @@ pub(super) struct Waiting {
 
 /// What waits in its place.
 #[derive(Debug)]
-pub(super) enum Waits {
+pub(crate) enum Waits {
     Event(Event),
     /// The stream stood so when it was joined, and from here on is counted.
     Joined(Joined),

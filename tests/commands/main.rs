@@ -3,6 +3,7 @@
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
 //! - `directory`: streams.
+//! - `prefixes`: listen --prefix.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
@@ -17,6 +18,7 @@ mod ends;
 mod jobs;
 mod messages;
 mod pages;
+mod prefixes;
 mod put;
 mod run;
 mod screen;

@@ -30,6 +30,28 @@ fn a_terminal_shows_bars_and_lines_above_them() {
     assert_eq!(lines, expected, "bars give up their rows");
 }
 
+/// Bars come and go with the streams of a prefix. What begins again begins anew.
+#[test]
+fn the_streams_of_a_prefix_have_bars_as_they_come() {
+    let broker = Broker::start();
+    broker.ok(&["header", "fit-1", &object("Join", r#"{"title":"a fit","k":2,"total":10,"units":"steps"}"#)]);
+    let terminal = Terminal::new(&broker, &["listen", "--prefix", "fit-", "--count", "5"]);
+    terminal.until_shown("2/10 steps");
+    broker.ok(&["put", "fit-2", r#"{"k":1,"total":4}"#]);
+    let shown = terminal.until_shown("1/4");
+    assert!(shown.contains("2/10 steps"), "{shown}");
+    broker.ok(&["close", "fit-1", &object("Complete", "{}")]);
+    terminal.until_shown("fit-1 a fit: done");
+    broker.ok(&["header", "fit-1", r#"{"k":3,"total":5}"#]);
+    let shown = terminal.until_shown("3/5");
+    assert!(!shown.contains("a fit  "), "{shown}");
+    broker.ok(&["close", "fit-1"]);
+    terminal.until_shown("fit-1: ended");
+    broker.ok(&["put", "fit-3", "1"]);
+    broker.ok(&["put", "fit-3", "2"]);
+    assert_eq!(terminal.end().0, Some(0));
+}
+
 /// Every end is a line that stays, whatever the terminal has room for.
 #[test]
 fn fifteen_jobs_in_ten_rows_show_every_end() {

@@ -56,6 +56,8 @@ pub(super) struct View {
     /// None where all are lines.
     screen: Option<Screen>,
     jobs: Vec<Job>,
+    /// Each line begins with the name of its stream.
+    is_named: bool,
     colours: Colours,
     /// What is to be printed for good with the next drawing.
     lines: Vec<String>,
@@ -75,12 +77,13 @@ impl Form {
 }
 
 impl View {
-    /// Streams of these names. What is not plain must be on a terminal.
+    /// Streams of these names, or others to come. What is not plain must be on a terminal.
     pub(super) fn new(names: Vec<String>, form: Form) -> Self {
         let screen = (!form.plain && colour::can_draw()).then(Screen::new);
         Self {
             form,
             screen,
+            is_named: names.len() != 1,
             jobs: names.into_iter().map(Job::new).collect(),
             colours: Colours::of_standard_output(),
             lines: Vec::new(),
@@ -94,6 +97,15 @@ impl View {
     /// Whether there are rows below the lines.
     pub(super) fn draws(&self) -> bool {
         self.screen.is_some()
+    }
+
+    /// The stream with this number is this one from now on, which begins.
+    pub(super) fn begins(&mut self, index: usize, name: String) {
+        match self.jobs.get_mut(index) {
+            Some(job) => *job = Job::new(name),
+            None => self.jobs.push(Job::new(name)),
+        }
+        self.changed = true;
     }
 
     /// Shows an event of the stream with this number.
@@ -239,7 +251,7 @@ impl View {
     }
 
     fn line_of(&mut self, index: usize, text: &str, paint: Paint, level: Option<&str>) {
-        let is_named = self.jobs.len() > 1;
+        let is_named = self.is_named;
         let Some(job) = self.jobs.get_mut(index) else { return };
         if matches!(job.state, State::Unknown | State::Waiting) {
             job.state = State::Running;

@@ -26,6 +26,7 @@ mod serve;
 mod signals;
 mod standard;
 mod stream_args;
+mod stream_names;
 mod streams;
 mod text;
 mod view;
@@ -80,6 +81,8 @@ enum Commands {
     #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
     Completions(completions::Args),
+    #[command(name = stream_names::STREAM_NAMES, hide = true)]
+    StreamNames(stream_names::Args),
     Man(man::Args),
 }
 
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "bench")]
         Commands::Bench(args) => bench::run(&args),
         Commands::Completions(args) => completions::run(&args, Program::command()),
+        Commands::StreamNames(args) => stream_names::run(args),
         Commands::Man(args) => man::run(&args, Program::command()),
     };
     match outcome {

@@ -9,10 +9,12 @@
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
 //! - `away`: streams and brokers that are waited for.
 //! - `terminal`: bars, on the pseudo-terminal of `screen`.
+//! - `completions`: names of streams in shells.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod away;
+mod completions;
 mod directory;
 mod ends;
 mod jobs;
@@ -90,6 +92,13 @@ impl Broker {
                 tokio::task::yield_now().await;
             }
         });
+    }
+
+    /// Sends lines of the protocol, which all take effect.
+    fn send(&self, lines: &str) {
+        let mut socket = std::net::TcpStream::connect(&self.address).expect("our broker");
+        socket.write_all(format!("{lines}{{\"action\":\"close\"}}\n").as_bytes()).expect("our broker");
+        socket.read_to_string(&mut String::new()).expect("our broker");
     }
 
     /// The program, told where this broker is.

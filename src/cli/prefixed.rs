@@ -30,10 +30,16 @@ impl Prefixed {
 
     /// What is heard next, and of which stream. Dropped while it waits, it misses nothing.
     pub(super) async fn next(&mut self) -> Result<(usize, StreamName, Heard), Failure> {
-        let (stream, heard) = match self.listener.next_of_all().await {
-            Some((stream, Waits::Event(event))) => (stream, Heard::Event(event)),
-            Some((stream, Waits::Joined(joined))) => (stream, Heard::Joined(joined)),
-            None => return Err(lost("the broker has said all that it will")),
+        let (stream, heard) = loop {
+            match self.listener.next_of_all().await {
+                Some((stream, Waits::Event(event))) => break (stream, Heard::Event(event)),
+                Some((stream, Waits::Joined(joined))) => break (stream, Heard::Joined(joined)),
+                Some((stream, Waits::Forgotten)) => {
+                    let index = self.number(&stream);
+                    self.ended.push_back((index, stream));
+                }
+                None => return Err(lost("the broker has said all that it will")),
+            }
         };
         let Ok(name) = StreamName::new(&stream) else { return Err(self.failure(heard)) };
         let index = self.number(&stream);

@@ -95,6 +95,13 @@ impl Gathered {
         queues.wake();
     }
 
+    /// The broker has forgotten a stream without a word.
+    pub(super) fn forget(&self, stream: &Arc<str>) {
+        let mut queues = self.lock();
+        queues.with(stream, Waiting::forget);
+        queues.wake();
+    }
+
     /// All streams that there were have been joined.
     pub(super) fn all_joined(&self, streams: usize) {
         let mut queues = self.lock();
@@ -174,7 +181,11 @@ impl Queues {
         let before = waiting.bytes();
         let first = waiting.pop();
         self.bytes = (self.bytes + waiting.bytes()).saturating_sub(before);
-        let has_ended = matches!(&first, Some(Waits::Event(event)) if event.is_last());
+        let has_ended = match &first {
+            Some(Waits::Event(event)) => event.is_last(),
+            Some(Waits::Forgotten) => true,
+            Some(Waits::Joined(_)) | None => false,
+        };
         if has_ended {
             waiting.begin_anew();
         }

@@ -73,7 +73,7 @@ impl PrefixListener {
         poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// The same, with the word that a stream was joined, in front of its events.
+    /// The same, with the words that a stream was joined, in front of its events, and that it was forgotten.
     #[cfg(feature = "cli")]
     pub(crate) async fn next_of_all(&mut self) -> Option<(Arc<str>, Waits)> {
         poll_fn(|cx| self.gathered.poll_next(cx)).await
@@ -117,7 +117,7 @@ impl PrefixListener {
         loop {
             match ready!(self.gathered.poll_next(cx)) {
                 Some((stream, Waits::Event(event))) => return Poll::Ready(Some((stream, event))),
-                Some((_, Waits::Joined(_))) => {}
+                Some((_, Waits::Joined(_) | Waits::Forgotten)) => {}
                 None => return Poll::Ready(None),
             }
         }

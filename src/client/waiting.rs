@@ -22,6 +22,8 @@ pub(crate) enum Waits {
     Event(Event),
     /// The stream stood so when it was joined, and from here on is counted.
     Joined(Joined),
+    /// The broker has forgotten the stream without a word, as it had neither a header nor an end.
+    Forgotten,
 }
 
 impl Waiting {
@@ -54,11 +56,18 @@ impl Waiting {
             if self.events.is_empty() && !is_told {
                 self.position = joined.position;
             } else {
-                self.bytes += JOINED;
+                self.bytes += WORD;
                 self.events.push_back(Waits::Joined(joined));
             }
         }
         self.behind = joined.position;
+    }
+
+    /// The broker has forgotten the stream.
+    pub(super) fn forget(&mut self) {
+        self.bytes += WORD;
+        self.behind = None;
+        self.events.push_back(Waits::Forgotten);
     }
 
     /// Takes what comes first.
@@ -66,8 +75,12 @@ impl Waiting {
         let first = self.events.pop_front()?;
         match &first {
             Waits::Joined(joined) => {
-                self.bytes = self.bytes.saturating_sub(JOINED);
+                self.bytes = self.bytes.saturating_sub(WORD);
                 self.position = joined.position;
+            }
+            Waits::Forgotten => {
+                self.bytes = self.bytes.saturating_sub(WORD);
+                self.position = None;
             }
             Waits::Event(event) => {
                 self.bytes = self.bytes.saturating_sub(event.cost());
@@ -110,8 +123,8 @@ impl Waiting {
     }
 }
 
-/// What a word that a stream was joined takes in memory, in bytes.
-const JOINED: usize = size_of::<Waits>();
+/// What a word that is no event takes in memory, in bytes.
+const WORD: usize = size_of::<Waits>();
 
 /// Whether it is of the messages that are replaced by the newest.
 pub(super) fn is_newest(event: &Event) -> bool {

@@ -273,6 +273,45 @@ async fn a_broker_that_knows_no_prefixes_refuses() {
     assert_eq!(heard(&mut fits, 9).await, [": cut off: missing_stream"]);
 }
 
+/// A broker forgets streams without a header without a word. This client asks at times which of them there are, and forgets the others too.
+#[tokio::test]
+async fn streams_that_are_no_more_are_forgotten() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = connect(peer.local_addr().unwrap(), Options::default()).await;
+    let mut fits = client.listen_prefix("f").await.unwrap();
+    let mut broker = Peer::accept(&peer).await;
+    broker.lines(1).await;
+    broker.say(r#"{"action":"receipt","receipt":1,"streams":0}"#).await;
+    let joined = |number: u32, resumed: bool| {
+        format!(
+            r#"{{"action":"joined","stream":"f{number}","state":"waiting","resumed":{resumed},"position":{{"epoch":"000000000000000a","sequence":1}}}}"#
+        )
+    };
+    for number in 0..=1000 {
+        broker.say(&joined(number, false)).await;
+    }
+    let asked = broker.lines(1).await.remove(0);
+    let position = r#":{"epoch":"000000000000000a","sequence":1}"#;
+    assert!(
+        asked.starts_with(&format!(r#"{{"action":"listen","prefix":"f","receipt":2,"after":{{"f0"{position},"f1"{position},"#)),
+        "{asked}"
+    );
+    assert_eq!(asked.matches("sequence").count(), 1001);
+    // Two are there still, and a message of one is on its way; one is new.
+    broker.say(&joined(7, true)).await;
+    broker.say(&joined(8, true)).await;
+    broker.say(r#"{"action":"put","stream":"f8","message":"before"}"#).await;
+    broker.say(&joined(2000, false)).await;
+    broker.say(r#"{"action":"receipt","receipt":2,"streams":2}"#).await;
+    broker.say(r#"{"action":"put","stream":"f7","message":"after"}"#).await;
+    broker.say(r#"{"action":"pong"}"#).await;
+    let mut seen = heard(&mut fits, 2).await;
+    seen.sort_unstable();
+    assert_eq!(seen, ["f7: \"after\"", "f8: \"before\""]);
+    let streams: Vec<String> = fits.positions().iter().map(|(stream, position)| format!("{stream} {}", position.sequence)).collect();
+    assert_eq!(streams, ["f2000 1", "f7 2", "f8 2"]);
+}
+
 /// Whether what is put to a stream without a header is the header of that stream anew is told by the next line, for which the broker is
 /// asked if none comes.
 #[tokio::test]

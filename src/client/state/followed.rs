@@ -11,6 +11,8 @@ pub(super) struct Followed {
     pub(super) named: bool,
     /// It had a header when it was joined by a prefix: the broker does not forget it without a word.
     pub(super) stays: bool,
+    /// Which was the latest listen of a prefix when it was joined by one.
+    pub(super) seen: u64,
 }
 
 impl Followed {

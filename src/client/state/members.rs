@@ -27,6 +27,11 @@ pub(super) struct Prefixes {
     pub(super) held: Option<(String, Content)>,
     /// The broker was asked for a next line.
     pub(super) has_asked: bool,
+    /// The number of the latest listen.
+    pub(super) latest: u64,
+    /// How many streams without a header have been joined since it was last asked which of them there are, and how many there were then.
+    pub(super) unsure: usize,
+    pub(super) sure: usize,
     /// The longest line that is written.
     pub(super) longest: usize,
     /// The most that is remembered of ended streams, in bytes.
@@ -38,7 +43,8 @@ pub(super) struct Prefixes {
 pub(super) struct UnderWay {
     pub(super) receipt: u64,
     pub(super) prefix: Prefix,
-    pub(super) is_listen: bool,
+    /// Its number, if it is a listen.
+    pub(super) listen: Option<u64>,
 }
 
 /// One listener.
@@ -74,6 +80,9 @@ pub(super) struct Ends {
     pub(super) order: VecDeque<Arc<str>>,
     pub(super) bytes: usize,
 }
+
+/// So many streams may be remembered that are no more, beside as many as there are.
+const UNSURE: usize = 1000;
 
 /// What an end takes beside its name, in bytes.
 const END: usize = 96;
@@ -169,13 +178,18 @@ impl Prefixes {
 
     /// The listen that the broker is at, or will be next.
     pub(super) fn listening(&self) -> Option<u64> {
-        self.under_way.front().filter(|first| first.is_listen).map(|first| first.receipt)
+        self.under_way.front().filter(|first| first.listen.is_some()).map(|first| first.receipt)
     }
 
     /// Takes the first of what is under way, if this is its receipt.
-    pub(super) fn answered(&mut self, receipt: u64) -> bool {
-        let is_first = self.under_way.front().is_some_and(|first| first.receipt == receipt);
-        is_first && self.under_way.pop_front().is_some()
+    pub(super) fn answered(&mut self, receipt: u64) -> Option<UnderWay> {
+        self.under_way.front().filter(|first| first.receipt == receipt)?;
+        self.under_way.pop_front()
+    }
+
+    /// Whether so many streams have been joined that the broker may have forgotten without a word that it is worth asking.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.unsure > UNSURE.max(self.sure) && self.under_way.is_empty()
     }
 
     /// Whether the broker may send the newest only to this listener: not if another one wants each message of some of its streams.

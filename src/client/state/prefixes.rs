@@ -39,7 +39,8 @@ impl State {
         let after = after.map(|(name, position)| (Arc::from(name), position)).collect();
         let member = Member { prefix, gathered, waits_for: None, after, last: starts.last, comes_back: None, ends: Ends::default() };
         self.prefixes.members.push(member);
-        self.append_listen_prefix(self.prefixes.members.len() - 1, &Known::new());
+        let last = self.prefixes.members.len() - 1;
+        self.listen_as(last, &Known::new());
         first
     }
 
@@ -55,10 +56,12 @@ impl State {
         }
     }
 
-    /// Queues the listen of one listener, which says where it was in streams that it has listened to before.
-    fn append_listen_prefix(&mut self, index: usize, known: &Known) {
+    /// Queues the listen of one listener, which says where it was in streams that it has listened to before. Returns its receipt.
+    fn append_listen_prefix(&mut self, index: usize, known: &Known) -> u64 {
         let receipt = self.next_receipt();
-        let Some(member) = self.prefixes.members.get(index) else { return };
+        self.prefixes.latest += 1;
+        let listen = Some(self.prefixes.latest);
+        let Some(member) = self.prefixes.members.get(index) else { return receipt };
         let mut after: BTreeMap<&str, Position> = member.after.iter().map(|(name, position)| (&**name, *position)).collect();
         after.extend(member.ends.positions.iter().map(|(name, position)| (&**name, *position)));
         // Others may be elsewhere in it, or be nowhere yet.
@@ -66,12 +69,9 @@ impl State {
         after.extend(own.map(|(name, (position, _))| (name.as_str(), *position)));
         let (last, latest, longest) = (member.last, self.prefixes.may_replace(member), self.prefixes.longest);
         let line = request::listen_prefix_line(member.prefix.as_str(), after.into_iter(), last, latest, receipt, longest);
-        let prefix = member.prefix.clone();
-        if let Some(member) = self.prefixes.members.get_mut(index) {
-            member.waits_for = Some(receipt);
-        }
-        self.prefixes.under_way.push_back(UnderWay { receipt, prefix, is_listen: true });
+        self.prefixes.under_way.push_back(UnderWay { receipt, prefix: member.prefix.clone(), listen });
         self.append_part(&line, Kind::Own);
+        receipt
     }
 
     /// Has all listeners of prefixes join again. `known` is where they were.
@@ -87,8 +87,54 @@ impl State {
             if !may_resume && member.comes_back.is_some() {
                 member.last = None;
             }
-            self.append_listen_prefix(index, known);
+            self.listen_as(index, known);
         }
+    }
+
+    /// Queues the listen of a listener that joins by it.
+    fn listen_as(&mut self, index: usize, known: &Known) {
+        let receipt = self.append_listen_prefix(index, known);
+        if let Some(member) = self.prefixes.members.get_mut(index) {
+            member.waits_for = Some(receipt);
+        }
+    }
+
+    /// Asks which streams there are still, by listening again from where the connection is: the broker forgets those without a header
+    /// without a word, and so nothing else would make this client forget them.
+    fn ask_what_is_left(&mut self) {
+        let here = |followed: &Followed| Some((followed.listened.position()?, followed.listened.all().cloned().collect()));
+        let known: Known = self.streams.iter().filter_map(|(name, followed)| Some((name.clone(), here(followed)?))).collect();
+        let mut asked: Vec<Prefix> = Vec::new();
+        for index in 0..self.prefixes.members.len() {
+            let Some(Member { prefix, .. }) = self.prefixes.members.get(index) else { continue };
+            if !asked.contains(prefix) {
+                asked.push(prefix.clone());
+                self.append_listen_prefix(index, &known);
+            }
+        }
+        self.prefixes.unsure = 0;
+    }
+
+    /// A listen of a prefix has come to its end: the streams that it has not joined are no more.
+    fn forget_unseen(&mut self, prefix: &Prefix, listen: u64) {
+        let is_gone = |name: &str, followed: &Followed| {
+            !followed.named
+                && !followed.listened.is_joining()
+                && followed.seen < listen
+                && StreamName::new(name).is_ok_and(|name| prefix.matches(&name))
+        };
+        self.streams.retain(|name, followed| {
+            if !is_gone(name, followed) {
+                return true;
+            }
+            for target in followed.listened.all() {
+                if let Target::ByPrefix(gathered, stream) = target {
+                    gathered.forget(stream);
+                }
+            }
+            false
+        });
+        self.prefixes.sure = self.streams.values().filter(|followed| !followed.stays).count();
     }
 
     /// Those who listened to a stream by a prefix when the connection was lost wait for the word that it was joined again.
@@ -195,11 +241,16 @@ impl State {
         });
         followed.listened.wants(latest);
         followed.stays = joined.state == StreamState::Running;
+        followed.seen = self.prefixes.latest;
+        self.prefixes.unsure += usize::from(!followed.stays && !newcomers.is_empty());
         followed.listened.announced(newcomers, header, joined);
         if !followed.is_over() {
             self.streams.insert(stream.to_owned(), followed);
         }
         self.leave_prefixes_that_are_over();
+        if self.prefixes.is_unsure() {
+            self.ask_what_is_left();
+        }
     }
 
     /// A stream was not joined that a prefix matches. Only what nobody listens to can be meant.
@@ -222,8 +273,9 @@ impl State {
 
     /// A listen or a hangup of a prefix has taken effect. False if it is the answer to something else.
     pub(super) fn prefix_answered(&mut self, receipt: u64, streams: Option<usize>) -> bool {
-        if !self.prefixes.answered(receipt) {
-            return false;
+        let Some(UnderWay { prefix, listen, .. }) = self.prefixes.answered(receipt) else { return false };
+        if let Some(listen) = listen {
+            self.forget_unseen(&prefix, listen);
         }
         let Some(member) = self.prefixes.members.iter_mut().find(|member| member.waits_for == Some(receipt)) else { return true };
         (member.waits_for, member.comes_back, member.last) = (None, None, None);
@@ -253,7 +305,7 @@ impl State {
 
     /// The listen of a prefix was refused. False if it was something else.
     pub(super) fn prefix_refused(&mut self, receipt: u64, reason: &Reason) -> bool {
-        if !self.prefixes.answered(receipt) {
+        if self.prefixes.answered(receipt).is_none() {
             return false;
         }
         for member in self.prefixes.members.iter().filter(|member| member.waits_for == Some(receipt)) {
@@ -311,7 +363,7 @@ impl State {
             }
             if is_hung_up {
                 self.append_part(&request::prefix_line(Verb::Hangup, prefix.as_str(), receipt), Kind::Own);
-                self.prefixes.under_way.push_back(UnderWay { receipt, prefix, is_listen: false });
+                self.prefixes.under_way.push_back(UnderWay { receipt, prefix, listen: None });
             }
         }
         first

@@ -162,15 +162,15 @@ def test_after_an_outage_it_goes_on_where_it_was(broker: Broker, publisher: Remo
         queue = Queue()
         remote.listen("fit", queue, events=True, latest=True)
         with broker.listen("fit", server=network.address, latest=True) as listener:
-            for get in (queue.get, listener.next):
+            for get in (queue.get, listener.__next__):
                 assert get() == Header("fit", "header")
             publish(publisher, 1, 1)
-            for get in (queue.get, listener.next):
+            for get in (queue.get, listener.__next__):
                 assert get() == Message("fit", 1)
             network.refuse()
             publish(publisher, 2, 100)
             network.allow()
-            for get in (queue.get, listener.next):
+            for get in (queue.get, listener.__next__):
                 assert [get(), get()] == [Skipped("fit", 98), Message("fit", 100)]
 
 

@@ -27,6 +27,9 @@ class Listener(Listening, Iterator[Event]):
     With ``last=20`` the last 20 messages of each stream come behind its header, as far as the broker still has them. An ``Ended`` of a stream
     that was found ended tells how long ago that was, as its ``age``.
 
+    With ``prefix="fit-"`` all streams whose names begin so are listened to, those that there are and those to come, and iteration goes on
+    until it is closed. What concerns the prefix itself has the prefix as its ``stream``; see ``RemoteStream.listen_prefix``.
+
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so. With ``latest`` only the newest
     message of each stream is wanted: the next event is the newest there is when it is asked for, and a ``Skipped`` before it tells how many
@@ -131,6 +134,9 @@ class Listener(Listening, Iterator[Event]):
                 if lines is not None:
                     self._patience.heard()
                     self._take(connection.incoming, lines)
+                    if self._listens.wonders:
+                        # The answer shows that nothing came behind the message that is held.
+                        connection.send(ping(1))
             except CutShort:
                 raise
             except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Callable, Deque, List, Optional, Tuple
+from typing import Any, Callable, Deque, List, Optional, Tuple
 
 import msgstream
 
@@ -13,11 +13,11 @@ from .address import Address
 from .encoding import Codec, decoder
 from .events import Event, Message
 from .incoming import CutShort, Incoming
-from .listens import Listens, Saved
-from .names import checked, checked_last
+from .names import checked, checked_last, checked_prefix
 from .newest import OnlyNewest
 from .options import Options
 from .patience import Retry
+from .prefix_listens import PrefixListens
 
 log = logging.getLogger("msgstream")
 
@@ -34,6 +34,7 @@ class Listening:
     def __init__(
         self,
         *streams: str,
+        prefix: Optional[str] = None,
         server: Optional[str] = None,
         reconnect: bool = True,
         timeout: Optional[float] = None,
@@ -42,8 +43,8 @@ class Listening:
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
     ) -> None:
-        if not streams:
-            raise ValueError("listen needs the names of streams")
+        if not streams and prefix is None:
+            raise ValueError("listen needs the names of streams, or the prefix of their names")
         for stream in streams:
             checked(stream, publishes=False)
         self.address = Address.of(server)
@@ -52,9 +53,11 @@ class Listening:
         self._options = options or Options()
         self._reconnect = reconnect
         self._latest = latest
-        self._listens: Listens[None] = Listens(self._decode, lambda target: latest)
+        self._listens: PrefixListens[None] = PrefixListens(self._decode, lambda target: latest, self._options)
         for stream in dict.fromkeys(streams):
             self._listens.want(stream, None, checked_last(last))
+        if prefix is not None:
+            self._listens.want_prefix(checked_prefix(prefix), None)
         self._ready: Deque[Event] = OnlyNewest() if latest else deque()
         self._retry = Retry(self._options)
         #: Why there is no connection, if that has been told.
@@ -64,7 +67,7 @@ class Listening:
         #: What has come may be old, and the broker was asked for a word that comes behind what is new.
         self._catches_up = False
         #: How it was before the lines that are being taken, and what was ready.
-        self._before: Optional[Tuple[Saved[None], List[Event]]] = None
+        self._before: Optional[Tuple[Tuple[Any, ...], List[Event]]] = None
         self._begin()
 
     def _begin(self) -> None:
@@ -74,7 +77,7 @@ class Listening:
     @property
     def _over(self) -> bool:
         """Whether nothing more comes but what is ready."""
-        return self._closed or not self._listens.streams
+        return self._closed or not self._listens.wanted
 
     @property
     def trouble(self) -> Optional[str]:
@@ -124,10 +127,10 @@ class Listening:
             said = message(line)
             if said is not None and not listens.unsettled:
                 name = said.stream or ""
-                if name in listens.active:
+                if name in listens.active and name not in listens.silent:
                     ready.append(Message(name, decode(said.message or "")))
                     count(name)
-                continue
+                    continue
             said = said or incoming.parse(line)
             if said.action == "pong" and said.receipt == CATCH_UP:
                 self._catches_up = False

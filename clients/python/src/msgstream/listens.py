@@ -1,13 +1,13 @@
 """Which streams one connection listens to, for whom, and what the broker's lines mean for them. Values in, values out.
 
-A header comes as a ``put`` like any message. What tells them apart is the receipt of the ``listen``: the header is the line right
-before it. So while a receipt is awaited, a message of that stream is held back until the next line shows what it was.
+A header comes as a ``put`` like any message. What tells them apart is the receipt of the ``listen``: the header is the line of that
+stream right before it. So while a receipt is awaited, a message of that stream is held back until the next line of it shows what it was.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import Any, Callable, Collection, Dict, Generic, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 from . import wire
 from .ahead import Ahead
@@ -25,10 +25,6 @@ Back = Tuple[Tuple[T, ...], Union[CutOff, Lost]]
 #: With how many of the last messages of a stream somebody begins.
 Last = Dict[Tuple[str, T], int]
 
-#: Who listened to what, and where they were: what is wanted, active, the positions, who will go on, who is ahead, and where others begin.
-Saved = Tuple[Dict[str, List[T]], Dict[str, Tuple[T, ...]], Dict[str, Position], Dict[str, Back[T]], Ahead[T], Last[T]]
-
-
 class _Pending(Generic[T]):
     """A ``listen`` that has not been answered."""
 
@@ -40,13 +36,6 @@ class _Pending(Generic[T]):
         self.back = back
         #: Nobody joins by it: it asks how the stream stands.
         self.asks = asks
-
-
-class _Held(NamedTuple):
-    """A message that the next line explains."""
-
-    stream: str
-    message: str
 
 
 class Standing(NamedTuple):
@@ -82,7 +71,8 @@ class Listens(Generic[T]):
         self._pending: Dict[str, _Pending[T]] = {}
         #: The receipts of those, by stream.
         self._receipts_of: Dict[str, List[str]] = {}
-        self._held: Optional[_Held] = None
+        #: Messages that may be headers, by stream.
+        self._held: Dict[str, str] = {}
         self._receipts = 0
         #: How streams stand that were asked for with ``ask``.
         self.standings: List[Standing] = []
@@ -90,7 +80,12 @@ class Listens(Generic[T]):
     @property
     def unsettled(self) -> bool:
         """Whether a listen waits for its answer. If not, each ``put`` is a message for ``active``."""
-        return bool(self._pending or self._ahead) or self._held is not None
+        return bool(self._pending or self._ahead)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody wants anything."""
+        return bool(self._wanted)
 
     @property
     def streams(self) -> List[str]:
@@ -118,20 +113,19 @@ class Listens(Generic[T]):
         """The lines that make everybody a listener on a new connection, but for those whose line is ``waiting`` to be sent, in
         its place among what was put."""
         self.active = {}
-        self._held = None
+        self._held = {}
         self.standings = []
         self._pending = {receipt: pending for receipt, pending in self._pending.items() if pending.line in waiting}
         self._receipts_of = {}
         for receipt, pending in self._pending.items():
             self._receipts_of.setdefault(pending.stream, []).append(receipt)
-        joining = {target for pending in self._pending.values() for target in pending.targets}
+        joining = {(pending.stream, target) for pending in self._pending.values() for target in pending.targets}
         lines = []
         for stream, targets in self._wanted.items():
-            former = [target for target in targets if target not in joining]
-            before = set(self._back[stream][0]) if stream in self._back else set()
-            back = [target for target in former if target in before]
-            if back:
-                lines.append(self._listen(stream, back, back=True))
+            former = [target for target in targets if (stream, target) not in joining]
+            before = set(self._back[stream][0]).intersection(self._listeners(stream)) if stream in self._back else set()
+            if before:
+                lines.append(self._listen(stream, [target for target in former if target in before], back=True))
             new = [target for target in former if target not in before]
             for last in dict.fromkeys(self._last.get((stream, target)) for target in new):
                 lines.append(self._listen(stream, [target for target in new if self._last.get((stream, target)) == last], last=last))
@@ -147,11 +141,11 @@ class Listens(Generic[T]):
         if position is not None:
             self._positions[stream] = (position[0], position[1] + messages)
 
-    def saved(self) -> "Saved[T]":
+    def saved(self) -> Tuple[Any, ...]:
         """What ``restore`` goes back to."""
         return self._wanted.copy(), self.active.copy(), self._positions.copy(), self._back.copy(), self._ahead.copy(), self._last.copy()
 
-    def restore(self, saved: "Saved[T]") -> None:
+    def restore(self, saved: Tuple[Any, ...]) -> None:
         """As if nothing had come since. It may have, so the connection is of no use any more."""
         self._wanted, self.active, self._positions, self._back, self._ahead, self._last = saved
 
@@ -167,13 +161,10 @@ class Listens(Generic[T]):
             stays = set(stay)
             if name in self._wanted and not stay:
                 del self._wanted[name]
-                self._forget_place(name)
                 left_alone.append(name)
             elif stay:
                 self._wanted[name] = stay
-            active = tuple(target for target in self.active.get(name, ()) if target in stays)
-            self._activate(name, active)
-            self._ahead.keep(name, stays.__contains__)
+            self._keep(name)
             for key in [key for key in self._last if key[0] == name and key[1] not in stays]:
                 del self._last[key]
             for receipt in self._receipts_of.get(name, ()):
@@ -197,47 +188,42 @@ class Listens(Generic[T]):
 
     def settle(self, line: Line) -> "List[Delivery[T]]":
         """What a line means, in order."""
-        if line.action == "put" and line.stream is not None and line.message is not None:
-            deliveries = self._release()
-            if line.stream in self._receipts_of:
-                self._held = _Held(line.stream, line.message)
-                return deliveries
-            return deliveries + self._message(line.stream, line.message)
-        if line.action == "close" and line.stream is not None:
-            return self._close(line.stream, line.message)
-        if line.action == "skipped" and line.stream is not None:
-            return self._release() + self._skip(line.stream, line.skipped)
         if line.action == "receipt" and line.receipt in self._pending:
             return self._answer(self._pop(str(line.receipt)), line)
         if line.action == "error" and line.receipt in self._pending:
-            deliveries = self._release()
-            pending = self._pop(str(line.receipt))
-            if pending.asks:
-                # Not to be found out. Nothing is known against it.
-                self.standings.append(Standing(pending.stream, "running"))
+            return self._refused(self._pop(str(line.receipt)), line)
+        if line.stream is None:
+            return []
+        if line.action == "put" and line.message is not None:
+            deliveries = self._release(line.stream)
+            if line.stream in self._receipts_of:
+                self._held[line.stream] = line.message
                 return deliveries
-            self._forget(pending.stream, pending.targets)
-            return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))
-        return self._release()
+            return deliveries + self._message(line.stream, line.message)
+        if line.action == "close":
+            return self._close(line.stream, line.message)
+        if line.action == "skipped":
+            return self._release(line.stream) + self._skip(line.stream, line.skipped)
+        return []
 
     def interrupted(self, code: Optional[str], reason: str, reconnecting: bool) -> "List[Delivery[T]]":
         """The connection has ended: what everybody is told. Without ``reconnecting`` they are no listeners any more. With it, those who
         can go on where they were are told nothing yet."""
         # The message that is held may as well be a header whose receipt was on its way. Whoever goes on gets it again if it is a message;
         # the others are told that something may be missing.
-        self._held = None
+        self._held = {}
         deliveries: "List[Delivery[T]]" = []
-        for stream, targets in list(self._wanted.items()):
-            event = Lost(stream, reason, reconnecting) if code is None else CutOff(stream, code, reason, reconnecting)
+        for stream in list(dict.fromkeys([*self._wanted, *self.active, *self._ahead])):
+            joined = self._joined(stream)
+            event = loss(stream, code, reason, reconnecting)
+            if reconnecting and joined and stream in self._positions and stream not in self._back:
+                self._back[stream] = (joined, event)
+            back = set(self._back[stream][0]) if reconnecting and stream in self._back else ()
+            everybody = dict.fromkeys([*self._wanted.get(stream, ()), *joined])
+            deliveries += self._to([target for target in everybody if target not in back], event)
             if not reconnecting:
-                deliveries += self._to(targets, event)
-                self._forget(stream, targets)
-                continue
-            active = self._joined(stream)
-            if active and stream in self._positions:
-                self._back[stream] = (active, event)
-            back = set(self._back[stream][0]) if stream in self._back else set()
-            deliveries += self._to([target for target in targets if target not in back], event)
+                self._wanted.pop(stream, None)
+                self._forget_stream(stream)
         self.active = {}
         if not reconnecting:
             self._pending, self._receipts_of = {}, {}
@@ -247,7 +233,7 @@ class Listens(Generic[T]):
         self._receipts += 1
         receipt = f"listen {self._receipts}"
         # Where anybody wants each message, the connection gets each.
-        wanted = self._wanted.get(stream, ())
+        wanted = self._listeners(stream)
         latest = bool(wanted) and all(map(self._latest, wanted))
         line = wire.listen(stream, receipt, self._positions[stream] if back else None, last, latest)
         if asks and stream not in self._wanted:
@@ -257,40 +243,67 @@ class Listens(Generic[T]):
         return line
 
     def _answer(self, pending: "_Pending[T]", line: Line) -> "List[Delivery[T]]":
-        stream, targets = pending.stream, pending.targets
-        held, deliveries = self._held, []
-        if held is None or held.stream != stream or line.state == "waiting" or line.resumed:
-            deliveries += self._release()
-            held = None
-        self._held = None
+        stream = pending.stream
+        held, deliveries = self._header(stream, line)
         if pending.asks:
-            self.standings.append(Standing(stream, line.state, None if held is None else held.message, line.position))
+            self.standings.append(Standing(stream, line.state, held, line.position))
             return deliveries
+        for target in pending.targets:
+            self._last.pop((stream, target), None)
+        back, gap = self._back.pop(stream, ((), None)) if pending.back else ((), None)
+        new = [target for target in pending.targets if target not in set(back)]
+        return deliveries + self._begin(stream, line, held, new, back, gap)
+
+    def _refused(self, pending: "_Pending[T]", line: Line) -> "List[Delivery[T]]":
+        deliveries = self._release(pending.stream)
+        if pending.asks:
+            # Not to be found out. Nothing is known against it.
+            self.standings.append(Standing(pending.stream, "running"))
+            return deliveries
+        self._forget(pending.stream, pending.targets)
+        return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))
+
+    def _header(self, stream: str, line: Line) -> "Tuple[Optional[str], List[Delivery[T]]]":
+        """The message that was held, if the line shows that it is the header; else it is one."""
+        held = self._held.pop(stream, None)
+        if held is not None and (line.state == "waiting" or line.resumed):
+            return None, self._message(stream, held)
+        return held, []
+
+    def _begin(
+        self,
+        stream: str,
+        line: Line,
+        header: Optional[str],
+        new: "Collection[T]",
+        back: "Collection[T]",
+        gap: "Optional[Union[CutOff, Lost]]",
+    ) -> "List[Delivery[T]]":
+        """The ``new`` ones listen from now on, and those who are ``back`` go on where they were, or are told of the gap."""
+        wanted = set(self._listeners(stream))
+        back = [target for target in back if target in wanted]
         if line.state == "ended" and line.age is not None:
             self._ages[stream] = line.age
-        before = self._positions.get(stream)
-        had = self._ahead.had(stream)
+        before, had = self._positions.get(stream), self._ahead.had(stream)
         if line.position is None:
             self._positions.pop(stream, None)
-        elif stream in self._wanted:
+        elif wanted:
             self._positions[stream] = line.position
-        self._look_ahead(stream, before, pending.back and not line.resumed)
-        for target in targets:
-            self._last.pop((stream, target), None)
-        newcomers = targets
-        if pending.back:
-            _, gap = self._back.pop(stream, ((), None))
-            if gap is not None and not line.resumed:
-                # Who was ahead of the others has missed less, or nothing.
-                missed = {target: _less(line.missed, before, had.get(target)) for target in targets}
-                newcomers = [target for target in targets if missed[target] != 0]
-                for count in dict.fromkeys(missed[target] for target in newcomers):
-                    deliveries += self._to([target for target in newcomers if missed[target] == count], replace(gap, missed=count))
-        if held is not None:
-            deliveries += self._to(newcomers, Header(stream, self._decode(held.message)))
+        self._look_ahead(stream, before, gap is not None and not line.resumed)
+        newcomers, deliveries = list(new), []
+        if gap is not None and not line.resumed:
+            # Who was ahead of the others has missed less, or nothing.
+            missed = {target: _less(line.missed, before, had.get(target)) for target in back}
+            newcomers += [target for target in back if missed[target] != 0]
+            for count in dict.fromkeys(missed[target] for target in back):
+                if count != 0:
+                    deliveries += self._to([target for target in back if missed[target] == count], replace(gap, missed=count))
+        if header is not None:
+            deliveries += self._to(newcomers, Header(stream, self._decode(header)))
         # If the stream has ended, its ``close`` comes next.
-        ahead = self._ahead.had(stream)
-        self._activate(stream, self.active.get(stream, ()) + tuple(target for target in targets if target not in ahead))
+        active = self.active.get(stream, ())
+        there = {*active, *self._ahead.had(stream)}
+        self._activate(stream, active + tuple(target for target in dict.fromkeys([*back, *new]) if target not in there))
         return deliveries
 
     def _look_ahead(self, stream: str, before: Optional[Position], has_gap: bool) -> None:
@@ -315,16 +328,19 @@ class Listens(Generic[T]):
         return self._ahead.targets(stream) + self.active.get(stream, ())
 
     def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
-        deliveries = self._release()
+        deliveries = self._release(stream)
         # A close that finds no listener was for one that has hung up.
-        active = self._joined(stream)
-        self._forget(stream, list(active))
-        return deliveries + self._to(active, self._ended(stream, last))
+        joined = self._joined(stream)
+        self.active.pop(stream, None)
+        self._ahead.forget(stream)
+        self._positions.pop(stream, None)
+        self._forget(stream, joined)
+        return deliveries + self._to(joined, Ended(stream, None if last is None else self._decode(last), self._ages.pop(stream, None)))
 
-    def _release(self) -> "List[Delivery[T]]":
-        """A held message was one, not a header."""
-        held, self._held = self._held, None
-        return self._message(held.stream, held.message) if held is not None else []
+    def _release(self, stream: str) -> "List[Delivery[T]]":
+        """A message of the stream that was held was one, not a header."""
+        held = self._held.pop(stream, None)
+        return [] if held is None else self._message(stream, held)
 
     def _message(self, stream: str, text: str) -> "List[Delivery[T]]":
         targets = self.active.get(stream, ())
@@ -348,24 +364,35 @@ class Listens(Generic[T]):
             self._catch_up(stream)
         return deliveries
 
-    def _ended(self, stream: str, last: Optional[str]) -> Ended:
-        return Ended(stream, None if last is None else self._decode(last), self._ages.pop(stream, None))
-
-    def _to(self, targets: "List[T] | Tuple[T, ...]", event: Event) -> "List[Delivery[T]]":
+    def _to(self, targets: "Collection[T]", event: Event) -> "List[Delivery[T]]":
         return [(tuple(targets), event)] if targets else []
 
-    def _forget(self, stream: str, targets: "List[T]") -> None:
+    def _listeners(self, stream: str) -> "List[T]":
+        """Who wants a stream."""
+        return self._wanted.get(stream, [])
+
+    def _forget(self, stream: str, targets: "Collection[T]") -> None:
+        """These want the stream no longer."""
         gone = set(targets)
         left = [target for target in self._wanted.get(stream, []) if target not in gone]
         if left:
             self._wanted[stream] = left
         else:
             self._wanted.pop(stream, None)
-            self._forget_place(stream)
-        self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target not in gone))
-        self._ahead.keep(stream, lambda target: target not in gone)
+        self._keep(stream)
 
-    def _forget_place(self, stream: str) -> None:
+    def _keep(self, stream: str) -> None:
+        """Only who wants the stream still listens."""
+        wanted = set(self._listeners(stream))
+        if not wanted:
+            self._forget_stream(stream)
+            return
+        self._activate(stream, tuple(target for target in self.active.get(stream, ()) if target in wanted))
+        self._ahead.keep(stream, wanted.__contains__)
+
+    def _forget_stream(self, stream: str) -> None:
+        self.active.pop(stream, None)
+        self._ahead.forget(stream)
         self._positions.pop(stream, None)
         self._back.pop(stream, None)
 
@@ -381,3 +408,8 @@ def _less(missed: Optional[int], before: Optional[Position], had: Optional[int])
     if missed is None or had is None or before is None:
         return missed
     return max(0, missed - (had - before[1]))
+
+
+def loss(stream: str, code: Optional[str], reason: str, reconnecting: bool) -> "Union[CutOff, Lost]":
+    """What somebody is told whose connection has ended."""
+    return Lost(stream, reason, reconnecting) if code is None else CutOff(stream, code, reason, reconnecting)

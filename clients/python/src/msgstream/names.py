@@ -23,6 +23,16 @@ def checked(stream: str, publishes: bool = True) -> str:
     return stream
 
 
+def checked_prefix(prefix: str) -> str:
+    """The beginning of the names of streams, which may be empty."""
+    return checked(prefix, publishes=False) if prefix != "" else prefix
+
+
+def key_of(prefix: str) -> str:
+    """What stands for a prefix where streams are told apart by their names. No name is like that, since it is not valid Unicode."""
+    return f"\ud800{prefix}"
+
+
 def checked_last(last: Optional[int]) -> Optional[int]:
     """How many of the last messages are wanted, if that is a number of them."""
     if last is not None and (not isinstance(last, int) or isinstance(last, bool) or last < 0):

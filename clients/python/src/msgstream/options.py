@@ -24,6 +24,10 @@ class Options:
     header: int = 2**20
     #: The longest line, as the broker's ``limits.line``.
     line: int = 16 * 2**20
+    #: Of the streams that a prefix has joined: of how many without a header the place is remembered, since the broker forgets such streams
+    #: without a word, and of how many the end. Beyond that the oldest are forgotten: if such a stream is still there, its messages come all
+    #: the same, but what an outage has cost is then not known, and an end may be told again after it.
+    remembered_streams: int = 10_000
     #: How long the end of a program or of a ``with`` block may be held up to send what waits.
     exit_time: float = 5.0
     #: The first pause before connecting again; each is twice the one before.

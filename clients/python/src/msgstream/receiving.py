@@ -38,6 +38,11 @@ class Receiving(Shared):
                 else:
                     for line in lines:
                         self._handle(connection, line)
+                    if self._listens.wonders:
+                        # The answer shows that nothing came behind the message that is held.
+                        with self._lock:
+                            self._ask = True
+                            self._wake()
         except CutShort as short:
             ended = short
         except BaseException as error:
@@ -62,11 +67,12 @@ class Receiving(Shared):
     def _handle(self, connection: Connection, line: str) -> None:
         said = connection.incoming.message(line)
         if said is not None and not self._listens.unsettled:
-            targets = self._listens.active.get(said.stream or "")
-            if targets:
-                self._deliveries.put(targets, Message(said.stream or "", self._decode(said.message or "")), len(line))
-                self._listens.count(said.stream or "")
-            return
+            stream = said.stream or ""
+            targets = self._listens.active.get(stream)
+            if targets and stream not in self._listens.silent:
+                self._deliveries.put(targets, Message(stream, self._decode(said.message or "")), len(line))
+                self._listens.count(stream)
+                return
         said = said or connection.incoming.parse(line)
         with self._lock:
             if said.action == "pong" and isinstance(said.receipt, int):
@@ -144,7 +150,7 @@ class Receiving(Shared):
     def _give_up(self, target: Target, stream: str) -> None:
         """One that takes too long, or fails, listens to that stream no more."""
         with self._lock:
-            for name in self._listens.leave(stream, lambda other: other is target):
+            for name in self._listens.give_up(stream, target):
                 self._put_in(Entry(HANGUP, wire.hangup(name), name))
 
     def _refusal(self, said: Line) -> None:

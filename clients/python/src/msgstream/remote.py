@@ -21,7 +21,7 @@ from .encoding import Codec, JsonCodec
 from .entries import CLOSE, CONTROL, DELETE, HANGUP, HEADER, PUT, WILL, Entry, Waiting
 from .errors import BrokerError, Disconnected, EncodeError, MsgstreamError
 from .listening import TroubleCall
-from .names import checked, checked_last
+from .names import checked, checked_last, checked_prefix, key_of
 from .options import Options
 from .run import Run
 from .shared import Notice
@@ -211,15 +211,40 @@ class RemoteStream(Background):
             self._raise_failure()
             self._put_in(Entry(CONTROL, self._listens.join(stream, target, last), stream))
 
-    def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None) -> None:
-        """Stops listening: to the stream or to all, for the queue or for all. A message that is being put at this moment may
-        still arrive."""
+    def listen_prefix(self, prefix: str, queue: Sink, *, events: bool = True, latest: bool = False) -> None:
+        """Listens to all streams whose names begin so, those that there are and those to come: as ``listen`` does to each of them, when it
+        comes into being. The empty prefix is that of all names that do not begin with ``$``; ``"$streams/"`` is the broker's directory.
+
+        Everything is put as an event, which names its stream, unless ``events`` is False. Streams that have ended come too, as long as the
+        broker remembers them; one that begins anew is listened to anew. After an outage each stream goes on where it was, and only of
+        those where messages are missing, or that are not there any more, a ``Lost`` or ``CutOff`` tells. What concerns the prefix itself has
+        the prefix as its ``stream``: a ``Lost`` while there is no connection yet, or a ``CutOff`` if the broker refuses it. A queue that listens
+        to a stream by its name as well, or by several prefixes, gets it once.
+        """
+        target = Target(queue, events, latest)
+        checked_prefix(prefix)
+        with self._lock:
+            if self._closed and self._is_over():
+                return
+            self._raise_failure()
+            for line, stream in self._listens.join_prefix(prefix, target):
+                self._put_in(Entry(CONTROL, line, key_of(prefix) if stream is None else stream))
+
+    def hangup(self, stream: Optional[str] = None, queue: Optional[Sink] = None, *, prefix: Optional[str] = None) -> None:
+        """Stops listening: to the stream, or the streams of the prefix, or to all; for the queue or for all. A stream that is listened to both by
+        its name and by a prefix goes on until both are hung up. A message that is being put at this moment may still arrive."""
+        if stream is not None and prefix is not None:
+            raise TypeError("either a stream or a prefix is hung up")
         with self._lock:
             which = None if queue is None else lambda target: target.queue is queue
-            for name in self._listens.leave(stream, which):
+            for name in self._listens.leave(stream, which) if prefix is None else ():
                 self._put_in(Entry(HANGUP, wire.hangup(name), name))
                 if self._out.away:
                     self._listens.take_back(name)
+            for name in self._listens.leave_prefix(prefix, which) if stream is None else ():
+                self._put_in(Entry(HANGUP, wire.hangup_prefix(name), key_of(name)))
+                if self._out.away:
+                    self._listens.take_back_prefix(name)
 
     # How it is going.
 

@@ -75,7 +75,7 @@ class Sending(Receiving):
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the
         end of this thread."""
         with self._lock:
-            while not (self._ending or self.strict or not self._out.empty or self._out.headers or self._out.wills or self._listens.streams):
+            while not (self._ending or self.strict or not self._out.empty or self._out.headers or self._out.wills or self._listens.wanted):
                 if self._forgotten:
                     break
                 self._idle = True

@@ -18,9 +18,10 @@ from .entries import ASK, MARK, Entry, Waiting
 from .errors import BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listening import TroubleCall
-from .listens import Listens, Standing
+from .listens import Standing
 from .options import Options
 from .outgoing import Outgoing
+from .prefix_listens import PrefixListens
 from .sinks import Target
 
 log = logging.getLogger("msgstream")
@@ -90,7 +91,7 @@ class Shared:
         #: What is to be logged once no lock is held, since a handler of logging may publish.
         self._sayings: List[str] = []
         self._out = Outgoing(self.options.queue)
-        self._listens: Listens[Target] = Listens(self._decode, _wants_latest)
+        self._listens: PrefixListens[Target] = PrefixListens(self._decode, _wants_latest, self.options)
         self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
 
     def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:
@@ -150,7 +151,7 @@ class Shared:
             self._wake()
 
     def _is_forgotten(self) -> bool:
-        return self._forgotten and self._can_leave() and not self._listens.streams
+        return self._forgotten and self._can_leave() and not self._listens.wanted
 
     def _mark(self, when_over: Callable[[], object], is_idle: Optional[bool] = None) -> Optional[Entry]:
         """Puts in a mark for whoever waits until all before it has taken effect, or will not; None if there is nothing to wait for."""

@@ -29,6 +29,13 @@ class Target:
         self._events = events
         self._close = None if events else _close_of(queue)
 
+    def __eq__(self, other: object) -> bool:
+        """What a queue gets it gets once, however often it listens."""
+        return isinstance(other, Target) and self.queue is other.queue
+
+    def __hash__(self) -> int:
+        return id(self.queue)
+
     def deliver(self, event: Event) -> None:
         """Hands over one event."""
         if not self._events:

@@ -74,6 +74,14 @@ def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Op
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
+def listen_prefix(prefix: str, receipt: str, after: "Dict[str, Position]", latest: bool = False) -> str:
+    """Joins all streams whose names begin so, those that there are and those to come. Those in ``after`` are resumed."""
+    places = ",".join(f'{quoted(stream)}:{{"epoch":{quoted(epoch)},"sequence":{sequence}}}' for stream, (epoch, sequence) in after.items())
+    where = f',"after":{{{places}}}' if after else ""
+    where += _LATEST if latest else ""
+    return f'{{"action":"listen","prefix":{quoted(prefix)},"receipt":{quoted(receipt)}{where}}}\n'
+
+
 def will(stream: str, message: Optional[str] = None) -> str:
     """How a stream ends if this client is lost. Without a message it is taken back."""
     last = "" if message is None else f"{_MESSAGE}{message}"
@@ -103,6 +111,11 @@ def session(name: str) -> str:
 def hangup(stream: str) -> str:
     """Leaves a stream."""
     return f'{{"action":"hangup","stream":{quoted(stream)}}}\n'
+
+
+def hangup_prefix(prefix: str) -> str:
+    """Leaves the streams of a prefix."""
+    return f'{{"action":"hangup","prefix":{quoted(prefix)}}}\n'
 
 
 def ping(receipt: int) -> str:

@@ -48,10 +48,14 @@ class Connection:
                 lines = await asyncio.wait_for(self._read(), self._patience.left)
             except asyncio.TimeoutError:
                 self._patience.over("the broker")
-                self._write(ping(1))
+                self.ask()
                 continue
             self._patience.heard()
             return lines
+
+    def ask(self) -> None:
+        """Asks the broker for a word."""
+        self._write(ping(1))
 
     def close(self) -> None:
         """Ends the connection."""

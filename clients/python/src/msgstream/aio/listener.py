@@ -149,6 +149,9 @@ async def _fill(reference: "weakref.ref[Listener]") -> None:
                 if listener is not None:
                     listener._take(connection.incoming, lines)
                     listener._arrived()
+                    if listener._listens.wonders:
+                        # The answer shows that nothing came behind the message that is held.
+                        connection.ask()
         except CutShort as short:
             listener = reference()
             if listener is not None:

@@ -236,4 +236,24 @@ mod tests {
         directory.note_gone(&name("b"));
         assert!(directory.due().is_some() && directory.unwatch(1).is_some() && directory.due().is_none());
     }
+
+    #[test]
+    fn what_changes_while_others_are_told_of_is_told_with_them_or_not_at_all() {
+        let mut directory = Directory::default();
+        let next = |directory: &mut Directory| directory.next(Duration::from_secs(1)).map(|(stream, is_new)| (stream.to_string(), is_new));
+        directory.watch(1);
+        directory.note(&name("a"));
+        ["b", "c", "d"].iter().for_each(|new| directory.note_new(&name(new)));
+        assert_eq!(next(&mut directory), Some(("a".to_owned(), false)));
+        // It changes; it goes; it goes and comes.
+        directory.note(&name("b"));
+        directory.note_gone(&name("c"));
+        directory.note_gone(&name("d"));
+        directory.note_new(&name("d"));
+        directory.assert_watchers(1);
+        let told = ["b", "c", "d"].map(|new| Some((new.to_owned(), true)));
+        assert_eq!([next(&mut directory), next(&mut directory), next(&mut directory)], told);
+        directory.assert_watchers(1);
+        assert_eq!((next(&mut directory), directory.due()), (None, None), "it is told as it stands when its turn comes");
+    }
 }

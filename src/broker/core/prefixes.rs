@@ -153,6 +153,9 @@ impl Prefixes {
     /// What all of it takes, in bytes of memory.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn memory(&self) -> usize {
+        for (connection, prefix) in &self.latest {
+            assert!(self.listens(*connection, prefix), "how {connection} listened to {prefix:?} is still known");
+        }
         let own = self.connections.iter().flat_map(|(connection, own)| own.iter().map(move |prefix| (connection, prefix)));
         own.map(|(connection, prefix)| {
             assert!(self.listeners.get(prefix).is_some_and(|listeners| listeners.contains(connection)), "{prefix:?} has lost {connection}");

@@ -198,6 +198,35 @@ mod tests {
         assert_eq!(peer.gauge.bytes(), 0);
     }
 
+    // Seen to fail: with all places filled at once, of which the last was no longer the newest when it was sent.
+    #[test]
+    fn what_has_no_room_yet_is_replaced_by_what_is_newer() {
+        let peer = Peer::new(1 << 20, Policy::Disconnect);
+        let long = |text: &str| format!("\"{}\"", text.repeat(3000));
+        let streams = ["a", "b", "c", "d"];
+        streams.iter().for_each(|stream| drop(peer.latest(stream, &long("x"))));
+        peer.outbox.flush();
+        peer.give(10);
+        peer.latest("d", &long("y"));
+        peer.give(1 << 20);
+        let others = ["a", "b", "c"].map(|stream| line(stream, &long("x")));
+        assert_eq!(peer.taken(), [&others[..], &[skipped("d", 1), line("d", &long("y"))]].concat());
+    }
+
+    // Seen to fail: what nothing replaced any more counted for ever, so that one that had read all of it was cut off.
+    #[test]
+    fn what_was_sealed_and_has_been_sent_cuts_nobody_off() {
+        let peer = Peer::new(1000, Policy::Disconnect);
+        for number in 0..10 {
+            let pushed = peer.latest("a", &format!("\"{}\"", "x".repeat(500)));
+            assert!(!matches!(pushed, Pushed::Cut | Pushed::Refused), "after {number}");
+            peer.outbox.begin_latest(&name("a"));
+            peer.outbox.flush();
+            peer.give(1 << 20);
+        }
+        assert_eq!((peer.taken().len(), peer.gauge.bytes()), (10, 0));
+    }
+
     #[test]
     fn what_waits_from_before_one_listens_again_stays() {
         let peer = Peer::new(1 << 20, Policy::Disconnect);

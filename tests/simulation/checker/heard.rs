@@ -119,7 +119,8 @@ impl Checker {
         let Some(number) = number.filter(|number| self.others.contains(&(listens.stream, (p, *number), what))) else {
             return self.flaw(format!("{who}: nobody has said the end {content:?}"));
         };
-        let Some(Position { epoch, .. }) = position else { return };
+        // The listener of a prefix is nowhere in a stream that has ended.
+        let Some(Position { epoch, .. }) = position.or(listens.position) else { return };
         let key = (listens.stream, (p, number));
         if what == "end" {
             self.closes.entry(key).or_default().insert(epoch);

@@ -119,18 +119,18 @@ impl Checker {
         let Some(number) = number.filter(|number| self.others.contains(&(listens.stream, (p, *number), what))) else {
             return self.flaw(format!("{who}: nobody has said the end {content:?}"));
         };
-        // The listener of a prefix is nowhere in a stream that has ended.
-        let Some(Position { epoch, .. }) = position.or(listens.position) else { return };
         let key = (listens.stream, (p, number));
+        // The listener of a prefix is nowhere in a stream that has ended.
+        let epoch = position.map(|position| position.epoch);
         if what == "end" {
-            self.closes.entry(key).or_default().insert(epoch);
+            self.closes.entry(key).or_default().extend(epoch);
             return;
         }
         if self.over.contains(&key) {
             self.flaw(format!("{who}: the will {number} of {p} takes effect in a later run"));
         }
         let fired = self.wills.entry(key).or_default();
-        fired.insert(epoch);
+        fired.extend(epoch);
         let fired = fired.len();
         let publisher = self.publishers.entry(p).or_default();
         let was_lost = |(since, until): &&(Duration, Option<Duration>)| until.unwrap_or(at).min(at) - *since >= terms.session_time;

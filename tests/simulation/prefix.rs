@@ -109,9 +109,10 @@ impl Listens<'_> {
         let after = self.after.get(&format!("{ALL}{number}")).filter(|_| !self.begun.contains(&number));
         let before = self.runs.get(&number).copied().or(after.map(|after| after.epoch));
         self.runs.extend(run.map(|run| (number, run)));
-        // A stream without a header may be forgotten without a word, and come anew.
+        // A stream without a header may be forgotten without a word, and come anew, also while this client is away.
         let is_new = before.is_some() && run.is_some() && run != before && self.gaps.get(&number) != Some(&None);
-        if is_new && position.is_some_and(|position| position.sequence <= 1) {
+        let is_elsewhere = position.is_none() && matches!(event, Event::Reconnected { .. });
+        if is_new && position.is_some_and(|position| position.sequence <= 1) || is_elsewhere {
             self.begun.insert(number);
             self.streams.remove(&number).into_iter().for_each(|listening| self.world.history.add(Fact::Leaves { listening }));
         }

@@ -204,7 +204,7 @@ mod tests {
         let peer = Peer::new(1 << 20, Policy::Disconnect);
         let long = |text: &str| format!("\"{}\"", text.repeat(3000));
         let streams = ["a", "b", "c", "d"];
-        streams.iter().for_each(|stream| drop(peer.latest(stream, &long("x"))));
+        streams.iter().for_each(|stream| _ = peer.latest(stream, &long("x")));
         peer.outbox.flush();
         peer.give(10);
         peer.latest("d", &long("y"));

@@ -54,8 +54,10 @@ impl State {
 
     /// The connection ends as the broker has told.
     pub(in crate::client) fn told(&mut self, reason: &Reason) {
-        // It is the next line for what was held back.
-        self.look_back(Reply::Unknown);
+        // Who is cut off may lack what would have told of a header. A message comes again.
+        if reason.code != "slow_listener" {
+            self.look_back(Reply::Unknown);
+        }
         if reason.code != "taken_over" {
             return;
         }

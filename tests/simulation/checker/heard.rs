@@ -21,7 +21,7 @@ impl Checker {
             },
             Event::Header(content) => self.hears_header(&mut listens, position, content.parse().ok(), &who),
             Event::Reconnected { missed, .. } => {
-                self.hears_gap(&listens, *missed, &who, terms);
+                self.hears_gap(&listens, position, *missed, &who, terms);
                 (listens.gap, listens.may_get_header) = (Some(*missed), true);
             }
             Event::Ended { message } => {
@@ -105,9 +105,9 @@ impl Checker {
     }
 
     /// Nobody is told of a gap where there is none.
-    fn hears_gap(&mut self, listens: &Listens, missed: Option<u64>, who: &str, terms: &Terms) {
+    fn hears_gap(&mut self, listens: &Listens, position: Option<Position>, missed: Option<u64>, who: &str, terms: &Terms) {
         // A stream without messages is forgotten when nobody listens.
-        let is_kept = terms.keeps_all && listens.position.is_none_or(|position| position.sequence > 0);
+        let is_kept = terms.keeps_all && listens.position.or(position).is_none_or(|position| position.sequence > 0);
         if is_kept && self.lives == 1 && !self.ended.contains(&listens.stream) {
             self.flaw(format!("{who}: told that {missed:?} messages are missing, of which the broker has all"));
         }

@@ -136,6 +136,18 @@ def test_an_ended_stream_gives_its_header_and_its_end() -> None:
     assert listens.streams == []
 
 
+def test_what_comes_of_other_streams_may_stand_between_a_header_and_its_receipt() -> None:
+    listens: Listens[str] = Listens(codec.decode)
+    listens.join("t", "one")
+    heard(listens, receipt(1, "waiting"))
+    listens.join("s", "two")
+    pong, hangup = '{"action":"pong","receipt":1}', '{"action":"receipt","receipt":"other"}'
+    assert heard(listens, wire.put("s", "1"), wire.put("t", "2"), pong, hangup, receipt(2, "running")) == [
+        (("one",), Message("t", 2)),
+        (("two",), Header("s", 1)),
+    ]
+
+
 def test_an_end_before_the_answer_is_for_who_listened() -> None:
     listens: Listens[str] = Listens(codec.decode)
     listens.join("s", "one")

@@ -5,13 +5,21 @@ from __future__ import annotations
 import codecs
 import selectors
 import socket
+import struct
 import time
+from contextlib import suppress
 from typing import Callable, List, Optional, Tuple
 
 from . import wire
 from .address import Address
 from .incoming import CutShort, Incoming, failed, said
 from .options import Options
+from .patience import Progress
+
+with suppress(ImportError):
+    # Not everywhere.
+    import fcntl
+    import termios
 
 #: What one read takes at most.
 _READ = 1 << 18
@@ -38,8 +46,7 @@ class Connection:
         self.incoming = Incoming()
         #: What came together with the broker's answer.
         self._unread: List[str] = []
-        #: When the peer last took something.
-        self.moved = time.monotonic()
+        self._progress = Progress()
         try:
             self._socket = _open(address, options, allowed)
         except (OSError, UnicodeError) as error:
@@ -67,16 +74,30 @@ class Connection:
         """Sends all of it. The peer must take something within ``answer_time``, each time anew; else CutShort."""
         patience = self._options.answer_time if patience is None else patience
         rest = memoryview(text.encode())
+        self._progress.begin()
         try:
             while rest:
                 try:
-                    rest = rest[self._socket.send(rest, _NO_SIGNAL) :]
-                    self.moved = time.monotonic()
+                    sent = self._socket.send(rest, _NO_SIGNAL)
+                    rest = rest[sent:]
+                    self._progress.wrote(sent)
                 except (BlockingIOError, InterruptedError):
                     if not self._wait(selectors.EVENT_WRITE, patience):
                         raise CutShort(f"the broker has taken nothing for {patience:g} s") from None
         except (OSError, ValueError) as error:
             raise failed(error) from None
+        self._progress.end()
+
+    @property
+    def moved(self) -> float:
+        """When the peer last said something, or took something of what it has to answer."""
+        written = self._progress.written
+        try:
+            (waits,) = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+        except (NameError, AttributeError, OSError, ValueError):
+            # Not to be known here. What this system has taken counts.
+            waits = 0
+        return self._progress.moved(max(0, written - int(waits)))
 
     def receive(self, timeout: Optional[float]) -> Optional[List[str]]:
         """Some lines, perhaps none; None if nothing came for so long. Raises CutShort at the end of the connection."""
@@ -93,6 +114,7 @@ class Connection:
                         return None
         except (OSError, ValueError) as error:
             raise failed(error) from None
+        self._progress.heard()
         return self.incoming.feed(data)
 
     def readable(self, timeout: Optional[float]) -> bool:

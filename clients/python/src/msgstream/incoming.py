@@ -11,6 +11,10 @@ from .wire import Line, LineReader, Parser, Session, WireError
 _NO_SESSION = ("bad_action", "limit")
 
 
+#: The end of a connection on which a ``listen`` is not answered, but a question that was asked behind it is.
+DEAF = "the broker answers, but not to those who listen"
+
+
 class CutShort(Exception):
     """The connection has ended. ``code`` is the broker's if it said why."""
 

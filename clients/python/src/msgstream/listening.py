@@ -12,7 +12,7 @@ import msgstream
 from .address import Address
 from .encoding import Codec, decoder
 from .events import Event, Message
-from .incoming import CutShort, Incoming
+from .incoming import DEAF, CutShort, Incoming
 from .names import checked, checked_last, checked_prefix
 from .newest import OnlyNewest
 from .options import Options
@@ -132,8 +132,11 @@ class Listening:
                     count(name)
                     continue
             said = said or incoming.parse(line)
-            if said.action == "pong" and said.receipt == CATCH_UP:
-                self._catches_up = False
+            if said.action == "pong" and said.receipt:
+                # All listens were said before that was asked.
+                if listens.overdue():
+                    raise CutShort(DEAF)
+                self._catches_up = self._catches_up and said.receipt != CATCH_UP
             ready.extend(event for _, event in listens.settle(said))
 
     def _undo(self) -> None:

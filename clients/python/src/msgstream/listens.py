@@ -135,6 +135,10 @@ class Listens(Generic[T]):
         """Whether this is the answer to a ``listen``."""
         return receipt in self._pending
 
+    def overdue(self, others: "Collection[str]" = ()) -> bool:
+        """Whether a ``listen`` was not answered, though what was asked behind it was; those of the ``others`` are not behind it."""
+        return any(pending.line not in others for pending in self._pending.values())
+
     def count(self, stream: str, messages: int = 1) -> None:
         """Those who are active have got a message of the stream, or have been told of so many."""
         position = self._positions.get(stream)

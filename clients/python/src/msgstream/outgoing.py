@@ -8,11 +8,11 @@ in ``resuming``.
 from __future__ import annotations
 
 import time
-from typing import List, Optional
+from typing import List, Optional, Set
 from weakref import WeakValueDictionary
 
 from . import wire
-from .entries import ASK, MARK, OVERHEAD, PUT, REFUSED, WILL, Entry, Waiting, lines_of, weight
+from .entries import ASK, CONTROL, MARK, OVERHEAD, PUT, REFUSED, WILL, Entry, Waiting, lines_of, weight
 from .errors import BrokerError
 from .places import Texts
 from .resuming import Resuming
@@ -90,10 +90,11 @@ class Outgoing(Resuming):
     def disconnected(self) -> None:
         """What was not confirmed is kept until the next broker says what it has taken of it."""
         super().disconnected()
-        self._tells_no_epochs = False
+        self._tells_no_epochs = self.has_listened = False
 
     def wrote(self, lines: str) -> None:
-        """These are sent beside what waits, and before it."""
+        """These are sent beside what waits, and before it: the listens among them."""
+        self.has_listened = True
         if lines:
             self._sent.add(self._pings + 1, [], 0, time.monotonic(), lines.count("\n"))
 
@@ -142,6 +143,11 @@ class Outgoing(Resuming):
         if stream is None:
             return self.lost + self.headers.forgotten + sum(self.withheld.values())
         return self.dropped.get(stream, 0) + self.withheld.get(stream, 0)
+
+    def unanswered(self) -> Set[str]:
+        """The lines for listening that wait, or were sent behind the last ping that was answered."""
+        sent = (entry.line for entry in self._sent if isinstance(entry, Entry) and entry.kind in (CONTROL, ASK))
+        return {*self.controls(), *sent}
 
     def asked_since(self) -> Optional[float]:
         """When the oldest ping was sent that has not been answered."""

@@ -74,3 +74,50 @@ class Patience:
         if self._asked is not None:
             raise CutShort(f"{who} has not answered for {self._allowed:g} s")
         self.ask()
+
+
+class Progress:
+    """How far a peer is with what was written to it. That its system takes what is written is no word of its own, however much that is; but
+    what is still on its way to it cannot have been answered. So what counts is what had been written when it fell silent, and the text that
+    was being written then, to its end."""
+
+    def __init__(self) -> None:
+        #: In bytes.
+        self.written = 0
+        self._wrote_at = self._heard = self._moved = time.monotonic()
+        self._is_writing = self._is_silent = False
+        #: Up to where it counts what is taken; None until the text that is being written has come to its end.
+        self._counts: Optional[int] = 0
+        #: How much was taken when it was looked at last.
+        self._taken = 0
+
+    def begin(self) -> None:
+        """A text is written from now on."""
+        self._is_writing = True
+
+    def wrote(self, count: int) -> None:
+        """So many bytes of it were."""
+        self.written += count
+        self._wrote_at = time.monotonic()
+
+    def end(self) -> None:
+        """All of it."""
+        self._is_writing = False
+        if self._counts is None:
+            self._counts = self.written
+
+    def heard(self) -> None:
+        """Something has come."""
+        self._heard, self._is_silent = time.monotonic(), False
+
+    def moved(self, taken: int) -> float:
+        """When it has last taken something that counts, or was heard; its system has taken so many bytes by now."""
+        if not self._is_silent:
+            self._is_silent, self._moved, self._taken = True, self._heard, -1
+            self._counts = None if self._is_writing else self.written
+        if self._counts is None:
+            self._moved = max(self._moved, self._wrote_at)
+        elif self._taken < taken and (taken < self._counts or 0 <= self._taken < self._counts):
+            self._moved = time.monotonic()
+        self._taken = taken
+        return self._moved

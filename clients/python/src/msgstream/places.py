@@ -36,6 +36,8 @@ class Places:
         self.size = 0
         #: Whether there is no connection. Then nobody can join between two headers, so that the last one is enough.
         self.away = True
+        #: Whether the listens have been said all the same, on a connection that is asked first how streams stand.
+        self.has_listened = False
         #: Messages given up, by stream, since the beginning; and headers, if there are too many of them.
         self.dropped: Dict[str, int] = {}
         self._dropped_before: Dict[str, int] = {}
@@ -181,7 +183,8 @@ class Places:
             for listen in self._listens.get(entry.stream, [])[:]:
                 if listen.kind == CONTROL:
                     self._remove(listen)
-            return
+            if not self.has_listened:
+                return
         if entry.kind in (WILL, CLOSE, DELETE) and entry.stream in self._last_words:
             # It would never take effect.
             self._remove(self._last_words[entry.stream])

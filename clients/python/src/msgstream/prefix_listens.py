@@ -129,6 +129,9 @@ class PrefixListens(Listens[T]):
     def awaits(self, receipt: Optional[Receipt]) -> bool:
         return receipt in self._walks or super().awaits(receipt)
 
+    def overdue(self, others: "Collection[str]" = ()) -> bool:
+        return any(walk.line not in others for walk in self._walks.values()) or super().overdue(others)
+
     def saved(self) -> Tuple[Any, ...]:
         return (*super().saved(), self._prefixes.copy(), self.silent.copy(), self._ended.copy(), self._has_forgotten, self._gap)
 

@@ -12,7 +12,7 @@ from .connection import Connection
 from .entries import HANGUP, Entry
 from .errors import refusal
 from .events import Event, Message
-from .incoming import CutShort
+from .incoming import DEAF, CutShort
 from .resuming import AGAIN
 from .shared import Shared
 from .sinks import Target
@@ -31,10 +31,12 @@ class Receiving(Shared):
 
     def _receive(self, connection: Connection) -> None:
         try:
+            wait = self.options.idle_time
             while True:
-                lines = connection.receive(self.options.idle_time)
+                lines = connection.receive(wait)
+                wait = self.options.idle_time
                 if lines is None:
-                    self._ask_for_a_word(connection)
+                    wait = min(wait, self._ask_for_a_word(connection))
                 else:
                     for line in lines:
                         self._handle(connection, line)
@@ -77,6 +79,8 @@ class Receiving(Shared):
         with self._lock:
             if said.action == "pong" and isinstance(said.receipt, int):
                 self._out.confirm(said.receipt)
+                if self._listens.unsettled and self._listens.overdue(self._out.unanswered()):
+                    raise CutShort(DEAF)
                 if self._forgotten:
                     self._wake()
                 self._tell_room()
@@ -169,14 +173,18 @@ class Receiving(Shared):
         if count & (count - 1) == 0:
             log.error("the broker refused, %d times so far: %s", count, error)
 
-    def _ask_for_a_word(self, connection: Connection) -> None:
+    def _ask_for_a_word(self, connection: Connection) -> float:
+        """Nothing has come for a while. Returns how long the broker may go on like that."""
         with self._lock:
             since = self._doubtful_since if self._doubtful else self._out.asked_since()
             if since is None:
                 self._ask = True
                 self._wake()
-            elif time.monotonic() - max(since, connection.moved) >= self.options.answer_time:
+                return self.options.answer_time
+            left = max(since, connection.moved) + self.options.answer_time - time.monotonic()
+            if left <= 0.0:
                 raise CutShort(f"the broker has not answered for {self.options.answer_time:g} s")
+            return left
 
     def _sever(self, short: CutShort) -> None:
         """The connection is of no use any more. Called with the lock held."""

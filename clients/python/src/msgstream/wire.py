@@ -204,7 +204,8 @@ class Parser:
         match = NAME.match(line, len(PUT))
         if match is None or not line.startswith(_MESSAGE, match.end()) or not line.endswith("}"):
             return None
-        return Line("put", self._name(match.group()), line[match.end() + len(_MESSAGE) : -1])
+        name = self._name(match.group())
+        return None if name is None else Line("put", name, line[match.end() + len(_MESSAGE) : -1])
 
     def _close(self, line: str) -> Optional[Line]:
         """The line as the end of a stream, if it is one in the form in which a broker writes it. Its message is left to whoever can tell
@@ -214,15 +215,23 @@ class Parser:
         match = NAME.match(line, len(_CLOSE))
         if match is None or not line.endswith("}"):
             return None
-        end = match.end()
+        end, name = match.end(), self._name(match.group())
+        if name is None:
+            return None
         if line.startswith(_MESSAGE, end):
-            return Line("close", self._name(match.group()), line[end + len(_MESSAGE) : -1])
-        return Line("close", self._name(match.group())) if end == len(line) - 1 else None
+            return Line("close", name, line[end + len(_MESSAGE) : -1])
+        return Line("close", name) if end == len(line) - 1 else None
 
-    def _name(self, raw: str) -> str:
+    def _name(self, raw: str) -> Optional[str]:
+        """The name; None if it is none."""
         name = self._names.get(raw)
         if name is None:
-            name = json.loads(raw)
+            try:
+                name = json.loads(raw)
+            except ValueError:
+                return None
+            if not isinstance(name, str) or not _is_text(name):
+                return None
             if len(self._names) >= 4096:
                 self._names.clear()
             self._names[raw] = name
@@ -240,9 +249,11 @@ def _general(line: str) -> Line:
         value = None
     action = value.get("action") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(action, str):
-        shown = line if len(line) <= 80 else line[:80] + "..."
-        raise WireError(f"{shown!r}, which no msgstream broker says")
-    stream, receipt, missed = value.get("stream"), value.get("receipt"), value.get("missed")
+        raise _unheard_of(line)
+    stream, receipt, position = value.get("stream"), value.get("receipt"), _position(value.get("position"))
+    if (isinstance(stream, str) and not _is_text(stream)) or (position is None and value.get("position") is not None):
+        # What is kept of it would be said again, and could not be.
+        raise _unheard_of(line)
     message: Any = value.get("message")
     detail = message if isinstance(message, dict) else {}
     has_stream = isinstance(stream, str)
@@ -250,17 +261,31 @@ def _general(line: str) -> Line:
         action,
         stream if has_stream else None,
         _message_text(line, value) if "message" in value and has_stream else None,
-        receipt if isinstance(receipt, (str, int)) else None,
+        receipt if isinstance(receipt, (str, int)) and not isinstance(receipt, bool) else None,
         str(value.get("state", "")),
         str(detail.get("code", "")),
         str(detail.get("reason", "")),
         value.get("resumed") is True,
-        missed if isinstance(missed, int) else None,
-        _position(value.get("position")),
+        _count(value.get("missed")),
+        position,
         _age(value.get("age")),
         _session(value) if action == "session" else None,
         _count(value.get("messages")) or 0,
     )
+
+
+def _unheard_of(line: str) -> WireError:
+    shown = line if len(line) <= 80 else line[:80] + "..."
+    return WireError(f"{shown!r}, which no msgstream broker says")
+
+
+def _is_text(value: str) -> bool:
+    """Whether it can be written. Half a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _count(value: Any) -> Optional[int]:
@@ -272,15 +297,15 @@ def _age(value: Any) -> Optional[float]:
 
 
 def _session(value: Dict[str, Any]) -> Optional[Session]:
-    known, taken, broker = value.get("known"), value.get("taken"), value.get("broker")
-    if not isinstance(known, bool) or not isinstance(taken, int) or not isinstance(broker, str):
+    known, taken, broker = value.get("known"), _count(value.get("taken")), value.get("broker")
+    if not isinstance(known, bool) or taken is None or not isinstance(broker, str):
         return None
     return Session(known, taken, broker)
 
 
 def _position(value: Any) -> Optional[Position]:
-    epoch, sequence = (value.get("epoch"), value.get("sequence")) if isinstance(value, dict) else (None, None)
-    return (epoch, sequence) if isinstance(epoch, str) and isinstance(sequence, int) else None
+    epoch, sequence = (value.get("epoch"), _count(value.get("sequence"))) if isinstance(value, dict) else (None, None)
+    return (epoch, sequence) if isinstance(epoch, str) and _is_text(epoch) and sequence is not None and sequence < 1 << 64 else None
 
 
 def _message_text(line: str, value: Dict[str, Any]) -> str:

@@ -186,6 +186,17 @@ def test_after_a_gap_of_unknown_length_all_are_told_of_it() -> None:
     assert told == [(("one", "two"), Lost("s", "gone", True)), (("one", "two"), Message("s", 3))]
 
 
+def test_an_outage_that_is_told_twice_forgets_nobody() -> None:
+    listens = ahead()
+    assert listens.interrupted(None, "gone", True) == []
+    listens.again()
+    # Before anything was answered.
+    assert listens.interrupted("shutdown", "stops", True) == []
+    assert listens.again() == [wire.listen("s", "listen 4", ("e", 6))]
+    told = heard(listens, receipt(4, 6, ',"resumed":true'), wire.put("s", "7"), wire.put("s", "8"))
+    assert told == [(("two",), Message("s", 7)), (("one", "two"), Message("s", 8))]
+
+
 def test_who_is_ahead_may_leave() -> None:
     listens = ahead()
     assert listens.leave("s", lambda target: target == "one") == []

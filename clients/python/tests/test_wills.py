@@ -231,13 +231,19 @@ def test_a_restarted_broker_gets_the_will_again_if_the_run_is_still_ones_own(awa
         network.allow()
 
 
-def test_who_leaves_without_a_connection_comes_back_to_say_so(broker: Broker, network: Proxy) -> None:
+def cut_off(network: Proxy) -> RemoteStream:
+    """A client with a will, whose connection was lost."""
     remote = RemoteStream(network.address, options=QUICK)
     remote["fit"] = "begun"
     remote.will("fit", "lost")
     assert remote.flush()
     network.refuse()
     eventually(lambda: remote.trouble)
+    return remote
+
+
+def test_who_leaves_without_a_connection_comes_back_to_say_so(broker: Broker, network: Proxy) -> None:
+    remote = cut_off(network)
     leaving = threading.Thread(target=remote.close)
     leaving.start()
     network.allow()
@@ -249,12 +255,7 @@ def test_who_leaves_without_a_connection_comes_back_to_say_so(broker: Broker, ne
 
 
 def test_who_is_forgotten_without_a_connection_comes_back_to_say_so(broker: Broker, network: Proxy) -> None:
-    remote = RemoteStream(network.address, options=QUICK)
-    remote["fit"] = "begun"
-    remote.will("fit", "lost")
-    assert remote.flush()
-    network.refuse()
-    eventually(lambda: remote.trouble)
+    remote = cut_off(network)
     thread = remote._thread
     remote.forget()
     network.allow()

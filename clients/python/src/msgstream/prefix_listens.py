@@ -133,11 +133,16 @@ class PrefixListens(Listens[T]):
         return any(walk.line not in others for walk in self._walks.values()) or super().overdue(others)
 
     def saved(self) -> Tuple[Any, ...]:
-        return (*super().saved(), self._prefixes.copy(), self.silent.copy(), self._ended.copy(), self._has_forgotten, self._gap)
+        if not self._prefixes:
+            # Then nothing of them changes.
+            return super().saved(), None
+        return super().saved(), (self._prefixes.copy(), self.silent.copy(), self._ended.copy(), self._has_forgotten, self._gap)
 
     def restore(self, saved: Tuple[Any, ...]) -> None:
-        *others, self._prefixes, self.silent, self._ended, self._has_forgotten, self._gap = saved
-        super().restore(tuple(others))
+        named, prefixed = saved
+        super().restore(named)
+        if prefixed is not None:
+            self._prefixes, self.silent, self._ended, self._has_forgotten, self._gap = prefixed
 
     def settle(self, line: Line) -> "List[Delivery[T]]":
         if line.action == "joined" and line.stream is not None:

@@ -391,6 +391,24 @@ def test_the_directory_is_a_prefix_like_others(broker: Broker, publisher: Remote
         assert ended == Ended("$streams/fit-2")
 
 
+def test_an_entry_of_the_directory_tells_after_an_outage_how_it_stands(broker: Broker, publisher: RemoteStream) -> None:
+    with Proxy(broker.port) as network, RemoteStream(network.address, options=QUICK) as remote:
+        queue = Queue()
+        remote.listen_prefix("$streams/fit-2", queue)
+        assert queue.get().message["messages"] == 0
+        network.refuse()
+        publisher.put("fit-2", 1)
+        assert publisher.flush()
+        network.allow()
+        told = queue.get()
+        while isinstance(told, Message):
+            # It may have been told before the connection was lost.
+            told = queue.get()
+        assert isinstance(told, Lost) and told.missed is None
+        header = queue.get()
+        assert isinstance(header, Header) and header.message["messages"] == 1
+
+
 @pytest.mark.parametrize("prefix", [7, None, "x" * 1025, "\ud800"])
 def test_what_is_no_prefix_is_refused(broker: Broker, prefix: Any) -> None:
     with broker.remote() as remote, pytest.raises(ValueError):

@@ -2,13 +2,14 @@
 
 mod inputs;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use msgstream::internal::broker::core::{Budget, Core, CoreLimits, Epochs, Input};
-use msgstream::internal::wire::ids::{ConnectionId, StreamName};
+use msgstream::internal::wire::ids::{ConnectionId, Prefix, StreamName};
 
 use inputs::{Nowhere, Outboxes, name, run};
 
@@ -72,6 +73,29 @@ fn put_and_flush(bencher: Bencher<'_, '_>, listeners: u32) {
         outboxes.flush();
     });
     assert!(outboxes.0.iter().all(|outbox| outbox.bytes() == 0));
+}
+
+/// A stream comes into being that many listen to by a prefix, and which is deleted then.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn birth_before_a_crowd(bencher: Bencher<'_, '_>) {
+    let (gauge, stream) = (Arc::default(), name("job-1"));
+    let state = RefCell::new((core(), Outboxes::new(CROWD, &gauge)));
+    let input = |input: Input, from: u32| {
+        let (core, outboxes) = &mut *state.borrow_mut();
+        core.handle(ConnectionId(from), black_box(input), &mut Budget::unlimited(), outboxes);
+    };
+    for listener in 0..CROWD {
+        input(Input::ListenPrefix { prefix: Prefix::new("job-"), start: None, receipt: None, begun: false }, listener);
+        input(Input::Listen { stream: name(&listener.to_string()), start: None, receipt: None }, listener);
+    }
+    bencher
+        .with_inputs(|| {
+            input(Input::Delete { stream: stream.clone(), last: run(1), of: None, receipt: None }, 0);
+            state.borrow().1.flush();
+        })
+        .bench_local_values(|()| {
+            input(Input::Header { stream: stream.clone(), header: run(1), of: None, absent: false, receipt: None }, 0);
+        });
 }
 
 /// One of many listeners leaves and comes back, each in turn.

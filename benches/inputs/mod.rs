@@ -145,6 +145,11 @@ impl Deliver for Outboxes {
         self.frame(to, &frame);
     }
 
+    fn event_again(&mut self, to: ConnectionId, event: &Event<'_>, encoded: &mut Option<Frame>) {
+        let frame = encoded.get_or_insert_with(|| self.0[to.index()].encode(event));
+        self.0[to.index()].push(frame);
+    }
+
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>) {
         self.0[to.index()].finish(last);
     }

@@ -70,3 +70,43 @@ async fn a_publisher_in_the_program_reaches_listeners_in_both_encodings_alike() 
     assert_eq!(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap(), closed);
     assert_eq!(event(&mut packed).await, closed);
 }
+
+/// What is told to all who join a new stream is encoded once, and in the encoding of each.
+#[tokio::test]
+async fn a_new_stream_is_announced_to_each_listener_in_its_own_encoding() {
+    let broker = MessageStream::new();
+    let listen = ["127.0.0.1:0".parse().unwrap(), "msgpack+tcp://127.0.0.1:0".parse().unwrap()];
+    let server = broker.serve(&listen, &Settings::default()).unwrap();
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    let listen = json!({"action": "listen", "prefix": "job", "receipt": 1});
+    let (mut lines, mut packed) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        let mut socket = connect(&addresses[0]).await;
+        socket.write_all(format!("{listen}\n").as_bytes()).await.unwrap();
+        let mut socket = BufReader::new(socket).lines();
+        assert!(socket.next_line().await.unwrap().unwrap().contains("\"streams\":0"));
+        lines.push(socket);
+        let mut socket = connect(addresses[1].trim_start_matches("msgpack+tcp://")).await;
+        socket.write_all(&framed(&listen)).await.unwrap();
+        assert_eq!(event(&mut socket).await["streams"], 0);
+        packed.push(socket);
+    }
+    broker.header("job-1", &json!([1])).await.unwrap();
+    let mut told = Vec::new();
+    for (lines, packed) in lines.iter_mut().zip(&mut packed) {
+        for _ in 0..2 {
+            told.push(serde_json::from_str::<Value>(&lines.next_line().await.unwrap().unwrap()).unwrap());
+            told.push(event(packed).await);
+        }
+    }
+    // A number of no seconds is written in two ways.
+    for event in told.iter_mut().filter_map(|event| event.as_object_mut()) {
+        event.remove("age");
+    }
+    assert_eq!(told[0], json!({"action": "put", "stream": "job-1", "message": [1]}));
+    assert!(told[2]["action"] == "joined" && told[2]["stream"] == "job-1" && told[2]["position"]["sequence"] == 0, "{}", told[2]);
+    for (index, event) in told.iter().enumerate() {
+        assert_eq!(*event, told[index / 2 % 2 * 2], "{index}");
+    }
+}

@@ -433,6 +433,18 @@ impl Deliver for Routes {
         }
     }
 
+    fn event_again(&mut self, to: ConnectionId, event: &Event<'_>, encoded: &mut Option<Frame>) {
+        if self.origin.as_ref().is_some_and(|publisher| publisher.id == to) {
+            return self.event(to, event);
+        }
+        let Some(outbox) = self.outbox(to) else { return };
+        let frame = match encoded.take().filter(|frame| frame.is_in(outbox.encoder())) {
+            Some(frame) => frame,
+            None => outbox.encode(event),
+        };
+        self.push(to, encoded.insert(frame));
+    }
+
     fn end(&mut self, to: ConnectionId, code: ErrorCode, reason: &str) {
         if let Some(outbox) = self.outbox(to) {
             outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) })));

@@ -17,10 +17,11 @@ impl Core {
             return;
         }
         budget.spend(name.as_str().len());
+        let mut encoded = None;
         for listener in self.prefixes.joining(name) {
             budget.spend(JOIN);
             let start = Start { latest: self.prefixes.wants_latest(listener, name), ..Start::default() };
-            self.join(listener, name, start, budget, deliver);
+            self.join(listener, name, start, &mut encoded, budget, deliver);
         }
     }
 

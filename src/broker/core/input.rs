@@ -185,6 +185,12 @@ pub trait Deliver {
     /// Encodes an event for this connection and queues it.
     fn event(&mut self, to: ConnectionId, event: &Event<'_>);
 
+    /// The same for one of several connections. `encoded` is the event as it was encoded for the one before.
+    fn event_again(&mut self, to: ConnectionId, event: &Event<'_>, encoded: &mut Option<Frame>) {
+        let _ = encoded;
+        self.event(to, event);
+    }
+
     /// Queues the last frame, if there is one, and nothing after it: the connection ends when its queue is sent.
     fn finish(&mut self, to: ConnectionId, last: Option<&Frame>);
 

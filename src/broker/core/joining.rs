@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Effect, Event, Position, ReceiptId, Start, StreamState};
+use crate::wire::{Effect, Event, Frame, Position, ReceiptId, Start, StreamState};
 
 use super::budget::{Budget, PUSH};
 use super::directory;
@@ -14,12 +14,11 @@ use super::stream::{Beginning, Ended, LISTENER, millis};
 use super::table::Named;
 
 /// By what a listener is told where it begins.
-#[derive(Clone, Copy)]
 pub(super) enum Told<'a> {
     /// By the receipt of its action, if it asked for one.
     Receipt(Option<&'a ReceiptId>),
-    /// By an event of its own, as it has not named the stream.
-    Joined,
+    /// By an event of its own, as it has not named the stream. Those who join at once are told the same, which is encoded once.
+    Joined(&'a mut Option<Frame>),
 }
 
 impl Core {
@@ -137,7 +136,7 @@ impl Core {
             deliver.begin_latest(to, name);
         }
         // A stream of the directory has no header of its own.
-        let entry = self.entry(name);
+        let entry = if is_entry { self.entry(name) } else { None };
         if let Some(header) = entry.as_ref().or(stream.header.as_ref()).filter(|_| !resumed) {
             deliver.frame(to, header);
             bytes += header.bytes().len();
@@ -152,7 +151,7 @@ impl Core {
         };
         match told {
             Told::Receipt(receipt) => answer(to, receipt, effect, deliver),
-            Told::Joined => deliver.event(to, &Event::Joined { stream: name, effect }),
+            Told::Joined(encoded) => deliver.event_again(to, &Event::Joined { stream: name, effect }, encoded),
         }
         let behind = run.sequence - before;
         let wanted = if start.latest { behind.min(1) } else { behind };

@@ -55,7 +55,10 @@ impl Prefixes {
 
     /// Whether a connection wants the newest message only of a stream, by all of its prefixes that match it.
     pub(super) fn wants_latest(&self, connection: ConnectionId, stream: &StreamName) -> bool {
-        let Some(own) = self.connections.get(&connection).filter(|_| !self.latest.is_empty()) else { return false };
+        if self.latest.is_empty() {
+            return false;
+        }
+        let Some(own) = self.connections.get(&connection) else { return false };
         let mut matching = matching(stream, |most| own.range::<str, _>(up_to(most)).next_back());
         matching.all(|prefix| self.latest.contains(&(connection, prefix.clone())))
     }

@@ -44,6 +44,9 @@ impl Core {
 
     /// Somebody asks for a stream of the directory. Of one that is new, nobody learns before those who listen already.
     pub(super) fn publish_if_new(&mut self, entry: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
+        if !self.directory.is_watched() {
+            return;
+        }
         if let Some(stream) = directory::subject(entry).filter(|stream| self.directory.say_early(stream, self.now)) {
             self.publish_one(&stream, true, budget, deliver);
         }

@@ -1,7 +1,7 @@
 //! How the listener of a prefix joins streams: those that there are one after the other, those that come into being at their birth.
 
 use crate::wire::ids::{ConnectionId, Prefix, StreamName};
-use crate::wire::{Effect, Event, ReceiptId, Start, Starts};
+use crate::wire::{Effect, Event, Frame, ReceiptId, Start, Starts};
 
 use super::budget::{Budget, JOIN};
 use super::directory;
@@ -82,7 +82,7 @@ impl Core {
             }
             budget.spend(JOIN);
             let start = start.map_or(Start::default(), |starts| starts.of(name.as_str()));
-            let joined = self.join(from, &name, start, budget, deliver);
+            let joined = self.join(from, &name, start, &mut None, budget, deliver);
             bytes += joined.unwrap_or(0) + JOINED + name.as_str().len();
             if let Some(walk) = self.prefixes.walk_mut(from) {
                 walk.joined += usize::from(joined.is_some());
@@ -105,6 +105,7 @@ impl Core {
         to: ConnectionId,
         name: &StreamName,
         start: Start,
+        encoded: &mut Option<Frame>,
         budget: &mut Budget,
         deliver: &mut impl Deliver,
     ) -> Option<usize> {
@@ -117,8 +118,8 @@ impl Core {
             not_joined(to, name, &refused, deliver);
             return None;
         }
-        let mut bytes = self.begin(to, name, start, Told::Joined, budget, deliver);
-        if let Some(ended) = self.streams.get(name).and_then(|stream| stream.run.ended.as_ref()) {
+        let mut bytes = self.begin(to, name, start, Told::Joined(encoded), budget, deliver);
+        if has_ended && let Some(ended) = self.streams.get(name).and_then(|stream| stream.run.ended.as_ref()) {
             bytes += Self::tell_end(to, name, ended, deliver);
         }
         Some(bytes)

@@ -4,10 +4,12 @@
 //! message.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::action::{Action, Name, Need, Payload, ReceiptId, Target, Verb};
 use super::codec::DecodeLimits;
 use super::error::{ErrorCode, Mistake};
+use super::members::{Member, Members};
 use super::position::{Epoch, Position, Positions, Start, Starts};
 use super::reason::unknown_action;
 use super::refusal;
@@ -43,6 +45,22 @@ pub(super) struct Terms<'a> {
     pub(super) session: Option<Cow<'a, [u8]>>,
     pub(super) mode: Option<Cow<'a, [u8]>>,
     pub(super) prefix: Option<Cow<'a, [u8]>>,
+}
+
+impl<'a> Terms<'a> {
+    /// Those among the members of a unit. `text` has the JSON text of a value.
+    pub(super) fn of(members: &Members, text: impl Fn(&Range<usize>) -> Cow<'a, [u8]>) -> Self {
+        let term = |member: &Member| member.as_ref().map(&text);
+        Self {
+            after: term(&members.after),
+            last: term(&members.last),
+            condition: term(&members.condition),
+            of: term(&members.of),
+            session: term(&members.session),
+            mode: term(&members.mode),
+            prefix: term(&members.prefix),
+        }
+    }
 }
 
 impl Terms<'_> {

@@ -135,52 +135,15 @@ impl Relief {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, IoSlice};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use tokio::time::advance;
 
     use super::*;
+    use crate::broker::outbox::narrow::{GONE, Narrow};
     use crate::broker::outbox::{OutboxLimits, Pushed};
     use crate::broker::settings::Policy;
     use crate::wire::json_lines::ENCODER;
-
-    /// Room that says that the peer is gone.
-    const GONE: usize = usize::MAX;
-
-    /// Takes as many bytes as it has room for.
-    #[derive(Default)]
-    struct Narrow(Mutex<(usize, Vec<u8>)>);
-
-    impl Narrow {
-        fn give(&self, room: usize) {
-            self.0.lock().unwrap().0 += room;
-        }
-
-        fn taken(&self) -> String {
-            String::from_utf8(self.0.lock().unwrap().1.clone()).unwrap()
-        }
-    }
-
-    impl Sink for Narrow {
-        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            let mut state = self.0.lock().unwrap();
-            if state.0 == GONE {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(state.0).collect();
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            state.0 -= bytes.len();
-            state.1.extend_from_slice(&bytes);
-            Ok(bytes.len())
-        }
-
-        fn peer(&self) -> String {
-            "narrow".to_owned()
-        }
-    }
 
     fn outbox() -> Outbox<Narrow> {
         let limits = OutboxLimits {

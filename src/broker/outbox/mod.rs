@@ -4,6 +4,8 @@
 mod cutting;
 mod hold;
 mod latest;
+#[cfg(test)]
+mod narrow;
 #[expect(clippy::module_inception, reason = "the room is named for what it holds")]
 mod outbox;
 mod outcome;

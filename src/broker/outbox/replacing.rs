@@ -97,35 +97,14 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::io::{self, IoSlice};
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     use super::*;
+    use crate::broker::outbox::narrow::Narrow;
     use crate::broker::outbox::{OutboxLimits, Relieved};
     use crate::broker::settings::Policy;
     use crate::wire::json_lines::ENCODER;
     use crate::wire::{Encode, Translations, message_pack};
-
-    /// Takes as many bytes as it has room for.
-    #[derive(Default)]
-    struct Narrow(Mutex<(usize, Vec<u8>)>);
-
-    impl Sink for Narrow {
-        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-            let mut state = self.0.lock().unwrap();
-            let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(state.0).collect();
-            if bytes.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            state.0 -= bytes.len();
-            state.1.extend_from_slice(&bytes);
-            Ok(bytes.len())
-        }
-
-        fn peer(&self) -> String {
-            "narrow".to_owned()
-        }
-    }
 
     struct Peer {
         outbox: Outbox<Narrow>,
@@ -153,13 +132,13 @@ mod tests {
 
         /// Makes room for so many bytes, and writes what goes into it.
         fn give(&self, room: usize) {
-            self.outbox.sink().0.lock().unwrap().0 += room;
+            self.outbox.sink().give(room);
             self.outbox.write_some();
         }
 
         /// All that was sent so far, a line each.
         fn taken(&self) -> Vec<String> {
-            String::from_utf8(self.outbox.sink().0.lock().unwrap().1.clone()).unwrap().lines().map(str::to_owned).collect()
+            self.outbox.sink().taken().lines().map(str::to_owned).collect()
         }
     }
 

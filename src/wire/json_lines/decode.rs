@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
-use super::super::members::{Member, Members};
+use super::super::members::Members;
 use super::super::names::Latest;
 use super::super::reason::cut;
 use super::super::request::{self, Asked, StreamMember, Terms};
@@ -53,7 +53,7 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
         receipt: members.receipt.as_ref().map_or(Ok(None), |range| receipt(line_of(range))),
         message: members.message.as_ref().map(line_of),
         header: members.header.as_ref().map(line_of),
-        terms: terms(members, line),
+        terms: Terms::of(members, |range| Cow::Borrowed(line_of(range))),
         verbatim,
     };
     request.action(limits).map(Some)
@@ -61,19 +61,6 @@ fn general<'a>(line: &'a [u8], members: &Members, whole: Result<(), Broken>, lim
 
 fn slice(line: &[u8], range: Range<usize>) -> &[u8] {
     line.get(range).unwrap_or_default()
-}
-
-fn terms<'a>(members: &Members, line: &'a [u8]) -> Terms<'a> {
-    let text = |member: &Member| member.clone().map(|range| Cow::Borrowed(slice(line, range)));
-    Terms {
-        after: text(&members.after),
-        last: text(&members.last),
-        condition: text(&members.condition),
-        of: text(&members.of),
-        session: text(&members.session),
-        mode: text(&members.mode),
-        prefix: text(&members.prefix),
-    }
 }
 
 /// Whether the line, if it is a put, is byte for byte what a listener would get.

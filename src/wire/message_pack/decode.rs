@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::action::{Action, Payload, ReceiptId, Verb};
 use super::super::codec::DecodeLimits;
 use super::super::error::{ErrorCode, Mistake};
-use super::super::members::{Member, Members, Others, Surplus};
+use super::super::members::{Members, Others, Surplus};
 use super::super::names::Latest;
 use super::super::request::{self, Asked, StreamMember, Terms};
 use super::encode::put_envelope;
@@ -50,7 +50,7 @@ pub(super) fn decode<'a>(latest: &'a mut Latest, unit: &'a [u8], limits: &Decode
         receipt: members.receipt.as_ref().map_or(Ok(None), |range| receipt(of(range))),
         message: members.message.as_ref().map(of),
         header: members.header.as_ref().map(of),
-        terms: terms(&members, body),
+        terms: Terms::of(&members, |range| text(of(range))),
         verbatim,
     };
     request.action(limits).map(Some)
@@ -96,22 +96,11 @@ fn slice(body: &[u8], range: Range<usize>) -> &[u8] {
     body.get(range).unwrap_or_default()
 }
 
-fn terms<'a>(members: &Members, body: &'a [u8]) -> Terms<'a> {
-    let text = |member: &Member| {
-        let range = member.clone()?;
-        let mut text = Vec::new();
-        to_json::write(slice(body, range), &mut text);
-        Some(Cow::Owned(text))
-    };
-    Terms {
-        after: text(&members.after),
-        last: text(&members.last),
-        condition: text(&members.condition),
-        of: text(&members.of),
-        session: text(&members.session),
-        mode: text(&members.mode),
-        prefix: text(&members.prefix),
-    }
+/// A value as JSON text.
+fn text<'a>(value: &[u8]) -> Cow<'a, [u8]> {
+    let mut text = Vec::new();
+    to_json::write(value, &mut text);
+    Cow::Owned(text)
 }
 
 /// Whether the unit, if it is a put, is byte for byte what a listener would get.

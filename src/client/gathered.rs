@@ -214,3 +214,52 @@ impl Queues {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::content::Content;
+    use crate::wire::{Epoch, StreamState};
+
+    fn joined() -> Joined {
+        let position = Some(Position { epoch: Epoch::new(1), sequence: 0 });
+        Joined { state: StreamState::Waiting, age: None, resumed: false, missed: None, position }
+    }
+
+    fn next(gathered: &Gathered) -> Option<(Arc<str>, Waits)> {
+        match gathered.poll_next(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => next,
+            Poll::Pending => None,
+        }
+    }
+
+    /// However fast they are read, streams that are listened to take no more than what may wait.
+    #[test]
+    fn streams_have_a_limit_also_if_nothing_waits() {
+        let gathered = Gathered::new(ByteSize(10 * STREAM), false);
+        let mut streams = 0;
+        while !gathered.is_over() {
+            gathered.join(&format!("s{streams}").into(), joined());
+            assert!(matches!(next(&gathered), Some((_, Waits::Joined(_)))));
+            streams += 1;
+        }
+        assert!((5..=10).contains(&streams), "{streams}");
+        assert!(matches!(next(&gathered), Some((all, Waits::Event(Event::CutOff(_)))) if all.is_empty()));
+    }
+
+    /// What has ended or was forgotten takes nothing more.
+    #[test]
+    fn all_that_was_counted_is_given_back() {
+        let gathered = Gathered::new(ByteSize(1 << 20), false);
+        let streams: [Arc<str>; 2] = ["ended".into(), "forgotten".into()];
+        for stream in &streams {
+            gathered.join(stream, joined());
+            assert!(gathered.push(stream, Event::Message(Content::from_json("1").unwrap())));
+        }
+        assert!(!gathered.push(&streams[0], Event::Ended { message: None }));
+        gathered.forget(&streams[1]);
+        while next(&gathered).is_some() {}
+        let queues = gathered.lock();
+        assert_eq!((queues.bytes, queues.streams.len(), queues.turns.len()), (0, 0, 0));
+    }
+}

@@ -7,7 +7,7 @@ use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, advance, timeout};
 
 use super::pipe::without_positions;
-use super::{Broker, put};
+use super::{Broker, flood, put};
 
 fn settings() -> Settings {
     let mut settings = Settings::default();
@@ -149,9 +149,7 @@ async fn throttle_ends_with_a_cut() {
     let (listener, publisher) = (broker.listener("s").await, broker.connect());
     listener.room(0);
     let began = Instant::now();
-    for number in 0..100 {
-        publisher.line(&put("s", &number.to_string()));
-    }
+    flood(&publisher);
     publisher.ping().await;
     assert_eq!(began.elapsed().as_secs(), 30, "the publisher goes on when its time is up");
     listener.room(usize::MAX / 2);

@@ -7,7 +7,7 @@ use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, timeout};
 
 use super::found::settings;
-use super::{Broker, put};
+use super::{Broker, flood, hold, put};
 
 fn throttle() -> Settings {
     let mut settings = settings();
@@ -23,9 +23,7 @@ async fn a_listener_that_ends_while_it_holds_publishers_back_is_let_go() {
     let broker = Broker::start(&throttle());
     let (listener, publisher) = (broker.listener("s").await, broker.connect());
     listener.room(0);
-    for number in 0..100 {
-        publisher.line(&put("s", &number.to_string()));
-    }
+    flood(&publisher);
     tokio::time::sleep(Duration::from_secs(27)).await;
     listener.end_of_file();
     for _ in 0..40 {
@@ -46,11 +44,7 @@ async fn a_listener_that_has_left_holds_nobody_back() {
     let broker = Broker::start(&throttle());
     let (listener, publisher) = (broker.listener("s").await, broker.connect());
     listener.room(0);
-    for number in 0..100 {
-        publisher.line(&put("s", &number.to_string()));
-    }
-    assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
-    publisher.until(|_| true).await;
+    hold(&publisher).await;
     let began = Instant::now();
     listener.line(r#"{"action":"close"}"#);
     let text = publisher.until(|bytes| bytes.ends_with(b"{\"action\":\"pong\"}\n")).await;
@@ -65,11 +59,7 @@ async fn a_listener_that_hangs_up_or_is_dismissed_holds_nobody_back() {
         let broker = Broker::start(&throttle());
         let (listener, publisher, other) = (broker.listener("s").await, broker.connect(), broker.connect());
         listener.room(0);
-        for number in 0..100 {
-            publisher.line(&put("s", &number.to_string()));
-        }
-        assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
-        publisher.until(|_| true).await;
+        hold(&publisher).await;
         let began = Instant::now();
         let who = if leave.contains("close") { &other } else { &listener };
         who.line(leave);
@@ -88,9 +78,7 @@ async fn a_full_listener_that_hangs_up_elsewhere_holds_on_for_its_time() {
     assert_eq!(listener.ping().await, "");
     listener.room(0);
     let began = Instant::now();
-    for number in 0..100 {
-        publisher.line(&put("s", &number.to_string()));
-    }
+    flood(&publisher);
     tokio::time::sleep(Duration::from_secs(20)).await;
     listener.line(r#"{"action":"hangup","stream":"t"}"#);
     assert!(timeout(Duration::from_secs(9), publisher.ping()).await.is_err(), "it listens still, and is full");

@@ -7,7 +7,7 @@ use msgstream::internal::broker::actor::Command;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::{Broker, put};
+use super::{Broker, Peer, hold, put};
 
 const SESSION: &str = r#"{"action":"session","session":"sixteen letters!"}"#;
 
@@ -24,6 +24,13 @@ fn settings() -> Settings {
 fn taken(answer: &str) -> u64 {
     let (_, rest) = answer.split_once("\"known\":true,\"taken\":").unwrap_or_else(|| panic!("{answer}"));
     rest.split(',').next().unwrap().parse().unwrap()
+}
+
+/// The client begins with its session and leaves a will, and both have taken effect.
+async fn with_session_and_will(job: &Peer) {
+    job.line(SESSION);
+    job.line(r#"{"action":"will","stream":"s","message":"lost"}"#);
+    job.ping().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,9 +65,7 @@ async fn what_is_on_its_way_when_a_session_is_taken_over_never_takes_effect() {
 async fn a_will_takes_effect_when_the_time_of_its_session_is_over_and_not_before() {
     let broker = Broker::start(&settings());
     let (job, listener, began) = (broker.connect(), broker.listener("s").await, Instant::now());
-    job.line(SESSION);
-    job.line(r#"{"action":"will","stream":"s","message":"lost"}"#);
-    job.ping().await;
+    with_session_and_will(&job).await;
     sleep(Duration::from_secs(20)).await;
     job.reset();
     let told = listener.until(|bytes| !bytes.is_empty()).await;
@@ -96,9 +101,7 @@ async fn a_client_that_comes_back_again_and_again_is_never_lost() {
 async fn time_in_which_the_broker_did_not_run_does_not_count() {
     let broker = Broker::start(&settings());
     let (job, listener) = (broker.connect(), broker.listener("s").await);
-    job.line(SESSION);
-    job.line(r#"{"action":"will","stream":"s","message":"lost"}"#);
-    job.ping().await;
+    with_session_and_will(&job).await;
     job.reset();
     sleep(Duration::from_secs(1)).await;
     advance(Duration::from_secs(3600)).await;
@@ -114,9 +117,7 @@ async fn time_in_which_the_broker_did_not_run_does_not_count() {
 async fn nobody_is_lost_when_the_broker_stops() {
     let broker = Broker::start(&settings());
     let (job, listener) = (broker.connect(), broker.listener("s").await);
-    job.line(SESSION);
-    job.line(r#"{"action":"will","stream":"s","message":"lost"}"#);
-    job.ping().await;
+    with_session_and_will(&job).await;
     job.reset();
     sleep(Duration::from_secs(9)).await;
     let (told, quiesced) = tokio::sync::oneshot::channel();
@@ -138,11 +139,7 @@ async fn a_stream_that_ends_by_a_will_holds_nobody_back() {
     job.line(r#"{"action":"will","stream":"s","message":"lost"}"#);
     job.ping().await;
     listener.room(0);
-    for number in 0..100 {
-        publisher.line(&put("s", &number.to_string()));
-    }
-    assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
-    publisher.until(|_| true).await;
+    hold(&publisher).await;
     let began = Instant::now();
     job.reset();
     let text = publisher.until(|bytes| bytes.ends_with(b"{\"action\":\"pong\"}\n")).await;

@@ -19,6 +19,7 @@ mod splits;
 mod translated;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use msgstream::broker::Settings;
 use msgstream::internal::broker::assemble;
@@ -26,6 +27,7 @@ use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::internal::wire::message_pack::{ENCODER, MessagePack};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use pipe::{Peer, pipe};
 
@@ -61,6 +63,20 @@ impl Broker {
         assert_eq!(peer.ping().await, "");
         peer
     }
+}
+
+/// Publishes more to `s` than a listener's queue takes.
+fn flood(publisher: &Peer) {
+    for number in 0..100 {
+        publisher.line(&put("s", &number.to_string()));
+    }
+}
+
+/// The same, until the publisher is held back by a listener that does not read.
+async fn hold(publisher: &Peer) {
+    flood(publisher);
+    assert!(timeout(Duration::from_secs(1), publisher.ping()).await.is_err(), "held");
+    publisher.until(|_| true).await;
 }
 
 fn put(stream: &str, message: &str) -> String {

@@ -201,6 +201,18 @@ mod tests {
         assert_eq!((broker.kept("third"), broker.0.streams()), (0, 2), "the one that is used is kept");
     }
 
+    // Seen to fail: what was asked for made room for the asking, and was lost.
+    #[test]
+    fn a_stream_does_not_make_room_for_what_is_wanted_of_it() {
+        let mut broker = Broker::new(100, 100, 100);
+        broker.put("stream", 0);
+        broker.0.limits.stored = broker.0.stored() + 10;
+        let header = Frame::lasting(vec![b'\n'; 100].into_boxed_slice(), &ENCODER);
+        broker.input(Input::Header { stream: name("stream"), header, of: None, absent: false, receipt: None });
+        broker.listen("stream", 1);
+        assert_eq!((broker.kept("stream"), broker.0.listeners(&name("stream")).len()), (1, 0));
+    }
+
     // Seen to fail: it was forgotten ten minutes after its listener had left for the first time.
     #[test]
     fn a_stream_is_remembered_from_when_its_last_listener_left() {

@@ -168,7 +168,12 @@ async fn no_number_of_streams_is_too_much_for_one_that_takes_them() {
     assert!(within(left.next()).await.is_some());
     assert_eq!(broker.confirmed().put("job-000", "x").await.unwrap().listeners, Some(2));
     drop((all, left));
-    within(async { while broker.confirmed().put("job-000", "x").await.unwrap().listeners != Some(0) {} }).await;
+    let listeners = || async {
+        let mut entry = broker.listen_prefix("$streams/job-000").await.unwrap();
+        let Some((_, Event::Header(entry))) = entry.next().await else { panic!("no entry") };
+        serde_json::from_str::<serde_json::Value>(entry.as_str()).unwrap()["listeners"].as_u64()
+    };
+    within(async { while listeners().await != Some(0) {} }).await;
 
     // One that waits for all of them before it takes any is held to the limit.
     let mut all = broker.listen_prefix("").await.unwrap();

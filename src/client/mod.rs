@@ -14,6 +14,7 @@ mod gathered;
 mod inbox;
 mod link;
 mod listener;
+mod listening;
 mod options;
 mod prefix_listener;
 mod publish;

@@ -108,6 +108,20 @@ def test_streams_that_may_have_been_forgotten_are_forgotten_here_too() -> None:
     assert (("one",), Lost("s7", "gone", True)) in told and len([event for _, event in told if event.stream in ("s7", "s8")]) == 1
 
 
+def test_what_began_in_an_outage_is_told_from_what_may_have_been_told_before() -> None:
+    for remembered, missed in ((3, 5), (2, None)):
+        listens = made(remembered_streams=remembered)
+        lines(listens, "", "one")
+        heard(listens, receipt(1))
+        for number in range(3):
+            heard(listens, joined(f"e{number}", 5, "ended"), wire.close(f"e{number}"))
+        listens.interrupted(None, "gone", True)
+        listens.again()
+        # The first of them may be one whose end was told.
+        told = heard(listens, joined("e", 5, "ended"), wire.close("e"), joined("e2", 5, "ended"), wire.close("e2"), receipt(2))
+        assert told == [(("one",), Lost("e", "gone", True, missed)), (("one",), Ended("e"))]
+
+
 def test_one_line_holds_as_many_places_as_it_may() -> None:
     listens = made(line=10_000)
     lines(listens, "", "one")

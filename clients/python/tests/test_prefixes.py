@@ -117,7 +117,6 @@ def test_all_goes_on_after_an_outage_and_nothing_is_told(broker: Broker, publish
             publisher.put("fit-silent", 2)
             publisher.close("fit-10", "end")
             publisher["fit-3"] = "new"
-            publisher.put("fit-3", 1)
             assert publisher.flush()
             network.allow()
             for get in (queue.get, listener.__next__):
@@ -128,9 +127,46 @@ def test_all_goes_on_after_an_outage_and_nothing_is_told(broker: Broker, publish
                     Header("fit-3", "new"),
                     Message("fit-silent", 2),
                 ]
-            publisher.put("fit-3", 2)
+            publisher.put("fit-3", 1)
             for get in (queue.get, listener.__next__):
-                assert get() == Message("fit-3", 2)
+                assert get() == Message("fit-3", 1)
+
+
+def test_what_a_stream_said_that_began_in_an_outage_is_told_to_be_missing(broker: Broker, publisher: RemoteStream) -> None:
+    with Proxy(broker.port) as network, RemoteStream(network.address, options=QUICK) as remote:
+        queue = Queue()
+        remote.listen_prefix("fit-", queue)
+        with broker.listen(prefix="fit-", server=network.address) as listener:
+            for get in (queue.get, listener.__next__):
+                assert [get(), get()] == BEGUN
+            network.refuse()
+            publisher["fit-3"] = "new"
+            publisher["fit-4"] = "new"
+            for stream in ("fit-4", "fit-ended", "fit-silent"):
+                publisher.put(stream, 1)
+                publisher.put(stream, 2)
+            publisher.close("fit-ended", "end")
+            assert publisher.flush()
+            network.allow()
+            for get in (queue.get, listener.__next__):
+                told = [get() for _ in range(6)]
+                gap = told[1]
+                assert isinstance(gap, Lost) and gap == Lost("fit-4", gap.reason, True, 2)
+                assert told == [
+                    Header("fit-3", "new"),
+                    gap,
+                    Header("fit-4", "new"),
+                    Lost("fit-ended", gap.reason, True, 2),
+                    Ended("fit-ended", "end"),
+                    Lost("fit-silent", gap.reason, True, 2),
+                ]
+            # Who is new, or was there, has missed nothing.
+            other = Queue()
+            remote.listen_prefix("fit-", other)
+            assert other.several(5) == [*BEGUN, Header("fit-3", "new"), Header("fit-4", "new"), Ended("fit-ended", "end")]
+            publisher.put("fit-5", 1)
+            for get in (queue.get, listener.__next__, other.get):
+                assert get() == Message("fit-5", 1)
 
 
 def test_an_end_that_was_told_is_not_told_again_after_an_outage(broker: Broker, publisher: RemoteStream) -> None:

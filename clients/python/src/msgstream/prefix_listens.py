@@ -53,9 +53,9 @@ class PrefixListens(Listens[T]):
         self._ended: Dict[str, str] = {}
         self._most = options.remembered_streams
         self._longest = options.line
-        #: Some of them were forgotten here, so that nobody knows where they were.
+        #: Some of those or these were forgotten here, so that nobody knows where they were.
         self._has_forgotten = False
-        #: What is told of those after an outage.
+        #: What is told after an outage of those, and of streams that began meanwhile and have said something.
         self._gap: "Optional[Union[CutOff, Lost]]" = None
 
     @property
@@ -168,7 +168,7 @@ class PrefixListens(Listens[T]):
             deliveries += self._to(told, loss(prefix, code, reason, reconnecting))
         if not reconnecting:
             self._prefixes, self._walks = Prefixes(), {}
-        elif self._has_forgotten and self._gap is None:
+        elif self._gap is None and self._prefixes:
             self._gap = loss("", code, reason, reconnecting)
         return deliveries
 
@@ -224,7 +224,8 @@ class PrefixListens(Listens[T]):
             told = set(self._prefixes.matching(stream, settled=True))
             new = [target for target in new if target not in told]
         if gap is None and self._gap is not None and now is not None and now[1] > 0:
-            deliveries += self._to([target for target in self._prefixes.matching(stream, True) if target in new], replace(self._gap, stream=stream))
+            missing = [target for target in self._prefixes.matching(stream, settled=True) if target in new]
+            deliveries += self._to(missing, replace(self._gap, stream=stream, missed=None if self._has_forgotten else now[1]))
         deliveries += self._begin(stream, line, held, new, back, gap)
         if line.state == "waiting":
             self._remember(stream)
@@ -298,6 +299,7 @@ class PrefixListens(Listens[T]):
             self._ended[stream] = position[0]
             if len(self._ended) > self._most:
                 del self._ended[next(iter(self._ended))]
+                self._has_forgotten = True
         self._prefixes.over(stream)
         return deliveries
 

@@ -75,7 +75,7 @@ def test_who_was_on_the_way_is_told_of_the_rest() -> None:
     assert heard(listens, wire.put("f1", "0"), joined("f1"), receipt(5)) == [(("three",), Header("f1", 0))]
     assert heard(listens, wire.put("f1", "1")) == [(("one", "two", "three"), Message("f1", 1))]
     listens.interrupted(None, "gone", True)
-    assert listens.again() == [wire.listen_prefix("f", "listen 6", {"f1": ("e", 1)})]
+    assert listens.again() == [wire.listen_prefix("f", "listen 6", {"f1": ("e", 1)}, whole=True)]
 
 
 def test_a_line_that_was_not_sent_keeps_its_place_and_may_be_taken_back() -> None:
@@ -122,6 +122,22 @@ def test_what_began_in_an_outage_is_told_from_what_may_have_been_told_before() -
         assert told == [(("one",), Lost("e", "gone", True, missed)), (("one",), Ended("e"))]
 
 
+def test_what_began_in_an_outage_is_told_whole_but_no_end_twice() -> None:
+    listens = made()
+    lines(listens, "", "one")
+    heard(listens, receipt(1))
+    heard(listens, joined("e", 5, "ended"), wire.close("e"))
+    listens.interrupted(None, "gone", True)
+    assert listens.again() == [wire.listen_prefix("", "listen 2", {"e": ("e", 5)}, whole=True)]
+    told = heard(listens, joined("e", 5, "ended", more=',"resumed":true'), wire.close("e"), joined("new", 0, "waiting"), wire.put("new", "1"), receipt(2))
+    assert told == [(("one",), Message("new", 1))]
+    listens.interrupted(None, "gone", True)
+    listens.again()
+    # A broker that has more to tell of the run than its end tells nobody.
+    lines_of_it = [joined("e", 0, "ended"), *(wire.put("e", str(number)) for number in range(5)), wire.close("e")]
+    assert heard(listens, *lines_of_it, joined("new", 1, "waiting", more=',"resumed":true'), receipt(3)) == []
+
+
 def test_one_line_holds_as_many_places_as_it_may() -> None:
     listens = made(line=10_000)
     lines(listens, "", "one")
@@ -147,7 +163,7 @@ def test_a_stream_that_comes_anew_without_a_word_is_another_one() -> None:
     assert heard(listens, joined("s", 0, "running", "another")) == [(("one",), Header("s", 2))]
     assert heard(listens, wire.put("s", "3")) == [(("one",), Message("s", 3))] and not listens.wonders
     listens.interrupted(None, "gone", True)
-    assert listens.again() == [wire.listen_prefix("s", "listen 2", {"s": ("another", 1)})]
+    assert listens.again() == [wire.listen_prefix("s", "listen 2", {"s": ("another", 1)}, whole=True)]
 
 
 def test_the_mode_is_that_of_all_who_want_the_same_streams() -> None:
@@ -172,7 +188,7 @@ def test_what_was_being_taken_can_be_undone() -> None:
     heard(listens, wire.close("s1"), wire.put("s2", "1"), joined("s2"))
     listens.restore(saved)
     listens.interrupted(None, "gone", True)
-    assert listens.again() == [wire.listen_prefix("s", "listen 2", {"s1": ("e", 0)})] and list(listens.silent) == ["s1"]
+    assert listens.again() == [wire.listen_prefix("s", "listen 2", {"s1": ("e", 0)}, whole=True)] and list(listens.silent) == ["s1"]
 
 
 def test_what_crossed_a_hangup_is_for_nobody_who_came_later() -> None:

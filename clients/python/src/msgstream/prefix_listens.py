@@ -49,8 +49,8 @@ class PrefixListens(Listens[T]):
         #: Streams of prefixes that had no header when they were joined; the one that was silent for longest is the first. The broker may have
         #: forgotten them.
         self.silent: Dict[str, None] = {}
-        #: The runs whose ends were told. As long as the broker remembers them they are joined again after each outage.
-        self._ended: Dict[str, str] = {}
+        #: The runs whose ends were told, and where they ended. As long as the broker remembers them they are joined again after each outage.
+        self._ended: Dict[str, Position] = {}
         self._most = options.remembered_streams
         self._longest = options.line
         #: Some of those or these were forgotten here, so that nobody knows where they were.
@@ -119,8 +119,10 @@ class PrefixListens(Listens[T]):
                 continue
             back = {stream for stream in self._back if stream not in resumed and matches(prefix, stream)}
             resumed |= back
-            lines.append(self._walk(prefix, former, back))
             new = [target for target in former if self._prefixes.is_joining(prefix, target)]
+            # What began meanwhile is to be told whole, but nothing twice: not what somebody else is told too, or may have been told before.
+            others = len(self._prefixes.beside(prefix)) > len(targets) or any(matches(prefix, stream) for stream in self._wanted)
+            lines.append(self._walk(prefix, former, back, whole=not (new or others or self._has_forgotten)))
             if back and new:
                 # They need the headers of the streams that are resumed.
                 lines.append(self._walk(prefix, new))
@@ -172,20 +174,22 @@ class PrefixListens(Listens[T]):
             self._gap = loss("", code, reason, reconnecting)
         return deliveries
 
-    def _walk(self, prefix: str, targets: "List[T]", back: "Collection[str]" = ()) -> str:
+    def _walk(self, prefix: str, targets: "List[T]", back: "Collection[str]" = (), whole: bool = False) -> str:
         self._receipts += 1
         receipt = f"listen {self._receipts}"
         wanted = {*self._prefixes.beside(prefix), *(target for stream in self._wanted if matches(prefix, stream) for target in self._wanted[stream])}
-        line = wire.listen_prefix(prefix, receipt, self._after(back), bool(wanted) and all(map(self._latest, wanted)))
+        over = [stream for stream in self._ended if whole and stream not in back and matches(prefix, stream)]
+        latest = bool(wanted) and all(map(self._latest, wanted))
+        line = wire.listen_prefix(prefix, receipt, self._after([*sorted(back), *sorted(over)]), latest, whole)
         self._walks[receipt] = _Walk(prefix, targets, line, set(back))
         return line
 
-    def _after(self, streams: "Collection[str]") -> Dict[str, Position]:
-        """Where these are, as many as one line can hold."""
+    def _after(self, streams: "List[str]") -> Dict[str, Position]:
+        """Where these are or have ended, as many as one line can hold."""
         after: Dict[str, Position] = {}
         room = self._longest - 4096
-        for stream in sorted(streams):
-            position = self._positions.get(stream)
+        for stream in streams:
+            position = self._positions.get(stream) or self._ended.get(stream)
             if position is not None:
                 room -= wire.size(wire.listen_prefix("", "", {stream: position})) - _NOTHING
                 if room < 0:
@@ -220,7 +224,7 @@ class PrefixListens(Listens[T]):
         there = {*back, *(() if is_another else self._joined(stream))}
         # One that is resumed has no header. Who is new gets that on the way of their own listen.
         new = [] if line.resumed else [target for target in self._prefixes.matching(stream) if target not in there]
-        if line.state == "ended" and now is not None and self._ended.get(stream) == now[0]:
+        if line.state == "ended" and now is not None and self._is_told(stream, now):
             told = set(self._prefixes.matching(stream, settled=True))
             new = [target for target in new if target not in told]
         if gap is None and self._gap is not None and now is not None and now[1] > 0:
@@ -251,7 +255,7 @@ class PrefixListens(Listens[T]):
                 deliveries += self._to([target for target in back if target in wanted], gap)
             self._forget_stream(stream)
         if not self._walks:
-            self._has_forgotten, self._gap = False, None
+            self._has_forgotten, self._gap = max(len(self._ended), len(self.silent)) >= self._most, None
         return deliveries
 
     def _refused_prefix(self, walk: _Walk, line: Line) -> "List[Delivery[T]]":
@@ -284,11 +288,16 @@ class PrefixListens(Listens[T]):
             self._remember(stream)
         elif self._prefixes and stream not in self.active and stream not in self._ahead:
             targets = self._prefixes.matching(stream, settled=True)
-            if targets:
+            if targets and not self._is_told(stream, self._positions.get(stream)):
                 # It was forgotten here, and not by the broker.
                 self._activate(stream, tuple(targets))
                 self._remember(stream)
         return super()._message(stream, text)
+
+    def _is_told(self, stream: str, position: Optional[Position]) -> bool:
+        """Whether the end of this run was told."""
+        end = self._ended.get(stream)
+        return end is not None and position is not None and end[0] == position[0]
 
     def _close(self, stream: str, last: Optional[str]) -> "List[Delivery[T]]":
         position = self._positions.get(stream)
@@ -296,7 +305,7 @@ class PrefixListens(Listens[T]):
         self.silent.pop(stream, None)
         if position is not None and self._prefixes:
             self._ended.pop(stream, None)
-            self._ended[stream] = position[0]
+            self._ended[stream] = position
             if len(self._ended) > self._most:
                 del self._ended[next(iter(self._ended))]
                 self._has_forgotten = True

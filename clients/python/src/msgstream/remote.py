@@ -217,8 +217,7 @@ class RemoteStream(Background):
 
         Everything is put as an event, which names its stream, unless ``events`` is False. Streams that have ended come too, as long as the
         broker remembers them; one that begins anew is listened to anew. After an outage each stream goes on where it was, and only of
-        those where messages are missing, or that are not there any more, a ``Lost`` or ``CutOff`` tells; what a stream has said that began
-        meanwhile is missing too. What concerns the prefix itself has
+        those where messages are missing, or that are not there any more, a ``Lost`` or ``CutOff`` tells. What concerns the prefix itself has
         the prefix as its ``stream``: a ``Lost`` while there is no connection yet, or a ``CutOff`` if the broker refuses it. A queue that listens
         to a stream by its name as well, or by several prefixes, gets it once.
         """

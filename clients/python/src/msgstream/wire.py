@@ -23,6 +23,8 @@ _CLOSE = '{"action":"close","stream":'
 _MESSAGE = ',"message":'
 _HEADER = ',"header":'
 
+#: As many of the last messages as there are.
+_ALL = 2**53 - 1
 _LATEST = ',"mode":"latest"'
 
 #: The end of a connection, and of its session.
@@ -74,10 +76,12 @@ def listen(stream: str, receipt: str, after: Optional[Position] = None, last: Op
     return f'{{"action":"listen","stream":{quoted(stream)},"receipt":{quoted(receipt)}{where}}}\n'
 
 
-def listen_prefix(prefix: str, receipt: str, after: "Dict[str, Position]", latest: bool = False) -> str:
-    """Joins all streams whose names begin so, those that there are and those to come. Those in ``after`` are resumed."""
+def listen_prefix(prefix: str, receipt: str, after: "Dict[str, Position]", latest: bool = False, whole: bool = False) -> str:
+    """Joins all streams whose names begin so, those that there are and those to come. Those in ``after`` are resumed; the others begin with
+    all messages that the broker has, if they are wanted ``whole``."""
     places = ",".join(f'{quoted(stream)}:{{"epoch":{quoted(epoch)},"sequence":{sequence}}}' for stream, (epoch, sequence) in after.items())
     where = f',"after":{{{places}}}' if after else ""
+    where += f',"last":{_ALL}' if whole else ""
     where += _LATEST if latest else ""
     return f'{{"action":"listen","prefix":{quoted(prefix)},"receipt":{quoted(receipt)}{where}}}\n'
 

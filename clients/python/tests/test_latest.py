@@ -128,6 +128,33 @@ def test_a_loop_gets_what_is_newest_when_it_asks(broker: Broker, publisher: Remo
         assert list(listener) == [Skipped("fit", 1), Message("fit", 1003), Ended("fit", "end")]
 
 
+def test_a_loop_gets_what_is_newest_of_each_stream_when_it_asks(broker: Broker, publisher: RemoteStream) -> None:
+    publisher["other"] = "header"
+    assert publisher.flush()
+    with broker.listen("fit", "other", latest=True) as listener:
+        assert [next(listener), next(listener)] == [Header("fit", "header"), Header("other", "header")]
+        publisher.put("fit", 1)
+        publisher.put("other", 1)
+        assert publisher.flush()
+        assert next(listener) == Message("fit", 1)
+        # It has this one already when newer ones come.
+        for k in range(2, 10):
+            publisher.put("other", k)
+            assert publisher.flush()
+        assert [next(listener), next(listener)] == [Skipped("other", 8), Message("other", 9)]
+
+
+def test_what_a_loop_has_not_taken_of_what_is_not_replaced_is_bounded(broker: Broker, publisher: RemoteStream) -> None:
+    with broker.listen(prefix="", latest=True) as listener:
+        assert next(listener) == Header("fit", "header")
+        for k in range(40):
+            for number in range(100):
+                publisher.close(f"job-{k}-{number}")
+            assert publisher.flush()
+            assert next(listener) == Ended(f"job-0-{k}")
+        assert 1000 <= len(listener._ready) < 2000
+
+
 def test_a_loop_that_catches_up_does_not_wait_beyond_its_time(broker: Broker, publisher: RemoteStream) -> None:
     with broker.listen("fit", latest=True) as listener:
         assert next(listener) == Header("fit", "header")

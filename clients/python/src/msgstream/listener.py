@@ -53,10 +53,10 @@ class Listener(Listening, Iterator[Event]):
 
     def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event, or None when all streams have ended. Raises TimeoutError after ``timeout`` seconds; None waits."""
-        if self._ready:
+        if self._ready and not self._wants_newer:
             return self._ready.popleft()
         deadline = None if timeout is None else time.monotonic() + timeout
-        if self._latest:
+        if self._wants_newer and not self._over:
             self._look_for_newer()
         while not self._ready or (self._catches_up and not self._over):
             if self._over:

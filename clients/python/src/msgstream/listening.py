@@ -21,6 +21,9 @@ from .prefix_listens import PrefixListens
 
 log = logging.getLogger("msgstream")
 
+#: How many events that are not replaced one that wants only what is newest may have ready before it reads no more.
+_MOST = 1000
+
 #: The receipt of that question.
 CATCH_UP = 2
 
@@ -78,6 +81,12 @@ class Listening:
     def _over(self) -> bool:
         """Whether nothing more comes but what is ready."""
         return self._closed or not self._listens.wanted
+
+    @property
+    def _wants_newer(self) -> bool:
+        """Whether what is ready may be replaced by what has not been read yet. With much ready that is not, nothing more is read."""
+        ready = self._ready
+        return isinstance(ready, OnlyNewest) and ready.lasting < _MOST
 
     @property
     def trouble(self) -> Optional[str]:

@@ -74,6 +74,11 @@ class OnlyNewest(Deque[Event]):
         self._events.extendleft(more)
         return event
 
+    @property
+    def lasting(self) -> int:
+        """How many of these are not replaced by what comes."""
+        return len(self._events) - len(self._newest)
+
     def clear(self) -> None:
         """Nothing waits."""
         self._events.clear()

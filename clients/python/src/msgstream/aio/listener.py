@@ -13,16 +13,10 @@ from ..listening import Listening, late
 from .connection import Connection
 
 
-#: How many events one that wants only what is newest may have ready before it reads no more.
-_MOST = 1000
-
-
 class Listener(Listening, AsyncIterator[Event]):
     """The events of some streams, as ``msgstream.Listener``, for ``async for``."""
 
     def _begin(self) -> None:
-        #: With so many events ready, nothing more is read. One that wants only the newest message goes on reading, so that it is new.
-        self._enough = _MOST if self._latest else 1
         #: Done when something has been read meanwhile.
         self._news: Optional["asyncio.Future[None]"] = None
         self._connection: Optional[Connection] = None
@@ -136,7 +130,7 @@ async def _fill(reference: "weakref.ref[Listener]") -> None:
     # A cancellation may arrive together with what was waited for, and before Python 3.12 is then lost: so close says it twice.
     while True:
         listener = reference()
-        if listener is None or len(listener._ready) >= listener._enough or listener._over:
+        if listener is None or (listener._ready and not listener._wants_newer) or listener._over:
             return
         connection = listener._connection
         try:

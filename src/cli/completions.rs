@@ -19,10 +19,12 @@ pub(crate) struct Args {
 /// broker is asked for the names that there are.
 const BASH: &str = r#"
 _msgstream_streams() {
-    local line=${COMP_LINE:0:COMP_POINT} cur known at name words=() names=() server=()
-    cur=${line##*[[:space:]]}
-    # Not the words of bash, to which a colon is a word.
-    read -ra words <<<"${line%"$cur"}"
+    local line=${COMP_LINE:0:COMP_POINT} pattern='(\\.|[^\\[:space:]])*$' typed cur known name at words=() names=() server=()
+    # Not the words of bash, which ends one at a colon, too. A blank behind a backslash ends none.
+    [[ $line =~ $pattern ]]
+    typed=${BASH_REMATCH[0]}
+    IFS= read cur <<<"$typed"
+    read -a words <<<"${line%"$typed"}"
     [[ $cur == -* || ( $2 == one && ${#words[@]} != 2 ) ]] && return
     case ${words[${#words[@]}-1]} in
         --server | --format | --last | --count | --timeout | --header) return ;;
@@ -30,10 +32,11 @@ _msgstream_streams() {
     for ((at = 2; at < ${#words[@]}; at++)); do
         [[ ${words[at]} == --server ]] && server=(--server "${words[at+1]}")
     done
-    [[ $COMP_WORDBREAKS == *:* && $cur == *:* ]] && known=${cur%"${cur##*:}"}
+    # What bash leaves as it is, before the part that it replaces.
+    [[ $typed == *"$3" ]] && known=${typed%"$3"}
     while IFS= read -r name; do
         printf -v name %q "$name"
-        names+=("${name#"$known"}")
+        [[ $name == "$known"* ]] && names+=("${name#"$known"}")
     done < <("$1" stream-names "${server[@]}" -- "$cur" 2>/dev/null)
     ((${#names[@]})) && COMPREPLY=("${names[@]}")
 }
@@ -57,8 +60,8 @@ _msgstream_or_command() {
     fi
     _msgstream "$@"
     case ${COMP_WORDS[1]} in
-        listen | wait) _msgstream_streams "$1" many ;;
-        get | put | close | delete | header | streams) _msgstream_streams "$1" one ;;
+        listen | wait) _msgstream_streams "$1" many "$2" ;;
+        get | put | close | delete | header | streams) _msgstream_streams "$1" one "$2" ;;
     esac
 }
 complete -F _msgstream_or_command -o bashdefault -o default msgstream
@@ -75,7 +78,7 @@ const ZSH_STREAMS: [(&str, &str); 4] = [
 const ZSH: &str = r#"
 _msgstream_streams() {
     local -a names
-    names=(${(f)"$(_call_program streams msgstream stream-names -- ${(q)PREFIX} 2>/dev/null)"})
+    names=(${(f)"$(_call_program streams msgstream stream-names -- ${(q)${(Q)PREFIX}} 2>/dev/null)"})
     compadd -a names
 }
 "#;

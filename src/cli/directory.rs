@@ -17,7 +17,7 @@ use super::broker::{Broker, block_on};
 use super::clock::words_of_age;
 use super::ending::{Ending, How};
 use super::exit::{Exit, Failure, Outcome};
-use super::standard::{print, say};
+use super::standard::{is_read, say};
 use super::text::{cut, inline, width};
 use super::view::{Colours, Paint, amount, size};
 
@@ -69,10 +69,12 @@ pub(crate) fn run(args: Args) -> Outcome {
                 match show(&args).await {
                     // A broker that is away for a while is worth waiting for.
                     Err(failure) if args.watch && failure.exit == Exit::Unavailable => say(failure.error),
-                    shown => shown?,
-                }
-                if !args.watch {
-                    return Ok(Exit::Fine);
+                    shown => {
+                        let goes_on = shown? && args.watch;
+                        if !goes_on {
+                            return Ok(Exit::Fine);
+                        }
+                    }
                 }
                 sleep(PAUSE).await;
             }
@@ -84,12 +86,13 @@ pub(crate) fn run(args: Args) -> Outcome {
     })
 }
 
-async fn show(args: &Args) -> Result<(), Failure> {
+/// Shows them once. False if nobody reads it.
+async fn show(args: &Args) -> Result<bool, Failure> {
     let listed = args.broker.list(&args.prefix, &Options::default()).await?;
     let mut streams: Vec<Row> = listed.into_iter().map(|(name, listed)| Row::new(name, &listed)).collect();
     if args.json {
         let lines: String = streams.iter().map(|stream| format!("{}\n", stream.json())).collect();
-        return print(lines.as_bytes());
+        return is_read(lines.as_bytes());
     }
     let is_drawn = args.watch && std::io::stdout().is_terminal();
     streams.sort_by_key(|stream| stream.latest);
@@ -105,12 +108,12 @@ async fn show(args: &Args) -> Result<(), Failure> {
             table.truncate(rows.saturating_sub(2).max(1));
             table.push(format!("{} more", hidden + 1));
         }
-        print(format!("{CLEAR}{}\n", table.join("\n")).as_bytes())
+        is_read(format!("{CLEAR}{}\n", table.join("\n")).as_bytes())
     } else if streams.is_empty() {
         say(if args.prefix.is_empty() { "there are no streams".to_owned() } else { format!("no stream begins with {:?}", args.prefix) });
-        Ok(())
+        Ok(true)
     } else {
-        print(format!("{}\n", table.join("\n")).as_bytes())
+        is_read(format!("{}\n", table.join("\n")).as_bytes())
     }
 }
 

@@ -1,5 +1,8 @@
 //! streams: which streams there are.
 
+use std::io::Read;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::{Broker, assert_fails, object, text};
@@ -51,4 +54,18 @@ fn without_a_broker_there_is_no_list() {
     let mut broker = Broker::start();
     broker.stop();
     assert_fails(&broker.output(&["streams"]), 69, "cannot connect to");
+}
+
+// Seen to fail: it went on for ever, and nobody read it.
+#[test]
+fn streams_ends_once_nobody_reads_what_it_shows() {
+    let broker = Broker::start();
+    broker.ok(&["header", "job", "1"]);
+    for more in [&[][..], &["--json"]] {
+        let mut child = broker.command(&["streams", "--watch"]).args(more).stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0]).unwrap();
+        drop(out);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{more:?}");
+    }
 }

@@ -18,9 +18,9 @@ impl Core {
         }
         budget.spend(name.as_str().len());
         let mut encoded = None;
-        for listener in self.prefixes.joining(name) {
+        for listener in self.prefixes.joining(name, budget) {
             budget.spend(JOIN);
-            let start = Start { latest: self.prefixes.wants_latest(listener, name), ..Start::default() };
+            let start = Start { latest: self.prefixes.wants_latest(listener, name, budget), ..Start::default() };
             self.join(listener, name, start, &mut encoded, budget, deliver);
         }
     }
@@ -30,7 +30,7 @@ impl Core {
         if self.prefixes.is_empty() {
             return;
         }
-        for listener in self.prefixes.joining(name) {
+        for listener in self.prefixes.joining(name, budget) {
             budget.spend(JOIN);
             not_joined(listener, name, refused, deliver);
         }
@@ -59,6 +59,6 @@ impl Core {
         let frames = extras.iter().filter_map(|extra| extra.header.as_ref()).chain([frame]);
         let long: Vec<_> = frames.filter(|frame| frame.bytes().len() >= length).collect();
         // Known streams are not looked up for nothing.
-        (!long.is_empty() && self.is_born_to_listeners(stream)).then(|| (self.prefixes.joining(stream), long))
+        (!long.is_empty() && self.is_born_to_listeners(stream)).then(|| (self.prefixes.joining(stream, &mut Budget::unlimited()), long))
     }
 }

@@ -15,6 +15,8 @@ pub(crate) const PUSH: usize = 60;
 pub(crate) const HANG_UP: usize = 300;
 /// Joining one of many streams.
 pub(crate) const JOIN: usize = 500;
+/// One listen by a prefix of the name of a stream that comes into being.
+pub(crate) const MATCH: usize = 60;
 /// Entering one name in an ordered table, or taking it out.
 pub(crate) const ORDER: usize = 400;
 /// Forgetting one stream.

@@ -6,6 +6,8 @@ use std::ops::Bound;
 use crate::wire::allocated;
 use crate::wire::ids::{BEHIND_RESERVED, ConnectionId, Prefix, StreamName};
 
+use super::budget::{Budget, MATCH};
+
 /// What the listener of a prefix takes beside the prefix itself: its places in the tables, in bytes of memory.
 const LISTENED: usize = 240;
 
@@ -13,9 +15,8 @@ const LISTENED: usize = 240;
 #[derive(Debug, Default)]
 pub(super) struct Prefixes {
     listeners: BTreeMap<Prefix, BTreeSet<ConnectionId>>,
-    connections: BTreeMap<ConnectionId, BTreeSet<Prefix>>,
-    /// Those that want the newest message only of the streams of a prefix.
-    latest: BTreeSet<(ConnectionId, Prefix)>,
+    /// What each connection listens to, and whether it wants the newest message only of the streams of a prefix.
+    connections: BTreeMap<ConnectionId, BTreeMap<Prefix, bool>>,
     /// Those that are joining the streams that there are; one connection does one thing after the other.
     walks: BTreeMap<ConnectionId, Walk>,
 }
@@ -38,42 +39,37 @@ impl Prefixes {
 
     /// How many prefixes a connection listens to.
     pub(super) fn count(&self, connection: ConnectionId) -> usize {
-        self.connections.get(&connection).map_or(0, BTreeSet::len)
+        self.connections.get(&connection).map_or(0, BTreeMap::len)
     }
 
     /// Whether a connection listens to this very prefix.
     pub(super) fn listens(&self, connection: ConnectionId, prefix: &Prefix) -> bool {
-        self.connections.get(&connection).is_some_and(|own| own.contains(prefix))
+        self.connections.get(&connection).is_some_and(|own| own.contains_key(prefix))
     }
 
     /// Whether one of a connection's prefixes matches a stream.
     pub(super) fn match_for(&self, connection: ConnectionId, stream: &StreamName) -> bool {
-        self.connections
-            .get(&connection)
-            .is_some_and(|own| matching(stream, |most| own.range::<str, _>(up_to(most)).next_back()).next().is_some())
+        self.connections.get(&connection).is_some_and(|own| matching(stream, own).next().is_some())
     }
 
     /// Whether a connection wants the newest message only of a stream, by all of its prefixes that match it.
-    pub(super) fn wants_latest(&self, connection: ConnectionId, stream: &StreamName) -> bool {
-        if self.latest.is_empty() {
-            return false;
-        }
+    pub(super) fn wants_latest(&self, connection: ConnectionId, stream: &StreamName, budget: &mut Budget) -> bool {
         let Some(own) = self.connections.get(&connection) else { return false };
-        let mut matching = matching(stream, |most| own.range::<str, _>(up_to(most)).next_back());
-        matching.all(|prefix| self.latest.contains(&(connection, prefix.clone())))
+        matching(stream, own).inspect(|_| budget.spend(MATCH)).all(|(_, latest)| *latest)
     }
 
     /// Whether somebody listens to a prefix that matches a stream.
     pub(super) fn match_any(&self, stream: &StreamName) -> bool {
-        self.matching(stream).next().is_some()
+        matching(stream, &self.listeners).next().is_some()
     }
 
     /// Who is to join a stream that comes into being: all whose prefixes match, but for those that have yet to come to it on their way.
-    pub(super) fn joining(&self, stream: &StreamName) -> Vec<ConnectionId> {
+    pub(super) fn joining(&self, stream: &StreamName, budget: &mut Budget) -> Vec<ConnectionId> {
         let mut joining = Vec::new();
         let mut prefixes = 0;
-        for prefix in self.matching(stream) {
-            let listeners = self.listeners.get(prefix).into_iter().flatten().copied();
+        for (prefix, listeners) in matching(stream, &self.listeners) {
+            budget.spend(MATCH * listeners.len());
+            let listeners = listeners.iter().copied();
             joining.extend(listeners.filter(|connection| !self.will_come(*connection, prefix, stream)));
             prefixes += 1;
         }
@@ -88,31 +84,21 @@ impl Prefixes {
         self.walks.get(&connection).is_some_and(|walk| walk.prefix == *prefix && walk.at.as_ref().is_none_or(|at| at < stream))
     }
 
-    fn matching(&self, stream: &StreamName) -> impl Iterator<Item = &Prefix> {
-        matching(stream, |most| self.listeners.range::<str, _>(up_to(most)).next_back().map(|(prefix, _)| prefix))
-    }
-
     /// Enters a listener, which begins its way. Returns what that takes, in bytes of memory, unless it is there.
     pub(super) fn insert(&mut self, connection: ConnectionId, prefix: &Prefix, latest: bool) -> usize {
-        if latest {
-            self.latest.insert((connection, prefix.clone()));
-        } else {
-            self.latest.remove(&(connection, prefix.clone()));
-        }
         let walk = Walk { prefix: prefix.clone(), at: None, joined: 0 };
         self.walks.insert(connection, walk);
         self.listeners.entry(prefix.clone()).or_default().insert(connection);
-        let is_new = self.connections.entry(connection).or_default().insert(prefix.clone());
+        let is_new = self.connections.entry(connection).or_default().insert(prefix.clone(), latest).is_none();
         if is_new { listened(prefix) } else { 0 }
     }
 
     /// Takes a listener out. Returns what that took, in bytes of memory.
     pub(super) fn remove(&mut self, connection: ConnectionId, prefix: &Prefix) -> usize {
         let Some(own) = self.connections.get_mut(&connection) else { return 0 };
-        if !own.remove(prefix) {
+        if own.remove(prefix).is_none() {
             return 0;
         }
-        self.latest.remove(&(connection, prefix.clone()));
         if own.is_empty() {
             self.connections.remove(&connection);
         }
@@ -130,7 +116,7 @@ impl Prefixes {
 
     /// Any one of a connection's prefixes.
     pub(super) fn first(&self, connection: ConnectionId) -> Option<&Prefix> {
-        self.connections.get(&connection)?.first()
+        self.connections.get(&connection)?.keys().next()
     }
 
     /// The way of a connection, if it is on one.
@@ -150,16 +136,13 @@ impl Prefixes {
     /// How many listen to prefixes of a kind.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn count_all(&self, is_counted: impl Fn(&Prefix) -> bool) -> usize {
-        self.connections.values().flatten().filter(|prefix| is_counted(prefix)).count()
+        self.connections.values().flat_map(BTreeMap::keys).filter(|prefix| is_counted(prefix)).count()
     }
 
     /// What all of it takes, in bytes of memory.
     #[cfg(any(test, debug_assertions))]
     pub(super) fn memory(&self) -> usize {
-        for (connection, prefix) in &self.latest {
-            assert!(self.listens(*connection, prefix), "how {connection} listened to {prefix:?} is still known");
-        }
-        let own = self.connections.iter().flat_map(|(connection, own)| own.iter().map(move |prefix| (connection, prefix)));
+        let own = self.connections.iter().flat_map(|(connection, own)| own.keys().map(move |prefix| (connection, prefix)));
         own.map(|(connection, prefix)| {
             assert!(self.listeners.get(prefix).is_some_and(|listeners| listeners.contains(connection)), "{prefix:?} has lost {connection}");
             listened(prefix)
@@ -173,27 +156,20 @@ pub(super) fn listened(prefix: &Prefix) -> usize {
     LISTENED + allocated(prefix.as_str().len())
 }
 
-fn up_to(most: &str) -> (Bound<&str>, Bound<&str>) {
-    (Bound::Unbounded, Bound::Included(most))
-}
-
-/// The prefixes in an ordered table that match a name, the longest first. `last` finds the last one that is not greater than a text.
+/// What an ordered table has by the prefixes that match a name, the longest first.
 ///
-/// Each step leaves a shorter beginning of the name, so that it takes no more of them than the name has characters, however many
-/// prefixes there are.
-fn matching<'p>(name: &StreamName, last: impl Fn(&str) -> Option<&'p Prefix>) -> impl Iterator<Item = &'p Prefix> {
-    let mut rest = Some(name.as_str());
+/// It goes backwards through the table. At one that is no beginning of the name it leaps to what both have in common: each leap leaves a
+/// shorter beginning of the name, so that there are no more steps than the name has characters, however many prefixes there are.
+fn matching<'p, V>(name: &StreamName, table: &'p BTreeMap<Prefix, V>) -> impl Iterator<Item = (&'p Prefix, &'p V)> {
+    let up_to = |most: &str| table.range::<str, _>((Bound::Unbounded, Bound::Included(most)));
+    let mut before = up_to(name.as_str());
     std::iter::from_fn(move || {
         loop {
-            let text = rest.take()?;
-            let found = last(text)?;
-            if !text.starts_with(found.as_str()) {
-                rest = Some(common(text, found.as_str()));
-                continue;
-            }
-            rest = without_last(found.as_str()).and_then(|shorter| text.get(..shorter));
-            if found.matches(name) {
-                return Some(found);
+            let (found, value) = before.next_back()?;
+            if !name.as_str().starts_with(found.as_str()) {
+                before = up_to(common(name.as_str(), found.as_str()));
+            } else if found.matches(name) {
+                return Some((found, value));
             }
         }
     })
@@ -203,11 +179,6 @@ fn matching<'p>(name: &StreamName, last: impl Fn(&str) -> Option<&'p Prefix>) ->
 fn common<'t>(one: &'t str, other: &str) -> &'t str {
     let length = one.chars().zip(other.chars()).take_while(|(one, other)| one == other).map(|(character, _)| character.len_utf8()).sum();
     one.get(..length).unwrap_or_default()
-}
-
-/// The length of a text without its last character.
-fn without_last(text: &str) -> Option<usize> {
-    text.char_indices().next_back().map(|(at, _)| at)
 }
 
 /// The next stream that a prefix matches, behind the one where one is. `first` finds the first name from a bound on.
@@ -249,7 +220,7 @@ mod tests {
                 .filter(|(_, prefix)| text.starts_with(prefix) && text.starts_with('$') == prefix.starts_with('$'))
                 .map(|(id, _)| ConnectionId(id))
                 .collect();
-            assert_eq!(prefixes.joining(&name(text)), expected, "{text}");
+            assert_eq!(prefixes.joining(&name(text), &mut Budget::unlimited()), expected, "{text}");
             assert_eq!(prefixes.match_any(&name(text)), !expected.is_empty());
         }
     }
@@ -262,22 +233,22 @@ mod tests {
         prefixes.end_walk(one);
         assert_eq!((prefixes.insert(one, &texts[0], false), prefixes.count(one), prefixes.memory()), (0, 3, taken));
         prefixes.end_walk(one);
-        assert_eq!(prefixes.joining(&name("abc")), [one]);
+        assert_eq!(prefixes.joining(&name("abc"), &mut Budget::unlimited()), [one]);
         assert_eq!(prefixes.remove(one, &texts[1]) + prefixes.memory(), taken);
-        assert_eq!((prefixes.joining(&name("abc")), prefixes.match_for(one, &name("c"))), (vec![one], false));
+        assert_eq!((prefixes.joining(&name("abc"), &mut Budget::unlimited()), prefixes.match_for(one, &name("c"))), (vec![one], false));
         for prefix in &texts {
             prefixes.remove(one, prefix);
         }
-        assert!(prefixes.is_empty() && prefixes.joining(&name("abc")).is_empty());
+        assert!(prefixes.is_empty() && prefixes.joining(&name("abc"), &mut Budget::unlimited()).is_empty());
     }
 
     #[test]
     fn one_on_its_way_comes_to_what_is_ahead_by_itself() {
         let (mut prefixes, one) = (Prefixes::default(), ConnectionId(0));
         prefixes.insert(one, &Prefix::new(""), false);
-        assert!(prefixes.joining(&name("m")).is_empty(), "it has yet to begin");
+        assert!(prefixes.joining(&name("m"), &mut Budget::unlimited()).is_empty(), "it has yet to begin");
         prefixes.walk_mut(one).unwrap().at = Some(name("m"));
-        assert_eq!(["l", "m", "n"].map(|stream| prefixes.joining(&name(stream)).len()), [1, 1, 0]);
+        assert_eq!(["l", "m", "n"].map(|stream| prefixes.joining(&name(stream), &mut Budget::unlimited()).len()), [1, 1, 0]);
     }
 
     #[test]

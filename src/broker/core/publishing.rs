@@ -56,13 +56,13 @@ impl Core {
         let Some(entry) = directory::entry(stream) else { return };
         let told = self.entry(&entry);
         let end = || frame(&Event::Close { stream: &entry, message: None });
-        for listener in self.prefixes.joining(&entry) {
+        for listener in self.prefixes.joining(&entry, budget) {
             // One that listens to it by its name too is told as such.
             if self.listens(listener, &entry) {
                 continue;
             }
             budget.spend(JOIN);
-            let latest = self.prefixes.wants_latest(listener, &entry);
+            let latest = self.prefixes.wants_latest(listener, &entry, budget);
             match &told {
                 Some(told) if is_new => {
                     self.join_entry(listener, &entry, told, Start { latest, ..Start::default() }, deliver);

@@ -143,7 +143,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::broker::core::budget::PUSH;
+    use crate::broker::core::budget::{MATCH, PUSH};
     use crate::broker::core::tests::Counter;
     use crate::broker::core::{CoreLimits, Epochs};
     use crate::wire::Frame;
@@ -217,6 +217,20 @@ mod tests {
         let (mut budget, mut delivered) = (Budget::new(1000 * PUSH), Counter::default());
         core.handle(PUBLISHER, begin("stream", 10), &mut budget, &mut delivered);
         assert!(budget.is_spent() && delivered.0 == 1000);
+    }
+
+    // Seen to fail: a listen counted for nothing, so that a birth under many of them held everybody up and the next one followed at once.
+    #[test]
+    fn whoever_brings_a_stream_into_being_pays_for_the_search_for_those_who_join() {
+        let (mut core, name) = (core(0, 0), "n".repeat(1000));
+        for length in 1..=name.len() {
+            let listen = Input::ListenPrefix { prefix: Prefix::new(&name[..length]), start: None, receipt: None, begun: false };
+            core.handle(LISTENER, listen, &mut Budget::unlimited(), &mut Counter::default());
+        }
+        // To find the listener, and to find that it wants each message: by its first listen.
+        let (mut budget, mut delivered) = (Budget::new(1001 * MATCH), Counter::default());
+        core.handle(PUBLISHER, begin(&name, 10), &mut budget, &mut delivered);
+        assert!(budget.is_spent() && delivered.0 == 1);
     }
 
     // Seen to fail: the way of one that was cut off never came to an end.

@@ -138,6 +138,20 @@ def test_what_began_in_an_outage_is_told_whole_but_no_end_twice() -> None:
     assert heard(listens, *lines_of_it, joined("new", 1, "waiting", more=',"resumed":true'), receipt(3)) == []
 
 
+def test_what_is_held_counts_with_its_own_length() -> None:
+    text = '"0123456789"'
+    listens = made()
+    listens.join("s", "one")
+    heard(listens, wire.put("s", text))
+    assert listens.longest("s") == len(text) and listens.longest("t") == listens.longest(None) == 0
+    lines(listens, "t", "one")
+    heard(listens, wire.put("t", text))
+    # Any line releases this one.
+    assert listens.longest("t") == listens.longest(None) == len(text)
+    heard(listens, joined("t"))
+    assert listens.longest("t") == 0
+
+
 def test_one_line_holds_as_many_places_as_it_may() -> None:
     listens = made(line=10_000)
     lines(listens, "", "one")

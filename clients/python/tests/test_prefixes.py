@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 from typing import Any, Dict, Iterator, List
 
 import pytest
@@ -411,6 +412,39 @@ def test_a_queue_that_fails_is_given_up_at_that_stream_until_it_ends(broker: Bro
         publisher.close("fit-2")
         publisher["fit-2"] = "anew"
         assert got.several(2) == [Message("fit-10", "heard"), Header("fit-2", "anew")]
+
+
+def test_a_queue_that_takes_nothing_is_given_up_at_all_streams_of_the_prefix_at_once(broker: Broker, publisher: RemoteStream) -> None:
+    let_go = threading.Event()
+
+    class Stuck(Queue):
+        def put(self, message: Any) -> None:
+            super().put(message)
+            assert let_go.wait(DEADLINE)
+
+    stuck, other = Stuck(), Queue()
+    with broker.remote(options=Options(queue=1)) as remote:
+        remote.listen("other", other)
+        remote.listen_prefix("fit-", stuck)
+        remote.listen("mine", stuck)
+        remote.listen_prefix("no-", stuck)
+        assert remote.flush()
+        for number in range(100):
+            publisher[f"fit-{number}"] = "x" * 20_000
+        publisher.put("other", 1)
+        # It is waited for once, not for each of the streams.
+        assert other.several(2) == ["header of other", 1]
+        assert [prefix for prefix, _ in remote._listens._prefixes] == ["no-"]
+        assert remote.flush()
+        let_go.set()
+        publisher.put("no-1", 1)
+        told = []
+        while not told or told[-1] != Message("no-1", 1):
+            told.append(stuck.get())
+        *_, last, cut, all_cut, _ = told
+        assert isinstance(cut, CutOff) and isinstance(all_cut, CutOff) and isinstance(last, Header)
+        assert all_cut == CutOff("fit-", "slow_listener", cut.reason) and cut.stream.startswith("fit-")
+        assert len([event for event in told if isinstance(event, CutOff)]) == 2
 
 
 def test_only_the_newest_message_of_each_stream(broker: Broker, publisher: RemoteStream) -> None:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, Optional, Set, Tuple, Union
+from typing import Callable, Deque, Dict, List, Optional, Set, Tuple, Union
 
 from .events import CutOff, Event, Message, Skipped
 from .newest import Newest
@@ -27,8 +27,9 @@ _LEAST = 1 << 20
 #: What an event takes beside its text; about.
 _OVERHEAD = 200
 
-#: Called for one that listens no more to a stream, with the reason.
-Drop = Callable[[Target, str], None]
+#: Called for one that listens no more to a stream, and whether that is because it takes too long. Returns the prefixes that it listens to no
+#: more for that.
+Drop = Callable[[Target, str, bool], List[str]]
 
 
 #: For whom, and of which stream.
@@ -90,23 +91,35 @@ class Deliveries:
                 given, size = event, length + _OVERHEAD
                 key = (target, event.stream) if target.latest else None
                 if inbox.size + size > self._limit and not self._has_room(inbox, size, key):
-                    reason = f"more than {self._limit} bytes waited for this listener, the most allowed (options.queue); take messages faster"
                     inbox.cut.add((target, event.stream))
                     dropped.append(target)
-                    given, size = CutOff(event.stream, "slow_listener", reason), _OVERHEAD
+                    given, size = self._too_slow(event.stream), _OVERHEAD
                 # It may have been done with, and forgotten, while there was a wait for room.
-                inbox = self._inboxes.setdefault(inbox.key, inbox)
-                if key is None:
-                    inbox.items.append((target, given, size))
-                    inbox.size += size
-                else:
-                    _put_newest(inbox, key, given, size)
-                if not inbox.busy:
-                    inbox.busy = True
-                    self._ready.append(inbox)
+                self._append(self._inboxes.setdefault(inbox.key, inbox), target, given, size, key)
             self._call()
         for target in dropped:
-            self._drop(target, event.stream)
+            # Else each stream of a prefix would wait for it anew.
+            prefixes = self._drop(target, event.stream, True)
+            with self._lock:
+                for prefix in prefixes:
+                    inbox = self._inboxes.setdefault(id(target.queue), _Inbox(id(target.queue)))
+                    self._append(inbox, target, self._too_slow(prefix), _OVERHEAD, None)
+                self._call()
+
+    def _append(self, inbox: _Inbox, target: Target, event: Event, size: int, key: Optional[_Key]) -> None:
+        """Called with the lock held."""
+        if key is None:
+            inbox.items.append((target, event, size))
+            inbox.size += size
+        else:
+            _put_newest(inbox, key, event, size)
+        if not inbox.busy:
+            inbox.busy = True
+            self._ready.append(inbox)
+
+    def _too_slow(self, stream: str) -> CutOff:
+        reason = f"more than {self._limit} bytes waited for this listener, the most allowed (options.queue); take messages faster"
+        return CutOff(stream, "slow_listener", reason)
 
     def _has_room(self, inbox: _Inbox, size: int, key: Optional[_Key]) -> bool:
         """Waits for room as long as the queue takes something every now and then; what would be replaced takes none. Called with the lock
@@ -194,7 +207,7 @@ class Deliveries:
                 log.exception("a queue that listens to %r failed and is hung up from it", event.stream)
                 failed[target, event.stream] = None
         for target, stream in failed:
-            self._drop(target, stream)
+            self._drop(target, stream, False)
             self._tell_failed(target, stream)
         with self._lock:
             inbox.size -= inbox.taken - settled

@@ -106,6 +106,11 @@ class PrefixListens(Listens[T]):
         self._keep(stream)
         return left_alone
 
+    def give_up_prefixes(self, stream: str, target: T) -> "Tuple[List[str], List[str]]":
+        """The target gets nothing more of the prefixes of one stream. Returns them, and those that the broker is to be told."""
+        given_up = [prefix for prefix, targets in self._prefixes if target in targets and matches(prefix, stream)]
+        return given_up, [name for prefix in given_up for name in self.leave_prefix(prefix, lambda other: other == target)]
+
     def again(self, waiting: "Collection[str]" = ()) -> List[str]:
         self._unasked = None
         lines = super().again(waiting)
@@ -145,6 +150,10 @@ class PrefixListens(Listens[T]):
         super().restore(named)
         if prefixed is not None:
             self._prefixes, self.silent, self._ended, self._has_forgotten, self._gap = prefixed
+
+    def longest(self, stream: Optional[str]) -> int:
+        """How long what is held may be that the next line, of this stream, releases."""
+        return max(len(self._held.get(stream or "", "")), 0 if self._unasked is None else len(self._unasked[1]))
 
     def settle(self, line: Line) -> "List[Delivery[T]]":
         if line.action == "joined" and line.stream is not None:

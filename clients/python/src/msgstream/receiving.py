@@ -13,6 +13,7 @@ from .entries import HANGUP, Entry
 from .errors import refusal
 from .events import Event, Message
 from .incoming import DEAF, CutShort
+from .names import key_of
 from .resuming import AGAIN
 from .shared import Shared
 from .sinks import Target
@@ -93,6 +94,7 @@ class Receiving(Shared):
                 is_refused = is_refused and not is_awaited
             elif said.action == "receipt" and said.receipt is not None:
                 self._out.told(said.receipt, said.position and said.position[0])
+            length = max(len(line), self._listens.longest(said.stream))
             deliveries = self._listens.settle(said)
             if self._listens.standings:
                 self._settle_standings()
@@ -100,7 +102,7 @@ class Receiving(Shared):
             self._refusal(said)
         if self._sayings:
             self._speak()
-        self._deliver(deliveries, len(line))
+        self._deliver(deliveries, length)
 
     def _is_expected(self, said: Line) -> bool:
         """Whether an error is the answer to something that may be refused, and is no mistake."""
@@ -151,11 +153,16 @@ class Receiving(Shared):
         for targets, event in deliveries:
             self._deliveries.put(targets, event, length)
 
-    def _give_up(self, target: Target, stream: str) -> None:
-        """One that takes too long, or fails, listens to that stream no more."""
+    def _give_up(self, target: Target, stream: str, is_slow: bool) -> List[str]:
+        prefixes: List[str] = []
         with self._lock:
+            if is_slow:
+                prefixes, left_alone = self._listens.give_up_prefixes(stream, target)
+                for prefix in left_alone:
+                    self._put_in(Entry(HANGUP, wire.hangup_prefix(prefix), key_of(prefix)))
             for name in self._listens.give_up(stream, target):
                 self._put_in(Entry(HANGUP, wire.hangup(name), name))
+        return prefixes
 
     def _refusal(self, said: Line) -> None:
         key = (said.code, said.stream)

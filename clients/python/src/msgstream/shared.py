@@ -346,8 +346,9 @@ class Shared:
         """The connection is of no use any more. Called with the lock held."""
         raise NotImplementedError
 
-    def _give_up(self, target: Target, stream: str) -> None:
-        """One that takes too long, or fails, listens to that stream no more."""
+    def _give_up(self, target: Target, stream: str, is_slow: bool) -> List[str]:
+        """One that takes too long, or fails, listens to that stream no more; one that takes too long also not to its prefixes, which are
+        returned."""
         raise NotImplementedError
 
 

@@ -33,7 +33,8 @@ class Listener(Listening, Iterator[Event]):
     ``timeout`` is how long to wait for the next event, in seconds; then TimeoutError is raised, and iteration may go on after it.
     Messages are read as fast as they are asked for: who takes too long is cut off by the broker, and told so. With ``latest`` only the newest
     message of each stream is wanted: the next event is the newest there is when it is asked for, and a ``Skipped`` before it tells how many
-    messages it has replaced. Who takes long then misses nothing else, and is not cut off.
+    messages it has replaced. Who takes long then misses nothing else, and is cut off only if nothing at all is read for ``outbox.write_time``
+    (10 s) while more comes than the buffers of the system hold.
 
     In a forked child it is a listener of its own, which goes on where this one was, on a new connection; the parent's goes on undisturbed.
     """

@@ -60,12 +60,16 @@ impl Gathered {
         if queues.is_over {
             return false;
         }
-        let room = self.limit.saturating_sub(queues.bytes);
+        let bytes = queues.bytes;
         let is_idle = queues.turns.is_empty();
+        let is_alone = queues.turns.len() <= 1 && queues.turns.front().is_none_or(|waits| waits == stream);
         let (mut goes_on, mut is_slow) = (!event.is_last(), false);
         queues.with(stream, |waiting| {
+            let before = waiting.bytes();
             let Some(event) = waiting.meet(event, self.latest) else { return };
-            let is_free = event.is_last() || self.latest && is_newest(&event) || is_idle;
+            // What it replaces has made room. Those of other streams take theirs.
+            let room = self.limit.saturating_sub((bytes + waiting.bytes()).saturating_sub(before));
+            let is_free = event.is_last() || self.latest && is_newest(&event) && is_alone || is_idle;
             is_slow = !is_free && event.cost() > room;
             if !is_slow {
                 waiting.push(event);
@@ -245,6 +249,25 @@ mod tests {
         }
         assert!((5..=10).contains(&streams), "{streams}");
         assert!(matches!(next(&gathered), Some((all, Waits::Event(Event::CutOff(_)))) if all.is_empty()));
+    }
+
+    /// The newest message of a stream takes the place of the one before, and those of many streams together no more than may wait.
+    #[test]
+    fn the_newest_of_all_streams_have_a_limit() {
+        let text = |length: usize| Event::Message(Content::from_json(&format!("\"{}\"", "x".repeat(length))).unwrap());
+        let limit = 100 * STREAM;
+        let gathered = Gathered::new(ByteSize(limit), true);
+        let push = |stream: &str, length: usize| {
+            gathered.push(&stream.into(), text(length));
+            !gathered.is_over()
+        };
+        // The only one that waits has room, however large it is.
+        assert!(push("a", 2 * limit) && push("a", 2 * limit) && push("a", limit / 3));
+        for _ in 0..100 {
+            assert!(push("b", limit / 3) && push("a", limit / 3));
+        }
+        assert!(!push("c", limit / 2));
+        assert!(gathered.lock().bytes <= limit);
     }
 
     /// What has ended or was forgotten takes nothing more.

@@ -178,7 +178,8 @@ impl RemoteStream {
         Ok(PrefixListener::new(prefix.to_owned(), gathered, Arc::clone(&self.link)))
     }
 
-    /// Listens to all streams whose names begin so, to the newest message of each. See [`listen_latest`](Self::listen_latest).
+    /// Listens to all streams whose names begin so, to the newest message of each. See [`listen_latest`](Self::listen_latest). The newest of
+    /// all streams together are held to [`Options::listener_queue`](super::Options::listener_queue); beyond it the listener is cut off.
     ///
     /// # Errors
     /// As [`listen_prefix`](Self::listen_prefix).

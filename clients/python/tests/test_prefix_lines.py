@@ -152,6 +152,36 @@ def test_what_is_held_counts_with_its_own_length() -> None:
     assert listens.longest("t") == 0
 
 
+def test_a_message_that_was_held_comes_before_another_stream_is_joined() -> None:
+    listens = made()
+    lines(listens, "", "one")
+    heard(listens, joined("s", 0, "waiting"), receipt(1))
+    assert heard(listens, wire.put("s", "1")) == []
+    assert heard(listens, joined("t", 0, "waiting")) == [(("one",), Message("s", 1))]
+
+
+def test_of_a_stream_that_never_said_anything_and_is_no_more_nothing_is_told() -> None:
+    listens = made()
+    lines(listens, "", "one")
+    heard(listens, joined("s", 0, "waiting"), joined("t", 1, "waiting"), receipt(1))
+    listens.interrupted(None, "gone", True)
+    listens.again()
+    assert heard(listens, receipt(2)) == [(("one",), Lost("t", "gone", True))]
+
+
+def test_who_is_new_has_been_told_of_all_with_the_last_of_its_lines() -> None:
+    listens = made()
+    lines(listens, "", "one")
+    heard(listens, joined("s"), receipt(1))
+    lines(listens, "", "two")
+    listens.interrupted(None, "gone", True)
+    assert len(listens.again()) == 2
+    heard(listens, receipt(3))
+    assert listens._prefixes.is_joining("", "two")
+    heard(listens, receipt(4))
+    assert not listens._prefixes.is_joining("", "two")
+
+
 def test_one_line_holds_as_many_places_as_it_may() -> None:
     listens = made(line=10_000)
     lines(listens, "", "one")

@@ -41,7 +41,7 @@ use super::waiting::Waits;
 /// broker.header("fit-1", "half done").await?;
 ///
 /// let mut fits = broker.listen_prefix("fit-").await?;
-/// assert_eq!(fits.joined().await, Some(1));
+/// assert_eq!((fits.prefix(), fits.joined().await), ("fit-", Some(1)));
 /// broker.put("fit-2", &0.5).await?;
 ///
 /// let (stream, event) = fits.next().await.ok_or("no event")?;

@@ -18,19 +18,21 @@ use super::hearing::{Answer, Hearing};
 /// [`Stream`] of [`Event`]s. Dropping it hangs up.
 ///
 /// ```
-/// use msgstream::client::Event;
+/// use msgstream::client::{Event, StreamState};
 /// use msgstream::local::MessageStream;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let broker = MessageStream::new();
 /// let mut job = broker.listen_latest("job-1").await?;
+/// assert_eq!((job.stream(), job.joined().await.map(|joined| joined.state)), ("job-1", Some(StreamState::Waiting)));
 /// for step in 1..=1000 {
 ///     broker.put("job-1", &step).await?;
 /// }
 /// broker.close("job-1").await?;
 /// assert_eq!(job.next().await, Some(Event::Skipped { messages: 999 }));
 /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "1000"));
+/// assert_eq!(job.position().map(|position| position.sequence), Some(1000));
 /// assert_eq!(job.next().await, Some(Event::Ended { message: None }));
 /// assert_eq!(job.next().await, None);
 /// # Ok(()) }

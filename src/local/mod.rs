@@ -276,9 +276,11 @@ impl MessageStream {
     ///     broker.put("fit-1", &step).await?;
     /// }
     /// broker.flush().await?;
+    /// let mut newest = None;
     /// while fits.positions().get("fit-1").is_none_or(|position| position.sequence < 1000) {
-    ///     fits.next().await;
+    ///     newest = fits.next().await;
     /// }
+    /// assert!(matches!(newest, Some((_, Event::Message(message))) if message == "1000"));
     /// # Ok(()) }
     /// ```
     pub async fn listen_prefix_latest(&self, prefix: &str) -> Result<PrefixListener, LocalError> {

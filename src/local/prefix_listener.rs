@@ -36,7 +36,7 @@ use super::hearing::{Answer, Hearing};
 /// broker.header("fit-1", "half done").await?;
 ///
 /// let mut fits = broker.listen_prefix("fit-").await?;
-/// assert_eq!(fits.joined().await, Some(1));
+/// assert_eq!((fits.prefix(), fits.joined().await), ("fit-", Some(1)));
 /// broker.put("fit-2", &0.5).await?;
 /// let (stream, event) = fits.next().await.ok_or("no event")?;
 /// assert!(&*stream == "fit-1" && matches!(event, Event::Header(header) if header == "\"half done\""));

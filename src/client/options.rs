@@ -113,7 +113,8 @@ impl Default for Backoff {
     }
 }
 
-/// A connection that has lasted as long as so many first pauses was a good one, however long the pause before it was.
+/// A connection that has lasted as long as so many first pauses was a good one, however long the pause before it was. So was one that has
+/// brought its client further: a listener that waited longer and longer would have more and more to catch up with each time.
 const LASTING: u32 = 10;
 
 impl Backoff {

@@ -42,6 +42,8 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         shared.lock().connected(lost.take());
         let mut exchange = Exchange::new(shared, transport);
         let end = exchange.run().await;
+        // Who is cut off for being slow is not to be back at once, however much that connection has brought.
+        let has_moved = shared.lock().take_moved() && matches!(end, End::Failed(_));
         let (last, why) = match end {
             End::Left => {
                 let why = "this client has disconnected".to_owned();
@@ -61,7 +63,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
         shared.stands(Connection::Away { reason: why.clone() });
         tracing::debug!(address = %shared.address, reason = why, "connection lost; connecting again");
         if exchange.was_answered {
-            attempt = backoff.attempt_after(attempt, exchange.lasted());
+            attempt = if has_moved { 0 } else { backoff.attempt_after(attempt, exchange.lasted()) };
         }
         // A pause, since the broker may be turning connections away, or may have just lost a thousand of them.
         let Some(pause) = backoff.pause(attempt, fastrand::f64()) else { return shared.end(&last, &why) };

@@ -157,6 +157,33 @@ async fn there_is_a_pause_before_every_new_connection() {
     }
 }
 
+/// Seen to fail: on a network that cut each connection after some bytes, a listener waited longer and longer, until more had come meanwhile
+/// than a connection could carry, and then than the broker keeps.
+#[tokio::test]
+async fn a_connection_that_has_brought_something_is_worth_another_soon() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let time = Duration::from_millis(100);
+    let options = Options::default().session(false).reconnect(Backoff::default().first(time).longest(time).attempts(2));
+    let client = RemoteStream::start(peer.local_addr().unwrap().to_string().parse().unwrap(), options);
+    let mut listener = client.listen("job").await.unwrap();
+    for number in 0..4 {
+        let mut broker = Peer::accept(&peer).await;
+        let listen = loop {
+            let line = broker.lines(1).await.remove(0);
+            if line.contains("\"listen\"") {
+                break line;
+            }
+            broker.say(&line.replace("ping", "pong")).await;
+        };
+        let receipt = listen.split("\"receipt\":").nth(1).unwrap().split([',', '}']).next().unwrap();
+        let position = format!(r#"{{"epoch":"000000000000000a","sequence":{number}}}"#);
+        let resumed = if number > 0 { r#","resumed":true"# } else { "" };
+        broker.say(&format!(r#"{{"action":"receipt","receipt":{receipt},"state":"waiting"{resumed},"position":{position}}}"#)).await;
+        broker.say(&format!(r#"{{"action":"put","stream":"job","message":{number}}}"#)).await;
+        assert_eq!(next(&mut listener, 1).await, [number.to_string()]);
+    }
+}
+
 /// A broker that ends the connection without saying why has not been asked to: that is no end that this client wanted.
 #[tokio::test]
 async fn a_close_without_a_reason_is_a_lost_connection() {

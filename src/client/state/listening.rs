@@ -78,8 +78,15 @@ impl State {
         if self.may_be_announced(&stream) {
             self.prefixes.hold(stream, content);
         } else {
-            self.tell(&stream, |listened| listened.put(content));
+            self.deliver(&stream, content);
         }
+    }
+
+    /// Gives what was put to a stream to its listeners.
+    pub(super) fn deliver(&mut self, stream: &str, content: Content) {
+        // While somebody joins it may be a header, which brings nobody further.
+        self.has_moved |= self.streams.get(stream).is_some_and(|followed| !followed.listened.is_joining());
+        self.tell(stream, |listened| listened.put(content));
     }
 
     /// A stream has ended.

@@ -115,6 +115,8 @@ pub(super) struct State {
     latest: u64,
     /// The first action that was refused and that nobody waits for; the next flush tells.
     refused: Option<Reason>,
+    /// This connection has brought a message that is no header, or the word that something was taken.
+    has_moved: bool,
     /// Nobody holds a handle any more: the connection ends when all is sent.
     pub(super) leaving: bool,
     /// The connection is lost for good, and why.
@@ -230,6 +232,11 @@ impl State {
             self.queued += bytes.len();
         }
         Some(Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 1 })
+    }
+
+    /// Whether the connection that has ended has brought its listeners or its publishers further.
+    pub(super) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// Whether nothing that was written has yet to be confirmed.

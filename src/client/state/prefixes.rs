@@ -174,7 +174,7 @@ impl State {
                 None
             }
             reply => {
-                self.tell(&held, |listened| listened.put(content));
+                self.deliver(&held, content);
                 Some(reply)
             }
         }

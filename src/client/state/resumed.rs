@@ -72,6 +72,7 @@ impl State {
 
     fn resumed(&mut self, taken: u64, reason: &str) {
         let mut done = taken.saturating_sub(self.taken);
+        self.has_moved |= done > 0;
         self.taken = taken;
         let mut out = Lines::default();
         let mut changes = Headers::new();

@@ -41,6 +41,7 @@ impl State {
                     for (chunk, changes) in self.unconfirmed.drain(..=position) {
                         self.queued -= chunk.bytes.len();
                         self.taken += chunk.lines;
+                        self.has_moved |= chunk.actions > 0;
                         for (stream, header) in changes {
                             match header {
                                 Some(header) => self.headers.insert(stream, header),

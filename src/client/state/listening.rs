@@ -84,9 +84,13 @@ impl State {
 
     /// Gives what was put to a stream to its listeners.
     pub(super) fn deliver(&mut self, stream: &str, content: Content) {
-        // While somebody joins it may be a header, which brings nobody further.
-        self.has_moved |= self.streams.get(stream).is_some_and(|followed| !followed.listened.is_joining());
-        self.tell(stream, |listened| listened.put(content));
+        let mut has_moved = false;
+        self.tell(stream, |listened| {
+            // While somebody joins it may be a header, which brings nobody further.
+            has_moved = !listened.is_joining();
+            listened.put(content);
+        });
+        self.has_moved |= has_moved;
     }
 
     /// A stream has ended.

@@ -186,16 +186,19 @@ impl State {
         if members.is_empty() && under_way.is_empty() {
             return false;
         }
+        // A stream without a header that nobody has named may have been forgotten without a word.
+        let may_be_new =
+            self.streams.get(stream).is_none_or(|followed| !followed.stays && (!followed.named || followed.listened.is_joining()));
+        if !may_be_new && under_way.is_empty() {
+            // So it is with most messages, of which no name is made.
+            return false;
+        }
         let Ok(name) = StreamName::new(stream) else { return false };
         // Also if nobody waits any more for that listen.
         if under_way.iter().any(|under_way| under_way.prefix.matches(&name)) {
             return true;
         }
-        if !members.iter().any(|member| member.prefix.matches(&name)) {
-            return false;
-        }
-        // A stream without a header that nobody has named may have been forgotten without a word.
-        self.streams.get(stream).is_none_or(|followed| !followed.stays && (!followed.named || followed.listened.is_joining()))
+        may_be_new && members.iter().any(|member| member.prefix.matches(&name))
     }
 
     /// All that has been read was taken. If a message is held back for the next line, and none is sure to come, the broker is asked for one.

@@ -13,8 +13,8 @@ use super::error::ClientError;
 use super::gathered::Gathered;
 use super::inbox::Inbox;
 use super::options::Options;
-use super::request::{Request, alone, header_line};
-use super::resume::Change;
+use super::request::{Condition, Request, alone, header_line};
+use super::resume::{Change, Mark};
 use super::shared::Shared;
 use super::state::{Answer, Line, State};
 use super::task::{Served, run};
@@ -69,7 +69,7 @@ impl Link {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        let Request { action, stream, message, header, .. } = request;
+        let Request { action, stream, message, header, condition, .. } = request;
         let stream = stream.unwrap_or_default();
         named(stream)?;
         let Options { non_finite, reconnect, .. } = &self.shared.options;
@@ -83,7 +83,9 @@ impl Link {
             return Err(ClientError::TooLong { bytes: bytes_sent, limit });
         }
         let change = if reconnect.is_some() { change(action, stream, message, header, *non_finite)? } else { None };
-        Ok(Line { bytes, answer, change: change.map(|change| (stream.to_owned(), change)), is_action: true })
+        let is_conditional = condition != Condition::None;
+        let change = change.map(|change| Mark { stream: stream.to_owned(), change, receipt, is_conditional, added: None });
+        Ok(Line { bytes, answer, change, is_action: true })
     }
 
     /// Queues a will, once there is room for it.

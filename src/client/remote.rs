@@ -31,8 +31,8 @@ use super::state::Line;
 /// broker has not confirmed is sent again, and a message may arrive twice ([`repeated`](Self::repeated)). What was confirmed is not sent
 /// again, except this client's last header of a stream that the broker has lost. Before the client
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
-/// not repeated. If it would change what somebody else has begun or ended meanwhile, it fails with
-/// [`ClientError::Stale`].
+/// not repeated. If it would change what somebody else has begun or ended meanwhile, even while it is on its way, it fails with
+/// [`ClientError::Stale`]; if nobody waits for its receipt, the next [`flush`](Self::flush) does.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};

@@ -165,6 +165,13 @@ pub(super) fn header_line<H: Serialize + ?Sized>(stream: &str, header: Option<&H
     Ok(line)
 }
 
+/// A header's line, for a stream that has no header and has not ended.
+pub(super) fn if_absent(header: &[u8], receipt: u64) -> Vec<u8> {
+    let mut line = header.strip_suffix(b"}\n").unwrap_or(header).to_vec();
+    line.extend_from_slice(format!(",\"if\":\"absent\",\"receipt\":{receipt}}}\n").as_bytes());
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

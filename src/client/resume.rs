@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::wire::StreamState;
+use crate::wire::{Epoch, StreamState};
 
 /// What an action does to its stream, beside its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +33,23 @@ impl Change {
 pub(super) struct Mark {
     pub(super) stream: String,
     pub(super) change: Change,
-    /// The receipt, if somebody waits for one.
+    /// The receipt, if somebody waits for one, or the line was given one when it was repeated.
     pub(super) receipt: Option<u64>,
+    /// Whether it says itself how the stream must stand.
+    pub(super) is_conditional: bool,
+    /// What its line was given when it was repeated.
+    pub(super) added: Option<Added>,
 }
+
+/// What was put at the end of a line, so that it touches one run alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Added {
+    bytes: usize,
+    has_receipt: bool,
+}
+
+/// What every line ends with.
+const END: &[u8] = b"}\n";
 
 /// A part of what was queued that a new connection does not simply repeat.
 #[derive(Debug, Clone)]
@@ -79,14 +93,43 @@ impl Lines {
         self.parts.push(Part { at: start..self.bytes.len(), kind });
     }
 
-    /// Appends other lines, with those of their parts that are to be kept.
-    pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut keep: impl FnMut(&Kind) -> bool) {
+    /// Appends a line that changes its stream and is repeated: for this run of the stream alone, and with a receipt, so that it is known
+    /// if it comes too late.
+    pub(super) fn push_of(&mut self, line: &[u8], mut mark: Mark, run: Epoch, receipt: impl FnOnce() -> u64) {
+        let mut added = format!(",\"of\":\"{run}\"");
+        let has_receipt = mark.receipt.is_none();
+        if has_receipt {
+            let receipt = receipt();
+            added.push_str(&format!(",\"receipt\":{receipt}"));
+            mark.receipt = Some(receipt);
+        }
+        mark.added = Some(Added { bytes: added.len(), has_receipt });
+        self.push_part(&[line.strip_suffix(END).unwrap_or(line), added.as_bytes(), END].concat(), Kind::Change(mark));
+    }
+
+    /// Appends a line for a broker to which its run means nothing: without what was added for that.
+    pub(super) fn push_as_it_was(&mut self, line: &[u8], kind: Kind) {
+        let Kind::Change(Mark { added: Some(Added { bytes, has_receipt }), mut receipt, stream, change, is_conditional }) = kind else {
+            return self.push_part(line, kind);
+        };
+        receipt = receipt.filter(|_| !has_receipt);
+        let before = line.get(..line.len().saturating_sub(END.len() + bytes)).unwrap_or_default();
+        self.push_part(&[before, END].concat(), Kind::Change(Mark { stream, change, receipt, is_conditional, added: None }));
+    }
+
+    /// Appends a line of what was sent and was not taken, unless it concerns only the connection on which it was sent.
+    pub(super) fn push_again(&mut self, line: &[u8], kind: Kind) {
+        if !matches!(kind, Kind::Own) {
+            self.push_part(line, kind);
+        }
+    }
+
+    /// Appends other lines; of each part among them, what `push` does with it.
+    pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut push: impl FnMut(&mut Self, &[u8], Kind)) {
         let mut at = 0;
         for Part { at: part, kind } in parts {
             self.bytes.extend_from_slice(bytes.get(at..part.start).unwrap_or_default());
-            if keep(&kind) {
-                self.push_part(bytes.get(part.clone()).unwrap_or_default(), kind);
-            }
+            push(self, bytes.get(part.clone()).unwrap_or_default(), kind);
             at = part.end;
         }
         self.bytes.extend_from_slice(bytes.get(at..).unwrap_or_default());
@@ -100,6 +143,10 @@ pub(super) struct Found {
     pub(super) state: Option<StreamState>,
     /// The header, as the line that sets it.
     pub(super) header: Option<Vec<u8>>,
+    /// The run that it tells of.
+    pub(super) run: Option<Epoch>,
+    /// The broker has lost this client's header, and was asked to take it again.
+    pub(super) is_set_again: bool,
 }
 
 /// What becomes of an action.
@@ -156,7 +203,7 @@ mod tests {
     }
 
     fn found(state: StreamState, header: &str) -> Found {
-        Found { state: Some(state), header: (!header.is_empty()).then(|| header.into()) }
+        Found { state: Some(state), header: (!header.is_empty()).then(|| header.into()), ..Found::default() }
     }
 
     #[test]
@@ -190,13 +237,34 @@ mod tests {
         let mut lines = Lines::default();
         lines.bytes.extend_from_slice(b"one\n");
         lines.push_part(b"own\n", Kind::Own);
-        let mark = Mark { stream: "s".to_owned(), change: Change::Close, receipt: None };
-        lines.push_part(b"close\n", Kind::Change(mark));
+        lines.push_part(b"close\n", Kind::Change(close(None)));
         lines.bytes.extend_from_slice(b"two\n");
         let mut again = Lines::default();
         again.push_part(b"first\n", Kind::Own);
-        again.extend(&lines.bytes, lines.parts, |kind| !matches!(kind, Kind::Own));
+        again.extend(&lines.bytes, lines.parts, Lines::push_again);
         assert_eq!(again.bytes, b"first\none\nclose\ntwo\n");
         assert_eq!(again.parts[1].at, 10..16);
+    }
+
+    fn close(receipt: Option<u64>) -> Mark {
+        Mark { stream: "s".to_owned(), change: Change::Close, receipt, is_conditional: false, added: None }
+    }
+
+    #[test]
+    fn a_line_is_given_its_run_and_loses_it_again() {
+        for (receipt, before, after) in [
+            (None, "{\"a\":1}\n", "{\"a\":1,\"of\":\"000000000000000a\",\"receipt\":7}\n"),
+            (Some(3), "{\"a\":1,\"receipt\":3}\n", "{\"a\":1,\"receipt\":3,\"of\":\"000000000000000a\"}\n"),
+        ] {
+            let (mut lines, mut again) = (Lines::default(), Lines::default());
+            lines.push_of(before.as_bytes(), close(receipt), Epoch::new(10), || 7);
+            assert_eq!(lines.bytes, after.as_bytes());
+            assert_eq!(lines.parts[0].mark().unwrap().receipt, receipt.or(Some(7)));
+            again.extend(&lines.bytes, lines.parts, Lines::push_as_it_was);
+            assert_eq!(again.bytes, before.as_bytes());
+            assert_eq!(again.parts[0].at, 0..before.len());
+            let mark = again.parts[0].mark().unwrap();
+            assert!(mark.receipt == receipt && mark.added.is_none());
+        }
     }
 }

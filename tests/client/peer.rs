@@ -4,6 +4,15 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpListener;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+/// The run of each stream that [`Peer::answer`] tells of.
+pub(crate) const RUN: &str = "00000000000000aa";
+
+/// The receipt that an action asks for.
+pub(crate) fn receipt_in(line: &str) -> String {
+    let (_, rest) = line.split_once("\"receipt\":").unwrap_or_else(|| panic!("no receipt: {line}"));
+    rest.chars().take_while(char::is_ascii_digit).collect()
+}
+
 /// The broker of a test, which says what the test wants.
 pub(crate) struct Peer {
     read: Lines<BufReader<OwnedReadHalf>>,
@@ -71,18 +80,41 @@ impl Peer {
         }
     }
 
+    /// Takes the headers of these streams, which are set again if nobody has begun the stream by then. Returns their receipts.
+    pub(crate) async fn set_again(&mut self, headers: &[(&str, &str)]) -> Vec<String> {
+        let mut receipts = Vec::new();
+        for (stream, header) in headers {
+            let line = self.lines(1).await.remove(0);
+            let expected = format!(r#"{{"action":"header","stream":"{stream}","message":{header},"if":"absent","receipt":"#);
+            let receipt = line.strip_prefix(&expected).unwrap_or_else(|| panic!("{line} in place of {expected}"));
+            receipts.push(receipt.trim_end_matches('}').to_owned());
+        }
+        receipts
+    }
+
+    /// A receipt that tells of the run of a stream.
+    pub(crate) async fn receipt_of(&mut self, receipt: &str, run: &str) {
+        let position = format!(r#"{{"epoch":"{run}","sequence":0}}"#);
+        self.say(&format!(r#"{{"action":"receipt","receipt":{receipt},"position":{position}}}"#)).await;
+    }
+
+    /// Refuses an action as stale.
+    pub(crate) async fn stale(&mut self, receipt: &str) {
+        self.say(&format!(r#"{{"action":"error","message":{{"code":"stale","reason":"another has begun"}},"receipt":{receipt}}}"#)).await;
+    }
+
     /// Answers what a new connection asks: how these streams stand, and their headers.
     pub(crate) async fn answer(&mut self, streams: &[(&str, &str, Option<&str>)]) {
         for (stream, state, header) in streams {
             let asked = self.lines(2).await;
-            let receipt = |line: &str| line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
             assert!(asked[0].starts_with(&format!(r#"{{"action":"listen","stream":"{stream}","#)), "{asked:?}");
             assert!(asked[1].starts_with(&format!(r#"{{"action":"hangup","stream":"{stream}","#)), "{asked:?}");
             if let Some(header) = header {
                 self.say(&format!(r#"{{"action":"put","stream":"{stream}","message":{header}}}"#)).await;
             }
-            self.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"{state}"}}"#, receipt(&asked[0]))).await;
-            self.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt(&asked[1]))).await;
+            let position = format!(r#""position":{{"epoch":"{RUN}","sequence":0}}"#);
+            self.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"{state}",{position}}}"#, receipt_in(&asked[0]))).await;
+            self.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt_in(&asked[1]))).await;
         }
     }
 }

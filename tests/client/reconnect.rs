@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::broker::{Broker, next, told};
-use crate::peer::Peer;
+use crate::peer::{Peer, receipt_in};
 use crate::proxy::Proxy;
 
 pub(crate) fn patient() -> Options {
@@ -198,7 +198,7 @@ async fn a_close_without_a_reason_is_a_lost_connection() {
     while !listen.contains("\"listen\"") {
         listen = again.lines(1).await.remove(0);
     }
-    let receipt = listen.split_once("\"receipt\":").unwrap().1.trim_end_matches('}');
+    let receipt = receipt_in(&listen);
     again.say(&format!(r#"{{"action":"receipt","receipt":{receipt},"state":"waiting"}}"#)).await;
     again.say(r#"{"action":"put","stream":"job","message":1}"#).await;
     assert_eq!(next(&mut listener, 1).await, ["1"]);
@@ -299,18 +299,17 @@ async fn what_comes_after_a_hangup_is_not_told_to_the_next_listener() {
     let address = peer.local_addr().unwrap().to_string().parse().unwrap();
     let client = RemoteStream::connect_with(address, Options::default()).await.unwrap();
     let mut broker = Peer::accept(&peer).await;
-    let receipt = |line: &str| line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
     let first = client.listen("job").await.unwrap();
     let asked = broker.lines(1).await.remove(0);
-    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"waiting"}}"#, receipt(&asked))).await;
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"waiting"}}"#, receipt_in(&asked))).await;
     first.joined().await.unwrap();
     drop(first);
     let mut second = client.listen("job").await.unwrap();
     broker.say(r#"{"action":"put","stream":"job","message":"old"}"#).await;
     let lines = broker.lines(2).await;
     assert!(lines[0].contains("hangup") && lines[1].contains("listen"), "{lines:?}");
-    broker.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt(&lines[0]))).await;
-    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"ended"}}"#, receipt(&lines[1]))).await;
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt_in(&lines[0]))).await;
+    broker.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"ended"}}"#, receipt_in(&lines[1]))).await;
     broker.say(r#"{"action":"close","stream":"job","message":"the end"}"#).await;
     assert_eq!(next(&mut second, 9).await, ["ended \"the end\""]);
 }

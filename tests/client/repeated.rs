@@ -4,7 +4,7 @@ use msgstream::client::{ClientError, Receipt, RemoteStream};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::peer::Peer;
+use crate::peer::{Peer, RUN, receipt_in};
 use crate::reconnect::forgetful;
 
 /// What the broker has not confirmed is sent again; listen actions among it are not, since they are made anew.
@@ -72,17 +72,96 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
 
     let mut second = Peer::accept(&peer).await;
     second.answer(&[("closed", "waiting", None), ("job", "waiting", None)]).await;
-    let mut again = second.lines(5).await;
-    // Which of the headers comes first does not matter.
-    again[..2].sort();
+    let receipts = second.set_again(&[("closed", "0"), ("job", "0")]).await;
+    for receipt in &receipts {
+        second.receipt_of(receipt, RUN).await;
+    }
+    let again = second.lines(3).await;
+    let of = format!(r#","of":"{RUN}","receipt":"#);
+    // What follows is for the runs that were begun so, and so that a refusal is known.
     let expected = [
-        r#"{"action":"header","stream":"closed","message":0}"#,
-        r#"{"action":"header","stream":"job","message":0}"#,
-        r#"{"action":"put","stream":"job","message":"one","header":1}"#,
-        r#"{"action":"put","stream":"job","message":"two","header":2}"#,
-        r#"{"action":"close","stream":"closed"}"#,
+        format!(r#"{{"action":"put","stream":"job","message":"one","header":1{of}"#),
+        format!(r#"{{"action":"put","stream":"job","message":"two","header":2{of}"#),
+        format!(r#"{{"action":"close","stream":"closed"{of}"#),
     ];
-    assert_eq!(again, expected);
+    for (again, expected) in again.iter().zip(&expected) {
+        assert!(again.starts_with(expected), "{again} in place of {expected}");
+    }
+    // To another life of the broker that run means nothing.
+    drop(second);
+    let mut third = Peer::accept(&peer).await;
+    third.answer(&[("closed", "waiting", None), ("job", "waiting", None)]).await;
+    for receipt in third.set_again(&[("closed", "0"), ("job", "0")]).await {
+        third.receipt_of(&receipt, "00000000000000bb").await;
+    }
+    let of = of.replace(RUN, "00000000000000bb");
+    for (again, expected) in third.lines(3).await.iter().zip(&expected) {
+        let expected = expected.replace(RUN, "00000000000000bb");
+        assert!(again.starts_with(&expected) && again.matches(&of).count() == 1, "{again} in place of {expected}");
+    }
+}
+
+/// Between the question and the header that is set again, somebody else began the job.
+#[tokio::test]
+async fn a_header_that_is_set_again_touches_no_run_that_has_begun_meanwhile() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let broken = async {
+        while !first.lines(1).await[0].contains("close") {}
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", "waiting", None)]).await;
+        let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+        second.stale(&receipt).await;
+        second
+    };
+    let confirmed = client.confirmed();
+    let (closed, mut second) = tokio::join!(confirmed.close("job"), broken);
+    assert!(matches!(closed, Err(ClientError::Stale(_))), "{closed:?}");
+    client.put("job", "a last word").await.unwrap();
+    assert_eq!(second.sent_before("a last word").await, [""; 0]);
+    // Nor is it set later.
+    drop(second);
+    client.put("job", "the very last").await.unwrap();
+    let mut third = Peer::accept(&peer).await;
+    assert_eq!(third.sent_before("a last word").await, [""; 0]);
+}
+
+/// Between the question and what is repeated, somebody else began the job.
+#[tokio::test]
+async fn what_is_repeated_touches_no_run_that_has_begun_meanwhile() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    client.put_with_header("job", "one", "mine, further").await.unwrap();
+    client.header("job", "mine, still further").await.unwrap();
+    first.sent_before("still further").await;
+    drop(first);
+    let mut second = Peer::accept(&peer).await;
+    second.answer(&[("job", "running", Some("\"mine\""))]).await;
+    let refuses = async {
+        let mut refused = 0;
+        loop {
+            let line = second.lines(1).await.remove(0);
+            if line.contains("\"ping\"") {
+                second.say(&line.replace("ping", "pong")).await;
+                continue;
+            }
+            assert!(line.contains(&format!(r#","of":"{RUN}""#)), "{line}");
+            second.stale(&receipt_in(&line)).await;
+            refused += 1;
+            assert!(refused <= 2);
+        }
+    };
+    let flushed = tokio::select! {
+        flushed = client.flush() => flushed,
+        () = refuses => unreachable!(),
+    };
+    assert!(matches!(flushed, Err(ClientError::Stale(_))), "{flushed:?}");
+    // It is not this client's any more.
+    drop(second);
+    client.put("job", "a last word").await.unwrap();
+    let mut third = Peer::accept(&peer).await;
+    assert_eq!(third.sent_before("a last word").await, [""; 0]);
 }
 
 /// A client whose header of "job" is confirmed, and its peer.
@@ -127,20 +206,19 @@ async fn an_old_close_does_not_end_a_later_run() {
 /// The broker never restarted: it still has the header, or a newer one.
 #[tokio::test]
 async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
-    let lost = vec![r#"{"action":"header","stream":"job","message":"mine"}"#.to_owned()];
-    for (state, header, expected) in [
-        ("waiting", None, lost),
-        ("running", Some("\"mine\""), vec![]),
-        ("running", Some("\"theirs\""), vec![]),
-        ("ended", Some("\"mine\""), vec![]),
-    ] {
+    for (state, header) in [("waiting", None), ("running", Some("\"mine\"")), ("running", Some("\"theirs\"")), ("ended", Some("\"mine\""))]
+    {
         let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, first) = begun(&peer).await;
         drop(first);
         let mut second = Peer::accept(&peer).await;
         second.answer(&[("job", state, header)]).await;
+        if state == "waiting" {
+            let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+            second.receipt_of(&receipt, RUN).await;
+        }
         client.put("job", "next").await.unwrap();
-        assert_eq!(second.sent_before("next").await, expected, "{state} {header:?}");
+        assert_eq!(second.sent_before("next").await, [""; 0], "{state} {header:?}");
     }
 }
 
@@ -162,9 +240,7 @@ async fn a_refused_header_is_not_set_later() {
         while !line.contains("\"absent\"") {
             line = first.lines(1).await.remove(0);
         }
-        let receipt = line.split_once("\"receipt\":").unwrap().1.trim_end_matches('}').to_owned();
-        let error = r#"{"action":"error","message":{"code":"stale","reason":"it has a header"}"#;
-        first.say(&format!("{error},\"receipt\":{receipt}}}")).await;
+        first.stale(&receipt_in(&line)).await;
         first
     };
     let confirmed = client.confirmed();
@@ -174,6 +250,8 @@ async fn a_refused_header_is_not_set_later() {
     drop(first);
     let mut second = Peer::accept(&peer).await;
     second.answer(&[("job", "waiting", None)]).await;
+    let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+    second.receipt_of(&receipt, RUN).await;
     client.put("job", "a last word").await.unwrap();
     let sent = second.sent_before("a last word").await;
     assert!(sent.iter().all(|line| !line.contains("mine too")), "{sent:?}");

@@ -24,3 +24,16 @@ def test_a_connection_has_served_if_it_held_for_longer_than_the_pause_before_it(
     retry.answered()
     now += held
     assert 0.5 <= retry.pause() / (options.first_pause * (1 if served else 2**attempts)) <= 1
+
+
+def test_a_connection_that_has_brought_something_has_served_however_short_it_was() -> None:
+    options = Options()
+    retry = Retry(options)
+    for _ in range(5):
+        retry.pause()
+    retry.answered()
+    retry.moved()
+    assert retry.pause() <= options.first_pause
+    # The next one has not.
+    retry.answered()
+    assert options.first_pause <= retry.pause() <= 2 * options.first_pause

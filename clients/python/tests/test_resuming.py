@@ -126,6 +126,43 @@ def test_a_loop_of_asyncio_on_a_bad_network_has_every_message_once(broker: Broke
         asyncio.run(main(proxy))
 
 
+@pytest.mark.parametrize("kind", ["loop", "queue", "asyncio"])
+def test_where_each_connection_brings_something_no_pause_is_longer_than_the_first(
+    kind: str, broker: Broker, publisher: RemoteStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: List[int] = []
+
+    def pause(options: Options, attempt: int) -> float:
+        attempts.append(attempt)
+        return 0.001
+
+    # Only a connection that held for this long would have served.
+    options = Options(first_pause=DEADLINE, longest_pause=DEADLINE, exit_time=DEADLINE)
+    for k in range(1000):
+        publisher.put("fit", k)
+    publisher.close("fit", "end")
+    assert publisher.flush()
+    monkeypatch.setattr(Options, "pause", pause)
+    with Proxy(broker.port, itertools.repeat(4000)) as proxy:
+
+        async def main() -> List[Event]:
+            return [event async for event in aio.listen("fit", server=proxy.address, timeout=DEADLINE, options=options, last=1000)]
+
+        if kind == "loop":
+            seen: List[Any] = list(msgstream.listen("fit", server=proxy.address, options=options, last=1000))
+        elif kind == "asyncio":
+            seen = asyncio.run(main())
+        else:
+            queue = Queue()
+            with RemoteStream(proxy.address, options=options) as remote:
+                remote.listen("fit", queue, events=True, last=1000)
+                seen = [queue.get()]
+                while not isinstance(seen[-1], Ended):
+                    seen.append(queue.get())
+    assert seen[1:-1] == [Message("fit", k) for k in range(1000)]
+    assert len(attempts) > 5 and not any(attempts)
+
+
 def until_trouble(listener: msgstream.Listener) -> str:
     """Waits until it has noticed; nothing is told meanwhile."""
 

@@ -57,13 +57,13 @@ def will(k: int, stream: str = "s") -> Entry:
     return Entry(WILL, wire.will(stream, str(k)), stream)
 
 
-def back(outgoing: Outgoing, said: Optional[wire.Session], *standings: Tuple[str, str, Optional[str]]) -> List[str]:
+def back(outgoing: Outgoing, said: Optional[wire.Session], *standings: Tuple[Any, ...]) -> List[str]:
     """What is sent on the next connection."""
     outgoing.disconnected()
     outgoing.take_up(said)
-    assert sorted(outgoing.doubtful()) == sorted(stream for stream, _, _ in standings)
-    for stream, state, header in standings:
-        outgoing.reconcile(stream, state, header)
+    assert sorted(outgoing.doubtful()) == sorted(standing[0] for standing in standings)
+    for standing in standings:
+        outgoing.reconcile(*standing)
     outgoing.connected(lambda stream, count: None)
     return [line + "\n" for line in outgoing.take(10**9).splitlines()[:-1]]
 
@@ -222,6 +222,66 @@ def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobody
     outgoing.take(1000)
     outgoing.confirm(1)
     assert back(outgoing, unknown("another life")) == [again]
+    outgoing.superseded("s")
+    outgoing.confirm(99)
+    assert outgoing.headers == {} and outgoing.size == 0
+
+
+def test_what_is_sent_again_is_for_its_run_alone() -> None:
+    of = wire.of("e")
+    for said, header, expected in [
+        (unknown(), "1", [text(0), progress(2).line[:-2] + of, close(3).line[:-2] + of]),
+        # The first of them had been taken.
+        (unknown(), "2", [text(0), close(3).line[:-2] + of]),
+        (unknown("another life"), "1", [text(0), progress(2).line[:-2] + of, close(3).line[:-2] + of]),
+    ]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        for entry in (text(0), progress(2), close(3)):
+            outgoing.add(entry)
+        outgoing.take(1000)
+        assert back(outgoing, said, ("s", "running", header, ("e", 7))) == expected, (said, header)
+        # What follows begins another run; and this one means nothing to another life of the broker.
+        outgoing.add(progress(4))
+        assert outgoing.take(1000).startswith(progress(4).line)
+        again = back(outgoing, unknown("a third life"), ("s", "waiting", None))
+        assert not any(of in line for line in again)
+
+
+def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is_judged() -> None:
+    again = wire.header("s", "1", wire.condition("again", None, True))
+    for is_taken, state, header in [(True, "running", "1"), (False, "running", "theirs"), (False, "ended", "theirs"), (False, "running", "1")]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        outgoing.add(close(2))
+        outgoing.take(1000)
+        outgoing.disconnected()
+        outgoing.take_up(unknown("another life"))
+        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [again]
+        if not is_taken:
+            outgoing.superseded("s")
+        assert outgoing.reconcile("s", state, header, ("e", 0)) == (0 if is_taken else 1)
+        assert outgoing.headers == ({"s": "1"} if is_taken else {})
+        # Should this connection be lost as well, the next one is only asked.
+        outgoing.disconnected()
+        outgoing.take_up(known(2, "another life"))
+        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+
+
+def test_what_was_sent_again_and_came_too_late_leaves_no_header_behind() -> None:
+    outgoing = begun()
+    outgoing.add(progress(1))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    outgoing.add(progress(2))
+    outgoing.take(1000)
+    back(outgoing, unknown(), ("s", "running", "1", ("e", 7)))
+    run = outgoing.runs["s"]
+    assert run.is_of_repeated
     outgoing.superseded("s")
     outgoing.confirm(99)
     assert outgoing.headers == {} and outgoing.size == 0

@@ -25,7 +25,7 @@ use crate::wire::{SessionName, Verb};
 use super::error::ClientError;
 use super::options::Options;
 use super::request;
-use super::resume::{Change, Found, Kind, Lines, Mark, Part};
+use super::resume::{Found, Kind, Lines, Mark, Part};
 
 use followed::Followed;
 use members::Prefixes;
@@ -42,7 +42,7 @@ pub(super) struct Line {
     /// Who waits for its receipt.
     pub(super) answer: Option<(u64, Answer)>,
     /// What it does to its stream, if that matters to a new connection.
-    pub(super) change: Option<(String, Change)>,
+    pub(super) change: Option<Mark>,
     /// Whether it is an action of the program, and not a question of the client.
     pub(super) is_action: bool,
 }
@@ -101,7 +101,7 @@ pub(super) struct State {
     out: Lines,
     /// What a new connection asks first, before anything of `out` is written.
     questions: Vec<u8>,
-    /// The receipts of the last question about each stream.
+    /// The receipts of the last questions about each stream: a hangup, or a header that is set again.
     asking: HashMap<u64, String>,
     /// What the answers say: the receipt of a stream's first question, and how the stream was found.
     found: BTreeMap<String, (u64, Found)>,
@@ -151,13 +151,13 @@ impl State {
         }
         self.actions += usize::from(line.is_action);
         match line.change {
-            Some((stream, change)) if self.keeps => {
-                let header = change.header();
+            Some(mark) if self.keeps => {
+                let header = mark.change.header();
                 if header.is_none() {
-                    self.wills.remove(&stream);
+                    self.wills.remove(&mark.stream);
                 }
-                self.changes.insert(stream.clone(), header);
-                self.append_part(&line.bytes, Kind::Change(Mark { stream, change, receipt }))
+                self.changes.insert(mark.stream.clone(), header);
+                self.append_part(&line.bytes, Kind::Change(mark))
             }
             Some(_) | None => match receipt.filter(|_| self.keeps) {
                 Some(receipt) => self.append_part(&line.bytes, Kind::Asks(receipt)),

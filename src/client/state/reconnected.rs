@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::job::content::{Content, NonFinite};
 use crate::wire::subscriber::{Reason, Receipt, Seat};
-use crate::wire::{StreamState, Verb};
+use crate::wire::{Epoch, StreamState, Verb};
 
 use super::followed::Followed;
 use super::members::Known;
@@ -23,9 +23,13 @@ impl State {
         let mut changes = Headers::new();
         let mut out = Lines::default();
         // A new session has no will, so that each is told anew.
-        let is_repeated = |kind: &Kind| !matches!(kind, Kind::Own | Kind::Will);
+        let repeat = |out: &mut Lines, line: &[u8], kind| {
+            if !matches!(kind, Kind::Own | Kind::Will) {
+                out.push_as_it_was(line, kind);
+            }
+        };
         for (Chunk { bytes, parts, actions, .. }, headers) in std::mem::take(&mut self.unconfirmed) {
-            out.extend(&bytes, parts, is_repeated);
+            out.extend(&bytes, parts, repeat);
             self.actions += actions;
             self.repeated += actions;
             changes.extend(headers);
@@ -33,7 +37,7 @@ impl State {
         changes.extend(std::mem::take(&mut self.changes));
         self.changes = changes;
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        out.extend(&bytes, parts, is_repeated);
+        out.extend(&bytes, parts, repeat);
         self.out = out;
         self.queued = self.out.bytes.len();
         self.ask();
@@ -71,7 +75,7 @@ impl State {
     }
 
     /// Asks how each stream stands that has a header of this client, or that it has changed: a listen tells, and is taken back.
-    fn ask(&mut self) {
+    pub(super) fn ask(&mut self) {
         self.questions.clear();
         self.asking.clear();
         let marked = marks(&self.out.parts).map(|mark| &mark.stream);
@@ -95,15 +99,46 @@ impl State {
         }
     }
 
-    /// Once all is answered: leaves out what has taken effect and what would touch a later run, and sends the headers that the
-    /// broker has lost before the rest. True if there may be room again.
-    pub(super) fn resume_if_answered(&mut self) -> bool {
-        if !self.asking.is_empty() {
+    /// One of the last questions is answered. True if there may be room again.
+    pub(super) fn answered(&mut self, receipt: u64, outcome: Result<Option<Epoch>, Reason>) -> bool {
+        let stream = self.asking.remove(&receipt);
+        if let Some((_, found)) = stream.and_then(|stream| self.found.get_mut(&stream))
+            && found.is_set_again
+        {
+            match outcome {
+                Ok(run) => found.run = run,
+                // Somebody else has begun the stream, or ended it, since it was found.
+                Err(reason) if reason.code == "stale" => found.state = Some(StreamState::Running),
+                Err(reason) => {
+                    self.refused.get_or_insert(reason);
+                }
+            }
+        }
+        self.resume_if_answered()
+    }
+
+    /// Has the broker take the headers again that it has lost, unless somebody else has begun the stream by then. True if there are any.
+    fn set_again(&mut self) -> bool {
+        for (stream, (_, found)) in &mut self.found {
+            let lost = self.headers.get(stream).filter(|_| found.state == Some(StreamState::Waiting) && !found.is_set_again);
+            let Some(header) = lost else { continue };
+            (found.is_set_again, found.run) = (true, None);
+            self.latest += 1;
+            self.asking.insert(self.latest, stream.clone());
+            self.questions.extend_from_slice(&request::if_absent(header, self.latest));
+        }
+        !self.asking.is_empty()
+    }
+
+    /// Once all is answered, and the headers that the broker has lost are set again: leaves out what has taken effect and what would
+    /// touch a later run, and has the rest touch none that begins before it arrives. True if there may be room again.
+    fn resume_if_answered(&mut self) -> bool {
+        if !self.asking.is_empty() || self.set_again() {
             return false;
         }
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
         let mut out = Lines::default();
-        let mut verdicts = HashMap::new();
+        let (mut verdicts, mut runs) = (HashMap::new(), HashMap::new());
         let mut changes_of = changes(&parts);
         for (stream, (_, found)) in std::mem::take(&mut self.found) {
             let changes = changes_of.remove(&stream).unwrap_or_default();
@@ -117,12 +152,11 @@ impl State {
             let is_at_work = found.state == Some(StreamState::Running) || judged.contains(&Verdict::Repeat);
             match (found.state, found.header) {
                 (Some(StreamState::Waiting), _) => {
-                    if let Some(header) = confirmed {
-                        out.push_part(header, Kind::Own);
-                    }
+                    runs.extend(found.run.filter(|_| found.is_set_again).map(|run| (stream.clone(), (run, false))));
                     push_will(&mut out, will);
                 }
-                (Some(_), Some(header)) if is_mine(&header) && is_at_work => {
+                (Some(state), Some(header)) if is_mine(&header) && is_at_work => {
+                    runs.extend(found.run.map(|run| (stream.clone(), (run, state == StreamState::Ended))));
                     self.headers.insert(stream.clone(), header.into());
                     push_will(&mut out, will);
                 }
@@ -143,13 +177,19 @@ impl State {
             verdicts.insert(stream, VecDeque::from(judged));
         }
         let mut left_out = Vec::new();
-        out.extend(&bytes, parts, |kind| {
-            let Kind::Change(mark) = kind else { return true };
+        out.extend(&bytes, parts, |out, line, kind| {
+            let Kind::Change(mark) = kind else { return out.push_part(line, kind) };
             let verdict = verdicts.get_mut(&mark.stream).and_then(VecDeque::pop_front).unwrap_or(Verdict::Repeat);
             if verdict != Verdict::Repeat {
-                left_out.push((mark.clone(), verdict));
+                left_out.push((mark, verdict));
+                return;
             }
-            verdict == Verdict::Repeat
+            let run = run_of(&mark, &mut runs).filter(|_| !mark.is_conditional);
+            let Some(run) = run else { return out.push_part(line, Kind::Change(mark)) };
+            out.push_of(line, mark, run, || {
+                self.latest += 1;
+                self.latest
+            });
         });
         let unconfirmed: usize = self.unconfirmed.iter().map(|(chunk, _)| chunk.bytes.len()).sum();
         (self.queued, self.out) = (out.bytes.len() + unconfirmed, out);
@@ -175,6 +215,15 @@ impl State {
 
 fn marks(parts: &[Part]) -> impl Iterator<Item = &Mark> {
     parts.iter().filter_map(Part::mark)
+}
+
+/// The run that a change is to touch: this client's, as long as it is on. A header behind its end begins another.
+fn run_of(mark: &Mark, runs: &mut HashMap<String, (Epoch, bool)>) -> Option<Epoch> {
+    let (run, has_ended) = *runs.get(&mark.stream)?;
+    if has_ended || mark.change.header().is_none() {
+        runs.remove(&mark.stream);
+    }
+    (!has_ended || mark.change.header().is_none()).then_some(run)
 }
 
 fn push_will(out: &mut Lines, will: Option<Bytes>) {

@@ -87,17 +87,20 @@ impl State {
                 }
             }
             self.actions += rest.actions;
-            out.extend(&rest.bytes, rest.parts, |kind| !matches!(kind, Kind::Own));
+            out.extend(&rest.bytes, rest.parts, Lines::push_again);
         }
         changes.extend(std::mem::take(&mut self.changes));
         self.changes = changes;
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        out.extend(&bytes, parts, |kind| !matches!(kind, Kind::Own));
+        out.extend(&bytes, parts, Lines::push_again);
         self.queued = out.bytes.len();
         self.out = out;
-        self.questions.clear();
-        self.asking.clear();
-        self.found.clear();
+        if self.found.is_empty() {
+            self.questions.clear();
+        } else {
+            // The connection before has begun this session, and was lost before all that it had asked was answered.
+            self.ask();
+        }
         self.join_again(reason);
     }
 
@@ -107,7 +110,7 @@ impl State {
             let receipt = match kind {
                 Kind::Own | Kind::Will => None,
                 Kind::Asks(receipt) => Some(receipt),
-                Kind::Change(Mark { stream, change, receipt }) => {
+                Kind::Change(Mark { stream, change, receipt, .. }) => {
                     match change.header() {
                         Some(header) => self.headers.insert(stream, header),
                         None => self.headers.remove(&stream),

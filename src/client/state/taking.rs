@@ -18,7 +18,9 @@ impl State {
             Reply::Put { stream, message } => self.put(stream, message),
             Reply::Close { stream, message } => self.closed(&stream, message),
             Reply::Joined { stream, answer } => self.announced(&stream, None, answer.joined()),
-            Reply::Receipt { receipt, .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
+            Reply::Receipt { receipt, answer } if self.asking.contains_key(&receipt) => {
+                return self.answered(receipt, Ok(answer.run()));
+            }
             Reply::Receipt { receipt, answer } => {
                 // The hangup of a prefix is that of its streams too.
                 let has_hung_up = self.hung_up(receipt);
@@ -26,7 +28,7 @@ impl State {
                     return false;
                 }
                 if let Some((_, found)) = self.found.values_mut().find(|(question, _)| *question == receipt) {
-                    found.state = answer.state;
+                    (found.state, found.run) = (answer.state, answer.run());
                     return false;
                 }
                 if let Some(stream) = self.joins.remove(&receipt) {
@@ -57,13 +59,19 @@ impl State {
             Reply::Error { receipt: Some(receipt), .. } if self.opening.as_ref().is_some_and(|(asked, _)| *asked == receipt) => {
                 return self.opened(None);
             }
-            Reply::Error { receipt: Some(receipt), .. } if self.asking.remove(&receipt).is_some() => return self.resume_if_answered(),
+            Reply::Error { reason, receipt: Some(receipt), .. } if self.asking.contains_key(&receipt) => {
+                return self.answered(receipt, Err(reason));
+            }
             Reply::Error { reason, receipt: Some(receipt), .. } => match self.joins.remove(&receipt) {
                 Some(stream) => self.listen_refused(&stream, receipt, &reason),
                 None if self.prefix_refused(receipt, &reason) => {}
                 None => {
                     self.refuse(receipt);
-                    self.answer(receipt, Err(reason.into()));
+                    if self.answers.contains_key(&receipt) {
+                        self.answer(receipt, Err(reason.into()));
+                    } else {
+                        self.refused.get_or_insert(reason);
+                    }
                 }
             },
             Reply::Error { reason, stream, receipt: None } => {
@@ -81,7 +89,14 @@ impl State {
     fn refuse(&mut self, receipt: u64) {
         for (chunk, headers) in &mut self.unconfirmed {
             let marked = chunk.parts.iter_mut().find(|part| part.mark().is_some_and(|mark| mark.receipt == Some(receipt)));
-            let Some(Kind::Change(Mark { stream, .. })) = marked.map(|part| std::mem::replace(&mut part.kind, Kind::Own)) else { continue };
+            let Some(Kind::Change(Mark { stream, added, .. })) = marked.map(|part| std::mem::replace(&mut part.kind, Kind::Own)) else {
+                continue;
+            };
+            if added.is_some() {
+                // It was repeated, and came too late: the run is over, or somebody else's.
+                self.headers.remove(&stream);
+                self.wills.remove(&stream);
+            }
             match chunk.parts.iter().rev().filter_map(Part::mark).find(|mark| mark.stream == stream) {
                 Some(mark) => headers.insert(stream, mark.change.header()),
                 None => headers.remove(&stream),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::job::content::Content;
-use crate::wire::{Position, StreamState};
+use crate::wire::{Epoch, Position, StreamState};
 
 use super::event::{Joined, Reason, Receipt};
 
@@ -58,6 +58,11 @@ impl Answer {
     /// Whether what was put directly before it is the header.
     pub(crate) fn has_header(&self) -> bool {
         self.resumed != Some(true) && self.state.is_some_and(|state| state != StreamState::Waiting)
+    }
+
+    /// The run of the stream.
+    pub(crate) fn run(&self) -> Option<Epoch> {
+        self.position.map(|position| position.epoch)
     }
 
     /// To a publisher.

@@ -163,7 +163,7 @@ class Listener(Listening, Iterator[Event]):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._next_attempt = time.monotonic() + (0.0 if own else self._retry.pause())
+        self._next_attempt = time.monotonic() + (0.0 if own else self._retry.pause(short.code is not None))
         super()._interrupted(short, own)
 
 

@@ -132,6 +132,7 @@ class Listening:
     def _settle(self, incoming: Incoming, lines: List[str]) -> None:
         listens, ready, decode, message = self._listens, self._ready, self._decode, incoming.message
         count = listens.count
+        moved = False
         for line in lines:
             said = message(line)
             if said is not None and not listens.unsettled:
@@ -139,6 +140,9 @@ class Listening:
                 if name in listens.active and name not in listens.silent:
                     ready.append(Message(name, decode(said.message or "")))
                     count(name)
+                    if not moved:
+                        moved = True
+                        self._retry.moved()
                     continue
             said = said or incoming.parse(line)
             if said.action == "pong" and said.receipt:
@@ -146,7 +150,10 @@ class Listening:
                 if listens.overdue():
                     raise CutShort(DEAF)
                 self._catches_up = self._catches_up and said.receipt != CATCH_UP
-            ready.extend(event for _, event in listens.settle(said))
+            for _, event in listens.settle(said):
+                ready.append(event)
+                if isinstance(event, Message):
+                    self._retry.moved()
 
     def _undo(self) -> None:
         """Lines that were being taken have not been."""

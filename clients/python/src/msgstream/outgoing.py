@@ -98,13 +98,15 @@ class Outgoing(Resuming):
         if lines:
             self._sent.add(self._pings + 1, [], 0, time.monotonic(), lines.count("\n"))
 
-    def confirm(self, ping: int) -> None:
-        """All up to this ping has taken effect."""
+    def confirm(self, ping: int) -> bool:
+        """All up to this ping has taken effect. Whether that is anything."""
         before = self._sent.size
-        for entry in self._sent.confirm(ping):
+        confirmed = self._sent.confirm(ping)
+        for entry in confirmed:
             if type(entry) is not str:
                 self._done(entry)  # type: ignore[arg-type]
         self.size -= before - self._sent.size
+        return bool(confirmed)
 
     def answered(self, receipt: str, position: Optional[Position], refusal: Optional[BrokerError]) -> Entry:
         """The broker has answered what depends on how its stream stands. If it was refused, it is not repeated, and its header is nobody's."""

@@ -21,16 +21,26 @@ class Retry:
         self._options = options
         self._attempt = 0
         self._since: Optional[float] = None
+        self._has_moved = False
 
     def answered(self) -> None:
         """The broker is there."""
         if self._since is None:
             self._since = time.monotonic()
 
-    def pause(self) -> float:
-        """There is no connection any more, or there was none. How long to wait before the next one is made."""
+    def moved(self) -> None:
+        """It has brought a message, or the word that something was taken: another is worth it soon. On a network that carries only so much
+        at a time, one that waits longer and longer would only fall behind."""
+        self._has_moved = True
+
+    def pause(self, is_told: bool = False) -> float:
+        """There is no connection any more, or there was none. How long to wait before the next one is made. One that the broker has ended
+        with a reason, as ``is_told``, is not to be back at once for what it has brought."""
         since, self._since = self._since, None
-        if since is not None and time.monotonic() - since >= self._enough():
+        has_moved, self._has_moved = self._has_moved and not is_told, False
+        if has_moved:
+            self._attempt = 0
+        elif since is not None and time.monotonic() - since >= self._enough():
             self._attempt = 0
         self._attempt += 1
         return self._options.pause(self._attempt - 1)

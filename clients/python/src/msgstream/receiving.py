@@ -75,11 +75,12 @@ class Receiving(Shared):
             if targets and stream not in self._listens.silent:
                 self._deliveries.put(targets, Message(stream, self._decode(said.message or "")), len(line))
                 self._listens.count(stream)
+                self._has_moved = True
                 return
         said = said or connection.incoming.parse(line)
         with self._lock:
             if said.action == "pong" and isinstance(said.receipt, int):
-                self._out.confirm(said.receipt)
+                self._has_moved |= self._out.confirm(said.receipt)
                 if self._listens.unsettled and self._listens.overdue(self._out.unanswered()):
                     raise CutShort(DEAF)
                 if self._forgotten:
@@ -151,6 +152,7 @@ class Receiving(Shared):
 
     def _deliver(self, deliveries: "List[Tuple[Tuple[Target, ...], Event]]", length: int = 0) -> None:
         for targets, event in deliveries:
+            self._has_moved |= isinstance(event, Message)
             self._deliveries.put(targets, event, length)
 
     def _give_up(self, target: Target, stream: str, is_slow: bool) -> List[str]:
@@ -173,6 +175,10 @@ class Receiving(Shared):
             if self.strict and not is_late:
                 self._failure = self._failure or error
         if is_late:
+            with self._lock:
+                run = self._out.runs.get(said.stream or "")
+                if run is not None and run.is_of_repeated:
+                    self._out.superseded(run.stream)
             if count == 1:
                 log.warning("what is told of %r is late and not taken: that run has ended, or another one has begun", said.stream)
             return

@@ -51,6 +51,8 @@ class Resuming(Places):
         #: Of those, whose wills the broker has forgotten, and whose wills it has carried out.
         self._wills_forgotten: Set[str] = set()
         self._wills_fired: Set[str] = set()
+        #: Of those, to which the confirmed header is set again first, since this is another life of the broker.
+        self._set_again: Set[str] = set()
         #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
         self._uncertain: Dict[str, List[Entry]] = {}
 
@@ -60,13 +62,15 @@ class Resuming(Places):
         self.session.is_open = False
         self._find_uncertain([*self._sent, *self])
 
-    def take_up(self, said: "Optional[wire.Session]") -> None:
+    def take_up(self, said: "Optional[wire.Session]") -> bool:
         """There is a connection, and what the broker has said of the session, if it has one. What was not confirmed is done, or waits
-        again, in front."""
+        again, in front. Whether the broker has taken anything that was not confirmed."""
         before = self.session.broker
+        self._set_again = set()
         may_be_another = self.session.begin(said)
         # One that has taken less than was confirmed was begun anew. Of one that has taken nothing nobody can tell.
         known = said is not None and said.known and said.taken >= self._sent.taken and not (may_be_another and said.taken == 0 and self._sent)
+        done: List[Waiting] = []
         if said is not None and known and self._sent.explains(said.taken):
             done, rest = self._sent.split(said.taken)
             unanswered: List[Waiting] = []
@@ -86,6 +90,7 @@ class Resuming(Places):
         if not known:
             self._forgotten_by(before)
         self._asked_about.update(self._uncertain)
+        return bool(done)
 
     def controls(self) -> Set[str]:
         """The lines for listening that wait."""
@@ -96,19 +101,26 @@ class Resuming(Places):
         of which a header or an end was sent and nobody knows what became of it."""
         return list(self._asked_about)
 
+    def header_first(self, stream: str) -> str:
+        """What is said before the broker is asked how the stream stands: a header that it has lost is set again, unless somebody else has
+        begun the stream by then. So what is repeated behind it is known to touch no other run."""
+        return self._header_again(stream).line if stream in self._set_again else ""
+
     def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
         """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
         how many of those are withheld."""
         sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
         confirmed = self.headers.get(stream)
-        if state == "waiting":
+        is_set_again = stream in self._set_again
+        if state == "waiting" and not is_set_again:
             # It knows nothing of the stream: all is sent again, the confirmed header first.
             self._set_will_again(stream)
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
                 self._prepend(self._header_again(stream))
             return 0
-        taken = _taken(sent, confirmed, (state, header))
+        # One that somebody else has ended since is not as it was before.
+        taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if confirmed is not None and confirmed == header else None
         if taken is None and state == "ended" and stream in self._wills_fired:
             taken = _taken(sent, confirmed, ("running", header))
             if taken is not None:
@@ -118,6 +130,8 @@ class Resuming(Places):
                 self._remove(entry)
                 entry.position = position
                 self._done(entry)
+            if position is not None and state == "running" and (sent[:taken] or confirmed is not None):
+                self._repeat_of(Run.of_repeated(stream, position[0], self.session.broker), sent[taken:])
             self._set_will_again(stream)
             return 0
         self.headers.forget(stream)
@@ -140,18 +154,20 @@ class Resuming(Places):
                     entry.sent = False
                     self.repeated += entry.kind == PUT
         self._is_unsettled, self._texts_again = False, 0
-        self._asked_about, self._wills_forgotten, self._wills_fired = set(), set(), set()
+        self._asked_about, self._wills_forgotten, self._wills_fired, self._set_again = set(), set(), set(), set()
         for stream, dropped in self.newly_dropped().items():
             said = notice(stream, dropped)
             if said is not None:
                 self._prepend(Entry(PUT, wire.put(stream, said), stream))
 
     def superseded(self, stream: str) -> None:
-        """The broker has refused such a header."""
+        """The broker has refused a header that was set again, or what was sent again for its run: the stream is somebody else's."""
         for entry in self._sent:
-            if isinstance(entry, Entry) and entry.kind == HEADER and entry.header == self.headers.get(entry.stream) and entry.stream == stream:
-                entry.header = None
+            if isinstance(entry, Entry) and entry.stream == stream and entry.header is not None:
+                if (entry.run is not None and entry.run.is_of_repeated) or (entry.kind == HEADER and entry.header == self.headers.get(stream)):
+                    entry.header = None
         self.headers.forget(stream)
+        self.wills.forget(stream)
 
     def parted(self) -> None:
         """The client has taken its leave of the broker, where nothing is left of it. Should it come back, it is another one."""
@@ -178,6 +194,7 @@ class Resuming(Places):
         if broker is None or before is None:
             self._asked_about.update(lost)
             return
+        self._set_again = {stream for stream in self.headers if stream in self._uncertain}
         for stream in reversed(lost):
             self._prepend(self._header_again(stream))
 
@@ -231,6 +248,14 @@ class Resuming(Places):
         will = self.wills.get(stream) if stream in self._wills_forgotten and stream not in self._last_words else None
         if will is not None:
             self._prepend(Entry(WILL, will, stream))
+
+    def _repeat_of(self, run: Run, entries: "List[Entry]") -> None:
+        """What is sent again is for this run alone, up to its end: another may begin before it arrives."""
+        for entry in entries:
+            if entry.run is None and not entry.condition:
+                entry.run = run
+            if entry.kind in (CLOSE, DELETE):
+                return
 
     def _withhold(self, entry: Entry) -> None:
         """It is not repeated, but for its message."""

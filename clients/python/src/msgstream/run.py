@@ -19,9 +19,19 @@ class Run:
         self.broker: Optional[str] = None
         #: How a line ends that is for this run only.
         self.condition = ""
+        #: Whether it is that of what was sent again, and of no job.
+        self.is_of_repeated = False
         #: The queue of the client that speaks for it in this process.
         self.spoken_by: Optional[object] = None
         self._process = os.getpid()
+
+    @classmethod
+    def of_repeated(cls, stream: str, epoch: str, broker: Optional[str]) -> "Run":
+        """That of what is sent again, as the broker has told."""
+        run = cls(stream)
+        run.began(epoch, broker)
+        run.is_of_repeated = True
+        return run
 
     @property
     def inherited(self) -> bool:

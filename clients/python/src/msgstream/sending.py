@@ -52,6 +52,7 @@ class Sending(Receiving):
     def _run(self) -> None:
         retry = Retry(self.options)
         while self._wait_for_work():
+            is_told = False
             connection, self._opened = self._opened, None
             try:
                 if connection is None:
@@ -63,12 +64,15 @@ class Sending(Receiving):
                 self._trouble(CutShort(f"cannot connect to {self.address}: {type(error).__name__}: {error}"))
             else:
                 retry.answered()
-                self._serve(connection)
+                is_told = self._serve(connection)
             if self.strict and not self._parted:
                 return
             with self._lock:
+                if self._has_moved:
+                    retry.moved()
+                self._has_moved = False
                 # One that was left has not failed.
-                self._work.wait_for(lambda: self._ending or self._parted, retry.pause())
+                self._work.wait_for(lambda: self._ending or self._parted, retry.pause(is_told))
                 self._parted = False
 
     def _wait_for_work(self) -> bool:
@@ -95,12 +99,12 @@ class Sending(Receiving):
             opened.close()
         return False
 
-    def _serve(self, connection: Connection) -> None:
-        """The life of one connection."""
+    def _serve(self, connection: Connection) -> bool:
+        """The life of one connection. Whether the broker has ended it, and said why."""
         with self._lock:
             if self._ending:
                 connection.close()
-                return
+                return False
             self._broken = None
             missing = self._out.dropped.copy()
             first = self._take_up(connection)
@@ -147,14 +151,15 @@ class Sending(Receiving):
             broken = self._broken or CutShort("the connection ended")
         if not (self._ending or self._parted):
             self._trouble(broken)
+        return broken.code is not None
 
     def _take_up(self, connection: Connection) -> str:
         """Goes on where the broker is, and returns what is sent first. Called with the lock held."""
-        self._out.take_up(connection.incoming.session)
+        self._has_moved |= self._out.take_up(connection.incoming.session)
         # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
         self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
         joins = self._listens.again(self._out.controls())
-        asks = [self._listens.ask(stream) for stream in self._doubtful]
+        asks = [self._out.header_first(stream) + self._listens.ask(stream) for stream in self._doubtful]
         if not self._doubtful:
             self._go_on()
         first = "".join(joins + asks)

@@ -62,6 +62,8 @@ class Shared:
         self._first: "Optional[queue.SimpleQueue[Optional[Connection]]]" = None
         self._connection: Optional[Connection] = None
         self._connected = False
+        #: The connection has brought a message, or the word that something was taken.
+        self._has_moved = False
         self._broken: Optional[CutShort] = None
         #: There is no connection, and none is being made for the first time: what has no room is dropped.
         self._away = False

@@ -120,7 +120,7 @@ class Listener(Listening, AsyncIterator[Event]):
 
     def _interrupted(self, short: CutShort, own: bool = False) -> None:
         self._disconnect()
-        self._pause = 0.0 if own else self._retry.pause()
+        self._pause = 0.0 if own else self._retry.pause(short.code is not None)
         super()._interrupted(short, own)
 
 

@@ -183,13 +183,98 @@ fn sigterm_and_sigint_end_it_and_sighup_does_not() {
         let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
         broker.wait_for("listening");
         broker.signal(Signal::HUP);
-        broker.wait_for("ignored: the configuration is read at start only");
+        broker.wait_for("configuration reloaded");
         broker.signal(signal);
         // By this signal, not by the one before.
         assert!(broker.wait_for("asked to stop").contains(name));
         let (code, log) = broker.end();
         assert_eq!(code, Some(0), "{log}");
     }
+}
+
+#[test]
+fn sighup_changes_what_can_be_changed_and_says_what_cannot() {
+    let file = scratch("reloaded.toml");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("");
+    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    let line = broker.wait_for("listening");
+    let address = line.rsplit('=').next().unwrap().trim().to_owned();
+    let ask = |count: usize, last: &str| {
+        let mut client = TcpStream::connect(&address).unwrap();
+        for stream in 0..count {
+            writeln!(client, r#"{{"action":"header","stream":"{stream}","message":0}}"#).unwrap();
+        }
+        writeln!(client, r#"{{"action":"close"}}"#).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains(last), "{answer}");
+    };
+
+    write("[limits]\nstreams = 2\n[outbox]\nlimit = \"32MiB\"\n[log]\nlevel = \"debug\"");
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for("configuration reloaded");
+    assert!(line.contains("limits.streams = 2") && line.contains("log.level = \\\"debug\\\"") && !line.contains("outbox"), "{line}");
+    assert!(broker.wait_for("need a restart").contains("outbox.limit"));
+    ask(3, "limits.streams");
+    broker.wait_for("connected");
+
+    // One that cannot be used changes nothing, and everything that is wrong is said.
+    write("[limits]\nstreams = 9\nline = \"a lot\"\nheder = 1");
+    broker.signal(Signal::HUP);
+    let (first, second) = (broker.wait_for("stays as it was"), broker.wait_for("stays as it was"));
+    assert!(first.contains("limits.header") && second.contains("limits.line"), "{first}{second}");
+    ask(3, "limits.streams");
+    // Nor does one that would not fit to what needs a restart.
+    write("[limits]\nstreams = 9\nline = \"100MiB\"\n[outbox]\nlimit = \"200MiB\"");
+    broker.signal(Signal::HUP);
+    assert!(broker.wait_for("stays as it was").contains("or restart"));
+    fs::remove_file(&file).unwrap();
+    broker.signal(Signal::HUP);
+    assert!(broker.wait_for("stays as it was").contains("cannot read"));
+    ask(3, "limits.streams");
+
+    write("[limits]\nconnections = 1");
+    broker.signal(Signal::HUP);
+    broker.wait_for("configuration reloaded");
+    let _only = TcpStream::connect(&address).unwrap();
+    ask(0, "limits.connections");
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.end().0, Some(0));
+}
+
+#[test]
+fn config_show_says_what_counts_and_where_it_comes_from() {
+    let file = scratch("shown.toml");
+    fs::write(&file, "[limits]\nstreams = 1_000\n[outbox]\nlimit = \"32MiB\"").unwrap();
+    let show = |more: &[&str]| {
+        let arguments = ["config", "show", "--config", file.to_str().unwrap(), "--log-level", "warn"];
+        let output = program(&[&arguments[..], more].concat()).env("MSGSTREAM_OUTBOX__LIMIT", "128MiB").output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+        text(&output.stdout).to_owned()
+    };
+    let changed = show(&["--changed"]);
+    let name = file.display();
+    let expected = format!(
+        "[log]\n{:<30} # from --log-level\n\n[limits]\n{:<30} # in {name}\n\n[outbox]\n{:<30} # from MSGSTREAM_OUTBOX__LIMIT\n",
+        "level = \"warn\"", "streams = 1000", "limit = \"128MiB\""
+    );
+    assert_eq!(changed, expected);
+    let json: serde_json::Value = serde_json::from_str(&show(&["--json"])).unwrap();
+    assert_eq!(json["limits.streams"]["value"], 1000);
+    assert_eq!(json["limits.line"], serde_json::json!({"value": "16MiB", "origin": "by default"}));
+
+    // What is printed is a configuration file of the same values.
+    fs::write(&file, show(&[])).unwrap();
+    let again = text(&output(&["config", "show", "--json", "--config", file.to_str().unwrap()]).stdout).to_owned();
+    let again: serde_json::Value = serde_json::from_str(&again).unwrap();
+    let values = |json: &serde_json::Value| {
+        json.as_object().unwrap().iter().map(|(key, setting)| (key.clone(), setting["value"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(values(&again), values(&json));
+    assert!(again.as_object().unwrap().values().all(|setting| setting["origin"] == format!("in {name}")));
+    assert_fails(&["config", "check", "--workers", "0"], 78, "runtime.workers = 0 (from --workers)");
+    assert_eq!(text(&output(&["config", "check"]).stdout), "ok\n  127.0.0.1:7342\n");
 }
 
 #[test]

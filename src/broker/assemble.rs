@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::debug;
 
-use crate::broker::actor::{Actor, ActorSettings, CutLog, Ids, Intake, Stats};
+use crate::broker::actor::{Actor, ActorSettings, Command, CutLog, Ids, Intake, Stats};
 use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
 use crate::broker::core::{CoreLimits, ReplayLimits};
 use crate::broker::outbox::OutboxLimits;
@@ -24,35 +24,16 @@ const LONGEST_RUN: usize = 256 << 10;
 /// A broker without sockets: the actor, which is to be run, and what all connections that speak JSON lines share;
 /// [`ConnectionContext::speaking`] makes the same for another encoding.
 pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
-    let Settings { limits, outbox, replay, .. } = settings;
-    let memory = memory();
-    debug!(memory, "limits that are set to 0 follow from the memory");
-    let auto = |size: ByteSize, share: usize| if size.0 == 0 { share } else { size.0 };
-    let stored = auto(limits.headers_total, memory / 4);
+    let (derived, outbox) = (Derived::of(settings), &settings.outbox);
+    debug!(memory = derived.memory, "limits that are set to 0 follow from the memory");
     let frames = Arc::new(Gauge::default());
-    let translations = Arc::new(Translations::keeping(stored / KEPT_TRANSLATIONS, Arc::clone(&frames)));
+    let translations = Arc::new(Translations::keeping(derived.translations, Arc::clone(&frames)));
     let (ids, stats, cut_log) = (Arc::new(Ids::default()), Arc::new(Stats::default()), Arc::new(CutLog::default()));
-    let core = CoreLimits {
-        streams: limits.streams,
-        listens: limits.listens,
-        // Half of a queue is taken before it is looked at.
-        piece: outbox.limit.0 / 4,
-        stored,
-        ended_time: limits.ended_time.0,
-        replay: ReplayLimits {
-            // What a listener missed has to fit into its outbox beside what comes.
-            stream: replay.stream.0.min(outbox.limit.0 / 2),
-            total: auto(replay.total, memory / 8),
-            time: replay.time.0,
-        },
-        sessions: limits.sessions,
-        session_time: limits.session_time.0,
-    };
     let (actor, mailbox) = Actor::new(ActorSettings {
-        core,
+        core: derived.core,
         // The standard library's hashers have random keys.
         seed: RandomState::new().hash_one(std::process::id()),
-        total: auto(outbox.total, memory / 4),
+        total: auto(outbox.total, derived.memory / 4),
         gauge: Arc::clone(&frames),
         translations: Arc::clone(&translations),
         ids: Arc::clone(&ids),
@@ -61,15 +42,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     });
     let context = ConnectionContext {
         mailbox,
-        reader: ReaderLimits {
-            decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
-            header: limits.header.0,
-            // With less than a queue takes, it is seen to be full before it is so twice.
-            run: (outbox.limit.0 / 2).min(LONGEST_RUN),
-            errors_in_a_row: limits.errors_in_a_row,
-            // Two lines of the longest length must fit at once, on the smallest machine too.
-            intake: Arc::new(Intake::new(auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0)))),
-        },
+        reader: reader(settings, Arc::new(Intake::new(derived.intake))),
         outbox: Arc::new(OutboxLimits {
             encoder: &json_lines::ENCODER,
             limit: outbox.limit.0,
@@ -78,17 +51,85 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
             translations,
             permits: Arc::default(),
         }),
-        times: Times {
-            first_line: limits.first_line_time.0,
-            write: outbox.write_time.0,
-            throttle: outbox.throttle_time.0,
-            drain: outbox.drain_time.0,
-            longest_drain: outbox.longest_drain(),
-        },
+        times: times(settings),
         ids,
         stats,
         cut_log,
         mistake_log: Arc::default(),
     };
     (actor, Arc::new(context))
+}
+
+/// Has a running broker keep to other limits, and returns what connections that are made from now on are given. The rest of the
+/// settings is as before.
+pub(crate) fn set_limits(settings: &Settings, context: &ConnectionContext) -> Arc<ConnectionContext> {
+    let derived = Derived::of(settings);
+    context.reader.intake.set_most(derived.intake);
+    context.outbox.translations.set_most(derived.translations);
+    // The actor is gone only if the broker is.
+    let _ = context.mailbox.send(Command::SetLimits(Box::new(derived.core)));
+    let reader = reader(settings, Arc::clone(&context.reader.intake));
+    Arc::new(ConnectionContext { reader, times: times(settings), ..context.clone() })
+}
+
+/// What follows from the settings and the memory of the machine.
+struct Derived {
+    memory: usize,
+    core: CoreLimits,
+    /// What may be received and not have taken effect, in bytes of memory.
+    intake: usize,
+    /// What translations may be kept, in bytes of memory.
+    translations: usize,
+}
+
+impl Derived {
+    fn of(Settings { limits, outbox, replay, .. }: &Settings) -> Self {
+        let memory = memory();
+        let stored = auto(limits.headers_total, memory / 4);
+        let core = CoreLimits {
+            streams: limits.streams,
+            listens: limits.listens,
+            // Half of a queue is taken before it is looked at.
+            piece: outbox.limit.0 / 4,
+            stored,
+            ended_time: limits.ended_time.0,
+            replay: ReplayLimits {
+                // What a listener missed has to fit into its outbox beside what comes.
+                stream: replay.stream.0.min(outbox.limit.0 / 2),
+                total: auto(replay.total, memory / 8),
+                time: replay.time.0,
+            },
+            sessions: limits.sessions,
+            session_time: limits.session_time.0,
+        };
+        // Two lines of the longest length must fit at once, on the smallest machine too.
+        let intake = auto(limits.unfinished_lines, (memory / 8).max(2 * limits.line.0));
+        Self { memory, core, intake, translations: stored / KEPT_TRANSLATIONS }
+    }
+}
+
+/// A size that was set, or this share of the memory.
+fn auto(size: ByteSize, share: usize) -> usize {
+    if size.0 == 0 { share } else { size.0 }
+}
+
+fn reader(Settings { limits, outbox, .. }: &Settings, intake: Arc<Intake>) -> ReaderLimits {
+    ReaderLimits {
+        decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
+        header: limits.header.0,
+        // With less than a queue takes, it is seen to be full before it is so twice.
+        run: (outbox.limit.0 / 2).min(LONGEST_RUN),
+        errors_in_a_row: limits.errors_in_a_row,
+        intake,
+    }
+}
+
+fn times(Settings { limits, outbox, .. }: &Settings) -> Times {
+    Times {
+        first_line: limits.first_line_time.0,
+        write: outbox.write_time.0,
+        throttle: outbox.throttle_time.0,
+        drain: outbox.drain_time.0,
+        longest_drain: outbox.longest_drain(),
+    }
 }

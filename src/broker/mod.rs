@@ -19,7 +19,7 @@ pub(crate) mod server;
 pub(crate) mod settings;
 
 pub use actor::{Stats, StatsSnapshot};
-pub use server::{BindError, Server, ServerError};
+pub use server::{BindError, Control, Server, ServerError};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};
 
 pub use crate::wire::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};

@@ -21,8 +21,10 @@ mod man;
 mod port_file;
 mod prefixed;
 mod put;
+mod reload;
 mod run;
 mod serve;
+mod settings;
 mod signals;
 mod standard;
 mod stream_args;
@@ -80,6 +82,7 @@ enum Commands {
     OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
     Bench(Box<bench::Args>),
+    Config(settings::Args),
     Completions(completions::Args),
     #[command(name = stream_names::STREAM_NAMES, hide = true)]
     StreamNames(stream_names::Args),
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]
         Commands::Bench(args) => bench::run(&args),
+        Commands::Config(args) => settings::run(&args).map(|()| Exit::Fine),
         Commands::Completions(args) => completions::run(&args, Program::command()),
         Commands::StreamNames(args) => stream_names::run(args),
         Commands::Man(args) => man::run(&args, Program::command()),

@@ -1,25 +1,23 @@
 //! `msgstream serve`: reads the configuration and runs the broker until a signal ends it.
 
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use crate::broker::server::Server;
 use crate::broker::settings::Settings;
-use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Sources};
-use crate::wire::{Address, BadAddress, Listen};
+use crate::cli::config::Config;
+use crate::wire::{Address, Listen};
 use anyhow::Context;
-use clap::builder::PossibleValuesParser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, OrExit};
-use super::log;
+use super::log::Log;
 use super::port_file::PortFile;
+use super::reload::Reload;
+use super::settings::{self, Loaded, SettingsArgs};
 use super::signals::Signals;
-use super::standard::print;
 
 /// Run the broker
 ///
@@ -28,34 +26,8 @@ use super::standard::print;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
-    /// Listen on this address: host, host:port or unix:/path; can be repeated [default: 127.0.0.1:7342]
-    ///
-    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
-    /// Only this machine can reach 127.0.0.1. With 0.0.0.0, anyone who can reach this machine can connect, without a password.
-    #[arg(long, value_name = "ADDR", value_parser = address)]
-    listen: Vec<String>,
-
-    /// Read settings from this TOML file [default: none]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// Write the TCP ports to this file, one per line, while listening [default: none]
-    ///
-    /// The file is written atomically once connections are accepted, and removed at exit.
-    #[arg(long, value_name = "PATH")]
-    port_file: Option<String>,
-
-    /// Write the log as text or as JSON objects, one per line [default: text]
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LogFormat::NAMES))]
-    log_format: Option<String>,
-
-    /// Minimum severity to log [default: info]
-    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(LogLevel::NAMES))]
-    log_level: Option<String>,
-
-    /// Serve connections with this many threads [default: 1]
-    #[arg(long, value_name = "N")]
-    workers: Option<u32>,
+    #[command(flatten)]
+    settings: SettingsArgs,
 
     /// Check the configuration, print its addresses, and exit
     #[arg(long)]
@@ -72,7 +44,8 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT   stop accepting, send what is queued, exit; a second one cuts that short
-  SIGHUP            ignored: the configuration is read at startup only
+  SIGHUP            read the configuration again: [limits] and log.level change at once, other settings need a restart, which the
+                    log says; a configuration with an error changes nothing
 
 Exit codes:
    0  the broker was asked to stop, and did; or --check found no error
@@ -82,39 +55,19 @@ Exit codes:
   74  a file cannot be written, or the system refused something
   78  the configuration cannot be used";
 
-/// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
-fn address(text: &str) -> Result<String, BadAddress> {
-    text.parse::<Listen>().map(|_| text.to_owned())
-}
-
 /// Runs the subcommand.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    let check = args.check;
-    let config = configuration(args).or_exit(Exit::Config)?;
-    if check {
-        let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
-        return print(format!("ok\n{addresses}").as_bytes());
+    if args.check {
+        return settings::check(&args.settings);
     }
-    let _log = log::start(&config.log);
+    let loaded = args.settings.load().or_exit(Exit::Config)?;
+    let (log, _writer) = Log::start(&loaded.config.log);
     raise_descriptor_limit();
-    runtime(config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?.block_on(serve(config))
-}
-
-fn configuration(args: Args) -> Result<Config, ConfigError> {
-    let name = args.config.as_ref().map(|path| path.display().to_string());
-    let text = args.config.as_ref().map(fs::read_to_string).transpose();
-    let text = text.map_err(|source| ConfigError::Unreadable { file: name.clone().unwrap_or_default(), source })?;
-    Config::load(Sources {
-        file: name.as_deref().zip(text.as_deref()),
-        environment: std::env::vars_os().collect(),
-        flags: Flags {
-            listen: args.listen,
-            port_file: args.port_file,
-            log_format: args.log_format,
-            log_level: args.log_level,
-            workers: args.workers,
-        },
-    })
+    let runtime = runtime(loaded.config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?;
+    let outcome = runtime.block_on(serve(args.settings, loaded, log));
+    // A configuration file that cannot be read to its end must not keep the program alive.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Raises the limit of descriptors as far as the system allows: each connection needs one, and the usual soft limit of 1,024 is for
@@ -141,9 +94,9 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     builder.event_interval(2).enable_all().build()
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(args: SettingsArgs, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, runtime: _ } = config;
+    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, runtime: _ } = loaded.config.clone();
     let server = Server::bind(&listen, &Settings { limits, outbox, replay, tcp, unix }).or_exit(Exit::Unavailable)?;
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
@@ -158,7 +111,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
-    tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone()));
+    let reload = Reload::new(args, loaded, log, server.control());
+    tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start()));
     tracing::debug!("ready");
     tell_supervisor(NotifyState::Ready);
     let draining = async move {

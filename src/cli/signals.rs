@@ -1,8 +1,10 @@
 //! What signals mean to the broker.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The signals, from now on caught.
@@ -23,14 +25,14 @@ impl Signals {
         })
     }
 
-    /// Cancels `shutdown` at the first SIGTERM or SIGINT and `cut_short` at the second. Never ends by itself.
-    pub(crate) async fn watch(mut self, shutdown: CancellationToken, cut_short: CancellationToken) {
+    /// Cancels `shutdown` at the first SIGTERM or SIGINT and `cut_short` at the second; notifies `reload` of SIGHUP. Never ends by itself.
+    pub(crate) async fn watch(mut self, shutdown: CancellationToken, cut_short: CancellationToken, reload: Arc<Notify>) {
         loop {
             let name = tokio::select! {
                 _ = self.terminate.recv() => "SIGTERM",
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.hangup.recv() => {
-                    tracing::warn!(signal = "SIGHUP", "ignored: the configuration is read at start only");
+                    reload.notify_one();
                     continue;
                 }
             };

@@ -311,7 +311,7 @@ pub struct Translations {
     bytes: AtomicUsize,
     kept: AtomicUsize,
     /// The most that `kept` may be.
-    most: usize,
+    most: AtomicUsize,
     /// Counts what stands in queues. Kept translations do not count there.
     queues: Arc<Gauge>,
 }
@@ -320,7 +320,12 @@ impl Translations {
     /// Translations, of which up to `most` bytes are kept with the stored frames; `queues` counts what stands in queues. By
     /// default none are kept.
     pub fn keeping(most: usize, queues: Arc<Gauge>) -> Self {
-        Self { most, queues, ..Self::default() }
+        Self { most: AtomicUsize::new(most), queues, ..Self::default() }
+    }
+
+    /// From now on up to `most` bytes are kept. What is kept already stays until it is let go.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// How many messages have been translated.
@@ -340,7 +345,8 @@ impl Translations {
 
     /// Keeps a frame, if there is room.
     fn keep(&self, frame: &Frame) -> bool {
-        let room = |kept: usize| kept.checked_add(frame.cost()).filter(|kept| *kept <= self.most);
+        let most = self.most.load(Ordering::Relaxed);
+        let room = |kept: usize| kept.checked_add(frame.cost()).filter(|kept| *kept <= most);
         let keeps = self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).is_ok();
         if keeps {
             frame.store(&self.queues);

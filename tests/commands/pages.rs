@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 11] = ["serve", "listen", "put", "header", "close", "delete", "get", "wait", "run", "completions", "man"];
+const COMMANDS: [&str; 12] = ["serve", "listen", "put", "header", "close", "delete", "get", "wait", "run", "config", "completions", "man"];
 
 #[test]
 fn every_subcommand_has_help_that_fits_a_terminal_of_100_columns() {

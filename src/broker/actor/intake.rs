@@ -1,6 +1,7 @@
 //! What has been received and has not taken effect: unfinished lines, and batches on their way to the actor.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::wire::Gauge;
 
@@ -12,7 +13,7 @@ const CROWDED: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Intake {
     /// The most that may be received. Small lines are taken beyond it.
-    most: usize,
+    most: AtomicUsize,
     received: Gauge,
     /// The part of `received` that has been decoded, ...
     decoded: Gauge,
@@ -23,12 +24,17 @@ pub struct Intake {
 impl Intake {
     /// An intake of `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { most, received: Gauge::default(), decoded: Gauge::default(), ready: Gauge::default() }
+        Self { most: AtomicUsize::new(most), received: Gauge::default(), decoded: Gauge::default(), ready: Gauge::default() }
     }
 
     /// The most that may be received.
     pub fn most(&self) -> usize {
-        self.most
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// From now on so much may be received.
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// What has been received and has not taken effect.
@@ -39,7 +45,7 @@ impl Intake {
     /// Whether connections are to read little at a time: because much waits for the actor, or because what waits, for whatever,
     /// takes half of the room.
     pub fn is_crowded(&self) -> bool {
-        self.ready.bytes() > CROWDED || self.decoded.bytes() > self.most / 2
+        self.ready.bytes() > CROWDED || self.decoded.bytes() > self.most() / 2
     }
 
     /// Counts a batch of `bytes` until the claim is dropped.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::broker::core::Input;
+use crate::broker::core::{CoreLimits, Input};
 use crate::broker::outbox::{Outbox, Sink};
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
@@ -38,6 +38,8 @@ pub enum Command {
     },
     /// The connection was cut off by its own task: it hangs up everywhere.
     Cut(ConnectionId),
+    /// Other limits, from now on. What is kept of streams' messages stays as it was set at the start.
+    SetLimits(Box<CoreLimits>),
     /// The connection has ended; its id may be given to another.
     Gone(ConnectionId),
     /// The broker stops: every connection takes in what it has received, then `done` is told.

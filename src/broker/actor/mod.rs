@@ -229,6 +229,7 @@ impl Actor {
             // One that ends is given no more, so that the rest of its work waits for nothing.
             Command::Cut(id) => self.last_of(id, Work::Cut),
             Command::Gone(id) => self.last_of(id, Work::Gone),
+            Command::SetLimits(limits) => self.core.set_limits(*limits),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => {
                 self.core.stop();

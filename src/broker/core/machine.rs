@@ -126,6 +126,13 @@ impl Core {
         }
     }
 
+    /// Keeps to other limits from now on. What there is already stays, also if it is more; so does what is kept of streams' messages as it
+    /// was set in the beginning.
+    pub fn set_limits(&mut self, limits: CoreLimits) {
+        let replay = std::mem::take(&mut self.limits.replay);
+        self.limits = CoreLimits { replay, ..limits };
+    }
+
     /// How many streams there are.
     pub fn streams(&self) -> usize {
         self.streams.len()

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::broker::connection::{self, ConnectionContext, Transport};
-use crate::wire::{Codec, Encode, ErrorCode, Event};
+use crate::broker::connection::{self, Transport};
+use crate::wire::{Codec, Encode, Encoding, ErrorCode, Event};
 
+use super::control::Newcomers;
 use super::listening_socket::{Accepted, ListeningSocket};
 
 /// The first and the longest pause after an accept that failed for lack of descriptors or memory.
@@ -25,19 +26,16 @@ const REFUSAL: Duration = Duration::from_secs(1);
 /// Where accepted connections go.
 #[derive(Clone)]
 pub(super) struct Admission {
-    /// For connections of the encoding that the address speaks.
-    pub(super) context: Arc<ConnectionContext>,
+    pub(super) newcomers: Arc<Newcomers>,
     pub(super) tasks: TaskTracker,
-    /// The most connections at once.
-    pub(super) most: usize,
     pub(super) open: Arc<AtomicUsize>,
     /// The most connections that may be turned away at once: each holds a descriptor of the reserve.
     pub(super) most_refusals: usize,
     pub(super) refusals: Arc<AtomicUsize>,
 }
 
-/// Accepts until told to stop.
-pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, admission: Admission, stop: CancellationToken) {
+/// Accepts connections of one encoding until told to stop.
+pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, encoding: Encoding, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     loop {
         let accepted = tokio::select! {
@@ -49,13 +47,13 @@ pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, admissio
             Ok(accepted) => {
                 pause = PAUSES.0;
                 match accepted {
-                    Accepted::Tcp(socket) => admission.admit::<_, C>(socket),
-                    Accepted::Unix(socket) => admission.admit::<_, C>(socket),
+                    Accepted::Tcp(socket) => admission.admit::<_, C>(socket, encoding),
+                    Accepted::Unix(socket) => admission.admit::<_, C>(socket, encoding),
                 }
             }
             Err(error) if is_peers_doing(&error) => debug!(%error, "a connection ended before it was accepted"),
             Err(error) => {
-                admission.context.stats.accept_failed.add(1);
+                admission.newcomers.context(encoding).stats.accept_failed.add(1);
                 warn!(%error, pause_ms = pause.as_millis() as u64, "cannot accept connections now; trying again after a pause");
                 tokio::select! {
                     biased;
@@ -96,10 +94,10 @@ impl Drop for Counted {
 }
 
 impl Admission {
-    fn admit<T: Transport, C: Codec + Default>(&self, transport: T) {
+    fn admit<T: Transport, C: Codec + Default>(&self, transport: T, encoding: Encoding) {
         let codec = C::default();
-        let Some(counted) = Counted::new(&self.open, self.most) else { return self.refuse(transport, codec.encoder()) };
-        let context = Arc::clone(&self.context);
+        let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else { return self.refuse(transport, codec.encoder()) };
+        let context = self.newcomers.context(encoding);
         self.tasks.spawn(async move {
             let _counted = counted;
             connection::serve(transport, codec, context).await;
@@ -108,10 +106,10 @@ impl Admission {
 
     /// Tells a connection that there are too many, and ends it.
     fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode) {
-        self.context.stats.connections_refused.add(1);
+        self.newcomers.context(Encoding::JsonLines).stats.connections_refused.add(1);
         debug!(peer = transport.peer(), "connection refused, there are too many");
         let Some(counted) = Counted::new(&self.refusals, self.most_refusals) else { return };
-        let reason = format!("there are {} connections, the most allowed (limits.connections); try again later", self.most);
+        let reason = format!("there are {} connections, the most allowed (limits.connections); try again later", self.newcomers.most());
         let mut line = Vec::new();
         encoder.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &reason)) }, &mut line);
         self.tasks.spawn(async move {

@@ -3,13 +3,13 @@
 //! The caller owns the signals: [`Server::run`] ends when the future it is given does.
 
 mod accept;
+mod control;
 mod listening_socket;
 mod lock_file;
 mod unix_socket;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -22,14 +22,16 @@ use tracing::{info, warn};
 use crate::broker::actor::{Actor, Command, Mailbox, Stats};
 use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, within};
-use crate::broker::settings::{Limits, Settings};
+use crate::broker::settings::Settings;
 use crate::wire::json_lines::JsonLines;
-use crate::wire::message_pack::{self, MessagePack};
+use crate::wire::message_pack::MessagePack;
 use crate::wire::{Address, Encoding, Listen};
 
 use accept::{Admission, accept};
+use control::Newcomers;
 use listening_socket::ListeningSocket;
 
+pub use control::Control;
 pub use listening_socket::BindError;
 
 /// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
@@ -134,19 +136,19 @@ impl Server {
         let addresses = in_use.collect();
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
+        let mailbox = context.mailbox.clone();
         let admission = Admission {
-            most: most_connections(&settings.limits),
+            newcomers: Arc::new(Newcomers::new(settings, context)),
             open: Arc::default(),
             most_refusals: (reserved / 2).max(1),
-            refusals: Arc::new(AtomicUsize::new(0)),
+            refusals: Arc::default(),
             tasks: TaskTracker::new(),
-            context,
         };
         Ok(Self {
             sockets,
             addresses,
             actor: None,
-            mailbox: admission.context.mailbox.clone(),
+            mailbox,
             admission,
             drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
@@ -189,7 +191,27 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.admission.context.stats)
+        Arc::clone(&self.admission.newcomers.context(Encoding::JsonLines).stats)
+    }
+
+    /// Changes limits while the server runs.
+    ///
+    /// ```
+    /// use msgstream::broker::{Limits, Server, Settings};
+    /// use msgstream::client::RemoteStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let (control, address) = (server.control(), server.addresses()[0].to_string());
+    /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// control.set_limits(&Limits::default().sessions(0));
+    /// let client = RemoteStream::connect(&address).await?;
+    /// assert!(client.confirmed().put("job-1", "without a session").await.is_ok());
+    /// # Ok(()) }
+    /// ```
+    pub fn control(&self) -> Control {
+        Control::new(&self.admission.newcomers, &self.admission.open)
     }
 
     /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
@@ -220,14 +242,12 @@ impl Server {
         let stop = CancellationToken::new();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
-        let message_pack = Admission { context: admission.context.speaking(&message_pack::ENCODER), ..admission.clone() };
         for (socket, encoding) in sockets {
             match encoding {
-                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, admission.clone(), stop.clone())),
-                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, message_pack.clone(), stop.clone())),
+                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, encoding, admission.clone(), stop.clone())),
+                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, encoding, admission.clone(), stop.clone())),
             };
         }
-        drop(message_pack);
         accepting.close();
 
         let ended = tokio::select! {
@@ -239,9 +259,10 @@ impl Server {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
-        admission.context.cut_log.tell_rest();
-        admission.context.mistake_log.tell();
-        let stats = admission.context.stats.snapshot();
+        let context = admission.newcomers.context(Encoding::JsonLines);
+        context.cut_log.tell_rest();
+        context.mistake_log.tell();
+        let stats = context.stats.snapshot();
         info!(
             connections = stats.connections_opened,
             delivered = stats.delivered,
@@ -253,7 +274,7 @@ impl Server {
             refused = stats.connections_refused,
             "stopped"
         );
-        drop((mailbox, admission));
+        drop((mailbox, admission, context));
         match (ended, actor) {
             (Some(_), _) => Err(ServerError::ActorPanicked),
             (None, Some(actor)) => last_word(actor).await,
@@ -308,22 +329,4 @@ async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, (time, longest): (Duratio
         mailbox.send(Command::Abort);
         let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
     }
-}
-
-/// How many connections there may be: the limit that was set, or all descriptors that are neither in use nor in reserve.
-fn most_connections(limits: &Limits) -> usize {
-    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count);
-    let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use.saturating_add(limits.reserved_descriptors)).max(1);
-    if limits.connections == 0 {
-        return free;
-    }
-    if limits.connections > free {
-        warn!(
-            asked = limits.connections,
-            possible = free,
-            "limits.connections is more than the descriptors allow; raise the limit of open files"
-        );
-    }
-    limits.connections.min(free)
 }

@@ -42,6 +42,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong, not only the first.
     pub fn load(sources: Sources<'_>) -> Result<Self, ConfigError> {
+        Ok(Self::load_with_origins(sources)?.0)
+    }
+
+    /// The same, with each setting, its value and where that comes from, in the order of the reference file.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with_origins(sources: Sources<'_>) -> Result<(Self, Vec<Setting>), ConfigError> {
         let mut problems = Vec::new();
         let file = match sources.file {
             Some((name, text)) => read_file(name, text, &mut problems)?,
@@ -69,9 +77,34 @@ impl Config {
             Problem::BadValue { key: fault.key.to_owned(), value: fault.value, origin, reason: fault.reason }
         });
         let problems: Vec<_> = problems.collect();
-        if problems.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(problems)) }
+        if !problems.is_empty() {
+            return Err(ConfigError::Invalid(problems));
+        }
+        let defaults = read_file("", REFERENCE, &mut Vec::new())?;
+        let setting = |key: &'static str| {
+            let found = values.iter().find(|(name, _)| name == key).map(|(_, value)| (value, origin(value)));
+            let found = found.or_else(|| Some((defaults.0.get(key)?, origin(&Value::new(None, ValueKind::Nil)))));
+            let (value, origin) = found.ok_or_else(|| ConfigError::Unexpected(format!("{key} has no default")))?;
+            Ok(Setting { key, value: json_of(value), origin })
+        };
+        let settings = keys::known_keys().map(setting).collect::<Result<_, ConfigError>>()?;
+        Ok((config, settings))
     }
 }
+
+/// A setting as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name, with its section.
+    pub key: &'static str,
+    /// Its value, as it was written.
+    pub value: serde_json::Value,
+    /// Where the value comes from: "in FILE", "from VARIABLE", "from --flag", "by default".
+    pub origin: String,
+}
+
+/// Every setting with its default.
+const REFERENCE: &str = include_str!("../../../config/msgstream.toml");
 
 /// A source whose values remember where they come from, as an error text says it.
 #[derive(Debug, Clone, Default)]
@@ -205,6 +238,18 @@ fn flatten(value: Value) -> Vec<(String, Value)> {
 
 fn origin(value: &Value) -> String {
     value.origin().unwrap_or("by default").to_owned()
+}
+
+/// A value as JSON has it, which is also how it may stand in a file.
+fn json_of(value: &Value) -> serde_json::Value {
+    match &value.kind {
+        ValueKind::Boolean(value) => (*value).into(),
+        ValueKind::I64(value) => (*value).into(),
+        ValueKind::U64(value) => (*value).into(),
+        ValueKind::Float(value) => (*value).into(),
+        ValueKind::Array(items) => items.iter().map(json_of).collect(),
+        other => other.to_string().into(),
+    }
 }
 
 /// A value as it would stand in a file.

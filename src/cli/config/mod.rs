@@ -25,7 +25,7 @@ pub use check::BadValue;
 pub(crate) use client::ClientConfig;
 pub use error::{ConfigError, Problem};
 pub use keys::{known_keys, variable};
-pub use load::{Flags, Sources};
+pub use load::{Flags, Setting, Sources};
 pub use log::{LogFormat, LogLevel, LogSettings};
 
 /// Everything that can be set. `config/msgstream.toml` explains each setting.

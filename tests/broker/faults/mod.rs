@@ -18,6 +18,7 @@ mod marks;
 mod neighbours;
 mod odd_lines;
 mod prefixes;
+mod reloads;
 mod shutdown;
 mod socket_files;
 mod splits;

@@ -107,6 +107,12 @@ impl Broker {
         Self { child, addr: addr(0), packed_addr: addr(1), place, log }
     }
 
+    /// Writes another configuration file, and has the broker read it.
+    pub(crate) fn reload(&self, toml: &str) {
+        fs::write(self.place.file("config.toml"), toml).unwrap();
+        self.process().signal(Signal::HUP);
+    }
+
     /// A new client over TCP.
     pub(crate) fn client(&self) -> Client {
         Client::new(Socket::tcp(self.addr))

@@ -1,0 +1,106 @@
+//! A configuration that is read again while the broker runs.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+
+use crate::broker::Control;
+use crate::cli::config::{Config, ConfigError, Problem};
+
+use super::log::Log;
+use super::settings::{Loaded, SettingsArgs};
+
+/// What is in force, and how to change it.
+pub(crate) struct Reload {
+    args: SettingsArgs,
+    loaded: Loaded,
+    log: Log,
+    control: Control,
+}
+
+impl Reload {
+    pub(crate) fn new(args: SettingsArgs, loaded: Loaded, log: Log, control: Control) -> Self {
+        Self { args, loaded, log, control }
+    }
+
+    /// From now on the configuration is read again whenever what this returns is notified.
+    pub(crate) fn start(mut self) -> Arc<Notify> {
+        let asked = Arc::new(Notify::new());
+        let waits = Arc::clone(&asked);
+        tokio::spawn(async move {
+            loop {
+                waits.notified().await;
+                self.read_again().await;
+            }
+        });
+        asked
+    }
+
+    async fn read_again(&mut self) {
+        let args = self.args.clone();
+        // The file may be one that takes long to read.
+        let Ok(read) = spawn_blocking(move || args.load()).await else { return };
+        match read.and_then(|read| self.apply(read)) {
+            Ok(()) => {}
+            Err(error) => {
+                for reason in reasons(&error) {
+                    error!(reason, "the configuration is not reloaded, and stays as it was");
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, read: Loaded) -> Result<(), ConfigError> {
+        // What needs a restart stays, and what changes must fit to that.
+        let old = &self.loaded.config;
+        let mut config = Config { limits: read.config.limits, ..old.clone() };
+        config.log.level = read.config.log.level;
+        let bad = config.check();
+        if !bad.is_empty() {
+            let problem = |bad: crate::cli::config::BadValue| {
+                let setting = read.settings.iter().find(|setting| setting.key == bad.key);
+                let origin = setting.map_or_else(String::new, |setting| setting.origin.clone());
+                let reason = format!("{}; or restart, if it depends on a setting that needs that", bad.reason);
+                Problem::BadValue { key: bad.key.to_owned(), value: bad.value, origin, reason }
+            };
+            return Err(ConfigError::Invalid(bad.into_iter().map(problem).collect()));
+        }
+        let (mut changed, mut waiting) = (Vec::new(), Vec::new());
+        for (old, new) in self.loaded.settings.iter_mut().zip(read.settings) {
+            if old.value == new.value {
+                continue;
+            }
+            if is_live(old.key) {
+                changed.push(format!("{} = {}", new.key, new.value));
+                *old = new;
+            } else {
+                waiting.push(old.key);
+            }
+        }
+        self.log.set_level(config.log.level);
+        if config.limits != old.limits {
+            self.control.set_limits(&config.limits);
+        }
+        self.loaded.config = config;
+        info!(changed = changed.join(", "), "configuration reloaded");
+        if !waiting.is_empty() {
+            warn!(settings = waiting.join(", "), "these settings have changed and need a restart");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a setting changes without a restart.
+fn is_live(key: &str) -> bool {
+    key == "log.level" || key.starts_with("limits.")
+}
+
+/// Each thing that is wrong, as one line.
+fn reasons(error: &ConfigError) -> Vec<String> {
+    match error {
+        ConfigError::Invalid(problems) => problems.iter().map(ToString::to_string).collect(),
+        other => vec![other.to_string().replace('\n', " ")],
+    }
+}

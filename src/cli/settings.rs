@@ -1,0 +1,166 @@
+//! The broker's settings, as `serve` and `config` are given them, and `msgstream config`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
+
+use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Setting, Sources};
+use crate::wire::{BadAddress, Listen};
+
+use super::exit::{Exit, Failure, OrExit};
+use super::standard::print;
+
+/// The flags that are settings.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SettingsArgs {
+    /// Listen on this address: host, host:port or unix:/path; can be repeated [default: 127.0.0.1:7342]
+    ///
+    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
+    /// Only this machine can reach 127.0.0.1. With 0.0.0.0, anyone who can reach this machine can connect, without a password.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    listen: Vec<String>,
+
+    /// Read settings from this TOML file [default: none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Write the TCP ports to this file, one per line, while listening [default: none]
+    ///
+    /// The file is written atomically once connections are accepted, and removed at exit.
+    #[arg(long, value_name = "PATH")]
+    port_file: Option<String>,
+
+    /// Write the log as text or as JSON objects, one per line [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(LogFormat::NAMES))]
+    log_format: Option<String>,
+
+    /// Minimum severity to log [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = PossibleValuesParser::new(LogLevel::NAMES))]
+    log_level: Option<String>,
+
+    /// Serve connections with this many threads [default: 1]
+    #[arg(long, value_name = "N")]
+    workers: Option<u32>,
+}
+
+/// A configuration, and where each value comes from.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) settings: Vec<Setting>,
+}
+
+impl SettingsArgs {
+    /// Reads the configuration.
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let name = self.config.as_ref().map(|path| path.display().to_string());
+        let text = self.config.as_ref().map(fs::read_to_string).transpose();
+        let text = text.map_err(|source| ConfigError::Unreadable { file: name.clone().unwrap_or_default(), source })?;
+        let (config, settings) = Config::load_with_origins(Sources {
+            file: name.as_deref().zip(text.as_deref()),
+            environment: std::env::vars_os().collect(),
+            flags: Flags {
+                listen: self.listen.clone(),
+                port_file: self.port_file.clone(),
+                log_format: self.log_format.clone(),
+                log_level: self.log_level.clone(),
+                workers: self.workers,
+            },
+        })?;
+        Ok(Loaded { config, settings })
+    }
+}
+
+/// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
+fn address(text: &str) -> Result<String, BadAddress> {
+    text.parse::<Listen>().map(|_| text.to_owned())
+}
+
+/// Check or show the broker's configuration
+///
+/// Both read what `msgstream serve` with the same flags would read: the configuration file, the environment, and the flags.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Check the configuration, and print the addresses to listen on
+    Check {
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Print every setting with its value and where that comes from, as a configuration file
+    Show {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Print only what differs from the defaults
+        #[arg(long)]
+        changed: bool,
+        /// Print one JSON object: each setting with "value" and "origin"
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  msgstream config check --config /etc/msgstream/msgstream.toml
+  msgstream config show --config msgstream.toml --changed
+  MSGSTREAM_OUTBOX__LIMIT=256MiB msgstream config show --json
+
+Exit codes:
+   0  the configuration can be used
+  64  the command line cannot be understood
+  78  the configuration cannot be used; all that is wrong is printed";
+
+/// Runs the subcommand.
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    match &args.action {
+        Action::Check { settings } => check(settings),
+        Action::Show { settings, changed, json } => show(settings, *changed, *json),
+    }
+}
+
+/// Checks the configuration.
+pub(crate) fn check(args: &SettingsArgs) -> Result<(), Failure> {
+    let Loaded { config, .. } = args.load().or_exit(Exit::Config)?;
+    let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
+    print(format!("ok\n{addresses}").as_bytes())
+}
+
+fn show(args: &SettingsArgs, changed: bool, json: bool) -> Result<(), Failure> {
+    let Loaded { mut settings, .. } = args.load().or_exit(Exit::Config)?;
+    settings.retain(|setting| !changed || setting.origin != BY_DEFAULT);
+    print(if json { as_json(&settings) } else { as_toml(&settings) }.as_bytes())
+}
+
+/// The origin of what nobody has set.
+const BY_DEFAULT: &str = "by default";
+
+/// As a configuration file, with the origins as comments.
+fn as_toml(settings: &[Setting]) -> String {
+    let mut text = String::new();
+    let mut current = "";
+    for Setting { key, value, origin } in settings {
+        let (section, name) = key.split_once('.').unwrap_or(("", key));
+        if section != current {
+            text.push_str(&format!("{}[{section}]\n", if text.is_empty() { "" } else { "\n" }));
+            current = section;
+        }
+        text.push_str(&format!("{:<30} # {origin}\n", format!("{name} = {value}")));
+    }
+    text
+}
+
+fn as_json(settings: &[Setting]) -> String {
+    let object = |Setting { key, value, origin }: &Setting| {
+        let entry = serde_json::json!({"value": value, "origin": origin});
+        format!("  {}: {entry}", serde_json::Value::from(*key))
+    };
+    format!("{{\n{}\n}}\n", settings.iter().map(object).collect::<Vec<_>>().join(",\n"))
+}

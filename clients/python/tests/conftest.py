@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 import msgstream
-from msgstream import Listener, Options, RemoteStream, configuration, lifetime, monitor
+from msgstream import Listener, Options, RemoteStream, access, configuration, lifetime, monitor
 
 #: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
 DEADLINE = 30.0
@@ -166,7 +166,9 @@ def broker(away: Broker) -> Broker:
 
 @pytest.fixture(autouse=True)
 def no_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What stands in the files of whoever runs the tests is not theirs."""
+    """What whoever runs the tests has in files and variables is not theirs."""
+    for variable in (*configuration.VARIABLES.values(), access.VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
     monkeypatch.setattr(configuration, "SYSTEM", tmp_path / "none" / "client.toml")
 

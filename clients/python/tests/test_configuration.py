@@ -42,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
     ],
 )
 def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> None:
-    found = configuration.read("client.toml", text)
+    found = configuration.read("client.toml", text).get("server")
     assert (found.value if found else None) == value
     if sys.version_info >= (3, 11):
         import tomllib
@@ -55,6 +55,7 @@ def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> Non
     [
         ('\nsever = "x"', 'client.toml, line 2: unknown key "sever"; did you mean "server"?'),
         ("[client]", "line 1: there are no sections here"),
+        ("token = 'secret'", 'unknown key "token"; did you mean "token_file"?'),
         ("server", "this is no setting; write a line such as server = "),
         ("server = localhost", "the value is not in quotes"),
         ("server =", "the value is not in quotes"),
@@ -62,6 +63,7 @@ def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> Non
         ('server = "a\\\\b"', "in single quotes"),
         ('server = "a" b', '"b" behind the value is too much'),
         ('server = "a"\nserver = "b"', 'line 2: "server" stands here twice'),
+        ("ca = 'a'\nca = ''", 'line 2: "ca" stands here twice'),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line_and_the_cure(text: str, part: str) -> None:
@@ -107,6 +109,28 @@ def test_the_variable_counts_more_than_the_files_and_the_users_file_more_than_th
     user.mkdir()
     with pytest.raises(BadConfig, match=f"cannot read {user}: Is a directory"):
         Address.of()
+
+
+def test_files_are_named_from_the_folder_of_the_configuration_or_from_home(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    file = write("token_file = 'token'\nca = '~/ca.pem'\ncertificate = '/etc/own.pem'\nkey = ''")
+    values = {key: setting.value for key, setting in configuration.settings().items()}
+    assert values == {"token_file": str(file.parent / "token"), "ca": "/home/me/ca.pem", "certificate": "/etc/own.pem", "key": ""}
+
+
+def test_each_setting_is_that_of_the_variable_the_users_file_or_the_systems(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    write("ca = '/theirs'\ncertificate = '/theirs'\nkey = '/theirs'", configuration.SYSTEM)
+    user = write("\nca = '/mine'\ncertificate = ''")
+    assert configuration.setting("ca") == ("/mine", f"{user}, line 2")
+    # Empty in the user's file takes that of the system away.
+    assert configuration.setting("certificate") is None
+    assert configuration.setting("key") == ("/theirs", f"{configuration.SYSTEM}, line 3")
+    assert configuration.setting("token_file") is None
+    for key, variable in configuration.VARIABLES.items():
+        monkeypatch.setenv(variable, "/variable")
+        assert configuration.setting(key) == ("/variable", variable)
+    monkeypatch.setenv("MSGSTREAM_CA", "")
+    assert configuration.setting("ca") == ("/mine", f"{user}, line 2")
 
 
 def test_without_a_configuration_folder_it_is_in_the_home_folder(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,13 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
 import msgstream
+from certificates import Authority, serving
 from conftest import DEADLINE, HERE, Broker, eventually, program
-from msgstream import Ended, Header, Message, Options, monitor
+from front import Front
+from msgstream import Ended, Header, Message, Options, aio, monitor
 from msgstream.serial import from_wire
 from proxy import Proxy
 
@@ -94,11 +98,11 @@ def disturb(network: Proxy, faults: List[Fault], chance: random.Random, end: flo
             return
 
 
-def sizes(seed: int) -> Iterator[int]:
+def sizes(seed: int, most: int) -> Iterator[int]:
     """After how many bytes each connection breaks, wherever in a line that is."""
     chance = random.Random(seed)
     while True:
-        yield chance.randrange(300, 300_000)
+        yield chance.randrange(300, most)
 
 
 class Heard:
@@ -171,27 +175,56 @@ def by_the_page(address: str, heard: Heard) -> None:
     heard.end = monitor.Lost()
 
 
+def in_asyncio(address: str, heard: Heard) -> None:
+    async def follow() -> None:
+        async for event in aio.listen("fit", server=address, options=HASTY):
+            if isinstance(event, Ended):
+                heard.end = event.message
+            elif isinstance(event, Message):
+                heard.message(event.message)
+            elif not isinstance(event, Header):
+                heard.others.append(event)
+
+    asyncio.run(follow())
+
+
 #: Outside its repository the package has no such page.
 WAYS: "List[Callable[[str, Heard], None]]" = [in_python, by_command, *([by_the_page] if PAGE.exists() else [])]
 
+#: Those that know TLS and tokens.
+SECURE_WAYS = [in_python, in_asyncio]
 
-def until_all_listen(broker: Broker) -> None:
+#: What the job and the listeners show.
+TOKEN = "mst_0123456789abcdef"
+
+
+def until_all_listen(broker: Broker, count: int) -> None:
     """Waits until the broker says so."""
     for event in broker.listen("$streams/fit"):
-        if isinstance(event, (Header, Message)) and event.message["listeners"] == len(WAYS):
+        if isinstance(event, (Header, Message)) and event.message["listeners"] == count:
             return
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_job_was_lost(kind: str, away: Broker) -> None:
+@pytest.mark.parametrize(("kind", "tls"), [*((kind, "") for kind in KINDS), ("freezes", "tls://"), ("both", "tls://")])
+def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_job_was_lost(
+    kind: str, tls: str, away: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     away.start(LIMITS__SESSION_TIME=f"{SESSION_TIME}s")
+    ways = SECURE_WAYS if tls else WAYS
     with contextlib.ExitStack() as stack:
+        port = away.port
+        if tls:
+            # Behind the faults, which break handshakes too.
+            authority = Authority(tmp_path)
+            port = stack.enter_context(Front(away.port, serving(authority.make("broker")), [TOKEN])).port
+            monkeypatch.setenv("MSGSTREAM_CA", str(authority.file))
+            monkeypatch.setenv("MSGSTREAM_TOKEN", TOKEN)
         # Those that freeze only are not to break by themselves.
-        cuts = [None if kind == "freezes" else sizes(SEED + place) for place in range(4)]
-        networks = [stack.enter_context(Proxy(away.port, cut)) for cut in cuts]
-        listeners = [Heard(way.__name__, way, network.address) for way, network in zip(WAYS, networks[1:])]
-        until_all_listen(away)
-        job = subprocess.Popen([sys.executable, "-c", JOB, networks[0].address], stdout=subprocess.PIPE, text=True)
+        cuts = [None if kind == "freezes" else sizes(SEED + place, 20_000 if tls else 300_000) for place in range(4)]
+        networks = [stack.enter_context(Proxy(port, cut)) for cut in cuts]
+        listeners = [Heard(way.__name__, way, tls + network.address) for way, network in zip(ways, networks[1:])]
+        until_all_listen(away, len(ways))
+        job = subprocess.Popen([sys.executable, "-c", JOB, tls + networks[0].address], stdout=subprocess.PIPE, text=True)
         stack.callback(job.kill)
         assert job.stdout
         lines = job.stdout
@@ -227,7 +260,7 @@ def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_jo
         eventually(lambda: said[-1] > point + 100, "the job to go on")
         networks[0].thaw()
         # Listeners give a silent connection up: those that can be told to do so soon.
-        for network in (networks[1], *networks[3 : len(WAYS) + 1]):
+        for network in [network for way, network in zip(ways, networks[1:]) if way is not by_command]:
             made = network.made
             network.freeze()
             eventually(lambda: network.made > made, "another connection")

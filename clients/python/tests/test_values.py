@@ -18,7 +18,7 @@ codec = msgstream.JsonCodec()
 
 
 def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in ("127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s"):
+    for text in ("127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s", "tls://localhost:1", "tls://[::1]:7342"):
         assert str(Address.of(text)) == text
     for text, address in [
         ("localhost", Address("localhost", 7342)),
@@ -27,9 +27,12 @@ def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) ->
         ("::1", Address("::1", 7342)),
         ("[::1]", Address("::1", 7342)),
         ("tcp://[::1]:7", Address("::1", 7)),
+        ("tls://broker.example", Address("broker.example", 7342, tls=True)),
+        ("tls://::1", Address("::1", 7342, tls=True)),
     ]:
         assert Address.read(text) == address
     assert Address.of("host", 7) == Address("host", 7)
+    assert Address.of("tls://[::1]", 7) == Address("::1", 7, tls=True)
     assert Address.of(port=7) == Address("127.0.0.1", 7)
     monkeypatch.delenv("MSGSTREAM_SERVER", raising=False)
     assert str(Address.of()) == "127.0.0.1:7342"
@@ -44,6 +47,9 @@ def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) ->
         ("fe80::1:x:7342", "an IPv6 address stands in brackets"),
         ("unix:", "the path is missing"),
         ("http://localhost:7342", "there is no 'http' transport"),
+        ("tls://tcp://localhost", "'tls://tcp://localhost' is not .* there is no 'tcp' transport"),
+        ("tls:///run/b", "has \"unix:\" before it"),
+        ("tls://", "the host is missing"),
     ]:
         with pytest.raises(BadAddress, match=why):
             Address.read(text)

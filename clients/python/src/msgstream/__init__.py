@@ -7,7 +7,8 @@ A job publishes to a named stream of a broker, and any number of listeners follo
             job.progress(k + 1)
 
 Where the broker is, is said by the argument ``server``, or by the variable MSGSTREAM_SERVER, or by the file ``client.toml`` of the
-user (``~/.config/msgstream/``) or the system (``/etc/msgstream/``), or it is ``127.0.0.1:7342``.
+user (``~/.config/msgstream/``) or the system (``/etc/msgstream/``), or it is ``127.0.0.1:7342``. With ``tls://`` before it, the connection
+is encrypted. The token for a broker that wants one is in MSGSTREAM_TOKEN, or in a file that ``client.toml`` names, or is the argument ``token``.
 
 ``codec`` turns messages into JSON text and back. An object with ``encode(message)`` and ``decode(text)``, or a class with these as
 static methods, may be put in its place before clients are made, or given to one of them.
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import monitor, serial
 from .address import Address
 from .encoding import Codec, JsonCodec, Nan
-from .errors import BadAddress, BadConfig, BrokerError, Closed, Disconnected, EncodeError, MsgstreamError, Stale
+from .errors import AuthFailed, BadAddress, BadConfig, BrokerError, Closed, Denied, Disconnected, EncodeError, MsgstreamError, Stale
 from .events import AnyEvent, CutOff, Ended, Event, Header, Lost, Message, Skipped, Undecodable, is_last
 from .job import Job
 from .listener import Listener, listen
@@ -46,12 +47,14 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "Address",
     "AnyEvent",
+    "AuthFailed",
     "BadAddress",
     "BadConfig",
     "BrokerError",
     "Closed",
     "Codec",
     "CutOff",
+    "Denied",
     "Disconnected",
     "EncodeError",
     "Ended",

@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from typing import Any, List, Optional, Union
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Union
 
 import msgstream
 from msgstream import CutOff, Ended, Header, Lost, Message, RemoteStream, listen
@@ -19,6 +20,7 @@ from msgstream.contrib.text import inline
 _ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "bench", "completions", "man", "help")
 
 _USAGE = 64
+_REFUSED = 77
 _CONFIG = 78
 
 
@@ -29,10 +31,12 @@ def main(arguments: List[str]) -> int:
     given = _parser().parse_args(arguments)
     try:
         if given.command == "put":
-            return _put(given.stream, given.message, given.header, given.text, given.server)
-        return _listen(given.streams, given.json, given.server)
+            return _put(given.stream, given.message, given.header, given.text, _connecting(given))
+        return _listen(given.streams, given.json, _connecting(given))
     except (msgstream.MsgstreamError, OSError, ValueError) as error:
         print(f"msgstream: {error}", file=sys.stderr)
+        if isinstance(error, (msgstream.AuthFailed, msgstream.Denied)):
+            return _REFUSED
         return _CONFIG if isinstance(error, msgstream.BadConfig) else _USAGE if isinstance(error, ValueError) else 69
     except KeyboardInterrupt:
         return 130
@@ -58,14 +62,26 @@ def _parser() -> argparse.ArgumentParser:
     putting.add_argument("--header", metavar="JSON", help="make this the stream's header in the same step")
 
     for command in (listening, putting):
-        command.add_argument("--server", metavar="ADDR", help="host:port or unix:/path; otherwise MSGSTREAM_SERVER, or client.toml, or 127.0.0.1:7342")
+        where = "host:port, tls://host:port or unix:/path; otherwise MSGSTREAM_SERVER, or client.toml, or 127.0.0.1:7342"
+        command.add_argument("--server", metavar="ADDR", help=where)
+        # Not the token itself: everybody on the machine can see what commands are given.
+        whose = "the token is in this file, which others cannot read; otherwise it is MSGSTREAM_TOKEN, or token_file in client.toml says where"
+        command.add_argument("--token-file", metavar="FILE", type=Path, help=whose)
+        command.add_argument("--ca", metavar="FILE", help="with tls://: trust these authorities, instead of those that the system trusts")
+        command.add_argument("--certificate", metavar="FILE", help="with tls://: show this certificate to a broker that wants one")
+        command.add_argument("--key", metavar="FILE", help="the key of that certificate, unless it is in the same file")
     return parser
 
 
-def _listen(streams: List[str], as_json: bool, server: Optional[str]) -> int:
+def _connecting(given: argparse.Namespace) -> Dict[str, Any]:
+    """What clients are told of the connection."""
+    return {"server": given.server, "token": given.token_file, "ca": given.ca, "certificate": given.certificate, "key": given.key}
+
+
+def _listen(streams: List[str], as_json: bool, connecting: Dict[str, Any]) -> int:
     states = {stream: State(stream) for stream in streams}
     as_json = as_json or not sys.stdout.isatty()
-    with listen(*streams, server=server) as events:
+    with listen(*streams, **connecting) as events:
         events.when_trouble(_say_trouble)
         for event in events:
             state = states[event.stream]
@@ -105,10 +121,10 @@ def _print_json(event: Any) -> None:
     print(msgstream.codec.encode(line), flush=True)
 
 
-def _put(stream: str, message: Optional[str], header: Optional[str], text: bool, server: Optional[str]) -> int:
+def _put(stream: str, message: Optional[str], header: Optional[str], text: bool, connecting: Dict[str, Any]) -> int:
     more = {} if header is None else {"header": json.loads(header)}
     wrong = 0
-    with RemoteStream(server, strict=True) as remote:
+    with RemoteStream(connecting.pop("server"), strict=True, **connecting) as remote:
         for number, line in enumerate([message] if message is not None else sys.stdin, 1):
             line = line.rstrip("\r\n")
             if not line and not text:

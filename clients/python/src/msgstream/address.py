@@ -17,26 +17,32 @@ DEFAULT = "127.0.0.1:7342"
 PORT = 7342
 
 #: The environment variable that says where the broker is, for programs that do not.
-VARIABLE = "MSGSTREAM_SERVER"
+VARIABLE = configuration.VARIABLES["server"]
+
+_TLS = "tls://"
 
 
 class Address(NamedTuple):
-    """A TCP address, or the path of a Unix socket."""
+    """A TCP address, perhaps with TLS, or the path of a Unix socket."""
 
     host: str = ""
     port: int = 0
     path: str = ""
+    tls: bool = False
 
     def __str__(self) -> str:
         if self.path:
             return f"unix:{self.path}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return _TLS + place if self.tls else place
 
     @staticmethod
     def of(host: Optional[str] = None, port: Optional[int] = None) -> "Address":
-        """The address of ``host`` and ``port``. Without a port, host is ``"host:port"`` or ``"unix:/path"``; without a host too,
-        it is what MSGSTREAM_SERVER says, or the configuration of clients, or ``127.0.0.1:7342``."""
+        """The address of ``host`` and ``port``. Without a port, host is ``"host:port"``, ``"tls://host:port"`` or ``"unix:/path"``; without a
+        host too, it is what MSGSTREAM_SERVER says, or the configuration of clients, or ``127.0.0.1:7342``."""
         if host is not None and port is not None:
+            if isinstance(host, str) and host.startswith(_TLS):
+                return Address.of(host[len(_TLS) :], port)._replace(tls=True)
             if not host or not isinstance(port, int) or not 0 < port < 65536:
                 raise BadAddress(f"{host!r} and {port!r} are not a host and a port from 1 to 65535")
             return Address(host.strip("[]") if ":" in host else host, port)
@@ -49,7 +55,7 @@ class Address(NamedTuple):
 
     @staticmethod
     def _configured() -> "Address":
-        server = configuration.server()
+        server = configuration.settings().get("server")
         if server is None or not server.value:
             return Address.read(DEFAULT)
         try:
@@ -59,11 +65,11 @@ class Address(NamedTuple):
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://``, or ``"unix:/path"``."""
+        """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://`` or ``tls://``, or ``"unix:/path"``."""
 
         def bad(why: str) -> BadAddress:
             return BadAddress(
-                f'{text!r} is not the address of a broker: {why}; write "{DEFAULT}", "broker.example:7342" or "unix:/run/msgstream.sock"'
+                f'{text!r} is not the address of a broker: {why}; write "{DEFAULT}", "tls://broker.example:7342" or "unix:/run/msgstream.sock"'
             )
 
         if text.startswith("unix:"):
@@ -73,14 +79,15 @@ class Address(NamedTuple):
             if not hasattr(socket, "AF_UNIX"):
                 raise bad("this system has no Unix sockets")
             return Address(path=path)
-        place = text[len("tcp://") :] if text.startswith("tcp://") else text
+        tls = text.startswith(_TLS)
+        place = text[len(_TLS) :] if text.startswith(("tcp://", _TLS)) else text
         if "://" in place:
             raise bad(f"there is no {place.split('://')[0]!r} transport")
         if place.startswith(("/", ".")):
             raise bad('the path of a Unix socket has "unix:" before it')
         if _is_ipv6(place):
             # Without brackets a colon is part of the address, so that there is no port.
-            return Address(place, PORT)
+            return Address(place, PORT, tls=tls)
         host, colon, port = place.rpartition(":")
         if not colon or port.endswith("]"):
             host, port = place, str(PORT)
@@ -94,7 +101,7 @@ class Address(NamedTuple):
             raise bad(f"{host!r} is no host")
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise bad("the port is not a number from 1 to 65535")
-        return Address(host, int(port))
+        return Address(host, int(port), tls=tls)
 
 
 def _is_ipv6(text: str) -> bool:

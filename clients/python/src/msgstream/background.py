@@ -8,10 +8,11 @@ import time
 from typing import Optional
 
 from . import lifetime
+from .access import Access
 from .address import Address
 from .connection import Connection
 from .encoding import Codec, decoder
-from .errors import Disconnected
+from .errors import Disconnected, ended
 from .incoming import CutShort
 from .options import Options
 from .sending import Sending
@@ -22,8 +23,9 @@ log = logging.getLogger("msgstream")
 class Background(Sending):
     """The queue, the threads and the connection of one client."""
 
-    def __init__(self, address: Address, options: Options, strict: bool, codec: Codec) -> None:
+    def __init__(self, address: Address, options: Options, strict: bool, codec: Codec, access: Access) -> None:
         self.address = address
+        self._access = access
         self._name = str(address)
         self.options = options
         self.strict = strict
@@ -34,10 +36,10 @@ class Background(Sending):
         lifetime.survives_forks(self)
         if strict:
             try:
-                self._opened = Connection(address, options, greet=self._out.session.ask)
+                self._opened = Connection(address, options, access, greet=self._out.session.ask)
             except CutShort as short:
                 self._closed = True
-                raise Disconnected(short.reason) from None
+                raise ended(short.code, short.reason) from None
             with self._lock:
                 self._start()
         lifetime.opened(self)

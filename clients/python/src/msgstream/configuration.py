@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
 from .errors import BadConfig
 
 #: Where the file of the system is.
 SYSTEM = Path("/etc/msgstream/client.toml")
 
-_KEYS = ("server",)
+#: What can be said there, with the variables that count more; an address, and files.
+VARIABLES = {
+    "server": "MSGSTREAM_SERVER",
+    "token_file": "MSGSTREAM_TOKEN_FILE",
+    "ca": "MSGSTREAM_CA",
+    "certificate": "MSGSTREAM_CERTIFICATE",
+    "key": "MSGSTREAM_KEY",
+}
 
 _EXAMPLE = 'write a line such as server = "broker.example:7342"'
 
@@ -27,9 +34,18 @@ class Setting(NamedTuple):
     place: str
 
 
-def server() -> Optional[Setting]:
-    """Where the broker is, if a file says so; the user's counts more. Raises BadConfig, which says what to repair, and where."""
-    found = None
+def setting(key: str) -> Optional[Setting]:
+    """What the variable says, or the files if it is not set; empty counts as unset. Raises BadConfig, which says what to repair, and where."""
+    said = os.environ.get(VARIABLES[key])
+    if said:
+        return Setting(said, VARIABLES[key])
+    found = settings().get(key)
+    return found if found is not None and found.value else None
+
+
+def settings() -> Dict[str, Setting]:
+    """What the files say; the user's counts more. Raises BadConfig."""
+    found: Dict[str, Setting] = {}
     for path in _paths():
         try:
             text = path.read_bytes().decode()
@@ -39,14 +55,13 @@ def server() -> Optional[Setting]:
             raise BadConfig(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise BadConfig(f"cannot read {path}: it is not UTF-8") from None
-        said = read(str(path), text)
-        found = found or said
+        found = {**read(str(path), text), **found}
     return found
 
 
-def read(name: str, text: str) -> Optional[Setting]:
-    """What one file says of the broker."""
-    found = None
+def read(name: str, text: str) -> Dict[str, Setting]:
+    """What one file says. The path of a file is meant from the folder of this one; the home folder is ``~``."""
+    found: Dict[str, Setting] = {}
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{name}, line {number}"
         try:
@@ -56,12 +71,21 @@ def read(name: str, text: str) -> Optional[Setting]:
         if entry is None:
             continue
         key, value = entry
-        if key not in _KEYS:
-            raise BadConfig(f'{place}: unknown key "{key}"; did you mean "{_KEYS[0]}"?')
-        if found is not None:
+        if key not in VARIABLES:
+            raise BadConfig(f'{place}: unknown key "{key}"; did you mean "{_nearest(key)}"?')
+        if key in found:
             raise BadConfig(f'{place}: "{key}" stands here twice; take one out')
-        found = Setting(value, place)
+        if value and key != "server":
+            value = os.path.join(os.path.dirname(name), os.path.expanduser(value))
+        found[key] = Setting(value, place)
     return found
+
+
+def _nearest(key: str) -> str:
+    # Needed for mistakes only.
+    from difflib import get_close_matches
+
+    return get_close_matches(key, VARIABLES, 1, 0.0)[0]
 
 
 def _paths() -> Iterator[Path]:

@@ -30,7 +30,8 @@ class BadAddress(MsgstreamError, ValueError):
 
 
 class BadConfig(MsgstreamError, ValueError):
-    """A file of the clients' configuration that cannot be read or understood. The message names the file and the line."""
+    """A file of the clients' configuration that cannot be read or understood; the message names the file and the line. Or a token, a
+    certificate or its key that cannot be used."""
 
 
 class Closed(MsgstreamError, RuntimeError):
@@ -54,11 +55,31 @@ class BrokerError(MsgstreamError):
         return (type(self), (self.code, self.reason, self.stream))
 
 
+class AuthFailed(BrokerError):
+    """The broker wants a token and was given none, or knows nothing of the one that it was given. ``reason`` says what to do. Raised in
+    strict mode only."""
+
+
+class Denied(BrokerError):
+    """The token does not give the right to do this. Nothing has happened."""
+
+
 class Stale(BrokerError):
     """The stream does not stand as the action requires: the run that it is for is over, or somebody else has begun the stream. Nothing has
     happened."""
 
 
+#: The codes of connections that end for want of a token that the broker knows.
+UNAUTHENTICATED = ("auth_required", "auth_failed")
+
+_KINDS = {"stale": Stale, "denied": Denied, **dict.fromkeys(UNAUTHENTICATED, AuthFailed)}
+
+
 def refusal(code: str, reason: str, stream: Optional[str]) -> BrokerError:
     """What the broker said, as an exception."""
-    return (Stale if code == "stale" else BrokerError)(code, reason, stream)
+    return _KINDS.get(code, BrokerError)(code, reason, stream)
+
+
+def ended(code: Optional[str], reason: str) -> MsgstreamError:
+    """The end of a connection, as an exception."""
+    return AuthFailed(code, reason) if code is not None and code in UNAUTHENTICATED else Disconnected(reason)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import Callable, List, Optional
 
+from .tls import ANSWERS
 from .wire import Line, LineReader, Parser, Session, WireError
 
 
@@ -35,9 +36,14 @@ def said(error: Exception) -> str:
 
 
 class Incoming:
-    """The lines of one connection."""
+    """The lines of one connection. ``cure`` knows what helps against a refusal, by its code."""
 
-    def __init__(self) -> None:
+    def __init__(self, cure: Callable[[str], Optional[str]] = lambda code: None) -> None:
+        self._cure = cure
+        self._token = ""
+        #: Whether the first line may be the answer of a broker that knows no tokens.
+        self._is_first = False
+        self._is_new = True
         self._lines = LineReader()
         self._parser = Parser()
         #: What the broker knows of the session that it was asked for, if it has sessions.
@@ -45,10 +51,17 @@ class Incoming:
         #: The line if it is an ordinary message, quickly.
         self.message = self._parser.message
 
+    def authenticates(self, token: str) -> None:
+        """This is shown first on the connection, and to nobody else whatever comes back."""
+        self._token, self._is_first = token, True
+
     def feed(self, data: bytes) -> List[str]:
         """The lines that these bytes complete. No bytes are the end of the connection."""
         if not data:
             raise CutShort("the connection ended without a word; the broker or the network failed")
+        if self._is_new and data[0] in ANSWERS:
+            raise CutShort('the broker speaks TLS there: write "tls://" before the address')
+        self._is_new = False
         try:
             return self._lines.feed(data)
         except WireError as error:
@@ -59,10 +72,21 @@ class Incoming:
         try:
             line_said = self._parser.line(line)
         except WireError as error:
-            raise CutShort(f"the broker sent {error}") from None
+            # Who is no broker may repeat what it does not understand.
+            raise CutShort(f"the broker sent {error if not self._token else 'what no msgstream broker says'}") from None
+        if line_said.code:
+            line_said = self._refused(line_said)
+        self._is_first = False
         if line_said.action == "close" and line_said.stream is None:
             raise CutShort(line_said.reason or "the broker ended the connection as it was asked to", line_said.code or "closed")
         return line_said
+
+    def _refused(self, line: Line) -> Line:
+        if self._is_first and line.action == "error" and line.code == "bad_action":
+            # It is older than tokens, and serves us all the same.
+            return Line("")
+        cure, reason = self._cure(line.code), line.reason.replace(self._token, "...") if self._token else line.reason
+        return line._replace(reason=reason if cure is None else f"{reason}; {cure}")
 
     def greeted(self, lines: List[str]) -> Optional[List[str]]:
         """What comes behind the broker's answer to the first ping, or the question for a session; None if that is not among these lines.

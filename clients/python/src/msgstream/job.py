@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Sized, Tuple, Type, 
 
 from . import lifetime, wire
 from .absent import ABSENT
+from .access import File, Token
 from .encoding import Codec
 from .monitor import Abort, Complete, Error, Improvement, Join, Log, Lost, MonitorMessage, Progress, Start, check_numbers, now, stamped
 from .options import Options
@@ -46,8 +47,13 @@ class JobSettings:
         nan: str = "error",
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
+        token: Optional[Token] = None,
+        ca: Optional[File] = None,
+        certificate: Optional[File] = None,
+        key: Optional[File] = None,
     ) -> None:
-        settings = {"server": server, "remote": remote, "strict": strict, "nan": nan, "codec": codec, "options": options}
+        settings: Dict[str, Any] = {"server": server, "remote": remote, "strict": strict, "nan": nan, "codec": codec, "options": options}
+        settings.update({"token": token, "ca": ca, "certificate": certificate, "key": key})
         self._prepare(stream, Join(title=title, total=total, units=units), settings)
 
     def _prepare(self, stream: str, join: Join, settings: Dict[str, Any]) -> None:

@@ -36,6 +36,9 @@ class Listener(Listening, Iterator[Event]):
     messages it has replaced. Who takes long then misses nothing else, and is cut off only if nothing at all is read for ``outbox.write_time``
     (10 s) while more comes than the buffers of the system hold.
 
+    A broker that does not know the token lets nobody in: a ``CutOff`` with the code ``auth_required`` or ``auth_failed`` says what to do, and
+    iteration is over. ``token``, ``ca``, ``certificate`` and ``key`` are those of ``RemoteStream``.
+
     In a forked child it is a listener of its own, which goes on where this one was, on a new connection; the parent's goes on undisturbed.
     """
 
@@ -151,13 +154,19 @@ class Listener(Listening, Iterator[Event]):
 
     def _connect(self, left: Optional[float]) -> None:
         # Making it is not broken off after a moment, lest somebody who asks for an event every millisecond never gets there.
-        connection = Connection(self.address, self._options, self._options.connect_time if left is None else max(left, 1.0))
+        limit = self._options.connect_time if left is None else max(left, 1.0)
+        connection = Connection(self.address, self._options, self._access, limit)
         self._connection = connection
         if self._closed:
             self.close()
             return
         self._patience.ask(self._options.connect_time)
-        connection.send(self._joins())
+        try:
+            connection.send(self._joins())
+        except CutShort:
+            # If the broker has said why, that is there to be read.
+            self._take(connection.incoming, connection.receive(0.0) or [])
+            raise
 
     def _interrupted(self, short: CutShort, own: bool = False) -> None:
         if self._connection is not None:

@@ -9,8 +9,10 @@ from typing import Any, Callable, Deque, List, Optional, Tuple
 
 import msgstream
 
+from .access import Access, File, Token
 from .address import Address
 from .encoding import Codec, decoder
+from .errors import UNAUTHENTICATED
 from .events import Event, Message
 from .incoming import DEAF, CutShort, Incoming
 from .names import checked, checked_last, checked_prefix
@@ -45,12 +47,17 @@ class Listening:
         latest: bool = False,
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
+        token: Optional[Token] = None,
+        ca: Optional[File] = None,
+        certificate: Optional[File] = None,
+        key: Optional[File] = None,
     ) -> None:
         if not streams and prefix is None:
             raise ValueError("listen needs the names of streams, or the prefix of their names")
         for stream in streams:
             checked(stream, publishes=False)
         self.address = Address.of(server)
+        self._access = Access.to(self.address, token, ca, certificate, key)
         self.timeout = timeout
         self._decode = decoder(codec or msgstream.codec)
         self._options = options or Options()
@@ -167,9 +174,14 @@ class Listening:
         """The connection has ended, or could not be made. That is told once for each outage, and when the broker says why. One that is given
         up for a reason of our ``own`` is no trouble."""
         self._catches_up = False
+        is_refused = short.code in UNAUTHENTICATED
+        if is_refused:
+            # The event is easily passed over, and a loop that ends then would be taken for the end of the streams.
+            log.error("%s did not let this listener in, which ends: %s", self.address, short.reason)
         if self._trouble is None or short.code is not None:
-            self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, self._reconnect))
-            if not own:
+            reconnecting = self._reconnect and not is_refused
+            self._ready.extend(event for _, event in self._listens.interrupted(short.code, short.reason, reconnecting))
+            if not own and not is_refused:
                 self._tell_trouble(short.reason)
 
 

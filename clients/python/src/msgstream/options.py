@@ -34,6 +34,8 @@ class Options:
     first_pause: float = 0.1
     #: The longest pause.
     longest_pause: float = 10.0
+    #: The pause before what is published is offered again to a broker that has refused the token. It slows down whoever tries often.
+    refused_pause: float = 60.0
 
     def pause(self, attempt: int) -> float:
         """The pause before an attempt, counted from 0: a random part keeps a thousand clients of a restarted broker apart, and

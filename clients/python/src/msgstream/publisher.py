@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Dict, Optional, Type
 
 from .absent import ABSENT
+from .access import File, Token
 from .encoding import Codec
 from .errors import MsgstreamError
 from .names import checked
@@ -26,10 +27,15 @@ class Publishing:
         nan: str = "error",
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
+        token: Optional[Token] = None,
+        ca: Optional[File] = None,
+        certificate: Optional[File] = None,
+        key: Optional[File] = None,
     ) -> None:
         self.stream = checked(stream)
         self._owned = remote is None
-        self._connect(remote, {"host": server, "strict": strict, "nan": nan, "codec": codec, "options": options})
+        settings = {"host": server, "strict": strict, "nan": nan, "codec": codec, "options": options}
+        self._connect(remote, {**settings, "token": token, "ca": ca, "certificate": certificate, "key": key})
 
     def _connect(self, remote: Optional[RemoteStream], settings: Dict[str, Any]) -> None:
         """Takes the connection that there is, or will make one with these settings."""

@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 from . import lifetime, wire
 from .connection import Connection
 from .entries import HANGUP, Entry
-from .errors import refusal
+from .errors import UNAUTHENTICATED, refusal
 from .events import Event, Message
 from .incoming import DEAF, CutShort
 from .names import key_of
@@ -62,8 +62,9 @@ class Receiving(Shared):
             reconnecting = not self.strict
             deliveries = self._listens.interrupted(ended.code, ended.reason, reconnecting)
             self._last_trouble = ended.reason
-        # Not with the lock held: a handler of logging may publish.
-        log.warning("%s%s", ended.reason, "; connecting again, what is published waits" if reconnecting else "")
+        # Not with the lock held: a handler of logging may publish. Of a refusal more is said before the next attempt.
+        if not reconnecting or ended.code not in UNAUTHENTICATED:
+            log.warning("%s%s", ended.reason, "; connecting again, what is published waits" if reconnecting else "")
         self._tell_trouble(ended.reason)
         self._deliver(deliveries)
 

@@ -15,6 +15,7 @@ import msgstream
 
 from . import wire
 from .absent import ABSENT
+from .access import Access, File, Token
 from .address import Address
 from .background import Background
 from .encoding import Codec, JsonCodec
@@ -31,7 +32,7 @@ from .sinks import Sink, Target
 _MORE = 100
 
 #: The clients of this process by what they are called in others.
-_by_token: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
+_by_identity: "weakref.WeakValueDictionary[str, RemoteStream]" = weakref.WeakValueDictionary()
 _remaking = threading.Lock()
 
 
@@ -42,6 +43,16 @@ class RemoteStream(Background):
     Nothing here waits for the broker, and nothing fails because of it: what is put while it is away is sent when it is back. Up
     to ``options.queue`` bytes wait; then the oldest progress is dropped and counted in ``dropped``. With ``strict`` the
     broker must be there from the beginning, and losing it, or being refused something by it, is raised by the next call.
+
+    ``token`` is shown to a broker that wants one: a string, or the path of a file with it (a ``pathlib.Path``, which others must not be able to
+    read); otherwise it is that of MSGSTREAM_TOKEN, or of the file that MSGSTREAM_TOKEN_FILE or ``token_file`` in the configuration names. With
+    an address such as ``tls://broker.example`` the broker's certificate must be for that name, and from an authority in the file ``ca``, or
+    from one that the system trusts; ``certificate`` and ``key`` are files of the client's own, for a broker that wants one. In the environment
+    these are MSGSTREAM_CA, MSGSTREAM_CERTIFICATE and MSGSTREAM_KEY. All files are read again for each connection. What cannot be used raises
+    ``BadConfig``.
+
+    A broker that does not know the token raises ``AuthFailed`` with ``strict``; otherwise that is logged, each time, and what is published
+    waits, to be offered again every ``options.refused_pause``.
 
     All methods may be called from any thread. In a forked child it is a client of its own, with a new connection: what was queued
     and who listened stay with the parent.
@@ -56,6 +67,10 @@ class RemoteStream(Background):
         nan: str = "error",
         codec: Optional[Codec] = None,
         options: Optional[Options] = None,
+        token: Optional[Token] = None,
+        ca: Optional[File] = None,
+        certificate: Optional[File] = None,
+        key: Optional[File] = None,
     ) -> None:
         usual = JsonCodec(nan)
         # A codec of somebody else's has its own idea of NaN. What it is replaced for would not read ours.
@@ -63,15 +78,16 @@ class RemoteStream(Background):
         chosen: Codec = codec if codec is not None else msgstream.codec if replaced or nan == "error" else usual
         self._checked = type(chosen) is JsonCodec
         self._heads: Dict[str, str] = {}
-        self._token = uuid.uuid4().hex
+        self._identity = uuid.uuid4().hex
         # The codec that is everybody's is that of the other process there.
         self._given = (strict, nan, codec)
-        super().__init__(Address.of(host, port), options or Options(), strict, chosen)
-        _by_token[self._token] = self
+        address = Address.of(host, port)
+        super().__init__(address, options or Options(), strict, chosen, Access.to(address, token, ca, certificate, key))
+        _by_identity[self._identity] = self
 
     def __reduce__(self) -> "Tuple[Any, ...]":
         """In another process it is a client of its own, as in a forked child: one, however often it is sent there."""
-        return _remade, (self._token, type(self), str(self.address), *self._given, self.options)
+        return _remade, (self._identity, type(self), str(self.address), *self._given, self.options, self._access.sealed())
 
     # Publishing.
 
@@ -356,13 +372,22 @@ class RemoteStream(Background):
             raise EncodeError("", f"takes a line of {length} bytes, more than {most} (options.line, and the broker's limits.line): send it in parts")
 
 
-def _remade(token: str, kind: Type[RemoteStream], address: str, strict: bool, nan: str, codec: Optional[Codec], options: Options) -> RemoteStream:
+def _remade(
+    identity: str,
+    kind: Type[RemoteStream],
+    address: str,
+    strict: bool,
+    nan: str,
+    codec: Optional[Codec],
+    options: Options,
+    access: "Tuple[Any, ...]",
+) -> RemoteStream:
     with _remaking:
-        remote = _by_token.get(token)
+        remote = _by_identity.get(identity)
         if remote is None:
-            remote = kind(address, strict=strict, nan=nan, codec=codec, options=options)
-            remote._token = token
-            _by_token[token] = remote
+            remote = kind(address, strict=strict, nan=nan, codec=codec, options=options, **Access.unsealed(*access))
+            remote._identity = identity
+            _by_identity[identity] = remote
         return remote
 
 

@@ -6,11 +6,11 @@ import logging
 import queue
 import threading
 import time
-from typing import Dict
+from typing import Dict, Optional
 
 from . import lifetime, wire
 from .connection import Connection
-from .errors import Disconnected
+from .errors import UNAUTHENTICATED, ended
 from .incoming import CutShort
 from .patience import Retry
 from .receiving import Receiving
@@ -54,10 +54,12 @@ class Sending(Receiving):
         while self._wait_for_work():
             is_told = False
             connection, self._opened = self._opened, None
+            self._broken = None
             try:
                 if connection is None:
-                    connection = Connection(self.address, self.options, greet=self._out.session.ask)
+                    connection = Connection(self.address, self.options, self._access, greet=self._out.session.ask)
             except CutShort as short:
+                self._broken = short
                 self._trouble(short)
             except Exception as error:
                 # Not foreseen, and no reason for this thread to end.
@@ -72,8 +74,12 @@ class Sending(Receiving):
                     retry.moved()
                 self._has_moved = False
                 # One that was left has not failed.
-                self._work.wait_for(lambda: self._ending or self._parted, retry.pause(is_told))
+                self._work.wait_for(lambda: self._ending or self._parted, self._pause(retry, is_told))
                 self._parted = False
+
+    def _pause(self, retry: Retry, is_told: bool) -> float:
+        pause = retry.pause(is_told)
+        return max(pause, self.options.refused_pause) if _is_refused(self._broken) else pause
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the
@@ -203,11 +209,16 @@ class Sending(Receiving):
             self._tell_room()
         if self.strict:
             with self._lock:
-                self._failure = Disconnected(short.reason)
+                self._failure = ended(short.code, short.reason)
                 self._release_all()
             return
-        if short.reason != self._last_trouble:
+        if _is_refused(short):
+            # Not in silence, however often.
+            again = f"trying again every {self.options.refused_pause:g} s, what is published waits"
+            log.error("%s did not let this client in: %s; %s", self.address, short.reason, again)
+        elif short.reason != self._last_trouble:
             log.warning("%s; trying again, what is published waits", short.reason)
+        if short.reason != self._last_trouble:
             news, self._last_trouble = not self._last_trouble or short.code is not None, short.reason
             if news:
                 with self._lock:
@@ -225,3 +236,7 @@ class Sending(Receiving):
         if not total:
             return ""
         return f"; {total} messages have been dropped so far, since more than {self.options.queue} bytes waited"
+
+
+def _is_refused(short: Optional[CutShort]) -> bool:
+    return short is not None and short.code in UNAUTHENTICATED

@@ -10,12 +10,13 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from . import lifetime
+from .access import Access
 from .address import Address
 from .connection import Connection
 from .deliveries import Deliveries
 from .encoding import Codec
 from .entries import ASK, MARK, Entry, Waiting
-from .errors import BrokerError, Closed, Disconnected
+from .errors import AuthFailed, BrokerError, Closed, Disconnected
 from .incoming import CutShort
 from .listening import TroubleCall
 from .listens import Standing
@@ -39,6 +40,7 @@ class Shared:
     address: Address
     options: Options
     strict: bool
+    _access: Access
     _name: str
     _codec: Codec
     _decode: Callable[[str], Any]
@@ -317,7 +319,7 @@ class Shared:
     def _raise_failure(self) -> None:
         if self._failure is not None:
             failure = self._failure
-            if isinstance(failure, BrokerError):
+            if isinstance(failure, BrokerError) and not isinstance(failure, AuthFailed):
                 # One refusal is one mistake, which is told now; a lost connection stays lost.
                 self._failure = None
                 for told in {None, failure.stream}:

@@ -107,8 +107,13 @@ def put_without_header(line: str, header: str) -> str:
     return f"{line[: -len(header) - len(_HEADER) - 2]}}}\n"
 
 
+def auth(token: str) -> str:
+    """Shows a token, before all else on a connection."""
+    return f'{{"action":"auth","token":{quoted(token)}}}\n'
+
+
 def session(name: str) -> str:
-    """Asks what is known of a session, first on a connection."""
+    """Asks what is known of a session, first on a connection, or behind the token."""
     return f'{{"action":"session","session":{quoted(name)}}}\n'
 
 

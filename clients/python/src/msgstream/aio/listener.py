@@ -98,7 +98,7 @@ class Listener(Listening, AsyncIterator[Event]):
         pause, self._pause = self._pause, 0.0
         if pause:
             await asyncio.sleep(pause)
-        connection = Connection(self.address, self._options)
+        connection = Connection(self.address, self._options, self._access)
         try:
             await connection.open(self._joins())
         except BaseException:

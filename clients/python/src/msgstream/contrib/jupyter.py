@@ -30,7 +30,7 @@ class View(widgets.VBox):  # type: ignore[misc]
     """A widget with one bar for each stream, and the lines of all below them. It goes on until ``stop``, or until all streams
     have ended, while cells are run."""
 
-    def __init__(self, *streams: str, server: Optional[str] = None, options: Optional[Options] = None) -> None:
+    def __init__(self, *streams: str, server: Optional[str] = None, options: Optional[Options] = None, **connecting: Any) -> None:
         self.states: Dict[str, State] = {stream: State(stream) for stream in streams}
         self.bars: Dict[str, Any] = {}
         self.labels: Dict[str, Any] = {}
@@ -44,7 +44,7 @@ class View(widgets.VBox):  # type: ignore[misc]
         super().__init__([*rows, self.lines])
         # What comes is shown by one thread of the client's, and trouble by others.
         self._lock = threading.Lock()
-        self._remote = RemoteStream(server, options=options)
+        self._remote = RemoteStream(server, options=options, **connecting)
         self._remote.when_trouble(self.away)
         for stream in self.states:
             self._remote.listen(stream, self, events=True)
@@ -91,6 +91,6 @@ class View(widgets.VBox):  # type: ignore[misc]
         self._remote.close()
 
 
-def watch(*streams: str, server: Optional[str] = None, options: Optional[Options] = None) -> View:
+def watch(*streams: str, server: Optional[str] = None, options: Optional[Options] = None, **connecting: Any) -> View:
     """A widget that shows streams as they go on."""
-    return View(*streams, server=server, options=options)
+    return View(*streams, server=server, options=options, **connecting)

@@ -251,8 +251,9 @@ class State:
 
 def exit_code(states: Iterable[State]) -> int:
     """Of a command, as that of ``msgstream listen``: what is worst of all, and 0 if all is well."""
-    outcomes = {state.outcome for state in states}
-    return next((code for outcome, code in (("failed", 1), ("lost", 3), ("aborted", 2)) if outcome in outcomes), 0)
+    # One that is not heard of at the moment is not one that the broker has refused.
+    outcomes = {state.outcome for state in states if state.outcome != "gone" or state.over}
+    return next((code for outcome, code in (("failed", 1), ("lost", 3), ("aborted", 2), ("gone", 77)) if outcome in outcomes), 0)
 
 
 def missing(event: Union[CutOff, events.Lost]) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Dict, Iterable, List, Optional, Set
+from typing import Any, Dict, Iterable, List, Optional, Set
 
 from .extras import needed
 
@@ -96,9 +96,10 @@ class View:
         return state
 
 
-def watch(*streams: str, server: Optional[str] = None, console: Optional[Console] = None) -> Dict[str, State]:
-    """Shows streams until all have ended, or until Ctrl-C, which leaves the jobs alone. Gives back how they ended."""
-    with View(streams, console) as view, listen(*streams, server=server) as events:
+def watch(*streams: str, server: Optional[str] = None, console: Optional[Console] = None, **listening: Any) -> Dict[str, State]:
+    """Shows streams until all have ended, or until Ctrl-C, which leaves the jobs alone. Gives back how they ended. ``listening`` is what
+    ``listen`` takes besides, such as ``token`` and ``ca``."""
+    with View(streams, console) as view, listen(*streams, server=server, **listening) as events:
         events.when_trouble(view.away)
         try:
             for event in events:

@@ -1,0 +1,161 @@
+"""What a client shows to a broker, and by what it knows the broker: the token, and the certificates of TLS."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+
+from . import configuration, sealed, tls
+from .address import Address
+from .errors import UNAUTHENTICATED, BadAddress, BadConfig
+
+if TYPE_CHECKING:
+    import ssl
+
+#: A file.
+File = Union[str, "os.PathLike[str]"]
+
+#: A token, or the path of a file with one: a ``str`` is a token, a ``pathlib.Path`` is a file.
+Token = Union[str, "os.PathLike[str]"]
+
+#: The environment variable with the token, for programs that do not say it.
+VARIABLE = "MSGSTREAM_TOKEN"
+
+_LONGEST = 4096
+
+_REQUIRED = f'give a token of that broker, in the variable {VARIABLE}, in a file that "token_file" in client.toml names, or as token='
+_FAILED = "whoever runs the broker can make another"
+_DENIED = "whoever runs the broker can make a token with that right"
+
+
+class Access:
+    """Of one client. Files are read for each connection: one that has changed counts from the next connection on."""
+
+    def __init__(
+        self,
+        token: Optional[Token] = None,
+        ca: Optional[File] = None,
+        certificate: Optional[File] = None,
+        key: Optional[File] = None,
+    ) -> None:
+        #: The token itself, unless it is in a file.
+        self._token: Optional[str] = None
+        #: The files that were given, that of the token first.
+        self._given = tuple(map(_path, (token if isinstance(token, os.PathLike) else None, ca, certificate, key)))
+        self._file, self.origin = self._find(token)
+        self._context: "Optional[ssl.SSLContext]" = None
+        #: The files that it was made of, and how they were.
+        self._made_of: Any = None
+
+    @staticmethod
+    def to(address: Address, token: Optional[Token], ca: Optional[File], certificate: Optional[File], key: Optional[File]) -> "Access":
+        """To a broker. Raises BadConfig, or BadAddress, for what cannot work."""
+        access = Access(token, ca, certificate, key)
+        access.token()
+        if address.tls:
+            access.context()
+        elif any(each is not None for each in access._given[1:]):
+            raise BadAddress(f'{address} is an address without TLS, where no certificate is of use; write "tls://" before it')
+        return access
+
+    def __repr__(self) -> str:
+        return f"<msgstream.Access with the token of {self.origin}>" if self.origin else "<msgstream.Access without a token>"
+
+    def token(self) -> Optional[str]:
+        """What is shown, if there is something. Raises BadConfig."""
+        return self._token if self._file is None else read_token(self._file)
+
+    def context(self) -> "ssl.SSLContext":
+        """What a connection with TLS is made with. Raises BadConfig."""
+        files = self._files()
+        made_of = files, tuple(map(_state, files))
+        if self._context is None or made_of != self._made_of:
+            self._context, self._made_of = tls.context(*files), made_of
+        return self._context
+
+    def cure(self, code: str) -> Optional[str]:
+        """What helps against such a refusal."""
+        if code in UNAUTHENTICATED:
+            return f"the token was that of {self.origin}; {_FAILED}" if self.origin else _REQUIRED
+        return _DENIED if code == "denied" else None
+
+    def sealed(self) -> "Tuple[Any, ...]":
+        """What goes to a copy of the client in another process. Only the processes of this program can read a token in it; any other finds
+        its own, as a client does to which none is given."""
+        return (self._given[0] if self._token is None else sealed.seal(self._token), *self._given[1:])
+
+    @staticmethod
+    def unsealed(token: Union[str, bytes, None], ca: Optional[str], certificate: Optional[str], key: Optional[str]) -> Dict[str, Any]:
+        """What ``sealed`` has made, as the arguments of a client."""
+        shown = sealed.unseal(token) if isinstance(token, bytes) else None if token is None else Path(token)
+        return {"token": shown, "ca": ca, "certificate": certificate, "key": key}
+
+    def _find(self, token: Optional[Token]) -> Tuple[Optional[str], Optional[str]]:
+        """The file of the token, if it is in one, and where the token is from, for messages."""
+        if token is not None and not isinstance(token, (str, os.PathLike)):
+            raise BadConfig(f"a token is a string, or the path of a file with one, not {type(token).__name__}")
+        file = self._given[0]
+        if file is not None:
+            return file, f"the file {file}"
+        if isinstance(token, str):
+            self._token = checked(token, "what was given as token")
+            return None, "the argument token"
+        said = os.environ.get(VARIABLE)
+        if said:
+            self._token = checked(said, VARIABLE)
+            return None, VARIABLE
+        found = configuration.setting("token_file")
+        return (None, None) if found is None else (found.value, f"the file {found.value} ({found.place})")
+
+    def _files(self) -> Tuple[Optional[str], Optional[str], Optional[str]]:
+        """Those of TLS: the authorities that are trusted, and the own certificate with its key."""
+        ca, certificate, key = (given or _value(name) for given, name in zip(self._given[1:], ("ca", "certificate", "key")))
+        return ca, certificate, key
+
+    def explained(self, error: OSError, address: Address) -> OSError:
+        """What has gone wrong with TLS, in other words."""
+        ca, certificate, _ = self._files()
+        return tls.explained(error, address.host, ca, certificate)
+
+
+def checked(token: str, place: str) -> str:
+    """The token, if it can be one. What is wrong is said without showing it."""
+    if not token:
+        raise BadConfig(f"{place} is empty")
+    if len(token) > _LONGEST or not token.isascii() or not token.isprintable() or any(each in ' "\\' for each in token):
+        raise BadConfig(f"{place} is no token: that is one word of at most {_LONGEST} letters, digits and signs, without quotes")
+    return token
+
+
+def read_token(path: str) -> str:
+    """The token in a file, which is that and no more. Others must not be able to read the file. Raises BadConfig."""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise BadConfig(f"everybody on this machine can read or write the token in {path}: chmod 600 {path}")
+            data = file.read(_LONGEST + 3)
+    except OSError as error:
+        raise BadConfig(f"cannot read the token in {path}: {error.strerror}") from None
+    return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}")
+
+
+def _path(given: Optional[File]) -> Optional[str]:
+    return None if given is None else os.fsdecode(given)
+
+
+def _value(key: str) -> Optional[str]:
+    found = configuration.setting(key)
+    return None if found is None else found.value
+
+
+def _state(path: Optional[str]) -> Any:
+    """What changes when a file does."""
+    try:
+        found = os.stat(path) if path is not None else None
+    except OSError:
+        # Whoever reads it says why.
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,0 +1,375 @@
+"""Tokens: where they are from, how they are shown, what a broker says to them, and that nobody else is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, QUICK, Broker, Queue, eventually
+from front import Front
+from msgstream import AuthFailed, BadConfig, CutOff, Denied, Header, Message, Options, RemoteStream, aio, configuration
+from msgstream.access import Access
+from test_odd_brokers import Peer, polite
+
+TOKEN = "mst_GoodBrokersTellNobody0123456789"
+
+#: Refused tokens are tried again soon.
+SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.05, exit_time=DEADLINE)
+
+
+def a_file(path: Path, text: str = TOKEN + "\n", mode: int = 0o600) -> Path:
+    path.touch()
+    path.chmod(mode)
+    path.write_text(text)
+    return path
+
+
+def by_argument(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+    return {"token": TOKEN}
+
+
+def by_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+    return {"token": a_file(path / "token", mode=0o640)}
+
+
+def by_variable(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+    monkeypatch.setenv("MSGSTREAM_TOKEN", TOKEN)
+    monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", "/nowhere")
+    return {}
+
+
+def by_file_of_variable(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+    monkeypatch.setenv("MSGSTREAM_TOKEN", "")
+    monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", str(a_file(path / "token")))
+    return {}
+
+
+def by_configuration(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+    configuration.SYSTEM.parent.mkdir()
+    a_file(configuration.SYSTEM.parent / "token", f"  {TOKEN}\r\n")
+    configuration.SYSTEM.write_text("token_file = 'token'")
+    return {}
+
+
+WAYS = [by_argument, by_file, by_variable, by_file_of_variable, by_configuration]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_shown_first_on_each_connection_wherever_it_is_from(
+    way: Callable[..., Dict[str, Any]], broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = way(tmp_path, monkeypatch)
+
+    async def follow() -> None:
+        async with aio.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given) as listener:
+            assert await listener.next(DEADLINE) == Header("fit", 0)
+
+    with Front(broker.port, tokens=[TOKEN]) as front:
+        with RemoteStream(front.address, options=QUICK, **given) as remote:
+            remote["fit"] = 0
+            assert remote.flush()
+            with msgstream.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given) as listener:
+                assert listener.next() == Header("fit", 0)
+                asyncio.run(follow())
+                front.reset()
+                for k in range(3):
+                    remote.put("fit", k)
+                assert remote.flush()
+                assert [listener.next() for _ in range(3)] == [Message("fit", k) for k in range(3)]
+                # The session is the same one, so nothing came twice.
+                assert remote.repeated == 0
+        with msgstream.Publisher("fit", front.address, strict=True, **given) as publisher:
+            publisher.put(3)
+            assert publisher.flush()
+        with msgstream.Job("job", server=front.address, strict=True, **given) as job:
+            job.progress(1)
+        assert len(front.shown) == 7 and set(front.shown) == {TOKEN}
+
+
+def test_an_argument_counts_more_than_the_variable_and_that_more_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_configuration(tmp_path, monkeypatch)
+    assert Access().origin == f"the file {configuration.SYSTEM.parent / 'token'} ({configuration.SYSTEM}, line 1)"
+    monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", str(a_file(tmp_path / "other", "other")))
+    assert Access().token() == "other"
+    monkeypatch.setenv("MSGSTREAM_TOKEN", "variable")
+    assert (Access().token(), Access().origin) == ("variable", "MSGSTREAM_TOKEN")
+    assert (Access("given").token(), Access("given").origin) == ("given", "the argument token")
+    assert Access(tmp_path / "other").token() == "other"
+
+
+def test_a_file_is_read_for_each_connection(broker: Broker, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "token")
+    with Front(broker.port, tokens=[TOKEN]) as front, RemoteStream(front.address, options=QUICK, token=file) as remote:
+        remote.put("fit", 1)
+        assert remote.flush()
+        front.tokens = ["another"]
+        a_file(file, "another")
+        front.reset()
+        remote.put("fit", 2)
+        assert remote.flush()
+        assert front.shown == [TOKEN, "another"]
+        # Without it nothing is said at all.
+        file.unlink()
+        front.reset()
+        remote.put("fit", 3)
+        eventually(lambda: "cannot read the token in" in (remote.trouble or ""))
+        assert len(front.shown) == 2
+        a_file(file, "another")
+        assert remote.flush()
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "part"),
+    [
+        (TOKEN, 0o604, "everybody on this machine can read or write the token in {path}: chmod 600 {path}"),
+        (TOKEN, 0o602, "everybody on this machine can read or write"),
+        ("\n", 0o600, "what stands in {path} is empty"),
+        (f"{TOKEN} {TOKEN}", 0o600, "what stands in {path} is no token"),
+        (f"{TOKEN}\n{TOKEN}", 0o600, "what stands in {path} is no token"),
+        (f'"{TOKEN}"', 0o600, "what stands in {path} is no token"),
+        (f"{TOKEN}\u00e9", 0o600, "what stands in {path} is no token"),
+        (TOKEN * 200, 0o600, "what stands in {path} is no token"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_the_cure_and_without_the_token(text: str, mode: int, part: str, tmp_path: Path) -> None:
+    path = a_file(tmp_path / "token", text, mode)
+    for make in (lambda: RemoteStream(token=path), lambda: msgstream.listen("fit", token=path), lambda: aio.listen("fit", token=path)):
+        with pytest.raises(BadConfig) as raised:
+            make()
+        assert part.format(path=path) in str(raised.value) and TOKEN[4:] not in str(raised.value)
+
+
+def test_what_is_no_token_is_refused_without_showing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadConfig, match="cannot read the token in .*: No such file"):
+        RemoteStream(token=tmp_path / "none")
+    for wrong in ("", "secret word", "secret\n", 7, b"secret"):
+        with pytest.raises(BadConfig) as raised:
+            RemoteStream(token=wrong)  # type: ignore[arg-type]
+        assert "secret" not in str(raised.value)
+    monkeypatch.setenv("MSGSTREAM_TOKEN", "secret word")
+    with pytest.raises(BadConfig, match="^MSGSTREAM_TOKEN is no token"):
+        RemoteStream()
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "cure"),
+    [
+        ({}, "auth_required", 'give a token of that broker, in the variable MSGSTREAM_TOKEN, in a file that "token_file" in client.toml names'),
+        ({"token": TOKEN}, "auth_failed", "the token was that of the argument token; whoever runs the broker can make another"),
+    ],
+)
+def test_a_broker_that_lets_nobody_in_says_why_and_what_helps(given: Dict[str, str], code: str, cure: str, broker: Broker) -> None:
+    async def follow() -> List[msgstream.AnyEvent]:
+        return [event async for event in aio.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given)]
+
+    with Front(broker.port, tokens=["another"]) as front:
+        for make in (RemoteStream, lambda *server, **more: msgstream.Publisher("fit", *server, **more)):
+            with pytest.raises(AuthFailed) as raised:
+                make(front.address, strict=True, options=QUICK, **given)
+            assert raised.value.code == code and cure in str(raised.value), raised.value
+            assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
+        for events in (list(msgstream.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given)), asyncio.run(follow())):
+            (end,) = events
+            assert isinstance(end, CutOff) and end.code == code and not end.reconnecting and cure in end.reason, end
+        (end,) = msgstream.listen(prefix="fit", server=front.address, timeout=DEADLINE, options=QUICK, **given)
+        assert isinstance(end, CutOff) and not end.reconnecting
+        # Once each.
+        assert len(front.shown) == 5
+
+
+def test_what_is_published_waits_for_the_token_and_that_is_not_silent(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    troubles: List[Optional[str]] = []
+    told = Queue()
+    with Front(broker.port, tokens=[]) as front, RemoteStream(front.address, options=SOON, token=TOKEN) as remote:
+        remote.when_trouble(troubles.append)
+        remote.listen("fit", told, events=True)
+        remote.put("fit", 1)
+        eventually(lambda: len(front.shown) > 3)
+        said = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert len(said) >= 3 and "trying again every 0.05 s" in said[0].getMessage() and "can make another" in said[0].getMessage()
+        assert len(troubles) == 1 and remote.trouble == troubles[0]
+        lost = told.get()
+        assert isinstance(lost, CutOff) and lost.code == "auth_failed" and lost.reconnecting
+        front.tokens = [TOKEN]
+        assert remote.flush() and remote.trouble is None
+        assert told.get() == Message("fit", 1)
+
+
+def test_a_refused_token_is_not_shown_again_at_once(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    with Front(broker.port, tokens=[]) as front:
+        remote = RemoteStream(front.address, options=QUICK, token=TOKEN)
+        remote.put("fit", 1)
+        eventually(lambda: remote.trouble)
+        remote.put("fit", 2)
+        assert not remote.flush(0.5)
+        assert len(front.shown) == 1
+        # It was never let in, so nothing is waited for.
+        remote.close()
+    assert "every 60 s" in caplog.text
+
+
+def answers(code: str, after: str) -> "Callable[[Dict[str, Any]], Optional[str]]":
+    """A broker that takes all tokens, and says this instead of answering such an action."""
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] == after:
+            message = {"code": code, "reason": f"not with {TOKEN}"}
+            if code == "denied":
+                return json.dumps({"action": "error", "message": message, "stream": said["stream"], "receipt": said.get("receipt")})
+            return json.dumps({"action": "close", "message": message})
+        return polite(said)
+
+    return answer
+
+
+def test_a_token_that_is_revoked_ends_what_it_was_for() -> None:
+    with Peer(answers("auth_failed", "put")) as peer:
+        with RemoteStream(peer.address, options=QUICK, strict=True, token=TOKEN) as remote:
+            remote.put("fit", 1)
+            for _ in range(2):
+                with pytest.raises(AuthFailed, match=r"not with \.\.\.; the token was that of the argument token"):
+                    remote.flush()
+            with pytest.raises(AuthFailed):
+                remote.put("fit", 1)
+            with pytest.raises(AuthFailed):
+                remote.close()
+
+
+def test_what_the_token_gives_no_right_to_is_denied_and_the_rest_goes_on() -> None:
+    async def follow() -> List[msgstream.AnyEvent]:
+        return [event async for event in aio.listen("fit", server=listened.address, timeout=DEADLINE, options=QUICK, token=TOKEN)]
+
+    with Peer(answers("denied", "put")) as peer, RemoteStream(peer.address, options=QUICK, strict=True, token=TOKEN) as remote:
+        remote.put("fit", 1)
+        with pytest.raises(Denied) as raised:
+            remote.flush()
+        cure = "not with ...; whoever runs the broker can make a token with that right"
+        assert str(raised.value) == f"denied: {cure} (stream 'fit')"
+        assert remote.flush() and remote.connected
+    with Peer(answers("denied", "listen")) as listened:
+        for events in (list(msgstream.listen("fit", server=listened.address, options=QUICK, token=TOKEN)), asyncio.run(follow())):
+            assert events == [CutOff("fit", "denied", cure)]
+
+
+def test_a_broker_that_knows_no_tokens_serves_all_the_same() -> None:
+    seen: List[str] = []
+
+    def older(said: Dict[str, Any]) -> Optional[str]:
+        seen.append(said["action"])
+        if said["action"] in ("auth", "session"):
+            return json.dumps({"action": "error", "message": {"code": "bad_action", "reason": f"there is no action {said['action']}"}})
+        if said["action"] == "listen":
+            return json.dumps({"action": "receipt", "receipt": said["receipt"], "state": "ended"}) + '\n{"action":"close","stream":"fit"}'
+        return polite(said)
+
+    async def follow() -> List[msgstream.AnyEvent]:
+        return [event async for event in aio.listen("fit", server=peer.address, timeout=DEADLINE, options=QUICK, token=TOKEN)]
+
+    with Peer(older) as peer:
+        for strict in (True, False):
+            with RemoteStream(peer.address, options=QUICK, strict=strict, token=TOKEN) as remote:
+                remote.put("fit", 1)
+                assert remote.flush()
+        assert seen[:3] == ["auth", "session", "put"]
+        assert list(msgstream.listen("fit", server=peer.address, options=QUICK, token=TOKEN)) == [msgstream.Ended("fit", None)]
+        assert asyncio.run(follow()) == [msgstream.Ended("fit", None)]
+
+
+def test_a_program_that_is_no_broker_and_repeats_what_it_is_told_does_not_bring_it_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    def redis(said: Dict[str, Any]) -> str:
+        return f"-ERR unknown command '{json.dumps(said)}', with args beginning with:"
+
+    def echo(said: Dict[str, Any]) -> str:
+        return json.dumps(said)
+
+    def mocks(said: Dict[str, Any]) -> str:
+        return json.dumps({"action": "close", "message": {"code": "what", "reason": json.dumps(said)}})
+
+    async def follow(server: str) -> msgstream.AnyEvent:
+        async with aio.listen("fit", server=server, options=options, token=TOKEN) as listener:
+            return await listener.next(DEADLINE)
+
+    # An echo is no answer to a listener, who gives it up.
+    options = Options(first_pause=0.01, connect_time=0.2, idle_time=0.2, answer_time=0.2, exit_time=0.0)
+    for answer in (redis, echo, mocks):
+        with Peer(answer) as peer:
+            errors: List[Exception] = []
+            try:
+                # An echo sounds like an answer for a while.
+                with RemoteStream(peer.address, strict=True, options=options, token=TOKEN) as remote:
+                    remote.put("fit", 1)
+                    remote.flush(0.2)
+            except msgstream.MsgstreamError as error:
+                errors.append(error)
+            remote = RemoteStream(peer.address, options=options, token=TOKEN)
+            remote.put("fit", 1)
+            eventually(lambda: remote.trouble or answer is echo)
+            remote.close()
+            with msgstream.listen("fit", server=peer.address, options=options, token=TOKEN) as listener:
+                events = [] if answer is echo else [listener.next(DEADLINE), asyncio.run(follow(peer.address))]
+            shown = f"{errors!r} {list(map(str, errors))} {remote!r} {vars(remote)} {remote.trouble} {events} {caplog.text}"
+            assert errors and TOKEN not in shown, answer
+
+
+def test_what_is_pickled_can_be_used_in_this_program_and_read_in_no_other(broker: Broker, tmp_path: Path) -> None:
+    with Front(broker.port, tokens=[TOKEN, "its_own"]) as front:
+        with RemoteStream(front.address, options=QUICK, token=TOKEN) as remote:
+            data = pickle.dumps(remote)
+            assert TOKEN.encode() not in data and TOKEN[4:].encode() not in data
+            assert data != pickle.dumps(remote)
+            spawn = multiprocessing.get_context("spawn")
+            process = spawn.Process(target=_publish, args=(remote,))
+            process.start()
+            process.join(DEADLINE)
+            assert process.exitcode == 0 and front.shown == [TOKEN]
+        (tmp_path / "pickled").write_bytes(data)
+        program = "import pickle, sys\nremote = pickle.load(open(sys.argv[1], 'rb'))\nremote.put('fit', 1)\nassert remote.flush()\nremote.close()"
+        environment = {**os.environ, "MSGSTREAM_TOKEN": "its_own"}
+        ended = subprocess.run([sys.executable, "-c", program, str(tmp_path / "pickled")], env=environment, capture_output=True, timeout=DEADLINE)
+        assert ended.returncode == 0 and front.shown == [TOKEN, "its_own"], ended.stderr
+        with RemoteStream(front.address, options=QUICK, token=a_file(tmp_path / "token")) as remote:
+            assert TOKEN.encode() not in pickle.dumps(remote)
+
+
+def _publish(remote: RemoteStream) -> None:
+    remote.put("fit", 1)
+    assert remote.flush(DEADLINE)
+    remote.close()
+
+
+def test_the_command_takes_it_from_a_file_and_shows_it_to_nobody(broker: Broker, tmp_path: Path) -> None:
+    def command(*arguments: str, server: str = "") -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, "-m", "msgstream", *arguments, "--server", server or front.address]
+        return subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE)
+
+    file = a_file(tmp_path / "token")
+    with Front(broker.port, tokens=[TOKEN]) as front:
+        assert command("put", "fit", "1", "--header", "1", "--token-file", str(file)).returncode == 0
+        with RemoteStream(front.address, options=QUICK, token=TOKEN) as remote:
+            remote.close("fit")
+            assert remote.flush()
+        listened = command("listen", "fit", "--token-file", str(file))
+        assert listened.returncode == 0 and '"message":1}' in listened.stdout
+        for refused in (command("put", "fit", "1"), command("listen", "fit")):
+            assert refused.returncode == 77 and "give a token of that broker" in refused.stderr and "trying again" not in refused.stderr
+        front.tokens = []
+        for refused in (command("put", "fit", "1", "--token-file", str(file)), command("listen", "fit", "--token-file", str(file))):
+            assert refused.returncode == 77 and "can make another" in refused.stderr and TOKEN not in refused.stderr + refused.stdout
+        file.chmod(0o644)
+        open_to_all = command("put", "fit", "1", "--token-file", str(file))
+        assert open_to_all.returncode == 78 and "chmod 600" in open_to_all.stderr
+    with Peer(answers("denied", "put")) as peer:
+        file.chmod(0o600)
+        denied = command("put", "fit", "1", "--token-file", str(file), server=peer.address)
+        assert denied.returncode == 77 and "can make a token with that right" in denied.stderr

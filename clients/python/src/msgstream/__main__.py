@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import sys
@@ -29,6 +30,8 @@ def main(arguments: List[str]) -> int:
     if arguments and arguments[0] in _ELSEWHERE:
         return _pass_on(arguments)
     given = _parser().parse_args(arguments)
+    # All that a client logs is said here anyway.
+    logging.getLogger("msgstream").addHandler(logging.NullHandler())
     try:
         if given.command == "put":
             return _put(given.stream, given.message, given.header, given.text, _connecting(given))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from pathlib import Path
@@ -23,11 +24,11 @@ Token = Union[str, "os.PathLike[str]"]
 #: The environment variable with the token, for programs that do not say it.
 VARIABLE = "MSGSTREAM_TOKEN"
 
-_LONGEST = 4096
+#: In bytes, as the brokers have it.
+_LONGEST = 1024
 
 _REQUIRED = f'give a token of that broker, in the variable {VARIABLE}, in a file that "token_file" in client.toml names, or as token='
-_FAILED = "whoever runs the broker can make another"
-_DENIED = "whoever runs the broker can make a token with that right"
+_FAILED = '"msgstream token new" makes another'
 
 
 class Access:
@@ -45,9 +46,7 @@ class Access:
         #: The files that were given, that of the token first.
         self._given = tuple(map(_path, (token if isinstance(token, os.PathLike) else None, ca, certificate, key)))
         self._file, self.origin = self._find(token)
-        self._context: "Optional[ssl.SSLContext]" = None
-        #: The files that it was made of, and how they were.
-        self._made_of: Any = None
+        self._own_files: Optional[Tuple[Optional[str], ...]] = None
 
     @staticmethod
     def to(address: Address, token: Optional[Token], ca: Optional[File], certificate: Optional[File], key: Optional[File]) -> "Access":
@@ -65,21 +64,25 @@ class Access:
 
     def token(self) -> Optional[str]:
         """What is shown, if there is something. Raises BadConfig."""
-        return self._token if self._file is None else read_token(self._file)
+        if self._file is None:
+            return self._token
+        token, stays = read_token(self._file)
+        if not stays:
+            self._file, self._token = None, token
+        return token
 
     def context(self) -> "ssl.SSLContext":
         """What a connection with TLS is made with. Raises BadConfig."""
         files = self._files()
-        made_of = files, tuple(map(_state, files))
-        if self._context is None or made_of != self._made_of:
-            self._context, self._made_of = tls.context(*files), made_of
-        return self._context
+        trusted = tls.trusted_by_the_system() if files[0] is None else ()
+        return _context(files, tuple(map(_state, (*files, *trusted))), trusted)
 
     def cure(self, code: str) -> Optional[str]:
         """What helps against such a refusal."""
         if code in UNAUTHENTICATED:
-            return f"the token was that of {self.origin}; {_FAILED}" if self.origin else _REQUIRED
-        return _DENIED if code == "denied" else None
+            return f"the token came from {self.origin}; {_FAILED}" if self.origin else _REQUIRED
+        # What is denied, and who can allow it, is for the broker to say.
+        return None
 
     def sealed(self) -> "Tuple[Any, ...]":
         """What goes to a copy of the client in another process. Only the processes of this program can read a token in it; any other finds
@@ -101,7 +104,7 @@ class Access:
             return file, f"the file {file}"
         if isinstance(token, str):
             self._token = checked(token, "what was given as token")
-            return None, "the argument token"
+            return None, 'the argument "token"'
         said = os.environ.get(VARIABLE)
         if said:
             self._token = checked(said, VARIABLE)
@@ -109,15 +112,23 @@ class Access:
         found = configuration.setting("token_file")
         return (None, None) if found is None else (found.value, f"the file {found.value} ({found.place})")
 
-    def _files(self) -> Tuple[Optional[str], Optional[str], Optional[str]]:
+    def _files(self) -> Tuple[Optional[str], ...]:
         """Those of TLS: the authorities that are trusted, and the own certificate with its key."""
-        ca, certificate, key = (given or _value(name) for given, name in zip(self._given[1:], ("ca", "certificate", "key")))
-        return ca, certificate, key
+        if self._own_files is None:
+            names = "ca", "certificate", "key"
+            self._own_files = tuple(given or _value(name) for given, name in zip(self._given[1:], names))
+        return self._own_files
 
     def explained(self, error: OSError, address: Address) -> OSError:
         """What has gone wrong with TLS, in other words."""
         ca, certificate, _ = self._files()
         return tls.explained(error, address.host, ca, certificate)
+
+
+@functools.lru_cache(8)
+def _context(files: Tuple[Optional[str], ...], how: Tuple[Any, ...], trusted: Tuple[Optional[str], ...]) -> "ssl.SSLContext":
+    """Made once for all clients, as long as the files are the same, and as they were: reading all that a system trusts takes a while."""
+    return tls.context(*files)
 
 
 def checked(token: str, place: str) -> str:
@@ -129,17 +140,20 @@ def checked(token: str, place: str) -> str:
     return token
 
 
-def read_token(path: str) -> str:
-    """The token in a file, which is that and no more. Others must not be able to read the file. Raises BadConfig."""
+def read_token(path: str) -> Tuple[str, bool]:
+    """The token in a file, which is that and no more, and whether it can be read there again. Others must not be able to read the file. Raises
+    BadConfig."""
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            if os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise BadConfig(f"everybody on this machine can read or write the token in {path}: chmod 600 {path}")
+            # A pipe, as <(...) in a shell makes one, belongs to whoever reads it.
+            stays = stat.S_ISREG(mode)
+            if stays and os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
+                raise BadConfig(f"everybody on this machine can use the token in {path}: chmod 600 {path}, and have it replaced if it was seen")
             data = file.read(_LONGEST + 3)
     except OSError as error:
         raise BadConfig(f"cannot read the token in {path}: {error.strerror}") from None
-    return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}")
+    return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}"), stays
 
 
 def _path(given: Optional[File]) -> Optional[str]:

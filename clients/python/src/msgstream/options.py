@@ -34,7 +34,8 @@ class Options:
     first_pause: float = 0.1
     #: The longest pause.
     longest_pause: float = 10.0
-    #: The pause before what is published is offered again to a broker that has refused the token. It slows down whoever tries often.
+    #: The pause before what is published is offered again to a broker that has refused the token; each is twice the one before, up to 16 times
+    #: this. It slows down whoever tries often, and all others of the same machine.
     refused_pause: float = 60.0
 
     def pause(self, attempt: int) -> float:
@@ -42,3 +43,7 @@ class Options:
         it is never less than half, so that a pause is one."""
         doubled: float = min(self.first_pause * 2.0 ** min(attempt, 60), self.longest_pause)
         return doubled * random.uniform(0.5, 1.0)
+
+    def pause_of_refused(self, attempt: int) -> float:
+        """The same where the token was refused."""
+        return self.refused_pause * 2.0 ** min(attempt, 4) * random.uniform(0.5, 1.0)

@@ -50,7 +50,7 @@ class Sending(Receiving):
         lifetime.in_worker_processes_too()
 
     def _run(self) -> None:
-        retry = Retry(self.options)
+        retry, refusals = Retry(self.options), 0
         while self._wait_for_work():
             is_told = False
             connection, self._opened = self._opened, None
@@ -74,12 +74,12 @@ class Sending(Receiving):
                     retry.moved()
                 self._has_moved = False
                 # One that was left has not failed.
-                self._work.wait_for(lambda: self._ending or self._parted, self._pause(retry, is_told))
+                pause = retry.pause(is_told)
+                refusals = refusals + 1 if _is_refused(self._broken) else 0
+                if refusals:
+                    pause = self.options.pause_of_refused(refusals - 1)
+                self._work.wait_for(lambda: self._ending or self._parted, pause)
                 self._parted = False
-
-    def _pause(self, retry: Retry, is_told: bool) -> float:
-        pause = retry.pause(is_told)
-        return max(pause, self.options.refused_pause) if _is_refused(self._broken) else pause
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the
@@ -214,8 +214,7 @@ class Sending(Receiving):
             return
         if _is_refused(short):
             # Not in silence, however often.
-            again = f"trying again every {self.options.refused_pause:g} s, what is published waits"
-            log.error("%s did not let this client in: %s; %s", self.address, short.reason, again)
+            log.error("%s did not let this client in: %s; trying again from time to time, what is published waits", self.address, short.reason)
         elif short.reason != self._last_trouble:
             log.warning("%s; trying again, what is published waits", short.reason)
         if short.reason != self._last_trouble:

@@ -118,6 +118,14 @@ class Secure:
             self._lock.release()
 
 
+def trusted_by_the_system() -> Tuple[Optional[str], Optional[str]]:
+    """Where the authorities are that the system trusts: a file, and a folder."""
+    import ssl
+
+    found = ssl.get_default_verify_paths()
+    return found.cafile, found.capath
+
+
 def context(ca: Optional[str], certificate: Optional[str], key: Optional[str]) -> "ssl.SSLContext":
     """What connections are made with: TLS 1.2 and up, to brokers whose certificates are from an authority in ``ca``, or one that the system
     trusts, and for the name that they are called by. Raises BadConfig."""
@@ -125,6 +133,8 @@ def context(ca: Optional[str], certificate: Optional[str], key: Optional[str]) -
 
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Else what one reads could make one write.
+    made.options |= ssl.OP_NO_RENEGOTIATION
     if ca is None:
         made.load_default_certs()
     else:

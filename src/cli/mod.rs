@@ -14,6 +14,7 @@ mod ending;
 pub(crate) mod exit;
 mod get;
 mod header;
+mod health;
 mod input;
 mod listen;
 mod log;
@@ -77,6 +78,7 @@ enum Commands {
     Get(get::Args),
     Wait(wait::Args),
     Streams(directory::Args),
+    Health(health::Args),
     Run(run::Args),
     #[command(name = run::terminal::ON_TERMINAL, hide = true)]
     OnTerminal(run::terminal::Args),
@@ -117,6 +119,7 @@ pub fn main() -> ExitCode {
         Commands::Get(args) => get::run(args),
         Commands::Wait(args) => wait::run(args),
         Commands::Streams(args) => directory::run(args),
+        Commands::Health(args) => health::run(args),
         Commands::Run(args) => run::run(args),
         Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]

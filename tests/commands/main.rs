@@ -10,6 +10,7 @@
 //! - `away`: streams and brokers that are waited for.
 //! - `terminal`: bars, on the pseudo-terminal of `screen`.
 //! - `completions`: names of streams in shells.
+//! - `health`: health.
 //! - `pages`: help, completions, manual pages.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
@@ -17,6 +18,7 @@ mod away;
 mod completions;
 mod directory;
 mod ends;
+mod health;
 mod jobs;
 mod messages;
 mod pages;

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 12] = ["serve", "listen", "put", "header", "close", "delete", "get", "wait", "run", "config", "completions", "man"];
+const COMMANDS: [&str; 13] =
+    ["serve", "listen", "put", "header", "close", "delete", "get", "wait", "run", "health", "config", "completions", "man"];
 
 #[test]
 fn every_subcommand_has_help_that_fits_a_terminal_of_100_columns() {
@@ -47,6 +48,7 @@ fn a_manual_page_for_every_subcommand() {
         assert_eq!(page.contains(".SH FILES"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
         assert_eq!(page.contains(".SH ENVIRONMENT"), page.contains("MSGSTREAM_SERVER"), "{command}: {page}");
     }
+    assert!(!directory.join("msgstream-stream-names.1").exists(), "a hidden command has no page");
     assert!(fs::read_to_string(directory.join("msgstream.1")).unwrap().contains("msgstream\\-listen(1)"));
     assert!(fs::read_to_string(directory.join("msgstream-wait.1")).unwrap().contains("124"), "the exit codes are in the page");
     let page = fs::read_to_string(directory.join("msgstream-wait.1")).unwrap();

@@ -22,7 +22,8 @@ pub(crate) fn run(args: &Args, program: clap::Command) -> Outcome {
     // It has no page of its own.
     let mut program = program.disable_help_subcommand(true);
     program.build();
-    for command in program.get_subcommands().chain([&program]) {
+    // Those that are hidden are for the program itself.
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set()).chain([&program]) {
         let page = page::of(command).with_context(name).or_exit(Exit::Io)?;
         fs::write(args.directory.join(format!("{}.1", page::name(command))), page).with_context(name).or_exit(Exit::Io)?;
     }

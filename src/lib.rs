@@ -41,6 +41,7 @@
 //! A program that only talks to a broker in another process needs none of these: `default-features = false`.
 //!
 //! - `broker`: the modules `broker` and `local`.
+//! - `tls`: encrypted connections, of the client and, with `broker`, of the server.
 //! - `cli`: the program `msgstream`. Default.
 //! - `bench`: the program's subcommand `bench`, a load generator. Default.
 
@@ -49,6 +50,9 @@
 mod wire;
 
 pub mod job;
+
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "broker")]
 pub mod broker;

@@ -138,8 +138,16 @@ fn every_kind_of_value_can_stand_in_a_variable() {
 fn every_setting_has_a_variable_that_is_read() {
     for key in known_keys() {
         let (name, bad) = (variable(key), "\u{1F41F}");
-        if key == "port_file" {
-            assert_eq!(from_environment(&[(&name, bad)]).unwrap().port_file.as_deref(), Some(Path::new(bad)));
+        let read = || from_environment(&[(&name, bad)]).unwrap();
+        let path = match key {
+            "port_file" => read().port_file,
+            "tls.certificate" => read().tls.certificate,
+            "tls.key" => read().tls.key,
+            "tls.client_ca" => read().tls.client_ca,
+            _ => None,
+        };
+        if let Some(path) = path {
+            assert_eq!(path, Path::new(bad));
         } else {
             assert_fails(from_environment(&[(&name, bad)]), &[&format!("{key} = "), bad, &format!("(from {name})")]);
         }
@@ -186,6 +194,9 @@ fn what_kubernetes_and_clients_put_into_the_environment_is_passed_over() {
         ("MSGSTREAM_SERVICE_PORT_JSON", "7342"),
         ("MSGSTREAM_WEB_PORT", "tcp://10.0.0.2:80"),
         ("MSGSTREAM_SERVER", "broker:7342"),
+        ("MSGSTREAM_CA", "ca.pem"),
+        ("MSGSTREAM_CERTIFICATE", "me.pem"),
+        ("MSGSTREAM_KEY", "me-key.pem"),
         ("MSGSTREAM_BIN", "/usr/bin/msgstream"),
         ("MSGSTREAM_TOKEN", "secret"),
         ("MSGSTREAM_CLIENT_CONFIG", "client.toml"),
@@ -225,6 +236,7 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("listen = '127.0.0.1:1'", ["listen = \"127.0.0.1:1\"", "write it in brackets"]),
         ("listen = [':7342']", ["listen = [\":7342\"]", "the host is missing"]),
         ("port_file = 1", ["port_file = 1", "is not a path"]),
+        ("[tls]\nclient_certificates = 'yes'", ["tls.client_certificates = \"yes\"", "is not one of \"off\", \"optional\", \"required\""]),
     ] {
         assert_fails(from_file(file), &parts);
     }
@@ -274,6 +286,13 @@ fn a_value_that_cannot_work_is_refused() {
         ("[tcp]\nsend_buffer = '2GiB'", "tcp.send_buffer = 2GiB"),
         ("[tcp]\nbacklog = 0", "tcp.backlog = 0"),
         ("[unix]\nmode = '0440'", "unix.mode = \"0440\""),
+        (
+            "listen = ['tls://127.0.0.1:1']\ntls.key = 'k'",
+            "tls.certificate = \"\" (by default): an address in \"listen\" begins with tls://",
+        ),
+        ("listen = ['tls://127.0.0.1:1']\ntls.certificate = 'c'", "tls.key = \"\" (by default): an address"),
+        ("listen = ['127.0.0.1:1', 'tls://127.0.0.1:1']", "has the same port"),
+        ("[tls]\nclient_certificates = 'required'", "tls.client_ca = \"\" (by default): nobody's certificate could be verified"),
     ] {
         assert_fails(from_file(file), &[part]);
     }

@@ -11,8 +11,20 @@ use std::process::Command;
 const MOST: usize = 35;
 
 /// What only the broker or the program needs.
-const UNWANTED: [&str; 10] =
-    ["anyhow", "clap", "config", "hashbrown", "hdrhistogram", "indicatif", "rustix", "tikv-jemallocator", "tracing-subscriber", "wide"];
+const UNWANTED: [&str; 12] = [
+    "anyhow",
+    "clap",
+    "config",
+    "hashbrown",
+    "hdrhistogram",
+    "indicatif",
+    "ring",
+    "rustix",
+    "rustls",
+    "tikv-jemallocator",
+    "tracing-subscriber",
+    "wide",
+];
 
 const MANIFEST: &str = r#"
 [package]

@@ -1,11 +1,14 @@
 //! The options as typed. Checked, they make a [`Plan`].
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail, ensure};
 
 use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Encoding, Listen};
 
 use super::content::ContentKind;
+use super::encrypted::encryption;
 use super::plan::Plan;
 use super::topology::Topology;
 use super::wire::{self, Protocol};
@@ -23,9 +26,12 @@ use super::workload::Workload;
     msgstream bench --idle 10000 --pid 4242                        memory per idle connection\n  \
     msgstream bench --beside receipts --listeners 1000             pings beside a busy publisher")]
 pub(crate) struct Args {
-    /// The broker to load: HOST:PORT or unix:PATH; for MessagePack, msgpack+tcp://HOST:PORT or msgpack+unix:PATH
+    /// The broker to load: HOST:PORT, tls://HOST:PORT or unix:PATH; for MessagePack, msgpack+tcp://HOST:PORT and the like
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7342")]
     pub(crate) server: Listen,
+    /// For tls://HOST:PORT: the authority that the broker's certificate is signed by, in PEM
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The protocol. All but msgstream and msgpack are for comparison [default: the address's, which is msgstream without msgpack+]
     #[arg(long, value_enum)]
     protocol: Option<Protocol>,
@@ -147,6 +153,7 @@ impl Args {
             protocol,
             wire,
             server: self.server.address.clone(),
+            encryption: self.ca.as_deref().map(encryption).transpose()?,
             topology: Topology {
                 publishers: self.publishers,
                 streams: self.streams,

@@ -44,7 +44,7 @@ impl<'p> Joiners<'p> {
         let mut all = Vec::new();
         for stream in 0..topology.streams {
             for _ in 0..topology.listeners {
-                let socket = Socket::open(plan, &[])?;
+                let mut socket = Socket::open(plan, &[])?;
                 socket.register(poll.registry(), Token(all.len()), Interest::READABLE)?;
                 let rejoin = [plan.wire.hangup(stream), plan.wire.listen(stream)].concat();
                 all.push(Joiner { socket, rejoin, carry: Vec::new() });

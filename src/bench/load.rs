@@ -49,14 +49,14 @@ impl<'p> Load<'p> {
         for block in 0..if topology.listeners == 0 { 0 } else { topology.blocks() } {
             let words: Vec<_> = topology.streams_of(block).map(|stream| plan.wire.listen(stream)).collect();
             for _ in 0..topology.listeners {
-                let socket = Socket::open(plan, &words)?;
+                let mut socket = Socket::open(plan, &words)?;
                 socket.register(poll.registry(), Token(publishers + listeners.len()), Interest::READABLE)?;
                 listeners.push(LoadListener { socket, checker: Checker::new(plan.wire, *topology, block, &plan.content) });
             }
         }
         let mut all = Vec::with_capacity(publishers);
         for number in 0..publishers {
-            let publisher = LoadPublisher::new(plan, number, Socket::open(plan, &[])?);
+            let mut publisher = LoadPublisher::new(plan, number, Socket::open(plan, &[])?);
             publisher.socket().register(poll.registry(), Token(number), Interest::READABLE | Interest::WRITABLE)?;
             all.push(publisher);
         }

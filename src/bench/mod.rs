@@ -8,6 +8,7 @@ mod args;
 mod beside;
 mod check;
 mod content;
+mod encrypted;
 mod join;
 mod load;
 mod meter;

@@ -46,7 +46,7 @@ impl<'p> Pace<'p> {
         let load = Load::connect(plan, 0)?;
         let mut publishers = Vec::with_capacity(plan.topology.publishers);
         for number in 0..plan.topology.publishers {
-            let socket = Socket::open(plan, &[])?;
+            let mut socket = Socket::open(plan, &[])?;
             socket.set_nonblocking()?;
             publishers.push(LoadPublisher::new(plan, number, socket));
         }

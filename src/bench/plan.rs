@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::wire::Address;
 
 use super::content::LoadContent;
+use super::encrypted::Encryption;
 use super::topology::Topology;
 use super::wire::{Dialect, Protocol};
 
@@ -16,6 +17,8 @@ pub(crate) struct Plan {
     pub(crate) wire: &'static dyn Dialect,
     /// Where it is.
     pub(crate) server: Address,
+    /// How it is encrypted, if it is.
+    pub(crate) encryption: Option<Encryption>,
     /// Who publishes and listens to what.
     pub(crate) topology: Topology,
     /// The content of a message, up to and including its id.

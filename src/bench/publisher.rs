@@ -63,8 +63,8 @@ impl LoadPublisher {
     }
 
     /// The connection.
-    pub(crate) fn socket(&self) -> &Socket {
-        &self.socket
+    pub(crate) fn socket(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 
     /// Whether all has been written.
@@ -102,6 +102,7 @@ impl LoadPublisher {
 
     /// Goes on writing, if the socket takes anything: first the batch, then what else is to be said.
     pub(crate) fn write(&mut self) -> Result<()> {
+        self.socket.flush_some()?;
         while self.writable && !self.is_done() {
             // After a short write the socket is full, and an edge will tell when it no longer is.
             if self.unsent.is_empty() {

@@ -11,13 +11,16 @@ use anyhow::{Context, Result, bail};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use super::encrypted::{Encrypted, Encryption};
 use super::plan::Plan;
 use super::wire::{Dialect, Unit};
 
-/// A TCP or Unix connection.
+/// A connection.
 pub(crate) enum Socket {
     /// TCP, with `TCP_NODELAY`.
     Tcp(TcpStream),
+    /// The same, encrypted.
+    Tls(Box<Encrypted>),
     /// A Unix socket.
     Unix(UnixStream),
 }
@@ -28,7 +31,7 @@ impl Socket {
     /// # Errors
     /// If the broker cannot be reached, refuses, or does not answer in time.
     pub(crate) fn open(plan: &Plan, words: &[Vec<u8>]) -> Result<Self> {
-        let mut socket = Self::connect(&plan.server, plan.timeout)?;
+        let mut socket = Self::connect(&plan.server, plan.timeout, plan.encryption.as_ref())?;
         let ping = plan.wire.ping();
         let says = [&plan.wire.hello()[..], &words.concat(), &ping].concat();
         socket.write_all(&says).context("the broker closed the connection")?;
@@ -39,15 +42,20 @@ impl Socket {
         Ok(socket)
     }
 
-    fn connect(address: &Address, timeout: Duration) -> Result<Self> {
+    fn connect(address: &Address, timeout: Duration, encryption: Option<&Encryption>) -> Result<Self> {
         let whom = || format!("no connection to {address}");
+        let tcp = |address| {
+            let stream = TcpStream::connect_timeout(address, timeout).with_context(whom)?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(timeout))?;
+            stream.set_write_timeout(Some(timeout))?;
+            Ok::<_, anyhow::Error>(stream)
+        };
         let socket = match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, timeout).with_context(whom)?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                Self::Tcp(stream)
+            Address::Tcp(address) => Self::Tcp(tcp(address)?),
+            Address::Tls(socket) => {
+                let encryption = encryption.with_context(|| format!("{address} speaks TLS: name the file of its authority with --ca"))?;
+                Self::Tls(Box::new(Encrypted::new(encryption, tcp(socket)?, *socket)?))
             }
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).with_context(whom)?;
@@ -83,15 +91,16 @@ impl Socket {
     }
 
     /// Makes it non-blocking and has its readiness reported, as edges.
-    pub(crate) fn register(&self, registry: &Registry, token: Token, interest: Interest) -> Result<()> {
+    pub(crate) fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> Result<()> {
         self.set_nonblocking()?;
         Ok(registry.register(&mut SourceFd(&self.descriptor()), token, interest)?)
     }
 
     /// Makes it non-blocking.
-    pub(crate) fn set_nonblocking(&self) -> Result<()> {
+    pub(crate) fn set_nonblocking(&mut self) -> Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(true)?,
+            Self::Tls(stream) => stream.set_nonblocking()?,
             Self::Unix(stream) => stream.set_nonblocking(true)?,
         }
         Ok(())
@@ -99,11 +108,13 @@ impl Socket {
 
     /// Sets how long a read or a write may wait, where the socket blocks.
     pub(crate) fn set_patience(&self, patience: Duration) -> Result<()> {
+        let tcp = |stream: &TcpStream| {
+            stream.set_read_timeout(Some(patience))?;
+            stream.set_write_timeout(Some(patience))
+        };
         match self {
-            Self::Tcp(stream) => {
-                stream.set_read_timeout(Some(patience))?;
-                stream.set_write_timeout(Some(patience))?;
-            }
+            Self::Tcp(stream) => tcp(stream)?,
+            Self::Tls(stream) => tcp(stream.socket())?,
             Self::Unix(stream) => {
                 stream.set_read_timeout(Some(patience))?;
                 stream.set_write_timeout(Some(patience))?;
@@ -140,9 +151,21 @@ impl Socket {
         }
     }
 
+    /// Sends what it has taken and not sent, as far as that goes. An edge tells when it goes on.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub(crate) fn flush_some(&mut self) -> Result<()> {
+        match self {
+            Self::Tls(stream) => stream.flush_some().context("the broker broke a connection"),
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
+    }
+
     fn descriptor(&self) -> RawFd {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.socket().as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
         }
     }
@@ -152,6 +175,7 @@ impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
         }
     }
@@ -161,6 +185,7 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }

@@ -19,7 +19,13 @@ pub(crate) mod server;
 pub(crate) mod settings;
 
 pub use actor::{Stats, StatsSnapshot};
+#[cfg(feature = "tls")]
+pub use server::Certificates;
 pub use server::{BindError, Control, Server, ServerError};
+#[cfg(feature = "tls")]
+pub use settings::{ClientCertificates, TlsSettings};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};
 
+#[cfg(feature = "tls")]
+pub use crate::tls::TlsError;
 pub use crate::wire::{Address, BadAddress, DEFAULT_PORT, Encoding, Listen};

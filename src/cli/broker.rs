@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::future::Future;
+use std::path::PathBuf;
 
-use crate::client::{Backoff, BadServerAddress, Listed, Options, RemoteStream, ServerAddress, list};
+use crate::client::{Backoff, BadServerAddress, Listed, Options, RemoteStream, ServerAddress, TlsOptions, list};
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -15,18 +16,32 @@ use tokio::time::Instant;
 use super::config::ClientConfig;
 use super::exit::{Exit, Failure, OrExit, Outcome};
 
-/// The broker's address: from the flag, the variable, or a file of the clients' configuration.
+/// The broker's address: from the flag, the variable, or a file of the clients' configuration; and certificates, if it speaks TLS.
 #[derive(Debug, Clone)]
 pub(crate) struct Broker {
     server: ServerAddress,
+    tls: TlsOptions,
 }
 
 /// The flags that give the broker's address.
 #[derive(Debug, Clone, clap::Args)]
 struct Flags {
-    /// The broker: host, host:port or unix:/path; the default port is 7342 [default: server in client.toml, or 127.0.0.1:7342]
+    /// The broker: host, host:port, tls://host:port or unix:/path; the default port is 7342 [default: server in client.toml, or
+    /// 127.0.0.1:7342]
     #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
     server: Option<Given>,
+
+    /// With tls://, the authorities that the broker's certificate may be signed by, in PEM [default: those that the system knows]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CA", hide_env_values = true)]
+    ca: Option<PathBuf>,
+
+    /// With tls://, the certificate of this client, in PEM [default: none]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CERTIFICATE", hide_env_values = true)]
+    certificate: Option<PathBuf>,
+
+    /// With tls://, the private key of that certificate, in PEM [default: the file of the certificate]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_KEY", hide_env_values = true)]
+    key: Option<PathBuf>,
 }
 
 /// An address from a flag or the variable; none from an empty variable.
@@ -72,11 +87,16 @@ impl Args for Broker {
 impl FromArgMatches for Broker {
     /// A fault of the configuration is an error of kind [`ErrorKind::Io`], which a command line cannot have otherwise.
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let server = match Flags::from_arg_matches(matches)?.server {
+        let Flags { server, ca, certificate, key } = Flags::from_arg_matches(matches)?;
+        let server = match server {
             Some(Given(Some(server))) => server,
             Some(Given(None)) | None => configured().map_err(|why| clap::Error::raw(ErrorKind::Io, why))?,
         };
-        Ok(Self { server })
+        // A variable that is empty counts as unset.
+        let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+        let mut tls = TlsOptions::default();
+        (tls.ca, tls.certificate, tls.key) = (given(ca), given(certificate), given(key));
+        Ok(Self { server, tls })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -88,7 +108,7 @@ impl FromArgMatches for Broker {
 impl Broker {
     /// Connects, or says why not.
     pub(crate) async fn connect(&self, options: Options) -> Result<RemoteStream, Failure> {
-        Ok(RemoteStream::connect_with(self.server.clone(), options).await?)
+        Ok(RemoteStream::connect_with(self.server.clone(), options.tls(self.tls.clone())).await?)
     }
 
     /// Connects within this time, if there is a limit, and says when it will be up.
@@ -113,12 +133,12 @@ impl Broker {
 
     /// All streams whose names begin so, with what the broker knows of them.
     pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
-        Ok(list(&self.server, prefix, options).await?)
+        Ok(list(&self.server, prefix, &options.clone().tls(self.tls.clone())).await?)
     }
 
     /// Connects in the background, for as long as it takes.
     pub(crate) fn start(&self, options: Options) -> RemoteStream {
-        RemoteStream::start(self.server.clone(), options)
+        RemoteStream::start(self.server.clone(), options.tls(self.tls.clone()))
     }
 
     /// The address as text.

@@ -11,14 +11,11 @@ use anyhow::Context;
 pub(crate) struct PortFile(PathBuf);
 
 impl PortFile {
-    /// Writes the ports of the TCP addresses, one a line, in the order of `listen`.
+    /// Writes the ports of the TCP and TLS addresses, one a line, in the order of `listen`.
     ///
     /// The file appears whole or not at all: once it exists it can be read.
     pub(crate) fn write(path: &Path, addresses: &[Address]) -> anyhow::Result<Self> {
-        let lines = addresses.iter().filter_map(|address| match address {
-            Address::Tcp(address) => Some(format!("{}\n", address.port())),
-            Address::Unix(_) => None,
-        });
+        let lines = addresses.iter().filter_map(Address::socket).map(|address| format!("{}\n", address.port()));
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(format!(".{}.tmp", std::process::id()));
         let unfinished = PathBuf::from(unfinished);

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use crate::broker::Control;
+use crate::broker::{Certificates, Control, Server};
 use crate::cli::config::{Config, ConfigError, Problem};
 
 use super::log::Log;
@@ -18,11 +18,12 @@ pub(crate) struct Reload {
     loaded: Loaded,
     log: Log,
     control: Control,
+    certificates: Option<Certificates>,
 }
 
 impl Reload {
-    pub(crate) fn new(args: SettingsArgs, loaded: Loaded, log: Log, control: Control) -> Self {
-        Self { args, loaded, log, control }
+    pub(crate) fn new(args: SettingsArgs, loaded: Loaded, log: Log, server: &Server) -> Self {
+        Self { args, loaded, log, control: server.control(), certificates: server.certificates() }
     }
 
     /// From now on the configuration is read again whenever what this returns is notified.
@@ -39,9 +40,13 @@ impl Reload {
     }
 
     async fn read_again(&mut self) {
-        let args = self.args.clone();
-        // The file may be one that takes long to read.
-        let Ok(read) = spawn_blocking(move || args.load()).await else { return };
+        let (args, certificates) = (self.args.clone(), self.certificates.clone());
+        // The files may be such that take long to read.
+        let read = spawn_blocking(move || (args.load(), certificates.map_or(Ok(()), |certificates| certificates.reload())));
+        let Ok((read, certificates)) = read.await else { return };
+        if let Err(error) = certificates {
+            error!(reason = error.to_string(), "the certificates are not reloaded, and stay as they were");
+        }
         match read.and_then(|read| self.apply(read)) {
             Ok(()) => {}
             Err(error) => {

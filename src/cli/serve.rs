@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::broker::server::Server;
-use crate::broker::settings::Settings;
+use crate::broker::settings::{ClientCertificates, Settings};
 use crate::cli::config::Config;
 use crate::wire::{Address, Listen};
 use anyhow::Context;
@@ -44,8 +44,8 @@ Examples:
 
 Signals:
   SIGTERM, SIGINT   stop accepting, send what is queued, exit; a second one cuts that short
-  SIGHUP            read the configuration again: [limits] and log.level change at once, other settings need a restart, which the
-                    log says; a configuration with an error changes nothing
+  SIGHUP            read the configuration again: [limits], log.level and certificates change at once, other settings need a
+                    restart, which the log says; a configuration with an error changes nothing
 
 Exit codes:
    0  the broker was asked to stop, and did; or --check found no error
@@ -61,6 +61,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         return settings::check(&args.settings);
     }
     let loaded = args.settings.load().or_exit(Exit::Config)?;
+    loaded.check_files()?;
     let (log, _writer) = Log::start(&loaded.config.log);
     raise_descriptor_limit();
     let runtime = runtime(loaded.config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?;
@@ -96,22 +97,28 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 
 async fn serve(args: SettingsArgs, loaded: Loaded, log: Log) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, runtime: _ } = loaded.config.clone();
-    let server = Server::bind(&listen, &Settings { limits, outbox, replay, tcp, unix }).or_exit(Exit::Unavailable)?;
+    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, tls, runtime: _ } = loaded.config.clone();
+    let settings = Settings { limits, outbox, replay, tcp, unix, tls: tls.clone() };
+    let server = Server::bind(&listen, &settings).or_exit(Exit::Unavailable)?;
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
-        if let Address::Tcp(socket) = &address.address
-            && socket.ip().is_unspecified()
-        {
-            tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is neither password nor encryption yet");
+        let is_closed = tls.client_certificates == ClientCertificates::Required;
+        match &address.address {
+            Address::Tcp(socket) if socket.ip().is_unspecified() => {
+                tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is neither password nor encryption here");
+            }
+            Address::Tls(socket) if socket.ip().is_unspecified() && !is_closed => {
+                tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is no password, and client certificates are not required");
+            }
+            Address::Tcp(_) | Address::Tls(_) | Address::Unix(_) => {}
         }
     }
     // Kept until the end, so that the file is removed only then.
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
-    let reload = Reload::new(args, loaded, log, server.control());
+    let reload = Reload::new(args, loaded, log, &server);
     tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start()));
     tracing::debug!("ready");
     tell_supervisor(NotifyState::Ready);

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 
+use crate::broker::Certificates;
 use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Setting, Sources};
-use crate::wire::{BadAddress, Listen};
+use crate::wire::{Address, BadAddress, Listen};
 
 use super::exit::{Exit, Failure, OrExit};
 use super::standard::print;
@@ -15,9 +16,11 @@ use super::standard::print;
 /// The flags that are settings.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SettingsArgs {
-    /// Listen on this address: host, host:port or unix:/path; can be repeated [default: 127.0.0.1:7342]
+    /// Listen on this address: host, host:port, tls://host:port or unix:/path; can be repeated [default: 127.0.0.1:7342]
     ///
-    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port and msgpack+unix:/path. Port 0 takes any free port.
+    /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port, msgpack+tls://host:port and msgpack+unix:/path. Port 0
+    /// takes any free port. With tls://, connections are encrypted; the files of the certificate and its key are settings
+    /// (MSGSTREAM_TLS__CERTIFICATE, MSGSTREAM_TLS__KEY).
     /// Only this machine can reach 127.0.0.1. With 0.0.0.0, anyone who can reach this machine can connect, without a password.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
@@ -26,7 +29,7 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
-    /// Write the TCP ports to this file, one per line, while listening [default: none]
+    /// Write the TCP and TLS ports to this file, one per line, while listening [default: none]
     ///
     /// The file is written atomically once connections are accepted, and removed at exit.
     #[arg(long, value_name = "PATH")]
@@ -49,6 +52,16 @@ pub(crate) struct SettingsArgs {
 pub(crate) struct Loaded {
     pub(crate) config: Config,
     pub(crate) settings: Vec<Setting>,
+}
+
+impl Loaded {
+    /// Whether the files that the configuration names can be used.
+    pub(crate) fn check_files(&self) -> Result<(), Failure> {
+        if self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_))) {
+            Certificates::load(&self.config.tls).or_exit(Exit::Config)?;
+        }
+        Ok(())
+    }
 }
 
 impl SettingsArgs {
@@ -126,9 +139,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Checks the configuration.
+/// Checks the configuration, and the files that it names.
 pub(crate) fn check(args: &SettingsArgs) -> Result<(), Failure> {
-    let Loaded { config, .. } = args.load().or_exit(Exit::Config)?;
+    let loaded = args.load().or_exit(Exit::Config)?;
+    loaded.check_files()?;
+    let config = loaded.config;
     let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
     print(format!("ok\n{addresses}").as_bytes())
 }

@@ -12,7 +12,12 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::wire::{Encoding, Endpoint, Place};
 
-/// The address of a broker: `host:port`, with or without `tcp://` before it, or `unix:/path`. The default port is [`DEFAULT_PORT`].
+use super::options::Options;
+#[cfg(feature = "tls")]
+use super::tls::TlsOptions;
+
+/// The address of a broker: `host:port`, with or without `tcp://` before it, `tls://host:port` for an encrypted connection, or
+/// `unix:/path`. The default port is [`DEFAULT_PORT`].
 ///
 /// [`DEFAULT_PORT`]: super::DEFAULT_PORT
 ///
@@ -31,6 +36,8 @@ use crate::wire::{Encoding, Endpoint, Place};
 pub enum ServerAddress {
     /// A host name or IP address and a port: `localhost:7342`, `[::1]:7342`.
     Tcp(String),
+    /// The same where TLS is spoken. The broker's certificate must be for this host. Needs the feature `tls`.
+    Tls(String),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
@@ -54,23 +61,57 @@ pub trait Connector: fmt::Debug + fmt::Display + Send + Sync + 'static {
 /// A connection that is being made.
 pub type Connecting<'c> = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send + 'c>>;
 
-impl Connector for ServerAddress {
+/// An address, and what a connection to it takes beside that.
+#[derive(Debug)]
+pub(super) struct Way {
+    address: ServerAddress,
+    #[cfg(feature = "tls")]
+    tls: TlsOptions,
+}
+
+impl Way {
+    pub(super) fn new(address: ServerAddress, options: &Options) -> Self {
+        #[cfg(not(feature = "tls"))]
+        let _ = options;
+        Self {
+            address,
+            #[cfg(feature = "tls")]
+            tls: options.tls.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+impl Connector for Way {
     fn connect(&self) -> Connecting<'_> {
         Box::pin(async move {
-            Ok(match self {
-                Self::Tcp(host) => {
-                    let socket = TcpStream::connect(host).await?;
-                    // Lines are gathered here already; waiting for more would only delay them.
-                    socket.set_nodelay(true)?;
-                    Box::new(socket) as Box<dyn ByteStream>
+            Ok(match &self.address {
+                ServerAddress::Tcp(host) => Box::new(connect_tcp(host).await?) as Box<dyn ByteStream>,
+                #[cfg(feature = "tls")]
+                ServerAddress::Tls(host) => Box::new(self.tls.connect(connect_tcp(host).await?, host).await?),
+                #[cfg(not(feature = "tls"))]
+                ServerAddress::Tls(_) => {
+                    return Err(io::Error::other("this program was built without TLS (the feature \"tls\" of msgstream)"));
                 }
-                Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                ServerAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
             })
         })
     }
 }
 
-/// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one would be another.
+async fn connect_tcp(host: &str) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(host).await?;
+    // Lines are gathered here already; waiting for more would only delay them.
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one is another.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
@@ -84,7 +125,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not the address of a broker: {why}; write \"localhost\", \"broker.example:7342\", \"[::1]:7342\" or \"unix:/run/msgstream.sock\""
+    "{text:?} is not the address of a broker: {why}; write \"localhost\", \"broker.example:7342\", \"tls://[::1]:7342\" or \"unix:/run/msgstream.sock\""
 )]
 pub struct BadServerAddress {
     text: String,
@@ -102,8 +143,9 @@ impl FromStr for ServerAddress {
             return Err(bad(format!("this client speaks {spoken}: leave out {prefix:?}, and connect to where the broker speaks them")));
         }
         Ok(match place {
-            Place::Tcp(host) if host.ends_with(":0") => return Err(bad("nobody listens on port 0".to_owned())),
+            Place::Tcp(host) | Place::Tls(host) if host.ends_with(":0") => return Err(bad("nobody listens on port 0".to_owned())),
             Place::Tcp(host) => Self::Tcp(host),
+            Place::Tls(host) => Self::Tls(host),
             Place::Unix(path) => Self::Unix(path),
         })
     }
@@ -113,6 +155,7 @@ impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(host) => f.write_str(host),
+            Self::Tls(host) => write!(f, "tls://{host}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -124,7 +167,7 @@ mod tests {
 
     #[test]
     fn addresses_read_as_people_write_them() {
-        for text in ["127.0.0.1:7342", "[::1]:7342", "localhost:1", "unix:/tmp/s"] {
+        for text in ["127.0.0.1:7342", "[::1]:7342", "localhost:1", "tls://localhost:1", "unix:/tmp/s"] {
             assert_eq!(text.parse::<ServerAddress>().unwrap().to_string(), text);
         }
         assert_eq!("tcp://localhost:1".parse(), Ok(ServerAddress::Tcp("localhost:1".to_owned())));

@@ -10,7 +10,7 @@ use crate::job::content::Content;
 use crate::wire::Verb;
 use crate::wire::subscriber::{self, Reply};
 
-use super::address::{ByteStream, Connector, ServerAddress};
+use super::address::{ByteStream, Connector, ServerAddress, Way};
 use super::error::ClientError;
 use super::options::Options;
 
@@ -37,7 +37,7 @@ pub(crate) struct Listed {
 /// [`ClientError::Connect`]; [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
 pub(crate) async fn list(address: &ServerAddress, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
     let connect = |reason: String| ClientError::Connect { address: address.to_string(), reason };
-    let connected = timeout(options.connect_time, address.connect()).await;
+    let connected = timeout(options.connect_time, Way::new(address.clone(), options).connect()).await;
     let connected = connected.map_err(|_| connect(format!("no answer within {:?}", options.connect_time)))?;
     let connection = connected.map_err(|error| connect(error.to_string()))?;
     match timeout(options.answer_time, ask(connection, prefix, options)).await {

@@ -297,7 +297,7 @@ mod tests {
     use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf, duplex, split};
     use tokio::time::sleep;
 
-    use crate::client::address::ServerAddress;
+    use crate::client::address::Way;
     use crate::client::link::Link;
     use crate::client::options::Options;
     use crate::client::shared::Shared;
@@ -336,7 +336,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn neither_reading_nor_writing_waits_for_the_other() {
         let done = Arc::new(Mutex::new(Vec::new()));
-        let shared = Shared::new("localhost".parse::<ServerAddress>().unwrap(), Options::default());
+        let shared = Shared::new(Way::new("localhost".parse().unwrap(), &Options::default()), Options::default());
         let link = Link::start(Arc::clone(&shared), Some(Box::new(Talkative(Arc::clone(&done)))));
         link.queue(Verb::Put, "job", Some(&"x".repeat(1000)), None::<&()>).await.unwrap();
         // The clock jumps once nobody has anything to do.
@@ -349,7 +349,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_network_that_takes_something_is_no_lost_connection() {
         let (ours, theirs) = duplex(4 << 10);
-        let link = Link::start(Shared::new("localhost".parse::<ServerAddress>().unwrap(), Options::default()), Some(Box::new(ours)));
+        let link =
+            Link::start(Shared::new(Way::new("localhost".parse().unwrap(), &Options::default()), Options::default()), Some(Box::new(ours)));
         let broker = tokio::spawn(async move {
             let (read, mut write) = split(theirs);
             let mut read = BufReader::with_capacity(4 << 10, read);

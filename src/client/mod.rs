@@ -25,6 +25,8 @@ mod shared;
 mod state;
 mod target;
 mod task;
+#[cfg(feature = "tls")]
+mod tls;
 mod waiting;
 
 pub use crate::wire::subscriber::{Event, Joined, Reason, Receipt};
@@ -39,5 +41,7 @@ pub use listener::Listener;
 pub use options::{Backoff, Options};
 pub use prefix_listener::PrefixListener;
 pub use remote::RemoteStream;
+#[cfg(feature = "tls")]
+pub use tls::TlsOptions;
 #[cfg(feature = "cli")]
 pub(crate) use waiting::Waits;

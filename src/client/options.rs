@@ -6,6 +6,9 @@ use crate::job::content::NonFinite;
 use crate::wire::setters;
 use crate::wire::units::ByteSize;
 
+#[cfg(feature = "tls")]
+use super::tls::TlsOptions;
+
 /// How a [`RemoteStream`](super::RemoteStream) behaves.
 ///
 /// ```
@@ -40,6 +43,10 @@ pub struct Options {
     pub longest_line: ByteSize,
     /// How NaN and infinities are encoded. By default they are refused.
     pub non_finite: NonFinite,
+    /// Certificates for `tls://` addresses. Default: the broker's is to be signed by an authority that the system knows, and the client
+    /// shows none.
+    #[cfg(feature = "tls")]
+    pub tls: TlsOptions,
 }
 
 impl Default for Options {
@@ -55,6 +62,8 @@ impl Default for Options {
             listener_queue: ByteSize(64 << 20),
             longest_line: ByteSize(128 << 20),
             non_finite: NonFinite::default(),
+            #[cfg(feature = "tls")]
+            tls: TlsOptions::default(),
         }
     }
 }
@@ -72,6 +81,14 @@ setters! {
         listener_queue: ByteSize, "ByteSize(1 << 20)";
         longest_line: ByteSize, "ByteSize(1 << 20)";
         non_finite: NonFinite, "NonFinite::Null";
+    }
+}
+
+#[cfg(feature = "tls")]
+setters! {
+    "msgstream::client::*";
+    Options {
+        tls: TlsOptions, "TlsOptions::default().ca(\"group-ca.pem\".into())";
     }
 }
 

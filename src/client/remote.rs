@@ -6,7 +6,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
-use super::address::{Connector, ServerAddress};
+use super::address::{Connector, ServerAddress, Way};
 use super::confirmed::Confirmed;
 use super::connection::Connection;
 use super::error::ClientError;
@@ -64,7 +64,7 @@ pub struct RemoteStream {
 }
 
 impl RemoteStream {
-    /// Connects to `host`, `host:port` or `unix:/path`.
+    /// Connects to `host`, `host:port`, `tls://host:port` or `unix:/path`.
     ///
     /// # Errors
     /// [`ClientError::Connect`] if the address is not valid or nobody answers there in time.
@@ -112,7 +112,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
-        let shared = Shared::new(address, options);
+        let shared = Shared::new(Way::new(address, &options), options);
         let connected = shared.connect().await;
         let connected = connected.map_err(|reason| ClientError::Connect { address: shared.address.to_string(), reason })?;
         Ok(Self { link: Link::start(shared, Some(connected)) })
@@ -138,7 +138,7 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub fn start(address: ServerAddress, options: Options) -> Self {
-        Self::start_over(address, options)
+        Self::start_over(Way::new(address, &options), options)
     }
 
     /// The same over any transport.

@@ -1,7 +1,7 @@
 //! Addresses as people write them: one grammar for the broker, which listens there, and for clients, which connect.
 //!
-//! An address is `HOST`, `HOST:PORT`, either with `tcp://` before it, or `unix:/PATH`; one with `tcp://` or `unix:` may have the
-//! prefix of an encoding before it. docs/protocol.md has the table. A further transport is a scheme in [`Place::parse`].
+//! An address is `HOST`, `HOST:PORT`, either with `tcp://` or `tls://` before it, or `unix:/PATH`; one with `tcp://`, `tls://` or `unix:`
+//! may have the prefix of an encoding before it. docs/protocol.md has the table. A further transport is a scheme in [`Place::parse`].
 
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) struct Endpoint {
 pub(crate) enum Place {
     /// A host name or IP address and a port.
     Tcp(String),
+    /// The same, encrypted.
+    Tls(String),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
@@ -89,7 +91,7 @@ impl Endpoint {
         let asked = Encoding::prefixed().find_map(|encoding| Some((encoding, text.strip_prefix(encoding.prefix())?)));
         let (encoding, rest) = asked.unwrap_or((Encoding::default(), text));
         if encoding != Encoding::default() && !rest.starts_with("unix:") && !rest.contains("://") {
-            return Err(format!("behind {:?} stands \"tcp://HOST:PORT\" or \"unix:/PATH\"", encoding.prefix()));
+            return Err(format!("behind {:?} stands \"tcp://HOST:PORT\", \"tls://HOST:PORT\" or \"unix:/PATH\"", encoding.prefix()));
         }
         let place = Place::parse(rest, encoding)?;
         Ok(Self { encoding, place })
@@ -101,17 +103,18 @@ impl Place {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err("the path is missing".to_owned()) } else { Ok(Self::Unix(path.into())) };
         }
-        let host = match text.split_once("://") {
-            None => text,
-            Some(("tcp", host)) => host,
+        let (place, host): (fn(String) -> Self, _) = match text.split_once("://") {
+            None => (Self::Tcp, text),
+            Some(("tcp", host)) => (Self::Tcp, host),
+            Some(("tls", host)) => (Self::Tls, host),
             Some((scheme, _)) => return Err(format!("there is no \"{}{scheme}\" transport", encoding.prefix())),
         };
         let (host, port) = host_and_port(host)?;
         match port {
-            Some(port) => Ok(Self::Tcp(format!("{host}:{port}"))),
+            Some(port) => Ok(place(format!("{host}:{port}"))),
             // Only one encoding can have the default port.
             None if encoding != Encoding::default() => Err("the port is missing".to_owned()),
-            None => Ok(Self::Tcp(format!("{host}:{DEFAULT_PORT}"))),
+            None => Ok(place(format!("{host}:{DEFAULT_PORT}"))),
         }
     }
 }
@@ -152,6 +155,7 @@ mod tests {
     #[test]
     fn an_address_is_read_in_every_form() {
         let tcp = |host: &str| Place::Tcp(host.to_owned());
+        let tls = |host: &str| Place::Tls(host.to_owned());
         let unix = |path: &str| Place::Unix(path.into());
         use Encoding::{JsonLines, MessagePack};
         for (text, encoding, place) in [
@@ -170,6 +174,10 @@ mod tests {
             ("unix:run/socket", JsonLines, unix("run/socket")),
             ("unix:/a/b", JsonLines, unix("/a/b")),
             ("msgpack+tcp://[::1]:1", MessagePack, tcp("[::1]:1")),
+            ("tls://broker.example:7343", JsonLines, tls("broker.example:7343")),
+            ("tls://broker.example", JsonLines, tls("broker.example:7342")),
+            ("tls://::1", JsonLines, tls("[::1]:7342")),
+            ("msgpack+tls://[::1]:1", MessagePack, tls("[::1]:1")),
             ("msgpack+unix:/a", MessagePack, unix("/a")),
         ] {
             assert_eq!(Endpoint::parse(text), Ok(Endpoint { encoding, place }), "{text}");
@@ -195,7 +203,10 @@ mod tests {
             ("unix:", "the path is missing"),
             ("http://localhost:7342", "there is no \"http\" transport"),
             ("cbor+tcp://127.0.0.1:1", "there is no \"cbor+tcp\" transport"),
-            ("msgpack+tls://127.0.0.1:1", "there is no \"msgpack+tls\" transport"),
+            ("ssl://127.0.0.1:1", "there is no \"ssl\" transport"),
+            ("tls://", "the host is missing"),
+            ("msgpack+tls://127.0.0.1", "the port is missing"),
+            ("msgpack+wss://127.0.0.1:1", "there is no \"msgpack+wss\" transport"),
             ("msgpack+127.0.0.1:1", "behind \"msgpack+\" stands \"tcp://HOST:PORT\""),
             ("msgpack+tcp://unix:/a", "the port is not a number up to 65535"),
             ("msgpack+tcp://127.0.0.1", "the port is missing"),

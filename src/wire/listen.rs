@@ -9,8 +9,8 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::endpoint::{Encoding, Endpoint, Place};
 
-/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost`, with the default port) or a Unix socket
-/// (`unix:/run/msgstream.sock`).
+/// Where the broker listens: a TCP address (`127.0.0.1:7342`, `tcp://[::1]:7342`, `localhost`, with the default port), one where
+/// connections are encrypted (`tls://127.0.0.1:7342`), or a Unix socket (`unix:/run/msgstream.sock`).
 ///
 /// ```
 /// # use msgstream::broker::Address;
@@ -24,6 +24,8 @@ use super::endpoint::{Encoding, Endpoint, Place};
 pub enum Address {
     /// A TCP address; port 0 lets the system choose.
     Tcp(SocketAddr),
+    /// A TCP address where TLS is spoken; port 0 lets the system choose.
+    Tls(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
 }
@@ -37,7 +39,7 @@ pub enum Address {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"tcp://[::1]:7342\" or \"unix:/run/msgstream.sock\", {}",
+    "{text:?} is not an address: {why}; write \"127.0.0.1:7342\", \"tcp://[::1]:7342\", \"tls://[::1]:7342\" or \"unix:/run/msgstream.sock\", {}",
     prefixes()
 )]
 pub struct BadAddress {
@@ -48,7 +50,17 @@ pub struct BadAddress {
 /// How other encodings are asked for.
 fn prefixes() -> String {
     let prefixes: Vec<_> = Encoding::prefixed().map(|encoding| format!("{:?} for {}", encoding.prefix(), encoding.name())).collect();
-    format!("the last two with {} before them", prefixes.join(" or "))
+    format!("the last three with {} before them", prefixes.join(" or "))
+}
+
+impl Address {
+    /// The address and port, unless it is a Unix socket.
+    pub(crate) fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) | Self::Tls(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -68,6 +80,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
+            Self::Tls(address) => write!(f, "tls://{address}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -80,7 +93,8 @@ impl<'de> Deserialize<'de> for Address {
 }
 
 /// One address that the broker listens on, and what is spoken there: an [`Address`] for JSON lines, or with `msgpack+`
-/// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+unix:/run/msgpack.sock`).
+/// before it and `tcp://` before a host (`msgpack+tcp://127.0.0.1:7343`, `msgpack+tls://127.0.0.1:7343`,
+/// `msgpack+unix:/run/msgpack.sock`).
 ///
 /// ```
 /// # use msgstream::broker::{Address, Encoding, Listen};
@@ -128,13 +142,16 @@ impl FromStr for Listen {
         let Endpoint { encoding, place } = Endpoint::parse(text).map_err(bad)?;
         let address = match place {
             Place::Unix(path) => Address::Unix(path),
-            Place::Tcp(host) => {
-                let mut found = host.to_socket_addrs().map_err(|error| bad(error.to_string()))?;
-                found.next().map(Address::Tcp).ok_or_else(|| bad("the host name has no address".to_owned()))?
-            }
+            Place::Tcp(host) => Address::Tcp(looked_up(&host).map_err(bad)?),
+            Place::Tls(host) => Address::Tls(looked_up(&host).map_err(bad)?),
         };
         Ok(Self { address, encoding })
     }
+}
+
+fn looked_up(host: &str) -> Result<SocketAddr, String> {
+    let mut found = host.to_socket_addrs().map_err(|error| error.to_string())?;
+    found.next().ok_or_else(|| "the host name has no address".to_owned())
 }
 
 impl fmt::Display for Listen {
@@ -160,7 +177,16 @@ mod tests {
 
     #[test]
     fn an_address_names_its_encoding() {
-        for text in ["127.0.0.1:1", "[::1]:7342", "unix:/a/b", "msgpack+tcp://127.0.0.1:1", "msgpack+tcp://[::1]:0", "msgpack+unix:/a"] {
+        for text in [
+            "127.0.0.1:1",
+            "[::1]:7342",
+            "tls://[::1]:7342",
+            "unix:/a/b",
+            "msgpack+tcp://127.0.0.1:1",
+            "msgpack+tcp://[::1]:0",
+            "msgpack+tls://127.0.0.1:1",
+            "msgpack+unix:/a",
+        ] {
             let listen: Listen = text.parse().unwrap();
             assert_eq!(listen.to_string(), text);
             assert_eq!(listen.encoding == Encoding::MessagePack, text.starts_with("msgpack+"));

@@ -9,12 +9,18 @@
 //! - `objects`: typed content from one program to another.
 //! - `throttle`: the broker inside a program holds its own publishers back.
 //! - `encodings`: the broker inside a program, and listeners in both encodings.
+//! - `encrypted`: TLS, certificates, and clients that break off in a handshake.
 //! - `dropped`: futures that are dropped half way, and runtimes that end.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod broker;
+#[cfg(feature = "tls")]
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod dropped;
 mod encodings;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod events;
 mod local;
 mod local_listeners;

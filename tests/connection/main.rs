@@ -5,11 +5,17 @@
 //! - `found`: what was once wrong, and must not be again.
 //! - `held`: what was once wrong with publishers that are held back.
 //! - `lost`: sessions and wills.
+//! - `encrypted`: the same over TLS.
 //! - `faults`: panics, resets, full queues.
 //! - `translated`: messages whose translation takes long.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
+#[cfg(feature = "tls")]
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod clocks;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod faults;
 mod found;
 mod held;

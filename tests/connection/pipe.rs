@@ -215,6 +215,12 @@ impl Peer {
         String::from_utf8(self.bytes_until(enough).await).unwrap()
     }
 
+    /// What has come, once there is something; nothing if the broker has closed.
+    #[cfg(feature = "tls")]
+    pub(crate) async fn some_bytes(&self) -> Vec<u8> {
+        self.bytes_until(|bytes| !bytes.is_empty()).await
+    }
+
     /// All bytes that come until the broker closes.
     pub(crate) async fn rest_of_bytes(&self) -> Vec<u8> {
         self.bytes_until(|_| false).await

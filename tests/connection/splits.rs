@@ -5,7 +5,7 @@ use msgstream::broker::Settings;
 use super::Broker;
 
 /// 200 lines of all kinds: good, bad, blank, with CR, long, escaped, not UTF-8.
-fn session() -> Vec<u8> {
+pub(crate) fn session() -> Vec<u8> {
     let mut bytes = Vec::new();
     let kinds: [&[u8]; 14] = [
         b"{\"action\":\"put\",\"stream\":\"s\",\"message\":1}\n",
@@ -30,7 +30,7 @@ fn session() -> Vec<u8> {
     bytes
 }
 
-async fn output(pieces: impl Iterator<Item = &[u8]>) -> String {
+pub(crate) async fn output(pieces: impl Iterator<Item = &[u8]>) -> String {
     let broker = Broker::start(&Settings::default());
     let peer = broker.connect();
     peer.line(r#"{"action":"listen","stream":"s"}"#);

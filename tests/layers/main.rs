@@ -17,7 +17,7 @@ use tree::{Module, Tree, Use};
 /// The order of some folders, lowest first.
 const ORDERS: [(&str, &[&str]); 3] = [
     // `internal`, the door for tests, and `main` see all and are seen by nobody.
-    ("", &["job", "wire", "broker", "client", "local", "bench", "cli", "internal", "main"]),
+    ("", &["job", "wire", "tls", "broker", "client", "local", "bench", "cli", "internal", "main"]),
     (
         "wire",
         &[

@@ -43,7 +43,7 @@ const PERIOD: Duration = Duration::from_millis(5);
 impl<'p> Bystander<'p> {
     /// Connects.
     pub(crate) fn connect(plan: &'p Plan) -> Result<Self> {
-        let (socket, poll) = (Socket::open(plan, &[])?, Poll::new()?);
+        let (mut socket, poll) = (Socket::open(plan, &[])?, Poll::new()?);
         socket.register(poll.registry(), Token(0), Interest::READABLE)?;
         let pings = Pings { round_trip: histogram()?, lateness: histogram()?, unanswered: 0 };
         Ok(Self { plan, socket, poll, carry: Vec::new(), scratch: vec![0; 64 << 10], waiting: VecDeque::new(), pings })

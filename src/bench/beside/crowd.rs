@@ -22,7 +22,7 @@ impl Crowd {
         let poll = Poll::new()?;
         let mut sockets = Vec::with_capacity(count);
         for number in 0..count {
-            let socket = Socket::open(plan, words)?;
+            let mut socket = Socket::open(plan, words)?;
             socket.register(poll.registry(), Token(number), Interest::READABLE)?;
             sockets.push(socket);
         }

@@ -75,6 +75,8 @@ stats! {
     connections_closed,
     /// Connections turned away because there were too many.
     connections_refused,
+    /// TLS handshakes that failed or took too long.
+    handshakes_failed,
     /// Steps taken; consecutive messages of one publisher to one stream are one step.
     actions,
     /// Messages and answers queued, once for each connection that they were queued for.

@@ -12,6 +12,8 @@ mod read;
 mod reader;
 mod tcp;
 mod timers;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod transport;
 
 use std::future::Future;
@@ -27,6 +29,8 @@ pub use limits::ReaderLimits;
 pub use mistake_log::MistakeLog;
 pub(crate) use tcp::{TcpTransport, register};
 pub(crate) use timers::{Holding, within};
+#[cfg(feature = "tls")]
+pub use tls::{Handshakes, Refused, TlsTransport};
 pub use transport::Transport;
 
 /// Serves one connection until it ends; to be spawned as a task.

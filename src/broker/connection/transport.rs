@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
@@ -14,7 +15,7 @@ use crate::broker::outbox::Sink;
 /// A connected byte stream, shared by the task that reads it and the actor that writes to it.
 ///
 /// Reads and writes take `&self` and never wait; the two `poll` functions say when to try again. TCP and Unix sockets are
-/// of this kind; an encrypted session or an in-memory pipe can be made so.
+/// of this kind; so is an encrypted session over any of them, and an in-memory pipe.
 pub trait Transport: Sink + Unpin + 'static {
     /// Ready when a read may succeed.
     ///
@@ -36,6 +37,11 @@ pub trait Transport: Sink + Unpin + 'static {
 
     /// Says that nothing more will be written.
     fn close(&self);
+
+    /// The name that the client has proved to have, where the transport asks for such proof.
+    fn client_name(&self) -> Option<&Arc<str>> {
+        None
+    }
 }
 
 /// Reads into the spare room of `buffer`. A read that did not fill it has emptied the socket, if `emptied` agrees: saying so to

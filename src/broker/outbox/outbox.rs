@@ -187,6 +187,10 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return Pushed::Cut;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
+        if state.blocked {
+            // The queue may have been empty when the sink took no more: what it held was the last.
+            state.queue.count(&self.limits.gauge);
+        }
         let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle && state.queued() > limit {
             state.touched = true;
             Pushed::Full
@@ -229,7 +233,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         Standing {
             blocked: state.blocked,
             finishing: state.openness == Openness::Finishing,
-            empty: state.queue.is_empty(),
+            empty: state.queue.is_empty() && !(state.blocked && self.sink.holds()),
             dead: state.openness == Openness::Dead,
             quiesce: state.quiesce,
             held: state.holds > 0,

@@ -87,3 +87,13 @@ pub enum Written {
     /// The peer is gone.
     Gone,
 }
+
+impl Written {
+    /// The same where the sink has also sent so many bytes that it held before.
+    pub(super) fn after_flushing(self, went: usize) -> Self {
+        match self {
+            Self::Blocked { progress } => Self::Blocked { progress: progress || went > 0 },
+            Self::All | Self::More | Self::Gone => self,
+        }
+    }
+}

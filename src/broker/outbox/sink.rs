@@ -2,13 +2,37 @@
 
 use std::io::{self, IoSlice};
 
+/// What was held by a sink, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unsent {
+    /// What has been sent of it now.
+    pub went: usize,
+    /// What is left.
+    pub left: usize,
+}
+
 /// Takes what an outbox sends.
 pub trait Sink: Send + Sync {
-    /// Writes what it takes without waiting. A write that takes less than all means that the next would block.
+    /// Writes what it takes without waiting. A write that takes less than all means that the next would block, and so does one after
+    /// which the sink [holds](Self::holds) some of it.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Whether something of what it took is not sent yet. Then it takes no more before that, and
+    /// [`try_flush`](Self::try_flush) goes on with it once it is ready.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// Sends what it took and still holds, as far as that goes without waiting.
+    ///
+    /// # Errors
+    /// If the peer is gone.
+    fn try_flush(&self) -> io::Result<Unsent> {
+        Ok(Unsent::default())
+    }
 
     /// Whether it takes anything now, as far as it knows. One that says so in advance is given what is the newest when it does.
     fn is_ready(&self) -> bool {

@@ -8,7 +8,7 @@ use super::outbox::{Held, Inner, Openness, Outbox, Told, release, wake};
 use super::outcome::{Flushed, Written};
 use super::permits::{AwaitsPermit, WritePermit, WritePermits};
 use super::queue::{Queue, SLICES};
-use super::sink::Sink;
+use super::sink::{Sink, Unsent};
 
 /// About how many bytes one write carries: with more the cost of a call no longer counts, and others wait longer.
 const WRITE: usize = 64 << 10;
@@ -39,7 +39,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
     /// The task's turn: writes what waits, once the socket is ready.
     pub fn write_some(&self) -> Written {
         let mut state = self.lock();
-        let written = self.write(&mut state);
+        let written = match self.sink.try_flush() {
+            Ok(Unsent { left: 0, went }) => self.write(&mut state).after_flushing(went),
+            Ok(Unsent { went, .. }) => Written::Blocked { progress: went > 0 },
+            Err(_) => Written::Gone,
+        };
         let held = self.after_writing(&mut state, written);
         let permit = state.permit.take();
         drop(state);
@@ -144,7 +148,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 Err(_) => return Written::Gone,
             }
         }
-        Written::All
+        if self.sink.holds() { Written::Blocked { progress: total > 0 } } else { Written::All }
     }
 
     /// One write from the front of the queue: how much it was to carry, and how much it did.

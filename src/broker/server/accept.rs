@@ -11,9 +11,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+#[cfg(feature = "tls")]
+use crate::broker::connection::ConnectionContext;
+#[cfg(feature = "tls")]
+use crate::broker::connection::tls::{Handshakes, Refused, TlsTransport};
+#[cfg(feature = "tls")]
+use crate::broker::connection::within;
 use crate::broker::connection::{self, Transport};
+#[cfg(feature = "tls")]
+use crate::wire::units::Span;
 use crate::wire::{Codec, Encode, Encoding, ErrorCode, Event};
 
+#[cfg(feature = "tls")]
+use super::certificates::Certificates;
 use super::control::Newcomers;
 use super::listening_socket::{Accepted, ListeningSocket};
 
@@ -32,6 +42,19 @@ pub(super) struct Admission {
     /// The most connections that may be turned away at once: each holds a descriptor of the reserve.
     pub(super) most_refusals: usize,
     pub(super) refusals: Arc<AtomicUsize>,
+    /// For `tls://` addresses.
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+    /// The broker stops: no more connections are made.
+    pub(super) stop: CancellationToken,
+}
+
+/// What encrypted connections share.
+#[cfg(feature = "tls")]
+#[derive(Clone)]
+pub(super) struct Tls {
+    pub(super) certificates: Certificates,
+    pub(super) handshakes: Arc<Handshakes>,
 }
 
 /// Accepts connections of one encoding until told to stop.
@@ -48,6 +71,8 @@ pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, encoding
                 pause = PAUSES.0;
                 match accepted {
                     Accepted::Tcp(socket) => admission.admit::<_, C>(socket, encoding),
+                    #[cfg(feature = "tls")]
+                    Accepted::Tls(socket) => admission.admit_encrypted::<_, C>(socket, encoding),
                     Accepted::Unix(socket) => admission.admit::<_, C>(socket, encoding),
                 }
             }
@@ -104,25 +129,98 @@ impl Admission {
         });
     }
 
-    /// Tells a connection that there are too many, and ends it.
-    fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode) {
-        self.newcomers.context(Encoding::JsonLines).stats.connections_refused.add(1);
-        debug!(peer = transport.peer(), "connection refused, there are too many");
-        let Some(counted) = Counted::new(&self.refusals, self.most_refusals) else { return };
-        let reason = format!("there are {} connections, the most allowed (limits.connections); try again later", self.newcomers.most());
-        let mut line = Vec::new();
-        encoder.encode(&Event::CloseConnection { why: Some((ErrorCode::Limit, &reason)) }, &mut line);
+    /// The same once it is encrypted. A handshake that fails is of no interest to anybody but its own client.
+    #[cfg(feature = "tls")]
+    fn admit_encrypted<T: Transport, C: Codec + Default>(&self, socket: T, encoding: Encoding) {
+        let Some(Tls { certificates, handshakes }) = self.tls.clone() else { return };
+        let codec = C::default();
+        let counted = Counted::new(&self.open, self.newcomers.most());
+        let refused = if counted.is_none() { self.count_refusal(&socket) } else { None };
+        if counted.is_none() && refused.is_none() {
+            return;
+        }
+        let (context, stop, most) = (self.newcomers.context(encoding), self.stop.clone(), self.newcomers.most());
         self.tasks.spawn(async move {
-            let _counted = counted;
-            // A fresh socket takes a line at once; if it does not, the peer is gone.
-            let told = async {
-                std::future::poll_fn(|cx| transport.poll_writable(cx)).await?;
-                transport.try_write(&[IoSlice::new(&line)])?;
-                transport.close();
-                connection::drop_input(&transport).await;
-                io::Result::Ok(())
-            };
-            let _ = timeout(REFUSAL, told).await;
+            let (counted, refused) = (counted, refused);
+            let time = if refused.is_some() { REFUSAL } else { context.times.first_line };
+            let encrypted = encrypt(socket, &certificates, &handshakes, &context, codec.encoder(), time);
+            // Boxed, since it is over soon and the connection may last for days.
+            let Some(Some(transport)) = Box::pin(stop.run_until_cancelled(encrypted)).await else { return };
+            drop((certificates, handshakes, stop));
+            if refused.is_some() {
+                return Box::pin(tell(transport, &full(most, codec.encoder()))).await;
+            }
+            connection::serve(transport, codec, context).await;
+            drop(counted);
         });
     }
+
+    /// Tells a connection that there are too many, and ends it.
+    fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode) {
+        let Some(counted) = self.count_refusal(&transport) else { return };
+        let line = full(self.newcomers.most(), encoder);
+        self.tasks.spawn(async move {
+            let _counted = counted;
+            tell(transport, &line).await;
+        });
+    }
+
+    /// Counts a connection that there is no room for. None if there is none to tell it, either.
+    fn count_refusal(&self, transport: &impl Transport) -> Option<Counted> {
+        self.newcomers.context(Encoding::JsonLines).stats.connections_refused.add(1);
+        debug!(peer = transport.peer(), "connection refused, there are too many");
+        Counted::new(&self.refusals, self.most_refusals)
+    }
+}
+
+/// What a connection is told for which there is no room.
+fn full(most: usize, encoder: &dyn Encode) -> Vec<u8> {
+    let reason = format!("there are {most} connections, the most allowed (limits.connections); try again later");
+    close(ErrorCode::Limit, &reason, encoder)
+}
+
+/// The last word to a connection.
+fn close(code: ErrorCode, reason: &str, encoder: &dyn Encode) -> Vec<u8> {
+    let mut line = Vec::new();
+    encoder.encode(&Event::CloseConnection { why: Some((code, reason)) }, &mut line);
+    line
+}
+
+/// Tells a connection its last word, and ends it.
+async fn tell<T: Transport>(transport: T, line: &[u8]) {
+    // A fresh socket takes a line at once; if it does not, the peer is gone.
+    let told = async {
+        std::future::poll_fn(|cx| transport.poll_writable(cx)).await?;
+        transport.try_write(&[IoSlice::new(line)])?;
+        transport.close();
+        connection::drop_input(&transport).await;
+        io::Result::Ok(())
+    };
+    let _ = timeout(REFUSAL, told).await;
+}
+
+/// Makes an encrypted connection in the time that there is for it, if the client is able to.
+#[cfg(feature = "tls")]
+async fn encrypt<T: Transport>(
+    socket: T,
+    certificates: &Certificates,
+    handshakes: &Handshakes,
+    context: &ConnectionContext,
+    encoder: &dyn Encode,
+    time: Duration,
+) -> Option<TlsTransport<T>> {
+    let peer = socket.peer();
+    let reason = match within(time, handshakes.accept(socket, certificates.config())).await {
+        Some(Ok(transport)) => return Some(transport),
+        Some(Err(Refused::NotTls(socket))) => {
+            let reason = "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS";
+            tell(socket, &close(ErrorCode::NotJson, reason, encoder)).await;
+            "the client does not speak TLS".to_owned()
+        }
+        Some(Err(error)) => error.to_string(),
+        None => format!("the handshake took longer than {} (limits.first_line_time)", Span(time)),
+    };
+    context.stats.handshakes_failed.add(1);
+    debug!(peer, reason, "no encrypted connection");
+    None
 }

@@ -36,20 +36,33 @@ use super::unix_socket::{self, SocketFile};
 pub struct BindError {
     /// The address.
     pub address: Address,
-    /// What the system said.
+    /// What the system said; or, of kind [`io::ErrorKind::InvalidInput`], what is wrong with the files of `[tls]`.
     pub error: io::Error,
     cure: &'static str,
+}
+
+#[cfg(feature = "tls")]
+impl BindError {
+    /// Of an address that lacks its certificate.
+    pub(super) fn of_certificate(address: &Address, error: crate::tls::TlsError) -> Self {
+        Self { address: address.clone(), error: io::Error::new(io::ErrorKind::InvalidInput, error), cure: "" }
+    }
 }
 
 /// A socket that connections come from.
 pub(super) enum ListeningSocket {
     Tcp(AsyncFd<TcpListener>, TcpSettings),
+    #[cfg(feature = "tls")]
+    Tls(AsyncFd<TcpListener>, TcpSettings),
     Unix(UnixListener, SocketFile),
 }
 
 /// A connection that was accepted.
 pub(super) enum Accepted {
     Tcp(TcpTransport),
+    /// Before its handshake.
+    #[cfg(feature = "tls")]
+    Tls(TcpTransport),
     Unix(UnixStream),
 }
 
@@ -58,6 +71,10 @@ impl ListeningSocket {
     pub(super) fn bind(address: &Address, all: &[Address], tcp: &TcpSettings, unix: &UnixSettings) -> Result<Self, BindError> {
         let bound = match address {
             Address::Tcp(socket) => bind_tcp(*socket, all, tcp).map(|listener| Self::Tcp(listener, tcp.clone())),
+            #[cfg(feature = "tls")]
+            Address::Tls(socket) => bind_tcp(*socket, all, tcp).map(|listener| Self::Tls(listener, tcp.clone())),
+            #[cfg(not(feature = "tls"))]
+            Address::Tls(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without TLS (the feature \"tls\")")),
             Address::Unix(path) => unix_socket::bind(path, unix, tcp.backlog).map(|(listener, file)| Self::Unix(listener, file)),
         };
         bound.map_err(|error| BindError { address: address.clone(), cure: cure(&error), error })
@@ -67,6 +84,8 @@ impl ListeningSocket {
     pub(super) fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener, _) => listener.get_ref().local_addr().map(Address::Tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, _) => listener.get_ref().local_addr().map(Address::Tls),
             Self::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
         }
     }
@@ -74,13 +93,9 @@ impl ListeningSocket {
     /// Waits for a connection. One that cannot be set up is an error like any other, and is dropped.
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
-            Self::Tcp(listener, settings) => {
-                let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-                let socket = listener.async_io(Interest::READABLE, |listener| Ok(accept_with(listener, flags)?)).await?;
-                let socket = TcpStream::from(socket);
-                set_up(&socket, settings)?;
-                Ok(Accepted::Tcp(TcpTransport::new(socket)?))
-            }
+            Self::Tcp(listener, settings) => accept_tcp(listener, settings).await.map(Accepted::Tcp),
+            #[cfg(feature = "tls")]
+            Self::Tls(listener, settings) => accept_tcp(listener, settings).await.map(Accepted::Tls),
             Self::Unix(listener, _) => {
                 let (socket, _) = listener.accept().await?;
                 // As over TCP, a byte that was sent as urgent is part of the stream.
@@ -94,7 +109,7 @@ impl ListeningSocket {
 fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io::Result<AsyncFd<TcpListener>> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // `[::]` takes IPv4 too, unless an IPv4 address with the same port was asked for.
-    let beside_ipv4 = |other: &Address| matches!(other, Address::Tcp(other) if other.is_ipv4() && other.port() == address.port());
+    let beside_ipv4 = |other: &Address| other.socket().is_some_and(|other| other.is_ipv4() && other.port() == address.port());
     if address.is_ipv6() && address.port() != 0 && all.iter().any(beside_ipv4) {
         socket.set_only_v6(true)?;
     }
@@ -110,6 +125,14 @@ fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io:
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
     register(socket.into(), Interest::READABLE)
+}
+
+async fn accept_tcp(listener: &AsyncFd<TcpListener>, settings: &TcpSettings) -> io::Result<TcpTransport> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = listener.async_io(Interest::READABLE, |listener| Ok(accept_with(listener, flags)?)).await?;
+    let socket = TcpStream::from(socket);
+    set_up(&socket, settings)?;
+    TcpTransport::new(socket)
 }
 
 fn set_up(socket: &TcpStream, settings: &TcpSettings) -> io::Result<()> {

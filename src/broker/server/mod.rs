@@ -3,6 +3,8 @@
 //! The caller owns the signals: [`Server::run`] ends when the future it is given does.
 
 mod accept;
+#[cfg(feature = "tls")]
+mod certificates;
 mod control;
 mod listening_socket;
 mod lock_file;
@@ -27,10 +29,14 @@ use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
 use crate::wire::{Address, Encoding, Listen};
 
+#[cfg(feature = "tls")]
+use accept::Tls;
 use accept::{Admission, accept};
 use control::Newcomers;
 use listening_socket::ListeningSocket;
 
+#[cfg(feature = "tls")]
+pub use certificates::Certificates;
 pub use control::Control;
 pub use listening_socket::BindError;
 
@@ -132,6 +138,8 @@ impl Server {
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
         let bound = addresses.iter().map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
         let sockets = bound.collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "tls")]
+        let certificates = load_certificates(&addresses, settings)?;
         let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
@@ -143,6 +151,9 @@ impl Server {
             most_refusals: (reserved / 2).max(1),
             refusals: Arc::default(),
             tasks: TaskTracker::new(),
+            #[cfg(feature = "tls")]
+            tls: certificates.map(|certificates| Tls { certificates, handshakes: Arc::default() }),
+            stop: CancellationToken::new(),
         };
         Ok(Self {
             sockets,
@@ -214,6 +225,22 @@ impl Server {
         Control::new(&self.admission.newcomers, &self.admission.open)
     }
 
+    /// The certificates of the `tls://` addresses, to be read again while the server runs. None without such an address.
+    ///
+    /// ```
+    /// use msgstream::broker::{Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// assert!(server.certificates().is_none());
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.admission.tls.as_ref().map(|tls| tls.certificates.clone())
+    }
+
     /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
     /// queued, and tells each connection that it ends.
     ///
@@ -239,7 +266,7 @@ impl Server {
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { sockets, actor, mailbox, admission, drain_times, .. } = self;
-        let stop = CancellationToken::new();
+        let stop = admission.stop.clone();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         for (socket, encoding) in sockets {
@@ -249,6 +276,10 @@ impl Server {
             };
         }
         accepting.close();
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &admission.tls {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(tls.certificates.clone().follow()));
+        }
 
         let ended = tokio::select! {
             () = shutdown => None,
@@ -272,6 +303,7 @@ impl Server {
             cut_time = stats.cut_time,
             translated = stats.translated,
             refused = stats.connections_refused,
+            handshakes_failed = stats.handshakes_failed,
             "stopped"
         );
         drop((mailbox, admission, context));
@@ -281,6 +313,13 @@ impl Server {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// The certificates, if an address needs them.
+#[cfg(feature = "tls")]
+fn load_certificates(addresses: &[Address], settings: &Settings) -> Result<Option<Certificates>, BindError> {
+    let Some(address) = addresses.iter().find(|address| matches!(address, Address::Tls(_))) else { return Ok(None) };
+    Certificates::load(&settings.tls).map(Some).map_err(|error| BindError::of_certificate(address, error))
 }
 
 /// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.

@@ -5,12 +5,16 @@ mod memory;
 mod outbox;
 mod replay;
 mod sockets;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use limits::Limits;
 pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
 pub use replay::ReplaySettings;
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
+#[cfg(feature = "tls")]
+pub use tls::{ClientCertificates, TlsSettings};
 
 use crate::wire::setters;
 
@@ -35,6 +39,9 @@ pub struct Settings {
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
     pub unix: UnixSettings,
+    /// Certificates.
+    #[cfg(feature = "tls")]
+    pub tls: TlsSettings,
 }
 
 setters! {
@@ -45,5 +52,13 @@ setters! {
         replay: ReplaySettings, "ReplaySettings::default().stream(ByteSize(0))";
         tcp: TcpSettings, "TcpSettings::default().no_delay(false)";
         unix: UnixSettings, "UnixSettings::default().mode(0o666)";
+    }
+}
+
+#[cfg(feature = "tls")]
+setters! {
+    "msgstream::broker::*";
+    Settings {
+        tls: TlsSettings, "TlsSettings::default().key(\"broker-key.pem\".into())";
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Config;
+use crate::broker::settings::{ClientCertificates, TlsSettings};
 use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Address, Encoding, Listen};
 
@@ -76,6 +77,7 @@ impl Config {
         self.check_limits(&mut bad);
         self.check_outbox(&mut bad);
         self.check_sockets(&mut bad);
+        self.check_tls(&mut bad);
         let workers = self.runtime.workers;
         bad.at_least_one("runtime.workers", workers, "nobody would serve the connections");
         bad.unless(workers <= MOST_WORKERS, "runtime.workers", workers, || {
@@ -105,11 +107,26 @@ impl Config {
             }
         }
         if let Some(path) = &self.port_file {
-            let tcp = self.listen.iter().any(|listen| matches!(listen.address, Address::Tcp(_)));
-            bad.unless(tcp, "port_file", format!("{path:?}"), || {
+            let has_port = self.listen.iter().any(|listen| listen.address.socket().is_some());
+            bad.unless(has_port, "port_file", format!("{path:?}"), || {
                 "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or remove port_file".to_owned()
             });
         }
+    }
+
+    /// Whether the files can be used is looked at when they are read.
+    fn check_tls(&self, bad: &mut BadValues) {
+        let TlsSettings { certificate, key, client_ca, client_certificates, .. } = &self.tls;
+        let is_used = self.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_)));
+        for (name, file) in [("tls.certificate", certificate), ("tls.key", key)] {
+            bad.unless(!is_used || file.is_some(), name, "\"\"", || {
+                "an address in \"listen\" begins with tls://; name a file in PEM, or write tcp:// there".to_owned()
+            });
+        }
+        let is_open = *client_certificates == ClientCertificates::Off;
+        bad.unless(is_open || client_ca.is_some(), "tls.client_ca", "\"\"", || {
+            "nobody's certificate could be verified; name a file of their authorities, or set tls.client_certificates to \"off\"".to_owned()
+        });
     }
 
     fn check_limits(&self, bad: &mut BadValues) {
@@ -181,13 +198,13 @@ impl Config {
 /// Whether the second of two addresses could not be bound: it is the same, or one of both stands for all addresses of the machine.
 /// Port 0 never collides, since each gets a port of its own.
 fn collide(earlier: &Address, later: &Address) -> bool {
-    match (earlier, later) {
-        (Address::Unix(earlier), Address::Unix(later)) => earlier == later,
-        (Address::Tcp(earlier), Address::Tcp(later)) => {
+    match (earlier.socket(), later.socket()) {
+        (None, None) => earlier == later,
+        (Some(earlier), Some(later)) => {
             let port = earlier.port() != 0 && earlier.port() == later.port();
             let family = earlier.is_ipv4() == later.is_ipv4();
             port && (earlier == later || family && (earlier.ip().is_unspecified() || later.ip().is_unspecified()))
         }
-        (Address::Unix(_), Address::Tcp(_)) | (Address::Tcp(_), Address::Unix(_)) => false,
+        (None, Some(_)) | (Some(_), None) => false,
     }
 }

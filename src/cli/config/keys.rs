@@ -3,7 +3,7 @@
 use config::{ConfigError, Map, Value, ValueKind};
 
 use super::log::{LogFormat, LogLevel};
-use crate::broker::settings::UnixSettings;
+use crate::broker::settings::{ClientCertificates, UnixSettings};
 use crate::wire::Listen;
 use crate::wire::units::{ByteSize, Span};
 
@@ -22,7 +22,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 37] = [
+pub(super) const KEYS: [(&str, ValueType); 41] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -59,6 +59,10 @@ pub(super) const KEYS: [(&str, ValueType); 37] = [
     ("tcp.user_timeout", ValueType::Time),
     ("tcp.backlog", ValueType::Count(u32::MAX as u64)),
     ("unix.mode", ValueType::Mode),
+    ("tls.certificate", ValueType::Path),
+    ("tls.key", ValueType::Path),
+    ("tls.client_ca", ValueType::Path),
+    ("tls.client_certificates", ValueType::OneOf(&ClientCertificates::NAMES)),
     ("runtime.workers", ValueType::Count(usize::MAX as u64)),
 ];
 
@@ -84,7 +88,7 @@ pub(super) fn is_section(name: &str) -> bool {
 }
 
 /// Variables of clients, which the broker passes over.
-const OF_CLIENTS: [&str; 4] = ["server", "token", "bin", "stream"];
+const OF_CLIENTS: [&str; 7] = ["server", "ca", "certificate", "key", "token", "bin", "stream"];
 
 /// The variable that a person may have meant by an unknown one, without its prefix. None if it does not look like a mistyped
 /// setting: variables of clients begin alike, and later ones may have names that are not known here.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::broker::settings::Limits;
 use crate::broker::settings::{OutboxSettings, ReplaySettings};
-use crate::broker::settings::{RuntimeSettings, TcpSettings, UnixSettings};
+use crate::broker::settings::{RuntimeSettings, TcpSettings, TlsSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
 
 pub use check::BadValue;
@@ -49,6 +49,8 @@ pub struct Config {
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
     pub unix: UnixSettings,
+    /// Certificates.
+    pub tls: TlsSettings,
     /// The threads.
     pub runtime: RuntimeSettings,
 }
@@ -65,6 +67,7 @@ impl Default for Config {
             replay: ReplaySettings::default(),
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),
+            tls: TlsSettings::default(),
             runtime: RuntimeSettings::default(),
         }
     }

@@ -1,5 +1,5 @@
-//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP and over a Unix socket, in JSON lines and in
-//! MessagePack.
+//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP, over TLS and over a Unix socket, in JSON lines
+//! and in MessagePack.
 
 mod mixed;
 mod numbers;
@@ -22,10 +22,24 @@ macro_rules! transcripts {
             })*
         }
 
+        mod over_tls {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tls, super::Encoding::JsonLines);
+            })*
+        }
+
         mod packed_over_tcp {
             $(#[test]
             fn $name() {
                 super::Transcript::read(stringify!($name)).play(super::Transport::Tcp, super::Encoding::MessagePack);
+            })*
+        }
+
+        mod packed_over_tls {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::Tls, super::Encoding::MessagePack);
             })*
         }
 

@@ -6,6 +6,7 @@ mod bursts;
 mod crowd;
 mod cuts;
 mod descriptors;
+mod encrypted;
 mod ended;
 mod fan;
 mod idle;

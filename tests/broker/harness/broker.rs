@@ -12,7 +12,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, until};
+use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, encryption, group, until};
 
 /// The variable that names another program to be tested than the one that cargo built.
 const PROGRAM: &str = "MSGSTREAM_BIN";
@@ -24,6 +24,7 @@ pub(crate) struct Settings {
     values: BTreeMap<String, String>,
     descriptors: Option<u32>,
     log_breaks_off: bool,
+    is_encrypted: bool,
 }
 
 /// The defaults.
@@ -55,6 +56,12 @@ impl Settings {
         self
     }
 
+    /// The broker listens on two TLS ports as well, with a certificate of the group's authority.
+    pub(crate) fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
+        self
+    }
+
     /// How many descriptors the broker may have (`ulimit -n`).
     pub(crate) fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
@@ -69,6 +76,8 @@ pub(crate) struct Broker {
     child: Child,
     addr: SocketAddr,
     packed_addr: SocketAddr,
+    /// For TLS, if it is spoken: for JSON lines, and for MessagePack.
+    encrypted: Option<[SocketAddr; 2]>,
     place: Place,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -79,12 +88,20 @@ impl Broker {
         // Before the start, since the child inherits the limit.
         descriptors_for(usize::MAX);
         let place = Place::new();
+        let mut settings = settings;
+        let mut listen = Vec::new();
+        if settings.is_encrypted {
+            let files = group().local().write(&place.0, "broker");
+            settings = settings.set("tls.certificate", files.certificate.display()).set("tls.key", files.key.display());
+            listen.extend(["--listen", "tls://127.0.0.1:0", "--listen", "msgpack+tls://127.0.0.1:0"]);
+        }
         fs::write(place.file("config.toml"), settings.toml()).unwrap();
         let mut child = command(settings.descriptors)
             .args(["serve", "--log-format", "json", "--listen", "127.0.0.1:0", "--listen"])
             .arg(format!("unix:{}", place.file("socket").display()))
             .args(["--listen", "msgpack+tcp://127.0.0.1:0", "--listen"])
             .arg(format!("msgpack+unix:{}", place.file("packed").display()))
+            .args(listen)
             .arg("--port-file")
             .arg(place.file("port"))
             .arg("--config")
@@ -104,7 +121,8 @@ impl Broker {
         });
         drop(unread);
         let addr = |index: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[index]));
-        Self { child, addr: addr(0), packed_addr: addr(1), place, log }
+        let encrypted = settings.is_encrypted.then(|| [addr(2), addr(3)]);
+        Self { child, addr: addr(0), packed_addr: addr(1), encrypted, place, log }
     }
 
     /// Writes another configuration file, and has the broker read it.
@@ -125,15 +143,21 @@ impl Broker {
 
     /// A new client over the given transport, in the given encoding.
     pub(crate) fn client_over(&self, transport: Transport, encoding: Encoding) -> Client {
-        let (addr, file) = match encoding {
-            Encoding::JsonLines => (self.addr, "socket"),
-            Encoding::MessagePack => (self.packed_addr, "packed"),
+        let (addr, file, number) = match encoding {
+            Encoding::JsonLines => (self.addr, "socket", 0),
+            Encoding::MessagePack => (self.packed_addr, "packed", 1),
         };
         let socket = match transport {
             Transport::Tcp => Socket::tcp(addr),
+            Transport::Tls => Socket::tls(self.encrypted.expect("a broker with TLS")[number], encryption(None)),
             Transport::Unix => Socket::unix(&self.place.file(file)),
         };
         Client::speaking(socket, encoding.dialect())
+    }
+
+    /// The address where TLS is spoken, with JSON lines.
+    pub(crate) fn encrypted_addr(&self) -> SocketAddr {
+        self.encrypted.expect("a broker with TLS")[0]
     }
 
     /// A new client over TCP that listens to the stream already.

@@ -57,7 +57,7 @@ impl Client {
 
     /// Sends bytes as they are.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).expect("the broker takes what is sent");
+        self.socket.write_all(bytes).and_then(|()| self.socket.flush()).expect("the broker takes what is sent");
     }
 
     /// Sends bytes of which the last is urgent: a mark that a read ends at.
@@ -65,7 +65,7 @@ impl Client {
     /// # Errors
     /// If the system has no urgent data on such a socket.
     pub(crate) fn send_urgent(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.options().send_out_of_band(bytes).map(|sent| assert_eq!(sent, bytes.len()))
+        self.socket.with_options(|options| options.send_out_of_band(bytes)).map(|sent| assert_eq!(sent, bytes.len()))
     }
 
     /// Sends bytes with a descriptor beside them, as one process gives another an open file.
@@ -135,9 +135,9 @@ impl Client {
     /// The next line, if it has arrived by now.
     pub(crate) fn line_by_now(&mut self) -> Option<String> {
         let mut block = [0; 16 << 10];
-        self.socket.options().set_nonblocking(true).expect("a socket that can be set so");
+        self.socket.with_options(|options| options.set_nonblocking(true)).expect("a socket that can be set so");
         let read = self.socket.read(&mut block);
-        self.socket.options().set_nonblocking(false).expect("a socket that can be set so");
+        self.socket.with_options(|options| options.set_nonblocking(false)).expect("a socket that can be set so");
         self.bytes.extend_from_slice(&block[..read.unwrap_or(0)]);
         self.take()
     }

@@ -1,18 +1,22 @@
-//! A client's end of a connection, TCP or Unix.
+//! A client's end of a connection: TCP, TLS or Unix.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, SockRef, Type};
 
 /// How a client reaches the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,
+    Tls,
     Unix,
 }
 
@@ -20,8 +24,11 @@ pub(crate) enum Transport {
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    Tls(Mutex<Box<Encrypted>>),
     Unix(UnixStream),
 }
+
+type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
 impl Socket {
     pub(crate) fn tcp(addr: SocketAddr) -> Self {
@@ -42,40 +49,67 @@ impl Socket {
         Self::Tcp(socket.into())
     }
 
+    /// An encrypted connection. Its handshake is made as it is first written to.
+    pub(crate) fn tls(addr: SocketAddr, config: Arc<ClientConfig>) -> Self {
+        Self::tcp(addr).encrypted(config)
+    }
+
+    /// The same connection, encrypted.
+    pub(crate) fn encrypted(self, config: Arc<ClientConfig>) -> Self {
+        let Self::Tcp(socket) = self else { panic!("only a TCP connection is encrypted") };
+        let tls = ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap();
+        Self::Tls(Mutex::new(Box::new(StreamOwned::new(tls, socket))))
+    }
+
     pub(crate) fn unix(path: &PathBuf) -> Self {
         Self::Unix(UnixStream::connect(path).expect("the broker accepts"))
     }
 
     /// How long reads and writes may block.
     pub(crate) fn set_patience(&self, patience: Duration) {
-        self.options().set_read_timeout(Some(patience)).unwrap();
-        self.options().set_write_timeout(Some(patience)).unwrap();
+        self.with_options(|options| {
+            options.set_read_timeout(Some(patience)).unwrap();
+            options.set_write_timeout(Some(patience)).unwrap();
+        });
     }
 
     /// Says that nothing more will be sent.
     pub(crate) fn finish(&self) {
         match self {
             Self::Tcp(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Self::Tls(stream) => {
+                let mut stream = stream.lock().unwrap();
+                // One that has said nothing is there, too.
+                while stream.conn.is_handshaking() {
+                    let stream = &mut **stream;
+                    stream.conn.complete_io(&mut stream.sock).unwrap();
+                }
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+                stream.sock.shutdown(Shutdown::Write).unwrap();
+            }
             Self::Unix(socket) => socket.shutdown(Shutdown::Write).unwrap(),
         }
     }
 
     /// Breaks the connection off as a killed machine would: with a reset, not with an end of file.
     pub(crate) fn reset(self) {
-        self.options().set_linger(Some(Duration::ZERO)).unwrap();
+        self.with_options(|options| options.set_linger(Some(Duration::ZERO)).unwrap());
     }
 
     /// The options of the socket, whatever its kind.
-    pub(crate) fn options(&self) -> SockRef<'_> {
+    pub(crate) fn with_options<T>(&self, act: impl FnOnce(SockRef<'_>) -> T) -> T {
         match self {
-            Self::Tcp(socket) => SockRef::from(socket),
-            Self::Unix(socket) => SockRef::from(socket),
+            Self::Tcp(socket) => act(SockRef::from(socket)),
+            Self::Tls(stream) => act(SockRef::from(&stream.lock().unwrap().sock)),
+            Self::Unix(socket) => act(SockRef::from(socket)),
         }
     }
 
     pub(crate) fn try_clone(&self) -> Self {
         match self {
             Self::Tcp(socket) => Self::Tcp(socket.try_clone().unwrap()),
+            Self::Tls(_) => panic!("an encrypted connection has one state"),
             Self::Unix(socket) => Self::Unix(socket.try_clone().unwrap()),
         }
     }
@@ -85,6 +119,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
+            Self::Tls(_) => panic!("what is sent is to be encrypted"),
             Self::Unix(socket) => socket.as_fd(),
         }
     }
@@ -94,6 +129,7 @@ impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.read(into),
+            Self::Tls(stream) => stream.get_mut().unwrap().read(into),
             Self::Unix(socket) => socket.read(into),
         }
     }
@@ -103,11 +139,15 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.write(bytes),
+            Self::Tls(stream) => stream.get_mut().unwrap().write(bytes),
             Self::Unix(socket) => socket.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Self::Tls(stream) => stream.get_mut().unwrap().flush(),
+            Self::Tcp(_) | Self::Unix(_) => Ok(()),
+        }
     }
 }

@@ -81,7 +81,8 @@ impl Transcript {
     /// Plays every case over the given transport, in the given encoding.
     pub(crate) fn play(&self, transport: Transport, encoding: Encoding) {
         for case in self.cases.iter().filter(|case| encoding == Encoding::JsonLines || !case.only_json_lines) {
-            let broker = Broker::start(case.settings.clone());
+            let settings = case.settings.clone();
+            let broker = Broker::start(if transport == Transport::Tls { settings.encrypted() } else { settings });
             let mut player = Player { broker, transport, encoding, clients: BTreeMap::new(), unsettled: None, epochs: Vec::new() };
             for step in &case.steps {
                 player.play(step, &format!("{}.txt:{} ({}, {transport:?}, {encoding:?})", self.name, step.line, case.title));

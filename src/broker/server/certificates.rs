@@ -1,0 +1,174 @@
+//! The certificates in use, and how they are exchanged for newer ones while the broker runs.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier};
+use rustls::sign::SingleCertAndKey;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::broker::settings::{ClientCertificates, TlsSettings};
+use crate::tls::{PemFile, TlsError, certified_key, names_of, provider};
+
+/// How often it is looked whether a file has changed. A change is taken up when the next look finds no further one, since a certificate
+/// and its key are seldom written at the same moment.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Tickets of a session, which a client that comes back needs only one of.
+const TICKETS: usize = 1;
+
+/// The certificates that the server shows to new connections on its `tls://` addresses. Cheap to clone.
+///
+/// The server looks every few seconds whether a file has changed, so that a renewed certificate needs no restart.
+///
+/// ```
+/// use msgstream::broker::{Certificates, TlsError};
+///
+/// /// On a signal, as well.
+/// fn reload(certificates: Option<&Certificates>) -> Result<(), TlsError> {
+///     certificates.map_or(Ok(()), Certificates::reload)
+/// }
+/// assert!(reload(None).is_ok());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: TlsSettings,
+    current: Mutex<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// How the files were when they were last read, whether they could be used or not.
+    read: Vec<Stamp>,
+}
+
+/// What changes with a file: its place on the disk, its length and the time of its last change.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+impl Certificates {
+    /// Reads the files.
+    pub(crate) fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
+        let read = stamps(settings);
+        let current = Mutex::new(Current { config: Arc::new(config(settings)?), read });
+        Ok(Self(Arc::new(Shared { settings: settings.clone(), current })))
+    }
+
+    /// Reads the files again. Connections that are made from now on get what is in them, and those that there are go on as they are.
+    ///
+    /// # Errors
+    /// [`TlsError`] for the first file that cannot be used. Then everything stays as it was.
+    ///
+    /// ```no_run
+    /// use msgstream::broker::{Server, Settings, TlsSettings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = TlsSettings::default().certificate("broker.pem".into()).key("broker-key.pem".into());
+    /// let server = Server::bind(&["tls://127.0.0.1:0".parse()?], &Settings::default().tls(tls))?;
+    /// let certificates = server.certificates().ok_or("there is a tls:// address")?;
+    /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// certificates.reload()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let read = stamps(&self.0.settings);
+        let config = config(&self.0.settings);
+        let mut current = self.current();
+        current.read = read;
+        current.config = Arc::new(config?);
+        Ok(())
+    }
+
+    /// What a new connection is to have.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.current().config)
+    }
+
+    /// Takes up changes of the files by itself, for as long as it is polled.
+    pub(super) async fn follow(self) {
+        let mut before = None;
+        loop {
+            sleep(LOOK).await;
+            let certificates = self.clone();
+            // A disk may take its time, or be far away.
+            let now = spawn_blocking(move || certificates.look(before)).await;
+            before = now.ok();
+        }
+    }
+
+    /// Reads files that have changed since they were read, and not since the look before. How they are now.
+    fn look(&self, before: Option<Vec<Stamp>>) -> Vec<Stamp> {
+        let now = stamps(&self.0.settings);
+        if before.as_ref() == Some(&now) && self.current().read != now {
+            match self.reload() {
+                Ok(()) => info!("certificates have changed: new connections get the new ones"),
+                Err(error) => warn!(%error, "certificates have changed and cannot be used; going on with those before"),
+            }
+        }
+        now
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The files that are set.
+fn files(settings: &TlsSettings) -> [Option<&PathBuf>; 3] {
+    [settings.certificate.as_ref(), settings.key.as_ref(), settings.client_ca.as_ref()]
+}
+
+fn stamps(settings: &TlsSettings) -> Vec<Stamp> {
+    let stamp = |path: &PathBuf| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
+    };
+    files(settings).into_iter().flatten().map(stamp).collect()
+}
+
+/// A setting's file, or the fault that there is none.
+fn needed<'s>(path: Option<&'s PathBuf>, setting: &'s str) -> Result<PemFile<'s>, TlsError> {
+    let path = path.map(PathBuf::as_path);
+    let why = "none is set, and an address with tls:// needs it; name a file in PEM";
+    path.map(|path| PemFile { path, setting }).ok_or_else(|| PemFile { path: "no file".as_ref(), setting }.fault(why))
+}
+
+fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+    let certificate = needed(settings.certificate.as_ref(), "tls.certificate")?;
+    let key = needed(settings.key.as_ref(), "tls.key")?;
+    let own = certified_key(certificate, key)?;
+    if key.is_open_to_all() {
+        warn!(file = %key.path.display(), "every user of this machine can read the broker's private key (tls.key); take that right away with \"chmod o-r\"");
+    }
+    let names = own.cert.first().map(|own| names_of(own)).unwrap_or_default().join(", ");
+    info!(file = %certificate.path.display(), names, "certificate read");
+    let verifier = verifier(settings)?;
+    // Only the two versions that are not broken: 1.2 and 1.3.
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| certificate.fault(error.to_string()))?;
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    config.send_tls13_tickets = TICKETS;
+    Ok(config)
+}
+
+fn verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let is_required = match settings.client_certificates {
+        ClientCertificates::Off => return Ok(Arc::new(NoClientAuth)),
+        ClientCertificates::Optional => false,
+        ClientCertificates::Required => true,
+    };
+    let file = needed(settings.client_ca.as_ref(), "tls.client_ca")?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(file.authorities()?), provider());
+    let builder = if is_required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| file.fault(error.to_string())).map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+}

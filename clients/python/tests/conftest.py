@@ -11,12 +11,15 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
 import msgstream
 from msgstream import Listener, Options, RemoteStream, access, configuration, lifetime, monitor
+
+if TYPE_CHECKING:
+    from certificates import Authority, Certificate
 
 #: No test waits longer than this for something that must come. Machines may be slow; passing tests never wait that long.
 DEADLINE = 30.0
@@ -162,6 +165,21 @@ def away(tmp_path: Path) -> Iterator[Broker]:
 @pytest.fixture
 def broker(away: Broker) -> Broker:
     return away.start()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> "Authority":
+    """Who makes certificates."""
+    from certificates import Authority
+
+    (tmp_path / "certificates").mkdir()
+    return Authority(tmp_path / "certificates")
+
+
+@pytest.fixture
+def good(authority: "Authority") -> "Certificate":
+    """One of theirs, for this machine."""
+    return authority.make("good")
 
 
 @pytest.fixture(autouse=True)

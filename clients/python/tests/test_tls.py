@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import shutil
 import socket
-import ssl
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
@@ -21,23 +18,9 @@ from certificates import Authority, Certificate, serving
 from conftest import DEADLINE, QUICK, Broker, Queue, eventually
 from front import Front
 from msgstream import BadAddress, BadConfig, Disconnected, Ended, Header, Lost, Message, Options, RemoteStream, aio
-from msgstream.access import Access
-from msgstream.address import Address
-from msgstream.connection import Connection
 from msgstream.incoming import CutShort, Incoming
-from msgstream.tls import Secure, context, explained
+from msgstream.tls import context
 from test_examples import block_with
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    (tmp_path / "certificates").mkdir()
-    return Authority(tmp_path / "certificates")
-
-
-@pytest.fixture
-def good(authority: Authority) -> Certificate:
-    return authority.make("good")
 
 
 @pytest.fixture(params=["1.3", "1.2"])
@@ -277,172 +260,6 @@ def test_a_forked_child_leaves_the_connection_alone(front: Front, authority: Aut
             remote.put("fit", 2)
             assert remote.flush() and next(listener) == Message("fit", 2)
             assert (remote._connection, listener._connection) == connections
-
-
-class Pair:
-    """Both sides of a connection, in memory."""
-
-    def __init__(self, authority: Authority, good: Certificate) -> None:
-        self.client = Secure(context(str(authority.file), None, None), "localhost")
-        self._come, self._go = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.server = serving(good).wrap_bio(self._come, self._go, server_side=True)
-
-    def answer(self, said: bytes) -> bytes:
-        self._come.write(said)
-        try:
-            self.server.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        return self._go.read()
-
-    def say(self, text: bytes) -> bytes:
-        self.server.write(text)
-        return self._go.read()
-
-    def end(self) -> bytes:
-        with pytest.raises(ssl.SSLError):
-            # The other side has not said so yet, or has said something else.
-            self.server.unwrap()
-        return self._go.read()
-
-    def hear(self, said: bytes) -> bytes:
-        self._come.write(said)
-        return self.server.read()
-
-    def shake(self) -> None:
-        hello, done = self.client.shake(None)
-        assert not done
-        nothing, done = self.client.shake(self.answer(hello))
-        assert done and not nothing
-        assert self.hear(self.client.seal(memoryview(b"hello"))) == b"hello"
-        assert self.client.open(self._go.read()) == b""
-
-
-def test_a_handshake_may_come_in_any_pieces_and_may_end_at_any_byte(authority: Authority, good: Certificate) -> None:
-    pair = Pair(authority, good)
-    said = pair.answer(pair.client.shake(None)[0])
-    for at in range(len(said)):
-        pair = Pair(authority, good)
-        said = pair.answer(pair.client.shake(None)[0])
-        if at:
-            _, done = pair.client.shake(said[:at])
-            assert not done or at > len(said) - 5
-        with pytest.raises(OSError, match="the connection ended in the handshake of TLS"):
-            pair.client.shake(b"")
-    pair = Pair(authority, good)
-    said = pair.answer(pair.client.shake(None)[0])
-    steps = [pair.client.shake(said[at : at + 1]) for at in range(len(said))]
-    assert [done for _, done in steps] == [False] * (len(said) - 1) + [True]
-    assert not any(go for go, _ in steps) and pair.hear(pair.client.seal(memoryview(b"hello"))) == b"hello"
-
-
-def test_what_comes_is_told_once_its_record_is_complete(authority: Authority, good: Certificate) -> None:
-    pair = Pair(authority, good)
-    pair.shake()
-    assert pair.client.open(pair.say(b"a") + pair.say(b"b" * 40_000)) == b"a" + b"b" * 40_000
-    said = pair.say(b"one\n") + pair.say(b"two\n")
-    heard = [pair.client.open(said[at : at + 1]) for at in range(len(said))]
-    assert [each for each in heard if each] == [b"one\n", b"two\n"] and heard[-1] == b"two\n"
-    # What is complete does not wait for what is not.
-    said, rest = pair.say(b"one\n"), pair.say(b"two\n")
-    assert pair.client.open(said + rest[:7]) == b"one\n" and pair.client.open(rest[7:]) == b"two\n"
-    # The end is told behind what came before it, however it comes.
-    assert pair.client.open(pair.say(b"last\n") + pair.end()) == b"last\n" and pair.client.ended
-
-
-def test_an_end_without_a_word_is_one_and_what_is_broken_is_told_behind_what_was_said(authority: Authority, good: Certificate) -> None:
-    pair = Pair(authority, good)
-    pair.shake()
-    assert not pair.client.ended and pair.client.open(b"") == b"" and pair.client.ended
-    pair = Pair(authority, good)
-    pair.shake()
-    said = pair.say(b"one\n")
-    broken = bytearray(pair.say(b"two\n"))
-    broken[-1] ^= 1
-    assert pair.client.open(said + bytes(broken)) == b"one\n" and pair.client.unread
-    with pytest.raises(ssl.SSLError) as raised:
-        pair.client.open(None)
-    assert str(explained(raised.value, "localhost", None, None)).startswith("TLS has failed: ")
-
-
-def test_one_may_read_after_one_has_said_the_last(authority: Authority, good: Certificate) -> None:
-    pair = Pair(authority, good)
-    pair.shake()
-    assert pair.hear(pair.client.end()) == b""
-    assert pair.client.open(pair.say(b"last\n")) == b"last\n"
-    assert pair.client.end() == b""
-
-
-class Raw:
-    """One connection with TLS to a server of the test's own, which sees each byte."""
-
-    def __init__(self, authority: Authority, good: Certificate, **options: Any) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = Address.read(f"tls://localhost:{self._listener.getsockname()[1]}")
-        self.pair = Pair(authority, good)
-        self.peer: socket.socket
-        #: In bytes.
-        self.taken = 0
-        self._thread = threading.Thread(target=self._shake, daemon=True)
-        self._thread.start()
-        access = Access(ca=authority.file)
-        self.connection = Connection(self.address, Options(**options), access, limit=DEADLINE)
-        self._thread.join(DEADLINE)
-
-    def _shake(self) -> None:
-        self.peer, _ = self._listener.accept()
-        self.peer.settimeout(DEADLINE)
-        while True:
-            said = self.peer.recv(1 << 16)
-            self.taken += len(said)
-            self.peer.sendall(self.pair.answer(said))
-            try:
-                self.pair.server.do_handshake()
-                return
-            except ssl.SSLWantReadError:
-                pass
-
-    def close(self) -> None:
-        self.connection.close()
-        self.peer.close()
-        self._listener.close()
-
-
-@pytest.fixture
-def raw(authority: Authority, good: Certificate) -> Iterator[Raw]:
-    raw = Raw(authority, good, idle_time=1.0)
-    yield raw
-    raw.close()
-
-
-def test_half_a_record_is_nothing_yet_and_waits_no_longer(raw: Raw) -> None:
-    while raw.connection.readable(0.0):
-        # The tickets of the handshake, which say nothing.
-        assert raw.connection.receive(0.0) is None
-    said = raw.pair.say(b'{"action":"pong"}\n')
-    raw.peer.sendall(said[:10])
-    assert raw.connection.readable(DEADLINE) and raw.connection.receive(0.05) is None
-    assert not raw.connection.readable(0.0)
-    raw.peer.sendall(said[10:])
-    assert raw.connection.receive(DEADLINE) == ['{"action":"pong"}']
-    raw.peer.sendall(raw.pair.end())
-    for _ in range(2):
-        assert raw.connection.readable(DEADLINE)
-        with pytest.raises(CutShort, match="the connection ended without a word"):
-            raw.connection.receive(DEADLINE)
-
-
-def test_what_is_on_its_way_is_counted_as_it_is_on_the_wire(raw: Raw) -> None:
-    raw.connection.send("x" * 1_000_000)
-    # Each record is longer than what it says.
-    written = raw.connection._progress.written
-    assert written > 1_000_000 + 61 * 20
-    while raw.taken < written:
-        raw.taken += len(raw.peer.recv(1 << 16))
-    raw.peer.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        raw.peer.recv(1)
-    assert raw.taken == written
 
 
 def test_a_peer_that_says_nothing_in_the_handshake_is_left(authority: Authority) -> None:

@@ -18,7 +18,7 @@ from msgstream.contrib.progress import State, exit_code, missing
 from msgstream.contrib.text import inline
 
 #: The commands of the program that are not here.
-_ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "bench", "completions", "man", "help")
+_ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "streams", "token", "health", "config", "bench", "completions", "man", "help")
 
 _USAGE = 64
 _REFUSED = 77
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m msgstream",
         description="Listens to streams and puts messages, without the msgstream program. Where that is installed, its other commands "
-        f"work here too: {', '.join(_ELSEWHERE[:8])}.",
+        f"work here too: {', '.join(_ELSEWHERE[:11])}.",
     )
     parser.add_argument("--version", action="version", version=f"msgstream {msgstream.__version__} (Python)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -77,12 +77,7 @@ class Connection:
             if token is not None:
                 self.incoming.authenticates(token)
                 first = wire.auth(token)
-            try:
-                self.send(first + greet(), options.connect_time)
-            except CutShort:
-                # If the broker has said why, that is there to be read.
-                self._greet(deadline)
-                raise
+            self.send(first + greet(), options.connect_time)
             if limit is None:
                 self._greet(deadline)
         except BaseException:

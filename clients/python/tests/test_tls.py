@@ -247,6 +247,7 @@ def test_a_forked_child_leaves_the_connection_alone(front: Front, authority: Aut
         assert remote.flush()
         with msgstream.listen("fit", server=front.address, ca=authority.file, timeout=DEADLINE, options=QUICK) as listener:
             assert next(listener) == Header("fit", 0)
+            connections = remote._connection, listener._connection
             child = os.fork()
             if child == 0:
                 try:
@@ -256,7 +257,6 @@ def test_a_forked_child_leaves_the_connection_alone(front: Front, authority: Aut
                     os._exit(2)
             assert os.waitpid(child, 0)[1] == 0
             assert next(listener) == Message("fit", 1)
-            connections = remote._connection, listener._connection
             remote.put("fit", 2)
             assert remote.flush() and next(listener) == Message("fit", 2)
             assert (remote._connection, listener._connection) == connections

@@ -21,7 +21,7 @@ pub(crate) mod settings;
 pub use actor::{Stats, StatsSnapshot};
 #[cfg(feature = "tls")]
 pub use server::Certificates;
-pub use server::{BindError, Control, Server, ServerError};
+pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerError};
 #[cfg(feature = "tls")]
 pub use settings::{ClientCertificates, TlsSettings};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};

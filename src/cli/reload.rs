@@ -11,6 +11,7 @@ use crate::cli::config::{Config, ConfigError, Problem};
 
 use super::log::Log;
 use super::settings::{Loaded, SettingsArgs};
+use super::supervisor;
 
 /// What is in force, and how to change it.
 pub(crate) struct Reload {
@@ -33,7 +34,7 @@ impl Reload {
         tokio::spawn(async move {
             loop {
                 waits.notified().await;
-                self.read_again().await;
+                supervisor::reloading(self.read_again()).await;
             }
         });
         asked

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::broker::server::Server;
+use crate::broker::server::{HandedIn, Server, beside};
 use crate::broker::settings::{ClientCertificates, Settings};
-use crate::cli::config::Config;
+use crate::cli::config::{Config, ConfigError};
 use crate::wire::{Address, Listen};
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -13,16 +13,19 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure, OrExit};
+use super::handed_in;
 use super::log::Log;
 use super::port_file::PortFile;
 use super::reload::Reload;
 use super::settings::{self, Loaded, SettingsArgs};
 use super::signals::Signals;
+use super::supervisor;
 
 /// Run the broker
 ///
 /// Settings come from the configuration file, the environment and these flags; each overrides those before it. Every setting has a
-/// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT; `listen` is MSGSTREAM_LISTEN, separated by commas.
+/// variable: `outbox.limit` is MSGSTREAM_OUTBOX__LIMIT; `listen` is MSGSTREAM_LISTEN, separated by commas. Sockets that systemd hands in
+/// are listened on as well, in place of the addresses that they cover.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = AFTER_HELP, after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -57,18 +60,31 @@ Exit codes:
 
 /// Runs the subcommand.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    if args.check {
-        return settings::check(&args.settings);
-    }
-    let loaded = args.settings.load().or_exit(Exit::Config)?;
+    // Before any thread runs.
+    let handed_in = handed_in::sockets().or_exit(Exit::Config)?;
+    let mut loaded = args.settings.load().or_exit(Exit::Config)?;
+    loaded.config = with_sockets(loaded.config, &handed_in).or_exit(Exit::Config)?;
     loaded.check_files()?;
+    if args.check {
+        return settings::print_addresses(&loaded.config);
+    }
     let (log, _writer) = Log::start(&loaded.config.log);
     raise_descriptor_limit();
     let runtime = runtime(loaded.config.runtime.workers).context("cannot start the runtime").or_exit(Exit::Io)?;
-    let outcome = runtime.block_on(serve(args.settings, loaded, log));
+    let outcome = runtime.block_on(serve(args.settings, loaded, log, handed_in));
     // A configuration file that cannot be read to its end must not keep the program alive.
     runtime.shutdown_background();
     outcome
+}
+
+/// The configuration with the addresses of the sockets that were handed in, for which all holds that holds for others.
+fn with_sockets(mut config: Config, handed_in: &[HandedIn]) -> Result<Config, ConfigError> {
+    if handed_in.is_empty() {
+        return Ok(config);
+    }
+    config.listen = beside(&config.listen, handed_in);
+    let bad = config.check();
+    if bad.is_empty() { Ok(config) } else { Err(ConfigError::Sockets(bad)) }
 }
 
 /// Raises the limit of descriptors as far as the system allows: each connection needs one, and the usual soft limit of 1,024 is for
@@ -95,11 +111,11 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
     builder.event_interval(2).enable_all().build()
 }
 
-async fn serve(args: SettingsArgs, loaded: Loaded, log: Log) -> Result<(), Failure> {
+async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<HandedIn>) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
     let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, tls, runtime: _ } = loaded.config.clone();
     let settings = Settings { limits, outbox, replay, tcp, unix, tls: tls.clone() };
-    let server = Server::bind(&listen, &settings).or_exit(Exit::Unavailable)?;
+    let server = Server::bind_beside(&listen, handed_in, &settings).or_exit(Exit::Unavailable)?;
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
@@ -121,17 +137,12 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log) -> Result<(), Failu
     let reload = Reload::new(args, loaded, log, &server);
     tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start()));
     tracing::debug!("ready");
-    tell_supervisor(NotifyState::Ready);
+    supervisor::tell(&[NotifyState::Ready]);
+    let stats = server.stats();
+    tokio::spawn(supervisor::watch(server.pulse(), move || stats.snapshot()));
     let draining = async move {
         shutdown.cancelled().await;
-        tell_supervisor(NotifyState::Stopping);
+        supervisor::tell(&[NotifyState::Stopping]);
     };
     server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)
-}
-
-/// Tells systemd the state of the broker; without systemd it does nothing. Nothing else depends on it, so a failure is only logged.
-fn tell_supervisor(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "supervisor not told");
-    }
 }

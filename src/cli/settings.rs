@@ -143,7 +143,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 pub(crate) fn check(args: &SettingsArgs) -> Result<(), Failure> {
     let loaded = args.load().or_exit(Exit::Config)?;
     loaded.check_files()?;
-    let config = loaded.config;
+    print_addresses(&loaded.config)
+}
+
+/// Prints that all is well, and the addresses.
+pub(crate) fn print_addresses(config: &Config) -> Result<(), Failure> {
     let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
     print(format!("ok\n{addresses}").as_bytes())
 }

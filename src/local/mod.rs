@@ -124,7 +124,7 @@ impl MessageStream {
     /// # Ok(()) }
     /// ```
     pub fn serve(&self, listen: &[Listen], settings: &Settings) -> Result<Server, BindError> {
-        Server::bind_with(listen, settings, Arc::clone(&self.context))
+        Server::bind_with(listen, Vec::new(), settings, Arc::clone(&self.context))
     }
 
     /// Adds a listener. It gets the header, if there is one, and every later message, until the stream ends, the listener is hung up, or

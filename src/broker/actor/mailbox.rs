@@ -50,6 +50,8 @@ pub enum Command {
     Shutdown,
     /// Every connection ends at once.
     Abort,
+    /// Somebody wants to know whether the actor takes commands: it answers.
+    Beat(oneshot::Sender<()>),
 }
 
 /// The way to the actor. Cheap to clone.
@@ -76,9 +78,52 @@ impl Mailbox {
         self.0.downgrade()
     }
 
+    /// A way to ask whether the actor takes commands, which does not keep it alive.
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.downgrade())
+    }
+
     /// Waits until the actor is gone. While mailboxes remain, this happens only after a panic.
     pub async fn closed(&self) {
         self.0.closed().await;
+    }
+}
+
+/// Tells whether a broker is alive: not only its process, but the part of it that every message passes. A supervisor that must restart
+/// a broker that is stuck asks it now and then.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use msgstream::broker::Pulse;
+///
+/// // As `msgstream serve` does under systemd, before it feeds the watchdog.
+/// async fn is_alive(pulse: &Pulse) -> bool {
+///     tokio::time::timeout(Duration::from_secs(10), pulse.beat()).await.unwrap_or(false)
+/// }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Pulse(mpsc::WeakUnboundedSender<Command>);
+
+impl Pulse {
+    /// Waits until the broker has taken in what it was sent before, which takes as long as it is busy. False if it has ended.
+    ///
+    /// ```
+    /// use msgstream::broker::{Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let pulse = server.pulse();
+    /// tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// assert!(pulse.beat().await);
+    /// # Ok(()) }
+    /// ```
+    pub async fn beat(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        // The way to the actor is given back at once, since it would keep the actor alive.
+        let is_asked = self.0.upgrade().is_some_and(|sender| sender.send(Command::Beat(answer)).is_ok());
+        is_asked && answered.await.is_ok()
     }
 }
 

@@ -36,7 +36,7 @@ use translator::Translator;
 
 pub use cut_log::CutLog;
 pub use intake::{Claim, Intake};
-pub use mailbox::{Command, Ids, Mailbox};
+pub use mailbox::{Command, Ids, Mailbox, Pulse};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -249,6 +249,8 @@ impl Actor {
                 self.routes.abort();
                 self.agenda.resume_all();
             }
+            // Whoever asked may be gone by now, which is no matter.
+            Command::Beat(answer) => drop(answer.send(())),
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::net::{SocketFlags, accept_with};
@@ -54,7 +57,12 @@ pub(super) enum ListeningSocket {
     Tcp(AsyncFd<TcpListener>, TcpSettings),
     #[cfg(feature = "tls")]
     Tls(AsyncFd<TcpListener>, TcpSettings),
-    Unix(UnixListener, SocketFile),
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        /// Ours, and removed with the listener, unless the socket was handed in.
+        _file: Option<SocketFile>,
+    },
 }
 
 /// A connection that was accepted.
@@ -74,10 +82,26 @@ impl ListeningSocket {
             #[cfg(feature = "tls")]
             Address::Tls(socket) => bind_tcp(*socket, all, tcp).map(|listener| Self::Tls(listener, tcp.clone())),
             #[cfg(not(feature = "tls"))]
-            Address::Tls(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "this program was built without TLS (the feature \"tls\")")),
-            Address::Unix(path) => unix_socket::bind(path, unix, tcp.backlog).map(|(listener, file)| Self::Unix(listener, file)),
+            Address::Tls(_) => Err(without_tls()),
+            Address::Unix(path) => {
+                let bound = unix_socket::bind(path, unix, tcp.backlog);
+                bound.map(|(listener, file)| Self::Unix { listener, path: path.clone(), _file: Some(file) })
+            }
         };
         bound.map_err(|error| BindError { address: address.clone(), cure: cure(&error), error })
+    }
+
+    /// Takes a socket that listens on this address already.
+    pub(super) fn adopt(address: &Address, socket: OwnedFd, tcp: &TcpSettings) -> Result<Self, BindError> {
+        let adopted = match address {
+            Address::Tcp(_) => adopt_tcp(socket.into(), tcp).map(|listener| Self::Tcp(listener, tcp.clone())),
+            #[cfg(feature = "tls")]
+            Address::Tls(_) => adopt_tcp(socket.into(), tcp).map(|listener| Self::Tls(listener, tcp.clone())),
+            #[cfg(not(feature = "tls"))]
+            Address::Tls(_) => Err(without_tls()),
+            Address::Unix(path) => adopt_unix(socket.into()).map(|listener| Self::Unix { listener, path: path.clone(), _file: None }),
+        };
+        adopted.map_err(|error| BindError { address: address.clone(), cure: "", error })
     }
 
     /// The address in use: with the port that the system chose, if it was to choose.
@@ -86,7 +110,7 @@ impl ListeningSocket {
             Self::Tcp(listener, _) => listener.get_ref().local_addr().map(Address::Tcp),
             #[cfg(feature = "tls")]
             Self::Tls(listener, _) => listener.get_ref().local_addr().map(Address::Tls),
-            Self::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
+            Self::Unix { path, .. } => Ok(Address::Unix(path.clone())),
         }
     }
 
@@ -96,7 +120,7 @@ impl ListeningSocket {
             Self::Tcp(listener, settings) => accept_tcp(listener, settings).await.map(Accepted::Tcp),
             #[cfg(feature = "tls")]
             Self::Tls(listener, settings) => accept_tcp(listener, settings).await.map(Accepted::Tls),
-            Self::Unix(listener, _) => {
+            Self::Unix { listener, .. } => {
                 let (socket, _) = listener.accept().await?;
                 // As over TCP, a byte that was sent as urgent is part of the stream.
                 SockRef::from(&socket).set_out_of_band_inline(true)?;
@@ -104,6 +128,11 @@ impl ListeningSocket {
             }
         }
     }
+}
+
+#[cfg(not(feature = "tls"))]
+fn without_tls() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this program was built without TLS (the feature \"tls\")")
 }
 
 fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io::Result<AsyncFd<TcpListener>> {
@@ -114,6 +143,23 @@ fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io:
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
+    set_up_listening(SockRef::from(&socket), settings)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
+    register(socket.into(), Interest::READABLE)
+}
+
+fn adopt_tcp(listener: TcpListener, settings: &TcpSettings) -> io::Result<AsyncFd<TcpListener>> {
+    set_up_listening(SockRef::from(&listener), settings)?;
+    register(listener, Interest::READABLE)
+}
+
+fn adopt_unix(listener: net::UnixListener) -> io::Result<UnixListener> {
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+fn set_up_listening(socket: SockRef<'_>, settings: &TcpSettings) -> io::Result<()> {
     socket.set_nonblocking(true)?;
     // Both are inherited by what is accepted. A byte that was sent as urgent is part of the stream, where the sender put it; the
     // kernel would take it out.
@@ -122,9 +168,7 @@ fn bind_tcp(address: SocketAddr, all: &[Address], settings: &TcpSettings) -> io:
     if settings.send_buffer.0 > 0 {
         socket.set_send_buffer_size(settings.send_buffer.0)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(settings.backlog).unwrap_or(i32::MAX))?;
-    register(socket.into(), Interest::READABLE)
+    Ok(())
 }
 
 async fn accept_tcp(listener: &AsyncFd<TcpListener>, settings: &TcpSettings) -> io::Result<TcpTransport> {

@@ -6,6 +6,7 @@ mod accept;
 #[cfg(feature = "tls")]
 mod certificates;
 mod control;
+mod handed_in;
 mod listening_socket;
 mod lock_file;
 mod unix_socket;
@@ -35,9 +36,12 @@ use accept::{Admission, accept};
 use control::Newcomers;
 use listening_socket::ListeningSocket;
 
+pub use crate::broker::actor::Pulse;
 #[cfg(feature = "tls")]
 pub use certificates::Certificates;
 pub use control::Control;
+pub(crate) use handed_in::beside;
+pub use handed_in::{BadSocket, HandedIn};
 pub use listening_socket::BindError;
 
 /// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
@@ -119,8 +123,30 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub fn bind(listen: &[Listen], settings: &Settings) -> Result<Self, BindError> {
+        Self::bind_beside(listen, Vec::new(), settings)
+    }
+
+    /// As [`bind`](Self::bind), and takes connections from sockets that listen already as well. An address of `listen` that such a socket
+    /// covers is left to it. The sockets come last in [`addresses`](Self::addresses).
+    ///
+    /// # Errors
+    /// [`BindError`] for the first address that cannot be listened on, or socket that cannot be set up.
+    ///
+    /// ```
+    /// use msgstream::broker::{HandedIn, Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = socket.local_addr()?.to_string();
+    /// let handed_in = vec![HandedIn::new(socket.into(), None)?];
+    /// let server = Server::bind_beside(&[address.parse()?], handed_in, &Settings::default())?;
+    /// assert_eq!(server.addresses(), [address.parse()?]);
+    /// # Ok(()) }
+    /// ```
+    pub fn bind_beside(listen: &[Listen], handed_in: Vec<HandedIn>, settings: &Settings) -> Result<Self, BindError> {
         let (actor, context) = assemble(settings);
-        Ok(Self { actor: Some(actor), ..Self::bind_with(listen, settings, context)? })
+        Ok(Self { actor: Some(actor), ..Self::bind_with(listen, handed_in, settings, context)? })
     }
 
     /// Listens on all addresses for a running broker, made by [`assemble`]. When the server stops, it stops the whole broker and
@@ -128,16 +154,25 @@ impl Server {
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on.
-    pub(crate) fn bind_with(listen: &[Listen], settings: &Settings, context: Arc<ConnectionContext>) -> Result<Self, BindError> {
+    pub(crate) fn bind_with(
+        listen: &[Listen],
+        handed_in: Vec<HandedIn>,
+        settings: &Settings,
+        context: Arc<ConnectionContext>,
+    ) -> Result<Self, BindError> {
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
         if !tcp.user_timeout.0.is_zero() {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
+        let listen = beside(listen, &handed_in);
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
-        let bound = addresses.iter().map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
-        let sockets = bound.collect::<Result<Vec<_>, _>>()?;
+        let to_bind = addresses.iter().take(listen.len() - handed_in.len());
+        let bound = to_bind.map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
+        let adopted = handed_in.into_iter().map(HandedIn::into_parts);
+        let adopted = adopted.map(|(listen, socket)| ListeningSocket::adopt(&listen.address, socket, &tcp));
+        let sockets = bound.chain(adopted).collect::<Result<Vec<_>, _>>()?;
         #[cfg(feature = "tls")]
         let certificates = load_certificates(&addresses, settings)?;
         let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
@@ -239,6 +274,27 @@ impl Server {
     #[cfg(feature = "tls")]
     pub fn certificates(&self) -> Option<Certificates> {
         self.admission.tls.as_ref().map(|tls| tls.certificates.clone())
+    }
+
+    /// Whether the broker is alive, which is more than that its process is.
+    ///
+    /// ```
+    /// use msgstream::broker::{Server, Settings};
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let (pulse, stop) = (server.pulse(), CancellationToken::new());
+    /// let running = tokio::spawn(server.run(stop.clone().cancelled_owned(), std::future::pending()));
+    /// assert!(pulse.beat().await);
+    /// stop.cancel();
+    /// running.await??;
+    /// assert!(!pulse.beat().await);
+    /// # Ok(()) }
+    /// ```
+    pub fn pulse(&self) -> Pulse {
+        self.mailbox.pulse()
     }
 
     /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is

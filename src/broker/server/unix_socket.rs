@@ -17,7 +17,7 @@ use crate::broker::settings::UnixSettings;
 /// The file of a Unix socket; removed with the listener, if it is still the one that was made.
 #[derive(Debug)]
 pub(super) struct SocketFile {
-    pub(super) path: PathBuf,
+    path: PathBuf,
     inode: u64,
     /// Given back when the socket's file has been removed.
     _lock: LockFile,

@@ -9,7 +9,8 @@ use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Address, Encoding, Listen};
 
 /// A value that is well-formed and still cannot work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: {reason}")]
 pub struct BadValue {
     /// The setting.
     pub key: &'static str,

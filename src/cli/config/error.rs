@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use super::BadValue;
+
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -25,6 +27,9 @@ pub enum ConfigError {
     /// All that is wrong with keys and values.
     #[error("the configuration is not valid:{}", .0.iter().map(|problem| format!("\n  {problem}")).collect::<String>())]
     Invalid(Vec<Problem>),
+    /// All that is wrong now that sockets were handed in.
+    #[error("the sockets that were handed in and the configuration do not fit:{}", .0.iter().map(|bad| format!("\n  {bad}")).collect::<String>())]
+    Sockets(Vec<BadValue>),
     /// The list of settings and their types disagree, which is a mistake in this program.
     #[error("the configuration cannot be put together: {0}")]
     Unexpected(String),

@@ -22,6 +22,11 @@ pub mod client {
 pub mod broker {
     pub use crate::broker::assemble::assemble;
 
+    /// Who may do what.
+    pub mod access {
+        pub use crate::broker::access::*;
+    }
+
     /// The one owner of the core.
     pub mod actor {
         pub use crate::broker::actor::*;

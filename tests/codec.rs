@@ -74,7 +74,8 @@ fn member() -> impl Strategy<Value = (String, String)> {
         r#""1234567890123456789012345""#,
         r#""\u0031234567890123456789012345""#,
     ];
-    let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "p\\u0075t", "pit", "Put", "", "\\ud800"];
+    let actions =
+        ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "auth", "p\\u0075t", "pit", "Put", "", "\\ud800"];
     let long = format!("\"{}\"", "r".repeat(255));
     let receipts = ["1", r#""r""#, "null", "-1.5e3", "true", "[]", r#""\u0041\ud800""#, long.as_str(), &long[1..]].map(str::to_owned);
     let terms = [
@@ -95,6 +96,11 @@ fn member() -> impl Strategy<Value = (String, String)> {
         ("after", r#"{"":{"epoch":"a","sequence":1}}"#),
         ("after", "{}"),
         ("last", "5"),
+        ("token", r#""mst_a""#),
+        ("token", r#""\u006dst_a""#),
+        ("token", r#""two words""#),
+        ("token", r#""\ud800""#),
+        ("token", "7"),
         ("mode", "\"latest\""),
         ("mode", "\"la\\u0074est\""),
         ("mode", "\"newest\""),

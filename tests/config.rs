@@ -141,6 +141,7 @@ fn every_setting_has_a_variable_that_is_read() {
         let read = || from_environment(&[(&name, bad)]).unwrap();
         let path = match key {
             "port_file" => read().port_file,
+            "auth.tokens" => read().auth.tokens,
             "tls.certificate" => read().tls.certificate,
             "tls.key" => read().tls.key,
             "tls.client_ca" => read().tls.client_ca,
@@ -280,6 +281,12 @@ fn a_value_that_cannot_work_is_refused() {
         ("[outbox]\nthrottle_time = 0", "outbox.throttle_time = 0ms"),
         ("[outbox]\nwrite_time = 0", "outbox.write_time = 0ms"),
         ("[outbox]\ndrain_time = 0", "outbox.drain_time = 0ms"),
+        ("listen = ['0.0.0.0:1']", "(in here.toml): 0.0.0.0:1 can be reached from other machines"),
+        ("listen = ['127.0.0.1:1', '[2001:db8::1]:1']", "set auth.allow_anonymous = true (MSGSTREAM_AUTH__ALLOW_ANONYMOUS=true)"),
+        ("listen = ['msgpack+tcp://10.0.0.1:1']\n[auth]\nallow_anonymous = false", "name a file of tokens in auth.tokens"),
+        ("[auth]\ntime = 0", "auth.time = 0ms"),
+        ("[auth]\nwaiting = 0", "auth.waiting = 0"),
+        ("[limits]\nline = 1000\nheader = 1000\nname = 1000\n[auth]\ntokens = 't'", "the line that shows a token"),
         ("[tcp]\nkeepalive_time = '999ms'", "tcp.keepalive_time = 999ms"),
         ("[tcp]\nkeepalive_interval = '1d'", "tcp.keepalive_interval = 1d"),
         ("[tcp]\nkeepalive_retries = 128", "the system takes 1 to 127"),
@@ -303,7 +310,9 @@ fn what_is_just_within_the_bounds_is_taken() {
     let longest = format!("listen = ['unix:/{}']", "x".repeat(106));
     for file in [
         &longest,
-        "listen = ['127.0.0.1:0', '127.0.0.1:0', '[::]:7342', '0.0.0.0:7342']",
+        "listen = ['127.0.0.1:0', '127.0.0.1:0', '[::]:7342', '0.0.0.0:7342']\n[auth]\nallow_anonymous = true",
+        "listen = ['[::]:7342']\n[auth]\ntokens = 'nonexistent'",
+        "listen = ['127.1.2.3:1', '[::1]:1', '[::ffff:127.0.0.1]:1', 'unix:a']\n[auth]\nwaiting = 1",
         "[runtime]\nworkers = 1024",
         "[limits]\nline = 64\nheader = 64\nname = 64\nended_time = 0",
         "[outbox]\nlimit = '16385KiB'\ntotal = '16385KiB'",

@@ -42,7 +42,7 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn member() -> impl Strategy<Value = (Value, Value)> {
     let names = ["s", "job-1", "$sys", "", "é", "123456789012345678901234", "1234567890123456789012345"].map(Value::from);
-    let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "pit", ""].map(Value::from);
+    let actions = ["put", "put", "put", "header", "listen", "hangup", "close", "delete", "ping", "auth", "pit", ""].map(Value::from);
     let position = |sequence: Value| Value::Map(vec![("sequence".into(), sequence), ("epoch".into(), "00000000000000ab".into())]);
     let terms = [
         ("after", position(7.into())),
@@ -54,6 +54,8 @@ fn member() -> impl Strategy<Value = (Value, Value)> {
         ("prefix", Value::Nil),
         ("prefix", "1234567890123456789012345".into()),
         ("last", 5.into()),
+        ("token", "mst_a".into()),
+        ("token", "two words".into()),
         ("mode", "latest".into()),
         ("mode", "newest".into()),
         ("last", 5.0.into()),

@@ -52,6 +52,8 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
             permits: Arc::default(),
         }),
         times: times(settings),
+        // A server has its own, which reads its file.
+        access: None,
         ids,
         stats,
         cut_log,
@@ -124,9 +126,10 @@ fn reader(Settings { limits, outbox, .. }: &Settings, intake: Arc<Intake>) -> Re
     }
 }
 
-fn times(Settings { limits, outbox, .. }: &Settings) -> Times {
+fn times(Settings { limits, outbox, auth, .. }: &Settings) -> Times {
     Times {
         first_line: limits.first_line_time.0,
+        auth: auth.time.0,
         write: outbox.write_time.0,
         throttle: outbox.throttle_time.0,
         drain: outbox.drain_time.0,

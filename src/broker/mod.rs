@@ -3,6 +3,7 @@
 //! For readers of the source, lowest first:
 //!
 //! - `settings`: all settings of a broker.
+//! - `access`: who is let in, and what they may do.
 //! - `core`: every stream's header and listeners; a pure state machine.
 //! - `outbox`: what waits to be sent to one connection.
 //! - `actor`: the one owner of the core.
@@ -10,6 +11,7 @@
 //! - `assemble`: from settings to the running parts.
 //! - `server`: binds, accepts, drains.
 
+pub(crate) mod access;
 pub(crate) mod actor;
 pub(crate) mod assemble;
 pub(crate) mod connection;
@@ -18,10 +20,12 @@ pub(crate) mod outbox;
 pub(crate) mod server;
 pub(crate) mod settings;
 
+pub use access::{Reloaded, TokensError};
 pub use actor::{Stats, StatsSnapshot};
 #[cfg(feature = "tls")]
 pub use server::Certificates;
-pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerError};
+pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerError, Tokens};
+pub use settings::AuthSettings;
 #[cfg(feature = "tls")]
 pub use settings::{ClientCertificates, TlsSettings};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};

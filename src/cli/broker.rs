@@ -5,7 +5,7 @@ use std::env;
 use std::future::Future;
 use std::path::PathBuf;
 
-use crate::client::{Backoff, BadServerAddress, Listed, Options, RemoteStream, ServerAddress, TlsOptions, list};
+use crate::client::{Backoff, BadServerAddress, BadToken, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list};
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -15,21 +15,29 @@ use tokio::time::Instant;
 
 use super::config::ClientConfig;
 use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::token_file;
 
-/// The broker's address: from the flag, the variable, or a file of the clients' configuration; and certificates, if it speaks TLS.
+/// The broker's address, the token to show there, and certificates if it speaks TLS: from flags, variables, or a file of the clients'
+/// configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Broker {
     server: ServerAddress,
+    token: Option<Token>,
     tls: TlsOptions,
 }
 
-/// The flags that give the broker's address.
+/// The flags that say where the broker is and who this is.
 #[derive(Debug, Clone, clap::Args)]
 struct Flags {
     /// The broker: host, host:port, tls://host:port or unix:/path; the default port is 7342 [default: server in client.toml, or
     /// 127.0.0.1:7342]
     #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
     server: Option<Given>,
+
+    /// Show the broker the token in this file, which only its owner and group may read [default: MSGSTREAM_TOKEN, or token_file in client.toml]
+    // Not the token itself: every user of the machine can see the arguments of a program.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// With tls://, the authorities that the broker's certificate may be signed by, in PEM [default: those that the system knows]
     #[arg(long, value_name = "FILE", env = "MSGSTREAM_CA", hide_env_values = true)]
@@ -66,12 +74,31 @@ pub(crate) fn limit(text: &str) -> Result<Span, String> {
     Ok(time)
 }
 
-/// What the configuration says, or the default.
-fn configured() -> Result<ServerAddress, String> {
-    match ClientConfig::load()?.server {
-        Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}")),
-        Some(_) | None => ServerAddress::DEFAULT.parse().map_err(|error: BadServerAddress| error.to_string()),
+/// The variable that holds the token.
+const TOKEN: &str = "MSGSTREAM_TOKEN";
+
+/// The token in the file of the flag, or in the variable; none if there is neither.
+fn token(file: Option<PathBuf>) -> Result<Option<Token>, String> {
+    if let Some(file) = file {
+        return token_file::read(&file).map(Some);
     }
+    let Some(token) = env::var_os(TOKEN).filter(|token| !token.is_empty()) else { return Ok(None) };
+    let token = token.to_str().map(str::trim).ok_or(BadToken).and_then(Token::new);
+    token.map(Some).map_err(|error| format!("{TOKEN}: {error}"))
+}
+
+/// The broker that the configuration says, or the default, and the token for it. Another broker is not shown that token: it could use it.
+fn configured() -> Result<(ServerAddress, Option<Token>), String> {
+    let ClientConfig { server, token_file } = ClientConfig::load()?;
+    let server = match server {
+        Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}"))?,
+        Some(_) | None => ServerAddress::DEFAULT.parse().map_err(|error: BadServerAddress| error.to_string())?,
+    };
+    let token = match token_file {
+        Some((file, place)) if !file.is_empty() => Some(token_file::read(file.as_ref()).map_err(|error| format!("{place}: {error}"))?),
+        Some(_) | None => None,
+    };
+    Ok((server, token))
 }
 
 impl Args for Broker {
@@ -87,16 +114,21 @@ impl Args for Broker {
 impl FromArgMatches for Broker {
     /// A fault of the configuration is an error of kind [`ErrorKind::Io`], which a command line cannot have otherwise.
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let Flags { server, ca, certificate, key } = Flags::from_arg_matches(matches)?;
-        let server = match server {
-            Some(Given(Some(server))) => server,
-            Some(Given(None)) | None => configured().map_err(|why| clap::Error::raw(ErrorKind::Io, why))?,
+        let Flags { server, token_file, ca, certificate, key } = Flags::from_arg_matches(matches)?;
+        let fault = |why| clap::Error::raw(ErrorKind::Io, why);
+        let given = token(token_file).map_err(fault)?;
+        let (server, token) = match server {
+            Some(Given(Some(server))) => (server, given),
+            Some(Given(None)) | None => {
+                let (server, token) = configured().map_err(fault)?;
+                (server, given.or(token))
+            }
         };
         // A variable that is empty counts as unset.
         let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
         let mut tls = TlsOptions::default();
         (tls.ca, tls.certificate, tls.key) = (given(ca), given(certificate), given(key));
-        Ok(Self { server, tls })
+        Ok(Self { server, token, tls })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -108,7 +140,7 @@ impl FromArgMatches for Broker {
 impl Broker {
     /// Connects, or says why not.
     pub(crate) async fn connect(&self, options: Options) -> Result<RemoteStream, Failure> {
-        Ok(RemoteStream::connect_with(self.server.clone(), options.tls(self.tls.clone())).await?)
+        Ok(RemoteStream::connect_with(self.server.clone(), self.known(options)).await?)
     }
 
     /// Connects within this time, if there is a limit, and says when it will be up.
@@ -133,12 +165,17 @@ impl Broker {
 
     /// All streams whose names begin so, with what the broker knows of them.
     pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
-        Ok(list(&self.server, prefix, &options.clone().tls(self.tls.clone())).await?)
+        Ok(list(&self.server, prefix, &self.known(options.clone())).await?)
     }
 
     /// Connects in the background, for as long as it takes.
     pub(crate) fn start(&self, options: Options) -> RemoteStream {
-        RemoteStream::start(self.server.clone(), options.tls(self.tls.clone()))
+        RemoteStream::start(self.server.clone(), self.known(options))
+    }
+
+    /// With the token and the certificates.
+    fn known(&self, options: Options) -> Options {
+        Options { token: self.token.clone(), ..options.tls(self.tls.clone()) }
     }
 
     /// The address as text.

@@ -27,7 +27,7 @@ _msgstream_streams() {
     read -a words <<<"${line%"$typed"}"
     [[ $cur == -* || ( $2 == one && ${#words[@]} != 2 ) ]] && return
     case ${words[${#words[@]}-1]} in
-        --server | --format | --last | --count | --timeout | --header) return ;;
+        --server | --token-file | --format | --last | --count | --timeout | --header) return ;;
     esac
     for ((at = 2; at < ${#words[@]}; at++)); do
         [[ ${words[at]} == --server ]] && server=(--server "${words[at+1]}")

@@ -93,7 +93,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
             ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Full => Exit::Unavailable,
-            ClientError::Refused(_) | ClientError::Stale(_) => Exit::Refused,
+            ClientError::Refused(_) | ClientError::Denied(_) | ClientError::AuthFailed(_) | ClientError::Stale(_) => Exit::Refused,
             ClientError::Encode(_) | ClientError::TooLong { .. } => Exit::Data,
             ClientError::EmptyName => Exit::Usage,
         };

@@ -1,6 +1,6 @@
 //! `msgstream get`: prints a stream's header.
 
-use crate::client::Event;
+use crate::client::{ClientError, Event};
 
 use super::broker::block_on;
 use super::exit::{Exit, Failure, Outcome};
@@ -37,6 +37,7 @@ pub(crate) fn run(args: Args) -> Outcome {
                 print(format!("{header}\n").as_bytes())?;
                 Ok(Exit::Fine)
             }
+            Some(Event::CutOff(reason)) if joined.is_none() && reason.is_auth() => Err(ClientError::from(reason).into()),
             Some(Event::CutOff(reason)) if joined.is_none() => Err(Failure::new(Exit::Refused, reason.to_string())),
             Some(Event::Lost { reason }) if joined.is_none() => {
                 Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")))

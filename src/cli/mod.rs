@@ -34,6 +34,8 @@ mod stream_names;
 mod streams;
 mod supervisor;
 mod text;
+mod token;
+mod token_file;
 mod view;
 mod wait;
 mod wire_lines;
@@ -82,6 +84,7 @@ enum Commands {
     Streams(directory::Args),
     Health(health::Args),
     Run(run::Args),
+    Token(token::Args),
     #[command(name = run::terminal::ON_TERMINAL, hide = true)]
     OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
         Commands::Streams(args) => directory::run(args),
         Commands::Health(args) => health::run(args),
         Commands::Run(args) => run::run(args),
+        Commands::Token(args) => token::run(args),
         Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]
         Commands::Bench(args) => bench::run(&args),

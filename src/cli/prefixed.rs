@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::client::{Event, PrefixListener, RemoteStream, Starts, Waits};
+use crate::client::{ClientError, Event, PrefixListener, RemoteStream, Starts, Waits};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
@@ -79,6 +79,7 @@ impl Prefixed {
     /// Why nothing more comes of any of them.
     fn failure(&self, heard: Heard) -> Failure {
         match heard {
+            Heard::Event(Event::CutOff(reason)) if reason.is_auth() => ClientError::from(reason).into(),
             Heard::Event(Event::CutOff(reason)) => {
                 let exit = if reason.is_refusal() { Exit::Refused } else { Exit::Unavailable };
                 Failure::new(exit, format!("the prefix {:?} was cut off: {reason}; its streams may go on", self.listener.prefix()))

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use crate::broker::{Certificates, Control, Server};
+use crate::broker::{Certificates, Control, Server, Tokens};
 use crate::cli::config::{Config, ConfigError, Problem};
 
 use super::log::Log;
@@ -20,11 +20,12 @@ pub(crate) struct Reload {
     log: Log,
     control: Control,
     certificates: Option<Certificates>,
+    tokens: Option<Tokens>,
 }
 
 impl Reload {
     pub(crate) fn new(args: SettingsArgs, loaded: Loaded, log: Log, server: &Server) -> Self {
-        Self { args, loaded, log, control: server.control(), certificates: server.certificates() }
+        Self { args, loaded, log, control: server.control(), certificates: server.certificates(), tokens: server.tokens() }
     }
 
     /// From now on the configuration is read again whenever what this returns is notified.
@@ -41,12 +42,19 @@ impl Reload {
     }
 
     async fn read_again(&mut self) {
-        let (args, certificates) = (self.args.clone(), self.certificates.clone());
+        let (args, certificates, tokens) = (self.args.clone(), self.certificates.clone(), self.tokens.clone());
         // The files may be such that take long to read.
-        let read = spawn_blocking(move || (args.load(), certificates.map_or(Ok(()), |certificates| certificates.reload())));
-        let Ok((read, certificates)) = read.await else { return };
+        let read = spawn_blocking(move || {
+            let certificates = certificates.map(|certificates| certificates.reload()).transpose().map(drop);
+            let tokens = tokens.map(|tokens| tokens.reload()).transpose().map(drop);
+            (args.load(), certificates, tokens)
+        });
+        let Ok((read, certificates, tokens)) = read.await else { return };
         if let Err(error) = certificates {
             error!(reason = error.to_string(), "the certificates are not reloaded, and stay as they were");
+        }
+        if let Err(error) = tokens {
+            error!(reason = error.to_string(), "the tokens are not reloaded, and stay as they were");
         }
         match read.and_then(|read| self.apply(read)) {
             Ok(()) => {}

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::broker::server::{HandedIn, Server, beside};
-use crate::broker::settings::{ClientCertificates, Settings};
+use crate::broker::settings::Settings;
 use crate::cli::config::{Config, ConfigError};
 use crate::wire::{Address, Listen};
 use anyhow::Context;
@@ -40,14 +40,14 @@ pub(crate) struct Args {
 const AFTER_HELP: &str = "\
 Examples:
   msgstream serve
-  msgstream serve --listen 0.0.0.0:7342 --listen unix:/run/msgstream/socket
+  MSGSTREAM_AUTH__TOKENS=tokens.toml msgstream serve --listen 0.0.0.0:7342     let in who has a token, see msgstream token
   msgstream serve --listen 127.0.0.1:0 --port-file port     any free port, written to a file
   msgstream serve --config msgstream.toml --check           check this file
   MSGSTREAM_OUTBOX__LIMIT=256MiB msgstream serve            any setting, from the environment
 
 Signals:
   SIGTERM, SIGINT   stop accepting, send what is queued, exit; a second one cuts that short
-  SIGHUP            read the configuration again: [limits], log.level and certificates change at once, other settings need a
+  SIGHUP            read the configuration again: [limits], log.level, certificates and tokens change at once, other settings need a
                     restart, which the log says; a configuration with an error changes nothing
 
 Exit codes:
@@ -113,21 +113,25 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 
 async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<HandedIn>) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, replay, tcp, unix, tls, runtime: _ } = loaded.config.clone();
-    let settings = Settings { limits, outbox, replay, tcp, unix, tls: tls.clone() };
+    let Config { listen, port_file, log: _, limits, outbox, replay, auth, tcp, unix, tls, runtime: _ } = loaded.config.clone();
+    let settings = Settings { limits, outbox, replay, auth, tcp, unix, tls };
     let server = Server::bind_beside(&listen, handed_in, &settings).or_exit(Exit::Unavailable)?;
+    let (has_tokens, has_certificates) = (settings.auth.tokens.is_some(), settings.requires_certificates());
     for (address, asked) in server.addresses().iter().zip(&listen) {
         let address = Listen { address: address.clone(), ..asked.clone() };
         tracing::info!(%address, "listening");
-        let is_closed = tls.client_certificates == ClientCertificates::Required;
-        match &address.address {
-            Address::Tcp(socket) if socket.ip().is_unspecified() => {
-                tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is neither password nor encryption here");
-            }
-            Address::Tls(socket) if socket.ip().is_unspecified() && !is_closed => {
-                tracing::warn!(%address, "anyone who can reach this machine can read and write every stream: there is no password, and client certificates are not required");
-            }
-            Address::Tcp(_) | Address::Tls(_) | Address::Unix(_) => {}
+        let (socket, is_encrypted) = match &address.address {
+            Address::Tcp(socket) => (socket, false),
+            Address::Tls(socket) => (socket, true),
+            Address::Unix(_) => continue,
+        };
+        if socket.ip().to_canonical().is_loopback() {
+            continue;
+        }
+        if !has_tokens && !(is_encrypted && has_certificates) {
+            tracing::warn!(%address, "anyone who can reach this address can read and write every stream: auth.allow_anonymous is set");
+        } else if !is_encrypted {
+            tracing::warn!(%address, "what goes over the network is not encrypted, tokens included: anyone on its way can read it");
         }
     }
     // Kept until the end, so that the file is removed only then.

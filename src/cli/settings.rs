@@ -7,6 +7,7 @@ use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
 
 use crate::broker::Certificates;
+use crate::broker::access::read_tokens;
 use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Setting, Sources};
 use crate::wire::{Address, BadAddress, Listen};
 
@@ -21,7 +22,8 @@ pub(crate) struct SettingsArgs {
     /// Clients speak JSON lines there, or MessagePack on msgpack+tcp://host:port, msgpack+tls://host:port and msgpack+unix:/path. Port 0
     /// takes any free port. With tls://, connections are encrypted; the files of the certificate and its key are settings
     /// (MSGSTREAM_TLS__CERTIFICATE, MSGSTREAM_TLS__KEY).
-    /// Only this machine can reach 127.0.0.1. With 0.0.0.0, anyone who can reach this machine can connect, without a password.
+    /// Only this machine can reach 127.0.0.1. An address that other machines can reach, such as 0.0.0.0, needs auth.tokens, client
+    /// certificates that are required, or auth.allow_anonymous where everyone who can reach it may do everything.
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
 
@@ -60,6 +62,7 @@ impl Loaded {
         if self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_))) {
             Certificates::load(&self.config.tls).or_exit(Exit::Config)?;
         }
+        self.config.auth.tokens.as_deref().map(read_tokens).transpose().or_exit(Exit::Config)?;
         Ok(())
     }
 }

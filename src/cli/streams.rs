@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{Event, Joined, Listener, RemoteStream, Start, StreamState};
+use crate::client::{ClientError, Event, Joined, Listener, RemoteStream, Start, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
@@ -152,8 +152,9 @@ impl Streams {
 /// Why it cannot be told how a job ends.
 pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
     match event {
+        Event::CutOff(reason) if reason.is_auth() => Some(ClientError::from(reason.clone()).into()),
         Event::CutOff(reason) => {
-            let exit = if reason.code == "limit" { Exit::Refused } else { Exit::Unavailable };
+            let exit = if reason.code == "limit" || reason.is_denied() { Exit::Refused } else { Exit::Unavailable };
             Some(Failure::new(exit, format!("{name:?} was cut off: {reason}; it may go on")))
         }
         Event::Lost { reason } => Some(lost(reason)),

@@ -13,6 +13,7 @@ use crate::wire::subscriber::{self, Reply};
 use super::address::{ByteStream, Connector, ServerAddress, Way};
 use super::error::ClientError;
 use super::options::Options;
+use super::request::auth_line;
 
 /// How the names of the directory's own streams begin.
 const ENTRIES: &str = "$streams/";
@@ -34,7 +35,8 @@ pub(crate) struct Listed {
 /// All streams whose names begin so, by name, with their headers.
 ///
 /// # Errors
-/// [`ClientError::Connect`]; [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
+/// [`ClientError::Connect`]; [`ClientError::AuthFailed`]; [`ClientError::Denied`] without the right to the directory;
+/// [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
 pub(crate) async fn list(address: &ServerAddress, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
     let connect = |reason: String| ClientError::Connect { address: address.to_string(), reason };
     let connected = timeout(options.connect_time, Way::new(address.clone(), options).connect()).await;
@@ -54,7 +56,9 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
     let entries = line(Verb::Listen, &format!("{ENTRIES}{prefix}"), Some(ENTRIES_LISTED));
     let leave = line(Verb::Hangup, &format!("{ENTRIES}{prefix}"), None);
     let headers = line(Verb::Listen, prefix, Some(HEADERS_LISTED));
-    write.write_all(format!("{entries}{leave}{headers}").as_bytes()).await.map_err(lost)?;
+    let mut asked = options.token.as_ref().map_or_else(Vec::new, auth_line);
+    asked.extend_from_slice(format!("{entries}{leave}{headers}").as_bytes());
+    write.write_all(&asked).await.map_err(lost)?;
     let mut streams = BTreeMap::<String, Listed>::new();
     let (mut bytes, mut latest) = (Vec::new(), None);
     loop {
@@ -91,6 +95,7 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
                 return Ok(streams);
             }
             Reply::Error { reason, receipt: Some(_), .. } => return Err(reason.into()),
+            Reply::CloseConnection(Some(reason)) if reason.is_auth() => return Err(reason.into()),
             Reply::CloseConnection(reason) => {
                 return Err(ClientError::Lost(
                     reason.map_or_else(|| "the broker ended the connection".to_owned(), |reason| reason.to_string()),

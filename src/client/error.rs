@@ -20,7 +20,7 @@ use crate::wire::units::ByteSize;
 /// assert!(matches!(broker.put("", "hello").await, Err(ClientError::EmptyName)));
 /// assert!(matches!(broker.put("job-1", &f64::NAN).await, Err(ClientError::Encode(_))));
 /// // Names that begin with $ are the broker's own.
-/// assert!(matches!(broker.confirmed().put("$job", "hello").await, Err(ClientError::Refused(reason)) if reason.code == "denied"));
+/// assert!(matches!(broker.confirmed().put("$job", "hello").await, Err(ClientError::Denied(_))));
 /// # Ok(()) }
 /// ```
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,15 @@ pub enum ClientError {
     /// The broker refused an action.
     #[error("the broker refused: {0}")]
     Refused(Reason),
+    /// The client may not do that: its token has no right to it, or the stream is one of the broker's own.
+    #[error("the broker refused: {0}")]
+    Denied(Reason),
+    /// The broker does not let the client in: it needs a token ([`Options::token`](super::Options::token)), or the one that it has shown is
+    /// not known, has expired, or was revoked. The client does not try again.
+    #[error(
+        "the broker does not let this client in: {0}; set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file (Options::token)"
+    )]
+    AuthFailed(Reason),
     /// The action was meant for a run of the stream that is over, or for a stream without a header and end; see
     /// [`Confirmed::of`](super::Confirmed::of). Nothing has happened. Also an action that a new connection did not repeat, because
     /// somebody else has begun or ended the stream meanwhile.
@@ -66,6 +75,11 @@ pub enum ClientError {
 
 impl From<Reason> for ClientError {
     fn from(reason: Reason) -> Self {
-        if reason.is_stale() { Self::Stale(reason) } else { Self::Refused(reason) }
+        match reason {
+            reason if reason.is_auth() => Self::AuthFailed(reason),
+            reason if reason.is_denied() => Self::Denied(reason),
+            reason if reason.is_stale() => Self::Stale(reason),
+            reason => Self::Refused(reason),
+        }
     }
 }

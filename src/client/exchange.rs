@@ -48,6 +48,8 @@ pub(super) struct Exchange<'s> {
     searched: usize,
     /// What is being written, and how much of it has been.
     writing: Option<(Chunk, usize)>,
+    /// The client has said who it is, if it has a token.
+    has_introduced: bool,
     /// The first line has been begun.
     has_begun: bool,
     /// Something was written since it was looked last whether there is something to read.
@@ -73,6 +75,7 @@ impl<'s> Exchange<'s> {
             received: BytesMut::new(),
             searched: 0,
             writing: None,
+            has_introduced: false,
             has_begun: false,
             has_written: false,
             took: Instant::now(),
@@ -136,6 +139,12 @@ impl<'s> Exchange<'s> {
     /// Takes what is to be written next. True if there is nothing, and never will be.
     fn begin_to_write(&mut self) -> bool {
         let mut state = self.shared.lock();
+        if !std::mem::replace(&mut self.has_introduced, true)
+            && let Some(token) = &self.shared.options.token
+        {
+            self.writing = Some((state.introduction(token), 0));
+            return false;
+        }
         let greeting = if self.has_begun { None } else { state.greeting(LONG) };
         self.writing = greeting.or_else(|| state.next_chunk()).map(|chunk| (chunk, 0));
         self.has_begun |= self.writing.is_some();

@@ -30,7 +30,7 @@ mod tls;
 mod waiting;
 
 pub use crate::wire::subscriber::{Event, Joined, Reason, Receipt};
-pub use crate::wire::{DEFAULT_PORT, Epoch, Position, Positions, Start, Starts, StreamState};
+pub use crate::wire::{BadToken, DEFAULT_PORT, Epoch, Position, Positions, Start, Starts, StreamState, Token};
 pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::job::content::NonFinite;
-use crate::wire::setters;
 use crate::wire::units::ByteSize;
+use crate::wire::{Token, setters};
 
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
@@ -24,6 +24,9 @@ pub struct Options {
     /// Whether to hold a session with the broker, so that after a reconnect nothing that was published is lost or arrives twice. It needs
     /// [`reconnect`](Self::reconnect), and costs the broker half a kilobyte. A client that only listens needs none. Default: yes.
     pub session: bool,
+    /// What the client says who it is with, first on each connection. A broker that knows no tokens ignores it; to one from before there
+    /// were any it is a mistake. Default: none.
+    pub token: Option<Token>,
     /// How long an attempt to connect may take. Default: 10 s.
     pub connect_time: Duration,
     /// When nothing has come from the broker for this time, the client sends a ping. Default: 20 s.
@@ -54,6 +57,7 @@ impl Default for Options {
         Self {
             reconnect: None,
             session: true,
+            token: None,
             connect_time: Duration::from_secs(10),
             idle_time: Duration::from_secs(20),
             answer_time: Duration::from_secs(45),
@@ -73,6 +77,7 @@ setters! {
     Options {
         reconnect: impl Into<Option<Backoff>>, "Backoff::default()";
         session: bool, "false";
+        token: impl Into<Option<Token>>, "Token::new(\"mst_0123456789abcdef\").unwrap()";
         connect_time: Duration, "Duration::from_secs(3)";
         idle_time: Duration, "Duration::from_secs(60)";
         answer_time: Duration, "Duration::from_secs(60)";

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::content::{EncodeError, NonFinite, encode_line};
-use crate::wire::{Epoch, Position, SessionName, Start, Verb};
+use crate::wire::{Epoch, Position, SessionName, Start, Token, Verb};
 
 /// What a client asks for, ready to be written.
 pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
@@ -155,6 +155,15 @@ pub(super) fn session_line(session: &SessionName, receipt: u64) -> Vec<u8> {
     // A name is a text, which can always be written.
     let _ = encode_line(session.as_str(), NonFinite::Null, &mut line);
     line.extend_from_slice(format!(",\"receipt\":{receipt}}}\n").as_bytes());
+    line
+}
+
+/// The line by which a connection says whose it is.
+pub(super) fn auth_line(token: &Token) -> Vec<u8> {
+    let mut line = format!("{{\"action\":\"{}\",\"token\":", Verb::Auth.word()).into_bytes();
+    // A token is a text, which can always be written.
+    let _ = encode_line(token.as_str(), NonFinite::Null, &mut line);
+    line.extend_from_slice(b"}\n");
     line
 }
 

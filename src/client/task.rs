@@ -52,7 +52,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
             End::Told(reason) => {
                 let why = reason.to_string();
                 // The client would make the same mistake again.
-                if matches!(&*reason.code, "not_json" | "too_many_errors" | "denied") {
+                if reason.is_auth() || matches!(&*reason.code, "not_json" | "too_many_errors" | "denied") {
                     return shared.end(&Event::CutOff(reason), &why);
                 }
                 (Event::CutOff(reason), why)

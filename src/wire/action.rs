@@ -3,6 +3,7 @@
 use crate::wire::ids::{Prefix, StreamName};
 
 use super::position::{Epoch, Start, Starts};
+use super::secret::Token;
 use super::session::SessionName;
 
 /// The rules of an action. Any action may have a receipt.
@@ -96,6 +97,7 @@ verbs! {
     Delete:  "delete",  Stream,             May,  true,  Nothing;
     Will:    "will",    Stream,             May,  true,  Stays;
     Session: "session", Connection,         Not,  false, Stays;
+    Auth:    "auth",    Connection,         Not,  false, Stays;
     Ping:    "ping",    Connection,         Not,  false, Stays;
 }
 
@@ -214,6 +216,13 @@ pub enum Action<'a> {
         /// The session.
         session: SessionName,
         /// Echoed in the answer.
+        receipt: Option<ReceiptId>,
+    },
+    /// Says who the client is. It is the first that the connection says.
+    Auth {
+        /// What proves it.
+        token: Token,
+        /// Asks for an answer once this has taken effect.
         receipt: Option<ReceiptId>,
     },
     /// Asks for a pong once all earlier actions of this connection have taken effect.

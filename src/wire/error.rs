@@ -25,6 +25,10 @@ pub enum ErrorCode {
     Limit,
     /// Not allowed to this client.
     Denied,
+    /// The client has to say who it is, and has not. Closes.
+    AuthRequired,
+    /// What the client has shown lets nobody in, or no more. Closes.
+    AuthFailed,
     /// The stream is not as the action says that it has to be: nothing happened.
     Stale,
     /// The connection began with something that is not this protocol. Closes.
@@ -51,6 +55,8 @@ impl ErrorCode {
             Self::LineTooLong => "line_too_long",
             Self::Limit => "limit",
             Self::Denied => "denied",
+            Self::AuthRequired => "auth_required",
+            Self::AuthFailed => "auth_failed",
             Self::Stale => "stale",
             Self::NotJson => "not_json",
             Self::TooManyErrors => "too_many_errors",

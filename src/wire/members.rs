@@ -19,6 +19,7 @@ pub(super) struct Members {
     pub(super) condition: Member,
     pub(super) of: Member,
     pub(super) session: Member,
+    pub(super) token: Member,
     pub(super) mode: Member,
     pub(super) prefix: Member,
 }
@@ -38,6 +39,7 @@ impl Members {
             b"if" => &mut self.condition,
             b"of" => &mut self.of,
             b"session" => &mut self.session,
+            b"token" => &mut self.token,
             b"mode" => &mut self.mode,
             b"prefix" => &mut self.prefix,
             _ => return others.insert(key),

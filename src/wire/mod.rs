@@ -9,6 +9,7 @@ mod error;
 mod event;
 pub mod ids;
 mod position;
+mod secret;
 mod session;
 mod settable;
 pub mod units;
@@ -48,6 +49,7 @@ pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Effect, Event, StreamState};
 pub use position::{Epoch, Position, Positions, Start, Starts};
+pub use secret::{BadToken, TOKEN_START, Token};
 pub use session::SessionName;
 
 #[cfg(feature = "broker")]

@@ -49,6 +49,23 @@ pub(crate) fn late_session(receipt: Option<ReceiptId>) -> Mistake {
     Mistake { receipt, ..Mistake::new(ErrorCode::BadAction, reason) }
 }
 
+/// The token comes too late.
+pub(crate) fn late_token(receipt: Option<ReceiptId>) -> Mistake {
+    let reason = "\"auth\" must be the first line of its connection, before \"session\"; connect again to begin with it";
+    Mistake { receipt, ..Mistake::new(ErrorCode::BadAction, reason) }
+}
+
+/// The client has not said who it is.
+pub(crate) const AUTH_REQUIRED: &str = "this broker lets in who has a token: the first line must be {\"action\":\"auth\",\"token\":TEXT} (clients take it from MSGSTREAM_TOKEN); ask who runs the broker for one";
+
+/// The client may not do that. It says what the client has asked for, and nothing of what there is.
+pub(crate) fn denied(who: &str, verb: Verb, what: &str) -> Mistake {
+    let (verb, what) = (verb.word(), cut(what.as_bytes()));
+    let reason =
+        format!("\"{who}\" has no right to \"{verb}\" on \"{what}\"; whoever runs the broker gives rights, in the file auth.tokens");
+    Mistake::new(ErrorCode::Denied, reason)
+}
+
 /// The line is too long.
 pub(crate) fn long_line(most: usize) -> Mistake {
     let most = ByteSize(most);

@@ -13,6 +13,7 @@ use super::members::{Member, Members};
 use super::position::{Epoch, Position, Positions, Start, Starts};
 use super::reason::unknown_action;
 use super::refusal;
+use super::secret::Token;
 use super::session::SessionName;
 use crate::wire::ids::{EmptyName, Prefix, StreamName, is_reserved};
 
@@ -43,6 +44,7 @@ pub(super) struct Terms<'a> {
     pub(super) condition: Option<Cow<'a, [u8]>>,
     pub(super) of: Option<Cow<'a, [u8]>>,
     pub(super) session: Option<Cow<'a, [u8]>>,
+    pub(super) token: Option<Cow<'a, [u8]>>,
     pub(super) mode: Option<Cow<'a, [u8]>>,
     pub(super) prefix: Option<Cow<'a, [u8]>>,
 }
@@ -57,6 +59,7 @@ impl<'a> Terms<'a> {
             condition: term(&members.condition),
             of: term(&members.of),
             session: term(&members.session),
+            token: term(&members.token),
             mode: term(&members.mode),
             prefix: term(&members.prefix),
         }
@@ -120,6 +123,13 @@ impl Terms<'_> {
                 SessionName::LONGEST
             )
         })
+    }
+
+    /// What proves who the client is. The reason does not repeat it.
+    fn token(&self) -> Result<Token, String> {
+        let text = self.token.as_deref().and_then(|text| value::<Cow<'_, str>>(Some(text)).ok().flatten());
+        text.and_then(|text| Token::new(&text).ok())
+            .ok_or_else(|| "\"auth\" needs a token: add \"token\":TEXT, as it was given to you".to_owned())
     }
 
     /// Whether the stream is to be without header and end.
@@ -251,6 +261,7 @@ impl<'a> Asked<'a> {
         if verb == Verb::Header {
             absent = terms.absent().map_err(wrong)?;
         }
+        let token = if verb == Verb::Auth { Some(terms.token().map_err(wrong)?) } else { None };
         let session = if verb == Verb::Session { Some(terms.session().map_err(wrong)?) } else { None };
         let message = message.map(|content| Payload { content, verbatim: verbatim && verb == Verb::Put });
         let header = header.map(|content| Payload { content, verbatim: false });
@@ -268,6 +279,7 @@ impl<'a> Asked<'a> {
             (Verb::Close, None) => Some(Action::CloseConnection { receipt }),
             (Verb::Delete, Some(stream)) => Some(Action::Delete { stream, message, of, receipt }),
             (Verb::Will, Some(stream)) => Some(Action::Will { stream, message, receipt }),
+            (Verb::Auth, _) => token.map(|token| Action::Auth { token, receipt }),
             (Verb::Session, _) => session.map(|session| Action::Session { session, receipt }),
             (Verb::Ping, _) => Some(Action::Ping { receipt }),
             (Verb::Put | Verb::Header | Verb::Delete | Verb::Will, None) => None,
@@ -304,8 +316,8 @@ mod tests {
 
     /// The mistake in a line, if there is one.
     fn mistake(verb: Verb, members: &str) -> Option<ErrorCode> {
-        // Only one of them has a session; to the others this is any member.
-        let line = format!("{{\"action\":\"{}\",\"session\":\"sixteen letters!\"{members}}}\n", verb.word());
+        // Only one of them has a session, and one a token; to the others these are any members.
+        let line = format!("{{\"action\":\"{}\",\"session\":\"sixteen letters!\",\"token\":\"t\"{members}}}\n", verb.word());
         let limits = DecodeLimits { line: 200, name: 10 };
         JsonLines::default().decode(line.as_bytes(), &limits).err().map(|mistake| mistake.code)
     }

@@ -43,6 +43,7 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
         }
         Action::Will { stream, message, receipt } => format!("will {} {}{}", of(stream), last(message), mark(receipt)),
         Action::Session { session, receipt } => format!("session {}{}", session.as_str(), mark(receipt)),
+        Action::Auth { token, receipt } => format!("auth {}{}", token.as_str(), mark(receipt)),
         Action::Ping { receipt } => format!("ping{}", mark(receipt)),
     }
 }

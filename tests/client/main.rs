@@ -3,6 +3,7 @@
 //! - `events`: what a listener sees, each kind.
 //! - `publish`: flush, receipts, refusals, back-pressure.
 //! - `reconnect`: a broker that is killed and comes back, one that is silent, one that turns away.
+//! - `admitted`: a broker that asks who one is.
 //! - `prefixes`: all streams whose names begin so.
 //! - `repeated`: what a client repeats on a new connection, and what it does not.
 //! - `local`: the broker inside a program, alone and beside a server.
@@ -13,6 +14,7 @@
 //! - `dropped`: futures that are dropped half way, and runtimes that end.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod admitted;
 mod broker;
 #[cfg(feature = "tls")]
 #[path = "../certificates/mod.rs"]

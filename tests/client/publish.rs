@@ -126,7 +126,7 @@ async fn what_the_broker_refuses_is_told_once() {
     let broker = Broker::start();
     let job = broker.connect().await;
     let denied = |error: ClientError| match error {
-        ClientError::Refused(reason) => assert_eq!(reason.code, "denied"),
+        ClientError::Denied(reason) => assert_eq!(reason.code, "denied"),
         other => panic!("{other}"),
     };
     job.put("$sys", &1).await.unwrap();
@@ -162,7 +162,7 @@ async fn a_flush_that_is_dropped_leaves_the_refusal_for_the_next() {
         let mut dropped = pin!(job.flush());
         assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
-    assert!(matches!(job.flush().await, Err(ClientError::Refused(_))));
+    assert!(matches!(job.flush().await, Err(ClientError::Denied(_))));
 }
 
 /// Listening, too, waits for room: a program that listens and hangs up again and again, while nobody reads, would

@@ -4,6 +4,7 @@
 //! - `jobs`: wait.
 //! - `directory`: streams.
 //! - `prefixes`: listen --prefix.
+//! - `token`: who is let in.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
@@ -27,6 +28,7 @@ mod put;
 mod run;
 mod screen;
 mod terminal;
+mod token;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

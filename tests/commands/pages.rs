@@ -5,8 +5,23 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 14] =
-    ["serve", "listen", "put", "header", "close", "delete", "get", "wait", "streams", "health", "run", "config", "completions", "man"];
+const COMMANDS: [&str; 15] = [
+    "serve",
+    "token",
+    "listen",
+    "put",
+    "header",
+    "close",
+    "delete",
+    "get",
+    "wait",
+    "streams",
+    "health",
+    "run",
+    "config",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_subcommand_has_help_that_fits_a_terminal_of_100_columns() {

@@ -2,6 +2,7 @@
 //!
 //! - `splits`: the same bytes, however they fall apart, mean the same.
 //! - `clocks`: time limits, by a clock that jumps.
+//! - `admission`: who is let in.
 //! - `found`: what was once wrong, and must not be again.
 //! - `held`: what was once wrong with publishers that are held back.
 //! - `lost`: sessions and wills.
@@ -10,6 +11,7 @@
 //! - `translated`: messages whose translation takes long.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
+mod admission;
 #[cfg(feature = "tls")]
 #[path = "../certificates/mod.rs"]
 mod certificates;

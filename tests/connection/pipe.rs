@@ -30,7 +30,18 @@ struct State {
 }
 
 /// The broker's end.
-pub(crate) struct Pipe(Arc<Mutex<State>>);
+pub(crate) struct Pipe {
+    state: Arc<Mutex<State>>,
+    certificate: Option<Arc<str>>,
+}
+
+impl Pipe {
+    /// As if the client had proven to have a certificate with this name.
+    pub(crate) fn with_certificate(mut self, name: &str) -> Self {
+        self.certificate = Some(name.into());
+        self
+    }
+}
 
 /// The client's end.
 pub(crate) struct Peer(Arc<Mutex<State>>);
@@ -38,7 +49,7 @@ pub(crate) struct Peer(Arc<Mutex<State>>);
 /// A pipe whose writes never block.
 pub(crate) fn pipe() -> (Pipe, Peer) {
     let state = Arc::new(Mutex::new(State { room: usize::MAX, ..State::default() }));
-    (Pipe(Arc::clone(&state)), Peer(state))
+    (Pipe { state: Arc::clone(&state), certificate: None }, Peer(state))
 }
 
 fn wake(waker: &mut Option<Waker>) {
@@ -49,9 +60,9 @@ fn wake(waker: &mut Option<Waker>) {
 
 impl Sink for Pipe {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let panics = self.0.lock().unwrap().panic_on_write;
+        let panics = self.state.lock().unwrap().panic_on_write;
         assert!(!panics, "planted: a panic in writing");
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         if state.reset {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
@@ -72,7 +83,7 @@ impl Sink for Pipe {
 
 impl Transport for Pipe {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         if !state.incoming.is_empty() || state.flood_reads > 0 || state.end_of_file || state.reset || state.panic_on_read {
             return Poll::Ready(Ok(()));
         }
@@ -81,7 +92,7 @@ impl Transport for Pipe {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         if state.outgoing.len() < state.room || state.reset {
             return Poll::Ready(Ok(()));
         }
@@ -90,9 +101,9 @@ impl Transport for Pipe {
     }
 
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let panics = self.0.lock().unwrap().panic_on_read;
+        let panics = self.state.lock().unwrap().panic_on_read;
         assert!(!panics, "planted: a panic in reading");
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         if state.reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -114,8 +125,12 @@ impl Transport for Pipe {
         Ok(part)
     }
 
+    fn certificate(&self) -> Option<Arc<str>> {
+        self.certificate.clone()
+    }
+
     fn close(&self) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.state.lock().unwrap();
         state.closed = true;
         wake(&mut state.peer);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use msgstream::internal::wire::ids::StreamName;
 use msgstream::internal::wire::{
-    Action, Codec, DecodeLimits, Epoch, ErrorCode, Mistake, Payload, Position, ReceiptId, Start, Starts, UnitEnd,
+    Action, Codec, DecodeLimits, Epoch, ErrorCode, Mistake, Payload, Position, ReceiptId, Start, Starts, Token, UnitEnd,
 };
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 pub(crate) const LIMITS: DecodeLimits = DecodeLimits { line: 1 << 20, name: 24 };
 
 /// The verbs of the contract.
-pub(crate) const VERBS: [&str; 9] = ["header", "put", "listen", "hangup", "close", "delete", "will", "session", "ping"];
+pub(crate) const VERBS: [&str; 10] = ["header", "put", "listen", "hangup", "close", "delete", "will", "session", "auth", "ping"];
 
 /// What a unit means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,7 @@ pub(crate) struct Terms {
     after: Option<(String, u64)>,
     last: Option<u64>,
     session: Option<String>,
+    token: Option<Token>,
     latest: bool,
     prefix: Option<String>,
     /// `after` of the listener of a prefix, by stream.
@@ -93,6 +94,11 @@ impl Terms {
         if verb == "session" {
             let name = value::<String>(member("session"))?.filter(|name| (16..=128).contains(&name.len()))?;
             terms.session = Some(name);
+        }
+        if verb == "auth" {
+            let is_good = |text: &String| (1..=256).contains(&text.len()) && text.chars().all(|letter| ('!'..='~').contains(&letter));
+            let text = value::<String>(member("token"))?.filter(is_good)?;
+            terms.token = Some(Token::new(&text).ok()?);
         }
         if verb == "header" {
             let condition: Option<String> = value(member("if"))?;
@@ -165,6 +171,7 @@ fn meant(action: Action<'_>) -> Meant {
             Terms { prefix: Some(prefix.as_str().to_owned()), afters, last, latest, ..Terms::default() }
         }
         Action::Session { session, .. } => Terms { session: Some(session.as_str().to_owned()), ..Terms::default() },
+        Action::Auth { token, .. } => Terms { token: Some(token.clone()), ..Terms::default() },
         Action::Listen { start: None, .. }
         | Action::Hangup { .. }
         | Action::CloseConnection { .. }
@@ -196,6 +203,7 @@ fn meant(action: Action<'_>) -> Meant {
         Action::Delete { stream, message, receipt, .. } => flat("delete", Some(stream.into_name()), message, None, receipt),
         Action::Will { stream, message, receipt } => flat("will", Some(stream.into_name()), message, None, receipt),
         Action::Session { receipt, .. } => flat("session", None, None, None, receipt),
+        Action::Auth { receipt, .. } => flat("auth", None, None, None, receipt),
         Action::Ping { receipt } => flat("ping", None, None, None, receipt),
     }
 }

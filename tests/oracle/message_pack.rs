@@ -193,7 +193,7 @@ fn meaning(unit: &[u8]) -> Meaning {
         return mistake(ErrorCode::Limit);
     }
     let bare = Meant { verb, receipt, ..Meant::default() };
-    if verb == "session" {
+    if ["session", "auth"].contains(&verb) {
         let terms = Terms::of_members(verb, |key| member(key).map(plain));
         return terms.map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
     }

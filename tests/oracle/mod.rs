@@ -108,7 +108,7 @@ fn meaning(line: &[u8]) -> Meaning {
     }
     let bare = Meant { verb, receipt: good_receipt.clone(), ..Meant::default() };
     let no_stream = stream.is_none() || (verb == "hangup" && stream.as_deref() == Some("null"));
-    if verb == "session" {
+    if ["session", "auth"].contains(&verb) {
         return Terms::of_members(verb, member).map_or(mistake(ErrorCode::BadAction), |terms| Meaning::Action(Meant { terms, ..bare }));
     }
     let Ok(prefix) = meaning::prefix(verb, member("prefix")) else { return mistake(ErrorCode::BadStream) };

@@ -134,8 +134,8 @@ impl Parts<'_> {
             }
             batch.ahead -= 1;
             let leaving = self.leaving(batch.from, &input);
-            if matches!(input, Input::Leave { .. }) {
-                // Behind it the connection has no session that could count them.
+            if matches!(input, Input::Leave { .. } | Input::Session { .. }) {
+                // Behind the one, or before the other, the connection has no session that could count them.
                 self.core.taken(batch.from, std::mem::take(&mut lines));
             }
             lines += input.lines();

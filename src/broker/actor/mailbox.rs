@@ -40,6 +40,8 @@ pub enum Command {
     Cut(ConnectionId),
     /// Other limits, from now on. What is kept of streams' messages stays as it was set at the start.
     SetLimits(Box<CoreLimits>),
+    /// The connection is to end, and is told why: what it was let in with counts no more.
+    Expel(ConnectionId, String),
     /// The connection has ended; its id may be given to another.
     Gone(ConnectionId),
     /// The broker stops: every connection takes in what it has received, then `done` is told.
@@ -74,7 +76,7 @@ impl Mailbox {
     }
 
     /// A way to the actor that does not keep it alive.
-    pub(super) fn downgrade(&self) -> mpsc::WeakUnboundedSender<Command> {
+    pub(crate) fn downgrade(&self) -> mpsc::WeakUnboundedSender<Command> {
         self.0.downgrade()
     }
 
@@ -141,7 +143,8 @@ impl Ids {
         ConnectionId(free.unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
-    pub(super) fn give_back(&self, id: ConnectionId) {
+    /// The connection has ended, or never began, and nothing knows the id any more.
+    pub fn give_back(&self, id: ConnectionId) {
         self.free.lock().unwrap_or_else(PoisonError::into_inner).push(id.0);
     }
 }

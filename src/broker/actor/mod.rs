@@ -27,7 +27,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
 use crate::wire::ids::ConnectionId;
-use crate::wire::{Gauge, Translations};
+use crate::wire::{ErrorCode, Gauge, Translations};
 
 use agenda::{Agenda, Awaits, Flow, Progress};
 use applying::{Applying, Parts};
@@ -228,6 +228,7 @@ impl Actor {
             }
             // One that ends is given no more, so that the rest of its work waits for nothing.
             Command::Cut(id) => self.last_of(id, Work::Cut),
+            Command::Expel(id, reason) => self.routes.expel(id, ErrorCode::AuthFailed, &reason),
             Command::Gone(id) => self.last_of(id, Work::Gone),
             Command::SetLimits(limits) => self.core.set_limits(*limits),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),

@@ -234,6 +234,15 @@ impl Routes {
         self.cut.push_back(id);
     }
 
+    /// Ends a connection that has not asked for it, and tells it why. That is written when it is its turn: there may be thousands of them.
+    pub(super) fn expel(&mut self, id: ConnectionId, code: ErrorCode, reason: &str) {
+        if let Some(outbox) = self.outbox(id) {
+            outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) })));
+            self.touched.push_back(id);
+            self.was_cut(id);
+        }
+    }
+
     /// Asks every connection to take in what it has received; says, by id, who was asked.
     pub(super) fn quiesce(&mut self) -> Vec<bool> {
         self.quiescing = true;

@@ -91,6 +91,12 @@ stats! {
     cut_total,
     /// Listeners cut off because they took nothing for too long, or held publishers back for too long.
     cut_time,
+    /// Connections that were ended because their client did not say who it is.
+    auth_required,
+    /// Tokens that were refused.
+    auth_failed,
+    /// Attempts that were refused without a look at the token, since too many from there had failed.
+    auth_paused,
     /// Accepts that failed for lack of descriptors or memory.
     accept_failed,
     /// Connections that ended by a panic.

@@ -8,7 +8,7 @@ use crate::broker::core::{Extra, Input};
 use crate::wire::ids::StreamName;
 use crate::wire::refusal;
 use crate::wire::{
-    Action, Encode, Epoch, ErrorCode, Event, Frame, Mistake, Name, Payload, Position, Positions, ReceiptId, Starts, allocated,
+    Action, Effect, Encode, Epoch, ErrorCode, Event, Frame, Mistake, Name, Payload, Position, Positions, ReceiptId, Starts, allocated,
     allocated_name,
 };
 
@@ -128,6 +128,11 @@ impl<'b> Batch<'b> {
                 self.input(Input::Will { stream: stream.into_name(), last, receipt });
             }
             Action::Session { session, receipt } => self.input(Input::Session { session, former: None, receipt }),
+            Action::Auth { receipt, .. } => {
+                if let Some(receipt) = &receipt {
+                    self.answer(&Event::Receipt { receipt, effect: Effect::default() });
+                }
+            }
             Action::Ping { receipt } => {
                 self.answer(&Event::Pong { receipt: receipt.as_ref() });
             }

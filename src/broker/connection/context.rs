@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::access::Access;
 use crate::broker::actor::{CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
 use crate::wire::Encode;
@@ -23,6 +24,8 @@ pub struct ConnectionContext {
     pub outbox: Arc<OutboxLimits>,
     /// How long things may take.
     pub times: Times,
+    /// Who may do what; none if everybody may do everything.
+    pub access: Option<Arc<Access>>,
     /// Connection ids.
     pub ids: Arc<Ids>,
     /// What is counted.
@@ -63,6 +66,8 @@ impl ConnectionContext {
 pub struct Times {
     /// From the first byte to the end of the first unit.
     pub first_line: Duration,
+    /// Until a client has said who it is, where it has to.
+    pub auth: Duration,
     /// Without any progress while something waits.
     pub write: Duration,
     /// Holding publishers back.

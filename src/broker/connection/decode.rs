@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, UnitEnd};
+use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, TOKEN_START, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
+use super::guard::{LONGEST_FIRST, Verdict};
 use super::limits::ReaderLimits;
 use super::read::{After, Decoded, Read};
 use super::reader::{Reader, Stage};
@@ -78,12 +79,12 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Turns the peer away: it took too long for its first unit.
-    pub(super) fn too_slow(&mut self, reason: &str, limits: &ReaderLimits) -> Read {
+    pub(super) fn turn_away(&mut self, code: ErrorCode, reason: &str, limits: &ReaderLimits) -> Read {
         self.stage = Stage::Left;
         self.carry.clear(&limits.intake);
         let mut built = Vec::new();
         let mut batch = Batch::new(&[], &mut built, self.codec.encoder(), limits);
-        batch.turn_away(ErrorCode::Limit, reason);
+        batch.turn_away(code, reason);
         let memory = batch.memory();
         let first_mistake = batch.first_mistake.take();
         let (inputs, _) = batch.finish();
@@ -132,12 +133,37 @@ impl<C: Codec> Reader<C> {
 
     /// Decodes a complete unit and adds what it asks for to the batch. Says whether it was a mistake.
     fn take_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
-        let done = if unit.len() - C::FRAMING > limits.decode.line {
+        let length = unit.len() - C::FRAMING;
+        let done = if length > limits.decode.line {
+            if self.turn_away_stranger(length, batch) {
+                return true;
+            }
             Err(refusal::long_line(limits.decode.line))
         } else {
-            match self.codec.decode(&block[unit.clone()], &limits.decode) {
+            let mut decoded = self.codec.decode(&block[unit.clone()], &limits.decode);
+            if let Some(guard) = &mut self.guard {
+                match guard.judge(&decoded, matches!(self.stage, Stage::Silent | Stage::Begun)) {
+                    Verdict::Passes => {}
+                    Verdict::Refused(mistake) => decoded = Err(mistake),
+                    Verdict::TurnedAway(code, reason) => {
+                        batch.turn_away(code, &reason);
+                        self.stage = Stage::Left;
+                        return true;
+                    }
+                }
+            }
+            match decoded {
                 // A blank line says nothing, not even what the peer speaks.
                 Ok(None) => return false,
+                Ok(Some(Action::Auth { receipt, .. })) if matches!(self.stage, Stage::Named | Stage::Open) => {
+                    Err(refusal::late_token(receipt))
+                }
+                Ok(Some(action @ Action::Auth { .. })) => {
+                    self.stage = Stage::Named;
+                    let done = batch.action(action, unit);
+                    debug_assert!(done == Ok(false), "it goes on");
+                    return false;
+                }
                 Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
                 Ok(Some(action)) => batch.action(action, unit),
                 Err(mistake) => Err(mistake),
@@ -163,6 +189,9 @@ impl<C: Codec> Reader<C> {
     /// thrown away. Says whether it did.
     fn refuse_start(&mut self, here: usize, announced: Option<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
         let length = announced.map_or(here, |length| length - C::FRAMING);
+        if self.turn_away_stranger(length, batch) {
+            return true;
+        }
         let mistake = if length > limits.decode.line {
             refusal::long_line(limits.decode.line)
         } else if !has_room_for_start(here, &limits.intake) {
@@ -179,6 +208,17 @@ impl<C: Codec> Reader<C> {
         true
     }
 
+    /// Turns the peer away if a unit of this length is its first, and too long to say who it is. Says whether it did.
+    fn turn_away_stranger(&mut self, length: usize, batch: &mut Batch<'_>) -> bool {
+        let Some(guard) = self.guard.as_ref().filter(|guard| !guard.has_admitted()) else { return false };
+        if length <= LONGEST_FIRST {
+            return false;
+        }
+        batch.turn_away(ErrorCode::AuthRequired, guard.silent());
+        self.stage = Stage::Left;
+        true
+    }
+
     /// Decodes what came last, without its end. Says whether it ends the connection.
     fn take_last_unit(&mut self, rest: &[u8], batch: &mut Batch<'_>, limits: &ReaderLimits) -> Result<bool, Mistake> {
         // A unit that says how long it is cannot be whole before it has come.
@@ -188,7 +228,18 @@ impl<C: Codec> Reader<C> {
         if rest.len() > limits.decode.line {
             return Err(refusal::long_line(limits.decode.line));
         }
-        match self.codec.decode(rest, &limits.decode) {
+        let decoded = self.codec.decode(rest, &limits.decode);
+        if let Some(guard) = &mut self.guard {
+            match guard.judge(&decoded, matches!(self.stage, Stage::Silent | Stage::Begun)) {
+                Verdict::Passes => {}
+                Verdict::Refused(mistake) => return Err(mistake),
+                Verdict::TurnedAway(code, reason) => {
+                    batch.turn_away(code, &reason);
+                    return Ok(true);
+                }
+            }
+        }
+        match decoded {
             Ok(None) => Ok(false),
             Ok(Some(action)) => batch.action(action, 0..rest.len()),
             // Most likely the start of a unit whose end was never sent.
@@ -199,7 +250,15 @@ impl<C: Codec> Reader<C> {
 
     /// Answers a mistake; turns the peer away after too many in a row.
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
-        batch.mistake(mistake);
+        if mistake.reason.contains(TOKEN_START) {
+            // A reason may repeat some of the line, and is logged.
+            batch.mistake(&Mistake {
+                reason: "there is a token in this line, so it is not said what is wrong with it".to_owned(),
+                ..mistake.clone()
+            });
+        } else {
+            batch.mistake(mistake);
+        }
         self.errors += 1;
         if self.errors as usize >= limits.errors_in_a_row {
             let reason = format!(

@@ -14,11 +14,13 @@ use tracing::{debug, error};
 
 use crate::broker::actor::Command;
 use crate::broker::outbox::{AwaitsPermit, Outbox, Sink, Standing, Written};
-use crate::wire::Codec;
 use crate::wire::ids::ConnectionId;
+use crate::wire::refusal::AUTH_REQUIRED;
 use crate::wire::units::Span;
+use crate::wire::{Codec, ErrorCode};
 
 use super::context::ConnectionContext;
+use super::guard::Guarded;
 use super::read::{After, Read};
 use super::reader::Reader;
 use super::timers::{Timer, Timers, within};
@@ -74,6 +76,8 @@ enum Wake {
     Quiesce,
     /// The first unit took too long.
     TooSlow,
+    /// The client has not said who it is in time.
+    Unknown,
     /// It has been cut off by its own clock.
     Cut,
     /// All is sent.
@@ -101,11 +105,11 @@ impl<T: Transport, C: Codec> Future for Connection<T, C> {
 }
 
 impl<T: Transport, C: Codec> Connection<T, C> {
-    pub(super) fn new(transport: T, codec: C, context: Arc<ConnectionContext>) -> Self {
+    pub(super) fn new(id: ConnectionId, transport: T, codec: C, guard: Guarded, context: Arc<ConnectionContext>) -> Self {
         Self {
-            id: context.ids.take(),
+            id,
             outbox: Arc::new(Outbox::new(transport, Arc::clone(&context.outbox))),
-            reader: Reader::new(codec),
+            reader: Reader::new(codec, guard),
             context,
             timers: Timers::default(),
             lingers: None,
@@ -132,6 +136,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                     self.phase = Phase::Open;
                     let outbox: Arc<Outbox<dyn Sink>> = Arc::clone(&self.outbox) as Arc<Outbox<dyn Sink>>;
                     self.tell(Command::Connected(self.id, outbox));
+                    self.reader.recognise(self.outbox.sink());
                 }
                 Phase::Open | Phase::WriteOnly => {
                     let wake = std::task::ready!(self.poll_wake(cx));
@@ -152,6 +157,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                     debug!(connection = self.id.0, "disconnected");
                     self.phase = Phase::Gone;
                     self.reader.drop_carry(&self.context.reader);
+                    self.reader.leave();
                     self.tell(Command::Gone(self.id));
                 }
                 Phase::Gone => return Poll::Ready(()),
@@ -167,9 +173,12 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             Wake::Quiesce => return self.last_read(),
             Wake::TooSlow => {
                 let reason = format!("the first line took longer than {} (limits.first_line_time)", Span(self.context.times.first_line));
-                let read = self.reader.too_slow(&reason, &self.context.reader);
-                self.phase = Phase::WriteOnly;
-                self.forward(read);
+                self.turn_away(ErrorCode::Limit, &reason);
+            }
+            Wake::Unknown => {
+                self.context.stats.auth_required.add(1);
+                let time = Span(self.context.times.auth);
+                self.turn_away(ErrorCode::AuthRequired, &format!("nothing came within {time} (auth.time); {AUTH_REQUIRED}"));
             }
             Wake::Cut => {
                 self.phase = Phase::WriteOnly;
@@ -182,6 +191,13 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             Wake::Dead => self.phase = Phase::Ending,
         }
         false
+    }
+
+    /// Ends a connection that took too long.
+    fn turn_away(&mut self, code: ErrorCode, reason: &str) {
+        let read = self.reader.turn_away(code, reason, &self.context.reader);
+        self.phase = Phase::WriteOnly;
+        self.forward(read);
     }
 
     /// Reads once.
@@ -293,18 +309,19 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn poll_timers(&mut self, cx: &mut Context<'_>, standing: Standing) -> Option<Wake> {
         let times = &self.context.times;
         self.timers.keep(Timer::FirstUnit, self.reader.awaits_first_unit(), times.first_line);
+        self.timers.keep(Timer::Token, self.phase == Phase::Open && self.reader.awaits_token(), times.auth);
         self.timers.keep(Timer::Write, standing.blocked && !standing.finishing, times.write);
         self.timers.keep(Timer::Drain, standing.finishing, times.drain);
         self.timers.keep(Timer::LongestDrain, standing.finishing, times.longest_drain);
         self.timers.keep_since(Timer::Throttle, standing.holding_since, times.throttle);
         match self.timers.poll_expired(cx)? {
             // What has come is read before the peer is believed to be silent.
-            Timer::FirstUnit => match self.outbox.sink().poll_readable(cx) {
+            timer @ (Timer::FirstUnit | Timer::Token) => match self.outbox.sink().poll_readable(cx) {
                 Poll::Ready(Ok(())) => Some(Wake::Readable),
                 Poll::Ready(Err(_)) => Some(Wake::Dead),
                 Poll::Pending => {
-                    self.timers.clear(Timer::FirstUnit);
-                    Some(Wake::TooSlow)
+                    self.timers.clear(timer);
+                    Some(if timer == Timer::Token { Wake::Unknown } else { Wake::TooSlow })
                 }
             },
             Timer::Write => {

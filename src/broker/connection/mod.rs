@@ -5,6 +5,7 @@ mod batch;
 mod carry;
 mod context;
 mod decode;
+mod guard;
 mod life;
 mod limits;
 mod mistake_log;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use crate::wire::Codec;
 
+use guard::Guard;
 use life::Connection;
 
 pub use context::{ConnectionContext, Times};
@@ -36,7 +38,28 @@ pub use transport::Transport;
 /// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
-pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, context: Arc<ConnectionContext>) -> impl Future<Output = ()> + Send + 'static {
+///
+/// # Errors
+/// The transport, and why it is turned away: too many wait already to be let in.
+pub fn try_serve<T: Transport, C: Codec>(
+    transport: T,
+    codec: C,
+    context: Arc<ConnectionContext>,
+) -> Result<impl Future<Output = ()> + Send + 'static, (T, String)> {
     debug_assert!(std::ptr::addr_eq(codec.encoder(), context.outbox.encoder), "it would be answered in another encoding");
-    Connection::new(transport, codec, context)
+    let id = context.ids.take();
+    match Guard::of(&transport, id, &context) {
+        Ok(guard) => Ok(Connection::new(id, transport, codec, guard, context)),
+        Err(reason) => {
+            context.ids.give_back(id);
+            Err((transport, reason))
+        }
+    }
+}
+
+/// The same, where nobody has to be let in or there is room for them; otherwise the connection is dropped.
+pub async fn serve<T: Transport, C: Codec>(transport: T, codec: C, context: Arc<ConnectionContext>) {
+    if let Ok(connection) = try_serve(transport, codec, context) {
+        connection.await;
+    }
 }

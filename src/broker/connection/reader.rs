@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use crate::wire::Codec;
 
 use super::carry::Carry;
+use super::guard::Guarded;
 use super::limits::ReaderLimits;
 use super::read::{After, Read};
 use super::transport::Transport;
@@ -23,6 +24,8 @@ const CROWDED_READ: usize = 4 << 10;
 pub(super) struct Reader<C> {
     pub(super) codec: C,
     pub(super) carry: Carry,
+    /// Holds what it says to its rights.
+    pub(super) guard: Guarded,
     /// Mistakes since the last good unit.
     pub(super) errors: u32,
     pub(super) stage: Stage,
@@ -38,6 +41,8 @@ pub(super) enum Stage {
     Silent,
     /// Bytes have come, but no unit that says anything.
     Begun,
+    /// It has said who it is, and nothing else.
+    Named,
     /// It speaks this protocol.
     Open,
     /// It has left, or is turned away: no more is taken from it.
@@ -56,13 +61,33 @@ thread_local! {
 }
 
 impl<C: Codec> Reader<C> {
-    pub(super) fn new(codec: C) -> Self {
-        Self { codec, carry: Carry::default(), errors: 0, stage: Stage::Silent, skipping: false, expected: 0 }
+    pub(super) fn new(codec: C, guard: Guarded) -> Self {
+        Self { codec, carry: Carry::default(), guard, errors: 0, stage: Stage::Silent, skipping: false, expected: 0 }
     }
 
     /// Whether bytes have come, and no complete unit yet.
     pub(super) fn awaits_first_unit(&self) -> bool {
         self.stage == Stage::Begun
+    }
+
+    /// Lets in who is known without a token.
+    pub(super) fn recognise(&mut self, transport: &impl Transport) {
+        if let Some(guard) = &mut self.guard {
+            guard.recognise(transport);
+        }
+    }
+
+    /// Whether the client has yet to say who it is.
+    pub(super) fn awaits_token(&self) -> bool {
+        self.stage != Stage::Left && self.guard.as_ref().is_some_and(|guard| !guard.has_admitted())
+    }
+
+    /// The connection ends: its id may be given to another one after this, and nothing more is taken from it.
+    pub(super) fn leave(&mut self) {
+        self.stage = Stage::Left;
+        if let Some(guard) = &mut self.guard {
+            guard.leave();
+        }
     }
 
     /// Whether units have come that are yet to be decoded.

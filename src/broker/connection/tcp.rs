@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::broker::access::Origin;
 use crate::broker::outbox::Sink;
 
 use super::Transport;
@@ -76,5 +77,9 @@ impl Transport for TcpTransport {
     fn close(&self) {
         // A peer that is gone already is no matter.
         let _ = self.0.get_ref().shutdown(Shutdown::Write);
+    }
+
+    fn origin(&self) -> Origin {
+        self.0.get_ref().peer_addr().map_or(Origin::Unknown, |address| address.ip().into())
     }
 }

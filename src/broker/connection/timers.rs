@@ -15,6 +15,8 @@ use tokio::time::{Instant, Sleep, timeout};
 pub(super) enum Timer {
     /// The end of its first unit.
     FirstUnit,
+    /// Its client to say who it is.
+    Token,
     /// Any progress in writing.
     Write,
     /// Its outbox to let publishers go on.
@@ -25,7 +27,7 @@ pub(super) enum Timer {
     LongestDrain,
 }
 
-const ALL: [Timer; 5] = [Timer::FirstUnit, Timer::Write, Timer::Throttle, Timer::Drain, Timer::LongestDrain];
+const ALL: [Timer; 6] = [Timer::FirstUnit, Timer::Token, Timer::Write, Timer::Throttle, Timer::Drain, Timer::LongestDrain];
 
 /// A clock is looked at this many times at least while it runs.
 const STEPS: u32 = 8;

@@ -10,6 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::broker::access::Origin;
 use crate::broker::outbox::Sink;
 
 /// A connected byte stream, shared by the task that reads it and the actor that writes to it.
@@ -38,8 +39,13 @@ pub trait Transport: Sink + Unpin + 'static {
     /// Says that nothing more will be written.
     fn close(&self);
 
-    /// The name that the client has proved to have, where the transport asks for such proof.
-    fn client_name(&self) -> Option<&Arc<str>> {
+    /// Where it comes from.
+    fn origin(&self) -> Origin {
+        Origin::Unknown
+    }
+
+    /// The name in the certificate that the peer has proven to have, if it has one.
+    fn certificate(&self) -> Option<Arc<str>> {
         None
     }
 }
@@ -123,5 +129,9 @@ impl Transport for UnixStream {
     fn close(&self) {
         // A peer that is gone already is no matter.
         let _ = socket2::SockRef::from(self).shutdown(Shutdown::Write);
+    }
+
+    fn origin(&self) -> Origin {
+        self.peer_cred().map_or(Origin::Unknown, |peer| Origin::User(peer.uid()))
     }
 }

@@ -121,12 +121,17 @@ impl Drop for Counted {
 impl Admission {
     fn admit<T: Transport, C: Codec + Default>(&self, transport: T, encoding: Encoding) {
         let codec = C::default();
-        let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else { return self.refuse(transport, codec.encoder()) };
-        let context = self.newcomers.context(encoding);
-        self.tasks.spawn(async move {
-            let _counted = counted;
-            connection::serve(transport, codec, context).await;
-        });
+        let encoder = codec.encoder();
+        let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else {
+            return self.refuse(transport, encoder, &full(self.newcomers.most()));
+        };
+        match connection::try_serve(transport, codec, self.newcomers.context(encoding)) {
+            Ok(connection) => drop(self.tasks.spawn(async move {
+                let _counted = counted;
+                connection.await;
+            })),
+            Err((transport, reason)) => self.refuse(transport, encoder, &reason),
+        }
     }
 
     /// The same once it is encrypted. A handshake that fails is of no interest to anybody but its own client.
@@ -135,7 +140,7 @@ impl Admission {
         let Some(Tls { certificates, handshakes }) = self.tls.clone() else { return };
         let codec = C::default();
         let counted = Counted::new(&self.open, self.newcomers.most());
-        let refused = if counted.is_none() { self.count_refusal(&socket) } else { None };
+        let refused = if counted.is_none() { self.count_refusal(&socket, &full(self.newcomers.most())) } else { None };
         if counted.is_none() && refused.is_none() {
             return;
         }
@@ -147,18 +152,26 @@ impl Admission {
             // Boxed, since it is over soon and the connection may last for days.
             let Some(Some(transport)) = Box::pin(stop.run_until_cancelled(encrypted)).await else { return };
             drop((certificates, handshakes, stop));
+            let encoder = codec.encoder();
             if refused.is_some() {
-                return Box::pin(tell(transport, &full(most, codec.encoder()))).await;
+                return Box::pin(tell(transport, &close(ErrorCode::Limit, &full(most), encoder))).await;
             }
-            connection::serve(transport, codec, context).await;
+            let stats = Arc::clone(&context.stats);
+            match connection::try_serve(transport, codec, context) {
+                Ok(connection) => connection.await,
+                Err((transport, reason)) => {
+                    stats.connections_refused.add(1);
+                    Box::pin(tell(transport, &close(ErrorCode::Limit, &reason, encoder))).await;
+                }
+            }
             drop(counted);
         });
     }
 
-    /// Tells a connection that there are too many, and ends it.
-    fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode) {
-        let Some(counted) = self.count_refusal(&transport) else { return };
-        let line = full(self.newcomers.most(), encoder);
+    /// Tells a connection that there are too many, of one kind or another, and ends it.
+    fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode, reason: &str) {
+        let Some(counted) = self.count_refusal(&transport, reason) else { return };
+        let line = close(ErrorCode::Limit, reason, encoder);
         self.tasks.spawn(async move {
             let _counted = counted;
             tell(transport, &line).await;
@@ -166,17 +179,16 @@ impl Admission {
     }
 
     /// Counts a connection that there is no room for. None if there is none to tell it, either.
-    fn count_refusal(&self, transport: &impl Transport) -> Option<Counted> {
+    fn count_refusal(&self, transport: &impl Transport, reason: &str) -> Option<Counted> {
         self.newcomers.context(Encoding::JsonLines).stats.connections_refused.add(1);
-        debug!(peer = transport.peer(), "connection refused, there are too many");
+        debug!(peer = transport.peer(), reason, "connection refused");
         Counted::new(&self.refusals, self.most_refusals)
     }
 }
 
-/// What a connection is told for which there is no room.
-fn full(most: usize, encoder: &dyn Encode) -> Vec<u8> {
-    let reason = format!("there are {most} connections, the most allowed (limits.connections); try again later");
-    close(ErrorCode::Limit, &reason, encoder)
+/// Why there is no room for a connection.
+fn full(most: usize) -> String {
+    format!("there are {most} connections, the most allowed (limits.connections); try again later")
 }
 
 /// The last word to a connection.

@@ -20,11 +20,12 @@ pub(super) struct Newcomers {
 }
 
 impl Newcomers {
-    pub(super) fn new(settings: &Settings, context: Arc<ConnectionContext>) -> Self {
+    /// At most `most` connections, for which there are descriptors.
+    pub(super) fn new(settings: &Settings, most: usize, context: Arc<ConnectionContext>) -> Self {
         Self {
             message_pack: RwLock::new(context.speaking(&message_pack::ENCODER)),
             json_lines: RwLock::new(context),
-            most: AtomicUsize::new(most_connections(&settings.limits, 0)),
+            most: AtomicUsize::new(most),
             settings: RwLock::new(settings.clone()),
         }
     }
@@ -110,7 +111,7 @@ impl Control {
 
 /// How many connections there may be: the limit that was set, or all descriptors that are neither in use nor in reserve. Of those in use,
 /// `open` are connections' own.
-fn most_connections(limits: &Limits, open: usize) -> usize {
+pub(super) fn most_connections(limits: &Limits, open: usize) -> usize {
     let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
     let in_use = std::fs::read_dir("/proc/self/fd").map_or(16, Iterator::count).saturating_sub(open);
     let free = usize::try_from(soft).unwrap_or(usize::MAX).saturating_sub(in_use.saturating_add(limits.reserved_descriptors)).max(1);

@@ -52,6 +52,13 @@ impl BindError {
     }
 }
 
+impl BindError {
+    pub(super) fn new(address: Address, error: io::Error) -> Self {
+        // What the broker refuses itself says what would be right.
+        Self { address, cure: if error.raw_os_error().is_some() { cure(&error) } else { "" }, error }
+    }
+}
+
 /// A socket that connections come from.
 pub(super) enum ListeningSocket {
     Tcp(AsyncFd<TcpListener>, TcpSettings),

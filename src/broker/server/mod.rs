@@ -9,9 +9,11 @@ mod control;
 mod handed_in;
 mod listening_socket;
 mod lock_file;
+mod tokens;
 mod unix_socket;
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::broker::access::Access;
 use crate::broker::actor::{Actor, Command, Mailbox, Stats};
 use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, within};
@@ -33,7 +36,7 @@ use crate::wire::{Address, Encoding, Listen};
 #[cfg(feature = "tls")]
 use accept::Tls;
 use accept::{Admission, accept};
-use control::Newcomers;
+use control::{Newcomers, most_connections};
 use listening_socket::ListeningSocket;
 
 pub use crate::broker::actor::Pulse;
@@ -43,6 +46,7 @@ pub use control::Control;
 pub(crate) use handed_in::beside;
 pub use handed_in::{BadSocket, HandedIn};
 pub use listening_socket::BindError;
+pub use tokens::Tokens;
 
 /// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
@@ -102,6 +106,8 @@ pub struct Server {
     actor: Option<Actor>,
     mailbox: Mailbox,
     admission: Admission,
+    /// Who may do what; none if everybody may do everything.
+    tokens: Option<Tokens>,
     /// How long a drain may go without progress, and in all.
     drain_times: (Duration, Duration),
 }
@@ -110,7 +116,8 @@ impl Server {
     /// Listens on all addresses. Connections are accepted once [`run`](Self::run) is called. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`BindError`] for the first address that cannot be listened on.
+    /// [`BindError`] for the first address that cannot be listened on: also for one that other machines can reach, if the settings have
+    /// neither `auth.tokens` nor `auth.allow_anonymous`; and if the file of the tokens cannot be used.
     ///
     /// ```
     /// use msgstream::broker::{Server, Settings};
@@ -160,13 +167,28 @@ impl Server {
         settings: &Settings,
         context: Arc<ConnectionContext>,
     ) -> Result<Self, BindError> {
+        let listen = beside(listen, &handed_in);
+        let not_here = |listen: &Listen, error| BindError::new(listen.address.clone(), error);
+        let refused = |listen| settings.auth.refusal(listen, settings.requires_certificates());
+        if let Some((listen, reason)) = listen.iter().find_map(|listen| Some((listen, refused(listen)?))) {
+            return Err(not_here(listen, io::Error::new(io::ErrorKind::PermissionDenied, reason)));
+        }
+        let most = most_connections(&settings.limits, 0);
+        let access = match (&settings.auth.tokens, listen.first()) {
+            (Some(file), Some(first)) => {
+                let access = Access::load(file, settings.auth.waiting.min(most / 2).max(1));
+                Some(access.map_err(|error| not_here(first, io::Error::new(io::ErrorKind::InvalidData, error)))?)
+            }
+            (Some(_), None) | (None, _) => None,
+        };
+        let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox));
+        let context = Arc::new(ConnectionContext { access, ..(*context).clone() });
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);
         if !tcp.user_timeout.0.is_zero() {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
-        let listen = beside(listen, &handed_in);
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
         let to_bind = addresses.iter().take(listen.len() - handed_in.len());
         let bound = to_bind.map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
@@ -181,7 +203,7 @@ impl Server {
         let reserved = settings.limits.reserved_descriptors;
         let mailbox = context.mailbox.clone();
         let admission = Admission {
-            newcomers: Arc::new(Newcomers::new(settings, context)),
+            newcomers: Arc::new(Newcomers::new(settings, most, context)),
             open: Arc::default(),
             most_refusals: (reserved / 2).max(1),
             refusals: Arc::default(),
@@ -195,6 +217,7 @@ impl Server {
             addresses,
             actor: None,
             mailbox,
+            tokens,
             admission,
             drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
@@ -297,6 +320,11 @@ impl Server {
         self.mailbox.pulse()
     }
 
+    /// Who may do what; none without `auth.tokens`, where everybody may do everything.
+    pub fn tokens(&self) -> Option<Tokens> {
+        self.tokens.clone()
+    }
+
     /// Serves until `shutdown` completes, then drains: it accepts no more connections, takes in what was received, sends what is
     /// queued, and tells each connection that it ends.
     ///
@@ -321,7 +349,7 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { sockets, actor, mailbox, admission, drain_times, .. } = self;
+        let Self { sockets, actor, mailbox, admission, tokens, drain_times, .. } = self;
         let stop = admission.stop.clone();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
@@ -330,6 +358,9 @@ impl Server {
                 Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, encoding, admission.clone(), stop.clone())),
                 Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, encoding, admission.clone(), stop.clone())),
             };
+        }
+        if let Some(tokens) = tokens {
+            accepting.spawn(tokens.watch(stop.clone()));
         }
         accepting.close();
         #[cfg(feature = "tls")]
@@ -360,6 +391,9 @@ impl Server {
             translated = stats.translated,
             refused = stats.connections_refused,
             handshakes_failed = stats.handshakes_failed,
+            auth_required = stats.auth_required,
+            auth_failed = stats.auth_failed,
+            auth_paused = stats.auth_paused,
             "stopped"
         );
         drop((mailbox, admission, context));

@@ -1,5 +1,6 @@
 //! All settings of a broker, with their defaults and reasons. `assemble` makes the running parts from them.
 
+mod auth;
 mod limits;
 mod memory;
 mod outbox;
@@ -8,6 +9,9 @@ mod sockets;
 #[cfg(feature = "tls")]
 mod tls;
 
+pub use auth::AuthSettings;
+#[cfg(feature = "cli")]
+pub(crate) use auth::path_or_nothing;
 pub use limits::Limits;
 pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
@@ -35,6 +39,8 @@ pub struct Settings {
     pub outbox: OutboxSettings,
     /// What is kept of messages.
     pub replay: ReplaySettings,
+    /// Who is let in.
+    pub auth: AuthSettings,
     /// Options of TCP connections.
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
@@ -44,12 +50,23 @@ pub struct Settings {
     pub tls: TlsSettings,
 }
 
+impl Settings {
+    /// Whether whoever connects with TLS has to have a certificate.
+    pub(crate) fn requires_certificates(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.client_certificates == ClientCertificates::Required;
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
 setters! {
     "msgstream::{broker::*, units::*}";
     Settings {
         limits: Limits, "Limits::default().streams(1000)";
         outbox: OutboxSettings, "OutboxSettings::default().policy(Policy::Throttle)";
         replay: ReplaySettings, "ReplaySettings::default().stream(ByteSize(0))";
+        auth: AuthSettings, "AuthSettings::default().allow_anonymous(true)";
         tcp: TcpSettings, "TcpSettings::default().no_delay(false)";
         unix: UnixSettings, "UnixSettings::default().mode(0o666)";
     }

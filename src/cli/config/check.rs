@@ -23,6 +23,9 @@ pub struct BadValue {
 /// The lowest line limit: about the length of the shortest useful lines, with a name and an id.
 const LEAST_LINE: ByteSize = ByteSize(64);
 
+/// The line that shows the longest token, with a receipt.
+const LEAST_TOKEN_LINE: usize = 1 << 10;
+
 /// The longest line where MessagePack is spoken: JSON of numbers such as `0.5` takes 9 bytes for 4 there, and 2^32 is the end.
 const MOST_PACKED: ByteSize = ByteSize(1 << 30);
 
@@ -77,6 +80,7 @@ impl Config {
         self.check_listen(&mut bad);
         self.check_limits(&mut bad);
         self.check_outbox(&mut bad);
+        self.check_auth(&mut bad);
         self.check_sockets(&mut bad);
         self.check_tls(&mut bad);
         let workers = self.runtime.workers;
@@ -99,6 +103,9 @@ impl Config {
                     let why = if twice { "is listed twice" } else { "has the same port on the same machine" };
                     format!("{listen} {why} (beside {earlier}); leave one of them out")
                 });
+            }
+            if let Some(reason) = self.auth.refusal(listen, self.tls.client_certificates == ClientCertificates::Required) {
+                bad.unless(false, "listen", all(), || reason);
             }
             if let Address::Unix(path) = &listen.address {
                 let length = path.as_os_str().as_bytes().len();
@@ -168,6 +175,16 @@ impl Config {
         bad.some_time("outbox.throttle_time", outbox.throttle_time, "publishers would never be held back; set outbox.policy instead");
         bad.some_time("outbox.write_time", outbox.write_time, "every listener would be cut off at once");
         bad.some_time("outbox.drain_time", outbox.drain_time, "nobody would be sent what is queued, nor told why the connection ends");
+    }
+
+    fn check_auth(&self, bad: &mut BadValues) {
+        let auth = &self.auth;
+        bad.some_time("auth.time", auth.time, "nobody could say who they are in time");
+        bad.at_least_one("auth.waiting", auth.waiting, "nobody could be let in");
+        let least = ByteSize(LEAST_TOKEN_LINE);
+        bad.unless(auth.tokens.is_none() || self.limits.line >= least, "limits.line", self.limits.line, || {
+            format!("the line that shows a token (auth.tokens) would not fit; write at least {least}")
+        });
     }
 
     fn check_sockets(&self, bad: &mut BadValues) {

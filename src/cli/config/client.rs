@@ -15,10 +15,12 @@ use strsim::damerau_levenshtein;
 pub(crate) struct ClientConfig {
     /// Where the broker is, and where that stands, for messages.
     pub(crate) server: Option<(String, String)>,
+    /// The file that holds the token, and where that stands.
+    pub(crate) token_file: Option<(String, String)>,
 }
 
 /// The keys that there are.
-const KEYS: [&str; 1] = ["server"];
+const KEYS: [&str; 2] = ["server", "token_file"];
 
 impl ClientConfig {
     /// Reads the files where the system has them. What the user's says counts more. The error says what to repair, and where.
@@ -45,7 +47,8 @@ impl ClientConfig {
                 let nearest = KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key)).unwrap_or_default();
                 return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
             }
-            if config.server.replace((value.to_owned(), place.clone())).is_some() {
+            let setting = if key == "server" { &mut config.server } else { &mut config.token_file };
+            if setting.replace((value.to_owned(), place.clone())).is_some() {
                 return Err(format!("{place}: {key:?} is given twice; remove one"));
             }
         }
@@ -54,7 +57,7 @@ impl ClientConfig {
 
     /// This, and what the other has besides.
     fn or(self, other: Self) -> Self {
-        Self { server: self.server.or(other.server) }
+        Self { server: self.server.or(other.server), token_file: self.token_file.or(other.token_file) }
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 41] = [
+pub(super) const KEYS: [(&str, ValueType); 45] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -51,6 +51,10 @@ pub(super) const KEYS: [(&str, ValueType); 41] = [
     ("replay.stream", ValueType::Size),
     ("replay.total", ValueType::Size),
     ("replay.time", ValueType::Time),
+    ("auth.tokens", ValueType::Path),
+    ("auth.allow_anonymous", ValueType::Switch),
+    ("auth.time", ValueType::Time),
+    ("auth.waiting", ValueType::Count(usize::MAX as u64)),
     ("tcp.send_buffer", ValueType::Size),
     ("tcp.no_delay", ValueType::Switch),
     ("tcp.keepalive_time", ValueType::Time),

@@ -14,9 +14,9 @@ mod log;
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-use crate::broker::settings::Limits;
+use crate::broker::settings::{AuthSettings, Limits, path_or_nothing};
 use crate::broker::settings::{OutboxSettings, ReplaySettings};
 use crate::broker::settings::{RuntimeSettings, TcpSettings, TlsSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
@@ -45,6 +45,8 @@ pub struct Config {
     pub outbox: OutboxSettings,
     /// What is kept of the messages that streams have had.
     pub replay: ReplaySettings,
+    /// Who is let in.
+    pub auth: AuthSettings,
     /// Options of TCP connections.
     pub tcp: TcpSettings,
     /// Options of Unix sockets.
@@ -58,23 +60,18 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            // Only this machine: there is no password yet, so a wider address is the operator's decision.
+            // Only this machine: without tokens a wider address is the operator's decision.
             listen: vec![Address::Tcp(([127, 0, 0, 1], DEFAULT_PORT).into()).into()],
             port_file: None,
             log: LogSettings::default(),
             limits: Limits::default(),
             outbox: OutboxSettings::default(),
             replay: ReplaySettings::default(),
+            auth: AuthSettings::default(),
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),
             tls: TlsSettings::default(),
             runtime: RuntimeSettings::default(),
         }
     }
-}
-
-/// An empty text stands for no path, so that a file or variable can also take a setting back.
-fn path_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }

@@ -31,7 +31,12 @@ impl Contact {
     /// Says if the broker refuses what was sent so far: a name that is not for jobs, for instance.
     pub(super) fn tell_refusal(&mut self, remote: RemoteStream) {
         self.telling.push(tokio::spawn(async move {
-            if let Err(ClientError::Refused(reason) | ClientError::Stale(reason)) = remote.flush().await {
+            let refused = remote.flush().await.err().filter(|error| !matches!(error, ClientError::Lost(_)));
+            if let Some(error) = refused {
+                let reason = match &error {
+                    ClientError::Refused(reason) | ClientError::Denied(reason) | ClientError::Stale(reason) => reason.to_string(),
+                    error => error.to_string(),
+                };
                 say(format_args!("the broker refuses this job: {reason}; the command goes on"));
             }
         }));

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
 use crate::wire::subscriber::{Event, Reason, Receipt};
-use crate::wire::{SessionName, Verb};
+use crate::wire::{SessionName, Token, Verb};
 
 use super::error::ClientError;
 use super::options::Options;
@@ -216,6 +216,15 @@ impl State {
     /// How many of the program's actions wait to be written or, if what is not confirmed is kept, to be confirmed.
     pub(super) fn waiting(&self) -> usize {
         self.actions + self.unconfirmed.iter().map(|(chunk, _)| chunk.actions).sum::<usize>()
+    }
+
+    /// Says who the client is: before all else, and not counted among its lines.
+    pub(super) fn introduction(&mut self, token: &Token) -> Chunk {
+        let bytes = request::auth_line(token);
+        if !self.keeps {
+            self.queued += bytes.len();
+        }
+        Chunk { bytes: bytes.into(), parts: Vec::new(), ping: None, actions: 0, lines: 0 }
     }
 
     /// What a connection begins with: its session, or a question if what waits is long, since a broker gives a first line little time.

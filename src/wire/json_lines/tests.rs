@@ -138,7 +138,7 @@ fn other_mistakes_are_explained() {
         (
             br#"{"action":1}"#,
             BadAction,
-            "must be a string, one of header, put, listen, hangup, close, delete, will, session, ping, not a number",
+            "must be a string, one of header, put, listen, hangup, close, delete, will, session, auth, ping, not a number",
         ),
         (br#"{"action":"pit"}"#, BadAction, "did you mean \"put\"?"),
         (br#"{"action":"Listen"}"#, BadAction, "did you mean \"listen\"?"),

@@ -125,6 +125,16 @@ impl Reason {
         !matches!(&*self.code, "shutdown" | "slow_listener")
     }
 
+    /// Whether the broker does not let this client in.
+    pub(crate) fn is_auth(&self) -> bool {
+        [ErrorCode::AuthRequired, ErrorCode::AuthFailed].iter().any(|code| code.as_str() == self.code)
+    }
+
+    /// Whether the broker has said that the client may not do that.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.code == ErrorCode::Denied.as_str()
+    }
+
     /// Whether the stream does not stand as the action requires.
     pub(crate) fn is_stale(&self) -> bool {
         self.code == ErrorCode::Stale.as_str()

@@ -60,6 +60,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    auth: "who is let in, and what they may do",
     close: "ends a stream, with and without a message; what comes after an end",
     close_connection: "a client that takes its leave",
     content: "messages pass byte for byte",

@@ -26,6 +26,7 @@ mod splits;
 mod stalled;
 mod stopped;
 mod storm;
+mod strangers;
 mod throttle;
 mod torn;
 mod unread;

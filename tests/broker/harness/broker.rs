@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use rustix::process::Signal;
+use sha2::{Digest, Sha256};
 
 use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, encryption, group, until};
 
@@ -22,6 +23,8 @@ const PROGRAM: &str = "MSGSTREAM_BIN";
 pub(crate) struct Settings {
     /// In the order of their keys; a key set twice has the later value.
     values: BTreeMap<String, String>,
+    /// Who may do what, as tables of the tokens' file.
+    tokens: String,
     descriptors: Option<u32>,
     log_breaks_off: bool,
     is_encrypted: bool,
@@ -62,6 +65,12 @@ impl Settings {
         self
     }
 
+    /// Has the broker let in who shows this token, or proves to be somebody in another way that the rights tell.
+    pub(crate) fn token(mut self, token: &str, rights: &str) -> Self {
+        self.tokens += &table(token, rights);
+        self
+    }
+
     /// How many descriptors the broker may have (`ulimit -n`).
     pub(crate) fn descriptors(mut self, most: u32) -> Self {
         self.descriptors = Some(most);
@@ -87,8 +96,11 @@ impl Broker {
     pub(crate) fn start(settings: Settings) -> Self {
         // Before the start, since the child inherits the limit.
         descriptors_for(usize::MAX);
-        let place = Place::new();
-        let mut settings = settings;
+        let (place, mut settings) = (Place::new(), settings);
+        if !settings.tokens.is_empty() {
+            fs::write(place.file("tokens.toml"), &settings.tokens).unwrap();
+            settings = settings.set("auth.tokens", place.file("tokens.toml").display());
+        }
         let mut listen = Vec::new();
         if settings.is_encrypted {
             let files = group().local().write(&place.0, "broker");
@@ -195,6 +207,24 @@ impl Broker {
         self.log.lock().unwrap().clone()
     }
 
+    /// Says anew who may do what, as the commands do it: in one step. Waits until the broker has read it.
+    pub(crate) fn set_tokens(&self, tokens: &[(&str, &str)]) {
+        let before = self.times_logged("tokens read again");
+        let text: String = tokens.iter().map(|(token, rights)| table(token, rights)).collect();
+        fs::write(self.place.file("tokens.new"), text).unwrap();
+        fs::rename(self.place.file("tokens.new"), self.place.file("tokens.toml")).unwrap();
+        until("the broker has read the tokens again", || (self.times_logged("tokens read again") > before).then_some(()));
+    }
+
+    fn times_logged(&self, text: &str) -> usize {
+        self.log().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// A file in the broker's own directory.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.place.file(name)
+    }
+
     /// Waits until a line of the log holds this text.
     pub(crate) fn until_logged(&self, text: &str) -> String {
         until(&format!("the log says {text:?}"), || self.log().into_iter().find(|line| line.contains(text)))
@@ -244,6 +274,13 @@ impl Drop for Broker {
             eprintln!("the broker's last words:\n{}", log[from..].join("\n"));
         }
     }
+}
+
+/// A table of the tokens' file, called as the token is behind `mst_`. Without a proof among the rights, the token is it.
+fn table(token: &str, rights: &str) -> String {
+    let name = token.trim_start_matches("mst_");
+    let proof = if rights.contains("unix_user") { String::new() } else { format!("sha256 = \"{:x}\"\n", Sha256::digest(token)) };
+    format!("[{name}]\n{proof}{}\n", rights.replace("; ", "\n"))
 }
 
 /// The program under test, allowed so many descriptors.

@@ -7,6 +7,7 @@
 //! == the title of a case
 //! only json lines                  about the characters of JSON or the ends of lines: not played in other encodings
 //! set limits.line = 64KiB
+//! token mst_a: listen = ['a']      who shows this token may do that; several rights are separated by "; "
 //! A> {"action":"ping"}             client A says this line
 //! A< {"action":"pong"}             and gets exactly this one next
 //! A>> {"action":"pi                sends these bytes, without an end of line; \r \n \t \\ and \xNN are escapes
@@ -271,6 +272,10 @@ fn parse(name: &str, text: &str) -> Vec<Case> {
         if let Some((key, value)) = line.strip_prefix("set ").and_then(|rest| rest.split_once(" = ")) {
             assert!(case.steps.is_empty(), "{name}.txt:{number}: settings come before what is said");
             case.settings = std::mem::take(&mut case.settings).set(key, value);
+            continue;
+        }
+        if let Some((token, rights)) = line.strip_prefix("token ").and_then(|rest| rest.split_once(": ")) {
+            case.settings = std::mem::take(&mut case.settings).token(token, rights);
             continue;
         }
         let (client, what) = step(line).unwrap_or_else(|| panic!("{name}.txt:{number}: cannot be read\n{line}"));

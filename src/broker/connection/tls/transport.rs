@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use crate::broker::access::Origin;
 use crate::broker::outbox::{Sink, Unsent};
 
 use super::super::Transport;
@@ -170,8 +171,12 @@ impl<S: Transport> Transport for TlsTransport<S> {
         self.socket.close();
     }
 
-    fn client_name(&self) -> Option<&Arc<str>> {
-        self.client.as_ref()
+    fn origin(&self) -> Origin {
+        self.socket.origin()
+    }
+
+    fn certificate(&self) -> Option<Arc<str>> {
+        self.client.clone()
     }
 }
 

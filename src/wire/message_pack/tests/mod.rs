@@ -143,7 +143,7 @@ fn mistakes_are_explained() {
         (
             unit(&json!({"action":1})),
             BadAction,
-            "must be a string, one of header, put, listen, hangup, close, delete, will, session, ping, not a number",
+            "must be a string, one of header, put, listen, hangup, close, delete, will, session, auth, ping, not a number",
         ),
         (unit(&json!({"action":"publish"})), BadAction, "did you mean \"put\"?"),
         (

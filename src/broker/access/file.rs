@@ -1,0 +1,287 @@
+//! The file that says who may do what.
+//!
+//! It holds no token, only their SHA-256. What is wrong with it is told with its place and the cure, and without repeating what stands
+//! there: somebody may have put a token into it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+use toml::value::{Date, Datetime, Offset, Time};
+
+use super::identity::{Digest, Identity, Proof};
+use super::rights::Rights;
+use crate::wire::ids::is_reserved;
+
+/// A longer file is none of ours. Some thousands of tokens fit.
+const LONGEST: u64 = 1 << 20;
+
+/// The longest name of an identity, in bytes.
+const LONGEST_NAME: usize = 64;
+
+/// The file of the tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the tokens in {} cannot be used: {reason}", file.display())]
+pub struct TokensError {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong, where, and what would be right.
+    pub reason: String,
+}
+
+/// What is otherwise when a file was changed or another one stands in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    /// Of the file as it stands; none if there is none.
+    pub(super) fn of(file: &Path) -> Option<Self> {
+        let about = std::fs::metadata(file).ok()?;
+        Some(Self { inode: about.ino(), length: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
+    }
+}
+
+/// One table of the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    sha256: Option<String>,
+    unix_user: Option<User>,
+    certificate: Option<String>,
+    expires: Option<Datetime>,
+    #[serde(default)]
+    publish: Vec<String>,
+    #[serde(default)]
+    listen: Vec<String>,
+    #[serde(default)]
+    admin: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum User {
+    Number(u32),
+    Name(String),
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// [`TokensError`].
+pub fn read_tokens(file: &Path) -> Result<Vec<Identity>, TokensError> {
+    read(file).and_then(|text| parse_tokens(&text)).map_err(|reason| TokensError { file: file.to_owned(), reason })
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| {
+        let cure = match error.kind() {
+            std::io::ErrorKind::NotFound => "; \"msgstream token new\" makes it, or name another in auth.tokens",
+            std::io::ErrorKind::PermissionDenied => "; give it to the user that the broker runs as",
+            _ => "",
+        };
+        format!("{error}{cure}")
+    };
+    let mut text = String::new();
+    let file = File::open(file).map_err(failed)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LONGEST {
+        return Err(format!("it is longer than {LONGEST} bytes"));
+    }
+    Ok(text)
+}
+
+/// Reads the text of such a file.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn parse_tokens(text: &str) -> Result<Vec<Identity>, String> {
+    let tables: BTreeMap<String, Written> = toml::from_str(text).map_err(|error| fault(text, &error))?;
+    let mut identities: Vec<Identity> = Vec::with_capacity(tables.len());
+    for (name, written) in tables {
+        let identity = identity(&name, written).map_err(|why| format!("[{name}]: {why}"))?;
+        if let Some(other) = identities.iter().find(|other| other.proof == identity.proof) {
+            return Err(format!("[{name}] and [{}] have the same proof, so nobody could tell them apart; remove one", other.name));
+        }
+        identities.push(identity);
+    }
+    Ok(identities)
+}
+
+/// What the parser says, without the line that it would show: there may be a token in it.
+fn fault(text: &str, error: &toml::de::Error) -> String {
+    let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+    let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+    let told = error.message();
+    // A message names keys and kinds of values; where it repeats a value, only its beginning up to the first quote is sure to be ours.
+    let told = if told.contains(crate::wire::TOKEN_START) { "there is a token here; the file holds only their sha256" } else { told };
+    format!(
+        "{place}{told}; write a table for each, such as\n[fit-jobs]\nsha256 = \"64 digits, as msgstream token new prints them\"\npublish = [\"fit-\"]\nlisten = [\"fit-\"]"
+    )
+}
+
+fn identity(name: &str, written: Written) -> Result<Identity, String> {
+    check_name(name)?;
+    let Written { sha256, unix_user, certificate, expires, publish, listen, admin } = written;
+    let proof = match (sha256, unix_user, certificate) {
+        (Some(digits), None, None) => Proof::Token(
+            Digest::from_hex(&digits)
+                .ok_or_else(|| "\"sha256\" must be the 64 digits of a token's SHA-256; \"msgstream token new\" writes them".to_owned())?,
+        ),
+        (None, Some(user), None) => Proof::UnixUser(number_of(user)?),
+        (None, None, Some(certificate)) if certificate.is_empty() => return Err("the name of the certificate is empty".to_owned()),
+        (None, None, Some(certificate)) => Proof::Certificate(certificate.into()),
+        _ => return Err("there must be one of \"sha256\", \"unix_user\" and \"certificate\", which prove who somebody is".to_owned()),
+    };
+    let expires = expires.map(moment).transpose()?;
+    let rights = Rights { publish: prefixes("publish", publish)?, listen: prefixes("listen", listen)?, admin };
+    Ok(Identity { name: name.into(), proof, expires, rights })
+}
+
+/// Whether an identity may be called so.
+///
+/// # Errors
+/// What would be right.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let is_good =
+        (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_good { Ok(()) } else { Err(format!("a name has 1 to {LONGEST_NAME} letters, digits, - and _, without quotes")) }
+}
+
+/// The prefixes that a right is for.
+fn prefixes(right: &str, prefixes: Vec<String>) -> Result<Vec<Box<str>>, String> {
+    if let Some(reserved) = prefixes.iter().find(|prefix| is_reserved(prefix.as_bytes())) {
+        return Err(format!(
+            "\"{right}\" has the prefix {reserved:?}: what begins with $ is the broker's own; who may listen to a stream may know how it stands, and admin = true tells all"
+        ));
+    }
+    Ok(prefixes.into_iter().map(String::into_boxed_str).collect())
+}
+
+/// The number of a user.
+fn number_of(user: User) -> Result<u32, String> {
+    let name = match user {
+        User::Number(number) => return Ok(number),
+        User::Name(name) => name,
+    };
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(&name)).then(|| fields.nth(1)?.parse().ok())?
+    });
+    number.ok_or_else(|| format!("/etc/passwd has no user {name:?}; write the number that \"id -u {name}\" prints"))
+}
+
+/// A time as TOML writes it: with a zone, or a day, which counts from its beginning in UTC.
+fn moment(written: Datetime) -> Result<SystemTime, String> {
+    let example = "\"expires\" must be a time with its zone or a day, without quotes, such as 2027-01-31T12:00:00Z or 2027-01-31";
+    let (date, seconds) = match written {
+        Datetime { date: Some(date), time: None, offset: None } => (date, 0),
+        Datetime { date: Some(date), time: Some(time), offset: Some(offset) } => {
+            let Time { hour, minute, second, .. } = time;
+            let minutes = match offset {
+                Offset::Z => 0,
+                Offset::Custom { minutes } => i64::from(minutes),
+            };
+            (date, i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second.unwrap_or(0)) - minutes * 60)
+        }
+        _ => return Err(example.to_owned()),
+    };
+    let seconds = days_since_1970(date) * 86400 + seconds;
+    // Whatever was before 1970 is over.
+    Ok(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+/// After Howard Hinnant's `days_from_civil`: years begin in March, so that the leap day is the last.
+fn days_since_1970(Date { year, month, day }: Date) -> i64 {
+    let (year, month) = (i64::from(year) - i64::from(month <= 2), i64::from(month));
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGITS: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn one(text: &str) -> Identity {
+        let mut all = parse_tokens(&text.replace("HASH", &format!("sha256 = '{DIGITS}'"))).unwrap();
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    #[test]
+    fn each_table_is_somebody() {
+        let known = one("# ours\n[fit-jobs]\nHASH\npublish = ['fit-', '']\nlisten = [\"b\"]\nadmin = true");
+        assert_eq!((&*known.name, known.expires), ("fit-jobs", None));
+        assert_eq!(known.proof, Proof::Token(Digest::from_hex(DIGITS).unwrap()));
+        assert_eq!((known.rights.publish.len(), known.rights.listen.len(), known.rights.admin), (2, 1, true));
+        assert_eq!(one("[a]\nunix_user = 1000").proof, Proof::UnixUser(1000));
+        assert_eq!(one("[a]\nunix_user = 'root'").proof, Proof::UnixUser(0));
+        assert_eq!(one("[a]\ncertificate = 'node-7'").proof, Proof::Certificate("node-7".into()));
+        assert_eq!(one("[a]\nHASH").rights, Rights::default());
+        assert_eq!(parse_tokens("").unwrap(), []);
+    }
+
+    #[test]
+    fn a_time_counts_from_its_moment() {
+        let seconds = |written: &str| {
+            let expires = one(&format!("[a]\nHASH\nexpires = {written}")).expires.unwrap();
+            expires.duration_since(UNIX_EPOCH).unwrap().as_secs()
+        };
+        // As `date -d ... +%s` prints them.
+        for (written, moment) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 951_782_400),
+            ("2026-11-29T04:00:00Z", 1_795_924_800),
+            ("2026-11-29T05:30:00+01:30", 1_795_924_800),
+            ("2100-03-01", 4_107_542_400),
+            ("1969-12-31", 0),
+        ] {
+            assert_eq!(seconds(written), moment, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place_and_without_what_stands_there() {
+        for (text, parts) in [
+            ("[a]\nHASH\npublsh = ['x']", &["line 3: ", "unknown field `publsh`", "publish"][..]),
+            ("[a", &["line 1: "]),
+            ("[a]\nHASH\n[b]\nHASH", &["[b] and [a] have the same proof"]),
+            ("[a]\nHASH\n[a]\nunix_user = 1", &["line 3: ", "duplicate"]),
+            ("[a]\nunix_user = 1\ncertificate = 'x'", &["[a]: there must be one of"]),
+            ("[a]", &["[a]: there must be one of"]),
+            ("[a]\nsha256 = 'mst_0123'", &["[a]: \"sha256\" must be the 64 digits"]),
+            ("[a]\ncertificate = ''", &["[a]: the name of the certificate is empty"]),
+            ("[a]\nunix_user = 'no such user'", &["[a]: /etc/passwd has no user \"no such user\"", "id -u"]),
+            ("[\"a b\"]\nHASH", &["[a b]: a name has"]),
+            ("[a]\nHASH\nlisten = ['$streams/']", &["[a]: \"listen\" has the prefix \"$streams/\"", "admin = true"]),
+            ("[a]\nHASH\nexpires = 2027-01-01T00:00:00", &["[a]: \"expires\" must be a time with its zone"]),
+            ("[a]\nHASH\nexpires = '2027-01-01'", &["line 3: "]),
+            ("[a]\nHASH\npublish = 'mst_0123'", &["line 3: ", "there is a token here"]),
+            ("token = \"mst_0123\"", &["line 1: "]),
+            ("[a]\nmst_0123", &["line 2: "]),
+        ] {
+            let reason = parse_tokens(&text.replace("HASH", &format!("sha256 = '{DIGITS}'"))).unwrap_err();
+            for part in parts {
+                assert!(reason.contains(part), "{part:?} is not in: {reason}");
+            }
+            assert!(!reason.contains("0123"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_cure() {
+        let told = read_tokens(Path::new("/nonexistent/tokens.toml")).unwrap_err().to_string();
+        assert!(told.contains("/nonexistent/tokens.toml") && told.contains("msgstream token new"), "{told}");
+    }
+}

@@ -1,0 +1,109 @@
+use std::net::IpAddr;
+use std::time::UNIX_EPOCH;
+
+use super::*;
+
+fn token(text: &str) -> Token {
+    Token::new(text).unwrap()
+}
+
+fn identity(name: &str, listen: &[&str], expires: Option<u64>) -> Identity {
+    Identity {
+        name: name.into(),
+        proof: Proof::Token(Digest::of(&token(name))),
+        expires: expires.map(at),
+        rights: Rights { listen: listen.iter().map(|prefix| Box::from(*prefix)).collect(), ..Rights::default() },
+    }
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+const HERE: Origin = Origin::User(7);
+
+fn admit(access: &Access, name: &str, id: u32, now: u64) -> Result<Arc<Identity>, Refusal> {
+    access.admit(&token(name), HERE, ConnectionId(id), (Instant::now(), at(now)))
+}
+
+/// Who is ended, and why.
+fn ended(act: impl FnOnce(&mut dyn FnMut(ConnectionId, String))) -> Vec<(u32, String)> {
+    let mut ended = Vec::new();
+    act(&mut |id, reason| ended.push((id.0, reason)));
+    ended.sort();
+    ended
+}
+
+#[test]
+fn a_token_is_let_in_until_it_expires() {
+    let access = Access::of(vec![identity("a", &["x"], Some(100)), identity("b", &[], None)], 8);
+    assert_eq!(admit(&access, "a", 1, 99).unwrap().rights.listen, [Box::from("x")]);
+    assert_eq!(admit(&access, "a", 2, 100), Err(Refusal::Expired("a".into())));
+    assert_eq!(admit(&access, "c", 3, 0), Err(Refusal::Unknown));
+    admit(&access, "b", 4, 1000).unwrap();
+    assert_eq!(ended(|end| access.expire(at(99), end)), []);
+    assert_eq!(ended(|end| access.expire(at(100), end)), [(1, "\"a\" has expired".to_owned())]);
+    assert_eq!(ended(|end| access.expire(at(100), end)), []);
+}
+
+#[test]
+fn who_may_less_than_before_is_ended_and_nobody_else() {
+    let names = ["same", "more", "less", "gone", "other", "old"];
+    let access = Access::of(names.iter().map(|name| identity(name, &["x-"], None)).collect(), 8);
+    for (id, name) in (0..).zip(names) {
+        admit(&access, name, id, 0).unwrap();
+    }
+    admit(&access, "gone", 6, 0).unwrap();
+    access.gone(ConnectionId(6));
+    let other = Identity { proof: Proof::UnixUser(1), ..identity("other", &["x-"], None) };
+    let now = vec![
+        identity("same", &["x-"], Some(100)),
+        identity("more", &["x", "y"], None),
+        identity("less", &["x-1"], None),
+        other,
+        identity("old", &["x-"], Some(5)),
+    ];
+    let mut reloaded = None;
+    let told = ended(|end| reloaded = Some(access.replace(now, at(10), end)));
+    let reason = |name: &str, what: &str| format!("{}\"{name}\"{what}", if what.contains("taken") { "rights of " } else { "" });
+    assert_eq!(
+        told,
+        [
+            (2, reason("less", " were taken away; connect again")),
+            (3, reason("gone", " was revoked")),
+            (4, reason("other", " was revoked")),
+            (5, reason("old", " has expired")),
+        ]
+    );
+    assert_eq!(reloaded, Some(Reloaded { identities: 5, ended: 4 }));
+    assert_eq!(admit(&access, "gone", 7, 10), Err(Refusal::Unknown));
+    // One that was connected before expires when the new table says so.
+    assert_eq!(ended(|end| access.expire(at(100), end)), [(0, "\"same\" has expired".to_owned())]);
+}
+
+#[test]
+fn a_proof_without_a_token_is_recognised() {
+    let user = Identity { proof: Proof::UnixUser(1000), ..identity("a", &[], Some(100)) };
+    let named = Identity { proof: Proof::Certificate("node".into()), ..identity("b", &[], None) };
+    let access = Access::of(vec![user, named], 8);
+    let name = |proof: Proof, now| access.recognise(&proof, ConnectionId(0), at(now)).map(|identity| identity.name.clone());
+    assert_eq!(name(Proof::UnixUser(1000), 0).as_deref(), Some("a"));
+    assert_eq!(name(Proof::UnixUser(1000), 100), None);
+    assert_eq!(name(Proof::UnixUser(1001), 0), None);
+    assert_eq!(name(Proof::Certificate("node".into()), 0).as_deref(), Some("b"));
+    assert_eq!(name(Proof::Certificate("Node".into()), 0), None);
+}
+
+#[test]
+fn who_guesses_is_refused_without_a_look_and_so_is_who_comes_from_there() {
+    let access = Access::of(vec![identity("a", &[], None)], 8);
+    let (began, origin) = (Instant::now(), Origin::from(IpAddr::from([192, 0, 2, 1])));
+    let admit =
+        |name: &str, from, passed| access.admit(&token(name), from, ConnectionId(0), (began + Duration::from_millis(passed), at(0)));
+    for _ in 0..11 {
+        assert_eq!(admit("wrong", origin, 0), Err(Refusal::Unknown));
+    }
+    assert_eq!(admit("wrong", origin, 0), Err(Refusal::Paused(Duration::from_millis(250))));
+    assert_eq!(admit("a", origin, 249), Err(Refusal::Paused(Duration::from_millis(1))));
+    assert!(admit("a", HERE, 0).is_ok() && admit("a", origin, 250).is_ok());
+}

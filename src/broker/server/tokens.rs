@@ -1,0 +1,93 @@
+//! The way from a running server to who may do what there.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::broker::access::{Access, Reloaded, TokensError};
+use crate::broker::actor::{Command, Mailbox};
+use crate::wire::ids::ConnectionId;
+
+/// How often it is looked whether a token has expired or the file has changed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Who may do what on a running server: the file of `auth.tokens`, which can be read again while it runs. Cheap to clone.
+///
+/// ```
+/// use msgstream::broker::{AuthSettings, Server, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let file = std::env::temp_dir().join(format!("msgstream-tokens-{}.toml", std::process::id()));
+/// std::fs::write(&file, "[me]\nunix_user = 1000\nlisten = [\"\"]\n")?;
+/// let settings = Settings::default().auth(AuthSettings::default().tokens(&file));
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &settings)?;
+/// let tokens = server.tokens().ok_or("without a file everybody may do everything")?;
+///
+/// std::fs::write(&file, "[me]\nunix_user = 1000\nlisten = [\"fit-\"]\n")?;
+/// assert_eq!(tokens.reload()?.identities, 1);
+/// std::fs::write(&file, "[me]\nunix_user = yes\n")?;
+/// assert!(tokens.reload().is_err(), "what there was stays");
+/// # std::fs::remove_file(file)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    access: Arc<Access>,
+    mailbox: WeakUnboundedSender<Command>,
+}
+
+impl Tokens {
+    pub(super) fn new(access: Arc<Access>, mailbox: &Mailbox) -> Self {
+        Self { access, mailbox: mailbox.downgrade() }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        self.access.file()
+    }
+
+    /// Reads the file again. What it says counts at once: a connection whose token it does not name any more, or whose token has lost a
+    /// right or has expired, is ended with the code `auth_failed`. Rights that are new count for connections made from now on.
+    ///
+    /// # Errors
+    /// [`TokensError`] if the file cannot be used; then all stays as it was.
+    pub fn reload(&self) -> Result<Reloaded, TokensError> {
+        let reloaded = self.access.reload(SystemTime::now(), |id, reason| self.expel(id, reason))?;
+        info!(file = %self.file().display(), identities = reloaded.identities, ended = reloaded.ended, "tokens read again");
+        Ok(reloaded)
+    }
+
+    /// Reads the file again when it has changed, and ends connections whose tokens expire, until the server stops.
+    pub(super) async fn watch(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = sleep(PAUSE) => {}
+            }
+            if self.access.has_changed()
+                && let Err(error) = self.reload()
+            {
+                error!(%error, "tokens not read again; what they said before still counts");
+            }
+            self.access.expire(SystemTime::now(), |id, reason| {
+                info!(connection = id.0, reason, "connection ended");
+                self.expel(id, reason);
+            });
+        }
+    }
+
+    /// The connection still has its id, since it gives it back behind the same lock.
+    fn expel(&self, id: ConnectionId, reason: String) {
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            // If the actor is gone, so are all connections.
+            let _ = mailbox.send(Command::Expel(id, reason));
+        }
+    }
+}

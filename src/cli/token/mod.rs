@@ -1,0 +1,68 @@
+//! `msgstream token`: makes, lists and revokes tokens.
+
+mod list;
+mod new;
+mod place;
+mod store;
+
+use super::exit::{Exit, Outcome};
+use super::standard::say;
+
+use place::Place;
+
+/// Make, list and revoke the tokens that a broker lets clients in with
+///
+/// They stand in a file that the broker reads: its setting auth.tokens. The file holds no token, only the SHA-256 of each, so that who
+/// reads it can use none. It can also be edited by hand; what stands in it stays, comments included.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Commands {
+    New(new::Args),
+    List(list::Args),
+    Revoke(Revoke),
+}
+
+/// Revoke a token
+///
+/// Once the broker has read the file again, which it does within seconds, the token lets nobody in, and connections that were let in with
+/// it are ended.
+#[derive(Debug, clap::Args)]
+struct Revoke {
+    /// The name that was given to it
+    name: String,
+    #[command(flatten)]
+    place: Place,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  msgstream token new fits --publish fit- --listen fit- --expires 90d
+  msgstream token new dashboard --listen '' --admin        everything, to look at
+  msgstream token new operator --publish '' --listen '' --admin
+  msgstream token list
+  msgstream token revoke fits
+  MSGSTREAM_TOKEN=mst_... msgstream put fit-1 42           show a token
+
+Exit codes:
+   0  done
+  64  the command line cannot be understood
+  74  the file cannot be written
+  78  what stands in the file cannot be used, or does not fit what is asked";
+
+pub(crate) fn run(args: Args) -> Outcome {
+    match args.command {
+        Commands::New(args) => new::run(&args),
+        Commands::List(args) => list::run(&args),
+        Commands::Revoke(Revoke { name, place }) => {
+            store::edit(&place.file, |text| store::without(text, &name))?;
+            say(format_args!("\"{name}\" is revoked; a running broker ends its connections within seconds"));
+            Ok(Exit::Fine)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `msgstream token new`.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::broker::access::{Digest, check_name};
+use crate::cli::exit::{Exit, Failure, OrExit, Outcome};
+use crate::cli::standard::{print, say};
+use crate::client::Token;
+use crate::wire::TOKEN_START;
+use crate::wire::units::Span;
+
+use super::place::Place;
+use super::store;
+
+/// Make a token, and print it once
+///
+/// It is printed to standard output, and cannot be shown again: the file keeps only its SHA-256. A right is for all streams whose names
+/// begin with its prefix; the prefix '' is for all.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to call it: letters, digits, - and _
+    #[arg(value_parser = name)]
+    name: String,
+    /// It may publish to streams whose names begin so; can be repeated
+    #[arg(long, value_name = "PREFIX")]
+    publish: Vec<String>,
+    /// It may listen to streams whose names begin so, and know how they stand; can be repeated
+    #[arg(long, value_name = "PREFIX")]
+    listen: Vec<String>,
+    /// It may know what others do: the directory of all streams
+    #[arg(long)]
+    admin: bool,
+    /// It counts for this time, such as 90d, or until this day or moment (2027-01-31, 2027-01-31T12:00:00Z) [default: for ever]
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// How many random bytes a token has: nobody finds it by trying.
+const RANDOM: usize = 24;
+
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+/// A moment as TOML writes it.
+fn expiry(text: &str) -> Result<String, String> {
+    let wrong = |_| "write a time such as 90d, a day such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z".to_owned();
+    if let Ok(Span(time)) = text.parse::<Span>() {
+        return in_future(Timestamp::now().checked_add(time).map_err(|error| error.to_string())?);
+    }
+    if let Ok(day) = format!("{text}T00:00:00Z").parse() {
+        return in_future(day).map(|_| text.to_owned());
+    }
+    in_future(text.parse().map_err(|error: jiff::Error| wrong(error))?)
+}
+
+fn in_future(moment: Timestamp) -> Result<String, String> {
+    if moment <= Timestamp::now() {
+        return Err("that is over already; write a later time".to_owned());
+    }
+    Timestamp::from_second(moment.as_second()).map(|moment| moment.to_string()).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(args: &Args) -> Outcome {
+    if args.publish.is_empty() && args.listen.is_empty() && !args.admin {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a token without rights is good for nothing; add --publish PREFIX, --listen PREFIX or --admin",
+        ));
+    }
+    let token = random().context("the system gives no random bytes").or_exit(Exit::Io)?;
+    let known = Token::new(&token).or_exit(Exit::Internal)?;
+    store::edit(&args.place.file, |text| store::with(text, &args.name, &table(args, &Digest::of(&known))))?;
+    let until = args.expires.as_ref().map_or_else(String::new, |expires| format!(", until {expires}"));
+    say(format_args!(
+        "this token of \"{}\" counts once the broker has read {}{until}; it is not shown again",
+        args.name,
+        args.place.file.display()
+    ));
+    print(format!("{token}\n").as_bytes())?;
+    Ok(Exit::Fine)
+}
+
+fn random() -> rustix::io::Result<String> {
+    let mut bytes = [0; RANDOM];
+    let count = getrandom(&mut bytes, GetRandomFlags::empty())?;
+    // A request this short is always filled.
+    if count != RANDOM {
+        return Err(rustix::io::Errno::IO);
+    }
+    Ok(bytes.iter().fold(TOKEN_START.to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+/// The table of the token.
+fn table(args: &Args, digest: &Digest) -> String {
+    let list = |prefixes: &[String]| {
+        // What JSON writes of a text, TOML reads.
+        let prefixes: Vec<_> = prefixes.iter().map(|prefix| serde_json::Value::from(prefix.as_str()).to_string()).collect();
+        format!("[{}]", prefixes.join(", "))
+    };
+    let mut text = format!("[{}]\nsha256 = \"{digest}\"\n", args.name);
+    if let Some(expires) = &args.expires {
+        text += &format!("expires = {expires}\n");
+    }
+    for (right, prefixes) in [("publish", &args.publish), ("listen", &args.listen)] {
+        if !prefixes.is_empty() {
+            text += &format!("{right} = {}\n", list(prefixes));
+        }
+    }
+    if args.admin {
+        text += "admin = true\n";
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! The token that a client shows to be let in.
+
+use std::fmt;
+
+/// How the tokens begin that the broker's program makes, so that one that is found somewhere can be recognised.
+pub const TOKEN_START: &str = "mst_";
+
+/// A client's token: who knows it has its rights. It is never shown: its `Debug` is empty, and no error repeats it.
+///
+/// ```
+/// # use msgstream::client::Token;
+/// let token = Token::new("mst_0123456789abcdef0123456789abcdef")?;
+/// assert_eq!(format!("{token:?}"), "Token(..)");
+/// # Ok::<(), msgstream::client::BadToken>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(Box<str>);
+
+/// A text that is no token. It does not repeat the text, which may be most of a token.
+///
+/// ```
+/// # use msgstream::client::{BadToken, Token};
+/// assert_eq!(Token::new("two words"), Err(BadToken));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token is one word of 1 to {} letters, digits and signs, such as mst_ and what follows it", Token::LONGEST)]
+pub struct BadToken;
+
+impl Token {
+    /// The longest token, in bytes.
+    pub const LONGEST: usize = 256;
+
+    /// A token.
+    ///
+    /// # Errors
+    /// [`BadToken`] if the text is empty, too long, or holds anything but visible ASCII.
+    pub fn new(text: &str) -> Result<Self, BadToken> {
+        let is_good = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_good { Ok(Self(text.into())) } else { Err(BadToken) }
+    }
+
+    /// The text, to send or to compare, not to show.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BadToken, Token};
+
+    #[test]
+    fn a_token_is_one_word_that_nothing_shows() {
+        let token = Token::new("mst_secret").unwrap();
+        assert_eq!((token.as_str(), format!("{token:?}")), ("mst_secret", "Token(..)".to_owned()));
+        for bad in ["", " ", "a b", "a\n", "a\u{e9}", &"x".repeat(257)] {
+            assert_eq!(Token::new(bad), Err(BadToken), "{bad:?}");
+        }
+        assert!(Token::new(&"x".repeat(256)).is_ok());
+    }
+}

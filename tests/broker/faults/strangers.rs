@@ -1,0 +1,113 @@
+//! Clients that the broker does not know, and tokens that change while it runs.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::harness::{Broker, Encoding, Transport, descriptors_for, is_end, settings, until};
+
+const ALL: &str = "publish = ['']; listen = ['']";
+
+fn let_in(broker: &Broker, token: &str) -> crate::harness::Client {
+    let mut client = broker.client();
+    client.send(&format!(r#"{{"action":"auth","token":"{token}"}}"#));
+    client
+}
+
+// Seen to fail without a limit on those who wait: the one that has a token found no place.
+#[test]
+fn strangers_that_say_nothing_keep_nobody_out() {
+    let broker =
+        Broker::start(settings().token("mst_a", ALL).set("auth.waiting", 50).set("limits.connections", 100).set("auth.time", "60s"));
+    let mut known = let_in(&broker, "mst_a");
+    known.ping();
+    let mut strangers: Vec<_> = (0..descriptors_for(500)).map(|_| broker.client()).collect();
+    for stranger in &mut strangers[25..] {
+        // When many come at once, some are closed without a word.
+        if let Ok(Some(line)) = stranger.line_or_break() {
+            assert!(is_end(&line, "limit"), "{line}");
+        }
+    }
+    known.ping();
+    // Over the other transport there is room: these all came from one address.
+    let mut other = broker.client_over(Transport::Unix, Encoding::JsonLines);
+    other.send(r#"{"action":"auth","token":"mst_a"}"#);
+    other.ping();
+}
+
+// Seen to fail when the file was not looked at.
+#[test]
+fn a_revoked_token_ends_its_connections_and_a_broken_file_ends_none() {
+    let broker = Broker::start(settings().token("mst_a", ALL).token("mst_b", ALL));
+    let (mut revoked, mut kept) = (let_in(&broker, "mst_a"), let_in(&broker, "mst_b"));
+    revoked.ping();
+    kept.send(r#"{"action":"listen","stream":"job"}"#);
+    kept.ping();
+    broker.set_tokens(&[("mst_b", "publish = ['', 'x']; listen = ['']"), ("mst_c", ALL)]);
+    revoked.expect_ended("auth_failed");
+    let_in(&broker, "mst_a").expect_ended("auth_failed");
+    fs::write(broker.file("tokens.toml"), "[b\n").unwrap();
+    let told = broker.until_logged("tokens not read again");
+    assert!(told.contains("line 1"), "{told}");
+    let mut new = let_in(&broker, "mst_c");
+    new.send(r#"{"action":"put","stream":"job","message":1}"#);
+    new.ping();
+    kept.expect(r#"{"action":"put","stream":"job","message":1}"#);
+}
+
+#[test]
+fn a_user_whom_the_broker_knows_needs_no_token_on_a_unix_socket() {
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    let rights = format!("unix_user = {user}; publish = ['mine-']");
+    let broker = Broker::start(settings().token("me", &rights).token("mst_a", ALL).set("auth.time", "300ms"));
+    let mut silent = broker.client();
+    for encoding in [Encoding::JsonLines, Encoding::MessagePack] {
+        let mut client = broker.client_over(Transport::Unix, encoding);
+        client.send(r#"{"action":"put","stream":"mine-1","message":1,"receipt":1}"#);
+        client.expect(&client.as_heard(r#"{"action":"receipt","receipt":1,"listeners":0}"#));
+        client.send(r#"{"action":"put","stream":"job","message":1}"#);
+        assert!(client.line().unwrap().contains("denied"));
+        // A token counts more than who one is.
+        let mut client = broker.client_over(Transport::Unix, encoding);
+        client.send(r#"{"action":"auth","token":"mst_a"}"#);
+        client.send(r#"{"action":"put","stream":"job","message":1,"receipt":1}"#);
+        client.expect(&client.as_heard(r#"{"action":"receipt","receipt":1,"listeners":0}"#));
+    }
+    let mut idle = broker.client_over(Transport::Unix, Encoding::JsonLines);
+    silent.expect_ended("auth_required");
+    // Its time would be over by now, too.
+    idle.ping();
+}
+
+// Seen to fail when the reason of a wrong line was logged as it is.
+#[test]
+fn a_token_is_neither_in_the_log_nor_in_the_command_line() {
+    let broker = Broker::start(settings().token("mst_good", ALL).set("log.level", "trace"));
+    let_in(&broker, "mst_good").ping();
+    for line in [
+        r#"{"action":"auth","token":"mst_bad"}"#,
+        r#"{"action":"auth","token":mst_bad}"#,
+        r#"{"action":"mst_bad"}"#,
+        r#"{"mst_bad":1,"mst_bad":1}"#,
+        "mst_bad",
+    ] {
+        let mut client = broker.client();
+        client.send(line);
+        while let Some(told) = client.line() {
+            assert!(!told.contains("mst_bad"), "{told}");
+        }
+        let mut known = let_in(&broker, "mst_good");
+        known.send(line);
+        let told = known.line().unwrap();
+        assert!(!told.contains("mst_bad"), "{told}");
+    }
+    let mut last = broker.client();
+    last.send(r#"{"action":"auth","token":"mst_last"}"#);
+    last.expect_ended("auth_failed");
+    until("it is logged", || broker.log().iter().any(|line| line.contains("token refused")).then_some(()));
+    for secret in ["mst_", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"] {
+        let shown: Vec<_> = broker.log().into_iter().filter(|line| line.contains(secret)).collect();
+        assert!(shown.is_empty(), "{shown:?}");
+    }
+    let arguments = fs::read(format!("/proc/{}/cmdline", broker.process().id())).unwrap();
+    assert!(!String::from_utf8_lossy(&arguments).contains("mst_"));
+}

@@ -75,12 +75,19 @@ class Broker:
         self.scratch = scratch
         self.socket = f"unix:{scratch}/socket"
         self.port = 0
+        #: With one, it also has an address with TLS.
+        self.certificate: "Optional[Certificate]" = None
+        self.tls_port = 0
         self.process: Optional["subprocess.Popen[bytes]"] = None
         self.log = open(scratch / "broker.log", "ab")
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def tls_address(self) -> str:
+        return f"tls://localhost:{self.tls_port}"
 
     def start(self, **settings: str) -> "Broker":
         """Starts it. Settings are variables without their prefix: ``OUTBOX__LIMIT="1MiB"``."""
@@ -89,15 +96,19 @@ class Broker:
             # A killed broker leaves it.
             port_file.unlink()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MSGSTREAM_")}
+        listens = ["--listen", self.address, "--listen", self.socket]
+        if self.certificate is not None:
+            listens += ["--listen", f"tls://127.0.0.1:{self.tls_port}"]
+            settings = {"TLS__CERTIFICATE": str(self.certificate.certificate), "TLS__KEY": str(self.certificate.key), **settings}
         environment = {**kept, **{f"MSGSTREAM_{name}": value for name, value in settings.items()}}
         self.process = subprocess.Popen(
-            [program(), "serve", "--listen", self.address, "--listen", self.socket, "--port-file", str(port_file)],
+            [program(), "serve", *listens, "--port-file", str(port_file)],
             stderr=self.log,
             env=environment,
         )
         eventually(lambda: port_file.exists() or self.process.poll() is not None, "the broker's port file")
         assert self.process.poll() is None, (self.scratch / "broker.log").read_text()
-        self.port = int(port_file.read_text().split()[0])
+        self.port, self.tls_port = map(int, [*port_file.read_text().split(), "0"][:2])
         return self
 
     def kill(self) -> None:

@@ -15,15 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
 import msgstream
-from certificates import Authority, serving
+from certificates import Authority, Certificate
 from conftest import DEADLINE, HERE, Broker, eventually, program
-from front import Front
 from msgstream import Ended, Header, Message, Options, aio, monitor
 from msgstream.serial import from_wire
 from proxy import Proxy
@@ -191,11 +189,8 @@ def in_asyncio(address: str, heard: Heard) -> None:
 #: Outside its repository the package has no such page.
 WAYS: "List[Callable[[str, Heard], None]]" = [in_python, by_command, *([by_the_page] if PAGE.exists() else [])]
 
-#: Those that know TLS and tokens.
-SECURE_WAYS = [in_python, in_asyncio]
-
-#: What the job and the listeners show.
-TOKEN = "mst_0123456789abcdef"
+#: Those that know TLS.
+SECURE_WAYS = [in_python, by_command, in_asyncio]
 
 
 def until_all_listen(broker: Broker, count: int) -> None:
@@ -207,18 +202,16 @@ def until_all_listen(broker: Broker, count: int) -> None:
 
 @pytest.mark.parametrize(("kind", "tls"), [*((kind, "") for kind in KINDS), ("freezes", "tls://"), ("both", "tls://")])
 def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_job_was_lost(
-    kind: str, tls: str, away: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tls: str, away: Broker, authority: Authority, good: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ways = WAYS
+    if tls:
+        ways, away.certificate = SECURE_WAYS, good
+        monkeypatch.setenv("MSGSTREAM_CA", str(authority.file))
     away.start(LIMITS__SESSION_TIME=f"{SESSION_TIME}s")
-    ways = SECURE_WAYS if tls else WAYS
+    # Behind the faults, which break handshakes too.
+    port = away.tls_port if tls else away.port
     with contextlib.ExitStack() as stack:
-        port = away.port
-        if tls:
-            # Behind the faults, which break handshakes too.
-            authority = Authority(tmp_path)
-            port = stack.enter_context(Front(away.port, serving(authority.make("broker")), [TOKEN])).port
-            monkeypatch.setenv("MSGSTREAM_CA", str(authority.file))
-            monkeypatch.setenv("MSGSTREAM_TOKEN", TOKEN)
         # Those that freeze only are not to break by themselves.
         cuts = [None if kind == "freezes" else sizes(SEED + place, 20_000 if tls else 300_000) for place in range(4)]
         networks = [stack.enter_context(Proxy(port, cut)) for cut in cuts]

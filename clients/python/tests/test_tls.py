@@ -17,7 +17,7 @@ import msgstream
 from certificates import Authority, Certificate, serving
 from conftest import DEADLINE, QUICK, Broker, Queue, eventually
 from front import Front
-from msgstream import BadAddress, BadConfig, Disconnected, Ended, Header, Lost, Message, Options, RemoteStream, aio
+from msgstream import BadAddress, BadConfig, CutOff, Disconnected, Ended, Header, Lost, Message, Options, RemoteStream, aio
 from msgstream.incoming import CutShort, Incoming
 from msgstream.tls import context
 from test_examples import block_with
@@ -25,6 +25,7 @@ from test_examples import block_with
 
 @pytest.fixture(params=["1.3", "1.2"])
 def front(request: pytest.FixtureRequest, broker: Broker, good: Certificate) -> Iterator[Front]:
+    """What speaks TLS by OpenSSL, for a broker that speaks it by another library."""
     with Front(broker.port, serving(good, oldest=request.param == "1.2")) as front:
         yield front
 
@@ -34,29 +35,44 @@ async def follow(server: str, **more: Any) -> List[msgstream.AnyEvent]:
         return [event async for event in listener]
 
 
+@pytest.fixture
+def secure(away: Broker, good: Certificate) -> Broker:
+    """A broker that speaks it itself."""
+    away.certificate = good
+    return away.start()
+
+
 def test_all_clients_work_over_it(front: Front, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_clients(front.address, authority, monkeypatch)
+    assert not front.failures
+
+
+def test_all_clients_work_with_a_broker_that_speaks_it_itself(secure: Broker, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_clients(secure.tls_address, authority, monkeypatch)
+
+
+def all_clients(address: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     told, large = Queue(), "x" * 3_000_000
     monkeypatch.setenv("MSGSTREAM_CA", str(authority.file))
-    with RemoteStream(front.address, strict=True) as remote, msgstream.Publisher("fit", front.address) as publisher:
+    with RemoteStream(address, strict=True) as remote, msgstream.Publisher("fit", address) as publisher:
         remote.listen("fit", told)
         remote["fit"] = "header"
         assert remote.flush()
-        with msgstream.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK) as listener:
+        with msgstream.listen("fit", server=address, timeout=DEADLINE, options=QUICK) as listener:
             assert next(listener) == Header("fit", "header")
             publisher.put(large)
             publisher.end("done")
             assert publisher.flush()
             assert list(listener) == [Message("fit", large), Ended("fit", "done")]
         assert told.several(2) == [large, ("closed", "done")]
-        header, ended = asyncio.run(follow(front.address))
+        header, ended = asyncio.run(follow(address))
         assert header == Header("fit", "header") and isinstance(ended, Ended)
-    command = [sys.executable, "-m", "msgstream", "listen", "fit", "--server", front.address]
+    command = [sys.executable, "-m", "msgstream", "listen", "fit", "--server", address]
     listened = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
     assert listened.returncode == 0 and listened.stdout.count("\n") == 2, listened
     del os.environ["MSGSTREAM_CA"]
     listened = subprocess.run([*command, "--ca", str(authority.file)], capture_output=True, text=True, timeout=DEADLINE)
     assert listened.returncode == 0 and listened.stdout.count("\n") == 2, listened
-    assert not front.failures
 
 
 def test_the_program_of_the_tutorial_does_what_it_says(
@@ -113,7 +129,7 @@ def failing(address: str, **more: Any) -> "List[str]":
         RemoteStream(address, strict=True, **more)
     (lost,) = msgstream.listen("fit", server=address, reconnect=False, **more)
     (lost_too,) = asyncio.run(follow(address, reconnect=False, **more))
-    assert isinstance(lost, Lost) and isinstance(lost_too, Lost)
+    assert isinstance(lost, (CutOff, Lost)) and isinstance(lost_too, (CutOff, Lost))
     return [str(raised.value), lost.reason, lost_too.reason]
 
 
@@ -151,6 +167,26 @@ def test_an_authority_that_is_not_known_is_said(front: Front, authority: Authori
     if name.returncode == 0:
         shutil.copy(authority.file, folder / f"{name.stdout.strip()}.0")
         RemoteStream(front.address, strict=True, ca=folder).close()
+
+
+def test_a_broker_that_speaks_it_itself_is_told_from_one_that_does_not(secure: Broker, authority: Authority, tmp_path: Path) -> None:
+    for said in failing(f"localhost:{secure.tls_port}"):
+        assert "tls://" in said
+    for said in failing(f"tls://localhost:{secure.port}", ca=authority.file):
+        assert "it speaks no TLS there" in said
+    for said in failing(f"tls://127.0.0.2:{secure.tls_port}", ca=authority.file):
+        assert "refused" in said or "Connect call failed" in said
+    for said in failing(secure.tls_address):
+        assert "is from nobody whom this system trusts" in said
+    other = Authority(tmp_path, "other").make("me")
+    secure.stop()
+    secure.start(TLS__CLIENT_CA=str(authority.file), TLS__CLIENT_CERTIFICATES="required")
+    for said in failing(secure.tls_address, ca=authority.file):
+        assert "it wants a certificate of this client" in said
+    for said in failing(secure.tls_address, ca=authority.file, **other.files):
+        assert "it does not accept the certificate in" in said
+    own = authority.make("me")
+    RemoteStream(secure.tls_address, strict=True, ca=authority.file, **own.files).close()
 
 
 def test_what_the_system_trusts_is_trusted(front: Front, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:

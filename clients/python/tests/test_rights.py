@@ -1,0 +1,125 @@
+"""A broker with tokens of its own: who is let in, what they may do, and what becomes of those who are not let in any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+from typing import List
+
+import pytest
+
+import msgstream
+from conftest import DEADLINE, Broker, Queue, eventually, program
+from msgstream import AuthFailed, CutOff, Denied, Ended, Header, Message, Options, RemoteStream, aio
+
+#: What is refused is soon tried again.
+SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.2, exit_time=DEADLINE)
+
+
+class Tokens:
+    """The tokens of a broker, as its operator makes them."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def run(self, *arguments: str) -> str:
+        environment = {**os.environ, "MSGSTREAM_AUTH__TOKENS": str(self.file)}
+        ended = subprocess.run([program(), "token", *arguments], env=environment, capture_output=True, text=True, timeout=DEADLINE)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    def new(self, name: str, *prefixes: str) -> str:
+        rights = [word for prefix in prefixes for right in ("--publish", "--listen") for word in (right, prefix)]
+        return self.run("new", name, *rights)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    if subprocess.run([program(), "token", "--help"], capture_output=True).returncode != 0:
+        pytest.skip("this broker has no tokens")
+    return Tokens(tmp_path / "tokens")
+
+
+async def follow(*streams: str, **more: str) -> List[msgstream.AnyEvent]:
+    async with aio.listen(*streams, timeout=DEADLINE, options=SOON, **more) as listener:
+        return [event async for event in listener]
+
+
+def test_rights_are_those_of_the_token(away: Broker, tokens: Tokens) -> None:
+    token, other = tokens.new("fits", "fit-"), tokens.new("others", "other-")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with broker.remote(token=token, strict=True) as remote, broker.remote(token=other) as reader:
+        remote["fit-1"] = "header"
+        remote.close("fit-1", "done")
+        assert remote.flush()
+        for listened in (list(broker.listen("fit-1", token=token)), asyncio.run(follow("fit-1", server=broker.address, token=token))):
+            header, ended = listened
+            assert header == Header("fit-1", "header") and isinstance(ended, Ended)
+        for refused in (
+            lambda: remote.put("other-1", 1),
+            lambda: remote.header("fit", 1),
+            lambda: remote.close("Fit-1"),
+            lambda: remote.delete("other-1"),
+            lambda: remote.will("other-1", "gone"),
+        ):
+            refused()
+            with pytest.raises(Denied, match='^denied: "fits" has no right to'):
+                remote.flush()
+        # What is refused changes nothing for the rest.
+        remote.put("fit-1", 1)
+        assert remote.flush() and remote.repeated == 0
+        told = Queue()
+        reader.listen("fit-1", told, events=True)
+        reader.listen_prefix("", told)
+        for _ in range(2):
+            end = told.get()
+            assert isinstance(end, CutOff) and end.code == "denied" and not end.reconnecting
+        reader.listen("other-1", told)
+        reader.put("other-1", 1)
+        assert told.get() == 1
+    for nobody in ("fit", "other-2", "$streams/other-2"):
+        for (end,) in (list(broker.listen(nobody, token=token)), asyncio.run(follow(nobody, server=broker.address, token=token))):
+            assert isinstance(end, CutOff) and end.code == "denied"
+
+
+def test_a_token_that_is_replaced_while_a_job_runs_lets_it_in_again(away: Broker, tokens: Tokens, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(tokens.new("fits", "fit-"))
+    reads = tokens.new("all", "")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with msgstream.Job("fit-1", server=broker.address, options=SOON, token=file) as job:
+        remote = job.publisher.remote
+        job.log("one")
+        assert job.publisher.flush()
+        tokens.run("revoke", "fits")
+        eventually(lambda: remote.trouble)
+        job.log("two")
+        eventually(lambda: caplog.text.count("did not let this client in") > 1)
+        file.write_text(tokens.new("fits-2", "fit-"))
+        assert job.publisher.flush()
+        job.complete()
+        assert job.publisher.flush()
+        listener = broker.listen("fit-1", token=reads, last=10)
+        texts = [event.message.text for event in listener if isinstance(event, Message) and isinstance(event.message, msgstream.monitor.Log)]
+        assert texts == ["one", "two"] and remote.repeated == 0
+    assert not any(word.startswith("mst_") for word in caplog.text.split())
+
+
+def test_a_token_that_is_revoked_ends_loops_and_strict_clients(away: Broker, tokens: Tokens) -> None:
+    token = tokens.new("fits", "fit-")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with broker.remote(token=token, strict=True) as remote:
+        remote["fit-1"] = 1
+        assert remote.flush()
+        listener = broker.joined("fit-1", token=token)
+        tokens.run("revoke", "fits")
+        (end,) = listener
+        assert isinstance(end, CutOff) and end.code == "auth_failed" and not end.reconnecting
+        eventually(lambda: remote._failure)
+        with pytest.raises(AuthFailed):
+            remote.flush()
+        with pytest.raises(AuthFailed):
+            remote.close()

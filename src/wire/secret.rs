@@ -28,6 +28,12 @@ pub struct BadToken;
 
 impl Token {
     /// The longest token, in bytes.
+    ///
+    /// ```
+    /// # use msgstream::client::Token;
+    /// assert!(Token::new(&"x".repeat(Token::LONGEST)).is_ok());
+    /// assert!(Token::new(&"x".repeat(Token::LONGEST + 1)).is_err());
+    /// ```
     pub const LONGEST: usize = 256;
 
     /// A token.

@@ -10,6 +10,9 @@ use msgstream::internal::broker::actor::Command;
 use msgstream::internal::broker::connection::{ConnectionContext, try_serve};
 use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::Span;
+use proptest::collection;
+use proptest::prelude::{ProptestConfig, proptest};
+use proptest::sample::select;
 use tokio::time::{Instant, sleep};
 
 use super::pipe::{Peer, pipe};
@@ -28,6 +31,7 @@ fn token(name: &str) -> Proof {
 fn guarded(identities: Vec<Identity>, most_waiting: usize) -> Broker {
     let mut settings = Settings::default();
     settings.auth.time = Span::from_secs(5);
+    settings.limits.errors_in_a_row = 1000;
     let Broker { context, actor } = Broker::start(&settings);
     let access = Some(Arc::new(Access::of(identities, most_waiting)));
     Broker { context: Arc::new(ConnectionContext { access, ..(*context).clone() }), actor }
@@ -189,4 +193,119 @@ async fn a_broker_without_tokens_asks_nobody() {
     sleep(Duration::from_secs(1000)).await;
     peer.line(&put("s", "1"));
     assert_eq!(peer.ping().await, "");
+}
+
+/// What a publisher may send, in the forms that decoders treat in ways of their own.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Compact,
+    AsPython,
+    WithReceipt,
+    OtherOrder,
+    Header,
+    NoMessage,
+    Broken,
+    Ping,
+    Blank,
+}
+
+const FORMS: [Form; 9] = [
+    Form::Compact,
+    Form::AsPython,
+    Form::WithReceipt,
+    Form::OtherOrder,
+    Form::Header,
+    Form::NoMessage,
+    Form::Broken,
+    Form::Ping,
+    Form::Blank,
+];
+
+/// Names as they are written, and as they are meant.
+const NAMES: [(&str, &str); 7] = [
+    ("fit-1", "fit-1"),
+    ("fit-2", "fit-2"),
+    ("job", "job"),
+    ("fit", "fit"),
+    ("f\\u0069t-1", "fit-1"),
+    ("j\\u006fb", "job"),
+    ("Fit-1", "Fit-1"),
+];
+
+impl Form {
+    fn line(self, name: &str, number: usize) -> String {
+        match self {
+            Self::Compact => format!(r#"{{"action":"put","stream":"{name}","message":{number}}}"#),
+            Self::AsPython => format!(r#"{{"action": "put", "stream": "{name}", "message": {number}}}"#),
+            Self::WithReceipt => format!(r#"{{"action":"put","stream":"{name}","message":{number},"receipt":{number}}}"#),
+            Self::OtherOrder => format!(r#"{{"message":{number},"stream":"{name}","action":"put"}}"#),
+            Self::Header => format!(r#"{{"action":"header","stream":"{name}","message":{number}}}"#),
+            Self::NoMessage => format!(r#"{{"action":"put","stream":"{name}"}}"#),
+            Self::Broken => format!(r#"{{"action":"put","stream":"{name}","message":{number},}}"#),
+            Self::Ping => r#"{"action":"ping"}"#.to_owned(),
+            Self::Blank => String::new(),
+        }
+    }
+
+    /// What comes back of it.
+    fn answer(self, is_allowed: bool) -> Option<&'static str> {
+        match self {
+            Self::Compact | Self::AsPython | Self::OtherOrder | Self::Header => (!is_allowed).then_some("denied"),
+            Self::WithReceipt => Some(if is_allowed { "receipt" } else { "denied" }),
+            Self::NoMessage => Some("missing_message"),
+            Self::Broken => Some("bad_json"),
+            Self::Ping => Some("pong"),
+            Self::Blank => None,
+        }
+    }
+
+    fn is_put(self) -> bool {
+        matches!(self, Self::Compact | Self::AsPython | Self::WithReceipt | Self::OtherOrder)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    // Seen to fail when the verdict on a name was kept over a line that the codec had taken another name from.
+    #[test]
+    fn each_line_is_held_to_the_rights_whatever_came_before_and_however_it_falls_apart(
+        lines in collection::vec((select(FORMS.to_vec()), select(NAMES.to_vec())), 1..40),
+        pieces in collection::vec(1_usize..60, 1..40),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let rights = Rights { publish: vec!["fit-".into()], ..Rights::default() };
+            let some = Identity { rights, ..identity("some", token("some"), None) };
+            let broker = guarded(vec![some, identity("all", token("all"), None)], 64);
+            let (listener, publisher) = (broker.connect(), broker.connect());
+            auth(&listener, "all");
+            for (_, name) in NAMES {
+                listener.line(&format!(r#"{{"action":"listen","stream":"{name}"}}"#));
+            }
+            assert_eq!(listener.ping().await, "");
+            auth(&publisher, "some");
+            let text: String = (0..).zip(&lines).map(|(number, (form, (name, _)))| form.line(name, number) + "\n").collect();
+            let (mut rest, mut sizes) = (text.as_bytes(), pieces.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at((*sizes.next().unwrap()).min(rest.len()));
+                publisher.send(piece);
+                rest = behind;
+            }
+            publisher.end_of_file();
+            let answers = publisher.rest().await;
+            let answers: Vec<_> = answers.lines().map(|line| if line.contains("\"error\"") { code(line) } else { &line[11..] }).collect();
+            let answers: Vec<_> = answers.iter().map(|told| told.split('"').next().unwrap()).collect();
+            let is_allowed = |name: &str| name.starts_with("fit-");
+            let expected: Vec<_> = lines.iter().filter_map(|(form, (_, name))| form.answer(is_allowed(name))).collect();
+            assert_eq!(answers, expected, "{text}");
+            let heard = listener.ping().await;
+            let put: String = (0..)
+                .zip(&lines)
+                .filter(|(_, (form, (_, name)))| form.is_put() && is_allowed(name))
+                .map(|(number, (_, (_, name)))| put(name, &number.to_string()) + "\n")
+                .collect();
+            assert_eq!(heard, put, "{text}");
+        });
+    }
 }

@@ -24,6 +24,18 @@ const LONGEST: u64 = 1 << 20;
 const LONGEST_NAME: usize = 64;
 
 /// The file of the tokens cannot be used.
+///
+/// ```
+/// use msgstream::broker::{AuthSettings, Server, Settings, TokensError};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = Settings::default().auth(AuthSettings::default().tokens("/nonexistent/tokens.toml"));
+/// let error = Server::bind(&["127.0.0.1:0".parse()?], &settings).err().ok_or("nobody could be let in")?;
+/// let why = error.error.get_ref().and_then(|why| why.downcast_ref::<TokensError>()).ok_or("it is the file")?;
+/// assert_eq!(why.file.to_str(), Some("/nonexistent/tokens.toml"));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the tokens in {} cannot be used: {reason}", file.display())]
 pub struct TokensError {

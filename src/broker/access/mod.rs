@@ -59,6 +59,21 @@ pub enum Refusal {
 }
 
 /// What reading the file again has done.
+///
+/// ```
+/// use msgstream::broker::{Reloaded, Server};
+///
+/// // For a program that reads the file again on a signal of its own.
+/// fn reload(server: &Server) -> Option<Reloaded> {
+///     server.tokens()?.reload().ok()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+/// assert_eq!(reload(&server), None, "there is no file");
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reloaded {
     /// How many identities there are now.

@@ -321,6 +321,16 @@ impl Server {
     }
 
     /// Who may do what; none without `auth.tokens`, where everybody may do everything.
+    ///
+    /// ```
+    /// use msgstream::broker::{Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// assert!(server.tokens().is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn tokens(&self) -> Option<Tokens> {
         self.tokens.clone()
     }

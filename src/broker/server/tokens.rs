@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -28,6 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// let settings = Settings::default().auth(AuthSettings::default().tokens(&file));
 /// let server = Server::bind(&["127.0.0.1:0".parse()?], &settings)?;
 /// let tokens = server.tokens().ok_or("without a file everybody may do everything")?;
+/// assert_eq!(tokens.file(), file);
 ///
 /// std::fs::write(&file, "[me]\nunix_user = 1000\nlisten = [\"fit-\"]\n")?;
 /// assert_eq!(tokens.reload()?.identities, 1);
@@ -65,21 +67,30 @@ impl Tokens {
 
     /// Reads the file again when it has changed, and ends connections whose tokens expire, until the server stops.
     pub(super) async fn watch(self, stop: CancellationToken) {
+        let mut looking: Option<JoinHandle<()>> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 () = sleep(PAUSE) => {}
             }
-            if self.access.has_changed()
-                && let Err(error) = self.reload()
-            {
-                error!(%error, "tokens not read again; what they said before still counts");
+            // A disk that does not answer must hold up nobody.
+            if looking.as_ref().is_none_or(JoinHandle::is_finished) {
+                let tokens = self.clone();
+                looking = Some(spawn_blocking(move || tokens.reload_if_changed()));
             }
             self.access.expire(SystemTime::now(), |id, reason| {
                 info!(connection = id.0, reason, "connection ended");
                 self.expel(id, reason);
             });
+        }
+    }
+
+    fn reload_if_changed(&self) {
+        if self.access.has_changed()
+            && let Err(error) = self.reload()
+        {
+            error!(%error, "tokens not read again; what they said before still counts");
         }
     }
 

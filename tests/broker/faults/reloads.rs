@@ -32,10 +32,10 @@ fn a_thousand_reloads_under_load_lose_nothing() {
     }
     // Signals that come while one is at work are one signal. The last of all is read for certain.
     broker.reload("limits.streams = 2");
+    let mut streams = 0;
     until("the last configuration is in force", || {
-        publisher.send(r#"{"action":"header","stream":"other","message":0,"receipt":1}"#);
-        publisher.send(r#"{"action":"header","stream":"another","message":0,"receipt":2}"#);
-        publisher.next();
+        streams += 1;
+        publisher.send(&format!(r#"{{"action":"header","stream":"{streams}","message":0,"receipt":1}}"#));
         publisher.next().contains("limits.streams").then_some(())
     });
     let log = broker.log();

@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) awaits_room: bool,
     /// There is room again, and the actor has yet to hear of it.
     pub(super) has_room: bool,
+    /// Whether the sink is one that may hold what it took.
+    pub(super) may_hold: bool,
     /// The task may write once.
     pub(super) permit: Option<WritePermit>,
     /// It waits for that.
@@ -134,7 +136,8 @@ pub(super) struct Held {
 impl<S: Sink> Outbox<S> {
     /// An empty outbox.
     pub fn new(sink: S, limits: Arc<OutboxLimits>) -> Self {
-        Self { limits, state: Mutex::default(), sink }
+        let state = Mutex::new(Inner { may_hold: sink.may_hold(), ..Inner::default() });
+        Self { limits, state, sink }
     }
 
     /// The socket.
@@ -187,14 +190,12 @@ impl<S: Sink + ?Sized> Outbox<S> {
             return Pushed::Cut;
         }
         state.queue.push(frame.clone(), &self.limits.gauge);
-        if state.blocked {
-            // The queue may have been empty when the sink took no more: what it held was the last.
-            state.queue.count(&self.limits.gauge);
-        }
         let pushed = if state.queue.bytes() > limit && self.limits.policy == Policy::Throttle && state.queued() > limit {
             state.touched = true;
+            self.count_blocked(&mut state);
             Pushed::Full
         } else if state.blocked {
+            self.count_blocked(&mut state);
             Pushed::Blocked
         } else if std::mem::replace(&mut state.touched, true) {
             Pushed::Queued
@@ -204,6 +205,13 @@ impl<S: Sink + ?Sized> Outbox<S> {
         drop(state);
         told.tell();
         pushed
+    }
+
+    /// Has what waits for a socket counted. The queue may have been empty when the sink took no more: what it held was the last.
+    fn count_blocked(&self, state: &mut Inner) {
+        if state.blocked {
+            state.queue.count(&self.limits.gauge);
+        }
     }
 
     /// What may wait, in bytes.
@@ -233,7 +241,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         Standing {
             blocked: state.blocked,
             finishing: state.openness == Openness::Finishing,
-            empty: state.queue.is_empty() && !(state.blocked && self.sink.holds()),
+            empty: state.queue.is_empty() && !(state.blocked && self.holds(&state)),
             dead: state.openness == Openness::Dead,
             quiesce: state.quiesce,
             held: state.holds > 0,

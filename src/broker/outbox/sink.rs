@@ -20,6 +20,11 @@ pub trait Sink: Send + Sync {
     /// [`io::ErrorKind::WouldBlock`] if it takes nothing now; any other error means that the peer is gone.
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Whether it ever [holds](Self::holds) something.
+    fn may_hold(&self) -> bool {
+        false
+    }
+
     /// Whether something of what it took is not sent yet. Then it takes no more before that, and
     /// [`try_flush`](Self::try_flush) goes on with it once it is ready.
     fn holds(&self) -> bool {

@@ -148,7 +148,12 @@ impl<S: Sink + ?Sized> Outbox<S> {
                 Err(_) => return Written::Gone,
             }
         }
-        if self.sink.holds() { Written::Blocked { progress: total > 0 } } else { Written::All }
+        if self.holds(state) { Written::Blocked { progress: total > 0 } } else { Written::All }
+    }
+
+    /// Whether the sink holds something of what it took. Most never do, and are not asked after each write.
+    pub(super) fn holds(&self, state: &Inner) -> bool {
+        state.may_hold && self.sink.holds()
     }
 
     /// One write from the front of the queue: how much it was to carry, and how much it did.

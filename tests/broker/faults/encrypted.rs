@@ -29,7 +29,6 @@ fn publish_until_cut(publisher: &mut Client, mut seq: u32) -> u32 {
     })
 }
 
-// Seen to fail: with a transport that takes all that the outbox has.
 #[test]
 fn one_that_reads_nothing_is_cut_off_at_the_limit_and_told() {
     let mut broker = Broker::start(small_queues().set("outbox.write_time", "60s").set("outbox.drain_time", "20s"));

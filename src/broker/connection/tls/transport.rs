@@ -117,6 +117,10 @@ impl<S: Transport> Sink for TlsTransport<S> {
         !self.holds()
     }
 
+    fn may_hold(&self) -> bool {
+        true
+    }
+
     fn holds(&self) -> bool {
         self.lock().has_unsent()
     }

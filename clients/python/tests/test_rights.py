@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import List
 
@@ -12,7 +13,7 @@ import pytest
 
 import msgstream
 from conftest import DEADLINE, Broker, Queue, eventually, program
-from msgstream import AuthFailed, CutOff, Denied, Ended, Header, Message, Options, RemoteStream, aio
+from msgstream import AuthFailed, CutOff, Denied, Ended, Header, Message, Options, aio
 
 #: What is refused is soon tried again.
 SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.2, exit_time=DEADLINE)
@@ -106,6 +107,50 @@ def test_a_token_that_is_replaced_while_a_job_runs_lets_it_in_again(away: Broker
         texts = [event.message.text for event in listener if isinstance(event, Message) and isinstance(event.message, msgstream.monitor.Log)]
         assert texts == ["one", "two"] and remote.repeated == 0
     assert not any(word.startswith("mst_") for word in caplog.text.split())
+
+
+def test_a_job_that_may_publish_and_not_listen_is_there_again_on_a_broker_that_was_restarted(away: Broker, tokens: Tokens) -> None:
+    token, reads = tokens.run("new", "job", "--publish", "fit-"), tokens.run("new", "all", "--listen", "")
+    settings = {"AUTH__TOKENS": str(tokens.file), "LIMITS__SESSION_TIME": "1s"}
+    broker = away.start(**settings)
+    text = """
+import sys, msgstream
+job = msgstream.Job("fit-1", "Fit", server=sys.argv[1], options=msgstream.Options(first_pause=0.01, longest_pause=0.1))
+job.progress(7)
+assert job.publisher.flush()
+print("begun", flush=True)
+input()
+"""
+    words, environment = [sys.executable, "-c", text, broker.address], {**os.environ, "MSGSTREAM_TOKEN": token}
+    with subprocess.Popen(words, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as job:
+        try:
+            assert job.stdout and job.stdout.readline() == "begun\n"
+            broker.kill()
+            broker.start(**settings)
+
+            def header() -> bool:
+                with broker.listen("fit-1", token=reads, timeout=0.2) as listener:
+                    try:
+                        return isinstance(listener.next(0.2), Header)
+                    except TimeoutError:
+                        return False
+
+            eventually(header, "the header")
+            listener = broker.joined("fit-1", token=reads)
+        finally:
+            job.kill()
+    # Its will is there again too.
+    *_, ended = listener
+    assert isinstance(ended, Ended) and isinstance(ended.message, msgstream.monitor.Lost)
+
+
+def test_what_the_token_gives_no_right_to_ask_about_is_not_told(away: Broker, tokens: Tokens) -> None:
+    token = tokens.run("new", "job", "--publish", "fit-")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with broker.remote(token=token) as remote:
+        remote["fit-1"] = 1
+        assert remote.flush()
+        assert remote.standing("fit-1") is None and remote.epoch("fit-1") is None
 
 
 def test_a_token_that_is_revoked_ends_loops_and_strict_clients(away: Broker, tokens: Tokens) -> None:

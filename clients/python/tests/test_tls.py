@@ -232,7 +232,7 @@ def test_files_that_cannot_be_used_are_said_where_they_are_given(authority: Auth
     empty.touch()
     for given, part in [
         ({"ca": tmp_path / "none"}, f"cannot read {tmp_path / 'none'}: No such file"),
-        ({"ca": empty}, f"there is no certificates in {empty}"),
+        ({"ca": empty}, f"there are no certificates in {empty}"),
         ({"key": good.key}, "is of no use without the certificate"),
         ({"certificate": good.certificate, "key": tmp_path / "none"}, f"cannot read {tmp_path / 'none'}"),
         ({"certificate": good.certificate, "key": other.key}, f"the key in {other.key} does not belong to the certificate in {good.certificate}"),

@@ -104,7 +104,7 @@ def test_an_argument_counts_more_than_the_variable_and_that_more_than_a_file(tmp
     assert Access().origin == f"the file {configuration.SYSTEM.parent / 'token'} ({configuration.SYSTEM}, line 1)"
     monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", str(a_file(tmp_path / "other", "other")))
     assert Access().token() == "other"
-    monkeypatch.setenv("MSGSTREAM_TOKEN", "variable")
+    monkeypatch.setenv("MSGSTREAM_TOKEN", "variable\n")
     assert (Access().token(), Access().origin) == ("variable", "MSGSTREAM_TOKEN")
     assert (Access("given").token(), Access("given").origin) == ("given", 'the argument "token"')
     assert Access(tmp_path / "other").token() == "other"

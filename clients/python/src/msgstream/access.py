@@ -105,7 +105,7 @@ class Access:
         if isinstance(token, str):
             self._token = checked(token, "what was given as token")
             return None, 'the argument "token"'
-        said = os.environ.get(VARIABLE)
+        said = os.environ.get(VARIABLE, "").strip()
         if said:
             self._token = checked(said, VARIABLE)
             return None, VARIABLE

@@ -261,8 +261,8 @@ class Listens(Generic[T]):
     def _refused(self, pending: "_Pending[T]", line: Line) -> "List[Delivery[T]]":
         deliveries = self._release(pending.stream)
         if pending.asks:
-            # Not to be found out. Nothing is known against it.
-            self.standings.append(Standing(pending.stream, "running"))
+            # Not to be found out.
+            self.standings.append(Standing(pending.stream, ""))
             return deliveries
         self._forget(pending.stream, pending.targets)
         return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))

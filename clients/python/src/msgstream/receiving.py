@@ -14,7 +14,7 @@ from .errors import UNAUTHENTICATED, refusal
 from .events import Event, Message
 from .incoming import DEAF, CutShort
 from .names import key_of
-from .resuming import AGAIN
+from .resuming import AGAIN, UNTOLD, WITHHELD
 from .shared import Shared
 from .sinks import Target
 from .wire import Line
@@ -124,7 +124,7 @@ class Receiving(Shared):
                 continue
             withheld = self._out.reconcile(*standing)
             if withheld:
-                self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: somebody else has begun or ended it meanwhile")
+                self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: {WITHHELD if standing.state else UNTOLD}")
             self._doubtful.discard(stream)
             if not self._doubtful:
                 self._go_on()

@@ -21,6 +21,10 @@ from .sent import Sent
 from .session import Session
 from .wire import Position
 
+#: Why what may have taken effect is not sent again.
+WITHHELD = "somebody else has begun or ended it meanwhile"
+UNTOLD = "the broker does not say how the stream stands: the token gives no right to listen to it"
+
 #: The receipt of a header that is sent again.
 AGAIN = "again"
 
@@ -109,7 +113,7 @@ class Resuming(Places):
     def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
         """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
-        how many of those are withheld."""
+        how many of those are withheld. Without a ``state`` the broker does not tell, as where the token gives no right to listen."""
         sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
         confirmed = self.headers.get(stream)
         is_set_again = stream in self._set_again
@@ -134,10 +138,16 @@ class Resuming(Places):
                 self._repeat_of(Run.of_repeated(stream, position[0], self.session.broker), sent[taken:])
             self._set_will_again(stream)
             return 0
-        self.headers.forget(stream)
-        self.wills.forget(stream)
+        if state or self.session.broker is None or stream in self._wills_fired:
+            self.headers.forget(stream)
+            self.wills.forget(stream)
+        else:
+            # The broker has begun anew. What is confirmed is set again where nobody else has begun the stream.
+            self._set_will_again(stream)
+            if confirmed is not None and not is_set_again and stream not in self._last:
+                self._prepend(self._header_again(stream))
         for entry in sent:
-            entry.refusal = Stale("stale", "somebody else has begun or ended it meanwhile, so it is not sent again", stream)
+            entry.refusal = Stale("stale", f"{WITHHELD if state else UNTOLD}, so it is not sent again", stream)
             self._withhold(entry)
         if sent:
             self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)

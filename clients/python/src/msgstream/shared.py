@@ -117,7 +117,7 @@ class Shared:
         """How a stream stands at the broker: ``"running"``, ``"ended"``, or ``"waiting"`` if there is none. None if the broker does not
         say so within ``timeout`` seconds, or is away."""
         standing = self._standing(stream, timeout)
-        return None if standing is None else standing.state
+        return None if standing is None else standing.state or None
 
     def epoch(self, stream: str, timeout: float = 5.0) -> Optional[str]:
         """Which run of a stream it is now, for the ``of`` of later actions. None if the broker does not say so within ``timeout`` seconds,

@@ -138,12 +138,12 @@ def context(ca: Optional[str], certificate: Optional[str], key: Optional[str]) -
     if ca is None:
         made.load_default_certs()
     else:
-        _try_to("certificates", ca, lambda: made.load_verify_locations(**{"capath" if os.path.isdir(ca) else "cafile": ca}))
+        _try_to("there are no certificates", ca, lambda: made.load_verify_locations(**{"capath" if os.path.isdir(ca) else "cafile": ca}))
     if certificate is None:
         if key is not None:
             raise BadConfig(f"the key {key} is of no use without the certificate that it belongs to")
     else:
-        _try_to("certificate", certificate, lambda: made.load_cert_chain(certificate, key or certificate, _no_password), key)
+        _try_to("there is no certificate", certificate, lambda: made.load_cert_chain(certificate, key or certificate, _no_password), key)
         _warn_of(key or certificate)
     return made
 
@@ -162,7 +162,7 @@ def _try_to(what: str, path: str, load: Callable[[], object], key: Optional[str]
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise BadConfig(f"the key in {key or path} does not belong to the certificate in {path}") from None
-        raise BadConfig(f"there is no {what} in {path}{'' if key is None else f', or no key in {key}'}, as PEM") from None
+        raise BadConfig(f"{what} in {path}{'' if key is None else f', or no key in {key}'}, as PEM") from None
 
 
 def _no_password() -> str:

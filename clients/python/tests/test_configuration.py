@@ -63,7 +63,7 @@ def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> Non
         ('server = "a\\\\b"', "in single quotes"),
         ('server = "a" b', '"b" behind the value is too much'),
         ('server = "a"\nserver = "b"', 'line 2: "server" stands here twice'),
-        ("ca = 'a'\nca = ''", 'line 2: "ca" stands here twice'),
+        ("ca = '/a'\nca = ''", 'line 2: "ca" stands here twice'),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line_and_the_cure(text: str, part: str) -> None:
@@ -111,26 +111,47 @@ def test_the_variable_counts_more_than_the_files_and_the_users_file_more_than_th
         Address.of()
 
 
-def test_files_are_named_from_the_folder_of_the_configuration_or_from_home(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    file = write("token_file = 'token'\nca = '~/ca.pem'\ncertificate = '/etc/own.pem'\nkey = ''")
-    values = {key: setting.value for key, setting in configuration.settings().items()}
-    assert values == {"token_file": str(file.parent / "token"), "ca": "/home/me/ca.pem", "certificate": "/etc/own.pem", "key": ""}
+def test_files_are_named_from_the_root_on(write: Callable[..., Path]) -> None:
+    write("token_file = '/run/token'\nca = ''")
+    assert {key: setting.value for key, setting in configuration.settings().items()} == {"token_file": "/run/token", "ca": ""}
+    for relative in ("token", "./token", "~/token"):
+        file = write(f"\ntoken_file = '{relative}'")
+        with pytest.raises(BadConfig) as raised:
+            RemoteStream()
+        assert str(raised.value) == f'{file}, line 2: "{relative}" is not the whole path of a file; write it from the root on'
 
 
 def test_each_setting_is_that_of_the_variable_the_users_file_or_the_systems(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     write("ca = '/theirs'\ncertificate = '/theirs'\nkey = '/theirs'", configuration.SYSTEM)
     user = write("\nca = '/mine'\ncertificate = ''")
-    assert configuration.setting("ca") == ("/mine", f"{user}, line 2")
+    assert configuration.setting("ca", True) == ("/mine", f"{user}, line 2")
+    assert configuration.setting("ca", False) is None
     # Empty in the user's file takes that of the system away.
-    assert configuration.setting("certificate") is None
-    assert configuration.setting("key") == ("/theirs", f"{configuration.SYSTEM}, line 3")
-    assert configuration.setting("token_file") is None
+    assert configuration.setting("certificate", True) is None
+    assert configuration.setting("key", True) == ("/theirs", f"{configuration.SYSTEM}, line 3")
+    assert configuration.setting("token_file", True) is None
     for key, variable in configuration.VARIABLES.items():
         monkeypatch.setenv(variable, "/variable")
-        assert configuration.setting(key) == ("/variable", variable)
+        assert configuration.setting(key, True) == configuration.setting(key, False) == ("/variable", variable)
     monkeypatch.setenv("MSGSTREAM_CA", "")
-    assert configuration.setting("ca") == ("/mine", f"{user}, line 2")
+    assert configuration.setting("ca", True) == ("/mine", f"{user}, line 2")
+
+
+def test_a_broker_that_is_given_is_not_shown_what_is_for_another(write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("mst_secret")
+    write(f"server = 'theirs'\ntoken_file = '{token}'")
+    assert RemoteStream()._access.token() == msgstream.listen("fit")._access.token() == "mst_secret"
+    assert RemoteStream("other")._access.token() is RemoteStream(port=7)._access.token() is msgstream.listen("fit", server="other")._access.token() is None
+    monkeypatch.setenv("MSGSTREAM_SERVER", "other")
+    assert RemoteStream()._access.token() is None
+    # Nor is the file read.
+    write("[")
+    RemoteStream()
+    monkeypatch.setenv("MSGSTREAM_SERVER", "")
+    with pytest.raises(BadConfig):
+        RemoteStream()
 
 
 def test_without_a_configuration_folder_it_is_in_the_home_folder(

@@ -37,31 +37,31 @@ def a_file(path: Path, text: str = TOKEN + "\n", mode: int = 0o600) -> Path:
     return path
 
 
-def by_argument(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
-    return {"token": TOKEN}
+def by_argument(path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> Dict[str, Any]:
+    return {"token": TOKEN, "server": server}
 
 
-def by_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
-    return {"token": a_file(path / "token", mode=0o640)}
+def by_file(path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> Dict[str, Any]:
+    return {"token": a_file(path / "token", mode=0o640), "server": server}
 
 
-def by_variable(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+def by_variable(path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> Dict[str, Any]:
     monkeypatch.setenv("MSGSTREAM_TOKEN", TOKEN)
     monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", "/nowhere")
-    return {}
+    return {"server": server}
 
 
-def by_file_of_variable(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+def by_file_of_variable(path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> Dict[str, Any]:
     monkeypatch.setenv("MSGSTREAM_TOKEN", "")
     monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", str(a_file(path / "token")))
-    return {}
+    return {"server": server}
 
 
-def by_configuration(path: Path, monkeypatch: pytest.MonkeyPatch) -> Dict[str, Any]:
+def by_configuration(path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> Dict[str, Any]:
     configuration.SYSTEM.parent.mkdir()
-    a_file(configuration.SYSTEM.parent / "token", f"  {TOKEN}\r\n")
-    configuration.SYSTEM.write_text("token_file = 'token'")
-    return {}
+    file = a_file(configuration.SYSTEM.parent / "token", f"  {TOKEN}\r\n")
+    configuration.SYSTEM.write_text(f"token_file = '{file}'\nserver = '{server}'")
+    return {"server": None}
 
 
 WAYS = [by_argument, by_file, by_variable, by_file_of_variable, by_configuration]
@@ -71,17 +71,17 @@ WAYS = [by_argument, by_file, by_variable, by_file_of_variable, by_configuration
 def test_it_is_shown_first_on_each_connection_wherever_it_is_from(
     way: Callable[..., Dict[str, Any]], broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = way(tmp_path, monkeypatch)
-
     async def follow() -> None:
-        async with aio.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given) as listener:
+        async with aio.listen("fit", timeout=DEADLINE, options=QUICK, **given) as listener:
             assert await listener.next(DEADLINE) == Header("fit", 0)
 
     with Front(broker.port, tokens=[TOKEN]) as front:
-        with RemoteStream(front.address, options=QUICK, **given) as remote:
+        given = way(tmp_path, monkeypatch, front.address)
+        host = {"host": given["server"], **{key: value for key, value in given.items() if key != "server"}}
+        with RemoteStream(options=QUICK, **host) as remote:
             remote["fit"] = 0
             assert remote.flush()
-            with msgstream.listen("fit", server=front.address, timeout=DEADLINE, options=QUICK, **given) as listener:
+            with msgstream.listen("fit", timeout=DEADLINE, options=QUICK, **given) as listener:
                 assert listener.next() == Header("fit", 0)
                 asyncio.run(follow())
                 front.reset()
@@ -91,16 +91,16 @@ def test_it_is_shown_first_on_each_connection_wherever_it_is_from(
                 assert [listener.next() for _ in range(3)] == [Message("fit", k) for k in range(3)]
                 # The session is the same one, so nothing came twice.
                 assert remote.repeated == 0
-        with msgstream.Publisher("fit", front.address, strict=True, **given) as publisher:
+        with msgstream.Publisher("fit", strict=True, **given) as publisher:
             publisher.put(3)
             assert publisher.flush()
-        with msgstream.Job("job", server=front.address, strict=True, **given) as job:
+        with msgstream.Job("job", strict=True, **given) as job:
             job.progress(1)
         assert len(front.shown) == 7 and set(front.shown) == {TOKEN}
 
 
 def test_an_argument_counts_more_than_the_variable_and_that_more_than_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_configuration(tmp_path, monkeypatch)
+    by_configuration(tmp_path, monkeypatch, "theirs")
     assert Access().origin == f"the file {configuration.SYSTEM.parent / 'token'} ({configuration.SYSTEM}, line 1)"
     monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", str(a_file(tmp_path / "other", "other")))
     assert Access().token() == "other"

@@ -40,7 +40,10 @@ class Access:
         ca: Optional[File] = None,
         certificate: Optional[File] = None,
         key: Optional[File] = None,
+        configured: bool = True,
     ) -> None:
+        #: Whether what the configuration of clients says counts.
+        self._configured = configured
         #: The token itself, unless it is in a file.
         self._token: Optional[str] = None
         #: The files that were given, that of the token first.
@@ -49,9 +52,12 @@ class Access:
         self._own_files: Optional[Tuple[Optional[str], ...]] = None
 
     @staticmethod
-    def to(address: Address, token: Optional[Token], ca: Optional[File], certificate: Optional[File], key: Optional[File]) -> "Access":
-        """To a broker. Raises BadConfig, or BadAddress, for what cannot work."""
-        access = Access(token, ca, certificate, key)
+    def to(
+        address: Address, is_given: bool, token: Optional[Token], ca: Optional[File], certificate: Optional[File], key: Optional[File]
+    ) -> "Access":
+        """To a broker. What stands in the configuration is for the one that is found there: another that ``is_given`` is not shown its token,
+        which it could use. Raises BadConfig, or BadAddress, for what cannot work."""
+        access = Access(token, ca, certificate, key, not is_given)
         access.token()
         if address.tls:
             access.context()
@@ -87,7 +93,7 @@ class Access:
     def sealed(self) -> "Tuple[Any, ...]":
         """What goes to a copy of the client in another process. Only the processes of this program can read a token in it; any other finds
         its own, as a client does to which none is given."""
-        return (self._given[0] if self._token is None else sealed.seal(self._token), *self._given[1:])
+        return (self._file if self._token is None else sealed.seal(self._token), *(self._own_files or self._given[1:]))
 
     @staticmethod
     def unsealed(token: Union[str, bytes, None], ca: Optional[str], certificate: Optional[str], key: Optional[str]) -> Dict[str, Any]:
@@ -109,15 +115,19 @@ class Access:
         if said:
             self._token = checked(said, VARIABLE)
             return None, VARIABLE
-        found = configuration.setting("token_file")
+        found = configuration.setting("token_file", self._configured)
         return (None, None) if found is None else (found.value, f"the file {found.value} ({found.place})")
 
     def _files(self) -> Tuple[Optional[str], ...]:
         """Those of TLS: the authorities that are trusted, and the own certificate with its key."""
         if self._own_files is None:
             names = "ca", "certificate", "key"
-            self._own_files = tuple(given or _value(name) for given, name in zip(self._given[1:], names))
+            self._own_files = tuple(given or self._setting(name) for given, name in zip(self._given[1:], names))
         return self._own_files
+
+    def _setting(self, key: str) -> Optional[str]:
+        found = configuration.setting(key, self._configured)
+        return None if found is None else found.value
 
     def explained(self, error: OSError, address: Address) -> OSError:
         """What has gone wrong with TLS, in other words."""
@@ -158,11 +168,6 @@ def read_token(path: str) -> Tuple[str, bool]:
 
 def _path(given: Optional[File]) -> Optional[str]:
     return None if given is None else os.fsdecode(given)
-
-
-def _value(key: str) -> Optional[str]:
-    found = configuration.setting(key)
-    return None if found is None else found.value
 
 
 def _state(path: Optional[str]) -> Any:

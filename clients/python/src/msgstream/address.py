@@ -54,6 +54,11 @@ class Address(NamedTuple):
         return Address.read(said) if said else Address._configured()
 
     @staticmethod
+    def is_given(host: Optional[str] = None, port: Optional[int] = None) -> bool:
+        """Whether the address of these is said by them or by MSGSTREAM_SERVER, and not by the configuration of clients, or by nobody."""
+        return bool(host) or port is not None or bool(os.environ.get(VARIABLE))
+
+    @staticmethod
     def _configured() -> "Address":
         server = configuration.settings().get("server")
         if server is None or not server.value:

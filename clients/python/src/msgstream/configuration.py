@@ -34,12 +34,12 @@ class Setting(NamedTuple):
     place: str
 
 
-def setting(key: str) -> Optional[Setting]:
-    """What the variable says, or the files if it is not set; empty counts as unset. Raises BadConfig, which says what to repair, and where."""
+def setting(key: str, in_files: bool) -> Optional[Setting]:
+    """What the variable says, or else the files, if they count; empty counts as unset. Raises BadConfig, which says what to repair, and where."""
     said = os.environ.get(VARIABLES[key])
     if said:
         return Setting(said, VARIABLES[key])
-    found = settings().get(key)
+    found = settings().get(key) if in_files else None
     return found if found is not None and found.value else None
 
 
@@ -60,7 +60,7 @@ def settings() -> Dict[str, Setting]:
 
 
 def read(name: str, text: str) -> Dict[str, Setting]:
-    """What one file says. The path of a file is meant from the folder of this one; the home folder is ``~``."""
+    """What one file says."""
     found: Dict[str, Setting] = {}
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{name}, line {number}"
@@ -75,8 +75,8 @@ def read(name: str, text: str) -> Dict[str, Setting]:
             raise BadConfig(f'{place}: unknown key "{key}"; did you mean "{_nearest(key)}"?')
         if key in found:
             raise BadConfig(f'{place}: "{key}" stands here twice; take one out')
-        if value and key != "server":
-            value = os.path.join(os.path.dirname(name), os.path.expanduser(value))
+        if value and key != "server" and not os.path.isabs(value):
+            raise BadConfig(f'{place}: "{value}" is not the whole path of a file; write it from the root on')
         found[key] = Setting(value, place)
     return found
 

@@ -57,7 +57,7 @@ class Listening:
         for stream in streams:
             checked(stream, publishes=False)
         self.address = Address.of(server)
-        self._access = Access.to(self.address, token, ca, certificate, key)
+        self._access = Access.to(self.address, Address.is_given(server), token, ca, certificate, key)
         self.timeout = timeout
         self._decode = decoder(codec or msgstream.codec)
         self._options = options or Options()

@@ -48,7 +48,7 @@ class RemoteStream(Background):
     read); otherwise it is that of MSGSTREAM_TOKEN, or of the file that MSGSTREAM_TOKEN_FILE or ``token_file`` in the configuration names. With
     an address such as ``tls://broker.example`` the broker's certificate must be for that name, and from an authority in the file ``ca``, or
     from one that the system trusts; ``certificate`` and ``key`` are files of the client's own, for a broker that wants one. In the environment
-    these are MSGSTREAM_CA, MSGSTREAM_CERTIFICATE and MSGSTREAM_KEY. All files are read again for each connection. What cannot be used raises
+    these are MSGSTREAM_CA, MSGSTREAM_CERTIFICATE and MSGSTREAM_KEY. What the configuration says counts for the broker that it names. All files are read again for each connection. What cannot be used raises
     ``BadConfig``.
 
     A broker that does not know the token raises ``AuthFailed`` with ``strict``; otherwise that is logged, each time, and what is published
@@ -82,7 +82,8 @@ class RemoteStream(Background):
         # The codec that is everybody's is that of the other process there.
         self._given = (strict, nan, codec)
         address = Address.of(host, port)
-        super().__init__(address, options or Options(), strict, chosen, Access.to(address, token, ca, certificate, key))
+        access = Access.to(address, Address.is_given(host, port), token, ca, certificate, key)
+        super().__init__(address, options or Options(), strict, chosen, access)
         _by_identity[self._identity] = self
 
     def __reduce__(self) -> "Tuple[Any, ...]":

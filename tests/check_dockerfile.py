@@ -32,6 +32,18 @@ def is_ignored(path, patterns):
     return ignored
 
 
+def stripped(manifest, command):
+    """The manifest as the Dockerfile's sed leaves it: without what follows the line that it names."""
+    found = re.search(r"sed -i '/\^(\S+)\$?/,\$d' Cargo\.toml", command)
+    first = found.group(1).replace("\\", "") if found else None
+    kept = []
+    for line in manifest.splitlines():
+        if first and line.startswith(first):
+            break
+        kept.append(line)
+    return "\n".join(kept)
+
+
 def explicit_targets(manifest):
     """The files that the manifest names as targets: without them cargo refuses it."""
     for kind, folder in (("bin", "src/bin"), ("bench", "benches"), ("example", "examples"), ("test", "tests")):
@@ -40,7 +52,9 @@ def explicit_targets(manifest):
 
 
 def faults(root):
-    manifest = tomllib.loads((root / "Cargo.toml").read_text())
+    text = (root / "Cargo.toml").read_text()
+    manifest = tomllib.loads(text)
+    built = manifest
     lines = (root / ".dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     stages, copied, last = [], [], {}
@@ -68,14 +82,21 @@ def faults(root):
                     yield f"COPY {source}: there is no such file"
                 elif is_ignored(source, patterns):
                     yield f"COPY {source}: .dockerignore leaves it out"
+        elif name == "RUN" and "sed -i" in arguments:
+            built = tomllib.loads(stripped(text, arguments))
         elif name in ("ENTRYPOINT", "CMD") and not isinstance(json_or_none(arguments), list):
             yield f"{name} is not a JSON list, so that a shell would stand between the signals and the broker"
         last[name] = arguments
-    for target in explicit_targets(manifest):
+    for part in ("package", "features", "dependencies", "target", "profile", "bin", "lib", "lints"):
+        if built.get(part) != manifest.get(part):
+            yield f"[{part}] is not whole in the manifest that the image is built with"
+    for target in explicit_targets(built):
         if not any(target == path or target.startswith(path + "/") for path in copied):
             yield f"{target} stands in Cargo.toml and is not copied, so that cargo would refuse to build"
     if last.get("USER", "root").split(":")[0] in ("root", "0"):
         yield "the program would run as root"
+    if '["msgstream", "health"' not in last.get("HEALTHCHECK", ""):
+        yield "there is no HEALTHCHECK with msgstream health"
     for name, wanted in (("EXPOSE", "7342"), ("STOPSIGNAL", "SIGTERM"), ("ENTRYPOINT", '["msgstream"]')):
         if last.get(name) != wanted:
             yield f"{name} is {last.get(name)}, not {wanted}"

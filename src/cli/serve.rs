@@ -128,7 +128,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
         if socket.ip().to_canonical().is_loopback() {
             continue;
         }
-        if !has_tokens && !(is_encrypted && has_certificates) {
+        if !(has_tokens || is_encrypted && has_certificates) {
             tracing::warn!(%address, "anyone who can reach this address can read and write every stream: auth.allow_anonymous is set");
         } else if !is_encrypted {
             tracing::warn!(%address, "what goes over the network is not encrypted, tokens included: anyone on its way can read it");

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
+use rustls::ServerConfig;
 use rustls::server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CipherSuite, ServerConfig};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -155,24 +154,11 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     info!(file = %certificate.path.display(), names, "certificate read");
     let verifier = verifier(settings)?;
     // Only the two versions that are not broken: 1.2 and 1.3.
-    let builder = ServerConfig::builder_with_provider(Arc::new(cheapest_first())).with_safe_default_protocol_versions();
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| certificate.fault(error.to_string()))?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     config.send_tls13_tickets = TICKETS;
-    config.ignore_client_order = true;
     Ok(config)
-}
-
-/// The cryptography, with AES-128 before AES-256: most clients ask for the longer key first, which nobody needs to be safe, and the broker
-/// encrypts for each listener.
-fn cheapest_first() -> CryptoProvider {
-    let mut provider = provider().as_ref().clone();
-    let is_cheap = |suite: CipherSuite| {
-        use CipherSuite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256};
-        [TLS13_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256].contains(&suite)
-    };
-    provider.cipher_suites.sort_by_key(|suite| !is_cheap(suite.suite()));
-    provider
 }
 
 fn verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

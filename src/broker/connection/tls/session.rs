@@ -19,7 +19,7 @@ pub(super) const OVERHEAD: usize = 128;
 const HEADER: usize = 5;
 
 /// What may be held of messages that are not complete: a handshake with a long chain of certificates. Nobody needs as much.
-const MOST_INCOMING: usize = 64 << 10;
+const MOST_INCOMING: usize = 24 << 10;
 
 /// What may wait to be sent of what the peer did not ask for: alerts, and tickets of its session.
 const MOST_UNSENT: usize = 64 << 10;
@@ -31,7 +31,7 @@ pub(super) struct Session {
     incoming: Vec<u8>,
     /// What has been decrypted, and was more than the last read had room for.
     plain: Vec<u8>,
-    /// What has been encrypted, and was more than the socket took: about one record.
+    /// What has been encrypted, and was more than the socket took: two records at the most.
     unsent: Vec<u8>,
     /// How much of that has been sent.
     sent: usize,
@@ -180,41 +180,45 @@ impl Session {
         room.saturating_sub(have.len()).max(rest).max(1)
     }
 
-    /// Encrypts what is to be sent, a record at the most, into `sealed`: how many bytes that makes.
-    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<usize> {
+    /// Encrypts what is to be sent, a record at the most, and appends it to `sealed`.
+    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
         if self.has_failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        sealed.resize(RECORD + OVERHEAD, 0);
-        if let Some(written) = self.try_seal(plain, sealed)? {
-            return Ok(written);
+        if self.try_seal(plain, sealed)? {
+            return Ok(());
         }
         // Something of TLS itself came first.
         let mut incoming = std::mem::take(&mut self.incoming);
         let advanced = self.advance(&mut incoming, &mut Vec::new());
         self.keep(incoming.get(advanced.as_ref().map_or(incoming.len(), |used| *used)..).unwrap_or_default());
         advanced.map_err(io::Error::other)?;
-        self.try_seal(plain, sealed)?.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+        if self.try_seal(plain, sealed)? { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
-    fn try_seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    fn try_seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<bool> {
         let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
             self.tls.process_tls_records(&mut self.incoming)
         else {
-            return Ok(None);
+            return Ok(false);
         };
-        let written = match traffic.encrypt(plain, sealed) {
-            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
+        let start = sealed.len();
+        let mut room = plain.len() + OVERHEAD;
+        let written = loop {
+            sealed.resize(start + room, 0);
+            match traffic.encrypt(plain, sealed.get_mut(start..).unwrap_or_default()) {
                 // A new key is told before it.
-                sealed.resize(required_size, 0);
-                traffic.encrypt(plain, sealed)
+                Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) if required_size > room => {
+                    room = required_size
+                }
+                written => break written.map_err(io::Error::other)?,
             }
-            written => written,
         };
-        written.map(Some).map_err(io::Error::other)
+        sealed.truncate(start + written);
+        Ok(true)
     }
 
-    /// Writes a sealed record, and keeps what the socket does not take of it. Nothing must be unsent before.
+    /// Writes sealed records, and keeps what the socket does not take of it. Nothing must be unsent before.
     pub(super) fn write(&mut self, sealed: &[u8], socket: &impl Sink) -> io::Result<()> {
         debug_assert!(!self.has_unsent(), "records would change places");
         let written = write_once(socket, sealed)?;

@@ -15,6 +15,9 @@ use super::session::{RECORD, Session};
 /// What a record carries for a peer who wants what is new: what has been encrypted cannot be replaced by what is newer.
 const LITTLE: usize = 4 << 10;
 
+/// What goes to the socket in one write. A message is often a little longer than a record.
+const RECORDS_A_WRITE: usize = 2;
+
 /// What is read from the socket at once, in bytes. Records may be tiny, and each takes its time, so less is read than without encryption.
 const READ: usize = 64 << 10;
 
@@ -27,7 +30,7 @@ thread_local! {
 
 /// An encrypted connection over another transport, after its handshake.
 ///
-/// What it has taken from the outbox and not sent is one record at the most: it takes no more until the socket has taken that. So what
+/// What it has taken from the outbox and not sent is two records at the most: it takes no more until the socket has taken them. So what
 /// waits, waits in the outbox, where it is counted.
 pub struct TlsTransport<S> {
     socket: S,
@@ -101,13 +104,19 @@ impl<S: Transport> Sink for TlsTransport<S> {
             let mut rest = Rest { slices, at: 0 };
             let mut taken = 0;
             while !session.has_unsent() {
-                let plain = rest.next(session.record(), gathered);
-                if plain.is_empty() {
+                let before = taken;
+                sealed.clear();
+                for _ in 0..RECORDS_A_WRITE {
+                    let plain = rest.next(session.record(), gathered);
+                    if !plain.is_empty() {
+                        session.seal(plain, sealed)?;
+                        taken += plain.len();
+                    }
+                }
+                if taken == before {
                     break;
                 }
-                let length = session.seal(plain, sealed)?;
-                session.write(sealed.get(..length).unwrap_or_default(), &self.socket)?;
-                taken += plain.len();
+                session.write(sealed, &self.socket)?;
             }
             Ok(taken)
         })

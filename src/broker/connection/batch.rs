@@ -128,11 +128,7 @@ impl<'b> Batch<'b> {
                 self.input(Input::Will { stream: stream.into_name(), last, receipt });
             }
             Action::Session { session, receipt } => self.input(Input::Session { session, former: None, receipt }),
-            Action::Auth { receipt, .. } => {
-                if let Some(receipt) = &receipt {
-                    self.answer(&Event::Receipt { receipt, effect: Effect::default() });
-                }
-            }
+            Action::Auth { receipt, .. } => self.admitted(receipt.as_ref()),
             Action::Ping { receipt } => {
                 self.answer(&Event::Pong { receipt: receipt.as_ref() });
             }
@@ -143,6 +139,13 @@ impl<'b> Batch<'b> {
             }
         }
         Ok(false)
+    }
+
+    /// The client is let in, and told if it asks for that.
+    pub(super) fn admitted(&mut self, receipt: Option<&ReceiptId>) {
+        if let Some(receipt) = receipt {
+            self.answer(&Event::Receipt { receipt, effect: Effect::default() });
+        }
     }
 
     /// Answers a mistake, in its place among the actions.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, TOKEN_START, UnitEnd};
+use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, ReceiptId, TOKEN_START, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
@@ -133,6 +133,27 @@ impl<C: Codec> Reader<C> {
 
     /// Decodes a complete unit and adds what it asks for to the batch. Says whether it was a mistake.
     fn take_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        if self.guard.is_some() {
+            return self.take_guarded_unit(block, unit, batch, limits);
+        }
+        let done = if unit.len() - C::FRAMING > limits.decode.line {
+            Err(refusal::long_line(limits.decode.line))
+        } else {
+            match self.codec.decode(&block[unit.clone()], &limits.decode) {
+                // A blank line says nothing, not even what the peer speaks.
+                Ok(None) => return false,
+                Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
+                Ok(Some(Action::Auth { receipt, .. })) => return self.take_token(receipt, batch, limits),
+                Ok(Some(action)) => batch.action(action, unit),
+                Err(mistake) => Err(mistake),
+            }
+        };
+        self.taken(done, batch, limits)
+    }
+
+    /// The same where the client is held to its rights. Apart, so that nobody else pays for it.
+    #[inline(never)]
+    fn take_guarded_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
         let length = unit.len() - C::FRAMING;
         let done = if length > limits.decode.line {
             if self.turn_away_stranger(length, batch) {
@@ -140,35 +161,40 @@ impl<C: Codec> Reader<C> {
             }
             Err(refusal::long_line(limits.decode.line))
         } else {
-            let mut decoded = self.codec.decode(&block[unit.clone()], &limits.decode);
-            if let Some(guard) = &mut self.guard {
-                match guard.judge(&decoded, matches!(self.stage, Stage::Silent | Stage::Begun)) {
-                    Verdict::Passes => {}
-                    Verdict::Refused(mistake) => decoded = Err(mistake),
-                    Verdict::TurnedAway(code, reason) => {
-                        batch.turn_away(code, &reason);
-                        self.stage = Stage::Left;
-                        return true;
-                    }
+            let decoded = self.codec.decode(&block[unit.clone()], &limits.decode);
+            let is_first = matches!(self.stage, Stage::Silent | Stage::Begun);
+            match self.guard.as_mut().map_or(Verdict::Passes, |guard| guard.judge(&decoded, is_first)) {
+                Verdict::Passes => match decoded {
+                    Ok(None) => return false,
+                    Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
+                    Ok(Some(Action::Auth { receipt, .. })) => return self.take_token(receipt, batch, limits),
+                    Ok(Some(action)) => batch.action(action, unit),
+                    Err(mistake) => Err(mistake),
+                },
+                Verdict::Refused(mistake) => Err(mistake),
+                Verdict::TurnedAway(code, reason) => {
+                    batch.turn_away(code, &reason);
+                    self.stage = Stage::Left;
+                    return true;
                 }
-            }
-            match decoded {
-                // A blank line says nothing, not even what the peer speaks.
-                Ok(None) => return false,
-                Ok(Some(Action::Auth { receipt, .. })) if matches!(self.stage, Stage::Named | Stage::Open) => {
-                    Err(refusal::late_token(receipt))
-                }
-                Ok(Some(action @ Action::Auth { .. })) => {
-                    self.stage = Stage::Named;
-                    let done = batch.action(action, unit);
-                    debug_assert!(done == Ok(false), "it goes on");
-                    return false;
-                }
-                Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
-                Ok(Some(action)) => batch.action(action, unit),
-                Err(mistake) => Err(mistake),
             }
         };
+        self.taken(done, batch, limits)
+    }
+
+    /// What the client has said, if it came first, is who it is. Says whether it was a mistake.
+    fn take_token(&mut self, receipt: Option<ReceiptId>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        if matches!(self.stage, Stage::Named | Stage::Open) {
+            return self.taken(Err(refusal::late_token(receipt)), batch, limits);
+        }
+        self.stage = Stage::Named;
+        batch.admitted(receipt.as_ref());
+        false
+    }
+
+    /// A unit that says something has been taken: whether it ends the connection, or what was wrong. Says whether it was a mistake.
+    #[inline]
+    fn taken(&mut self, done: Result<bool, Mistake>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
         self.stage = Stage::Open;
         match done {
             Ok(left) => {

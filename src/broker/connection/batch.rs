@@ -23,6 +23,8 @@ pub(super) struct Batch<'b> {
     header: usize,
     /// A run of several messages stays shorter than this, in bytes.
     long: usize,
+    /// Whether the client may say who it is and which session it has.
+    pub(super) may_begin: bool,
     run: Option<Run>,
     /// Answers to this connection that stand together, encoded.
     answers: Vec<u8>,
@@ -81,6 +83,7 @@ impl<'b> Batch<'b> {
             encoder,
             header: limits.header,
             long: limits.run,
+            may_begin: false,
             run: None,
             answers: Vec::new(),
             answered: 0,
@@ -127,6 +130,8 @@ impl<'b> Batch<'b> {
                 };
                 self.input(Input::Will { stream: stream.into_name(), last, receipt });
             }
+            Action::Session { receipt, .. } if !self.may_begin => return Err(refusal::late_session(receipt)),
+            Action::Auth { receipt, .. } if !self.may_begin => return Err(refusal::late_token(receipt)),
             Action::Session { session, receipt } => self.input(Input::Session { session, former: None, receipt }),
             Action::Auth { receipt, .. } => self.admitted(receipt.as_ref()),
             Action::Ping { receipt } => {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, ReceiptId, TOKEN_START, UnitEnd};
+use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, TOKEN_START, UnitEnd};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
@@ -133,69 +133,18 @@ impl<C: Codec> Reader<C> {
 
     /// Decodes a complete unit and adds what it asks for to the batch. Says whether it was a mistake.
     fn take_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
-        if self.guard.is_some() {
-            return self.take_guarded_unit(block, unit, batch, limits);
+        if self.stage != Stage::Open {
+            return self.take_watched_unit(block, unit, batch, limits);
         }
         let done = if unit.len() - C::FRAMING > limits.decode.line {
             Err(refusal::long_line(limits.decode.line))
         } else {
             match self.codec.decode(&block[unit.clone()], &limits.decode) {
-                // A blank line says nothing, not even what the peer speaks.
                 Ok(None) => return false,
-                Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
-                Ok(Some(Action::Auth { receipt, .. })) => return self.take_token(receipt, batch, limits),
                 Ok(Some(action)) => batch.action(action, unit),
                 Err(mistake) => Err(mistake),
             }
         };
-        self.taken(done, batch, limits)
-    }
-
-    /// The same where the client is held to its rights. Apart, so that nobody else pays for it.
-    #[inline(never)]
-    fn take_guarded_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
-        let length = unit.len() - C::FRAMING;
-        let done = if length > limits.decode.line {
-            if self.turn_away_stranger(length, batch) {
-                return true;
-            }
-            Err(refusal::long_line(limits.decode.line))
-        } else {
-            let decoded = self.codec.decode(&block[unit.clone()], &limits.decode);
-            let is_first = matches!(self.stage, Stage::Silent | Stage::Begun);
-            match self.guard.as_mut().map_or(Verdict::Passes, |guard| guard.judge(&decoded, is_first)) {
-                Verdict::Passes => match decoded {
-                    Ok(None) => return false,
-                    Ok(Some(Action::Session { receipt, .. })) if self.stage == Stage::Open => Err(refusal::late_session(receipt)),
-                    Ok(Some(Action::Auth { receipt, .. })) => return self.take_token(receipt, batch, limits),
-                    Ok(Some(action)) => batch.action(action, unit),
-                    Err(mistake) => Err(mistake),
-                },
-                Verdict::Refused(mistake) => Err(mistake),
-                Verdict::TurnedAway(code, reason) => {
-                    batch.turn_away(code, &reason);
-                    self.stage = Stage::Left;
-                    return true;
-                }
-            }
-        };
-        self.taken(done, batch, limits)
-    }
-
-    /// What the client has said, if it came first, is who it is. Says whether it was a mistake.
-    fn take_token(&mut self, receipt: Option<ReceiptId>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
-        if matches!(self.stage, Stage::Named | Stage::Open) {
-            return self.taken(Err(refusal::late_token(receipt)), batch, limits);
-        }
-        self.stage = Stage::Named;
-        batch.admitted(receipt.as_ref());
-        false
-    }
-
-    /// A unit that says something has been taken: whether it ends the connection, or what was wrong. Says whether it was a mistake.
-    #[inline]
-    fn taken(&mut self, done: Result<bool, Mistake>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
-        self.stage = Stage::Open;
         match done {
             Ok(left) => {
                 self.errors = 0;
@@ -209,6 +158,71 @@ impl<C: Codec> Reader<C> {
                 true
             }
         }
+    }
+
+    /// The same for the first units, and where the client is held to its rights. Apart, so that nobody else pays for it.
+    #[inline(never)]
+    fn take_watched_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        let length = unit.len() - C::FRAMING;
+        let done = if length > limits.decode.line {
+            if self.turn_away_stranger(length, batch) {
+                return true;
+            }
+            Err(refusal::long_line(limits.decode.line))
+        } else {
+            match self.take_judged(&block[unit.clone()], unit, batch, limits) {
+                // A blank line says nothing, not even what the peer speaks; or the peer is turned away.
+                Ok(None) => return self.stage == Stage::Left,
+                Ok(Some(left)) => Ok(left),
+                Err(mistake) => Err(mistake),
+            }
+        };
+        match done {
+            Ok(true) => self.stage = Stage::Left,
+            Ok(false) => self.errors = 0,
+            Err(mistake) => {
+                self.stage = self.opened();
+                self.mistake(&mistake, batch, limits);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Decodes a unit, asks the guard if there is one, and adds what it asks for to the batch. Says whether it ends the connection; none
+    /// if it says nothing, or the peer is turned away.
+    fn take_judged(
+        &mut self,
+        bytes: &[u8],
+        unit: Range<usize>,
+        batch: &mut Batch<'_>,
+        limits: &ReaderLimits,
+    ) -> Result<Option<bool>, Mistake> {
+        let is_first = matches!(self.stage, Stage::Silent | Stage::Begun);
+        let decoded = self.codec.decode(bytes, &limits.decode);
+        match self.guard.as_mut().map_or(Verdict::Passes, |guard| guard.judge(&decoded, is_first)) {
+            Verdict::Passes => {}
+            Verdict::Refused(mistake) => return Err(mistake),
+            Verdict::TurnedAway(code, reason) => {
+                batch.turn_away(code, &reason);
+                self.stage = Stage::Left;
+                return Ok(None);
+            }
+        }
+        let Some(action) = decoded? else { return Ok(None) };
+        let is_named = matches!(action, Action::Auth { .. });
+        batch.may_begin = is_first || self.stage == Stage::Named && !is_named;
+        let done = batch.action(action, unit);
+        batch.may_begin = false;
+        if done.is_ok() {
+            self.stage = if is_named { Stage::Named } else { self.opened() };
+        }
+        done.map(Some)
+    }
+
+    /// The stage once something has been said.
+    fn opened(&self) -> Stage {
+        if self.guard.is_some() { Stage::Held } else { Stage::Open }
     }
 
     /// Refuses a unit of which `here` bytes have come, if it is too long or there is no room for it, and has the rest of it
@@ -229,7 +243,7 @@ impl<C: Codec> Reader<C> {
             Some(length) => self.carry.discard_next(length.saturating_sub(here)),
             None => self.skipping = true,
         }
-        self.stage = Stage::Open;
+        self.stage = self.opened();
         self.mistake(&mistake, batch, limits);
         true
     }
@@ -254,20 +268,8 @@ impl<C: Codec> Reader<C> {
         if rest.len() > limits.decode.line {
             return Err(refusal::long_line(limits.decode.line));
         }
-        let decoded = self.codec.decode(rest, &limits.decode);
-        if let Some(guard) = &mut self.guard {
-            match guard.judge(&decoded, matches!(self.stage, Stage::Silent | Stage::Begun)) {
-                Verdict::Passes => {}
-                Verdict::Refused(mistake) => return Err(mistake),
-                Verdict::TurnedAway(code, reason) => {
-                    batch.turn_away(code, &reason);
-                    return Ok(true);
-                }
-            }
-        }
-        match decoded {
-            Ok(None) => Ok(false),
-            Ok(Some(action)) => batch.action(action, 0..rest.len()),
+        match self.take_judged(rest, 0..rest.len(), batch, limits) {
+            Ok(done) => Ok(done.unwrap_or(self.stage == Stage::Left)),
             // Most likely the start of a unit whose end was never sent.
             Err(mistake) if mistake.code == ErrorCode::BadJson => Ok(false),
             Err(mistake) => Err(mistake),

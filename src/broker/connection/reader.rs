@@ -45,6 +45,8 @@ pub(super) enum Stage {
     Named,
     /// It speaks this protocol.
     Open,
+    /// The same, and each of its units is held to its rights.
+    Held,
     /// It has left, or is turned away: no more is taken from it.
     Left,
 }

@@ -158,6 +158,23 @@ class Broker:
         return unstamped(eventually(header, f"the header of {stream}").message)
 
 
+class Tokens:
+    """The tokens of a broker, as its operator makes them."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def run(self, *arguments: str) -> str:
+        environment = {**os.environ, "MSGSTREAM_AUTH__TOKENS": str(self.file)}
+        ended = subprocess.run([program(), "token", *arguments], env=environment, capture_output=True, text=True, timeout=DEADLINE)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.strip()
+
+    def new(self, name: str, *prefixes: str) -> str:
+        rights = [word for prefix in prefixes for right in ("--publish", "--listen") for word in (right, prefix)]
+        return self.run("new", name, *rights)
+
+
 @pytest.fixture
 def away(tmp_path: Path) -> Iterator[Broker]:
     """A broker that is not there yet, but whose port is known."""

@@ -15,13 +15,14 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
 import msgstream
 from certificates import Authority, Certificate
-from conftest import DEADLINE, HERE, Broker, eventually, program
+from conftest import DEADLINE, HERE, Broker, Tokens, eventually, program
 from msgstream import Ended, Header, Message, Options, aio, monitor
 from msgstream.serial import from_wire
 from proxy import Proxy
@@ -189,7 +190,7 @@ def in_asyncio(address: str, heard: Heard) -> None:
 #: Outside its repository the package has no such page.
 WAYS: "List[Callable[[str, Heard], None]]" = [in_python, by_command, *([by_the_page] if PAGE.exists() else [])]
 
-#: Those that know TLS.
+#: Those that know TLS and tokens.
 SECURE_WAYS = [in_python, by_command, in_asyncio]
 
 
@@ -202,13 +203,15 @@ def until_all_listen(broker: Broker, count: int) -> None:
 
 @pytest.mark.parametrize(("kind", "tls"), [*((kind, "") for kind in KINDS), ("freezes", "tls://"), ("both", "tls://")])
 def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_job_was_lost(
-    kind: str, tls: str, away: Broker, authority: Authority, good: Certificate, monkeypatch: pytest.MonkeyPatch
+    kind: str, tls: str, away: Broker, authority: Authority, good: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = WAYS
+    ways, settings = WAYS, {"LIMITS__SESSION_TIME": f"{SESSION_TIME}s"}
     if tls:
-        ways, away.certificate = SECURE_WAYS, good
+        ways, away.certificate, tokens = SECURE_WAYS, good, Tokens(tmp_path / "tokens")
+        settings["AUTH__TOKENS"] = str(tokens.file)
         monkeypatch.setenv("MSGSTREAM_CA", str(authority.file))
-    away.start(LIMITS__SESSION_TIME=f"{SESSION_TIME}s")
+        monkeypatch.setenv("MSGSTREAM_TOKEN", tokens.new("all", "fit"))
+    away.start(**settings)
     # Behind the faults, which break handshakes too.
     port = away.tls_port if tls else away.port
     with contextlib.ExitStack() as stack:

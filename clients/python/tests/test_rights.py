@@ -12,34 +12,15 @@ from typing import List
 import pytest
 
 import msgstream
-from conftest import DEADLINE, Broker, Queue, eventually, program
+from conftest import DEADLINE, Broker, Queue, Tokens, eventually
 from msgstream import AuthFailed, CutOff, Denied, Ended, Header, Message, Options, aio
 
 #: What is refused is soon tried again.
 SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.2, exit_time=DEADLINE)
 
 
-class Tokens:
-    """The tokens of a broker, as its operator makes them."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def run(self, *arguments: str) -> str:
-        environment = {**os.environ, "MSGSTREAM_AUTH__TOKENS": str(self.file)}
-        ended = subprocess.run([program(), "token", *arguments], env=environment, capture_output=True, text=True, timeout=DEADLINE)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout.strip()
-
-    def new(self, name: str, *prefixes: str) -> str:
-        rights = [word for prefix in prefixes for right in ("--publish", "--listen") for word in (right, prefix)]
-        return self.run("new", name, *rights)
-
-
 @pytest.fixture
 def tokens(tmp_path: Path) -> Tokens:
-    if subprocess.run([program(), "token", "--help"], capture_output=True).returncode != 0:
-        pytest.skip("this broker has no tokens")
     return Tokens(tmp_path / "tokens")
 
 

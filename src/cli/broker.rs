@@ -87,9 +87,10 @@ fn token(file: Option<PathBuf>) -> Result<Option<Token>, String> {
     token.map(Some).map_err(|error| format!("{TOKEN}: {error}"))
 }
 
-/// The broker that the configuration says, or the default, and the token for it. Another broker is not shown that token: it could use it.
-fn configured() -> Result<(ServerAddress, Option<Token>), String> {
-    let ClientConfig { server, token_file } = ClientConfig::load()?;
+/// The broker that the configuration says, or the default, and the token and the certificates for it. Another broker is not shown that
+/// token: it could use it.
+fn configured() -> Result<(ServerAddress, Option<Token>, TlsOptions), String> {
+    let ClientConfig { server, token_file, ca, certificate, key } = ClientConfig::load()?;
     let server = match server {
         Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}"))?,
         Some(_) | None => ServerAddress::DEFAULT.parse().map_err(|error: BadServerAddress| error.to_string())?,
@@ -98,7 +99,10 @@ fn configured() -> Result<(ServerAddress, Option<Token>), String> {
         Some((file, place)) if !file.is_empty() => Some(token_file::read(file.as_ref()).map_err(|error| format!("{place}: {error}"))?),
         Some(_) | None => None,
     };
-    Ok((server, token))
+    let file = |setting: Option<(String, String)>| setting.map(|(file, _)| PathBuf::from(file)).filter(|file| !file.as_os_str().is_empty());
+    let mut tls = TlsOptions::default();
+    (tls.ca, tls.certificate, tls.key) = (file(ca), file(certificate), file(key));
+    Ok((server, token, tls))
 }
 
 impl Args for Broker {
@@ -117,17 +121,19 @@ impl FromArgMatches for Broker {
         let Flags { server, token_file, ca, certificate, key } = Flags::from_arg_matches(matches)?;
         let fault = |why| clap::Error::raw(ErrorKind::Io, why);
         let given = token(token_file).map_err(fault)?;
-        let (server, token) = match server {
-            Some(Given(Some(server))) => (server, given),
+        let (server, token, mut tls) = match server {
+            Some(Given(Some(server))) => (server, given, TlsOptions::default()),
             Some(Given(None)) | None => {
-                let (server, token) = configured().map_err(fault)?;
-                (server, given.or(token))
+                let (server, token, tls) = configured().map_err(fault)?;
+                (server, given.or(token), tls)
             }
         };
         // A variable that is empty counts as unset.
-        let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
-        let mut tls = TlsOptions::default();
-        (tls.ca, tls.certificate, tls.key) = (given(ca), given(certificate), given(key));
+        let given = |path: Option<PathBuf>, otherwise| path.filter(|path| !path.as_os_str().is_empty()).or(otherwise);
+        tls.ca = given(ca, tls.ca);
+        // A key belongs to its certificate, wherever that is named.
+        tls.key = given(key, if certificate.is_none() { tls.key } else { None });
+        tls.certificate = given(certificate, tls.certificate);
         Ok(Self { server, token, tls })
     }
 

@@ -17,10 +17,16 @@ pub(crate) struct ClientConfig {
     pub(crate) server: Option<(String, String)>,
     /// The file that holds the token, and where that stands.
     pub(crate) token_file: Option<(String, String)>,
+    /// With TLS, the file of the authorities that are trusted, ...
+    pub(crate) ca: Option<(String, String)>,
+    /// ... and those of the client's own certificate ...
+    pub(crate) certificate: Option<(String, String)>,
+    /// ... and its key.
+    pub(crate) key: Option<(String, String)>,
 }
 
 /// The keys that there are.
-const KEYS: [&str; 2] = ["server", "token_file"];
+const KEYS: [&str; 5] = ["server", "token_file", "ca", "certificate", "key"];
 
 impl ClientConfig {
     /// Reads the files where the system has them. What the user's says counts more. The error says what to repair, and where.
@@ -43,11 +49,17 @@ impl ClientConfig {
         for (number, line) in text.lines().enumerate() {
             let place = format!("{name}, line {}", number + 1);
             let Some((key, value)) = entry(line).map_err(|why| format!("{place}: {why}"))? else { continue };
-            if !KEYS.contains(&key) {
-                let nearest = KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key)).unwrap_or_default();
-                return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
-            }
-            let setting = if key == "server" { &mut config.server } else { &mut config.token_file };
+            let setting = match key {
+                "server" => &mut config.server,
+                "token_file" => &mut config.token_file,
+                "ca" => &mut config.ca,
+                "certificate" => &mut config.certificate,
+                "key" => &mut config.key,
+                _ => {
+                    let nearest = KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key)).unwrap_or_default();
+                    return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
+                }
+            };
             if setting.replace((value.to_owned(), place.clone())).is_some() {
                 return Err(format!("{place}: {key:?} is given twice; remove one"));
             }
@@ -57,7 +69,13 @@ impl ClientConfig {
 
     /// This, and what the other has besides.
     fn or(self, other: Self) -> Self {
-        Self { server: self.server.or(other.server), token_file: self.token_file.or(other.token_file) }
+        Self {
+            server: self.server.or(other.server),
+            token_file: self.token_file.or(other.token_file),
+            ca: self.ca.or(other.ca),
+            certificate: self.certificate.or(other.certificate),
+            key: self.key.or(other.key),
+        }
     }
 }
 
@@ -130,6 +148,14 @@ mod tests {
             let error = server(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn every_key_is_known() {
+        let text: String = super::KEYS.iter().map(|key| format!("{key} = '/{key}'\n")).collect();
+        let ClientConfig { server, token_file, ca, certificate, key } = ClientConfig::read("client.toml", &text).unwrap();
+        let all = [server, token_file, ca, certificate, key].map(|setting| setting.unwrap().0);
+        assert_eq!(all, super::KEYS.map(|key| format!("/{key}")));
     }
 
     #[test]

@@ -145,7 +145,9 @@ pub(super) struct Found {
     pub(super) header: Option<Vec<u8>>,
     /// The run that it tells of.
     pub(super) run: Option<Epoch>,
-    /// The broker has lost this client's header, and was asked to take it again.
+    /// This client may publish and not listen, so that it cannot be told how the stream stands.
+    pub(super) is_denied: bool,
+    /// The broker has lost this client's header, or may have, and was asked to take it again.
     pub(super) is_set_again: bool,
 }
 

@@ -80,6 +80,15 @@ impl Peer {
         }
     }
 
+    /// Denies what a new connection asks: how this stream stands.
+    pub(crate) async fn deny(&mut self, stream: &str) {
+        let asked = self.lines(2).await;
+        assert!(asked[0].starts_with(&format!(r#"{{"action":"listen","stream":"{stream}","#)), "{asked:?}");
+        let error = r#"{"action":"error","message":{"code":"denied","reason":"you may not"}"#;
+        self.say(&format!(r#"{error},"stream":"{stream}","receipt":{}}}"#, receipt_in(&asked[0]))).await;
+        self.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt_in(&asked[1]))).await;
+    }
+
     /// Takes the headers of these streams, which are set again if nobody has begun the stream by then. Returns their receipts.
     pub(crate) async fn set_again(&mut self, headers: &[(&str, &str)]) -> Vec<String> {
         let mut receipts = Vec::new();

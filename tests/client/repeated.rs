@@ -203,6 +203,42 @@ async fn an_old_close_does_not_end_a_later_run() {
     assert_eq!(second.sent_before("a last word").await, [""; 0]);
 }
 
+/// A job that may publish and not listen cannot ask how its stream stands. Its header is set again all the same where it is lost, and what is
+/// repeated touches no other run.
+// Seen to fail: the header was lost with the broker, and a flush told of a listen that the program had never asked for.
+#[tokio::test]
+async fn a_client_that_may_only_publish_sets_its_header_again() {
+    for is_lost in [true, false] {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, mut first) = begun(&peer).await;
+        client.put_with_header("job", "one", "mine, further").await.unwrap();
+        first.sent_before("further").await;
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.deny("job").await;
+        let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+        if is_lost {
+            second.receipt_of(&receipt, RUN).await;
+            let again = second.lines(1).await.remove(0);
+            assert!(again.contains("further") && again.contains(&format!(r#","of":"{RUN}""#)), "{again}");
+        } else {
+            second.stale(&receipt).await;
+            client.put("job", "a last word").await.unwrap();
+            assert_eq!(second.sent_before("a last word").await, [""; 0]);
+        }
+        let confirms = async {
+            loop {
+                second.confirm().await;
+            }
+        };
+        let flushed = tokio::select! {
+            flushed = client.flush() => flushed,
+            () = confirms => unreachable!(),
+        };
+        assert!(if is_lost { flushed.is_ok() } else { matches!(flushed, Err(ClientError::Stale(_))) }, "{is_lost}: {flushed:?}");
+    }
+}
+
 /// The broker never restarted: it still has the header, or a newer one.
 #[tokio::test]
 async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {

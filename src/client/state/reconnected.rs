@@ -106,8 +106,9 @@ impl State {
             && found.is_set_again
         {
             match outcome {
-                Ok(run) => found.run = run,
-                // Somebody else has begun the stream, or ended it, since it was found.
+                Ok(run) => (found.state, found.run) = (Some(StreamState::Waiting), run),
+                // Somebody else has begun the stream, or ended it, since it was found. Of one that this client cannot be told of that may be
+                // long ago, or it was the client itself: what cannot be told apart is not repeated.
                 Err(reason) if reason.code == "stale" => found.state = Some(StreamState::Running),
                 Err(reason) => {
                     self.refused.get_or_insert(reason);
@@ -120,7 +121,8 @@ impl State {
     /// Has the broker take the headers again that it has lost, unless somebody else has begun the stream by then. True if there are any.
     fn set_again(&mut self) -> bool {
         for (stream, (_, found)) in &mut self.found {
-            let lost = self.headers.get(stream).filter(|_| found.state == Some(StreamState::Waiting) && !found.is_set_again);
+            let may_be_lost = found.state == Some(StreamState::Waiting) || found.is_denied;
+            let lost = self.headers.get(stream).filter(|_| may_be_lost && !found.is_set_again);
             let Some(header) = lost else { continue };
             (found.is_set_again, found.run) = (true, None);
             self.latest += 1;

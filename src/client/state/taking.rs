@@ -65,6 +65,7 @@ impl State {
             Reply::Error { reason, receipt: Some(receipt), .. } => match self.joins.remove(&receipt) {
                 Some(stream) => self.listen_refused(&stream, receipt, &reason),
                 None if self.prefix_refused(receipt, &reason) => {}
+                None if self.question_refused(receipt) => {}
                 None => {
                     self.refuse(receipt);
                     if self.answers.contains_key(&receipt) {
@@ -102,6 +103,12 @@ impl State {
                 None => headers.remove(&stream),
             };
         }
+    }
+
+    /// A new connection may not be told how a stream stands. False if it had not asked.
+    fn question_refused(&mut self, receipt: u64) -> bool {
+        let asked = self.found.values_mut().find(|(question, _)| *question == receipt);
+        asked.map(|(_, found)| found.is_denied = true).is_some()
     }
 
     /// A question has been answered that a flush waits for.

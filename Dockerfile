@@ -15,6 +15,8 @@ RUN sed -i '/^\[\[test\]\]/,$d' Cargo.toml \
     && mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked --bin msgstream \
     && rm -r src
+# The program knows its defaults from the file that explains them.
+COPY config ./config
 COPY src ./src
 # Cargo looks at times, and these files may be older than the empty ones that they replace.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked --bin msgstream

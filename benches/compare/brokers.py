@@ -15,8 +15,10 @@ ROOT = HERE.parent.parent
 class Broker:
     """A program that is started afresh for each measurement, so that none inherits another's memory."""
 
-    def __init__(self, name, protocol, port, command, version, package=None):
+    def __init__(self, name, protocol, port, command, version, package=None, ca=None):
         self.name, self.protocol, self.port, self.command = name, protocol, port, command
+        #: With TLS, the authority that its certificate is signed by.
+        self.ca = ca
         self.version_command, self.package = version, package
         self.process = None
 
@@ -80,6 +82,37 @@ def brokers(msgstream, relay):
         Broker("nats", "nats", 24222, ["nats-server", "-c", str(config / "nats.conf")], ["--version"], "nats-server"),
         Broker("mosquitto", "mqtt", 21883, ["mosquitto", "-c", str(config / "mosquitto.conf")], ["-h"], "mosquitto"),
     ]
+
+
+def encrypted(msgstream, folder):
+    """Those that speak TLS from the first byte, with one certificate, whose key is an elliptic curve's, for all. (NATS begins in the clear.)"""
+    ca, certificate, key = certificates(folder)
+    (folder / "msgstream.toml").write_text(f'listen = ["tls://127.0.0.1:28342"]\n[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    plain = (HERE / "config" / "mosquitto.conf").read_text().replace("listener 21883", "listener 28883")
+    (folder / "mosquitto.conf").write_text(f"{plain}certfile {certificate}\nkeyfile {key}\n")
+    redis = ["--port", "0", "--tls-port", "28379", "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(ca),
+             "--tls-auth-clients", "no"]
+    return [
+        Broker("msgstream-tls", "msgstream", 28342, [str(msgstream), "serve", "--config", str(folder / "msgstream.toml")], ["--version"], ca=ca),
+        Broker("redis-tls", "redis", 28379, ["redis-server", str(HERE / "config" / "redis.conf"), *redis], ["--version"], "redis-server", ca),
+        Broker("mosquitto-tls", "mqtt", 28883, ["mosquitto", "-c", str(folder / "mosquitto.conf")], ["-h"], "mosquitto", ca),
+    ]
+
+
+def certificates(folder):
+    """An authority, and a certificate of 127.0.0.1 with its key: their files."""
+    ca, certificate, key, name = (folder / file for file in ("ca.pem", "certificate.pem", "key.pem", "name"))
+    name.write_text("subjectAltName=IP:127.0.0.1")
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    for command in (["req", "-x509", *new, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", ca],
+                    ["req", *new, "-subj", "/CN=broker", "-keyout", key, "-out", "request"],
+                    ["x509", "-req", "-in", "request", "-CA", ca, "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", name,
+                     "-out", certificate]):
+        subprocess.run(["openssl", *map(str, command)], cwd=folder, check=True, capture_output=True)
+    # Mosquitto gives root up before it reads it.
+    folder.chmod(0o755)
+    key.chmod(0o644)
+    return ca, certificate, key
 
 
 def install(missing):

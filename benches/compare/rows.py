@@ -8,6 +8,8 @@ ALL = ("relay", "msgstream", "redis", "nats", "mosquitto")
 BROKERS = ALL[1:]
 #: The broker as it is, and without the window of last messages.
 PAIR = ("msgstream", "msgstream-no-window")
+#: With TLS.
+ENCRYPTED = ("msgstream-tls", "redis-tls", "mosquitto-tls")
 CURVE = ["--kind", "curve"]
 
 
@@ -19,7 +21,7 @@ class Row:
     title: str
     options: list
     brokers: tuple = ALL
-    #: throughput, latency, join, memory, growth, return or window
+    #: throughput, latency, join, memory, growth, return, window or tls
     group: str = "throughput"
     #: Deliveries (messages, joins) of the pilot run, from which the count of the real ones is set; 0: the options fix it.
     pilot: int = 20_000
@@ -98,6 +100,9 @@ def rows():
         fan_out(8, "window-8", "1 to 8", "window", brokers=PAIR),
         streams(1000, "window", PAIR, "streams in turn"),
         fan_out(64, "window-64", "1 to 64", "window", brokers=PAIR),
+        fan_out(8, "tls-8", "1 to 8", "tls", brokers=ENCRYPTED),
+        Row("tls-16k", "16 KB content, 1 to 8", ["--listeners", "8", "--size", "16KiB", *CURVE], ENCRYPTED, "tls", listeners=8, pilot=4000,
+            warmup=16),
     ]
     return table
 

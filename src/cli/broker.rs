@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::client::{Backoff, BadServerAddress, BadToken, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list};
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use tokio::runtime::Builder;
@@ -40,15 +41,15 @@ struct Flags {
     token_file: Option<PathBuf>,
 
     /// With tls://, the authorities that the broker's certificate may be signed by, in PEM [default: those that the system knows]
-    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CA", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CA", hide_env_values = true, value_parser = file())]
     ca: Option<PathBuf>,
 
     /// With tls://, the certificate of this client, in PEM [default: none]
-    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CERTIFICATE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_CERTIFICATE", hide_env_values = true, value_parser = file())]
     certificate: Option<PathBuf>,
 
     /// With tls://, the private key of that certificate, in PEM [default: the file of the certificate]
-    #[arg(long, value_name = "FILE", env = "MSGSTREAM_KEY", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "MSGSTREAM_KEY", hide_env_values = true, value_parser = file())]
     key: Option<PathBuf>,
 }
 
@@ -63,6 +64,11 @@ const VARIABLE: &str = "MSGSTREAM_SERVER";
 fn given(text: &str) -> Result<Given, BadServerAddress> {
     let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
     if is_unset { Ok(Given(None)) } else { text.parse().map(Some).map(Given) }
+}
+
+/// Reads a path. An empty variable counts as unset, so that nothing is no fault here.
+fn file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// Reads a time limit. None at all would be up before a broker could answer.

@@ -33,6 +33,17 @@ fn nobody_there_and_nobody_that_answers_are_told_apart() {
     ends_with(program(&["health", "--server", &address]), 69, "start a broker there");
 }
 
+/// As in a unit or a compose file, which cannot take a variable back otherwise.
+#[test]
+fn an_empty_variable_counts_as_unset() {
+    let broker = Broker::start_at("127.0.0.1:0");
+    let mut health = program(&["health", "--server", &broker.address]);
+    for name in ["MSGSTREAM_SERVER", "MSGSTREAM_TOKEN", "MSGSTREAM_CA", "MSGSTREAM_CERTIFICATE", "MSGSTREAM_KEY"] {
+        health.env(name, "");
+    }
+    assert!(health.status().unwrap().success());
+}
+
 #[test]
 fn a_broker_that_has_no_room_says_so() {
     let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);

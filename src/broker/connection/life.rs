@@ -361,8 +361,20 @@ impl<T: Transport, C: Codec> Connection<T, C> {
 fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     outbox.sink().close();
     Box::pin(async move {
+        let said = async {
+            while !outbox.sink().is_closed() {
+                poll_fn(|cx| outbox.sink().poll_writable(cx)).await?;
+                outbox.sink().close();
+            }
+            std::io::Result::Ok(())
+        };
         // A peer that does not end in time is left to itself.
-        within(LINGER, drop_input(outbox.sink())).await;
+        within(LINGER, async {
+            if said.await.is_ok() {
+                drop_input(outbox.sink()).await;
+            }
+        })
+        .await;
     })
 }
 

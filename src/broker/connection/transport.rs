@@ -36,8 +36,13 @@ pub trait Transport: Sink + Unpin + 'static {
     /// [`io::ErrorKind::WouldBlock`] if nothing has come; any other error means that the peer is gone.
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize>;
 
-    /// Says that nothing more will be written.
+    /// Says that nothing more will be written, as far as that can be said now.
     fn close(&self);
+
+    /// Whether that is said. If not, it is to be [closed](Self::close) again once it is writable.
+    fn is_closed(&self) -> bool {
+        true
+    }
 
     /// Where it comes from.
     fn origin(&self) -> Origin {

@@ -41,6 +41,8 @@ pub(super) struct Session {
     pub(super) has_ended: bool,
     /// What came cannot be understood, and the peer has been told.
     pub(super) has_failed: bool,
+    /// The peer was told that nothing more comes, or is as soon as its socket takes that.
+    says_end: bool,
     /// Others get their turn before this connection reads again.
     pub(super) pauses: bool,
 }
@@ -56,6 +58,7 @@ impl Session {
             record: RECORD,
             has_ended: false,
             has_failed: false,
+            says_end: false,
             pauses: false,
         })
     }
@@ -226,9 +229,10 @@ impl Session {
         Ok(())
     }
 
-    /// Says that nothing more will be sent, if the socket takes it.
+    /// Says that nothing more will be sent, as far as the socket takes it.
     pub(super) fn say_end(&mut self, socket: &impl Sink) {
         if !self.has_failed
+            && !std::mem::replace(&mut self.says_end, true)
             && let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
                 self.tls.process_tls_records(&mut self.incoming)
         {
@@ -236,8 +240,10 @@ impl Session {
             let length = traffic.queue_close_notify(&mut alert).unwrap_or(0);
             self.unsent.extend_from_slice(alert.get(..length).unwrap_or_default());
         }
-        // A peer that is gone already is no matter.
-        let _ = self.send(socket);
+        if self.send(socket).is_err() {
+            // The peer is gone already.
+            (self.unsent, self.sent) = (Vec::new(), 0);
+        }
     }
 
     /// Sends what waits, as far as the socket takes it.

@@ -180,8 +180,16 @@ impl<S: Transport> Transport for TlsTransport<S> {
     }
 
     fn close(&self) {
-        self.lock().say_end(&self.socket);
-        self.socket.close();
+        let mut session = self.lock();
+        session.say_end(&self.socket);
+        // The end of the socket would overtake what it has not taken.
+        if !session.has_unsent() {
+            self.socket.close();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.lock().has_unsent()
     }
 
     fn origin(&self) -> Origin {

@@ -216,8 +216,7 @@ def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_jo
     port = away.tls_port if tls else away.port
     with contextlib.ExitStack() as stack:
         # Those that freeze only are not to break by themselves.
-        # A record of TLS, of up to 16 KiB, brings nothing if it is cut: with a few of them in each connection nobody falls behind.
-        cuts = [None if kind == "freezes" else sizes(SEED + place, 150_000 if tls else 300_000) for place in range(4)]
+        cuts = [None if kind == "freezes" else sizes(SEED + place, 20_000 if tls else 300_000) for place in range(4)]
         networks = [stack.enter_context(Proxy(port, cut)) for cut in cuts]
         listeners = [Heard(way.__name__, way, tls + network.address) for way, network in zip(ways, networks[1:])]
         until_all_listen(away, len(ways))

@@ -12,6 +12,13 @@ use crate::broker::outbox::{Sink, Unsent};
 /// What a record carries at the most, in bytes.
 pub(super) const RECORD: usize = 16 << 10;
 
+/// What a record carries at the beginning of a connection, ...
+const FIRST_RECORD: usize = 4 << 10;
+
+/// ... as long as it has sent less than this. A record can be read only once all of it has come: on a network that carries little before it
+/// breaks, short ones bring the peer further.
+const BEGINNING: usize = 64 << 10;
+
 /// What a record takes beside that at the most: its header, a nonce, the kind of its content and the mark of its authenticity.
 pub(super) const OVERHEAD: usize = 128;
 
@@ -37,6 +44,8 @@ pub(super) struct Session {
     sent: usize,
     /// The most that a record carries.
     record: usize,
+    /// What all records have carried, up to the end of the beginning.
+    carried: usize,
     /// No more comes.
     pub(super) has_ended: bool,
     /// What came cannot be understood, and the peer has been told.
@@ -56,6 +65,7 @@ impl Session {
             unsent: Vec::new(),
             sent: 0,
             record: RECORD,
+            carried: 0,
             has_ended: false,
             has_failed: false,
             says_end: false,
@@ -78,9 +88,9 @@ impl Session {
         self.record = most;
     }
 
-    /// What a record carries at the most.
+    /// What the next record carries at the most.
     pub(super) fn record(&self) -> usize {
-        self.record
+        if self.carried < BEGINNING { self.record.min(FIRST_RECORD) } else { self.record }
     }
 
     /// What has come and makes no whole record.
@@ -218,6 +228,7 @@ impl Session {
             }
         };
         sealed.truncate(start + written);
+        self.carried = self.carried.saturating_add(plain.len());
         Ok(true)
     }
 

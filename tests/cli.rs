@@ -2,13 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod started;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use started::Started;
 
 /// The program, with an environment that holds nothing of ours.
 fn program(arguments: &[&str]) -> Command {
@@ -41,55 +44,9 @@ fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{name}", std::process::id()))
 }
 
-/// A broker that listens, killed when the test ends.
-struct Broker {
-    child: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Broker {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_with(arguments, &[])
-    }
-
-    fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child =
-            program(&["serve"]).args(arguments).envs(variables.iter().copied()).stderr(Stdio::piped()).spawn().expect("the program runs");
-        let log = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, log }
-    }
-
-    /// Reads the log up to the first line that has this in it.
-    fn wait_for(&mut self, part: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let start = all.len();
-            assert_ne!(self.log.read_line(&mut all).expect("UTF-8"), 0, "{part:?} was not logged: {all}");
-            if all[start..].contains(part) {
-                return all[start..].to_owned();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("the process is ours");
-    }
-
-    /// The exit code and the rest of the log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).expect("UTF-8");
-        (self.child.wait().expect("our child").code(), rest)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It has ended by itself, unless the test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A broker.
+fn serve(arguments: &[&str]) -> Started {
+    Started::start(program(&["serve"]).args(arguments))
 }
 
 #[test]
@@ -169,7 +126,7 @@ fn the_port_file_stands_while_the_broker_listens() {
     // Not in the scratch directory, whose path may be longer than a socket's may be.
     let socket = format!("unix:{}/msgstream-test-{}", std::env::temp_dir().display(), std::process::id());
     let listen = ["--listen", "127.0.0.1:0", "--listen", &socket, "--listen", "127.0.0.1:0"];
-    let mut broker = Broker::start(&[&listen[..], &["--port-file", file.to_str().unwrap(), "--log-level", "debug"]].concat());
+    let mut broker = serve(&[&listen[..], &["--port-file", file.to_str().unwrap(), "--log-level", "debug"]].concat());
     broker.wait_for("ready");
     let ports: Vec<u16> = fs::read_to_string(&file).unwrap().lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(ports.len(), 2);
@@ -185,7 +142,7 @@ fn the_port_file_stands_while_the_broker_listens() {
 #[test]
 fn sigterm_and_sigint_end_it_and_sighup_does_not() {
     for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
-        let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
+        let mut broker = serve(&["--listen", "127.0.0.1:0"]);
         broker.wait_for("listening");
         broker.signal(Signal::HUP);
         broker.wait_for("configuration reloaded");
@@ -202,7 +159,7 @@ fn sighup_changes_what_can_be_changed_and_says_what_cannot() {
     let file = scratch("reloaded.toml");
     let write = |text: &str| fs::write(&file, text).unwrap();
     write("");
-    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    let mut broker = serve(&["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
     let line = broker.wait_for("listening");
     let address = line.rsplit('=').next().unwrap().trim().to_owned();
     let ask = |count: usize, last: &str| {
@@ -284,12 +241,12 @@ fn config_show_says_what_counts_and_where_it_comes_from() {
 
 #[test]
 fn the_log_says_where_it_listens_as_text_or_json() {
-    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--workers", "2"]);
+    let mut broker = serve(&["--listen", "127.0.0.1:0", "--workers", "2"]);
     let line = broker.wait_for("listening");
     assert!(line.contains(" INFO listening address=127.0.0.1:"), "{line}");
     assert!(!line.contains('\u{1b}'), "no colours into a pipe: {line}");
 
-    let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let mut broker = serve(&["--listen", "127.0.0.1:0", "--log-format", "json"]);
     let line = broker.wait_for("listening");
     let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
     assert_eq!((&event["level"], &event["message"]), (&"INFO".into(), &"listening".into()));
@@ -298,12 +255,12 @@ fn the_log_says_where_it_listens_as_text_or_json() {
 
 #[test]
 fn an_open_address_is_warned_of() {
-    let mut broker = Broker::start_with(&["--listen", "0.0.0.0:0"], &[("MSGSTREAM_AUTH__ALLOW_ANONYMOUS", "true")]);
+    let mut broker = Started::start(program(&["serve", "--listen", "0.0.0.0:0"]).env("MSGSTREAM_AUTH__ALLOW_ANONYMOUS", "true"));
     let warned = broker.wait_for("WARN");
     assert!(warned.contains("can read and write every stream") && warned.contains("0.0.0.0:"), "{warned}");
     broker.signal(Signal::TERM);
     broker.end();
-    let mut broker = Broker::start(&["--listen", "127.0.0.1:0"]);
+    let mut broker = serve(&["--listen", "127.0.0.1:0"]);
     broker.wait_for("listening");
     broker.signal(Signal::TERM);
     let (_, said) = broker.end();
@@ -315,7 +272,7 @@ fn an_open_address_is_warned_of() {
 fn mistakes_of_clients_are_in_the_log() {
     let mistakes = 100;
     for (level, one_by_one) in [("debug", 1..=mistakes / 2), ("info", 0..=0)] {
-        let mut broker = Broker::start(&["--listen", "127.0.0.1:0", "--log-level", level]);
+        let mut broker = serve(&["--listen", "127.0.0.1:0", "--log-level", level]);
         let line = broker.wait_for("listening");
         let mut client = TcpStream::connect(line.split_once("address=").unwrap().1.trim()).unwrap();
         let mut answers = BufReader::new(client.try_clone().unwrap());

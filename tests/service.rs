@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
+mod started;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+use started::Started;
 
 /// How long anything may take: far more than it does.
 const LONG: Duration = Duration::from_secs(60);
@@ -36,64 +39,22 @@ fn socket_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("msgstream-service-{}-{name}", std::process::id()))
 }
 
-/// A broker, killed when the test ends.
-struct Broker {
-    child: Child,
-    log: BufReader<ChildStderr>,
+/// A broker that is handed up to two sockets, as systemd does: from descriptor 3 on. The shell puts them there.
+fn with_sockets(sockets: Vec<OwnedFd>, names: &str, arguments: &[&str]) -> Started {
+    let mut command = clean("sh");
+    let place = "export LISTEN_PID=$$; exec \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
+    command.args(["-c", place, "sh", PROGRAM, "serve"]).args(arguments);
+    command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
+    let mut sockets = sockets.into_iter().map(Stdio::from);
+    command.stdin(sockets.next().expect("a socket")).stdout(sockets.next().unwrap_or_else(Stdio::null));
+    Started::start(&mut command)
 }
 
-impl Broker {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program runs");
-        let log = BufReader::new(child.stderr.take().expect("a pipe"));
-        Self { child, log }
-    }
-
-    /// One that is handed up to two sockets, as systemd does: from descriptor 3 on. The shell puts them there.
-    fn with_sockets(sockets: Vec<OwnedFd>, names: &str, arguments: &[&str]) -> Self {
-        let mut command = clean("sh");
-        let place = "export LISTEN_PID=$$; exec \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
-        command.args(["-c", place, "sh", PROGRAM, "serve"]).args(arguments);
-        command.env("LISTEN_FDS", sockets.len().to_string()).env("LISTEN_FDNAMES", names);
-        let mut sockets = sockets.into_iter().map(Stdio::from);
-        command.stdin(sockets.next().expect("a socket")).stdout(sockets.next().unwrap_or_else(Stdio::null));
-        Self::start(command)
-    }
-
-    fn wait_for(&mut self, part: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(part) {
-            line.clear();
-            assert_ne!(self.log.read_line(&mut line).expect("UTF-8"), 0, "{part:?} was not logged");
-        }
-        line
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("the process is ours");
-    }
-
-    /// The exit code and the rest of the log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut rest = String::new();
-        self.log.read_to_string(&mut rest).expect("UTF-8");
-        (self.child.wait().expect("our child").code(), rest)
-    }
-
-    /// Stops it, which it must do in an orderly way.
-    fn stop(self) {
-        self.signal(Signal::TERM);
-        let (code, log) = self.end();
-        assert_eq!(code, Some(0), "{log}");
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Stops it, which it must do in an orderly way.
+fn stop(broker: Started) {
+    broker.signal(Signal::TERM);
+    let (code, log) = broker.end();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 /// Where systemd is told things.
@@ -133,7 +94,7 @@ fn systemd_is_told_that_the_broker_is_ready_how_it_stands_and_that_it_reloads_an
     let systemd = Notified::new("notify");
     let mut command = clean(PROGRAM);
     command.args(["serve", "--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", &systemd.path).env("WATCHDOG_USEC", "300000");
-    let mut broker = Broker::start(command);
+    let mut broker = Started::start(&mut command);
     let address = broker.wait_for("listening address=").split_once("address=").unwrap().1.trim().to_owned();
     assert_eq!(systemd.next(), "READY=1");
 
@@ -173,7 +134,7 @@ fn sockets_that_are_handed_in_outlast_the_broker() {
         let sockets = vec![tcp.try_clone().unwrap().into(), unix.try_clone().unwrap().into()];
         // The first is told what is spoken there; the second has the name that systemd gives by itself, and takes the place of the
         // address of the command line.
-        Broker::with_sockets(sockets, "msgpack+tcp:msgstream.socket", &["--listen", &file])
+        with_sockets(sockets, "msgpack+tcp:msgstream.socket", &["--listen", &file])
     };
     let mut broker = start();
     broker.wait_for(&format!("listening address={packed}"));
@@ -186,7 +147,7 @@ fn sockets_that_are_handed_in_outlast_the_broker() {
     client.read_exact(&mut answer).unwrap();
     assert_eq!(answer, *b"\0\0\0\x0d\x81\xa6action\xa4pong");
     drop(client);
-    broker.stop();
+    stop(broker);
 
     assert!(path.exists(), "the file is not the broker's to remove");
     assert!(!PathBuf::from(format!("{}.lock", path.display())).exists(), "nor does it lock what is not its own");
@@ -197,7 +158,7 @@ fn sockets_that_are_handed_in_outlast_the_broker() {
     let mut answer = String::new();
     BufReader::new(&waiting).read_line(&mut answer).unwrap();
     assert_eq!(answer, "{\"action\":\"pong\"}\n");
-    broker.stop();
+    stop(broker);
     fs::remove_file(path).unwrap();
 }
 
@@ -218,7 +179,7 @@ fn sockets_that_cannot_be_used_are_told_with_the_cure() {
         (shared.into(), "msgstream.socket", "is listed twice", &["--listen", &packed]),
     ];
     for (socket, name, why, arguments) in cases {
-        let (code, said) = Broker::with_sockets(vec![socket], name, arguments).end();
+        let (code, said) = with_sockets(vec![socket], name, arguments).end();
         assert_eq!(code, Some(78), "{name}: {said}");
         assert!(said.contains(why), "{name}: {said}");
     }

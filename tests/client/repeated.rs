@@ -105,11 +105,9 @@ async fn the_confirmed_header_comes_before_what_is_sent_again() {
 #[tokio::test]
 async fn a_header_that_is_set_again_touches_no_run_that_has_begun_meanwhile() {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (client, mut first) = begun(&peer).await;
+    let (client, first) = begun(&peer).await;
     let broken = async {
-        while !first.lines(1).await[0].contains("close") {}
-        drop(first);
-        let mut second = Peer::accept(&peer).await;
+        let mut second = after_the_close(first, &peer).await;
         second.answer(&[("job", "waiting", None)]).await;
         let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
         second.stale(&receipt).await;
@@ -178,15 +176,20 @@ async fn begun(peer: &TcpListener) -> (RemoteStream, Peer) {
     (client, first)
 }
 
+/// The connection after one that is lost once a close has been sent.
+async fn after_the_close(mut first: Peer, peer: &TcpListener) -> Peer {
+    while !first.lines(1).await[0].contains("close") {}
+    drop(first);
+    Peer::accept(peer).await
+}
+
 /// A client whose connection fails when its close has been sent; the next one says that the stream stands so. Returns what becomes of
 /// the close, too.
 async fn cut_off_while_closing(state: &str, header: &str) -> (RemoteStream, Result<Receipt, ClientError>, Peer) {
     let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (client, mut first) = begun(&peer).await;
+    let (client, first) = begun(&peer).await;
     let broken = async {
-        while !first.lines(1).await[0].contains("close") {}
-        drop(first);
-        let mut second = Peer::accept(&peer).await;
+        let mut second = after_the_close(first, &peer).await;
         second.answer(&[("job", state, Some(header))]).await;
         second
     };

@@ -120,6 +120,14 @@ class Heard:
         if isinstance(message, monitor.Log):
             self.logs.append(int(message.text))
 
+    def event(self, event: Any) -> None:
+        if isinstance(event, Ended):
+            self.end = event.message
+        elif isinstance(event, Message):
+            self.message(event.message)
+        elif not isinstance(event, Header):
+            self.others.append(event)
+
     @property
     def latest(self) -> int:
         return self.logs[-1] if self.logs else -1
@@ -127,12 +135,7 @@ class Heard:
 
 def in_python(address: str, heard: Heard) -> None:
     for event in msgstream.listen("fit", server=address, options=HASTY):
-        if isinstance(event, Ended):
-            heard.end = event.message
-        elif isinstance(event, Message):
-            heard.message(event.message)
-        elif not isinstance(event, Header):
-            heard.others.append(event)
+        heard.event(event)
 
 
 def by_command(address: str, heard: Heard) -> None:
@@ -177,12 +180,7 @@ def by_the_page(address: str, heard: Heard) -> None:
 def in_asyncio(address: str, heard: Heard) -> None:
     async def follow() -> None:
         async for event in aio.listen("fit", server=address, options=HASTY):
-            if isinstance(event, Ended):
-                heard.end = event.message
-            elif isinstance(event, Message):
-                heard.message(event.message)
-            elif not isinstance(event, Header):
-                heard.others.append(event)
+            heard.event(event)
 
     asyncio.run(follow())
 

@@ -9,25 +9,20 @@ mod control;
 mod handed_in;
 mod listening_socket;
 mod lock_file;
+mod stopping;
 mod tokens;
 mod unix_socket;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
 
-use crate::broker::access::Access;
-use crate::broker::actor::{Actor, Command, Mailbox, Stats};
+use crate::broker::actor::{Actor, Mailbox, Stats};
 use crate::broker::assemble::assemble;
-use crate::broker::connection::{ConnectionContext, within};
+use crate::broker::connection::ConnectionContext;
 use crate::broker::settings::Settings;
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
@@ -38,6 +33,8 @@ use accept::Tls;
 use accept::{Admission, accept};
 use control::{Newcomers, most_connections};
 use listening_socket::ListeningSocket;
+use stopping::{LAST_MOMENT, drain, end_of, last_word, tell_counts};
+use tokens::access;
 
 pub use crate::broker::actor::Pulse;
 #[cfg(feature = "tls")]
@@ -47,9 +44,6 @@ pub(crate) use handed_in::beside;
 pub use handed_in::{BadSocket, HandedIn};
 pub use listening_socket::BindError;
 pub use tokens::Tokens;
-
-/// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// A broker could not go on.
 ///
@@ -168,19 +162,8 @@ impl Server {
         context: Arc<ConnectionContext>,
     ) -> Result<Self, BindError> {
         let listen = beside(listen, &handed_in);
-        let not_here = |listen: &Listen, error| BindError::new(listen.address.clone(), error);
-        let refused = |listen| settings.auth.refusal(listen, settings.requires_certificates());
-        if let Some((listen, reason)) = listen.iter().find_map(|listen| Some((listen, refused(listen)?))) {
-            return Err(not_here(listen, io::Error::new(io::ErrorKind::PermissionDenied, reason)));
-        }
         let most = most_connections(&settings.limits, 0);
-        let access = match (&settings.auth.tokens, listen.first()) {
-            (Some(file), Some(first)) => {
-                let access = Access::load(file, settings.auth.waiting.min(most / 2).max(1));
-                Some(access.map_err(|error| not_here(first, io::Error::new(io::ErrorKind::InvalidData, error)))?)
-            }
-            (Some(_), None) | (None, _) => None,
-        };
+        let access = access(&listen, settings, most)?;
         let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox));
         let context = Arc::new(ConnectionContext { access, ..(*context).clone() });
         let mut tcp = settings.tcp.clone();
@@ -390,22 +373,7 @@ impl Server {
         let context = admission.newcomers.context(Encoding::JsonLines);
         context.cut_log.tell_rest();
         context.mistake_log.tell();
-        let stats = context.stats.snapshot();
-        info!(
-            connections = stats.connections_opened,
-            delivered = stats.delivered,
-            mistakes = stats.mistakes,
-            cut_limit = stats.cut_limit,
-            cut_total = stats.cut_total,
-            cut_time = stats.cut_time,
-            translated = stats.translated,
-            refused = stats.connections_refused,
-            handshakes_failed = stats.handshakes_failed,
-            auth_required = stats.auth_required,
-            auth_failed = stats.auth_failed,
-            auth_paused = stats.auth_paused,
-            "stopped"
-        );
+        tell_counts(&context.stats.snapshot());
         drop((mailbox, admission, context));
         match (ended, actor) {
             (Some(_), _) => Err(ServerError::ActorPanicked),
@@ -420,52 +388,4 @@ impl Server {
 fn load_certificates(addresses: &[Address], settings: &Settings) -> Result<Option<Certificates>, BindError> {
     let Some(address) = addresses.iter().find(|address| matches!(address, Address::Tls(_))) else { return Ok(None) };
     Certificates::load(&settings.tls).map(Some).map_err(|error| BindError::of_certificate(address, error))
-}
-
-/// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.
-async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {
-    match actor {
-        Some(actor) => drop(actor.await),
-        None => mailbox.closed().await,
-    }
-}
-
-/// Waits for the actor, which ends with its last connection. A connection that has not ended by now was told to, and holds it up
-/// for a second at most.
-async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
-    let abort = actor.abort_handle();
-    match timeout(Duration::from_secs(1), actor).await {
-        Ok(Err(error)) if error.is_panic() => Err(ServerError::ActorPanicked),
-        Ok(_) => Ok(()),
-        Err(_) => {
-            abort.abort();
-            Ok(())
-        }
-    }
-}
-
-/// Brings the connections to their end.
-async fn drain(mailbox: &Mailbox, tasks: &TaskTracker, (time, longest): (Duration, Duration), cut_short: impl Future<Output = ()>) {
-    info!(connections = tasks.len(), "stopping: sending what is queued");
-    tasks.close();
-    let orderly = async {
-        let (done, all_taken_in) = oneshot::channel();
-        mailbox.send(Command::Quiesce(done));
-        // First all connections take in what they have received, so that none is told the end before the others' messages.
-        if within(time, all_taken_in).await.is_none() {
-            warn!("some connections did not take in all that they received");
-        }
-        mailbox.send(Command::Shutdown);
-        // Each connection keeps its own drain time; this is for those that do not.
-        within(longest + LAST_MOMENT, tasks.wait()).await.is_some()
-    };
-    let ended = tokio::select! {
-        ended = orderly => ended,
-        () = cut_short => false,
-    };
-    if !ended {
-        warn!(connections = tasks.len(), "stopping at once: what is queued is dropped");
-        mailbox.send(Command::Abort);
-        let _ = timeout(Duration::from_secs(1), tasks.wait()).await;
-    }
 }

@@ -1,5 +1,6 @@
 //! The way from a running server to who may do what there.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,7 +13,23 @@ use tracing::{error, info};
 
 use crate::broker::access::{Access, Reloaded, TokensError};
 use crate::broker::actor::{Command, Mailbox};
+use crate::broker::settings::Settings;
+use crate::wire::Listen;
 use crate::wire::ids::ConnectionId;
+
+use super::listening_socket::BindError;
+
+/// Who is let in on these addresses, if not everybody is. An error if nobody would have to say who they are where others could reach it.
+pub(super) fn access(listen: &[Listen], settings: &Settings, most_connections: usize) -> Result<Option<Arc<Access>>, BindError> {
+    let not_here = |listen: &Listen, error| BindError::new(listen.address.clone(), error);
+    let refused = |listen| settings.auth.refusal(listen, settings.requires_certificates());
+    if let Some((listen, reason)) = listen.iter().find_map(|listen| Some((listen, refused(listen)?))) {
+        return Err(not_here(listen, io::Error::new(io::ErrorKind::PermissionDenied, reason)));
+    }
+    let (Some(file), Some(first)) = (&settings.auth.tokens, listen.first()) else { return Ok(None) };
+    let access = Access::load(file, settings.auth.waiting.min(most_connections / 2).max(1));
+    access.map(Some).map_err(|error| not_here(first, io::Error::new(io::ErrorKind::InvalidData, error)))
+}
 
 /// How often it is looked whether a token has expired or the file has changed.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -170,6 +170,15 @@ fn a_command_that_is_asked_to_end_is_aborted() {
     }
 }
 
+/// With the first message the broker knows how the job ends if it is lost; with the header alone it may not.
+fn until_started(broker: &Broker, job: &str) {
+    let mut listen = broker.command(&["listen", job, "--last", "9"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(listen.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("monitor.Start")));
+    listen.kill().unwrap();
+    listen.wait().unwrap();
+}
+
 /// A job whose own program is killed cannot say how it ended. The broker says that it is lost, and what waits for it exits with a code of
 /// its own.
 #[test]
@@ -178,8 +187,7 @@ fn a_run_that_is_killed_is_lost() {
     let waiting = broker.command(&["wait", "job"]).stderr(Stdio::piped()).spawn().unwrap();
     broker.until_joined("job");
     let mut run = broker.command(&["run", "job", "--title", "a job", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
-    // With its header it has told how it ends if it is lost.
-    while !broker.output(&["get", "job"]).status.success() {}
+    until_started(&broker, "job");
     run.kill().unwrap();
     run.wait().unwrap();
     assert_fails(&waiting.wait_with_output().unwrap(), 3, "job a job: lost");
@@ -191,11 +199,11 @@ fn a_run_that_is_killed_is_lost() {
 fn a_run_that_follows_one_that_was_killed_ends_as_it_does() {
     let broker = Broker::impatient("200ms");
     let mut killed = broker.command(&["run", "job", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
-    while !broker.output(&["get", "job"]).status.success() {}
+    until_started(&broker, "job");
     killed.kill().unwrap();
     killed.wait().unwrap();
     let mut other = broker.command(&["run", "other", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
-    while !broker.output(&["get", "other"]).status.success() {}
+    until_started(&broker, "other");
     let mut run = broker.command(&["run", "job", "--", "cat"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     while !broker.ok(&["get", "job"]).contains(&format!("\"pid\":{}", run.id())) {}
     // What is lost after it is known to be so before the one that was lost first is forgotten.

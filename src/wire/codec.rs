@@ -56,6 +56,12 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// with all that has come so far, until the answer is not [`Foreign::Unclear`].
     fn foreign(&self, start: &[u8]) -> Foreign;
 
+    /// How many of these bytes, from the first on, are complete units that say nothing, such as blank lines.
+    fn blank(&self, bytes: &[u8]) -> usize {
+        let _ = bytes;
+        0
+    }
+
     /// Decodes one complete unit, its end included. `None` for a unit that says nothing, such as a blank line.
     ///
     /// # Errors

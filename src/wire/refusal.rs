@@ -55,6 +55,9 @@ pub(crate) fn late_token(receipt: Option<ReceiptId>) -> Mistake {
     Mistake { receipt, ..Mistake::new(ErrorCode::BadAction, reason) }
 }
 
+/// There is no token in the line that should show one.
+pub(crate) const NEEDS_TOKEN: &str = "\"auth\" needs a token: add \"token\":TEXT, as it was given to you";
+
 /// The client has not said who it is.
 pub(crate) const AUTH_REQUIRED: &str = "this broker lets in who has a token: the first line must be {\"action\":\"auth\",\"token\":TEXT} (clients take it from MSGSTREAM_TOKEN); ask who runs the broker for one";
 

@@ -128,8 +128,7 @@ impl Terms<'_> {
     /// What proves who the client is. The reason does not repeat it.
     fn token(&self) -> Result<Token, String> {
         let text = self.token.as_deref().and_then(|text| value::<Cow<'_, str>>(Some(text)).ok().flatten());
-        text.and_then(|text| Token::new(&text).ok())
-            .ok_or_else(|| "\"auth\" needs a token: add \"token\":TEXT, as it was given to you".to_owned())
+        text.and_then(|text| Token::new(&text).ok()).ok_or_else(|| refusal::NEEDS_TOKEN.to_owned())
     }
 
     /// Whether the stream is to be without header and end.

@@ -12,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod admission;
+mod blank;
 #[cfg(feature = "tls")]
 #[path = "../certificates/mod.rs"]
 mod certificates;

@@ -1,4 +1,4 @@
-//! Who tries to get in: how many wait at once, and how often an address may fail. Pure; bounded whatever comes.
+//! Who tries to get in, and fails: how often that may be. Pure; bounded whatever comes.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -48,9 +48,6 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// Connections that have yet to say who they are.
-    waiting: HashMap<Origin, usize>,
-    total: usize,
     failures: HashMap<Origin, Failures>,
     /// When the window of the log began, and how many were logged in it.
     window: Option<(Instant, u64)>,
@@ -66,28 +63,6 @@ struct Failures {
 }
 
 impl Attempts {
-    /// One more waits. False if there are too many of them, or too many from there.
-    pub(super) fn enter(&mut self, origin: Origin, most: usize) -> bool {
-        let here = self.waiting.get(&origin).copied().unwrap_or(0);
-        if self.total >= most || here >= (most / 2).max(1) {
-            return false;
-        }
-        self.waiting.insert(origin, here + 1);
-        self.total += 1;
-        true
-    }
-
-    /// One that has waited waits no more.
-    pub(super) fn leave(&mut self, origin: Origin) {
-        self.total = self.total.saturating_sub(1);
-        if let Some(here) = self.waiting.get_mut(&origin) {
-            *here -= 1;
-            if *here == 0 {
-                self.waiting.remove(&origin);
-            }
-        }
-    }
-
     /// How long who comes from there has to wait, if so.
     pub(super) fn pause(&self, origin: Origin, now: Instant) -> Option<Duration> {
         let until = self.failures.get(&origin)?.closed_until;
@@ -190,19 +165,6 @@ mod tests {
         }
         assert_eq!(attempts.failures.len(), MOST_ORIGINS);
         assert!(!attempts.failures.contains_key(&Origin::V6(99)) && attempts.failures.contains_key(&Origin::V6(100)));
-    }
-
-    #[test]
-    fn only_so_many_wait_and_one_address_has_half_of_the_places() {
-        let mut attempts = Attempts::default();
-        let entered = |attempts: &mut Attempts, last| (0..10).filter(|_| attempts.enter(origin(last), 8)).count();
-        assert_eq!([1, 2, 3].map(|last| entered(&mut attempts, last)), [4, 4, 0]);
-        attempts.leave(origin(1));
-        assert_eq!(entered(&mut attempts, 3), 1);
-        for last in [1, 1, 1, 2, 2, 2, 2, 3] {
-            attempts.leave(origin(last));
-        }
-        assert!(attempts.waiting.is_empty() && attempts.total == 0);
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub struct TokensError {
 
 /// What is otherwise when a file was changed or another one stands in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
+    device: u64,
     inode: u64,
     length: u64,
     modified: (i64, i64),
@@ -55,9 +56,9 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// Of the file as it stands; none if there is none.
-    pub(super) fn of(file: &Path) -> Option<Self> {
+    pub fn of(file: &Path) -> Option<Self> {
         let about = std::fs::metadata(file).ok()?;
-        Some(Self { inode: about.ino(), length: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
+        Some(Self { device: about.dev(), inode: about.ino(), length: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
     }
 }
 

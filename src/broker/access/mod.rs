@@ -6,9 +6,11 @@ mod attempts;
 mod file;
 mod identity;
 mod rights;
+mod waiting;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -18,24 +20,28 @@ use crate::wire::Token;
 use crate::wire::ids::ConnectionId;
 
 use attempts::Attempts;
-use file::Stamp;
 use identity::proven_by;
+use waiting::Waiting;
 
 pub use attempts::Origin;
-pub use file::{TokensError, check_name, parse_tokens, read_tokens};
+pub use file::{Stamp, TokensError, check_name, parse_tokens, read_tokens};
 pub use identity::{Digest, Identity, Proof};
 pub use rights::Rights;
+pub use waiting::Place;
 
 /// Who may do what, shared by all connections of a server.
 #[derive(Debug)]
 pub struct Access {
     file: PathBuf,
     /// The most connections that may wait to be let in.
-    most_waiting: usize,
+    most_waiting: AtomicUsize,
+    waiting: Arc<Mutex<Waiting>>,
     known: Mutex<Known>,
     attempts: Mutex<Attempts>,
-    /// The file as it was when it was last read, or tried to be.
+    /// The file as it was when it was last read, or tried to be. Held while it is read, so that of two readings at once the later one counts.
     stamp: Mutex<Option<Stamp>>,
+    /// The same when it was last looked at.
+    seen: Mutex<Option<Stamp>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,7 +102,15 @@ impl Access {
     /// For these identities, without a file.
     pub fn of(identities: Vec<Identity>, most_waiting: usize) -> Self {
         let known = Known { identities: identities.into_iter().map(Arc::new).collect(), ..Known::default() };
-        Self { file: PathBuf::new(), most_waiting, known: Mutex::new(known), attempts: Mutex::default(), stamp: Mutex::default() }
+        Self {
+            file: PathBuf::new(),
+            most_waiting: AtomicUsize::new(most_waiting),
+            waiting: Arc::default(),
+            known: Mutex::new(known),
+            attempts: Mutex::default(),
+            stamp: Mutex::default(),
+            seen: Mutex::default(),
+        }
     }
 
     /// The file.
@@ -104,14 +118,14 @@ impl Access {
         &self.file
     }
 
-    /// One more connection waits to be let in. False if there are too many, or too many from there.
-    pub fn enter(&self, origin: Origin) -> bool {
-        lock(&self.attempts).enter(origin, self.most_waiting)
+    /// A place for a connection that waits to be let in.
+    pub fn enter(&self, origin: Origin) -> Place {
+        Place::new(&self.waiting, origin, self.most_waiting.load(Ordering::Relaxed))
     }
 
-    /// It waits no more.
-    pub fn leave(&self, origin: Origin) {
-        lock(&self.attempts).leave(origin);
+    /// From now on this many.
+    pub fn set_most_waiting(&self, most: usize) {
+        self.most_waiting.store(most, Ordering::Relaxed);
     }
 
     /// Whose token this is. From now on the connection is theirs, until [`gone`](Self::gone).
@@ -161,13 +175,17 @@ impl Access {
     /// # Errors
     /// [`TokensError`].
     pub fn reload(&self, now: SystemTime, end: impl FnMut(ConnectionId, String)) -> Result<Reloaded, TokensError> {
-        *lock(&self.stamp) = Stamp::of(&self.file);
+        let mut stamp = lock(&self.stamp);
+        *stamp = Stamp::of(&self.file);
         Ok(self.replace(read_tokens(&self.file)?, now, end))
     }
 
-    /// Whether the file has been changed since it was last read, or tried to be.
+    /// Looks whether the file has been changed since it was last read, or tried to be, and not since it was last looked at: somebody may
+    /// be writing it.
     pub fn has_changed(&self) -> bool {
-        *lock(&self.stamp) != Stamp::of(&self.file)
+        let now = Stamp::of(&self.file);
+        let is_settled = std::mem::replace(&mut *lock(&self.seen), now) == now;
+        is_settled && *lock(&self.stamp) != now
     }
 
     /// Puts other identities in the place of those that there are. `end` is called for each connection that is to be ended, with the

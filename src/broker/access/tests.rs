@@ -107,3 +107,72 @@ fn who_guesses_is_refused_without_a_look_and_so_is_who_comes_from_there() {
     assert_eq!(admit("a", origin, 249), Err(Refusal::Paused(Duration::from_millis(1))));
     assert!(admit("a", HERE, 0).is_ok() && admit("a", origin, 250).is_ok());
 }
+
+/// A file that the test writes, removed with it.
+struct Written(std::path::PathBuf);
+
+impl Written {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("msgstream-access-{}-{name}", std::process::id())))
+    }
+
+    fn write(&self, names: &[&str]) {
+        let text: String = names.iter().map(|name| format!("[{name}]\nsha256 = \"{}\"\n", Digest::of(&token(name)))).collect();
+        let beside = self.0.with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, &self.0).unwrap();
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+// Seen to fail when any change was read at once: of a file that was being written, half was in force.
+#[test]
+fn a_file_is_read_again_once_nobody_writes_it_any_more() {
+    let file = Written::new("settled");
+    file.write(&["a"]);
+    let access = Access::load(&file.0, 8).unwrap();
+    assert!(!access.has_changed() && !access.has_changed());
+    file.write(&["a", "b"]);
+    assert!(!access.has_changed(), "it may go on changing");
+    file.write(&["a", "b", "c"]);
+    assert!(!access.has_changed());
+    assert!(access.has_changed());
+    assert_eq!(access.reload(at(0), |_, _| {}).unwrap().identities, 3);
+    assert!(!access.has_changed());
+}
+
+// Seen to fail when the file was read outside of the lock: what was read first came last, and a revoked token was let in for good.
+#[test]
+fn of_two_that_read_the_file_at_once_the_later_one_counts() {
+    let file = Written::new("twice");
+    file.write(&["old"]);
+    let access = Access::load(&file.0, 8).unwrap();
+    // Whoever reads this waits for somebody who writes.
+    std::fs::remove_file(&file.0).unwrap();
+    let pipe = Written::new("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe.0, rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600), 0).unwrap();
+    std::fs::rename(&pipe.0, &file.0).unwrap();
+    let reload = || {
+        let access = Arc::clone(&access);
+        std::thread::spawn(move || access.reload(at(0), |_, _| {}).unwrap().identities)
+    };
+    let first = reload();
+    // It opens once somebody reads.
+    let mut slow = std::fs::OpenOptions::new().write(true).open(&file.0).unwrap();
+    file.write(&["new", "newer"]);
+    let second = reload();
+    // A moment for the second to overtake the first, if it can.
+    for _ in 0..10_000 {
+        std::thread::yield_now();
+    }
+    std::io::Write::write_all(&mut slow, format!("[old]\nsha256 = \"{}\"\n", Digest::of(&token("old"))).as_bytes()).unwrap();
+    drop(slow);
+    assert_eq!((first.join().unwrap(), second.join().unwrap()), (1, 2));
+    assert!(admit(&access, "new", 1, 0).is_ok());
+    assert_eq!(admit(&access, "old", 2, 0), Err(Refusal::Unknown));
+}

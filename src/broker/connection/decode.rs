@@ -39,6 +39,14 @@ impl<C: Codec> Reader<C> {
                 backlog = true;
                 break;
             }
+            if self.stage == Stage::Begun {
+                // All at once, lest each of them is a new look at all that follows.
+                let blank = self.codec.blank(&block[at..]);
+                if blank > 0 {
+                    (at, searched) = (at + blank, 0);
+                    continue;
+                }
+            }
             let rest = &block[at..];
             if self.stage == Stage::Begun && self.turn_away_foreign(rest, &mut batch) {
                 mistakes += 1;
@@ -56,7 +64,7 @@ impl<C: Codec> Reader<C> {
                 UnitEnd::Partial => None,
                 UnitEnd::Announced(length) => Some(length),
             };
-            let refused = !self.skipping && self.refuse_start(rest.len(), announced, &mut batch, limits);
+            let refused = !self.skipping && self.refuse_start(rest, announced, &mut batch, limits);
             mistakes += u64::from(refused);
             if refused || self.skipping {
                 at = block.len();
@@ -139,10 +147,11 @@ impl<C: Codec> Reader<C> {
         let done = if unit.len() - C::FRAMING > limits.decode.line {
             Err(refusal::long_line(limits.decode.line))
         } else {
-            match self.codec.decode(&block[unit.clone()], &limits.decode) {
+            let bytes = &block[unit.clone()];
+            match self.codec.decode(bytes, &limits.decode) {
                 Ok(None) => return false,
                 Ok(Some(action)) => batch.action(action, unit),
-                Err(mistake) => Err(mistake),
+                Err(mistake) => Err(discreet(mistake, bytes)),
             }
         };
         match done {
@@ -164,10 +173,10 @@ impl<C: Codec> Reader<C> {
     #[inline(never)]
     fn take_watched_unit(&mut self, block: &[u8], unit: Range<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
         let length = unit.len() - C::FRAMING;
+        if self.turn_away_stranger(length, batch) {
+            return true;
+        }
         let done = if length > limits.decode.line {
-            if self.turn_away_stranger(length, batch) {
-                return true;
-            }
             Err(refusal::long_line(limits.decode.line))
         } else {
             match self.take_judged(&block[unit.clone()], unit, batch, limits) {
@@ -199,7 +208,7 @@ impl<C: Codec> Reader<C> {
         limits: &ReaderLimits,
     ) -> Result<Option<bool>, Mistake> {
         let is_first = matches!(self.stage, Stage::Silent | Stage::Begun);
-        let decoded = self.codec.decode(bytes, &limits.decode);
+        let decoded = self.codec.decode(bytes, &limits.decode).map_err(|mistake| discreet(mistake, bytes));
         match self.guard.as_mut().map_or(Verdict::Passes, |guard| guard.judge(&decoded, is_first)) {
             Verdict::Passes => {}
             Verdict::Refused(mistake) => return Err(mistake),
@@ -225,9 +234,10 @@ impl<C: Codec> Reader<C> {
         if self.guard.is_some() { Stage::Held } else { Stage::Open }
     }
 
-    /// Refuses a unit of which `here` bytes have come, if it is too long or there is no room for it, and has the rest of it
+    /// Refuses a unit of which this much has come, if it is too long or there is no room for it, and has the rest of it
     /// thrown away. Says whether it did.
-    fn refuse_start(&mut self, here: usize, announced: Option<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+    fn refuse_start(&mut self, start: &[u8], announced: Option<usize>, batch: &mut Batch<'_>, limits: &ReaderLimits) -> bool {
+        let here = start.len();
         let length = announced.map_or(here, |length| length - C::FRAMING);
         if self.turn_away_stranger(length, batch) {
             return true;
@@ -265,6 +275,9 @@ impl<C: Codec> Reader<C> {
         if matches!(self.codec.unit(rest, rest.len()), UnitEnd::Announced(_)) {
             return Ok(false);
         }
+        if self.turn_away_stranger(rest.len(), batch) {
+            return Ok(true);
+        }
         if rest.len() > limits.decode.line {
             return Err(refusal::long_line(limits.decode.line));
         }
@@ -278,15 +291,7 @@ impl<C: Codec> Reader<C> {
 
     /// Answers a mistake; turns the peer away after too many in a row.
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
-        if mistake.reason.contains(TOKEN_START) {
-            // A reason may repeat some of the line, and is logged.
-            batch.mistake(&Mistake {
-                reason: "there is a token in this line, so it is not said what is wrong with it".to_owned(),
-                ..mistake.clone()
-            });
-        } else {
-            batch.mistake(mistake);
-        }
+        batch.mistake(mistake);
         self.errors += 1;
         if self.errors as usize >= limits.errors_in_a_row {
             let reason = format!(
@@ -297,4 +302,17 @@ impl<C: Codec> Reader<C> {
             self.stage = Stage::Left;
         }
     }
+}
+
+/// A mistake of a line that cannot be understood, as it may be told and logged: its reason may repeat some of the line, where there may be a
+/// token, whatever that looks like.
+#[cold]
+fn discreet(mistake: Mistake, line: &[u8]) -> Mistake {
+    // The action, as each encoding has it.
+    let signs: [&[u8]; 3] = [TOKEN_START.as_bytes(), b"\"auth\"", b"\xa4auth"];
+    if mistake.reason == refusal::NEEDS_TOKEN || !signs.iter().any(|sign| memchr::memmem::find(line, sign).is_some()) {
+        return mistake;
+    }
+    let reason = "there may be a token in this line, so it is not said what is wrong with it".to_owned();
+    Mistake { reason, ..mistake }
 }

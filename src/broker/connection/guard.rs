@@ -2,12 +2,13 @@
 //! the client's rights.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::broker::access::{Access, Identity, Origin, Proof, Refusal};
+use crate::broker::access::{Access, Identity, Origin, Place, Proof, Refusal};
 use crate::broker::actor::Stats;
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::refusal::{self, AUTH_REQUIRED};
@@ -31,8 +32,8 @@ pub(super) struct Guard {
     id: ConnectionId,
     /// Who it is, once that is known.
     identity: Option<Arc<Identity>>,
-    /// Its place among those that wait to be let in, which it gives back.
-    waits: Option<Origin>,
+    /// Its place among those that wait to be let in.
+    waits: Option<Place>,
     /// Where it comes from.
     origin: Origin,
     /// The same for people, until the first line has come.
@@ -53,15 +54,18 @@ pub(super) enum Verdict {
 }
 
 impl Guard {
-    /// The guard of a new connection, where one is needed. An error says that too many wait already.
-    pub(super) fn of<T: Transport>(transport: &T, id: ConnectionId, context: &ConnectionContext) -> Result<Guarded, String> {
-        let Some(access) = context.access.clone() else { return Ok(None) };
+    /// The guard of a new connection, where one is needed, with the place that it has already, if it has one.
+    pub(super) fn of<T: Transport>(transport: &T, id: ConnectionId, context: &ConnectionContext, place: Option<Place>) -> Guarded {
+        let access = context.access.clone()?;
         let (origin, stats) = (transport.origin(), Arc::clone(&context.stats));
-        if !access.enter(origin) {
-            return Err("too many connections have yet to say who they are (auth.waiting); try again later".to_owned());
-        }
+        let waits = Some(place.unwrap_or_else(|| access.enter(origin)));
         let peer = transport.peer().into();
-        Ok(Some(Box::new(Self { access, stats, id, identity: None, waits: Some(origin), origin, peer, may_publish: None })))
+        Some(Box::new(Self { access, stats, id, identity: None, waits, origin, peer, may_publish: None }))
+    }
+
+    /// Ready when it has waited for long, and others are to have its place.
+    pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waits.as_mut().map_or(Poll::Pending, |place| place.poll_evicted(cx))
     }
 
     /// Lets in who is known without a token. The actor must know the connection before, or could not end it.
@@ -71,7 +75,7 @@ impl Guard {
         let now = SystemTime::now();
         self.identity = certificate.into_iter().chain(user).find_map(|proof| self.access.recognise(&proof, self.id, now));
         if self.identity.is_some() {
-            self.give_place_back();
+            self.waits = None;
         }
     }
 
@@ -115,13 +119,7 @@ impl Guard {
         if self.identity.take().is_some() {
             self.access.gone(self.id);
         }
-        self.give_place_back();
-    }
-
-    fn give_place_back(&mut self) {
-        if let Some(origin) = self.waits.take() {
-            self.access.leave(origin);
-        }
+        self.waits = None;
     }
 
     fn admit(&mut self, token: &Token) -> Verdict {
@@ -133,7 +131,7 @@ impl Guard {
         let refused = match self.access.admit(token, self.origin, self.id, (now, SystemTime::now())) {
             Ok(identity) => {
                 self.identity = Some(identity);
-                self.give_place_back();
+                self.waits = None;
                 self.peer = Box::default();
                 return Verdict::Passes;
             }

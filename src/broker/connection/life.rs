@@ -78,6 +78,8 @@ enum Wake {
     TooSlow,
     /// The client has not said who it is in time.
     Unknown,
+    /// It has not said who it is, and others are to have its place.
+    Evicted,
     /// It has been cut off by its own clock.
     Cut,
     /// All is sent.
@@ -179,6 +181,12 @@ impl<T: Transport, C: Codec> Connection<T, C> {
                 self.context.stats.auth_required.add(1);
                 let time = Span(self.context.times.auth);
                 self.turn_away(ErrorCode::AuthRequired, &format!("nothing came within {time} (auth.time); {AUTH_REQUIRED}"));
+            }
+            Wake::Evicted => {
+                self.context.stats.auth_required.add(1);
+                let reason =
+                    "others wait to say who they are, and there is no more room for those who do not (auth.waiting); try again later";
+                self.turn_away(ErrorCode::Limit, reason);
             }
             Wake::Cut => {
                 self.phase = Phase::WriteOnly;
@@ -287,6 +295,9 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             if self.phase != Phase::Open || may_read(&self.outbox) {
                 return Poll::Ready(Wake::Quiesce);
             }
+        }
+        if self.phase == Phase::Open && self.reader.poll_evicted(cx).is_ready() {
+            return Poll::Ready(Wake::Evicted);
         }
         if let Some(wake) = self.poll_timers(cx, standing) {
             return Poll::Ready(wake);

@@ -20,6 +20,7 @@ mod transport;
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::broker::access::Place;
 use crate::wire::Codec;
 
 use guard::Guard;
@@ -38,28 +39,19 @@ pub use transport::Transport;
 /// Serves one connection until it ends; to be spawned as a task.
 ///
 /// A panic in here ends this connection and no other.
-///
-/// # Errors
-/// The transport, and why it is turned away: too many wait already to be let in.
-pub fn try_serve<T: Transport, C: Codec>(
+pub fn serve<T: Transport, C: Codec>(transport: T, codec: C, context: Arc<ConnectionContext>) -> impl Future<Output = ()> + Send + 'static {
+    serve_placed(transport, codec, context, None)
+}
+
+/// The same for one that has a place among those that have yet to say who they are.
+pub fn serve_placed<T: Transport, C: Codec>(
     transport: T,
     codec: C,
     context: Arc<ConnectionContext>,
-) -> Result<impl Future<Output = ()> + Send + 'static, (T, String)> {
+    place: Option<Place>,
+) -> impl Future<Output = ()> + Send + 'static {
     debug_assert!(std::ptr::addr_eq(codec.encoder(), context.outbox.encoder), "it would be answered in another encoding");
     let id = context.ids.take();
-    match Guard::of(&transport, id, &context) {
-        Ok(guard) => Ok(Connection::new(id, transport, codec, guard, context)),
-        Err(reason) => {
-            context.ids.give_back(id);
-            Err((transport, reason))
-        }
-    }
-}
-
-/// The same, where nobody has to be let in or there is room for them; otherwise the connection is dropped.
-pub async fn serve<T: Transport, C: Codec>(transport: T, codec: C, context: Arc<ConnectionContext>) {
-    if let Ok(connection) = try_serve(transport, codec, context) {
-        connection.await;
-    }
+    let guard = Guard::of(&transport, id, &context, place);
+    Connection::new(id, transport, codec, guard, context)
 }

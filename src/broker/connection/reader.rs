@@ -4,6 +4,7 @@
 //! start of a unit whose end has yet to come.
 
 use std::cell::RefCell;
+use std::task::{Context, Poll};
 
 use crate::wire::Codec;
 
@@ -82,6 +83,11 @@ impl<C: Codec> Reader<C> {
     /// Whether the client has yet to say who it is.
     pub(super) fn awaits_token(&self) -> bool {
         self.stage != Stage::Left && self.guard.as_ref().is_some_and(|guard| !guard.has_admitted())
+    }
+
+    /// Ready when the client has yet to say who it is, and others are to have its place.
+    pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.guard.as_mut().map_or(Poll::Pending, |guard| guard.poll_evicted(cx))
     }
 
     /// The connection ends: its id may be given to another one after this, and nothing more is taken from it.

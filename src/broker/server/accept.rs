@@ -125,13 +125,11 @@ impl Admission {
         let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else {
             return self.refuse(transport, encoder, &full(self.newcomers.most()));
         };
-        match connection::try_serve(transport, codec, self.newcomers.context(encoding)) {
-            Ok(connection) => drop(self.tasks.spawn(async move {
-                let _counted = counted;
-                connection.await;
-            })),
-            Err((transport, reason)) => self.refuse(transport, encoder, &reason),
-        }
+        let connection = connection::serve(transport, codec, self.newcomers.context(encoding));
+        self.tasks.spawn(async move {
+            let _counted = counted;
+            connection.await;
+        });
     }
 
     /// The same once it is encrypted. A handshake that fails is of no interest to anybody but its own client.
@@ -145,30 +143,27 @@ impl Admission {
             return;
         }
         let (context, stop, most) = (self.newcomers.context(encoding), self.stop.clone(), self.newcomers.most());
+        // Who it is can be said behind the handshake: that takes part of the time, and of the places, which there are for that.
+        let place = context.access.as_ref().map(|access| access.enter(socket.origin()));
         self.tasks.spawn(async move {
             let (counted, refused) = (counted, refused);
             let time = if refused.is_some() { REFUSAL } else { context.times.first_line };
             let encrypted = encrypt(socket, &certificates, &handshakes, &context, codec.encoder(), time);
             // Boxed, since it is over soon and the connection may last for days.
-            let Some(Some(transport)) = Box::pin(stop.run_until_cancelled(encrypted)).await else { return };
-            drop((certificates, handshakes, stop));
+            let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
+            let in_time = stop.run_until_cancelled(over.run_until_cancelled(encrypted));
+            let Some(Some(Some(transport))) = Box::pin(in_time).await else { return };
+            drop((certificates, handshakes, stop, over));
             let encoder = codec.encoder();
             if refused.is_some() {
                 return Box::pin(tell(transport, &close(ErrorCode::Limit, &full(most), encoder))).await;
             }
-            let stats = Arc::clone(&context.stats);
-            match connection::try_serve(transport, codec, context) {
-                Ok(connection) => connection.await,
-                Err((transport, reason)) => {
-                    stats.connections_refused.add(1);
-                    Box::pin(tell(transport, &close(ErrorCode::Limit, &reason, encoder))).await;
-                }
-            }
+            connection::serve_placed(transport, codec, context, place).await;
             drop(counted);
         });
     }
 
-    /// Tells a connection that there are too many, of one kind or another, and ends it.
+    /// Tells a connection that there are too many, and ends it.
     fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode, reason: &str) {
         let Some(counted) = self.count_refusal(&transport, reason) else { return };
         let line = close(ErrorCode::Limit, reason, encoder);

@@ -1,18 +1,17 @@
 //! The certificates in use, and how they are exchanged for newer ones while the broker runs.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use rustls::server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier};
+use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use crate::broker::access::Stamp;
 use crate::broker::settings::{ClientCertificates, TlsSettings};
 use crate::tls::{PemFile, TlsError, certified_key, names_of, provider};
 
@@ -43,24 +42,23 @@ pub struct Certificates(Arc<Shared>);
 struct Shared {
     settings: TlsSettings,
     current: Mutex<Current>,
+    /// Held while the files are read, so that of two readings at once the later one counts.
+    reading: Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Current {
     config: Arc<ServerConfig>,
     /// How the files were when they were last read, whether they could be used or not.
-    read: Vec<Stamp>,
+    read: Vec<Option<Stamp>>,
 }
-
-/// What changes with a file: its place on the disk, its length and the time of its last change.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 impl Certificates {
     /// Reads the files.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
         let read = stamps(settings);
         let current = Mutex::new(Current { config: Arc::new(config(settings)?), read });
-        Ok(Self(Arc::new(Shared { settings: settings.clone(), current })))
+        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, reading: Mutex::default() })))
     }
 
     /// Reads the files again. Connections that are made from now on get what is in them, and those that there are go on as they are.
@@ -81,6 +79,7 @@ impl Certificates {
     /// # Ok(()) }
     /// ```
     pub fn reload(&self) -> Result<(), TlsError> {
+        let _alone = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let read = stamps(&self.0.settings);
         let config = config(&self.0.settings);
         let mut current = self.current();
@@ -107,7 +106,7 @@ impl Certificates {
     }
 
     /// Reads files that have changed since they were read, and not since the look before. How they are now.
-    fn look(&self, before: Option<Vec<Stamp>>) -> Vec<Stamp> {
+    fn look(&self, before: Option<Vec<Option<Stamp>>>) -> Vec<Option<Stamp>> {
         let now = stamps(&self.0.settings);
         if before.as_ref() == Some(&now) && self.current().read != now {
             match self.reload() {
@@ -128,12 +127,8 @@ fn files(settings: &TlsSettings) -> [Option<&PathBuf>; 3] {
     [settings.certificate.as_ref(), settings.key.as_ref(), settings.client_ca.as_ref()]
 }
 
-fn stamps(settings: &TlsSettings) -> Vec<Stamp> {
-    let stamp = |path: &PathBuf| {
-        let file = fs::metadata(path).ok()?;
-        Some((file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
-    };
-    files(settings).into_iter().flatten().map(stamp).collect()
+fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
+    files(settings).into_iter().flatten().map(|path| Stamp::of(path)).collect()
 }
 
 /// A setting's file, or the fault that there is none.
@@ -158,6 +153,11 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let builder = builder.map_err(|error| certificate.fault(error.to_string()))?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     config.send_tls13_tickets = TICKETS;
+    if settings.client_certificates != ClientCertificates::Off {
+        // A session that goes on would not show the client's certificate again, which may have expired since.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
     Ok(config)
 }
 

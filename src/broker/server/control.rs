@@ -105,7 +105,11 @@ impl Control {
         let context = set_limits(&settings, &newcomers.context(Encoding::JsonLines));
         *newcomers.message_pack.write().unwrap_or_else(PoisonError::into_inner) = context.speaking(&message_pack::ENCODER);
         *newcomers.json_lines.write().unwrap_or_else(PoisonError::into_inner) = context;
-        newcomers.most.store(most_connections(limits, self.open.load(Ordering::Relaxed)), Ordering::Relaxed);
+        let most = most_connections(limits, self.open.load(Ordering::Relaxed));
+        newcomers.most.store(most, Ordering::Relaxed);
+        if let Some(access) = &newcomers.context(Encoding::JsonLines).access {
+            access.set_most_waiting(settings.auth.most_waiting(most));
+        }
     }
 }
 

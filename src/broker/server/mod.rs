@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::actor::{Actor, Mailbox, Stats};
 use crate::broker::assemble::assemble;
-use crate::broker::connection::ConnectionContext;
+use crate::broker::connection::{ConnectionContext, Times};
 use crate::broker::settings::Settings;
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
@@ -43,28 +43,8 @@ pub use control::Control;
 pub(crate) use handed_in::beside;
 pub use handed_in::{BadSocket, HandedIn};
 pub use listening_socket::BindError;
+pub use stopping::ServerError;
 pub use tokens::Tokens;
-
-/// A broker could not go on.
-///
-/// ```
-/// # use msgstream::broker::ServerError;
-/// // As `msgstream serve` does: a supervisor is to restart the broker.
-/// fn exit_code(ended: Result<(), ServerError>) -> u8 {
-///     match ended {
-///         Ok(()) => 0,
-///         Err(_) => 70,
-///     }
-/// }
-/// assert_eq!(exit_code(Err(ServerError::ActorPanicked)), 70);
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServerError {
-    /// The actor panicked: no stream can be trusted any more, so the broker ends.
-    #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
-    ActorPanicked,
-}
 
 /// A broker that listens on its addresses and does not accept connections yet.
 ///
@@ -165,7 +145,8 @@ impl Server {
         let most = most_connections(&settings.limits, 0);
         let access = access(&listen, settings, most)?;
         let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox));
-        let context = Arc::new(ConnectionContext { access, ..(*context).clone() });
+        let times = Times { auth: settings.auth.time.0, ..context.times.clone() };
+        let context = Arc::new(ConnectionContext { access, times, ..(*context).clone() });
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
         let told = settings.outbox.write_time.0.saturating_add(settings.outbox.drain_time.0).saturating_add(LAST_MOMENT);

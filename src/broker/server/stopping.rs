@@ -12,10 +12,29 @@ use tracing::{info, warn};
 use crate::broker::actor::{Command, Mailbox, StatsSnapshot};
 use crate::broker::connection::within;
 
-use super::ServerError;
-
 /// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
 pub(super) const LAST_MOMENT: Duration = Duration::from_secs(2);
+
+/// A broker could not go on.
+///
+/// ```
+/// # use msgstream::broker::ServerError;
+/// // As `msgstream serve` does: a supervisor is to restart the broker.
+/// fn exit_code(ended: Result<(), ServerError>) -> u8 {
+///     match ended {
+///         Ok(()) => 0,
+///         Err(_) => 70,
+///     }
+/// }
+/// assert_eq!(exit_code(Err(ServerError::ActorPanicked)), 70);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The actor panicked: no stream can be trusted any more, so the broker ends.
+    #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
+    ActorPanicked,
+}
 
 /// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.
 pub(super) async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox) {

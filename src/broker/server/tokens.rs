@@ -27,7 +27,7 @@ pub(super) fn access(listen: &[Listen], settings: &Settings, most_connections: u
         return Err(not_here(listen, io::Error::new(io::ErrorKind::PermissionDenied, reason)));
     }
     let (Some(file), Some(first)) = (&settings.auth.tokens, listen.first()) else { return Ok(None) };
-    let access = Access::load(file, settings.auth.waiting.min(most_connections / 2).max(1));
+    let access = Access::load(file, settings.auth.most_waiting(most_connections));
     access.map(Some).map_err(|error| not_here(first, io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 

@@ -40,6 +40,11 @@ impl Default for AuthSettings {
 }
 
 impl AuthSettings {
+    /// The most that may wait, where there may be so many connections.
+    pub(crate) fn most_waiting(&self, most_connections: usize) -> usize {
+        self.waiting.min(most_connections / 2).max(1)
+    }
+
     /// Why the broker must not listen there, if so: other machines could reach it, and nobody would have to say who they are.
     /// `certified`: whoever speaks TLS has to have a certificate.
     pub(crate) fn refusal(&self, listen: &Listen, certified: bool) -> Option<String> {

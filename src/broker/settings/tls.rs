@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde::de::{Deserialize, Deserializer};
-
 use crate::wire::setters;
+
+use super::auth::path_or_nothing;
 
 /// The `[tls]` section: files for the addresses where TLS is spoken, all of them in PEM.
 ///
@@ -55,12 +55,6 @@ impl ClientCertificates {
     /// The names that the configuration takes.
     #[cfg(feature = "cli")]
     pub(crate) const NAMES: [&str; 3] = ["off", "optional", "required"];
-}
-
-/// An empty text stands for no path, so that a file or variable can also take a setting back.
-fn path_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
 }
 
 setters! {

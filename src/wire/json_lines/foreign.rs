@@ -13,6 +13,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a connection that begins with these bytes speaks.
 pub(super) fn recognise(start: &[u8]) -> Foreign {
+    // However much there is.
+    let start = start.get(..MOST).unwrap_or(start);
     match told(start) {
         Foreign::Unclear if start.len() >= MOST => Foreign::Ours,
         answer => answer,

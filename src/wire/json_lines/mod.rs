@@ -57,6 +57,11 @@ impl Codec for JsonLines {
         foreign::recognise(start)
     }
 
+    fn blank(&self, bytes: &[u8]) -> usize {
+        let blanks = bytes.get(..token::skip_space(bytes, 0)).unwrap_or_default();
+        memchr::memrchr(b'\n', blanks).map_or(0, |last| last + 1)
+    }
+
     fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {
         decode::decode(&mut self.latest, unit, limits)
     }

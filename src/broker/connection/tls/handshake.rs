@@ -72,6 +72,11 @@ impl Handshakes {
             if std::mem::take(&mut is_first) && bytes.first() != Some(&HANDSHAKE) {
                 return Err(Refused::NotTls(socket));
             }
+            if !Session::has_whole_record(&bytes) {
+                // Nothing to understand yet, and no reason to take a turn.
+                session.keep(&bytes);
+                continue;
+            }
             if let Err(error) = self.step(&mut session, bytes).await {
                 // It is told why, if it listens.
                 let _ = session.send(&socket);

@@ -183,6 +183,17 @@ impl Session {
         self.incoming = rest.to_vec();
     }
 
+    /// Whether there is something to understand: a whole record, or one that says that it is longer than any may be.
+    pub(super) fn has_whole_record(bytes: &[u8]) -> bool {
+        match bytes.first_chunk::<HEADER>() {
+            Some([.., high, low]) => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                bytes.len() >= HEADER + length || length > RECORD + OVERHEAD
+            }
+            None => false,
+        }
+    }
+
     /// How many bytes the next read from the socket takes, behind `have` that make no whole record: what cannot become more than `room`
     /// when it is decrypted, or else the rest of one record.
     pub(super) fn wants(have: &[u8], room: usize) -> usize {

@@ -75,9 +75,6 @@ impl<S: Transport> TlsTransport<S> {
         }
         let advanced = session.advance(block, buffer);
         session.keep(advanced.as_ref().ok().and_then(|used| block.get(*used..)).unwrap_or_default());
-        if block.capacity() > 2 * READ {
-            *block = Vec::new();
-        }
         if session.has_unsent() {
             // What the peer is told of a fault, or of its keys. Whoever writes next sends what is left.
             let _ = session.send(&self.socket);

@@ -35,7 +35,7 @@ struct Flags {
     #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
     server: Option<Given>,
 
-    /// Show the broker the token in this file, which only its owner and group may read [default: MSGSTREAM_TOKEN, or token_file in client.toml]
+    /// Show the broker the token in this file, which only its owner and group may read [default: MSGSTREAM_TOKEN, the file in MSGSTREAM_TOKEN_FILE, or token_file in client.toml]
     // Not the token itself: every user of the machine can see the arguments of a program.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -83,25 +83,32 @@ pub(crate) fn limit(text: &str) -> Result<Span, String> {
 /// The variable that holds the token.
 const TOKEN: &str = "MSGSTREAM_TOKEN";
 
-/// The token in the file of the flag, or in the variable; none if there is neither.
+/// The variable that names a file with it.
+const TOKEN_FILE: &str = "MSGSTREAM_TOKEN_FILE";
+
+/// The token in the file of the flag, or in a variable, or in the file that another variable names; none if there is none of these.
 fn token(file: Option<PathBuf>) -> Result<Option<Token>, String> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
     if let Some(file) = file {
         return token_file::read(&file).map(Some);
     }
-    let Some(token) = env::var_os(TOKEN).filter(|token| !token.is_empty()) else { return Ok(None) };
-    let token = token.to_str().map(str::trim).ok_or(BadToken).and_then(Token::new);
-    token.map(Some).map_err(|error| format!("{TOKEN}: {error}"))
+    if let Some(token) = variable(TOKEN) {
+        let token = token.to_str().map(str::trim).ok_or(BadToken).and_then(Token::new);
+        return token.map(Some).map_err(|error| format!("{TOKEN}: {error}"));
+    }
+    variable(TOKEN_FILE).map(|file| token_file::read(file.as_ref()).map_err(|error| format!("{TOKEN_FILE}: {error}"))).transpose()
 }
 
 /// The broker that the configuration says, or the default, and the token and the certificates for it. Another broker is not shown that
-/// token: it could use it.
-fn configured() -> Result<(ServerAddress, Option<Token>, TlsOptions), String> {
+/// token: it could use it. Nor is it read where another was `given`.
+fn configured(given: Option<Token>) -> Result<(ServerAddress, Option<Token>, TlsOptions), String> {
     let ClientConfig { server, token_file, ca, certificate, key } = ClientConfig::load()?;
     let server = match server {
         Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}"))?,
         Some(_) | None => ServerAddress::DEFAULT.parse().map_err(|error: BadServerAddress| error.to_string())?,
     };
     let token = match token_file {
+        _ if given.is_some() => given,
         Some((file, place)) if !file.is_empty() => Some(token_file::read(file.as_ref()).map_err(|error| format!("{place}: {error}"))?),
         Some(_) | None => None,
     };
@@ -129,17 +136,15 @@ impl FromArgMatches for Broker {
         let given = token(token_file).map_err(fault)?;
         let (server, token, mut tls) = match server {
             Some(Given(Some(server))) => (server, given, TlsOptions::default()),
-            Some(Given(None)) | None => {
-                let (server, token, tls) = configured().map_err(fault)?;
-                (server, given.or(token), tls)
-            }
+            Some(Given(None)) | None => configured(given).map_err(fault)?,
         };
         // A variable that is empty counts as unset.
-        let given = |path: Option<PathBuf>, otherwise| path.filter(|path| !path.as_os_str().is_empty()).or(otherwise);
-        tls.ca = given(ca, tls.ca);
+        let set = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
+        let (ca, certificate, key) = (set(ca), set(certificate), set(key));
+        tls.ca = ca.or(tls.ca);
         // A key belongs to its certificate, wherever that is named.
-        tls.key = given(key, if certificate.is_none() { tls.key } else { None });
-        tls.certificate = given(certificate, tls.certificate);
+        tls.key = key.or(if certificate.is_none() { tls.key } else { None });
+        tls.certificate = certificate.or(tls.certificate);
         Ok(Self { server, token, tls })
     }
 

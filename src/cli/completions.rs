@@ -27,10 +27,12 @@ _msgstream_streams() {
     read -a words <<<"${line%"$typed"}"
     [[ $cur == -* || ( $2 == one && ${#words[@]} != 2 ) ]] && return
     case ${words[${#words[@]}-1]} in
-        --server | --token-file | --format | --last | --count | --timeout | --header) return ;;
+        --server | --token-file | --ca | --certificate | --key | --format | --last | --count | --timeout | --header) return ;;
     esac
     for ((at = 2; at < ${#words[@]}; at++)); do
-        [[ ${words[at]} == --server ]] && server=(--server "${words[at+1]}")
+        case ${words[at]} in
+            --server | --token-file | --ca | --certificate | --key) server+=("${words[at]}" "${words[at+1]}") ;;
+        esac
     done
     # What bash leaves as it is, before the part that it replaces.
     [[ $typed == *"$3" ]] && known=${typed%"$3"}

@@ -1,5 +1,6 @@
 //! The exit codes, after sysexits(3), so that a supervisor can tell what a restart may cure.
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::client::ClientError;
@@ -97,10 +98,14 @@ impl From<ClientError> for Failure {
             ClientError::Encode(_) | ClientError::TooLong { .. } => Exit::Data,
             ClientError::EmptyName => Exit::Usage,
         };
-        if let ClientError::Connect { .. } = &error {
-            let cure = "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER";
-            return Self::new(exit, format!("{error}; {cure}"));
-        }
-        Self { exit, error: error.into() }
+        let cure = match &error {
+            ClientError::Connect { kind: io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, .. } => {
+                "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER"
+            }
+            ClientError::Connect { kind: io::ErrorKind::TimedOut, .. } => "name another broker with --server or MSGSTREAM_SERVER",
+            ClientError::AuthFailed(_) => "set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file",
+            _ => return Self { exit, error: error.into() },
+        };
+        Self::new(exit, format!("{error}; {cure}"))
     }
 }

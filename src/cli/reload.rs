@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::broker::{Certificates, Control, Server, Tokens};
@@ -28,16 +29,17 @@ impl Reload {
         Self { args, loaded, log, control: server.control(), certificates: server.certificates(), tokens: server.tokens() }
     }
 
-    /// From now on the configuration is read again whenever what this returns is notified.
-    pub(crate) fn start(mut self) -> Arc<Notify> {
+    /// From now on the configuration is read again whenever what this returns is notified, until the broker is to stop.
+    pub(crate) fn start(mut self, shutdown: CancellationToken) -> Arc<Notify> {
         let asked = Arc::new(Notify::new());
         let waits = Arc::clone(&asked);
-        tokio::spawn(async move {
+        let reloads = async move {
             loop {
                 waits.notified().await;
                 supervisor::reloading(self.read_again()).await;
             }
-        });
+        };
+        tokio::spawn(shutdown.run_until_cancelled_owned(reloads));
         asked
     }
 
@@ -49,7 +51,10 @@ impl Reload {
             let tokens = tokens.map(|tokens| tokens.reload()).transpose().map(drop);
             (args.load(), certificates, tokens)
         });
-        let Ok((read, certificates, tokens)) = read.await else { return };
+        let (read, certificates, tokens) = match read.await {
+            Ok(read) => read,
+            Err(error) => return error!(reason = error.to_string(), "nothing is reloaded: this is a bug, please report it"),
+        };
         if let Err(error) = certificates {
             error!(reason = error.to_string(), "the certificates are not reloaded, and stay as they were");
         }

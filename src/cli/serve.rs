@@ -48,7 +48,7 @@ Examples:
 Signals:
   SIGTERM, SIGINT   stop accepting, send what is queued, exit; a second one cuts that short
   SIGHUP            read the configuration again: [limits], log.level, certificates and tokens change at once, other settings need a
-                    restart, which the log says; a configuration with an error changes nothing
+                    restart, which the log says; a configuration with an error changes no setting
 
 Exit codes:
    0  the broker was asked to stop, and did; or --check found no error
@@ -139,7 +139,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
     let reload = Reload::new(args, loaded, log, &server);
-    tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start()));
+    tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start(shutdown.clone())));
     tracing::debug!("ready");
     supervisor::tell(&[NotifyState::Ready]);
     let stats = server.stats();

@@ -10,10 +10,11 @@ use crate::job::content::Content;
 use crate::wire::Verb;
 use crate::wire::subscriber::{self, Reply};
 
-use super::address::{ByteStream, Connector, ServerAddress, Way};
+use super::address::{ByteStream, ServerAddress, Way};
 use super::error::ClientError;
 use super::options::Options;
 use super::request::auth_line;
+use super::shared::connect_within;
 
 /// How the names of the directory's own streams begin.
 const ENTRIES: &str = "$streams/";
@@ -38,10 +39,8 @@ pub(crate) struct Listed {
 /// [`ClientError::Connect`]; [`ClientError::AuthFailed`]; [`ClientError::Denied`] without the right to the directory;
 /// [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
 pub(crate) async fn list(address: &ServerAddress, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
-    let connect = |reason: String| ClientError::Connect { address: address.to_string(), reason };
-    let connected = timeout(options.connect_time, Way::new(address.clone(), options).connect()).await;
-    let connected = connected.map_err(|_| connect(format!("no answer within {:?}", options.connect_time)))?;
-    let connection = connected.map_err(|error| connect(error.to_string()))?;
+    let connected = connect_within(options.connect_time, &Way::new(address.clone(), options)).await;
+    let connection = connected.map_err(|error| ClientError::connect(address, &error))?;
     match timeout(options.answer_time, ask(connection, prefix, options)).await {
         Ok(listed) => listed,
         Err(_) => Err(ClientError::Lost(format!("the broker did not answer within {:?}", options.answer_time))),

@@ -1,5 +1,8 @@
 //! The errors of a client.
 
+use std::fmt;
+use std::io;
+
 use crate::job::content::EncodeError;
 use crate::wire::subscriber::Reason;
 use crate::wire::units::ByteSize;
@@ -33,6 +36,8 @@ pub enum ClientError {
         address: String,
         /// What the system said.
         reason: String,
+        /// The kind of it.
+        kind: io::ErrorKind,
     },
     /// The connection was lost. What had not been confirmed may be lost too.
     #[error("the connection to the broker was lost: {0}")]
@@ -45,9 +50,7 @@ pub enum ClientError {
     Denied(Reason),
     /// The broker does not let the client in: it needs a token ([`Options::token`](super::Options::token)), or the one that it has shown is
     /// not known, has expired, or was revoked. The client does not try again.
-    #[error(
-        "the broker does not let this client in: {0}; set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file (Options::token)"
-    )]
+    #[error("the broker does not let this client in: {0} (Options::token)")]
     AuthFailed(Reason),
     /// The action was meant for a run of the stream that is over, or for a stream without a header and end; see
     /// [`Confirmed::of`](super::Confirmed::of). Nothing has happened. Also an action that a new connection did not repeat, because
@@ -71,6 +74,12 @@ pub enum ClientError {
     /// The queue is full, and the call does not wait.
     #[error("the send queue is full (Options::queue)")]
     Full,
+}
+
+impl ClientError {
+    pub(super) fn connect(address: impl fmt::Display, error: &io::Error) -> Self {
+        Self::Connect { address: address.to_string(), reason: error.to_string(), kind: error.kind() }
+    }
 }
 
 impl From<Reason> for ClientError {

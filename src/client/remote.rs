@@ -1,5 +1,6 @@
 //! The handle of a client.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::{oneshot, watch};
@@ -33,6 +34,7 @@ use super::state::Line;
 /// repeats a header, close or delete, it asks the broker for the state of that stream. If the action has already taken effect, it is
 /// not repeated. If it would change what somebody else has begun or ended meanwhile, even while it is on its way, it fails with
 /// [`ClientError::Stale`]; if nobody waits for its receipt, the next [`flush`](Self::flush) does.
+/// What begins a stream of which nothing has been confirmed yet is sent as if for the first time.
 ///
 /// ```
 /// use msgstream::client::{Event, RemoteStream};
@@ -86,7 +88,11 @@ impl RemoteStream {
     /// # Ok(()) }
     /// ```
     pub async fn connect(address: &str) -> Result<Self, ClientError> {
-        let connect = |error: &dyn ToString| ClientError::Connect { address: address.to_owned(), reason: error.to_string() };
+        let connect = |error: &dyn ToString| ClientError::Connect {
+            address: address.to_owned(),
+            reason: error.to_string(),
+            kind: io::ErrorKind::InvalidInput,
+        };
         let parsed: ServerAddress = address.parse().map_err(|error| connect(&error))?;
         Self::connect_with(parsed, Options::default()).await
     }
@@ -114,7 +120,7 @@ impl RemoteStream {
     pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
         let shared = Shared::new(Way::new(address, &options), options);
         let connected = shared.connect().await;
-        let connected = connected.map_err(|reason| ClientError::Connect { address: shared.address.to_string(), reason })?;
+        let connected = connected.map_err(|error| ClientError::connect(&*shared.address, &error))?;
         Ok(Self { link: Link::start(shared, Some(connected)) })
     }
 

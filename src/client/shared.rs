@@ -1,5 +1,6 @@
 //! What a client's handles, its listeners and its task share.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,12 @@ pub(super) struct Shared {
     pub(super) connection: watch::Sender<Connection>,
 }
 
+/// Makes a connection in this time. The error is for people.
+pub(super) async fn connect_within(time: Duration, address: &dyn Connector) -> io::Result<Box<dyn ByteStream>> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {time:?}"));
+    timeout(time, address.connect()).await.map_err(late)?
+}
+
 impl Shared {
     pub(super) fn new(address: impl Connector, options: Options) -> Arc<Self> {
         let address = Box::new(address);
@@ -40,11 +47,8 @@ impl Shared {
     }
 
     /// Makes a connection in the time there is for it. The error is for people.
-    pub(super) async fn connect(&self) -> Result<Box<dyn ByteStream>, String> {
-        match timeout(self.options.connect_time, self.address.connect()).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer within {:?}", self.options.connect_time)),
-        }
+    pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
+        connect_within(self.options.connect_time, &*self.address).await
     }
 
     /// Waits. False if nobody holds a handle any more, so that there is nothing to wait for.

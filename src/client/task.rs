@@ -52,7 +52,7 @@ pub(super) async fn run(served: Served, connected: Option<Box<dyn ByteStream>>) 
             End::Told(reason) => {
                 let why = reason.to_string();
                 // The client would make the same mistake again.
-                if reason.is_auth() || matches!(&*reason.code, "not_json" | "too_many_errors" | "denied") {
+                if reason.is_auth() || reason.is_denied() || matches!(&*reason.code, "not_json" | "too_many_errors") {
                     return shared.end(&Event::CutOff(reason), &why);
                 }
                 (Event::CutOff(reason), why)
@@ -83,7 +83,7 @@ async fn connect_again(shared: &Shared, attempt: &mut u32) -> Result<Box<dyn Byt
     loop {
         let reason = match shared.connect().await {
             Ok(transport) => return Ok(transport),
-            Err(reason) => reason,
+            Err(error) => error.to_string(),
         };
         let pause = shared.options.reconnect.as_ref().and_then(|backoff| backoff.pause(*attempt, fastrand::f64()));
         let Some(pause) = pause else { return Err(format!("cannot connect to {}: {reason}", shared.address)) };

@@ -11,6 +11,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -59,7 +60,10 @@ impl TlsOptions {
         let server = ServerName::try_from(name.clone());
         let server = server
             .map_err(|_| io::Error::other(format!("{name:?} cannot stand in a certificate: connect by a host name or an IP address")))?;
-        let connector = TlsConnector::from(Arc::new(self.config().map_err(io::Error::other)?));
+        // The files may be far away, and whoever drives this connection may have more to do.
+        let options = self.clone();
+        let config = spawn_blocking(move || options.config()).await.map_err(io::Error::other)?;
+        let connector = TlsConnector::from(Arc::new(config.map_err(io::Error::other)?));
         match connector.connect(server, socket).await {
             Ok(stream) => Ok(Explained { stream, host: name }),
             Err(error) => Err(explained(error, &name)),
@@ -179,6 +183,10 @@ fn in_words(error: &rustls::Error, host: &str) -> String {
             format!(
                 "the broker's certificate is signed by an authority that is not known here; name the file of that authority ({CA}, MSGSTREAM_CA)"
             )
+        }
+        rustls::Error::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "the broker's certificate is that of an authority; make an authority, and sign a certificate of the broker's own with it"
+                .to_owned()
         }
         rustls::Error::InvalidCertificate(error) => format!("the broker's certificate cannot be trusted: {error}"),
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {

@@ -92,7 +92,7 @@ pub(super) fn is_section(name: &str) -> bool {
 }
 
 /// Variables of clients, which the broker passes over.
-const OF_CLIENTS: [&str; 7] = ["server", "ca", "certificate", "key", "token", "bin", "stream"];
+const OF_CLIENTS: [&str; 8] = ["server", "ca", "certificate", "key", "token", "token_file", "bin", "stream"];
 
 /// The variable that a person may have meant by an unknown one, without its prefix. None if it does not look like a mistyped
 /// setting: variables of clients begin alike, and later ones may have names that are not known here.

@@ -31,7 +31,8 @@ impl Contact {
     /// Says if the broker refuses what was sent so far: a name that is not for jobs, for instance.
     pub(super) fn tell_refusal(&mut self, remote: RemoteStream) {
         self.telling.push(tokio::spawn(async move {
-            let refused = remote.flush().await.err().filter(|error| !matches!(error, ClientError::Lost(_)));
+            // What ends the connection is told where that is.
+            let refused = remote.flush().await.err().filter(|error| !matches!(error, ClientError::Lost(_) | ClientError::AuthFailed(_)));
             if let Some(error) = refused {
                 let reason = match &error {
                     ClientError::Refused(reason) | ClientError::Denied(reason) | ClientError::Stale(reason) => reason.to_string(),
@@ -63,7 +64,11 @@ async fn tell(mut connection: Receiver<Connection>, address: String, kept: Strin
         // The attempts that fail later have nothing new to say.
         let now = connection.borrow_and_update().clone();
         match now {
-            Connection::Away { reason } | Connection::Over { reason } if !was_away => {
+            Connection::Over { reason } => {
+                say(format_args!("nothing more goes to the broker at {address}: {}; the command goes on", why(&reason, &address)));
+                return std::future::pending().await;
+            }
+            Connection::Away { reason } if !was_away => {
                 was_away = true;
                 say(format_args!("the broker at {address} cannot be reached: {}; {goes_on}", why(&reason, &address)));
             }
@@ -73,7 +78,7 @@ async fn tell(mut connection: Receiver<Connection>, address: String, kept: Strin
                     say(format_args!("connected to the broker at {address}"));
                 }
             }
-            Connection::Connecting | Connection::Away { .. } | Connection::Over { .. } => {}
+            Connection::Connecting | Connection::Away { .. } => {}
         }
         if connection.changed().await.is_err() {
             return std::future::pending().await;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Context;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::broker::access::{Digest, check_name};
@@ -54,8 +55,13 @@ fn expiry(text: &str) -> Result<String, String> {
     if let Ok(Span(time)) = text.parse::<Span>() {
         return in_future(Timestamp::now().checked_add(time).map_err(|error| error.to_string())?);
     }
-    if let Ok(day) = format!("{text}T00:00:00Z").parse() {
-        return in_future(day).map(|_| text.to_owned());
+    // A moment would be read as its day.
+    if !text.contains(['T', 't', ' ', ':'])
+        && let Ok(day) = text.parse::<Date>()
+    {
+        // As TOML writes it, whatever other forms there are.
+        let day = day.strftime("%Y-%m-%d").to_string();
+        return in_future(format!("{day}T00:00:00Z").parse().map_err(wrong)?).map(|_| day);
     }
     in_future(text.parse().map_err(|error: jiff::Error| wrong(error))?)
 }

@@ -108,10 +108,13 @@ impl State {
             match outcome {
                 Ok(run) => (found.state, found.run) = (Some(StreamState::Waiting), run),
                 // Somebody else has begun the stream, or ended it, since it was found. Of one that this client cannot be told of that may be
-                // long ago, or it was the client itself: what cannot be told apart is not repeated.
-                Err(reason) if reason.code == "stale" => found.state = Some(StreamState::Running),
+                // long ago, or it was the client itself: what cannot be told apart is not repeated. Nor is what was to follow a header that
+                // the broker does not take.
                 Err(reason) => {
-                    self.refused.get_or_insert(reason);
+                    found.state = Some(StreamState::Running);
+                    if !reason.is_stale() {
+                        self.refused.get_or_insert(reason);
+                    }
                 }
             }
         }

@@ -50,6 +50,8 @@ impl State {
     /// The connection ends with something that this client cannot take.
     pub(in crate::client) fn choked(&mut self) {
         self.may_not_resume = true;
+        // Another one would end alike: whatever it brought before is no reason to have it soon.
+        self.has_moved = false;
     }
 
     /// The connection ends as the broker has told.

@@ -1,7 +1,7 @@
 //! What becomes of what the broker says.
 
 use crate::client::resume::{Kind, Mark, Part};
-use crate::wire::subscriber::{Receipt, Reply};
+use crate::wire::subscriber::{Reason, Receipt, Reply};
 
 use super::State;
 
@@ -65,7 +65,7 @@ impl State {
             Reply::Error { reason, receipt: Some(receipt), .. } => match self.joins.remove(&receipt) {
                 Some(stream) => self.listen_refused(&stream, receipt, &reason),
                 None if self.prefix_refused(receipt, &reason) => {}
-                None if self.question_refused(receipt) => {}
+                None if self.question_refused(receipt, &reason) => {}
                 None => {
                     self.refuse(receipt);
                     if self.answers.contains_key(&receipt) {
@@ -106,9 +106,9 @@ impl State {
     }
 
     /// A new connection may not be told how a stream stands. False if it had not asked.
-    fn question_refused(&mut self, receipt: u64) -> bool {
+    fn question_refused(&mut self, receipt: u64, reason: &Reason) -> bool {
         let asked = self.found.values_mut().find(|(question, _)| *question == receipt);
-        asked.map(|(_, found)| found.is_denied = true).is_some()
+        asked.map(|(_, found)| found.is_denied = reason.is_denied()).is_some()
     }
 
     /// A question has been answered that a flush waits for.

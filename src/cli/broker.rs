@@ -58,7 +58,7 @@ struct Flags {
 struct Given(Option<ServerAddress>);
 
 /// The variable that gives the broker's address, unless the option does.
-const VARIABLE: &str = "MSGSTREAM_SERVER";
+pub(crate) const VARIABLE: &str = "MSGSTREAM_SERVER";
 
 /// Reads an address. An empty variable counts as unset; clap does not tell whether a value comes from the variable.
 fn given(text: &str) -> Result<Given, BadServerAddress> {

@@ -9,6 +9,9 @@ use std::io;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 
+use super::roff::escaped;
+use super::surroundings;
+
 /// The page's name, which is that of its file too.
 pub(super) fn name(command: &Command) -> String {
     command.get_display_name().unwrap_or(command.get_name()).to_owned()
@@ -30,15 +33,26 @@ pub(super) fn of(command: &Command) -> io::Result<Vec<u8>> {
     man.render_options_section(&mut page)?;
     let after = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string).unwrap_or_default();
     page.extend_from_slice(after_options(&after).as_bytes());
-    page.extend_from_slice(environment(command).as_bytes());
-    let others = if name == "msgstream" { "msgstream\\-serve(1), msgstream\\-listen(1), msgstream\\-put(1)" } else { "msgstream(1)" };
-    page.extend_from_slice(format!(".SH SEE ALSO\n{others}\n").as_bytes());
+    page.extend_from_slice(surroundings::of(command).as_bytes());
+    page.extend_from_slice(format!(".SH SEE ALSO\n{}\n", others(command, &name)).as_bytes());
     Ok(page)
+}
+
+/// The pages of the commands that it is below, or those to begin with.
+fn others(command: &Command, name: &str) -> String {
+    let above = called(command).match_indices(' ').map(|(end, _)| &name[..end]);
+    let above: Vec<_> = above.map(|above| format!("{}(1)", escaped(above))).collect();
+    if above.is_empty() { "msgstream\\-serve(1), msgstream\\-listen(1), msgstream\\-put(1)".to_owned() } else { above.join(", ") }
+}
+
+/// The words by which it is called, such as `msgstream token new`; the page's name has hyphens in place of the blanks.
+fn called(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or(command.get_name())
 }
 
 /// How the command is called, each option with its value.
 fn synopsis(command: &Command) -> String {
-    let mut text = format!(".SH SYNOPSIS\n\\fB{}\\fR", escaped(&name(command).replacen('-', " ", 1)));
+    let mut text = format!(".SH SYNOPSIS\n\\fB{}\\fR", escaped(called(command)));
     let shown = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
     for option in command.get_opts().filter(shown).chain(command.get_arguments().filter(|arg| is_flag(arg)).filter(shown)) {
         let flag = option.get_long().map(|long| format!("\\-\\-{}", escaped(long))).unwrap_or_default();
@@ -114,37 +128,6 @@ fn columns(entry: &str) -> (&str, Option<&str>) {
         Some((first, rest)) => (first, Some(rest.trim_start())),
         None => (entry, None),
     }
-}
-
-/// The variables that stand for options.
-fn environment(command: &Command) -> String {
-    let with_variable = command.get_arguments().filter_map(|arg| Some((arg.get_env()?.to_str()?, arg)));
-    let entries: String = with_variable
-        .map(|(variable, arg)| {
-            let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-            let option = arg.get_long().unwrap_or_default();
-            let help = help.split(" [default").next().unwrap_or_default();
-            format!(".TP\n\\fB{variable}\\fR\n{}. The option \\fB\\-\\-{}\\fR overrides it.\n", escaped(help), escaped(option))
-        })
-        .collect();
-    if entries.is_empty() { entries } else { format!(".SH ENVIRONMENT\n{entries}{FILES}") }
-}
-
-/// The files of the commands that have such variables: those that talk to a broker.
-const FILES: &str = "\
-.SH FILES
-.TP
-\\fI$XDG_CONFIG_HOME/msgstream/client.toml\\fR, \\fI~/.config/msgstream/client.toml\\fR
-The broker\\(aqs address, unless an option or a variable gives it: server = \"HOST:PORT\".
-.TP
-\\fI/etc/msgstream/client.toml\\fR
-The same, for all users of the system. The user\\(aqs file overrides it.
-";
-
-/// Text as roff takes it: no hyphen becomes a dash, and no line is taken for a request.
-fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq");
-    if text.starts_with('.') { format!("\\&{text}") } else { text }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod list;
 mod new;
-mod place;
+pub(super) mod place;
 mod store;
 
 use super::exit::{Exit, Outcome};

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+/// The variable that names the file, unless the option does.
+pub(crate) const VARIABLE: &str = "MSGSTREAM_AUTH__TOKENS";
+
 const DEFAULT: &str = "/etc/msgstream/tokens.toml";
 
 /// Reads the path. An empty variable counts as unset.
@@ -15,6 +18,6 @@ fn file() -> impl TypedValueParser<Value = PathBuf> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
     /// The file of the tokens
-    #[arg(long, value_name = "FILE", env = "MSGSTREAM_AUTH__TOKENS", default_value = DEFAULT, value_parser = file())]
+    #[arg(long, value_name = "FILE", env = VARIABLE, default_value = DEFAULT, value_parser = file())]
     pub(super) file: PathBuf,
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::client::ClientError;
+use crate::client::{ClientError, Reason};
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,20 @@ impl Failure {
     pub(crate) fn new(exit: Exit, reason: impl Into<String>) -> Self {
         Self { exit, error: anyhow::Error::msg(reason.into()) }
     }
+
+    /// A listener of this was cut off, which says nothing of what goes on there.
+    pub(crate) fn cut_off(what: &str, reason: &Reason) -> Self {
+        if reason.is_auth() {
+            return ClientError::from(reason.clone()).into();
+        }
+        let exit = if reason.is_refusal() { Exit::Refused } else { Exit::Unavailable };
+        Self::new(exit, format!("{what} was cut off: {reason}; it may go on"))
+    }
+
+    /// The connection was lost.
+    pub(crate) fn lost(reason: &str) -> Self {
+        Self::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))
+    }
 }
 
 /// Errors of a client have their own exit codes.
@@ -107,5 +121,28 @@ impl From<ClientError> for Failure {
             _ => return Self { exit, error: error.into() },
         };
         Self::new(exit, format!("{error}; {cure}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_cut_off_is_told_whether_trying_again_may_help() {
+        for (code, exit, part) in [
+            ("shutdown", Exit::Unavailable, "\"job\" was cut off: why (shutdown); it may go on"),
+            ("slow_listener", Exit::Unavailable, "it may go on"),
+            ("limit", Exit::Refused, "\"job\" was cut off: why (limit)"),
+            ("denied", Exit::Refused, "(denied)"),
+            ("bad_stream", Exit::Refused, "(bad_stream)"),
+            ("auth_required", Exit::Refused, "set MSGSTREAM_TOKEN"),
+            ("auth_failed", Exit::Refused, "set MSGSTREAM_TOKEN"),
+        ] {
+            let failure = Failure::cut_off("\"job\"", &Reason::new(code, "why"));
+            let told = failure.error.to_string();
+            assert_eq!(failure.exit, exit, "{told}");
+            assert!(told.contains(part), "{told}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `msgstream get`: prints a stream's header.
 
-use crate::client::{ClientError, Event};
+use crate::client::Event;
 
 use super::broker::block_on;
 use super::exit::{Exit, Failure, Outcome};
@@ -37,11 +37,8 @@ pub(crate) fn run(args: Args) -> Outcome {
                 print(format!("{header}\n").as_bytes())?;
                 Ok(Exit::Fine)
             }
-            Some(Event::CutOff(reason)) if joined.is_none() && reason.is_auth() => Err(ClientError::from(reason).into()),
-            Some(Event::CutOff(reason)) if joined.is_none() => Err(Failure::new(Exit::Refused, reason.to_string())),
-            Some(Event::Lost { reason }) if joined.is_none() => {
-                Err(Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}")))
-            }
+            Some(Event::CutOff(reason)) if joined.is_none() => Err(Failure::cut_off(&format!("{:?}", args.at.stream), &reason)),
+            Some(Event::Lost { reason }) if joined.is_none() => Err(Failure::lost(&reason)),
             _ => Err(Failure::new(Exit::Failed, format!("{:?} has no header", args.at.stream))),
         }
     })

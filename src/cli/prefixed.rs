@@ -3,12 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::client::{ClientError, Event, PrefixListener, RemoteStream, Starts, Waits};
+use crate::client::{Event, PrefixListener, RemoteStream, Starts, Waits};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
 use super::exit::{Exit, Failure};
-use super::streams::{Heard, lost};
+use super::streams::Heard;
 
 /// So many streams that have ended are remembered, since they are counted below the bars; the number of the oldest is given to the next.
 const MOST_ENDED: usize = 100;
@@ -38,7 +38,7 @@ impl Prefixed {
                     let index = self.number(&stream);
                     self.ended.push_back((index, stream));
                 }
-                None => return Err(lost("the broker has said all that it will")),
+                None => return Err(Failure::lost("the broker has said all that it will")),
             }
         };
         let Ok(name) = StreamName::new(&stream) else { return Err(self.failure(heard)) };
@@ -79,13 +79,9 @@ impl Prefixed {
     /// Why nothing more comes of any of them.
     fn failure(&self, heard: Heard) -> Failure {
         match heard {
-            Heard::Event(Event::CutOff(reason)) if reason.is_auth() => ClientError::from(reason).into(),
-            Heard::Event(Event::CutOff(reason)) => {
-                let exit = if reason.is_refusal() { Exit::Refused } else { Exit::Unavailable };
-                Failure::new(exit, format!("the prefix {:?} was cut off: {reason}; its streams may go on", self.listener.prefix()))
-            }
-            Heard::Event(Event::Lost { reason }) => lost(&reason),
-            _ => lost("what it said cannot be understood"),
+            Heard::Event(Event::CutOff(reason)) => Failure::cut_off(&format!("the prefix {:?}", self.listener.prefix()), &reason),
+            Heard::Event(Event::Lost { reason }) => Failure::lost(&reason),
+            _ => Failure::lost("what it said cannot be understood"),
         }
     }
 }

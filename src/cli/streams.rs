@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::{ClientError, Event, Joined, Listener, RemoteStream, Start, StreamState};
+use crate::client::{Event, Joined, Listener, RemoteStream, Start, StreamState};
 use crate::wire::ids::StreamName;
 use crate::wire::units::Span;
 
@@ -152,19 +152,10 @@ impl Streams {
 /// Why it cannot be told how a job ends.
 pub(super) fn failure(name: &StreamName, event: &Event) -> Option<Failure> {
     match event {
-        Event::CutOff(reason) if reason.is_auth() => Some(ClientError::from(reason.clone()).into()),
-        Event::CutOff(reason) => {
-            let exit = if reason.code == "limit" || reason.is_denied() { Exit::Refused } else { Exit::Unavailable };
-            Some(Failure::new(exit, format!("{name:?} was cut off: {reason}; it may go on")))
-        }
-        Event::Lost { reason } => Some(lost(reason)),
+        Event::CutOff(reason) => Some(Failure::cut_off(&format!("{name:?}"), reason)),
+        Event::Lost { reason } => Some(Failure::lost(reason)),
         Event::Header(_) | Event::Message(_) | Event::Skipped { .. } | Event::Ended { .. } | Event::Reconnected { .. } => None,
     }
-}
-
-/// The failure of one whose connection was lost.
-pub(super) fn lost(reason: &str) -> Failure {
-    Failure::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))
 }
 
 /// What one of the streams tells next; nothing if it is only to be joined again, later.

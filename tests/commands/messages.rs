@@ -253,14 +253,19 @@ fn what_is_no_broker_is_named() {
 fn the_reason_of_a_broker_does_not_control_the_terminal() {
     let imposter = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = imposter.local_addr().unwrap().to_string();
+    let commands = [&["listen", "job"][..], &["wait", "job"], &["listen", "--prefix", "j"], &["get", "job"]];
     let answering = std::thread::spawn(move || {
-        let (mut socket, _) = imposter.accept().unwrap();
-        socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"shutdown\",\"reason\":\"\\u001b[2Jgone\"}}\n").unwrap();
-        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+        for _ in commands {
+            let (mut socket, _) = imposter.accept().unwrap();
+            socket.write_all(b"{\"action\":\"close\",\"message\":{\"code\":\"shutdown\",\"reason\":\"\\u001b[2Jgone\"}}\n").unwrap();
+            let _ = std::io::copy(&mut socket, &mut std::io::sink());
+        }
     });
-    let output = program(&["listen", "job", "--server", &address]).output().unwrap();
-    assert_fails(&output, 69, "␛[2Jgone (shutdown)");
-    assert!(!text(&output.stderr).trim_end().contains(char::is_control));
+    for command in commands {
+        let output = program(command).args(["--server", &address]).output().unwrap();
+        assert_fails(&output, 69, "␛[2Jgone (shutdown)");
+        assert!(!text(&output.stderr).trim_end().contains(char::is_control));
+    }
     answering.join().unwrap();
 }
 

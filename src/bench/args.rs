@@ -17,7 +17,8 @@ use super::workload::Workload;
 /// Load a broker, check all that it delivers, and report throughput, latency and cost.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Every message carries its publisher and a sequence number. One that is lost, doubled, changed or out of \
-    order ends the run with an error and exit code 1.\n\nExamples:\n  \
+    order ends the run with an error and exit code 1.\n\nIt shows no token and no certificate: load a broker without auth.tokens, to \
+    which clients may come without certificates.\n\nExamples:\n  \
     msgstream bench --listeners 8                                  1 publisher to 8 listeners\n  \
     msgstream bench --listeners 100 --rate 1000 --duration 10s     latency at 1,000 messages a second\n  \
     msgstream bench --publishers 8 --streams 8 --pid 4242          CPU per delivery, and memory\n  \

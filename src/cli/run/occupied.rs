@@ -22,6 +22,13 @@ pub(super) fn process() -> Map<String, Value> {
 
 /// Begins a run with this header, unless a run of this name has not ended: then its header is the error. A run on this machine whose
 /// process is gone has ended. Where the broker cannot be reached, or knows what is no run, nothing is done, and the run may begin.
+///
+/// The will follows once this run knows that it is the one, a round trip after its header: one that is killed in between leaves a stream
+/// that nobody ends, until a run of its name on the same machine, or one with `--force`. No order of lines closes this gap. A will holds
+/// whatever the stream is, and each takes the place of the one before. So the will of a run that loses, sent before it knows that, would
+/// push out that of the run that won. That run would be left without one when the loser takes its own back; and if the loser is killed
+/// first, its will ends the stream of a job that goes on, until the winner leaves its will again. To say that a live job is lost is worse
+/// than to leave a dead one unended.
 pub(super) async fn claim(remote: &RemoteStream, stream: &str, header: &Message) -> Result<(), Box<Join>> {
     let mut connection = remote.connection();
     let away = connection.wait_for(|now| matches!(now, Connection::Away { .. } | Connection::Over { .. }));

@@ -98,6 +98,53 @@ fn a_configuration_that_cannot_be_used_exits_with_78() {
     assert!(text(&output.stderr).contains("(from MSGSTREAM_OUTBOX__LIMIT)"));
 }
 
+/// Each file is looked at, whatever is wrong with the others.
+#[test]
+fn all_files_that_cannot_be_used_are_named_at_once() {
+    let tokens = scratch("tokens.toml");
+    fs::write(&tokens, "[a]\nunix_user = 1\npublsh = ['x']\n").unwrap();
+    for arguments in [&["config", "check"][..], &["serve", "--check"]] {
+        let mut check = program(arguments);
+        check.args(["--listen", "tls://127.0.0.1:0"]).env("MSGSTREAM_AUTH__TOKENS", &tokens);
+        check.env("MSGSTREAM_TLS__CERTIFICATE", "/nonexistent/broker.pem").env("MSGSTREAM_TLS__KEY", "/nonexistent/broker-key.pem");
+        check.env("MSGSTREAM_TLS__CLIENT_CA", "/nonexistent/ca.pem").env("MSGSTREAM_TLS__CLIENT_CERTIFICATES", "required");
+        let output = check.output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(78), ""), "{said}");
+        for part in [
+            "\n  cannot use /nonexistent/broker.pem (tls.certificate): No such file",
+            "\n  cannot use /nonexistent/broker-key.pem (tls.key): No such file",
+            "\n  cannot use /nonexistent/ca.pem (tls.client_ca): No such file",
+            &format!("\n  the tokens in {} cannot be used: line 3: ", tokens.display()),
+            "\n    [fit-jobs]\n",
+        ] {
+            assert!(said.contains(part), "{part:?} is not in: {said}");
+        }
+    }
+    // One alone is told without a list.
+    let alone = program(&["config", "check"]).env("MSGSTREAM_AUTH__TOKENS", &tokens).output().unwrap();
+    assert!(text(&alone.stderr).starts_with("msgstream: the tokens in "), "{}", text(&alone.stderr));
+    fs::remove_file(tokens).unwrap();
+}
+
+/// Whoever looks for it in a log finds all of it at one place.
+#[test]
+fn tokens_that_cannot_be_used_any_more_are_logged_in_one_line() {
+    let tokens = scratch("changing.toml");
+    fs::write(&tokens, "[a]\nunix_user = 1\n").unwrap();
+    let mut broker = Started::start(program(&["serve", "--listen", "127.0.0.1:0"]).env("MSGSTREAM_AUTH__TOKENS", &tokens));
+    broker.wait_for("listening");
+    fs::write(&tokens, "[a]\nunix_user = 1\npublsh = ['x']\n").unwrap();
+    let line = broker.wait_for("tokens not read again");
+    assert!(line.contains("line 3: ") && line.contains("publsh") && line.contains("listen = ["), "{line}");
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for("the tokens are not reloaded");
+    assert!(line.contains("line 3: ") && line.contains("listen = [") && !line.contains("\\n"), "{line}");
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.end().0, Some(0));
+    fs::remove_file(tokens).unwrap();
+}
+
 #[test]
 fn check_prints_the_addresses_that_count() {
     let output = program(&["serve", "--check", "--config", "config/msgstream.toml"])

@@ -59,7 +59,7 @@ impl Reload {
             error!(reason = error.to_string(), "the certificates are not reloaded, and stay as they were");
         }
         if let Err(error) = tokens {
-            error!(reason = error.to_string(), "the tokens are not reloaded, and stay as they were");
+            error!(reason = error.line(), "the tokens are not reloaded, and stay as they were");
         }
         match read.and_then(|read| self.apply(read)) {
             Ok(()) => {}

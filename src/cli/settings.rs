@@ -57,13 +57,20 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Whether the files that the configuration names can be used.
+    /// Whether the files that the configuration names can be used; all that is wrong with them, if not.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
-        if self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_))) {
-            Certificates::load(&self.config.tls).or_exit(Exit::Config)?;
+        let has_tls = self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_)));
+        let faults = if has_tls { Certificates::faults(&self.config.tls) } else { Vec::new() };
+        let tokens = self.config.auth.tokens.as_deref().and_then(|file| read_tokens(file).err());
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).chain(tokens.map(|error| error.to_string())).collect();
+        match &*faults {
+            [] => Ok(()),
+            [one] => Err(Failure::new(Exit::Config, one)),
+            all => {
+                let all: String = all.iter().map(|fault| format!("\n  {}", fault.replace('\n', "\n    "))).collect();
+                Err(Failure::new(Exit::Config, format!("files that the configuration names cannot be used:{all}")))
+            }
         }
-        self.config.auth.tokens.as_deref().map(read_tokens).transpose().or_exit(Exit::Config)?;
-        Ok(())
     }
 }
 
@@ -93,6 +100,18 @@ fn address(text: &str) -> Result<String, BadAddress> {
     text.parse::<Listen>().map(|_| text.to_owned())
 }
 
+/// How each of them ends.
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+   0  the configuration can be used
+  64  the command line cannot be understood
+  74  standard output cannot be written
+  78  the configuration cannot be used; all that is wrong is printed"
+    };
+}
+
 /// Check or show the broker's configuration
 ///
 /// Both read what `msgstream serve` with the same flags would read: the configuration file, the environment, and the flags.
@@ -106,11 +125,17 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Check the configuration, and print the addresses to listen on
+    ///
+    /// The certificates and the tokens that it names are read as well, once the settings themselves are right.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Check {
         #[command(flatten)]
         settings: SettingsArgs,
     },
     /// Print every setting with its value and where that comes from, as a configuration file
+    ///
+    /// The files that it names are not read.
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Show {
         #[command(flatten)]
         settings: SettingsArgs,
@@ -123,16 +148,18 @@ enum Action {
     },
 }
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = concat!(
+    "\
 Examples:
   msgstream config check --config /etc/msgstream/msgstream.toml
   msgstream config show --config msgstream.toml --changed
   MSGSTREAM_OUTBOX__LIMIT=256MiB msgstream config show --json
 
-Exit codes:
-   0  the configuration can be used
-  64  the command line cannot be understood
-  78  the configuration cannot be used; all that is wrong is printed";
+",
+    exit_codes!()
+);
+
+const EXIT_CODES: &str = exit_codes!();
 
 /// Runs the subcommand.
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {

@@ -117,6 +117,13 @@ pub(crate) fn certified_key(certificate: PemFile<'_>, key: PemFile<'_>) -> Resul
     })
 }
 
+/// What is wrong with a certificate and its key. Nothing if they can be used.
+#[cfg(feature = "cli")]
+pub(crate) fn faults(certificate: PemFile<'_>, key: PemFile<'_>) -> Vec<TlsError> {
+    let faults: Vec<_> = certificate.certificates().err().into_iter().chain(key.key().err()).collect();
+    if faults.is_empty() { certified_key(certificate, key).err().into_iter().collect() } else { faults }
+}
+
 fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; check the path",

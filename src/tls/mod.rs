@@ -15,6 +15,8 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, ring};
 
 pub use files::TlsError;
+#[cfg(feature = "cli")]
+pub(crate) use files::faults;
 pub(crate) use files::{PemFile, certified_key};
 #[cfg(feature = "broker")]
 pub(crate) use identity::{names_of, own_name};

@@ -45,6 +45,13 @@ pub struct TokensError {
     pub reason: String,
 }
 
+impl TokensError {
+    /// The error for a log, in one line.
+    pub(crate) fn line(&self) -> String {
+        self.to_string().replace('\n', " ")
+    }
+}
+
 /// What is otherwise when a file was changed or another one stands in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {

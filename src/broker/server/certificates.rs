@@ -61,6 +61,17 @@ impl Certificates {
         Ok(Self(Arc::new(Shared { settings: settings.clone(), current, reading: Mutex::default() })))
     }
 
+    /// What is wrong with the files, each of which is looked at. Nothing if they can be used.
+    #[cfg(feature = "cli")]
+    pub(crate) fn faults(settings: &TlsSettings) -> Vec<TlsError> {
+        let certificate = needed(settings.certificate.as_ref(), "tls.certificate");
+        let own = match (certificate, needed(settings.key.as_ref(), "tls.key")) {
+            (Ok(certificate), Ok(key)) => crate::tls::faults(certificate, key),
+            (certificate, key) => certificate.err().into_iter().chain(key.err()).collect(),
+        };
+        own.into_iter().chain(verifier(settings).err()).collect()
+    }
+
     /// Reads the files again. Connections that are made from now on get what is in them, and those that there are go on as they are.
     ///
     /// # Errors

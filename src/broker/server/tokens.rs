@@ -107,7 +107,7 @@ impl Tokens {
         if self.access.has_changed()
             && let Err(error) = self.reload()
         {
-            error!(%error, "tokens not read again; what they said before still counts");
+            error!(error = error.line(), "tokens not read again; what they said before still counts");
         }
     }
 

@@ -60,6 +60,12 @@ impl ClientConfig {
                     return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
                 }
             };
+            if key != "server" && !value.is_empty() && !value.starts_with('/') {
+                // The value is not shown: somebody may have written the token itself.
+                return Err(format!(
+                    "{place}: {key:?} is not an absolute path, and no directory is known from which it could go on; write the whole path, such as \"/home/me/{key}\" (~ and variables mean nothing here)"
+                ));
+            }
             if setting.replace((value.to_owned(), place.clone())).is_some() {
                 return Err(format!("{place}: {key:?} is given twice; remove one"));
             }
@@ -144,10 +150,23 @@ mod tests {
             ("server = \"a\\\\b\"", "in single quotes"),
             ("server = \"a\" b", "unexpected \"b\" after the value"),
             ("server = \"a\"\nserver = \"b\"", "line 2: \"server\" is given twice"),
+            (
+                "ca = 'ca.pem'",
+                "line 1: \"ca\" is not an absolute path, and no directory is known from which it could go on; write the whole path",
+            ),
+            ("\ncertificate = './me.pem'", "line 2: \"certificate\" is not an absolute path"),
+            ("key = '~/me-key.pem'", "\"key\" is not an absolute path"),
+            ("token_file = 'token'", "such as \"/home/me/token_file\" (~ and variables mean nothing here)"),
         ] {
             let error = server(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_token_in_place_of_its_file_is_not_repeated() {
+        let error = ClientConfig::read("client.toml", "token_file = 'mst_0123'").unwrap_err();
+        assert!(error.contains("absolute path") && !error.contains("0123"), "{error}");
     }
 
     #[test]

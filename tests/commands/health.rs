@@ -1,7 +1,10 @@
 //! health.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
+use crate::certificates::{Authority, replace};
 use crate::{Broker, program, text};
 
 #[track_caller]
@@ -31,6 +34,53 @@ fn nobody_there_and_nobody_that_answers_are_told_apart() {
     ends_with(program(&["health", "--timeout", "200ms", "--server", &address]), 124, &format!("{address} has not answered within 200ms"));
     drop(silent);
     ends_with(program(&["health", "--server", &address]), 69, "start a broker there");
+}
+
+/// Whatever it waits for: a handshake that does not come has no limit of its own beside that of the whole.
+#[test]
+fn one_that_takes_the_connection_and_does_not_shake_hands_has_not_answered() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("health-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("ca.pem"), Authority::new().pem()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tls://{}", silent.local_addr().unwrap());
+    let mut health = program(&["health", "--timeout", "200ms", "--server", &address, "--ca"]);
+    health.arg(folder.join("ca.pem"));
+    ends_with(health, 124, &format!("{address} has not answered within 200ms"));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A certificate from the configuration goes with the key from there, although variables for both are there.
+#[test]
+fn an_empty_variable_leaves_the_certificate_of_the_configuration_its_key() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("certificate-{}", std::process::id()));
+    fs::create_dir_all(folder.join("msgstream")).unwrap();
+    let authority = Authority::new();
+    replace(&folder.join("ca.pem"), &authority.pem());
+    let (server, client) = (authority.local().write(&folder, "broker"), authority.for_client("me").write(&folder, "me"));
+    let mut serve = program(&["serve", "--listen", "tls://127.0.0.1:0"]);
+    serve.env("MSGSTREAM_TLS__CERTIFICATE", &server.certificate).env("MSGSTREAM_TLS__KEY", &server.key);
+    serve.env("MSGSTREAM_TLS__CLIENT_CA", folder.join("ca.pem")).env("MSGSTREAM_TLS__CLIENT_CERTIFICATES", "required");
+    let broker = Broker::serve(serve);
+    let file = |name: &str| folder.join(name).display().to_string();
+    let text = format!(
+        "server = '{}'\nca = '{}'\ncertificate = '{}'\nkey = '{}'\n",
+        broker.address,
+        file("ca.pem"),
+        client.certificate.display(),
+        client.key.display()
+    );
+    fs::write(folder.join("msgstream/client.toml"), text).unwrap();
+    let health = |certificate: &str, key: &str| {
+        let mut health = program(&["health", "--timeout", "60s"]);
+        health.env("XDG_CONFIG_HOME", &folder).env("MSGSTREAM_CERTIFICATE", certificate).env("MSGSTREAM_KEY", key);
+        health
+    };
+    ends_with(health("", ""), 0, "");
+    // Another certificate has another key: it is not looked for in the configuration.
+    ends_with(health(&file("me.pem"), ""), 69, "me.pem (--key, TlsOptions::key): there is no private key in it");
+    ends_with(health(&file("me.pem"), &file("me-key.pem")), 0, "");
+    fs::remove_dir_all(folder).unwrap();
 }
 
 /// As in a unit or a compose file, which cannot take a variable back otherwise.

@@ -16,6 +16,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
 
 mod away;
+#[path = "../certificates/mod.rs"]
+mod certificates;
 mod completions;
 mod directory;
 mod ends;

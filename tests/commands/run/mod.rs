@@ -174,6 +174,45 @@ fn a_job_that_the_broker_refuses_is_told_while_it_runs() {
     assert!(said[1].contains("does not know how the job ended: the broker refused: "), "{said:?}");
 }
 
+/// The broker lets it in no more, and takes nothing more of it. The command knows nothing of that.
+#[test]
+fn a_command_goes_on_when_the_broker_is_over_for_it() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("over-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let tokens = folder.join("tokens.toml");
+    let token = |arguments: &[&str]| {
+        let output = program(&["token"]).args(arguments).env("MSGSTREAM_AUTH__TOKENS", &tokens).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).trim_end().to_owned()
+    };
+    let (job, other) = (token(&["new", "job", "--publish", "", "--listen", ""]), token(&["new", "other", "--listen", ""]));
+    let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.env("MSGSTREAM_AUTH__TOKENS", &tokens);
+    let broker = Broker::serve(serve);
+    // At once, without a token; and later, when the token is revoked.
+    for shown in ["", &job] {
+        let mut run = broker.command(&["run", "job", "--", "sh", "-c", "echo begun; read go; echo went on; exit 4"]);
+        run.env("MSGSTREAM_TOKEN", shown).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = run.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert_eq!(output.next().unwrap(), "begun");
+        if !shown.is_empty() {
+            while !broker.command(&["get", "job"]).env("MSGSTREAM_TOKEN", &other).output().unwrap().status.success() {}
+            token(&["revoke", "job"]);
+        }
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let first = said.next().unwrap();
+        assert!(first.starts_with(&format!("msgstream: nothing more goes to the broker at {}: ", broker.address)), "{first}");
+        assert!(first.ends_with("; the command goes on"), "{first}");
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        assert_eq!(output.collect::<Vec<_>>(), ["went on"]);
+        assert_eq!(child.wait().unwrap().code(), Some(4));
+        let last: Vec<_> = said.collect();
+        assert!(last.iter().any(|line| line.contains("does not know how the job ended: ")), "{last:?}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 /// Runs a command that ends once something was told of the broker: the exit code, and the lines of standard error.
 fn told_while_it_runs(stream: &str, address: &str) -> (Option<i32>, Vec<String>) {
     let mut child = program(&["run", stream, "--server", address, "--", "sh", "-c", "read go; exit 4"])

@@ -38,6 +38,9 @@ fn every_subcommand_has_help_that_fits_a_terminal_of_100_columns() {
             assert_eq!(output.status.code(), Some(0));
             let longest = text(&output.stdout).lines().max_by_key(|line| line.chars().count()).unwrap_or_default();
             assert!(longest.chars().count() <= 100, "{command} {flag}: {longest}");
+            if command.contains(' ') {
+                assert!(text(&output.stdout).contains("\nExit codes:\n   0  "), "{command} {flag} does not say how it ends");
+            }
         }
     }
     let help = program(&["wait", "--help"]).output().unwrap();

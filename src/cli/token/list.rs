@@ -10,12 +10,14 @@ use crate::cli::exit::{Exit, OrExit, Outcome};
 use crate::cli::standard::print;
 use crate::cli::text::inline;
 
+use super::exit_codes::EXIT_CODES;
 use super::place::Place;
 
 /// List who is let in, and what they may do
 ///
 /// The tokens themselves are not known.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub(super) struct Args {
     /// Print each as a JSON object on a line of its own
     #[arg(long)]

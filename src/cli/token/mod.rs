@@ -1,5 +1,7 @@
 //! `msgstream token`: makes, lists and revokes tokens.
 
+#[macro_use]
+mod exit_codes;
 mod list;
 mod new;
 pub(super) mod place;
@@ -8,6 +10,7 @@ mod store;
 use super::exit::{Exit, Outcome};
 use super::standard::say;
 
+use exit_codes::EXIT_CODES;
 use place::Place;
 
 /// Make, list and revoke the tokens that a broker lets clients in with
@@ -30,9 +33,10 @@ enum Commands {
 
 /// Revoke a token
 ///
-/// Once the broker has read the file again, which it does within seconds, the token lets nobody in, and connections that were let in with
-/// it are ended.
+/// Once a running broker has read the file again, about two seconds later, the token lets nobody in, and connections that were let in
+/// with it are ended. The broker reads the file when it has looked the same twice, a second apart; at once if it gets SIGHUP.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 struct Revoke {
     /// The name that was given to it
     name: String,
@@ -40,20 +44,20 @@ struct Revoke {
     place: Place,
 }
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = concat!(
+    "\
 Examples:
   msgstream token new fits --publish fit- --listen fit- --expires 90d
   msgstream token new dashboard --listen '' --admin        everything, to look at
   msgstream token new operator --publish '' --listen '' --admin
+  msgstream token new probe                                no right, for msgstream health
   msgstream token list
   msgstream token revoke fits
   MSGSTREAM_TOKEN=mst_... msgstream put fit-1 42           show a token
 
-Exit codes:
-   0  done
-  64  the command line cannot be understood
-  74  the file cannot be written
-  78  what stands in the file cannot be used, or does not fit what is asked";
+",
+    exit_codes!()
+);
 
 pub(crate) fn run(args: Args) -> Outcome {
     match args.command {
@@ -61,7 +65,9 @@ pub(crate) fn run(args: Args) -> Outcome {
         Commands::List(args) => list::run(&args),
         Commands::Revoke(Revoke { name, place }) => {
             store::edit(&place.file, |text| store::without(text, &name))?;
-            say(format_args!("\"{name}\" is revoked; a running broker ends its connections within seconds"));
+            say(format_args!(
+                "\"{name}\" is revoked once a running broker has read the file again, about two seconds from now; then its connections are ended"
+            ));
             Ok(Exit::Fine)
         }
     }

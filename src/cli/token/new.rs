@@ -8,20 +8,25 @@ use jiff::civil::Date;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::broker::access::{Digest, check_name};
-use crate::cli::exit::{Exit, Failure, OrExit, Outcome};
+use crate::cli::exit::{Exit, OrExit, Outcome};
 use crate::cli::standard::{print, say};
 use crate::client::Token;
 use crate::wire::TOKEN_START;
 use crate::wire::units::Span;
 
+use super::exit_codes::EXIT_CODES;
 use super::place::Place;
 use super::store;
 
 /// Make a token, and print it once
 ///
-/// It is printed to standard output, and cannot be shown again: the file keeps only its SHA-256. A right is for all streams whose names
-/// begin with its prefix; the prefix '' is for all.
+/// It is printed to standard output, and cannot be shown again: the file keeps only its SHA-256. It counts once a running broker has read
+/// the file again, about two seconds later.
+///
+/// A right is for all streams whose names begin with its prefix; the prefix '' is for all. A token without any right is enough for
+/// "msgstream health".
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 pub(super) struct Args {
     /// What to call it: letters, digits, - and _
     #[arg(value_parser = name)]
@@ -74,12 +79,6 @@ fn in_future(moment: Timestamp) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    if args.publish.is_empty() && args.listen.is_empty() && !args.admin {
-        return Err(Failure::new(
-            Exit::Usage,
-            "a token without rights is good for nothing; add --publish PREFIX, --listen PREFIX or --admin",
-        ));
-    }
     let token = random().context("the system gives no random bytes").or_exit(Exit::Io)?;
     let known = Token::new(&token).or_exit(Exit::Internal)?;
     store::edit(&args.place.file, |text| store::with(text, &args.name, &table(args, &Digest::of(&known))))?;
@@ -89,6 +88,11 @@ pub(super) fn run(args: &Args) -> Outcome {
         args.name,
         args.place.file.display()
     ));
+    if args.publish.is_empty() && args.listen.is_empty() && !args.admin {
+        say(
+            "it has no right to any stream: it serves to show that the broker is there, as \"msgstream health\" does; --publish PREFIX, --listen PREFIX and --admin give rights",
+        );
+    }
     print(format!("{token}\n").as_bytes())?;
     Ok(Exit::Fine)
 }

@@ -4,6 +4,7 @@
 //! - `jobs`: wait.
 //! - `directory`: streams.
 //! - `prefixes`: listen --prefix.
+//! - `server`: which broker is talked to.
 //! - `token`: who is let in.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
@@ -29,6 +30,7 @@ mod prefixes;
 mod put;
 mod run;
 mod screen;
+mod server;
 mod terminal;
 mod token;
 

@@ -42,6 +42,7 @@ fn the_broker_may_stand_in_a_file_of_the_user() {
         &format!("msgstream: {name}, line 2: unknown key \"sever\"; did you mean \"server\"?"),
     );
     assert_fails(&put("server = 'http://x'", "", &[]), 78, &format!("{name}, line 1: \"http://x\" is not the address of a broker"));
+    assert_fails(&put(&format!("{right}ca = 'ca.pem'"), "", &[]), 78, &format!("{name}, line 3: \"ca\" is not an absolute path"));
     // It is not read where it does not count.
     assert_eq!(put("[", "", &["--server", &broker.address]).status.code(), Some(0));
     std::fs::remove_dir_all(home).unwrap();

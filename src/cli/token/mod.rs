@@ -15,8 +15,9 @@ use place::Place;
 
 /// Make, list and revoke the tokens that a broker lets clients in with
 ///
-/// They stand in a file that the broker reads: its setting auth.tokens. The file holds no token, only the SHA-256 of each, so that who
-/// reads it can use none. It can also be edited by hand; what stands in it stays, comments included.
+/// They stand in a file that the broker reads: its setting auth.tokens. A running broker reads it again about two seconds after it has
+/// changed. It holds no token, only the SHA-256 of each, so that who reads it can use none. It can also be edited by hand; what stands in
+/// it stays, comments included.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {

@@ -19,6 +19,12 @@ const FIRST_RECORD: usize = 4 << 10;
 /// breaks, short ones bring the peer further.
 const BEGINNING: usize = 64 << 10;
 
+/// How many of the longest records go to the socket in one write: what an outbox gives at once, 64 KiB and the rest of a message.
+const RECORDS_A_WRITE: usize = 5;
+
+/// How many of the short ones do.
+const FEW_RECORDS: usize = 2;
+
 /// What a record takes beside that at the most: its header, a nonce, the kind of its content and the mark of its authenticity.
 pub(super) const OVERHEAD: usize = 128;
 
@@ -38,7 +44,7 @@ pub(super) struct Session {
     incoming: Vec<u8>,
     /// What has been decrypted, and was more than the last read had room for.
     plain: Vec<u8>,
-    /// What has been encrypted, and was more than the socket took: two records at the most.
+    /// What has been encrypted, and was more than the socket took: what one write carries, at the most.
     unsent: Vec<u8>,
     /// How much of that has been sent.
     sent: usize,
@@ -91,6 +97,11 @@ impl Session {
     /// What the next record carries at the most.
     pub(super) fn record(&self) -> usize {
         if self.carried < BEGINNING { self.record.min(FIRST_RECORD) } else { self.record }
+    }
+
+    /// How many records go to the socket in one write. It may take none of them, so of short ones, which are to be little, there are few.
+    pub(super) fn records_a_write(&self) -> usize {
+        if self.record() == RECORD { RECORDS_A_WRITE } else { FEW_RECORDS }
     }
 
     /// What has come and makes no whole record.
@@ -204,33 +215,36 @@ impl Session {
         room.saturating_sub(have.len()).max(rest).max(1)
     }
 
-    /// Encrypts what is to be sent, a record at the most, and appends it to `sealed`.
-    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
+    /// Encrypts what is to be sent, a record at the most, and puts it into `sealed`, whose first `end` bytes are taken. Returns how many
+    /// are taken then; what is behind them has no meaning.
+    pub(super) fn seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>, end: usize) -> io::Result<usize> {
         if self.has_failed {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        if self.try_seal(plain, sealed)? {
-            return Ok(());
+        if let Some(end) = self.try_seal(plain, sealed, end)? {
+            return Ok(end);
         }
         // Something of TLS itself came first.
         let mut incoming = std::mem::take(&mut self.incoming);
         let advanced = self.advance(&mut incoming, &mut Vec::new());
         self.keep(incoming.get(advanced.as_ref().map_or(incoming.len(), |used| *used)..).unwrap_or_default());
         advanced.map_err(io::Error::other)?;
-        if self.try_seal(plain, sealed)? { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        self.try_seal(plain, sealed, end)?.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
     }
 
-    fn try_seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>) -> io::Result<bool> {
+    fn try_seal(&mut self, plain: &[u8], sealed: &mut Vec<u8>, end: usize) -> io::Result<Option<usize>> {
         let UnbufferedStatus { state: Ok(ConnectionState::WriteTraffic(mut traffic)), .. } =
             self.tls.process_tls_records(&mut self.incoming)
         else {
-            return Ok(false);
+            return Ok(None);
         };
-        let start = sealed.len();
         let mut room = plain.len() + OVERHEAD;
         let written = loop {
-            sealed.resize(start + room, 0);
-            match traffic.encrypt(plain, sealed.get_mut(start..).unwrap_or_default()) {
+            // It keeps its length: to fill it with zeros costs as much as to copy a record.
+            if sealed.len() < end + room {
+                sealed.resize(end + room, 0);
+            }
+            match traffic.encrypt(plain, sealed.get_mut(end..).unwrap_or_default()) {
                 // A new key is told before it.
                 Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) if required_size > room => {
                     room = required_size
@@ -238,9 +252,8 @@ impl Session {
                 written => break written.map_err(io::Error::other)?,
             }
         };
-        sealed.truncate(start + written);
         self.carried = self.carried.saturating_add(plain.len());
-        Ok(true)
+        Ok(Some(end + written))
     }
 
     /// Writes sealed records, and keeps what the socket does not take of it. Nothing must be unsent before.

@@ -15,23 +15,20 @@ use super::session::{RECORD, Session};
 /// What a record carries for a peer who wants what is new: what has been encrypted cannot be replaced by what is newer.
 const LITTLE: usize = 4 << 10;
 
-/// What goes to the socket in one write. A message is often a little longer than a record.
-const RECORDS_A_WRITE: usize = 2;
-
 /// What is read from the socket at once, in bytes. Records may be tiny, and each takes its time, so less is read than without encryption.
 const READ: usize = 64 << 10;
 
 thread_local! {
     /// Bytes on their way from the socket, only while they are understood.
     static BLOCK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Bytes on their way to the socket: what a record carries, and the record.
+    /// Bytes on their way to the socket: what a record carries, and the records of a write. The latter keeps its length.
     static RECORDS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 /// An encrypted connection over another transport, after its handshake.
 ///
-/// What it has taken from the outbox and not sent is two records at the most: it takes no more until the socket has taken them. So what
-/// waits, waits in the outbox, where it is counted.
+/// What it has taken from the outbox and not sent is what one write carries at the most, 83 KB: it takes no more until the socket has taken
+/// that. So what waits, waits in the outbox, where it is counted.
 pub struct TlsTransport<S> {
     socket: S,
     /// The name in the client's certificate.
@@ -102,18 +99,19 @@ impl<S: Transport> Sink for TlsTransport<S> {
             let mut taken = 0;
             while !session.has_unsent() {
                 let before = taken;
-                sealed.clear();
-                for _ in 0..RECORDS_A_WRITE {
+                let mut end = 0;
+                for _ in 0..session.records_a_write() {
                     let plain = rest.next(session.record(), gathered);
-                    if !plain.is_empty() {
-                        session.seal(plain, sealed)?;
-                        taken += plain.len();
+                    if plain.is_empty() {
+                        break;
                     }
+                    end = session.seal(plain, sealed, end)?;
+                    taken += plain.len();
                 }
                 if taken == before {
                     break;
                 }
-                session.write(sealed, &self.socket)?;
+                session.write(sealed.get(..end).unwrap_or_default(), &self.socket)?;
             }
             Ok(taken)
         })

@@ -85,16 +85,19 @@ def brokers(msgstream, relay):
 
 
 def encrypted(msgstream, folder):
-    """Those that speak TLS from the first byte, with one certificate, whose key is an elliptic curve's, for all. (NATS begins in the clear.)"""
+    """Those that speak TLS, with one certificate, whose key is an elliptic curve's, for all."""
     ca, certificate, key = certificates(folder)
     (folder / "msgstream.toml").write_text(f'listen = ["tls://127.0.0.1:28342"]\n[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n')
     plain = (HERE / "config" / "mosquitto.conf").read_text().replace("listener 21883", "listener 28883")
     (folder / "mosquitto.conf").write_text(f"{plain}certfile {certificate}\nkeyfile {key}\n")
+    plain = (HERE / "config" / "nats.conf").read_text().replace("24222", "28222")
+    (folder / "nats.conf").write_text(f'{plain}\ntls {{\n  cert_file: "{certificate}"\n  key_file: "{key}"\n}}\n')
     redis = ["--port", "0", "--tls-port", "28379", "--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(ca),
              "--tls-auth-clients", "no"]
     return [
         Broker("msgstream-tls", "msgstream", 28342, [str(msgstream), "serve", "--config", str(folder / "msgstream.toml")], ["--version"], ca=ca),
         Broker("redis-tls", "redis", 28379, ["redis-server", str(HERE / "config" / "redis.conf"), *redis], ["--version"], "redis-server", ca),
+        Broker("nats-tls", "nats", 28222, ["nats-server", "-c", str(folder / "nats.conf")], ["--version"], "nats-server", ca),
         Broker("mosquitto-tls", "mqtt", 28883, ["mosquitto", "-c", str(folder / "mosquitto.conf")], ["-h"], "mosquitto", ca),
     ]
 

@@ -7,6 +7,7 @@ one. What was sent is checked by counting, so that no broker is measured at doin
 import json
 import selectors
 import socket
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +45,32 @@ class Work:
     units: int = 1
 
 
+@dataclass
+class Encryption:
+    """How connections are encrypted, if they are."""
+
+    context: ssl.SSLContext
+    #: The broker says a line before.
+    is_greeted_in_clear: bool
+
+
 class Client:
     """A connection, without a library."""
 
-    def __init__(self, port):
+    def __init__(self, port, encryption=None):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
         self.received = bytearray()
+        if encryption:
+            if encryption.is_greeted_in_clear:
+                self.until(b"\r\n")
+            self.socket = encryption.context.wrap_socket(self.socket, server_hostname="127.0.0.1")
 
     def read(self):
         """Reads what is there. False at the end."""
         part = self.socket.recv(1 << 20)
         self.received += part
+        while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            self.received += self.socket.recv(1 << 20)
         return bool(part)
 
     def until(self, mark):
@@ -101,18 +117,18 @@ def all_of(clients, sent, mark):
     return [answers[client] for client in clients]
 
 
-def connect(port, count):
+def connect(port, count, encryption):
     """Opens connections, no faster than brokers take them."""
     clients = []
     while len(clients) < count:
-        clients += [Client(port) for _ in range(min(OPENED, count - len(clients)))]
+        clients += [Client(port, encryption) for _ in range(min(OPENED, count - len(clients)))]
         time.sleep(OPENING)
     return clients
 
 
-def do(work, port):
+def do(work, port, encryption=None):
     """Opens all connections, has them do the work, and closes them again."""
-    clients = connect(port, len(work.sent))
+    clients = connect(port, len(work.sent), encryption)
     text, times = work.expected
     for answer in all_of(clients, work.sent, work.mark):
         if text and answer.count(text) != times:
@@ -274,8 +290,9 @@ def measure(broker, row):
     """One run of a row against a broker that is up; its report in the generator's form, or what went wrong."""
     try:
         work = getattr(SPOKEN[broker.protocol], row.work)(broker.port)
+        encryption = Encryption(ssl.create_default_context(cafile=broker.ca), broker.protocol == "nats") if broker.ca else None
         units, before, begin = len(work.sent) * work.units, cpu(broker.process), time.monotonic()
-        do(work, broker.port)
+        do(work, broker.port, encryption)
         used, seconds = cpu(broker.process) - before, time.monotonic() - begin
     except (OSError, RuntimeError) as error:
         return {"error": f"{error}"}

@@ -9,7 +9,7 @@ BROKERS = ALL[1:]
 #: The broker as it is, and without the window of last messages.
 PAIR = ("msgstream", "msgstream-no-window")
 #: With TLS.
-ENCRYPTED = ("msgstream-tls", "redis-tls", "mosquitto-tls")
+ENCRYPTED = ("msgstream-tls", "redis-tls", "nats-tls", "mosquitto-tls")
 CURVE = ["--kind", "curve"]
 
 
@@ -103,6 +103,8 @@ def rows():
         fan_out(8, "tls-8", "1 to 8", "tls", brokers=ENCRYPTED),
         Row("tls-16k", "16 KB content, 1 to 8", ["--listeners", "8", "--size", "16KiB", *CURVE], ENCRYPTED, "tls", listeners=8, pilot=4000,
             warmup=16),
+        Row("tls-handshake", "a connection, with its handshake and a ping", [], ENCRYPTED, "tls", pilot=0, repeats=2, work="connect",
+            unit="connection"),
     ]
     return table
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use super::encrypted::{Encrypted, Encryption};
+use super::encrypted::Encrypted;
 use super::plan::Plan;
 use super::wire::{Dialect, Unit};
 
@@ -31,7 +31,7 @@ impl Socket {
     /// # Errors
     /// If the broker cannot be reached, refuses, or does not answer in time.
     pub(crate) fn open(plan: &Plan, words: &[Vec<u8>]) -> Result<Self> {
-        let mut socket = Self::connect(&plan.server, plan.timeout, plan.encryption.as_ref())?;
+        let mut socket = Self::connect(plan)?;
         let ping = plan.wire.ping();
         let says = [&plan.wire.hello()[..], &words.concat(), &ping].concat();
         socket.write_all(&says).context("the broker closed the connection")?;
@@ -42,7 +42,8 @@ impl Socket {
         Ok(socket)
     }
 
-    fn connect(address: &Address, timeout: Duration, encryption: Option<&Encryption>) -> Result<Self> {
+    fn connect(plan: &Plan) -> Result<Self> {
+        let (address, timeout) = (&plan.server, plan.timeout);
         let whom = || format!("no connection to {address}");
         let tcp = |address| {
             let stream = TcpStream::connect_timeout(address, timeout).with_context(whom)?;
@@ -54,8 +55,13 @@ impl Socket {
         let socket = match address {
             Address::Tcp(address) => Self::Tcp(tcp(address)?),
             Address::Tls(socket) => {
-                let encryption = encryption.with_context(|| format!("{address} speaks TLS: name the file of its authority with --ca"))?;
-                Self::Tls(Box::new(Encrypted::new(encryption, tcp(socket)?, *socket)?))
+                let encryption =
+                    plan.encryption.as_ref().with_context(|| format!("{address} speaks TLS: name the file of its authority with --ca"))?;
+                let mut stream = tcp(socket)?;
+                if plan.wire.is_greeted_in_clear() {
+                    skip_line(&mut stream).with_context(whom)?;
+                }
+                Self::Tls(Box::new(Encrypted::new(encryption, stream, *socket)?))
             }
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).with_context(whom)?;
@@ -169,6 +175,15 @@ impl Socket {
             Self::Unix(stream) => stream.as_raw_fd(),
         }
     }
+}
+
+/// Reads up to the end of a line, and nothing behind it.
+fn skip_line(stream: &mut TcpStream) -> io::Result<()> {
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stream.read_exact(&mut byte)?;
+    }
+    Ok(())
 }
 
 impl Read for Socket {

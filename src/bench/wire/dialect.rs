@@ -15,6 +15,10 @@ pub(crate) trait Dialect: Sync {
     fn content(&self, kind: ContentKind, size: usize) -> Result<LoadContent> {
         LoadContent::json(kind, size)
     }
+    /// Whether the broker says something before the encryption begins, which is one line.
+    fn is_greeted_in_clear(&self) -> bool {
+        false
+    }
     /// What a connection says first.
     fn hello(&self) -> Vec<u8>;
     /// Listens to a stream.

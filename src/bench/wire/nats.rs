@@ -14,6 +14,10 @@ pub(crate) struct Nats;
 const FIRST_SUBSCRIPTION: usize = 1_000_000;
 
 impl Dialect for Nats {
+    fn is_greeted_in_clear(&self) -> bool {
+        true
+    }
+
     fn hello(&self) -> Vec<u8> {
         b"CONNECT {\"verbose\":false,\"pedantic\":false,\"echo\":true}\r\n".to_vec()
     }

@@ -107,6 +107,8 @@ impl Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let exit = match &error {
+            // A file of certificates that cannot be used.
+            ClientError::Connect { kind: io::ErrorKind::InvalidInput, .. } => Exit::Config,
             ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Full => Exit::Unavailable,
             ClientError::Refused(_) | ClientError::Denied(_) | ClientError::AuthFailed(_) | ClientError::Stale(_) => Exit::Refused,
             ClientError::Encode(_) | ClientError::TooLong { .. } => Exit::Data,

@@ -63,7 +63,8 @@ impl TlsOptions {
         // The files may be far away, and whoever drives this connection may have more to do.
         let options = self.clone();
         let config = spawn_blocking(move || options.config()).await.map_err(io::Error::other)?;
-        let connector = TlsConnector::from(Arc::new(config.map_err(io::Error::other)?));
+        let config = config.map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
+        let connector = TlsConnector::from(Arc::new(config));
         match connector.connect(server, socket).await {
             Ok(stream) => Ok(Explained { stream, host: name }),
             Err(error) => Err(explained(error, &name)),

@@ -78,7 +78,7 @@ fn an_empty_variable_leaves_the_certificate_of_the_configuration_its_key() {
     };
     ends_with(health("", ""), 0, "");
     // Another certificate has another key: it is not looked for in the configuration.
-    ends_with(health(&file("me.pem"), ""), 69, "me.pem (--key, TlsOptions::key): there is no private key in it");
+    ends_with(health(&file("me.pem"), ""), 78, "me.pem (--key, TlsOptions::key): there is no private key in it");
     ends_with(health(&file("me.pem"), &file("me-key.pem")), 0, "");
     fs::remove_dir_all(folder).unwrap();
 }

@@ -22,6 +22,7 @@ from conftest import DEADLINE, QUICK, Broker, Queue, eventually
 from front import Front
 from msgstream import AuthFailed, BadConfig, CutOff, Denied, Header, Message, Options, RemoteStream, aio, configuration
 from msgstream.access import Access
+from msgstream.incoming import CutShort, Incoming
 from test_odd_brokers import Peer, polite
 
 TOKEN = "mst_GoodBrokersTellNobody0123456789"
@@ -285,6 +286,50 @@ def test_a_token_that_is_revoked_ends_what_it_was_for() -> None:
                 remote.put("fit", 1)
             with pytest.raises(AuthFailed):
                 remote.close()
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        ("auth", {"action": "close", "message": {"reason": f"not with {TOKEN}"}}),
+        ("auth", {"action": "close", "message": {"code": TOKEN}}),
+        ("auth", {"action": "close", "message": {"code": f"no {TOKEN}", "reason": [TOKEN]}}),
+        ("auth", {"action": "error", "message": {"reason": f"not with {TOKEN}"}}),
+        ("put", {"action": "close", "message": {"reason": f"not with {TOKEN}"}}),
+        ("put", {"action": "error", "message": {"reason": f"not with {TOKEN}"}}),
+        ("put", {"action": "error", "message": {"code": TOKEN, "reason": "no"}}),
+        ("put", {"action": "error", "message": {"code": "denied", "reason": "no"}, "stream": f"of {TOKEN}"}),
+    ],
+)
+def test_a_peer_that_says_the_token_again_has_it_told_to_nobody(
+    after: str, said: Dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(line: Dict[str, Any]) -> Optional[str]:
+        return json.dumps(said) if line["action"] == after else polite(line)
+
+    told: List[str] = []
+    with Peer(answer) as peer:
+        with pytest.raises(msgstream.MsgstreamError) as raised, RemoteStream(peer.address, options=QUICK, strict=True, token=TOKEN) as remote:
+            remote.put("fit", 1)
+            assert not remote.flush(DEADLINE)
+        told.append(str(raised.value))
+        with RemoteStream(peer.address, options=Options(first_pause=0.01, exit_time=0.0), token=TOKEN) as remote:
+            remote.put("fit", 1)
+            eventually(lambda: remote.trouble or "refused" in caplog.text)
+            told.append(str(remote.trouble))
+        if after == "auth":
+            with msgstream.listen("fit", server=peer.address, timeout=DEADLINE, options=QUICK, token=TOKEN, reconnect=False) as listener:
+                told += map(str, listener)
+    told.append(caplog.text)
+    assert all(told) and not any(TOKEN in each for each in told), told
+
+
+def test_a_code_of_the_protocol_stays_what_it_is_whatever_the_token() -> None:
+    incoming = Incoming()
+    incoming.authenticates("a")
+    with pytest.raises(CutShort) as raised:
+        incoming.parse('{"action":"close","message":{"code":"auth_failed","reason":"not a"}}')
+    assert (raised.value.code, raised.value.reason) == ("auth_failed", "not ...")
 
 
 def test_what_the_token_gives_no_right_to_is_denied_and_the_rest_goes_on() -> None:

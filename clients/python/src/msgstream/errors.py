@@ -72,6 +72,12 @@ class Stale(BrokerError):
 #: The codes of connections that end for want of a token that the broker knows.
 UNAUTHENTICATED = ("auth_required", "auth_failed")
 
+#: All codes of the protocol: of errors, and of connections that end.
+CODES = frozenset(
+    "bad_json bad_action missing_stream bad_stream missing_message line_too_long limit denied stale "
+    "not_json too_many_errors slow_listener auth_required auth_failed taken_over shutdown".split()
+)
+
 _KINDS = {"stale": Stale, "denied": Denied, **dict.fromkeys(UNAUTHENTICATED, AuthFailed)}
 
 

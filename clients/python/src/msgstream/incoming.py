@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional
 
+from .errors import CODES
 from .tls import ANSWERS
 from .wire import Line, LineReader, Parser, Session, WireError
 
@@ -74,10 +75,11 @@ class Incoming:
         except WireError as error:
             # Who is no broker may repeat what it does not understand.
             raise CutShort(f"the broker sent {error if not self._token else 'what no msgstream broker says'}") from None
-        if line_said.code:
+        ends = line_said.action == "close" and line_said.stream is None
+        if ends or line_said.action == "error":
             line_said = self._refused(line_said)
         self._is_first = False
-        if line_said.action == "close" and line_said.stream is None:
+        if ends:
             raise CutShort(line_said.reason or "the broker ended the connection as it was asked to", line_said.code or "closed")
         return line_said
 
@@ -85,8 +87,14 @@ class Incoming:
         if self._is_first and line.action == "error" and line.code == "bad_action":
             # It is older than tokens, and serves us all the same.
             return Line("")
-        cure, reason = self._cure(line.code), line.reason.replace(self._token, "...") if self._token else line.reason
-        return line._replace(reason=reason if cure is None else f"{reason}; {cure}")
+        cure, reason = self._cure(line.code), self._masked(line.reason)
+        code = line.code if line.code in CODES else self._masked(line.code)
+        stream = None if line.stream is None else self._masked(line.stream)
+        return line._replace(code=code, reason=reason if cure is None else f"{reason}; {cure}", stream=stream)
+
+    def _masked(self, text: str) -> str:
+        """Without the token, since logs and exceptions show it."""
+        return text.replace(self._token, "...") if self._token else text
 
     def greeted(self, lines: List[str]) -> Optional[List[str]]:
         """What comes behind the broker's answer to the first ping, or the question for a session; None if that is not among these lines.

@@ -161,6 +161,16 @@ def test_one_may_read_after_one_has_said_the_last(authority: Authority, good: Ce
     assert pair.client.end() == b""
 
 
+def test_an_end_is_one_also_for_who_has_said_the_last(authority: Authority, good: Certificate) -> None:
+    pair = Pair(authority, good)
+    pair.shake()
+    assert pair.hear(pair.client.end()) == b""
+    said = pair.say(b"last\n")
+    pair.server.unwrap()
+    assert pair.client.open(said + pair._go.read()) == b"last\n" and pair.client.ended
+    assert pair.client.open(None) == b"" and pair.client.ended
+
+
 class Raw:
     """One connection with TLS to a server of the test's own, which sees each byte."""
 

@@ -36,7 +36,7 @@ class Secure:
     def __init__(self, context: "ssl.SSLContext", host: str) -> None:
         import ssl
 
-        self._wants = ssl.SSLWantReadError
+        self._wants, self._nothing_more = ssl.SSLWantReadError, ssl.SSLZeroReturnError
         self._come, self._go = ssl.MemoryBIO(), ssl.MemoryBIO()
         # A name may end with a dot, and no certificate has it so.
         self._tls = context.wrap_bio(self._come, self._go, server_hostname=host.rstrip("."))
@@ -92,6 +92,9 @@ class Secure:
                     parts.append(part)
             except self._wants:
                 pass
+            except self._nothing_more:
+                # How that is told to one who has said so before.
+                self.ended = True
             except OSError as error:
                 # What was said before that counts.
                 if not parts:

@@ -37,3 +37,18 @@ def test_a_connection_that_has_brought_something_has_served_however_short_it_was
     # The next one has not.
     retry.answered()
     assert options.first_pause <= retry.pause() <= 2 * options.first_pause
+
+
+def test_what_a_connection_has_brought_counts_for_nothing_if_the_broker_has_ended_it_with_a_reason() -> None:
+    options = Options()
+    retry = Retry(options)
+    for attempt in range(5):
+        retry.answered()
+        retry.moved()
+        # The broker would end the next one as well.
+        assert 0.5 <= retry.pause(is_told=True) / (options.first_pause * 2**attempt) <= 1
+    # Nor does it count for the one after, which has brought nothing.
+    retry.answered()
+    assert retry.pause() >= options.first_pause * 2**5 / 2
+    retry.moved()
+    assert retry.pause() <= options.first_pause

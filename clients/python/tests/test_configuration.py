@@ -6,13 +6,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, List, Optional
 
 import pytest
 
 import msgstream
+import msgstream.aio
 from conftest import DEADLINE, Broker
 from msgstream import Address, BadConfig, RemoteStream, configuration
+from msgstream.access import Access
+
+if TYPE_CHECKING:
+    from certificates import Authority
 
 
 @pytest.fixture
@@ -113,28 +118,61 @@ def test_the_variable_counts_more_than_the_files_and_the_users_file_more_than_th
 
 def test_files_are_named_from_the_root_on(write: Callable[..., Path]) -> None:
     write("token_file = '/run/token'\nca = ''")
-    assert {key: setting.value for key, setting in configuration.settings().items()} == {"token_file": "/run/token", "ca": ""}
+    assert {key: setting.value for key, setting in configuration.Files().settings().items()} == {"token_file": "/run/token", "ca": ""}
     for relative in ("token", "./token", "~/token"):
         file = write(f"\ntoken_file = '{relative}'")
         with pytest.raises(BadConfig) as raised:
             RemoteStream()
-        assert str(raised.value) == f'{file}, line 2: "{relative}" is not the whole path of a file; write it from the root on'
+        assert str(raised.value) == f'{file}, line 2: "{relative}" is not an absolute path; write the whole path of the file, from / on'
 
 
 def test_each_setting_is_that_of_the_variable_the_users_file_or_the_systems(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     write("ca = '/theirs'\ncertificate = '/theirs'\nkey = '/theirs'", configuration.SYSTEM)
     user = write("\nca = '/mine'\ncertificate = ''")
-    assert configuration.setting("ca", True) == ("/mine", f"{user}, line 2")
-    assert configuration.setting("ca", False) is None
+    assert configuration.Files().setting("ca") == ("/mine", f"{user}, line 2")
+    assert configuration.Files(False).setting("ca") is None
     # Empty in the user's file takes that of the system away.
-    assert configuration.setting("certificate", True) is None
-    assert configuration.setting("key", True) == ("/theirs", f"{configuration.SYSTEM}, line 3")
-    assert configuration.setting("token_file", True) is None
+    assert configuration.Files().setting("certificate") is None
+    assert configuration.Files().setting("key") == ("/theirs", f"{configuration.SYSTEM}, line 3")
+    assert configuration.Files().setting("token_file") is None
     for key, variable in configuration.VARIABLES.items():
         monkeypatch.setenv(variable, "/variable")
-        assert configuration.setting(key, True) == configuration.setting(key, False) == ("/variable", variable)
+        assert configuration.Files().setting(key) == configuration.Files(False).setting(key) == ("/variable", variable)
     monkeypatch.setenv("MSGSTREAM_CA", "")
-    assert configuration.setting("ca", True) == ("/mine", f"{user}, line 2")
+    assert configuration.Files().setting("ca") == ("/mine", f"{user}, line 2")
+
+
+def test_a_key_belongs_to_its_certificate_wherever_that_is_named(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    write("certificate = '/theirs'\nkey = '/theirs'")
+    assert Access()._files()[1:] == ("/theirs", "/theirs")
+    assert Access(certificate="/given")._files()[1:] == ("/given", None)
+    assert Access(ca="", certificate="")._files() == (None, "/theirs", "/theirs")
+    assert Access(certificate="/given", key="/given")._files()[1:] == ("/given", "/given")
+    monkeypatch.setenv("MSGSTREAM_CERTIFICATE", "")
+    assert Access()._files()[1:] == ("/theirs", "/theirs")
+    monkeypatch.setenv("MSGSTREAM_CERTIFICATE", "/variable")
+    assert Access()._files()[1:] == ("/variable", None)
+    monkeypatch.setenv("MSGSTREAM_KEY", "/variable")
+    assert Access()._files()[1:] == ("/variable", "/variable")
+    assert Access(certificate="/given")._files()[1:] == ("/given", "/variable")
+
+
+@pytest.mark.parametrize("make", [RemoteStream, lambda: msgstream.listen("fit"), lambda: msgstream.aio.listen("fit")])
+def test_one_client_reads_the_files_once(
+    make: Callable[[], Any], write: Callable[..., Path], authority: "Authority", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("mst_secret")
+    file = write(f"server = 'tls://localhost'\ntoken_file = '{token}'\nca = '{authority.file}'")
+    opened: List[Path] = []
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (opened.append(path), read(path))[1])
+    access = make()._access
+    for _ in range(2):
+        # As each connection does.
+        assert access.token() == "mst_secret" and access.context()
+    assert opened == [file, configuration.SYSTEM]
 
 
 def test_a_broker_that_is_given_is_not_shown_what_is_for_another(write: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

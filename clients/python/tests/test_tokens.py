@@ -153,6 +153,36 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_cure_and_without_the_tok
         assert part.format(path=path) in str(raised.value) and TOKEN[4:] not in str(raised.value)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_no_file_is_refused_and_not_waited_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "token"
+    with socket.socket(socket.AF_UNIX) as listening:
+        if kind == "pipe":
+            os.mkfifo(path, 0o600)
+        elif kind == "device":
+            path = Path("/dev/zero")
+        else:
+            listening.bind(str(path))
+        for make in (lambda: RemoteStream(token=path), lambda: RemoteStream("tls://localhost", ca=path)):
+            with pytest.raises(BadConfig) as raised:
+                make()
+            assert f"{path} is a named pipe, a device or a socket, and not a file; name a file" in str(raised.value)
+
+
+def test_files_are_where_they_were_when_they_were_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        a_file(tmp_path / folder / "token", folder)
+    monkeypatch.chdir(tmp_path / "here")
+    given = Access(Path("token"))
+    monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", "token")
+    found = Access()
+    monkeypatch.chdir(tmp_path / "there")
+    assert given.token() == found.token() == "here"
+    # Also in another process, which may work elsewhere.
+    assert Access(**Access.unsealed(*given.sealed())).token() == "here"
+
+
 def test_a_pipe_is_read_once(broker: Broker) -> None:
     end, writing = os.pipe()
     os.write(writing, TOKEN.encode())
@@ -181,7 +211,7 @@ def test_what_is_no_token_is_refused_without_showing_it(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("given", "code", "cure"),
     [
-        ({}, "auth_required", 'give a token of that broker, in the variable MSGSTREAM_TOKEN, in a file that "token_file" in client.toml names'),
+        ({}, "auth_required", 'give a token of that broker, in the variable MSGSTREAM_TOKEN, in a file that MSGSTREAM_TOKEN_FILE or "token_file" in client.toml names'),
         ({"token": TOKEN}, "auth_failed", 'the token came from the argument "token"; "msgstream token new" makes another'),
     ],
 )

@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
         where = "host:port, tls://host:port or unix:/path; otherwise MSGSTREAM_SERVER, or client.toml, or 127.0.0.1:7342"
         command.add_argument("--server", metavar="ADDR", help=where)
         # Not the token itself: everybody on the machine can see what commands are given.
-        whose = "the token is in this file, which others cannot read; otherwise it is MSGSTREAM_TOKEN, or token_file in client.toml says where"
+        whose = (
+            "the token is in this file, which others cannot read; otherwise it is MSGSTREAM_TOKEN, or in a file that MSGSTREAM_TOKEN_FILE or "
+            "token_file in client.toml names"
+        )
         command.add_argument("--token-file", metavar="FILE", type=Path, help=whose)
         command.add_argument("--ca", metavar="FILE", help="with tls://: trust these authorities, instead of those that the system trusts")
         command.add_argument("--certificate", metavar="FILE", help="with tls://: show this certificate to a broker that wants one")

@@ -8,8 +8,9 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
-from . import configuration, sealed, tls
+from . import sealed, tls
 from .address import Address
+from .configuration import VARIABLES, Files
 from .errors import UNAUTHENTICATED, BadAddress, BadConfig
 
 if TYPE_CHECKING:
@@ -24,10 +25,16 @@ Token = Union[str, "os.PathLike[str]"]
 #: The environment variable with the token, for programs that do not say it.
 VARIABLE = "MSGSTREAM_TOKEN"
 
+#: Where a process finds what it has open.
+_OPENED = ("/dev/fd/", "/proc/self/fd/")
+
 #: In bytes, as the brokers have it.
 _LONGEST = 1024
 
-_REQUIRED = f'give a token of that broker, in the variable {VARIABLE}, in a file that "token_file" in client.toml names, or as token='
+_REQUIRED = (
+    f"give a token of that broker, in the variable {VARIABLE}, in a file that {VARIABLES['token_file']} or \"token_file\" in client.toml names, "
+    "or as token="
+)
 _FAILED = '"msgstream token new" makes another'
 
 
@@ -40,10 +47,10 @@ class Access:
         ca: Optional[File] = None,
         certificate: Optional[File] = None,
         key: Optional[File] = None,
-        configured: bool = True,
+        files: Optional[Files] = None,
     ) -> None:
-        #: Whether what the configuration of clients says counts.
-        self._configured = configured
+        #: Those of the configuration of clients.
+        self._configured = files or Files()
         #: The token itself, unless it is in a file.
         self._token: Optional[str] = None
         #: The files that were given, that of the token first.
@@ -53,17 +60,24 @@ class Access:
 
     @staticmethod
     def to(
-        address: Address, is_given: bool, token: Optional[Token], ca: Optional[File], certificate: Optional[File], key: Optional[File]
-    ) -> "Access":
-        """To a broker. What stands in the configuration is for the one that is found there: another that ``is_given`` is not shown its token,
-        which it could use. Raises BadConfig, or BadAddress, for what cannot work."""
-        access = Access(token, ca, certificate, key, not is_given)
+        host: Optional[str],
+        port: Optional[int],
+        token: Optional[Token],
+        ca: Optional[File],
+        certificate: Optional[File],
+        key: Optional[File],
+    ) -> "Tuple[Address, Access]":
+        """A broker, and the access to it. What stands in the configuration is for the one that is found there: another that is given is not
+        shown its token, which it could use. Raises BadConfig, or BadAddress, for what cannot work."""
+        files = Files(not Address.is_given(host, port))
+        address = Address.of(host, port, files)
+        access = Access(token, ca, certificate, key, files)
         access.token()
         if address.tls:
             access.context()
         elif any(each is not None for each in access._given[1:]):
             raise BadAddress(f'{address} is an address without TLS, where no certificate is of use; write "tls://" before it')
-        return access
+        return address, access
 
     def __repr__(self) -> str:
         return f"<msgstream.Access with the token of {self.origin}>" if self.origin else "<msgstream.Access without a token>"
@@ -115,19 +129,20 @@ class Access:
         if said:
             self._token = checked(said, VARIABLE)
             return None, VARIABLE
-        found = configuration.setting("token_file", self._configured)
-        return (None, None) if found is None else (found.value, f"the file {found.value} ({found.place})")
+        found = self._configured.setting("token_file")
+        file = None if found is None else _path(found.value)
+        return (None, None) if found is None else (file, f"the file {file} ({found.place})")
 
     def _files(self) -> Tuple[Optional[str], ...]:
         """Those of TLS: the authorities that are trusted, and the own certificate with its key."""
         if self._own_files is None:
-            names = "ca", "certificate", "key"
-            self._own_files = tuple(given or self._setting(name) for given, name in zip(self._given[1:], names))
+            _, ca, certificate, key = self._given
+            # A key belongs to its certificate, wherever that is named.
+            is_named = bool(certificate) or Files(False).setting("certificate") is not None
+            keys = Files(False) if is_named else self._configured
+            own = self._configured
+            self._own_files = ca or _named("ca", own), certificate or _named("certificate", own), key or _named("key", keys)
         return self._own_files
-
-    def _setting(self, key: str) -> Optional[str]:
-        found = configuration.setting(key, self._configured)
-        return None if found is None else found.value
 
     def explained(self, error: OSError, address: Address) -> OSError:
         """What has gone wrong with TLS, in other words."""
@@ -154,9 +169,13 @@ def read_token(path: str) -> Tuple[str, bool]:
     """The token in a file, which is that and no more, and whether it can be read there again. Others must not be able to read the file. Raises
     BadConfig."""
     try:
+        mode = os.stat(path).st_mode
+        # A pipe without a name, as <(...) in a shell makes one, belongs to whoever reads it, and comes to its end.
+        is_opened = stat.S_ISFIFO(mode) and path.startswith(_OPENED)
+        if not is_opened:
+            tls.check_kind(path, mode)
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
-            # A pipe, as <(...) in a shell makes one, belongs to whoever reads it.
             stays = stat.S_ISREG(mode)
             if stays and os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise BadConfig(f"everybody on this machine can use the token in {path}: chmod 600 {path}, and have it replaced if it was seen")
@@ -166,8 +185,15 @@ def read_token(path: str) -> Tuple[str, bool]:
     return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}"), stays
 
 
+def _named(key: str, files: Files) -> Optional[str]:
+    found = files.setting(key)
+    return None if found is None else _path(found.value)
+
+
 def _path(given: Optional[File]) -> Optional[str]:
-    return None if given is None else os.fsdecode(given)
+    """Where it is, also for connections that are made once the program works in another folder."""
+    path = None if given is None else os.fsdecode(given)
+    return os.path.abspath(path) if path else path
 
 
 def _state(path: Optional[str]) -> Any:

@@ -37,9 +37,9 @@ class Address(NamedTuple):
         return _TLS + place if self.tls else place
 
     @staticmethod
-    def of(host: Optional[str] = None, port: Optional[int] = None) -> "Address":
+    def of(host: Optional[str] = None, port: Optional[int] = None, files: "Optional[configuration.Files]" = None) -> "Address":
         """The address of ``host`` and ``port``. Without a port, host is ``"host:port"``, ``"tls://host:port"`` or ``"unix:/path"``; without a
-        host too, it is what MSGSTREAM_SERVER says, or the configuration of clients, or ``127.0.0.1:7342``."""
+        host too, it is what MSGSTREAM_SERVER says, or the ``files`` of the clients' configuration, or ``127.0.0.1:7342``."""
         if host is not None and port is not None:
             if isinstance(host, str) and host.startswith(_TLS):
                 return Address.of(host[len(_TLS) :], port)._replace(tls=True)
@@ -51,7 +51,7 @@ class Address(NamedTuple):
         if not isinstance(host, (str, type(None))):
             raise BadAddress(f"{host!r} is not the address of a broker, which is a string")
         said = host or os.environ.get(VARIABLE)
-        return Address.read(said) if said else Address._configured()
+        return Address.read(said) if said else Address._configured(files or configuration.Files())
 
     @staticmethod
     def is_given(host: Optional[str] = None, port: Optional[int] = None) -> bool:
@@ -59,8 +59,8 @@ class Address(NamedTuple):
         return bool(host) or port is not None or bool(os.environ.get(VARIABLE))
 
     @staticmethod
-    def _configured() -> "Address":
-        server = configuration.settings().get("server")
+    def _configured(files: configuration.Files) -> "Address":
+        server = files.settings().get("server")
         if server is None or not server.value:
             return Address.read(DEFAULT)
         try:

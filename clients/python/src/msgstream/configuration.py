@@ -34,17 +34,29 @@ class Setting(NamedTuple):
     place: str
 
 
-def setting(key: str, in_files: bool) -> Optional[Setting]:
-    """What the variable says, or else the files, if they count; empty counts as unset. Raises BadConfig, which says what to repair, and where."""
-    said = os.environ.get(VARIABLES[key])
-    if said:
-        return Setting(said, VARIABLES[key])
-    found = settings().get(key) if in_files else None
-    return found if found is not None and found.value else None
+class Files:
+    """What the files say to one client, if they count. They are read once, when that is first asked, so that what they say belongs together."""
+
+    def __init__(self, count: bool = True) -> None:
+        self._settings: Optional[Dict[str, Setting]] = None if count else {}
+
+    def settings(self) -> Dict[str, Setting]:
+        """All that they say. Raises BadConfig, which says what to repair, and where."""
+        if self._settings is None:
+            self._settings = _settings()
+        return self._settings
+
+    def setting(self, key: str) -> Optional[Setting]:
+        """What the variable says, or else the files; empty counts as unset. Raises BadConfig."""
+        said = os.environ.get(VARIABLES[key])
+        if said:
+            return Setting(said, VARIABLES[key])
+        found = self.settings().get(key)
+        return found if found is not None and found.value else None
 
 
-def settings() -> Dict[str, Setting]:
-    """What the files say; the user's counts more. Raises BadConfig."""
+def _settings() -> Dict[str, Setting]:
+    """What the files say; the user's counts more."""
     found: Dict[str, Setting] = {}
     for path in _paths():
         try:
@@ -76,7 +88,7 @@ def read(name: str, text: str) -> Dict[str, Setting]:
         if key in found:
             raise BadConfig(f'{place}: "{key}" stands here twice; take one out')
         if value and key != "server" and not os.path.isabs(value):
-            raise BadConfig(f'{place}: "{value}" is not the whole path of a file; write it from the root on')
+            raise BadConfig(f'{place}: "{value}" is not an absolute path; write the whole path of the file, from / on')
         found[key] = Setting(value, place)
     return found
 

@@ -56,8 +56,7 @@ class Listening:
             raise ValueError("listen needs the names of streams, or the prefix of their names")
         for stream in streams:
             checked(stream, publishes=False)
-        self.address = Address.of(server)
-        self._access = Access.to(self.address, Address.is_given(server), token, ca, certificate, key)
+        self.address, self._access = Access.to(server, None, token, ca, certificate, key)
         self.timeout = timeout
         self._decode = decoder(codec or msgstream.codec)
         self._options = options or Options()

@@ -81,8 +81,7 @@ class RemoteStream(Background):
         self._identity = uuid.uuid4().hex
         # The codec that is everybody's is that of the other process there.
         self._given = (strict, nan, codec)
-        address = Address.of(host, port)
-        access = Access.to(address, Address.is_given(host, port), token, ca, certificate, key)
+        address, access = Access.to(host, port, token, ca, certificate, key)
         super().__init__(address, options or Options(), strict, chosen, access)
         _by_identity[self._identity] = self
 

@@ -284,6 +284,46 @@ def test_a_refused_token_is_not_shown_again_at_once(broker: Broker, caplog: pyte
     assert "did not let this client in" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["loop", "asyncio", "prefix"])
+def test_a_loop_that_is_refused_goes_on_if_the_file_has_another_token_by_then(kind: str, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "token")
+    shown: List[str] = []
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] == "auth":
+            shown.append(said["token"])
+        if said["action"] == "listen" and shown[-1] == TOKEN:
+            a_file(file, "another")
+            return json.dumps({"action": "close", "message": {"code": "auth_failed", "reason": "revoked"}})
+        if said["action"] == "listen":
+            # That is not known either, and there is none beside.
+            return json.dumps({"action": "close", "message": {"code": "auth_failed", "reason": "unknown"}})
+        return polite(said)
+
+    async def follow() -> List[msgstream.AnyEvent]:
+        return [event async for event in aio.listen("fit", server=peer.address, timeout=DEADLINE, options=QUICK, token=file)]
+
+    with Peer(answer) as peer:
+        if kind == "asyncio":
+            events = asyncio.run(follow())
+        else:
+            names, prefix = (["fit"], None) if kind == "loop" else ([], "fit")
+            events = list(msgstream.listen(*names, prefix=prefix, server=peer.address, timeout=DEADLINE, options=QUICK, token=file))
+    assert shown == [TOKEN, "another"]
+    first, last = events
+    assert isinstance(first, CutOff) and first.reconnecting and isinstance(last, CutOff) and not last.reconnecting
+
+
+def test_one_who_publishes_and_is_refused_shows_another_token_as_soon_as_it_is_there(broker: Broker, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "token")
+    options = Options(first_pause=0.01, longest_pause=0.05, refused_pause=1000 * DEADLINE, exit_time=DEADLINE)
+    with Front(broker.port, tokens=["another"]) as front, RemoteStream(front.address, options=options, token=file) as remote:
+        remote.put("fit", 1)
+        eventually(lambda: front.shown)
+        a_file(file, "another")
+        assert remote.flush(DEADLINE) and front.shown == [TOKEN, "another"]
+
+
 def test_the_pauses_of_one_who_is_refused_grow_and_have_an_end() -> None:
     options = Options()
     pauses = [[options.pause_of_refused(attempt) for _ in range(100)] for attempt in (0, 1, 4, 5, 10_000)]

@@ -53,6 +53,7 @@ class Access:
         self._configured = files or Files()
         #: The token itself, unless it is in a file.
         self._token: Optional[str] = None
+        self._shown: Optional[str] = None
         #: The files that were given, that of the token first.
         self._given = tuple(map(_path, (token if isinstance(token, os.PathLike) else None, ca, certificate, key)))
         self._file, self.origin = self._find(token)
@@ -84,6 +85,17 @@ class Access:
 
     def token(self) -> Optional[str]:
         """What is shown, if there is something. Raises BadConfig."""
+        self._shown = self._read()
+        return self._shown
+
+    def is_replaced(self) -> bool:
+        """Whether there is another token by now than was shown last, in its file, or that is being written."""
+        try:
+            return self._read() != self._shown
+        except BadConfig:
+            return True
+
+    def _read(self) -> Optional[str]:
         if self._file is None:
             return self._token
         token, stays = read_token(self._file)

@@ -37,7 +37,7 @@ class Listener(Listening, Iterator[Event]):
     (10 s) while more comes than the buffers of the system hold.
 
     A broker that does not know the token lets nobody in: a ``CutOff`` with the code ``auth_required`` or ``auth_failed`` says what to do, and
-    iteration is over. ``token``, ``ca``, ``certificate`` and ``key`` are those of ``RemoteStream``.
+    iteration is over, unless the file of the token holds another by then. ``token``, ``ca``, ``certificate`` and ``key`` are those of ``RemoteStream``.
 
     In a forked child it is a listener of its own, which goes on where this one was, on a new connection; the parent's goes on undisturbed.
     """

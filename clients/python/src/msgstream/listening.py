@@ -173,7 +173,7 @@ class Listening:
         """The connection has ended, or could not be made. That is told once for each outage, and when the broker says why. One that is given
         up for a reason of our ``own`` is no trouble."""
         self._catches_up = False
-        is_refused = short.code in UNAUTHENTICATED
+        is_refused = short.code in UNAUTHENTICATED and not (self._reconnect and self._access.is_replaced())
         if is_refused:
             # The event is easily passed over, and a loop that ends then would be taken for the end of the streams.
             log.error("%s did not let this listener in, which ends: %s", self.address, short.reason)

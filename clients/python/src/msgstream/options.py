@@ -35,7 +35,7 @@ class Options:
     #: The longest pause.
     longest_pause: float = 10.0
     #: The pause before what is published is offered again to a broker that has refused the token; each is twice the one before, up to 16 times
-    #: this. It slows down whoever tries often, and all others of the same machine.
+    #: this. The token's file is looked at every ``longest_pause``, and if it holds another, that is shown. The broker slows down whoever tries often, and all others of the same machine.
     refused_pause: float = 60.0
 
     def pause(self, attempt: int) -> float:

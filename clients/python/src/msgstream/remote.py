@@ -52,7 +52,7 @@ class RemoteStream(Background):
     ``BadConfig``.
 
     A broker that does not know the token raises ``AuthFailed`` with ``strict``; otherwise that is logged, each time, and what is published
-    waits, to be offered again every ``options.refused_pause``.
+    waits, to be offered again every ``options.refused_pause``, or once the file of the token holds another.
 
     All methods may be called from any thread. In a forked child it is a client of its own, with a new connection: what was queued
     and who listened stay with the parent.

@@ -73,13 +73,23 @@ class Sending(Receiving):
                 if self._has_moved:
                     retry.moved()
                 self._has_moved = False
-                # One that was left has not failed.
                 pause = retry.pause(is_told)
                 refusals = refusals + 1 if _is_refused(self._broken) else 0
-                if refusals:
-                    pause = self.options.pause_of_refused(refusals - 1)
-                self._work.wait_for(lambda: self._ending or self._parted, pause)
-                self._parted = False
+            self._rest(pause, self.options.pause_of_refused(refusals - 1) if refusals else pause)
+
+    def _rest(self, pause: float, most: float) -> None:
+        """Waits before another connection is made: for ``most``, or for the ``pause`` if by then there is another token than was refused."""
+        until = time.monotonic() + most
+        while True:
+            left = until - time.monotonic()
+            with self._lock:
+                # One that was left has not failed.
+                if self._work.wait_for(lambda: self._ending or self._parted, min(pause, left)) or left <= pause:
+                    break
+            if self._access.is_replaced():
+                break
+            pause = self.options.longest_pause
+        self._parted = False
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the

@@ -197,6 +197,42 @@ def test_a_long_text_is_written_to_its_end(clock: List[float]) -> None:
     assert progress.moved(progress.written) == last
 
 
+@pytest.mark.parametrize("code", ["stale", "limit"])
+def test_a_broker_that_was_restarted_and_does_not_take_a_header_again_gets_nothing_more_of_that_run(
+    code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lives: List[str] = []
+    said_to_second: List[str] = []
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] == "session":
+            lives.append("life")
+            return json.dumps({"action": "session", "session": said["session"], "known": False, "taken": 0, "broker": f"life {len(lives)}"})
+        if len(lives) == 1:
+            # Its last words are that all so far was taken.
+            return polite(said) if said["action"] != "close" else json.dumps({"action": "close"})
+        if said["action"] in ("header", "close", "put"):
+            said_to_second.append(said["action"])
+        if said["action"] == "header":
+            message = {"code": code, "reason": "there are too many"}
+            return json.dumps({"action": "error", "message": message, "stream": said["stream"], "receipt": said["receipt"]})
+        if said["action"] == "listen":
+            return json.dumps({"action": "receipt", "receipt": said["receipt"], "state": "waiting"})
+        return polite(said)
+
+    options = Options(first_pause=0.01, longest_pause=0.1, exit_time=DEADLINE)
+    with Peer(answer) as peer, RemoteStream(peer.address, options=options) as remote:
+        remote["fit"] = 1
+        assert remote.flush()
+        remote.close("fit", "end")
+        remote.put("other", 1)
+        assert not remote.flush(DEADLINE) and len(lives) == 2
+        assert said_to_second == ["header", "put"] and remote._out.headers == {}
+        why = "somebody else has begun" if code == "stale" else "the broker has not taken its header again: there are too many"
+        assert f"1 headers or ends of 'fit' are not sent again: {why}" in caplog.text
+        assert ("the broker refused" in caplog.text) == (code == "limit")
+
+
 def test_what_hangs_up_while_the_broker_is_asked_how_streams_stand_is_said() -> None:
     outgoing = Outgoing(10_000)
     outgoing.wrote(wire.listen("s", "listen 1"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import random
 import socket
 import threading
@@ -398,6 +399,15 @@ def test_a_question_about_a_stream_moves_nobody() -> None:
     assert told == [(("one",), Message("s", 5)), (("one",), Message("s", 6))]
     listens.interrupted(None, "gone", True)
     assert listens.again() == [wire.listen("s", "listen 3", ("e", 6))]
+
+
+def test_of_a_question_that_is_refused_it_is_known_whether_that_was_for_want_of_a_right() -> None:
+    listens: Listens[str] = Listens(codec.decode)
+    for number, code in enumerate(["denied", "limit", ""], 1):
+        listens.ask("s")
+        message = json.dumps({"code": code, "reason": "no"})
+        assert heard(listens, f'{{"action":"error","message":{message},"stream":"s","receipt":"listen {number}"}}') == []
+    assert listens.standings == [("s", "", None, None, True), ("s", "", None, None, False), ("s", "", None, None, False)]
 
 
 def test_who_has_left_while_away_is_not_taken_back() -> None:

@@ -12,8 +12,9 @@ from typing import List
 import pytest
 
 import msgstream
-from conftest import DEADLINE, Broker, Queue, Tokens, eventually
+from conftest import DEADLINE, QUICK, Broker, Queue, Tokens, eventually
 from msgstream import AuthFailed, CutOff, Denied, Ended, Header, Message, Options, aio
+from proxy import Proxy
 
 #: What is refused is soon tried again.
 SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.2, exit_time=DEADLINE)
@@ -123,6 +124,55 @@ input()
     # Its will is there again too.
     *_, ended = listener
     assert isinstance(ended, Ended) and isinstance(ended.message, msgstream.monitor.Lost)
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_a_stream_that_one_may_publish_to_and_not_listen_to_ends_though_the_broker_is_restarted_meanwhile(
+    is_confirmed: bool, away: Broker, tokens: Tokens
+) -> None:
+    token, reads = tokens.run("new", "job", "--publish", "fit-"), tokens.run("new", "all", "--listen", "")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with broker.remote(token=token) as remote:
+        if is_confirmed:
+            remote["fit-1"] = "begun"
+        else:
+            remote.put("fit-1", "only that there is a connection")
+        assert remote.flush()
+        broker.pause()
+        remote.put("fit-1", "last", header="result")
+        remote.close("fit-1", "end")
+        # It is sent, and nobody knows what became of it.
+        eventually(lambda: not remote._out.waiting)
+        broker.kill()
+        broker.start(AUTH__TOKENS=str(tokens.file))
+        assert remote.flush()
+        header, ended = broker.listen("fit-1", token=reads)
+        assert header == Header("fit-1", "result") and isinstance(ended, Ended) and ended.message == "end"
+
+
+def test_a_job_that_may_not_listen_ends_no_run_that_began_on_a_broker_that_was_restarted(
+    away: Broker, tokens: Tokens, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    token, all_rights = tokens.run("new", "job", "--publish", "fit-"), tokens.new("all", "")
+    broker = away.start(AUTH__TOKENS=str(tokens.file))
+    with Proxy(broker.port) as network, msgstream.Job("fit-1", server=network.address, options=QUICK, token=token) as job:
+        out = job.publisher.remote._out
+        job.progress(7)
+        assert job.publisher.flush()
+        broker.pause()
+        job.complete("done")
+        eventually(lambda: not out.waiting)
+        network.refuse()
+        broker.kill()
+        broker.start(AUTH__TOKENS=str(tokens.file))
+        with broker.remote(token=all_rights) as other:
+            other["fit-1"] = "theirs"
+            assert other.flush()
+            network.allow()
+            assert not job.publisher.flush()
+            assert other.standing("fit-1") == "running" 
+            assert broker.listen("fit-1", token=all_rights).next() == Header("fit-1", "theirs")
+    assert "headers or ends of 'fit-1' are not sent again: somebody else has begun or ended it" in caplog.text
 
 
 def test_what_the_token_gives_no_right_to_ask_about_is_not_told(away: Broker, tokens: Tokens) -> None:

@@ -15,7 +15,9 @@ import msgstream
 from conftest import DEADLINE, QUICK, Broker, Queue, eventually, messages
 from msgstream import Ended, Header, Job, Message, Options, RemoteStream, wire
 from msgstream.entries import CLOSE, CONTROL, DELETE, HEADER, MARK, PUT, WILL, Entry
+from msgstream.errors import Stale, refusal
 from msgstream.outgoing import Outgoing
+from msgstream.run import Run
 from msgstream.sent import Sent
 from proxy import Proxy
 
@@ -159,7 +161,7 @@ def test_a_broker_that_has_forgotten_the_session_may_get_messages_twice_which_is
 
 
 def test_a_session_that_was_begun_anew_and_of_which_the_answer_was_lost_is_not_the_former_one() -> None:
-    again = wire.header("s", "1", wire.condition("again", None, True))
+    again = wire.header("s", "1", wire.condition("again 1", None, True))
     for confirmed in (False, True):
         outgoing = begun()
         outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
@@ -204,7 +206,7 @@ def test_doubts_that_were_not_settled_stay_doubts() -> None:
 
 
 def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobodys_place() -> None:
-    again = wire.header("s", "1", wire.condition("again", None, True))
+    again = wire.header("s", "1", wire.condition("again 1", None, True))
     for said, standings, expected in [
         (known(2), [], []),
         (unknown(), [], []),
@@ -251,7 +253,7 @@ def test_what_is_sent_again_is_for_its_run_alone() -> None:
 
 
 def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is_judged() -> None:
-    again = wire.header("s", "1", wire.condition("again", None, True))
+    again = wire.header("s", "1", wire.condition("again 1", None, True))
     for is_taken, state, header in [(True, "running", "1"), (False, "running", "theirs"), (False, "ended", "theirs"), (False, "running", "1")]:
         outgoing = begun()
         outgoing.add(progress(1))
@@ -262,14 +264,166 @@ def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is
         outgoing.disconnected()
         outgoing.take_up(unknown("another life"))
         assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [again]
-        if not is_taken:
-            outgoing.superseded("s")
+        assert outgoing.answered_first("again 1", ("e", 0) if is_taken else None, None if is_taken else Stale("stale", "begun", "s"))
         assert outgoing.reconcile("s", state, header, ("e", 0)) == (0 if is_taken else 1)
         assert outgoing.headers == ({"s": "1"} if is_taken else {})
         # Should this connection be lost as well, the next one is only asked.
         outgoing.disconnected()
         outgoing.take_up(known(2, "another life"))
         assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+
+
+def restarted(*entries: Any) -> Outgoing:
+    """A client whose stream has a confirmed header, and a will, and which has sent these, on a broker that was restarted."""
+    outgoing = begun()
+    outgoing.add(progress(1))
+    outgoing.add(will(7))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    for entry in entries:
+        outgoing.add(entry)
+    outgoing.take(1000)
+    outgoing.disconnected()
+    outgoing.take_up(unknown("another life"))
+    assert outgoing.doubtful() == ["s"]
+    return outgoing
+
+
+def goes_on(outgoing: Outgoing) -> List[str]:
+    """What is sent once all doubts are settled."""
+    outgoing.connected(lambda stream, count: None)
+    return [line + "\n" for line in outgoing.take(10**9).splitlines()[:-1]]
+
+
+DENIED = ("s", "", None, None, True)
+UNTOLD = ("s", "", None, None, False)
+
+
+@pytest.mark.parametrize("standing", [DENIED, UNTOLD])
+def test_where_the_broker_does_not_tell_how_a_stream_stands_the_answer_to_its_header_does(standing: Tuple[Any, ...]) -> None:
+    of = wire.of("e")
+    for is_broken in (False, True):
+        last, run = close(4), Run("s")
+        # Of a job that knows its run, which means nothing to that broker.
+        run.began("former", "life")
+        last.run = run
+        outgoing = restarted(text(2), progress(3), last)
+        assert outgoing.header_first("s") == wire.header("s", "1", wire.condition("again 1", None, True))
+        assert outgoing.sets_again("again 1") and outgoing.answered_first("again 1", ("e", 0), None)
+        if is_broken:
+            # What is known of it is known on the next connection too.
+            outgoing.disconnected()
+            outgoing.take_up(known(3, "another life"))
+            assert outgoing.header_first("s") == ""
+        assert outgoing.reconcile(*standing) == 0
+        assert goes_on(outgoing) == [will(7).line, text(2), progress(3).line[:-2] + of, close(4).line[:-2] + of]
+        assert outgoing.headers == {"s": "1"} and outgoing.withholdings == []
+    assert not outgoing.answered_first("again 1", ("e", 0), None) and not outgoing.answered_first(None, None, None)
+
+
+def test_a_header_that_was_set_again_in_one_life_of_the_broker_is_not_there_in_the_next() -> None:
+    for refused, lines in [(None, [wire.put("s", "3")]), (refusal("stale", "begun", "s"), [wire.put("s", "3")])]:
+        outgoing = restarted(progress(3), close(4))
+        outgoing.header_first("s")
+        outgoing.answered_first("again 1", ("e", 0), refused)
+        outgoing.disconnected()
+        outgoing.take_up(unknown("a third life"))
+        assert outgoing.header_first("s") == ("" if refused else wire.header("s", "1", wire.condition("again 2", None, True)))
+        outgoing.reconcile(*DENIED)
+        assert [line for line in goes_on(outgoing) if "will" not in line] == lines
+
+
+@pytest.mark.parametrize("code", ["stale", "limit"])
+@pytest.mark.parametrize("standing", [DENIED, ("s", "running", "1"), ("s", "waiting", None)])
+def test_where_a_header_is_not_taken_again_the_rest_of_its_stream_is_withheld(code: str, standing: Tuple[Any, ...]) -> None:
+    outgoing = restarted(progress(3), close(4))
+    # These were never sent, and are of the same run.
+    outgoing.add(progress(5))
+    outgoing.add(will(8))
+    outgoing.add(text(6, "other"))
+    outgoing.add(Entry(HEADER, wire.header("s", "9", wire.condition("action 1", "e", False)), "s", "9", condition=wire.condition("action 1", "e", False)))
+    assert outgoing.header_first("s")
+    outgoing.answered_first("again 1", None, refusal(code, "too much", "s"))
+    assert outgoing.reconcile(*standing) == 2
+    rest = goes_on(outgoing)
+    assert rest == [wire.put("s", "3"), wire.put("s", "5"), text(6, "other"), wire.header("s", "9", wire.condition("action 1", "e", False))]
+    assert outgoing.headers == outgoing.wills == {} and outgoing.withheld == {"s": 3}
+    why = "somebody else" if code == "stale" else "the broker has not taken its header again: too much"
+    assert [(stream, count, reason.startswith(why)) for stream, count, reason in outgoing.withholdings] == [("s", 2, True), ("s", 1, True)]
+    # What comes next is for another run.
+    outgoing.add(progress(10))
+    assert outgoing.take(1000).startswith(progress(10).line)
+
+
+def test_one_that_can_take_no_header_again_withholds_what_was_never_sent_too() -> None:
+    outgoing = begun()
+    outgoing.add(progress(1))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    outgoing.disconnected()
+    outgoing.add(close(2))
+    outgoing.take_up(unknown("another life"))
+    assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [wire.header("s", "1", wire.condition("again 1", None, True))]
+    outgoing.answered_first("again 1", None, refusal("stale", "begun", "s"))
+    assert outgoing.reconcile("s", "running", "theirs") == 0 and goes_on(outgoing) == [] and outgoing.withheld == {"s": 1}
+
+
+def test_of_a_stream_of_which_nothing_is_confirmed_all_is_sent_to_a_broker_that_was_restarted() -> None:
+    lines = [progress(1).line, close(2).line]
+    for said, standing, expected in [
+        (unknown("another life"), DENIED, lines),
+        (unknown("another life"), UNTOLD, lines),
+        (unknown(), UNTOLD, lines),
+        # It may have taken it.
+        (unknown(), DENIED, [wire.put("s", "1")]),
+        (None, DENIED, [wire.put("s", "1")]),
+    ]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.add(close(2))
+        outgoing.take(1000)
+        assert back(outgoing, said, standing) == expected, (said, standing)
+
+
+def lost_once() -> Outgoing:
+    """A client whose stream has a confirmed header, on a broker that was restarted, and is not asked, since nothing is in doubt."""
+    outgoing = begun()
+    outgoing.add(progress(1))
+    outgoing.take(1000)
+    outgoing.confirm(1)
+    outgoing.disconnected()
+    outgoing.take_up(unknown("another life"))
+    assert outgoing.doubtful() == []
+    outgoing.connected(lambda stream, count: None)
+    return outgoing
+
+
+def test_a_header_that_is_not_taken_again_is_not_set_once_more() -> None:
+    for code in ("stale", "limit"):
+        outgoing = lost_once()
+        outgoing.take(1000)
+        assert outgoing.sets_again("again 1") and not outgoing.answered_first("again 1", None, None)
+        outgoing.answered("again 1", None, refusal(code, "no", "s"))
+        outgoing.confirm(99)
+        assert outgoing.headers == {} and back(outgoing, unknown("a third life")) == []
+
+
+def test_a_header_that_was_set_again_and_not_confirmed_is_made_anew() -> None:
+    again = [wire.header("s", "1", wire.condition(f"again {k}", None, True)) for k in range(3)]
+    for is_sent, said, standings, expected in [
+        (True, known(0, "another life"), [], [again[1]]),
+        (True, unknown("another life"), [("s", "running", "1", ("e", 0))], []),
+        (True, unknown("another life"), [("s", "waiting", None)], [again[2]]),
+        (True, unknown("a third life"), [("s", "running", "1", ("e", 0))], []),
+        (False, unknown("another life"), [], [again[1]]),
+        (False, unknown("a third life"), [("s", "running", "1", ("e", 0))], []),
+    ]:
+        outgoing = lost_once()
+        if is_sent:
+            assert outgoing.take(1000).startswith(again[1])
+        assert back(outgoing, said, *standings) == expected, (is_sent, said, standings)
+        outgoing.confirm(99)
+        assert outgoing.headers == {"s": "1"} and outgoing.size == 0 and not outgoing.conditional, (is_sent, said, standings)
 
 
 def test_what_was_sent_again_and_came_too_late_leaves_no_header_behind() -> None:
@@ -288,10 +442,8 @@ def test_what_was_sent_again_and_came_too_late_leaves_no_header_behind() -> None
 
 
 def test_a_will_is_set_again_where_it_was_forgotten_and_the_stream_is_still_ones_own() -> None:
-    again = wire.header("s", "1", wire.condition("again", None, True))
     for said, standings, expected in [
         (known(3), [], []),
-        (unknown("another life"), [("s", "waiting", None)], [again, will(7).line]),
         (unknown("another life"), [("s", "running", "1")], [will(7).line]),
         (unknown("another life"), [("s", "running", "2")], []),
         (unknown("another life"), [("s", "ended", "1")], []),
@@ -304,7 +456,16 @@ def test_a_will_is_set_again_where_it_was_forgotten_and_the_stream_is_still_ones
         outgoing.add(will(7))
         outgoing.take(1000)
         outgoing.confirm(1)
-        assert back(outgoing, said, *standings) == expected, (said, standings)
+        outgoing.disconnected()
+        outgoing.take_up(said)
+        is_restarted = said.broker == "another life"
+        is_own = bool(expected)
+        assert [outgoing.header_first(stream) != "" for stream in outgoing.doubtful()] == [is_restarted for _ in standings]
+        if is_restarted:
+            outgoing.answered_first("again 1", ("e", 0) if is_own else None, None if is_own else refusal("stale", "begun", "s"))
+        for standing in standings:
+            outgoing.reconcile(*standing)
+        assert goes_on(outgoing) == expected, (said, standings)
         outgoing.confirm(99)
         assert outgoing.wills == ({} if standings and not expected else {"s": will(7).line})
 

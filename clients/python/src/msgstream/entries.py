@@ -67,7 +67,7 @@ class Entry:
         self.waits = False
         #: Whether it may have taken effect already.
         self.sent = False
-        #: How the stream must stand, as it is sent; and the receipt by which the answer is known.
+        #: How the stream must stand, as it is sent, if whoever put it said so; and the receipt by which the answer is known.
         self.condition = condition
         self.receipt = receipt
         #: The answer: where the stream stands after it, or why nothing has happened.
@@ -80,6 +80,11 @@ class Entry:
     def sets(self) -> bool:
         """Whether it changes how the stream stands."""
         return self.header is not None or self.kind in (CLOSE, DELETE)
+
+    @property
+    def sets_again(self) -> bool:
+        """Whether it sets a confirmed header again where the broker has lost it, if nobody has begun the stream."""
+        return self.receipt is not None and not self.condition
 
     @property
     def outlives_its_connection(self) -> bool:

@@ -39,12 +39,14 @@ class _Pending(Generic[T]):
 
 
 class Standing(NamedTuple):
-    """How a stream stands: its state, the text of the header, if there is one, and the position."""
+    """How a stream stands: its state, the text of the header, if there is one, and the position. Without a state the broker does not tell."""
 
     stream: str
     state: str
     header: Optional[str] = None
     position: Optional[Position] = None
+    #: It does not since the client has no right to listen.
+    is_denied: bool = False
 
 
 class Listens(Generic[T]):
@@ -262,7 +264,7 @@ class Listens(Generic[T]):
         deliveries = self._release(pending.stream)
         if pending.asks:
             # Not to be found out.
-            self.standings.append(Standing(pending.stream, ""))
+            self.standings.append(Standing(pending.stream, "", is_denied=line.code == "denied"))
             return deliveries
         self._forget(pending.stream, pending.targets)
         return deliveries + self._to(pending.targets, CutOff(pending.stream, line.code, line.reason))

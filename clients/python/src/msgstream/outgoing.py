@@ -113,6 +113,8 @@ class Outgoing(Resuming):
         entry = self.conditional.pop(receipt)
         entry.position, entry.refusal = position, refusal
         if refusal is not None:
+            if entry.sets_again:
+                self.superseded(entry.stream)
             # It stays one of the lines that the broker counts.
             entry.kind, entry.header = REFUSED, None
             if entry.when_over is not None:

@@ -190,7 +190,7 @@ class Places:
             self._remove(self._last_words[entry.stream])
         before = self._last.get(entry.stream) if entry.header is not None and self.away else None
         # One that was sent stays: how the stream stands may show that it was taken.
-        if before is not None and before.kind == HEADER and not (before.sent or before.receipt) and before.place > self._last_listen():
+        if before is not None and before.kind == HEADER and not (before.sent or before.condition) and before.place > self._last_listen():
             self._remove(before)
         self._place += 1
         entry.place = self._place

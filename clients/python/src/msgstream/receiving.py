@@ -14,7 +14,6 @@ from .errors import UNAUTHENTICATED, refusal
 from .events import Event, Message
 from .incoming import DEAF, CutShort
 from .names import key_of
-from .resuming import AGAIN, UNTOLD, WITHHELD
 from .shared import Shared
 from .sinks import Target
 from .wire import Line
@@ -89,8 +88,10 @@ class Receiving(Shared):
                 self._tell_room()
                 lifetime.leaving.answered(self._name)
             is_refused = said.action == "error" and not self._is_expected(said)
-            if said.action in ("receipt", "error") and said.receipt in self._out.conditional:
-                refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
+            refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
+            if said.action in ("receipt", "error") and self._out.answered_first(said.receipt, said.position, refused):
+                pass
+            elif said.action in ("receipt", "error") and said.receipt in self._out.conditional:
                 # Who waits for the answer tells of it.
                 is_awaited = self._out.answered(str(said.receipt), said.position, refused).awaited
                 is_refused = is_refused and not is_awaited
@@ -108,8 +109,7 @@ class Receiving(Shared):
 
     def _is_expected(self, said: Line) -> bool:
         """Whether an error is the answer to something that may be refused, and is no mistake."""
-        if said.receipt == AGAIN and said.code == "stale":
-            self._out.superseded(said.stream or "")
+        if said.code == "stale" and self._out.sets_again(said.receipt):
             return True
         return self._listens.awaits(said.receipt)
 
@@ -122,9 +122,7 @@ class Receiving(Shared):
                 for tell in self._askers.pop(stream, []):
                     tell(standing)
                 continue
-            withheld = self._out.reconcile(*standing)
-            if withheld:
-                self._sayings.append(f"{withheld} headers or ends of {stream!r} are not sent again: {WITHHELD if standing.state else UNTOLD}")
+            self._out.reconcile(*standing)
             self._doubtful.discard(stream)
             if not self._doubtful:
                 self._go_on()
@@ -141,6 +139,9 @@ class Receiving(Shared):
         for stream in self._out.revived:
             self._sayings.append(f"{self.address} had ended {stream!r} since it heard nothing of this client for too long; it begins anew")
         self._out.revived.clear()
+        for stream, count, why in self._out.withholdings:
+            self._sayings.append(f"{count} headers or ends of {stream!r} are not sent again: {why}")
+        self._out.withholdings.clear()
 
     def _tell_trouble(self, trouble: Optional[str]) -> None:
         with self._lock:

@@ -13,23 +13,24 @@ from weakref import WeakValueDictionary
 
 from . import wire
 from .entries import CLOSE, DELETE, HEADER, PUT, WILL, Entry, Waiting
-from .errors import Stale
+from .errors import BrokerError
 from .kept import Kept
-from .places import Places
 from .run import Run
 from .sent import Sent
 from .session import Session
 from .wire import Position
+from .withholding import Withholding
 
 #: Why what may have taken effect is not sent again.
-WITHHELD = "somebody else has begun or ended it meanwhile"
-UNTOLD = "the broker does not say how the stream stands: the token gives no right to listen to it"
+_WITHHELD = "somebody else has begun or ended it meanwhile"
+_UNTOLD = "the broker does not say how the stream stands: the token gives no right to listen to it"
+_NOT_TAKEN = "the broker has not taken its header again"
 
-#: The receipt of a header that is sent again.
-AGAIN = "again"
+#: How the receipts of headers that are sent again begin.
+_AGAIN = "again"
 
 
-class Resuming(Places):
+class Resuming(Withholding):
     """What waits, and what was sent and is not confirmed."""
 
     def __init__(self, limit: int) -> None:
@@ -41,8 +42,6 @@ class Resuming(Places):
         #: The runs of jobs, by stream.
         self.runs: "WeakValueDictionary[str, Run]" = WeakValueDictionary()
         self.session = Session()
-        #: Headers and ends that were sent and are not repeated, by stream, since somebody else has begun or ended it meanwhile.
-        self.withheld: Dict[str, int] = {}
         #: Streams that the broker had ended as if this client were lost, and that begin anew.
         self.revived: List[str] = []
         #: Messages that were sent a second time and may have taken effect twice.
@@ -57,6 +56,13 @@ class Resuming(Places):
         self._wills_fired: Set[str] = set()
         #: Of those, to which the confirmed header is set again first, since this is another life of the broker.
         self._set_again: Set[str] = set()
+        #: What is so set again on this connection, by receipt, and where those streams stood after it.
+        self._first: Dict[str, str] = {}
+        self._begun_again: Dict[str, Optional[Position]] = {}
+        #: Whether this is another life of the broker than that to which they were sent, so that nothing of it is there.
+        self._is_anew = False
+        #: How many headers were sent again.
+        self._agains = 0
         #: The headers and ends that wait and may have taken effect on an earlier connection, by stream.
         self._uncertain: Dict[str, List[Entry]] = {}
 
@@ -70,7 +76,7 @@ class Resuming(Places):
         """There is a connection, and what the broker has said of the session, if it has one. What was not confirmed is done, or waits
         again, in front. Whether the broker has taken anything that was not confirmed."""
         before = self.session.broker
-        self._set_again = set()
+        self._set_again, self._first = set(), {}
         may_be_another = self.session.begin(said)
         # One that has taken less than was confirmed was begun anew. Of one that has taken nothing nobody can tell.
         known = said is not None and said.known and said.taken >= self._sent.taken and not (may_be_another and said.taken == 0 and self._sent)
@@ -108,20 +114,53 @@ class Resuming(Places):
     def header_first(self, stream: str) -> str:
         """What is said before the broker is asked how the stream stands: a header that it has lost is set again, unless somebody else has
         begun the stream by then. So what is repeated behind it is known to touch no other run."""
-        return self._header_again(stream).line if stream in self._set_again else ""
+        if stream not in self._set_again:
+            return ""
+        again = self._header_again(stream)
+        self._first[again.receipt or ""] = stream
+        return again.line
 
-    def reconcile(self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None) -> int:
+    def answered_first(self, receipt: "Optional[wire.Receipt]", position: Optional[Position], refusal: Optional[BrokerError]) -> bool:
+        """The broker has answered a header that was set again before the question how its stream stands. False if this is no such answer."""
+        stream = self._first.pop(str(receipt), None)
+        if stream is None:
+            return False
+        if refusal is None:
+            self._begun_again[stream] = position
+        else:
+            self._refused_again[stream] = _WITHHELD if refusal.code == "stale" else f"{_NOT_TAKEN}: {refusal.reason}"
+            self.superseded(stream)
+        return True
+
+    def sets_again(self, receipt: "Optional[wire.Receipt]") -> bool:
+        """Whether this is the answer to a header that was set again."""
+        entry = self.conditional.get(str(receipt))
+        return str(receipt) in self._first or (entry is not None and entry.sets_again)
+
+    def reconcile(
+        self, stream: str, state: str, header: Optional[str], position: Optional[Position] = None, is_denied: bool = False
+    ) -> int:
         """The broker has said how a stream stands: its state and position, as the receipt of a ``listen`` has them, and its header. What was sent
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
-        how many of those are withheld. Without a ``state`` the broker does not tell, as where the token gives no right to listen."""
+        how many of those are withheld. Without a ``state`` the broker does not tell: since this client has no right to listen, if that
+        ``is_denied``, or since it could not."""
         sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
+        if stream in self._refused_again:
+            return self._withhold_all(stream, sent, self._refused_again[stream])
         confirmed = self.headers.get(stream)
         is_set_again = stream in self._set_again
+        if not state and confirmed is not None and stream in self._begun_again:
+            # It stands as it was set again.
+            state, header, position = "running", confirmed, self._begun_again[stream]
         if state == "waiting" and not is_set_again:
             # It knows nothing of the stream: all is sent again, the confirmed header first.
             self._set_will_again(stream)
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
                 self._prepend(self._header_again(stream))
+            return 0
+        if not state and (not is_denied or (confirmed is None and self._is_anew)):
+            # All is sent as if for the first time.
+            self._set_will_again(stream)
             return 0
         # One that somebody else has ended since is not as it was before.
         taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if confirmed is not None and confirmed == header else None
@@ -146,17 +185,14 @@ class Resuming(Places):
             self._set_will_again(stream)
             if confirmed is not None and not is_set_again and stream not in self._last:
                 self._prepend(self._header_again(stream))
-        for entry in sent:
-            entry.refusal = Stale("stale", f"{WITHHELD if state else UNTOLD}, so it is not sent again", stream)
-            self._withhold(entry)
-        if sent:
-            self.withheld[stream] = self.withheld.get(stream, 0) + len(sent)
-        return len(sent)
+        return self._withhold_all(stream, sent, _WITHHELD if state else _UNTOLD)
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
         """There is a connection, and each doubtful stream is settled. Where messages of a stream have been dropped, what ``notice`` says
         of it is put before the rest."""
         self.away = False
+        if self._refused_again:
+            self._withhold_rest()
         if self._is_unsettled:
             self.repeated += self._texts_again
             for entry in self.waiting:
@@ -165,6 +201,7 @@ class Resuming(Places):
                     self.repeated += entry.kind == PUT
         self._is_unsettled, self._texts_again = False, 0
         self._asked_about, self._wills_forgotten, self._wills_fired, self._set_again = set(), set(), set(), set()
+        self._begun_again, self._refused_again, self._is_anew = {}, {}, False
         for stream, dropped in self.newly_dropped().items():
             said = notice(stream, dropped)
             if said is not None:
@@ -200,19 +237,33 @@ class Resuming(Places):
             # It was away for too long, or another has taken its place. No header is lost.
             self._wills_fired.update(self.wills)
             return
-        lost = [stream for stream in self.headers if stream not in self._last and stream not in self._uncertain and stream not in self.wills]
+        # Who has begun such a stream instead is likely to do so again: what was refused stays so.
+        self._begun_again = {}
+        waiting = [entry for entry in self if isinstance(entry, Entry) and entry.sets]
+        for entry in waiting:
+            if entry.sets_again:
+                # It was for the broker before.
+                self._remove(entry)
+                self._asked_about.add(entry.stream)
+        changed = {entry.stream for entry in waiting if entry.waits}
+        lost = [stream for stream in self.headers if stream not in changed and stream not in self._asked_about]
         if broker is None or before is None:
             self._asked_about.update(lost)
             return
-        self._set_again = {stream for stream in self.headers if stream in self._uncertain}
+        self._is_anew = True
+        self._asked_about.update(changed.intersection(self.headers))
+        self._set_again = self._asked_about.intersection(self.headers)
         for stream in reversed(lost):
             self._prepend(self._header_again(stream))
 
     def _header_again(self, stream: str) -> Entry:
         """A confirmed header for a broker that has lost it, but not if another has begun the stream anew."""
         confirmed = self.headers[stream]
-        line = wire.header(stream, confirmed) if self.session.broker is None else wire.header(stream, confirmed, wire.condition(AGAIN, None, True))
-        return Entry(HEADER, line, stream, confirmed)
+        if self.session.broker is None:
+            return Entry(HEADER, wire.header(stream, confirmed), stream, confirmed)
+        self._agains += 1
+        receipt = f"{_AGAIN} {self._agains}"
+        return Entry(HEADER, wire.header(stream, confirmed, wire.condition(receipt, None, True)), stream, confirmed, receipt=receipt)
 
     def _take_back(self, unconfirmed: "List[Waiting]", may_be_done: bool) -> None:
         """What was sent, or what is left of it, waits again before all else."""
@@ -224,6 +275,10 @@ class Resuming(Places):
                 # Whether it is set again depends on how its stream stands.
                 self._done(entry)
                 self._wills_forgotten.add(entry.stream)
+                self._asked_about.add(entry.stream)
+            elif may_be_done and entry.sets_again:
+                # So it is with this.
+                self._answered_never(entry)
                 self._asked_about.add(entry.stream)
             elif entry.outlives_its_connection:
                 entry.sent = may_be_done
@@ -262,19 +317,12 @@ class Resuming(Places):
     def _repeat_of(self, run: Run, entries: "List[Entry]") -> None:
         """What is sent again is for this run alone, up to its end: another may begin before it arrives."""
         for entry in entries:
-            if entry.run is None and not entry.condition:
+            # The run of a job may be one of another life of the broker. What sets a header asks for the new one.
+            is_free = entry.run is None or (entry.header is None and not entry.run.known_to(run.broker))
+            if is_free and not entry.condition:
                 entry.run = run
             if entry.kind in (CLOSE, DELETE):
                 return
-
-    def _withhold(self, entry: Entry) -> None:
-        """It is not repeated, but for its message."""
-        if entry.kind == PUT and entry.header is not None:
-            self._strip(entry)
-            return
-        self._remove(entry)
-        if entry.when_over is not None:
-            entry.when_over()
 
     def _unconfirmed(self) -> "Iterator[Waiting]":
         """Without a connection, what concerns only the one before is over."""

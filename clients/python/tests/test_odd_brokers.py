@@ -301,6 +301,42 @@ def test_what_could_not_be_said_again_is_no_line(line: str) -> None:
         parser.line(line)
 
 
+def test_a_reason_is_one_line_of_a_log_and_no_book(caplog: pytest.LogCaptureFixture) -> None:
+    told = "no\nERROR all is lost\u001b[2J\u202e" + "o" * 10_000
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] == "put":
+            return json.dumps({"action": "error", "message": {"code": "bad\ncode", "reason": told}, "stream": "fit"})
+        return polite(said)
+
+    with Peer(answer) as peer, RemoteStream(peer.address, options=QUIET) as remote:
+        remote.put("fit", 1)
+        assert not remote.flush(DEADLINE)
+    (record,) = [record for record in caplog.records if "refused" in record.getMessage()]
+    shown = record.getMessage()
+    assert shown.isprintable() and "bad code: no ERROR all is lost [2J ooo" in shown and len(shown) < 5000
+
+
+def test_the_refusals_of_a_broker_that_goes_on_and_on_are_counted_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("msgstream.receiving._MOST_REFUSALS", 5)
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] == "put":
+            error = {"action": "error", "message": {"code": "limit", "reason": "no"}}
+            return "\n".join(json.dumps({**error, "stream": f"fit-{k}"}) for k in range(100))
+        return polite(said)
+
+    with Peer(answer) as peer, RemoteStream(peer.address, options=QUIET) as remote:
+        remote.put("fit", 1)
+        assert not remote.flush(DEADLINE)
+        assert len(remote._refused) == 6 and sum(remote._refused.values()) == 100
+        # Of any stream it may be one.
+        assert not remote.flush(DEADLINE, "another") and remote.flush(DEADLINE, "another")
+    assert len(caplog.records) < 20
+
+
 def test_a_count_that_is_none_is_not_known() -> None:
     for count in ("true", "-1", "1.5", '"1"'):
         assert wire.Parser().line(f'{{"action":"receipt","receipt":"r","missed":{count}}}').missed is None

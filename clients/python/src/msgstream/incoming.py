@@ -17,6 +17,10 @@ _NO_SESSION = ("bad_action", "limit")
 DEAF = "the broker answers, but not to those who listen"
 
 
+#: The most that is shown of a reason, in characters.
+_LONGEST = 4096
+
+
 class CutShort(Exception):
     """The connection has ended. ``code`` is the broker's if it said why."""
 
@@ -34,6 +38,12 @@ def failed(error: Exception) -> CutShort:
 def said(error: Exception) -> str:
     """What the system says of it, without its number."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """What a peer says, as part of one line of a log: it begins no line of its own, and controls no terminal."""
+    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return shown if shown.isprintable() else "".join(each if each.isprintable() else " " for each in shown)
 
 
 class Incoming:
@@ -87,8 +97,8 @@ class Incoming:
         if self._is_first and line.action == "error" and line.code == "bad_action":
             # It is older than tokens, and serves us all the same.
             return Line("")
-        cure, reason = self._cure(line.code), self._masked(line.reason)
-        code = line.code if line.code in CODES else self._masked(line.code)
+        cure, reason = self._cure(line.code), _plain(self._masked(line.reason))
+        code = line.code if line.code in CODES else _plain(self._masked(line.code))
         stream = None if line.stream is None else self._masked(line.stream)
         return line._replace(code=code, reason=reason if cure is None else f"{reason}; {cure}", stream=stream)
 

@@ -20,6 +20,9 @@ from .wire import Line
 
 log = logging.getLogger("msgstream")
 
+#: Of how many codes and streams it is remembered how often the broker has refused them.
+_MOST_REFUSALS = 10_000
+
 
 class Receiving(Shared):
     """The receiving side of one client."""
@@ -172,6 +175,9 @@ class Receiving(Shared):
         key = (said.code, said.stream)
         error = refusal(said.code, said.reason, said.stream)
         with self._lock:
+            if len(self._refused) >= _MOST_REFUSALS and key not in self._refused:
+                # As if it concerned all streams.
+                key = "", None
             count = self._refused[key] = self._refused.get(key, 0) + 1
             is_late = said.code == "stale" and said.receipt is None and said.stream in self._out.runs
             if self.strict and not is_late:

@@ -169,6 +169,15 @@ def test_what_is_no_file_is_refused_and_not_waited_for(kind: str, tmp_path: Path
             assert f"{path} is a named pipe, a device or a socket, and not a file; name a file" in str(raised.value)
 
 
+def test_a_token_in_place_of_its_file_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSGSTREAM_TOKEN_FILE", TOKEN)
+    for make in (RemoteStream, lambda: RemoteStream(token=Path(TOKEN))):
+        with pytest.raises(BadConfig) as raised:
+            make()
+        assert TOKEN not in str(raised.value) and "give it in MSGSTREAM_TOKEN, or" in str(raised.value)
+        assert raised.value.__cause__ is None and raised.value.__suppress_context__
+
+
 def test_files_are_where_they_were_when_they_were_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()

@@ -28,6 +28,9 @@ VARIABLE = "MSGSTREAM_TOKEN"
 #: Where a process finds what it has open.
 _OPENED = ("/dev/fd/", "/proc/self/fd/")
 
+#: How the tokens begin that "msgstream token new" makes.
+_TOKENS = "mst_"
+
 #: In bytes, as the brokers have it.
 _LONGEST = 1024
 
@@ -193,6 +196,9 @@ def read_token(path: str) -> Tuple[str, bool]:
                 raise BadConfig(f"everybody on this machine can use the token in {path}: chmod 600 {path}, and have it replaced if it was seen")
             data = file.read(_LONGEST + 3)
     except OSError as error:
+        if os.path.basename(path).startswith(_TOKENS):
+            # Not to be shown.
+            raise BadConfig(f"where a file with a token is to be named there is a token; give it in {VARIABLE}, or as token= and a str") from None
         raise BadConfig(f"cannot read the token in {path}: {error.strerror}") from None
     return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}"), stays
 

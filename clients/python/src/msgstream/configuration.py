@@ -88,7 +88,11 @@ def read(name: str, text: str) -> Dict[str, Setting]:
         if key in found:
             raise BadConfig(f'{place}: "{key}" stands here twice; take one out')
         if value and key != "server" and not os.path.isabs(value):
-            raise BadConfig(f'{place}: "{value}" is not an absolute path; write the whole path of the file, from / on')
+            # The value is not shown: somebody may have written the token itself.
+            raise BadConfig(
+                f'{place}: "{key}" is not an absolute path, and no folder is known from which it could go on; write the whole path, such as '
+                f'"/home/me/{key}" (~ and variables mean nothing here)'
+            )
         found[key] = Setting(value, place)
     return found
 

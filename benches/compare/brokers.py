@@ -105,6 +105,8 @@ def encrypted(msgstream, folder):
 def certificates(folder):
     """An authority, and a certificate of 127.0.0.1 with its key: their files."""
     ca, certificate, key, name = (folder / file for file in ("ca.pem", "certificate.pem", "key.pem", "name"))
+    if not shutil.which("openssl"):
+        install_packages(["openssl"])
     name.write_text("subjectAltName=IP:127.0.0.1")
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     for command in (["req", "-x509", *new, "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", ca],
@@ -120,7 +122,10 @@ def certificates(folder):
 
 def install(missing):
     """Installs Debian's packages of the brokers that are not there."""
-    packages = [broker.package for broker in missing]
+    install_packages([broker.package for broker in missing])
+
+
+def install_packages(packages):
     if not shutil.which("apt-get"):
         raise SystemExit(f"please install {', '.join(packages)}: there is no apt-get here")
     sudo = [] if os.geteuid() == 0 else ["sudo"]

@@ -95,7 +95,7 @@ def faults(root):
             yield f"{target} stands in Cargo.toml and is not copied, so that cargo would refuse to build"
     if last.get("USER", "root").split(":")[0] in ("root", "0"):
         yield "the program would run as root"
-    if '["msgstream", "health"' not in last.get("HEALTHCHECK", ""):
+    if "msgstream health" not in last.get("HEALTHCHECK", ""):
         yield "there is no HEALTHCHECK with msgstream health"
     for name, wanted in (("EXPOSE", "7342"), ("STOPSIGNAL", "SIGTERM"), ("ENTRYPOINT", '["msgstream"]')):
         if last.get(name) != wanted:

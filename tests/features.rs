@@ -13,12 +13,12 @@ const MOST: usize = 35;
 /// What only the broker or the program needs.
 const UNWANTED: [&str; 12] = [
     "anyhow",
+    "aws-lc-rs",
     "clap",
     "config",
     "hashbrown",
     "hdrhistogram",
     "indicatif",
-    "ring",
     "rustix",
     "rustls",
     "tikv-jemallocator",

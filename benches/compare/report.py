@@ -191,8 +191,8 @@ def encrypted(results, rows):
     lines = [
         "## TLS: CPU of the broker, microseconds per delivery or connection",
         "",
-        "TLS 1.3, a key on the curve P-256 for all; each handshake is a full one. msgstream and NATS choose AES-128-GCM, Redis and Mosquitto "
-        "AES-256-GCM, which the client names first. The last column is of the best peer's, within a round.",
+        "TLS 1.3, a key on the curve P-256 for all; each handshake is a full one. NATS chooses AES-128-GCM, the others AES-256-GCM, which "
+        "the client names first. The last column is of the best peer's, within a round.",
         "",
         "| 108 bytes of content unless said | **msgstream** | Redis | NATS | Mosquitto | ratio |",
         "|---|---|---|---|---|---|",

@@ -90,7 +90,7 @@ impl TlsOptions {
         };
         // Only the two versions that are not broken: 1.2 and 1.3.
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let fault = |error: rustls::Error| PemFile { path: "the cryptography".as_ref(), setting: "ring" }.fault(error.to_string());
+        let fault = |error: rustls::Error| PemFile { path: "the cryptography".as_ref(), setting: "aws-lc" }.fault(error.to_string());
         let builder = builder.map_err(fault)?.with_root_certificates(roots);
         Ok(match own {
             Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),

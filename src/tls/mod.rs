@@ -12,7 +12,7 @@ mod identity;
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use files::TlsError;
 #[cfg(feature = "cli")]
@@ -23,5 +23,5 @@ pub(crate) use identity::{names_of, own_name};
 
 /// The cryptography of both sides.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    Arc::new(aws_lc_rs::default_provider())
 }

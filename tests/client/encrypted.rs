@@ -241,8 +241,8 @@ async fn a_file_that_changes_is_noticed() {
 
 /// The bytes that a client begins with.
 fn hello() -> Vec<u8> {
-    use rustls::crypto::ring;
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
+    use rustls::crypto::aws_lc_rs;
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions();
     let config = config.unwrap().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
     let mut client = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     let mut bytes = Vec::new();

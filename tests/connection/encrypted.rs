@@ -11,7 +11,7 @@ use msgstream::internal::broker::connection::{Handshakes, Transport, serve};
 use msgstream::internal::broker::outbox::Sink;
 use msgstream::internal::wire::json_lines::JsonLines;
 use msgstream::units::{ByteSize, Span};
-use rustls::crypto::ring;
+use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
@@ -32,7 +32,7 @@ impl Encryption {
     fn new() -> Self {
         let authority = Authority::new();
         let own = authority.local();
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
         let server = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();

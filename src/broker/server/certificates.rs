@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
+use rustls::ServerConfig;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
-use rustls::{CipherSuite, ServerConfig};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -161,10 +160,9 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     info!(file = %certificate.path.display(), names, "certificate read");
     let verifier = verifier(settings)?;
     // Only the two versions that are not broken: 1.2 and 1.3.
-    let builder = ServerConfig::builder_with_provider(Arc::new(preferring_short_keys())).with_safe_default_protocol_versions();
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| certificate.fault(error.to_string()))?;
     let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
-    config.ignore_client_order = true;
     config.send_tls13_tickets = TICKETS;
     if settings.client_certificates != ClientCertificates::Off {
         // A session that goes on would not show the client's certificate again, which may have expired since.
@@ -172,17 +170,6 @@ fn config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
     Ok(config)
-}
-
-/// AES with keys of 128 bits before all others, which clients may still ask for. Nobody breaks either, and most of what an encrypted
-/// message costs is this.
-fn preferring_short_keys() -> CryptoProvider {
-    use CipherSuite::{TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS13_AES_128_GCM_SHA256};
-    let mut provider = CryptoProvider::clone(&provider());
-    provider.cipher_suites.sort_by_key(|suite| {
-        !matches!(suite.suite(), TLS13_AES_128_GCM_SHA256 | TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 | TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)
-    });
-    provider
 }
 
 fn verifier(settings: &TlsSettings) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {

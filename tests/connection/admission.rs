@@ -112,6 +112,35 @@ async fn strangers_make_room_for_whoever_comes_and_those_who_were_let_in_take_no
     }
 }
 
+// Seen to fail when each was waited for: a second was enough to come again and again until there was no connection left for anybody.
+#[tokio::test(start_paused = true)]
+async fn who_makes_room_is_gone_at_once_whatever_it_has_said() {
+    let broker = guarded(vec![identity("a", token("a"), None)], 2);
+    let connect = || {
+        let (pipe, peer) = pipe();
+        (peer, tokio::spawn(super::serve(pipe, JsonLines::default(), Arc::clone(&broker.context))))
+    };
+    let began = Instant::now();
+    let (too_late, silent, begun) = (connect(), connect(), connect());
+    auth(&too_late.0, "a");
+    begun.0.send(r#"{"action":"auth","#);
+    let (wrong, newcomer) = (connect(), connect());
+    for (peer, task) in [too_late, silent, begun] {
+        assert_eq!(code(&peer.rest().await), "limit");
+        task.await.unwrap();
+    }
+    // Told already, and still there.
+    auth(&wrong.0, "wrong");
+    assert_eq!(code(&wrong.0.rest().await), "auth_failed");
+    let another = connect();
+    wrong.1.await.unwrap();
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for (peer, _) in [newcomer, another] {
+        auth(&peer, "a");
+        assert_eq!(peer.ping().await, "");
+    }
+}
+
 // Seen to fail without the check of the length: it was kept until the line's own limit.
 #[tokio::test(start_paused = true)]
 async fn a_long_first_line_is_refused_before_it_has_come() {

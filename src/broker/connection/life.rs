@@ -27,7 +27,8 @@ use super::timers::{Timer, Timers, within};
 use super::transport::Transport;
 
 /// What the last bytes of a peer that was told of the end may take to come: they are read and dropped, since closing a
-/// socket with unread bytes could destroy what was sent.
+/// socket with unread bytes could destroy what was sent. One who has not said who it is has this time only until somebody needs its place:
+/// else strangers who come, are sent away and do not leave would take all connections that there may be.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// While the broker drains, a connection takes in what it has received: more than so much was sent after it was told to stop.
@@ -125,7 +126,9 @@ impl<T: Transport, C: Codec> Connection<T, C> {
     fn poll_life(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if let Some(lingers) = &mut self.lingers {
-                std::task::ready!(lingers.as_mut().poll(cx));
+                if lingers.as_mut().poll(cx).is_pending() {
+                    std::task::ready!(self.reader.poll_evicted(cx));
+                }
                 self.lingers = None;
             }
             if self.is_orphan {

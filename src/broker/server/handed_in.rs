@@ -7,8 +7,9 @@ use socket2::{SockRef, Type};
 
 use crate::wire::{Address, Listen};
 
-/// A socket that listens already, and what is spoken there. The broker takes connections from it as from its own; its options, its
-/// backlog and a Unix socket's file stay as they are.
+/// A socket that listens already, and what is spoken there. The broker takes connections from it as from its own: the settings of `[tcp]`
+/// count for them. What was settled when it began to listen stays: its address, its backlog, whether an IPv6 socket takes IPv4 too, and the
+/// file of a Unix socket, with its rights, which is not removed either.
 ///
 /// ```
 /// use std::net::TcpListener;

@@ -44,14 +44,6 @@ pub struct BindError {
     cure: &'static str,
 }
 
-#[cfg(feature = "tls")]
-impl BindError {
-    /// Of an address that lacks its certificate.
-    pub(super) fn of_certificate(address: &Address, error: crate::tls::TlsError) -> Self {
-        Self { address: address.clone(), error: io::Error::new(io::ErrorKind::InvalidInput, error), cure: "" }
-    }
-}
-
 impl BindError {
     pub(super) fn new(address: Address, error: io::Error) -> Self {
         // What the broker refuses itself says what would be right.

@@ -368,5 +368,6 @@ impl Server {
 #[cfg(feature = "tls")]
 fn load_certificates(addresses: &[Address], settings: &Settings) -> Result<Option<Certificates>, BindError> {
     let Some(address) = addresses.iter().find(|address| matches!(address, Address::Tls(_))) else { return Ok(None) };
-    Certificates::load(&settings.tls).map(Some).map_err(|error| BindError::of_certificate(address, error))
+    let unusable = |error| BindError::new(address.clone(), std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
+    Certificates::load(&settings.tls).map(Some).map_err(unusable)
 }

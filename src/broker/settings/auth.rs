@@ -28,8 +28,8 @@ pub struct AuthSettings {
     pub allow_anonymous: bool,
     /// How long a client may take to say who it is. Default: 5 s.
     pub time: Span,
-    /// The most connections at once that have yet to say who they are; never more than half of all connections. One address has at most
-    /// half of them. Default: 1,024.
+    /// The most connections at once that have yet to say who they are; never more than half of all connections. For one
+    /// more, the oldest of the address that has the most is closed. Default: 1,024.
     pub waiting: usize,
 }
 

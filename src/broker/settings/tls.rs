@@ -33,7 +33,8 @@ pub struct TlsSettings {
 }
 
 /// Whether clients show certificates of their own, signed by one of the authorities in [`TlsSettings::client_ca`]. The name in it is the
-/// client's name in the log.
+/// client's name in the log. It is also who the client is, where the file of [`AuthSettings::tokens`](field@super::AuthSettings::tokens)
+/// names a `certificate` so: such a client needs no token.
 ///
 /// ```
 /// # use msgstream::broker::ClientCertificates;

@@ -167,6 +167,11 @@ impl Broker {
         Client::speaking(socket, encoding.dialect())
     }
 
+    /// The address of TCP, with JSON lines.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// The address where TLS is spoken, with JSON lines.
     pub(crate) fn encrypted_addr(&self) -> SocketAddr {
         self.encrypted.expect("a broker with TLS")[0]

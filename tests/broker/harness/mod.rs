@@ -17,6 +17,6 @@ pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};
 pub(crate) use encrypted::{encryption, group};
 pub(crate) use process::{Process, descriptors_for};
-pub(crate) use socket::{Socket, Transport};
+pub(crate) use socket::{Socket, Transport, tcp_from};
 pub(crate) use transcript::Transcript;
 pub(crate) use wait::{PATIENCE, alone, until, until_within, watch};

@@ -1,7 +1,7 @@
 //! A client's end of a connection: TCP, TLS or Unix.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -113,6 +113,14 @@ impl Socket {
             Self::Unix(socket) => Self::Unix(socket.try_clone().unwrap()),
         }
     }
+}
+
+/// A connection from this address of the machine's.
+pub(crate) fn tcp_from(own: Ipv4Addr, addr: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((own, 0)).into()).unwrap();
+    socket.connect(&addr.into()).expect("the broker accepts");
+    socket.into()
 }
 
 impl AsFd for Socket {

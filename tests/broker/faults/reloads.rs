@@ -1,9 +1,18 @@
 //! The configuration is read again and again while clients are at work.
 
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+
 use crate::checker::put;
-use crate::harness::{Broker, alone, settings, until};
+use crate::harness::{Broker, alone, settings, tokens_file, until, watch};
 
 const TIMES: u32 = 1_000;
+
+const ALL: &str = "publish = ['']; listen = ['']";
 
 /// Each is read, if no other signal comes first: good ones, and such that cannot be used.
 const FILES: [&str; 5] = [
@@ -42,5 +51,61 @@ fn a_thousand_reloads_under_load_lose_nothing() {
     assert!(log.iter().any(|line| line.contains("configuration reloaded")) && log.iter().any(|line| line.contains("stays as it was")));
     broker.reload("");
     broker.until_logged("configuration reloaded");
+    broker.assert_well();
+}
+
+/// A token that stays, one that comes and goes, and so many others: by their number it is known which file was read.
+fn tokens(revocable: bool, others: usize) -> Vec<(String, &'static str)> {
+    let named = ["mst_kept"].into_iter().chain(revocable.then_some("mst_revocable")).map(str::to_owned);
+    named.chain((0..others).map(|number| format!("mst_other_{number}"))).map(|token| (token, ALL)).collect()
+}
+
+/// The broker finds a change by itself, and is told of some as well. Of two readings at once, the older must not have the last word; nor
+/// must one that was begun before the last change be taken for one of what is there now.
+// Seen to fail when the file was read outside of the lock; and when it was looked at how the file is after it was read.
+#[test]
+fn a_token_that_is_revoked_amid_many_changes_stays_out() {
+    let mut broker = Broker::start(settings().token("mst_kept", ALL));
+    let change = |revocable, others| broker.write_tokens(&tokens(revocable, others));
+    let tell = || broker.process().signal(Signal::HUP);
+    let times_read = |identities: usize| broker.times_logged(&format!("\"identities\":{identities},"));
+    let until_read = |identities, times| until("the file is read", || (times_read(identities) >= times).then_some(()));
+    let let_in = |token: &str| {
+        let mut client = broker.client();
+        client.send(&format!(r#"{{"action":"auth","token":"{token}"}}"#));
+        client
+    };
+    let mut kept = let_in("mst_kept");
+    for number in 0..200 {
+        change(number % 2 == 0, 0);
+        if number % 3 != 0 {
+            tell();
+        }
+    }
+    change(true, 10);
+    until_read(12, 1);
+    let mut held = let_in("mst_revocable");
+    held.ping();
+    // Whoever reads this waits for somebody who writes.
+    mknodat(CWD, broker.file("pipe"), FileType::Fifo, Mode::from(0o600), 0).unwrap();
+    fs::rename(broker.file("pipe"), broker.file("tokens.toml")).unwrap();
+    tell();
+    // It opens once somebody reads.
+    let mut slow = fs::OpenOptions::new().write(true).open(broker.file("tokens.toml")).unwrap();
+    change(false, 20);
+    // Time enough to find the change, and to overtake the reading that is under way.
+    watch(Duration::from_millis(2500), || assert_eq!(times_read(21), 0, "two read at once"));
+    let_in("mst_kept").ping();
+    slow.write_all(tokens_file(&tokens(true, 30)).as_bytes()).unwrap();
+    drop(slow);
+    until_read(32, 1);
+    until_read(21, 1);
+    held.expect_ended("auth_failed");
+    for times in 1..4 {
+        until_read(21, times);
+        let_in("mst_revocable").expect_ended("auth_failed");
+        tell();
+    }
+    kept.ping();
     broker.assert_well();
 }

@@ -215,13 +215,18 @@ impl Broker {
     /// Says anew who may do what, as the commands do it: in one step. Waits until the broker has read it.
     pub(crate) fn set_tokens(&self, tokens: &[(&str, &str)]) {
         let before = self.times_logged("tokens read again");
-        let text: String = tokens.iter().map(|(token, rights)| table(token, rights)).collect();
-        fs::write(self.place.file("tokens.new"), text).unwrap();
-        fs::rename(self.place.file("tokens.new"), self.place.file("tokens.toml")).unwrap();
+        self.write_tokens(tokens);
         until("the broker has read the tokens again", || (self.times_logged("tokens read again") > before).then_some(()));
     }
 
-    fn times_logged(&self, text: &str) -> usize {
+    /// The same without waiting.
+    pub(crate) fn write_tokens(&self, tokens: &[(impl AsRef<str>, &str)]) {
+        fs::write(self.place.file("tokens.new"), tokens_file(tokens)).unwrap();
+        fs::rename(self.place.file("tokens.new"), self.place.file("tokens.toml")).unwrap();
+    }
+
+    /// How many lines of the log hold this text.
+    pub(crate) fn times_logged(&self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
 
@@ -279,6 +284,11 @@ impl Drop for Broker {
             eprintln!("the broker's last words:\n{}", log[from..].join("\n"));
         }
     }
+}
+
+/// The tokens' file.
+pub(crate) fn tokens_file(tokens: &[(impl AsRef<str>, &str)]) -> String {
+    tokens.iter().map(|(token, rights)| table(token.as_ref(), rights)).collect()
 }
 
 /// A table of the tokens' file, called as the token is behind `mst_`. Without a proof among the rights, the token is it.

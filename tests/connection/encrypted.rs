@@ -60,31 +60,35 @@ impl Encryption {
     async fn begin(&self, peer: Peer) -> Encrypted {
         let tls = ClientConnection::new(Arc::clone(&self.client), ServerName::try_from("localhost").unwrap()).unwrap();
         let mut client = Encrypted { peer, tls };
-        while client.tls.is_handshaking() {
-            let flight = client.flight();
-            client.peer.send(flight);
-            if client.tls.is_handshaking() {
-                let answer = client.peer.some_bytes().await;
-                client.understand(&answer);
-            }
-        }
-        let flight = client.flight();
-        if !flight.is_empty() {
-            client.peer.send(flight);
-        }
+        client.shake_hands().await;
         client
     }
 }
 
 /// The client's end.
-struct Encrypted {
-    peer: Peer,
-    tls: ClientConnection,
+pub(super) struct Encrypted {
+    pub(super) peer: Peer,
+    pub(super) tls: ClientConnection,
 }
 
 impl Encrypted {
+    pub(super) async fn shake_hands(&mut self) {
+        while self.tls.is_handshaking() {
+            let flight = self.flight();
+            self.peer.send(flight);
+            if self.tls.is_handshaking() {
+                let answer = self.peer.some_bytes().await;
+                self.understand(&answer);
+            }
+        }
+        let flight = self.flight();
+        if !flight.is_empty() {
+            self.peer.send(flight);
+        }
+    }
+
     /// What is to be sent.
-    fn flight(&mut self) -> Vec<u8> {
+    pub(super) fn flight(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while self.tls.wants_write() {
             self.tls.write_tls(&mut bytes).unwrap();
@@ -108,16 +112,20 @@ impl Encrypted {
         self.peer.send(bytes);
     }
 
-    fn understand(&mut self, mut bytes: &[u8]) -> Vec<u8> {
+    fn understand(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.try_understand(bytes).unwrap()
+    }
+
+    pub(super) fn try_understand(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         use std::io::Read;
         let mut plain = Vec::new();
         while !bytes.is_empty() {
             self.tls.read_tls(&mut bytes).unwrap();
-            self.tls.process_new_packets().unwrap();
+            self.tls.process_new_packets()?;
             // Nothing more is no end here.
             let _ = self.tls.reader().read_to_end(&mut plain);
         }
-        plain
+        Ok(plain)
     }
 
     /// Text up to one that ends so.

@@ -7,6 +7,7 @@
 //! - `held`: what was once wrong with publishers that are held back.
 //! - `lost`: sessions and wills.
 //! - `encrypted`: the same over TLS.
+//! - `handshakes`: what goes wrong before a connection is encrypted, and what is refused for good.
 //! - `faults`: panics, resets, full queues.
 //! - `translated`: messages whose translation takes long.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
@@ -21,6 +22,8 @@ mod clocks;
 mod encrypted;
 mod faults;
 mod found;
+#[cfg(feature = "tls")]
+mod handshakes;
 mod held;
 mod lost;
 mod pipe;

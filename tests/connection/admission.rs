@@ -18,17 +18,17 @@ use tokio::time::{Instant, sleep};
 use super::pipe::{Peer, pipe};
 use super::{Broker, put};
 
-fn identity(name: &str, proof: Proof, expires: Option<SystemTime>) -> Identity {
+pub(super) fn identity(name: &str, proof: Proof, expires: Option<SystemTime>) -> Identity {
     let all: Vec<Box<str>> = vec!["".into()];
     Identity { name: name.into(), proof, expires, rights: Rights { publish: all.clone(), listen: all, admin: false } }
 }
 
-fn token(name: &str) -> Proof {
+pub(super) fn token(name: &str) -> Proof {
     Proof::Token(Digest::of(&Token::new(&format!("mst_{name}")).unwrap()))
 }
 
 /// A broker that lets in who these are.
-fn guarded(identities: Vec<Identity>, most_waiting: usize) -> Broker {
+pub(super) fn guarded(identities: Vec<Identity>, most_waiting: usize) -> Broker {
     let mut settings = Settings::default();
     settings.auth.time = Span::from_secs(5);
     settings.limits.errors_in_a_row = 1000;
@@ -37,11 +37,11 @@ fn guarded(identities: Vec<Identity>, most_waiting: usize) -> Broker {
     Broker { context: Arc::new(ConnectionContext { access, ..(*context).clone() }), actor }
 }
 
-fn auth(peer: &Peer, name: &str) {
+pub(super) fn auth(peer: &Peer, name: &str) {
     peer.line(&format!(r#"{{"action":"auth","token":"mst_{name}"}}"#));
 }
 
-fn code(told: &str) -> &str {
+pub(super) fn code(told: &str) -> &str {
     told.split_once(r#"{"code":""#).and_then(|(_, rest)| rest.split_once('"')).map_or(told, |(code, _)| code)
 }
 

@@ -3,6 +3,7 @@
 //! - `splits`: the same bytes, however they fall apart, mean the same.
 //! - `clocks`: time limits, by a clock that jumps.
 //! - `admission`: who is let in.
+//! - `rights`: what they do not allow has no effect.
 //! - `found`: what was once wrong, and must not be again.
 //! - `held`: what was once wrong with publishers that are held back.
 //! - `lost`: sessions and wills.
@@ -27,6 +28,7 @@ mod handshakes;
 mod held;
 mod lost;
 mod pipe;
+mod rights;
 mod splits;
 mod translated;
 

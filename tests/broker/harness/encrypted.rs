@@ -19,7 +19,8 @@ pub(crate) fn group() -> &'static Authority {
 pub(crate) fn encryption(own: Option<&Issued>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(group().pem().as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions().unwrap();
     let builder = builder.with_root_certificates(roots);
     Arc::new(match own {
         None => builder.with_no_client_auth(),

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::identity::Digest;
+
 /// Where a connection comes from, as far as attempts are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// An IPv4 address.
     V4(Ipv4Addr),
@@ -38,6 +40,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 /// More failures make nothing longer, and need not be forgotten one by one.
 const MOST_COUNTED: u32 = FREE + 5;
+/// So many wrong tokens of an origin are known again: who tries one of them once more guesses nothing.
+const KNOWN_AGAIN: usize = 16;
 /// The most origins whose failures are remembered. What was longest without a failure goes first.
 const MOST_ORIGINS: usize = 4096;
 
@@ -60,6 +64,24 @@ struct Failures {
     last: Instant,
     /// What comes before is refused without a look at it.
     closed_until: Instant,
+    /// How the digests of the last wrong tokens begin. That many bits are enough: who would find two alike gains nothing.
+    wrong: [u64; KNOWN_AGAIN],
+    /// How many there were.
+    wrongs: usize,
+}
+
+impl Failures {
+    /// Whether this token is wrong anew. It is no more, after this.
+    fn is_new(&mut self, wrong: u64) -> bool {
+        if self.wrong.iter().take(self.wrongs).any(|known| *known == wrong) {
+            return false;
+        }
+        if let Some(oldest) = self.wrong.get_mut(self.wrongs % KNOWN_AGAIN) {
+            *oldest = wrong;
+        }
+        self.wrongs += 1;
+        true
+    }
 }
 
 impl Attempts {
@@ -69,19 +91,25 @@ impl Attempts {
         Some(until.duration_since(now)).filter(|pause| !pause.is_zero())
     }
 
-    /// Somebody from there has failed.
-    pub(super) fn failed(&mut self, origin: Origin, now: Instant) {
-        let before = self.failures.get(&origin).copied().unwrap_or(Failures { count: 0, last: now, closed_until: now });
-        let forgotten = now.duration_since(before.last).as_secs() / FORGOTTEN.as_secs();
-        let count = (before.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX)) + 1).min(MOST_COUNTED);
-        let pause = match count.checked_sub(FREE + 1) {
+    /// Somebody from there has failed with this token. The same one again is no guess, and changes nothing: a job that was left with an
+    /// old token tries it for ever, and others work where it does.
+    pub(super) fn failed(&mut self, origin: Origin, token: &Digest, now: Instant) {
+        let none = Failures { count: 0, last: now, closed_until: now, wrong: [0; KNOWN_AGAIN], wrongs: 0 };
+        let mut failures = self.failures.get(&origin).copied().unwrap_or(none);
+        if !failures.is_new(token.beginning()) {
+            return;
+        }
+        let forgotten = now.duration_since(failures.last).as_secs() / FORGOTTEN.as_secs();
+        failures.count = (failures.count.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX)) + 1).min(MOST_COUNTED);
+        let pause = match failures.count.checked_sub(FREE + 1) {
             Some(doublings) => FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE),
             None => Duration::ZERO,
         };
+        (failures.last, failures.closed_until) = (now, now + pause);
         if self.failures.len() >= MOST_ORIGINS && !self.failures.contains_key(&origin) {
             self.make_room();
         }
-        self.failures.insert(origin, Failures { count, last: now, closed_until: now + pause });
+        self.failures.insert(origin, failures);
     }
 
     fn make_room(&mut self) {
@@ -107,6 +135,10 @@ impl Attempts {
 mod tests {
     use super::*;
 
+    fn token(number: u64) -> Digest {
+        Digest::of(&crate::wire::Token::new(&number.to_string()).unwrap())
+    }
+
     fn origin(last: u8) -> Origin {
         Origin::from(IpAddr::from([192, 0, 2, last]))
     }
@@ -117,7 +149,7 @@ mod tests {
         for passed in 0..time.as_millis() as u64 {
             let now = began + Duration::from_millis(passed);
             if attempts.pause(from, now).is_none() {
-                attempts.failed(from, now);
+                attempts.failed(from, &token(attempts.failures.get(&from).map_or(0, |failures| failures.wrongs as u64)), now);
                 guesses += 1;
             }
         }
@@ -145,8 +177,29 @@ mod tests {
         for turn in 0..100 {
             let now = later + Duration::from_secs(1000) + FORGOTTEN * turn;
             assert_eq!(attempts.pause(origin(1), now), None);
-            attempts.failed(origin(1), now);
+            attempts.failed(origin(1), &token(1000 + u64::from(turn)), now);
         }
+    }
+
+    // Seen to fail when each counted: a fleet with one old token locked out who had a good one.
+    #[test]
+    fn who_tries_the_same_wrong_tokens_again_guesses_nothing() {
+        let (mut attempts, now) = (Attempts::default(), Instant::now());
+        for _ in 0..1000 {
+            for old in 0..FREE {
+                attempts.failed(origin(1), &token(old.into()), now);
+            }
+        }
+        assert_eq!(attempts.pause(origin(1), now), None);
+        // A guess between them counts; and so many are not remembered that one could try all again for nothing.
+        attempts.failed(origin(1), &token(100), now);
+        assert_eq!(attempts.pause(origin(1), now), Some(FIRST_PAUSE));
+        attempts.failed(origin(1), &token(0), now);
+        assert_eq!(attempts.pause(origin(1), now), Some(FIRST_PAUSE), "it makes no pause longer");
+        for other in 0..KNOWN_AGAIN as u64 {
+            attempts.failed(origin(2), &token(other), now);
+        }
+        assert_eq!(attempts.pause(origin(2), now), Some(LONGEST_PAUSE));
     }
 
     #[test]
@@ -161,7 +214,7 @@ mod tests {
     fn however_many_fail_only_so_many_are_remembered() {
         let (mut attempts, now) = (Attempts::default(), Instant::now());
         for network in 0..MOST_ORIGINS as u64 + 100 {
-            attempts.failed(Origin::V6(network), now + Duration::from_millis(network));
+            attempts.failed(Origin::V6(network), &token(0), now + Duration::from_millis(network));
         }
         assert_eq!(attempts.failures.len(), MOST_ORIGINS);
         assert!(!attempts.failures.contains_key(&Origin::V6(99)) && attempts.failures.contains_key(&Origin::V6(100)));

@@ -33,6 +33,11 @@ impl Digest {
         Some(Self(bytes))
     }
 
+    /// The first of its bits.
+    pub(super) fn beginning(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    }
+
     /// Whether both are the same. It takes as long whatever they are.
     fn is_same(&self, other: &Self) -> bool {
         let difference = self.0.iter().zip(other.0).fold(0, |difference, (one, other)| difference | (one ^ other));

@@ -131,7 +131,7 @@ impl Access {
     /// Whose token this is. From now on the connection is theirs, until [`gone`](Self::gone).
     ///
     /// # Errors
-    /// [`Refusal`]. One that is no pause counts as a failure of who comes from there.
+    /// [`Refusal`]. One that is no pause counts as a failure of who comes from there, unless it is for a token that was wrong before.
     pub fn admit(&self, token: &Token, from: Origin, id: ConnectionId, now: (Instant, SystemTime)) -> Result<Arc<Identity>, Refusal> {
         if let Some(pause) = lock(&self.attempts).pause(from, now.0) {
             return Err(Refusal::Paused(pause));
@@ -148,7 +148,7 @@ impl Access {
             None => Refusal::Unknown,
         };
         drop(known);
-        lock(&self.attempts).failed(from, now.0);
+        lock(&self.attempts).failed(from, &Digest::of(token), now.0);
         Err(refusal)
     }
 

@@ -100,8 +100,8 @@ fn who_guesses_is_refused_without_a_look_and_so_is_who_comes_from_there() {
     let (began, origin) = (Instant::now(), Origin::from(IpAddr::from([192, 0, 2, 1])));
     let admit =
         |name: &str, from, passed| access.admit(&token(name), from, ConnectionId(0), (began + Duration::from_millis(passed), at(0)));
-    for _ in 0..11 {
-        assert_eq!(admit("wrong", origin, 0), Err(Refusal::Unknown));
+    for guess in 0..11 {
+        assert_eq!(admit(&format!("wrong-{guess}"), origin, 0), Err(Refusal::Unknown));
     }
     assert_eq!(admit("wrong", origin, 0), Err(Refusal::Paused(Duration::from_millis(250))));
     assert_eq!(admit("a", origin, 249), Err(Refusal::Paused(Duration::from_millis(1))));

@@ -1,7 +1,8 @@
 //! Connections that have yet to say who they are. Bounded, and whoever holds the most places gives one up for a newcomer: so strangers that
 //! come and say nothing keep nobody out, wherever they come from.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -14,8 +15,10 @@ use super::attempts::Origin;
 pub(super) struct Waiting {
     /// By number, which grows: the first has waited for longest.
     places: BTreeMap<u64, (Origin, CancellationToken)>,
-    /// The numbers of each origin, in their order.
-    of: HashMap<Origin, VecDeque<u64>>,
+    /// The numbers of each origin.
+    of: HashMap<Origin, BTreeSet<u64>>,
+    /// The origins by how many they have. Of two that have as many, the one who has waited for longer comes last.
+    by_size: BTreeSet<(usize, Reverse<u64>, Origin)>,
     latest: u64,
 }
 
@@ -26,11 +29,10 @@ impl Waiting {
         self.latest += 1;
         let over = CancellationToken::new();
         self.places.insert(self.latest, (origin, over.clone()));
-        self.of.entry(origin).or_default().push_back(self.latest);
+        self.change(origin, |numbers, latest| _ = numbers.insert(latest));
         while self.places.len() > most {
-            // Of two that have as many, the one who has waited for longer.
-            let largest = self.of.values().max_by_key(|numbers| (numbers.len(), numbers.front().map(|first| u64::MAX - first)));
-            let Some(first) = largest.and_then(|numbers| numbers.front()).copied() else { break };
+            // The least number of the origin that has most.
+            let Some((_, Reverse(first), _)) = self.by_size.last().copied() else { break };
             if let Some(over) = self.leave(first) {
                 over.cancel();
             }
@@ -41,13 +43,22 @@ impl Waiting {
     /// One waits no more.
     fn leave(&mut self, number: u64) -> Option<CancellationToken> {
         let (origin, over) = self.places.remove(&number)?;
-        if let Some(numbers) = self.of.get_mut(&origin) {
-            numbers.retain(|other| *other != number);
-            if numbers.is_empty() {
-                self.of.remove(&origin);
-            }
-        }
+        self.change(origin, |numbers, _| _ = numbers.remove(&number));
         Some(over)
+    }
+
+    /// Changes the numbers of an origin, and its rank with it.
+    fn change(&mut self, origin: Origin, change: impl FnOnce(&mut BTreeSet<u64>, u64)) {
+        let rank = |numbers: &BTreeSet<u64>| Some((numbers.len(), Reverse(*numbers.first()?), origin));
+        let mut numbers = self.of.remove(&origin).unwrap_or_default();
+        if let Some(before) = rank(&numbers) {
+            self.by_size.remove(&before);
+        }
+        change(&mut numbers, self.latest);
+        if let Some(now) = rank(&numbers) {
+            self.by_size.insert(now);
+            self.of.insert(origin, numbers);
+        }
     }
 }
 
@@ -118,6 +129,6 @@ mod tests {
         for number in 1..=10 {
             waiting.leave(number);
         }
-        assert!(waiting.places.is_empty() && waiting.of.is_empty());
+        assert!(waiting.places.is_empty() && waiting.of.is_empty() && waiting.by_size.is_empty());
     }
 }

@@ -34,12 +34,23 @@ pub(super) struct Guard {
     identity: Option<Arc<Identity>>,
     /// Its place among those that wait to be let in.
     waits: Option<Place>,
+    /// The chance that is left to one that is to make room.
+    chance: Option<LastChance>,
     /// Where it comes from.
     origin: Origin,
     /// The same for people, until the first line has come.
     peer: Box<str>,
     /// Whether it may publish to the stream that the codec keeps the name of, if that was the last to be asked for.
     may_publish: Option<bool>,
+}
+
+/// What one that is to make room is still given, each once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum LastChance {
+    /// A turn, after which it is known whether something has come.
+    Turn,
+    /// A read.
+    Read,
 }
 
 /// What becomes of what a client has said.
@@ -60,12 +71,21 @@ impl Guard {
         let (origin, stats) = (transport.origin(), Arc::clone(&context.stats));
         let waits = Some(place.unwrap_or_else(|| access.enter(origin)));
         let peer = transport.peer().into();
-        Some(Box::new(Self { access, stats, id, identity: None, waits, origin, peer, may_publish: None }))
+        Some(Box::new(Self { access, stats, id, identity: None, waits, chance: Some(LastChance::Turn), origin, peer, may_publish: None }))
     }
 
     /// Ready when it has waited for long, and others are to have its place.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.waits.as_mut().map_or(Poll::Pending, |place| place.poll_evicted(cx))
+    }
+
+    /// Whether this chance is left. After it, only those behind it are.
+    pub(super) fn takes_chance(&mut self, chance: LastChance) -> bool {
+        let is_left = self.chance.is_some_and(|left| left <= chance);
+        if is_left {
+            self.chance = (chance == LastChance::Turn).then_some(LastChance::Read);
+        }
+        is_left
     }
 
     /// Lets in who is known without a token. The actor must know the connection before, or could not end it.

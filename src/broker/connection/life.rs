@@ -20,7 +20,7 @@ use crate::wire::units::Span;
 use crate::wire::{Codec, ErrorCode};
 
 use super::context::ConnectionContext;
-use super::guard::Guarded;
+use super::guard::{Guarded, LastChance};
 use super::read::{After, Read};
 use super::reader::Reader;
 use super::timers::{Timer, Timers, within};
@@ -300,7 +300,7 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             }
         }
         if self.phase == Phase::Open && self.reader.poll_evicted(cx).is_ready() {
-            return Poll::Ready(Wake::Evicted);
+            return self.poll_last_chance(cx);
         }
         if let Some(wake) = self.poll_timers(cx, standing) {
             return Poll::Ready(wake);
@@ -317,6 +317,20 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             }
         }
         Poll::Pending
+    }
+
+    /// Who is to make room may have said already who it is: what has come is read once before it is told to go.
+    fn poll_last_chance(&mut self, cx: &mut Context<'_>) -> Poll<Wake> {
+        match self.outbox.sink().poll_readable(cx) {
+            Poll::Ready(Ok(())) if self.reader.takes_chance(LastChance::Read) => Poll::Ready(Wake::Readable),
+            Poll::Ready(Err(_)) => Poll::Ready(Wake::Dead),
+            Poll::Pending if self.reader.takes_chance(LastChance::Turn) => {
+                // It is not known what has come to a new socket before the runtime has asked the system, which it does after this turn.
+                let _ = std::pin::pin!(tokio::task::yield_now()).poll(cx);
+                Poll::Pending
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Wake::Evicted),
+        }
     }
 
     /// Sets the clocks that the standing asks for, and tells which has run out.

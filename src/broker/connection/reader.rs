@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use crate::wire::Codec;
 
 use super::carry::Carry;
-use super::guard::Guarded;
+use super::guard::{Guarded, LastChance};
 use super::limits::ReaderLimits;
 use super::read::{After, Read};
 use super::transport::Transport;
@@ -88,6 +88,11 @@ impl<C: Codec> Reader<C> {
     /// Ready when the client has yet to say who it is, and others are to have its place.
     pub(super) fn poll_evicted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.guard.as_mut().map_or(Poll::Pending, |guard| guard.poll_evicted(cx))
+    }
+
+    /// Whether a client that is to make room still has this chance to say who it is. It has it no more, after this.
+    pub(super) fn takes_chance(&mut self, chance: LastChance) -> bool {
+        self.guard.as_mut().is_some_and(|guard| guard.takes_chance(chance))
     }
 
     /// The connection ends: its id may be given to another one after this, and nothing more is taken from it.

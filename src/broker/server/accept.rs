@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,10 @@ use super::listening_socket::{Accepted, ListeningSocket};
 
 /// The first and the longest pause after an accept that failed for lack of descriptors or memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// So many connections are accepted before they get a turn: else all of a crowd that has come at once would wait to be let in, and the
+/// first would have to make room before what they have sent was read.
+const AT_ONCE: usize = 16;
 
 /// How long a connection that is turned away may take to hear why.
 const REFUSAL: Duration = Duration::from_secs(1);
@@ -60,7 +65,10 @@ pub(super) struct Tls {
 /// Accepts connections of one encoding until told to stop.
 pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, encoding: Encoding, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
-    loop {
+    for count in 1_usize.. {
+        if count.is_multiple_of(AT_ONCE) {
+            yield_now().await;
+        }
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => return,
@@ -144,15 +152,25 @@ impl Admission {
         }
         let (context, stop, most) = (self.newcomers.context(encoding), self.stop.clone(), self.newcomers.most());
         // Who it is can be said behind the handshake: that takes part of the time, and of the places, which there are for that.
-        let place = context.access.as_ref().map(|access| access.enter(socket.origin()));
+        // Who is only told that there is no room takes none from others.
+        let access = context.access.as_ref().filter(|_| refused.is_none());
+        let place = access.map(|access| access.enter(socket.origin()));
         self.tasks.spawn(async move {
             let (counted, refused) = (counted, refused);
+            let peer = socket.peer();
             let time = if refused.is_some() { REFUSAL } else { context.times.first_line };
             let encrypted = encrypt(socket, &certificates, &handshakes, &context, codec.encoder(), time);
             // Boxed, since it is over soon and the connection may last for days.
             let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
             let in_time = stop.run_until_cancelled(over.run_until_cancelled(encrypted));
-            let Some(Some(Some(transport))) = Box::pin(in_time).await else { return };
+            let transport = match Box::pin(in_time).await {
+                Some(Some(Some(transport))) => transport,
+                Some(None) => {
+                    context.stats.handshakes_failed.add(1);
+                    return debug!(peer, reason = "others needed its place (auth.waiting)", "no encrypted connection");
+                }
+                Some(Some(None)) | None => return,
+            };
             drop((certificates, handshakes, stop, over));
             let encoder = codec.encoder();
             if refused.is_some() {

@@ -52,6 +52,7 @@ fn strangers_that_say_nothing_keep_nobody_out() {
 #[test]
 fn strangers_that_do_not_finish_a_handshake_keep_nobody_out() {
     let strict = settings().encrypted().token("mst_a", ALL).set("auth.waiting", 50).set("limits.first_line_time", "60s");
+    let strict = strict.set("log.level", "debug");
     let broker = Broker::start(strict.set("limits.connections", 400));
     let mut known = let_in(&broker, "mst_a");
     known.ping();
@@ -77,6 +78,22 @@ fn strangers_that_do_not_finish_a_handshake_keep_nobody_out() {
     };
     until("the others are closed", || (strangers.iter().filter(|stranger| is_there(stranger)).count() <= 50).then_some(()));
     assert!(strangers.iter().rev().take(20).all(is_there), "the last to come have not waited for longest");
+    broker.until_logged("others needed its place (auth.waiting)");
+}
+
+// Seen to fail when all of a crowd were accepted before any was read: most made room for the others.
+#[test]
+fn a_crowd_that_has_said_who_it_is_while_the_broker_had_no_turn_is_let_in() {
+    let broker = Broker::start(settings().token("mst_a", ALL).set("auth.waiting", 20).set("auth.time", "60s"));
+    let mut crowd = Vec::new();
+    broker.while_stopped(|| {
+        for _ in 0..descriptors_for(300) {
+            let mut client = broker.client();
+            client.send(r#"{"action":"auth","token":"mst_a"}"#);
+            crowd.push(client);
+        }
+    });
+    crowd.iter_mut().for_each(Client::ping);
 }
 
 // Seen to fail when the file was not looked at.

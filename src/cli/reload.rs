@@ -1,14 +1,17 @@
 //! A configuration that is read again while the broker runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::broker::{Certificates, Control, Server, Tokens};
 use crate::cli::config::{Config, ConfigError, Problem};
+use crate::wire::units::Span;
 
 use super::log::Log;
 use super::settings::{Loaded, SettingsArgs};
@@ -22,11 +25,16 @@ pub(crate) struct Reload {
     control: Control,
     certificates: Option<Certificates>,
     tokens: Option<Tokens>,
+    /// A reading that did not end in time.
+    hangs: Option<JoinHandle<()>>,
 }
+
+/// How long the files may take to be read. After that nothing is reloaded, and the broker says so.
+const TIME: Duration = Duration::from_secs(10);
 
 impl Reload {
     pub(crate) fn new(args: SettingsArgs, loaded: Loaded, log: Log, server: &Server) -> Self {
-        Self { args, loaded, log, control: server.control(), certificates: server.certificates(), tokens: server.tokens() }
+        Self { args, loaded, log, control: server.control(), certificates: server.certificates(), tokens: server.tokens(), hangs: None }
     }
 
     /// From now on the configuration is read again whenever what this returns is notified, until the broker is to stop.
@@ -44,16 +52,27 @@ impl Reload {
     }
 
     async fn read_again(&mut self) {
+        if self.hangs.as_ref().is_some_and(|hangs| !hangs.is_finished()) {
+            return error!("nothing is reloaded: a file does not answer since it was to be read before");
+        }
         let (args, certificates, tokens) = (self.args.clone(), self.certificates.clone(), self.tokens.clone());
         // The files may be such that take long to read.
-        let read = spawn_blocking(move || {
+        let (reads, read) = oneshot::channel();
+        let reading = spawn_blocking(move || {
             let certificates = certificates.map(|certificates| certificates.reload()).transpose().map(drop);
             let tokens = tokens.map(|tokens| tokens.reload()).transpose().map(drop);
-            (args.load(), certificates, tokens)
+            // Nobody waits for it any more if it took too long.
+            let _ = reads.send((args.load(), certificates, tokens));
         });
-        let (read, certificates, tokens) = match read.await {
-            Ok(read) => read,
-            Err(error) => return error!(reason = error.to_string(), "nothing is reloaded: this is a bug, please report it"),
+        let (read, certificates, tokens) = match timeout(TIME, read).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => return error!("nothing is reloaded: this is a bug, please report it"),
+            Err(_) => {
+                self.hangs = Some(reading);
+                let reason =
+                    format!("a file took longer than {} to be read; tokens and certificates count once they have been", Span(TIME));
+                return error!(reason, "the configuration is not reloaded, and stays as it was");
+            }
         };
         if let Err(error) = certificates {
             error!(reason = error.to_string(), "the certificates are not reloaded, and stay as they were");

@@ -4,12 +4,14 @@
 //! there: somebody may have put a token into it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use serde::Deserialize;
 use toml::value::{Date, Datetime, Offset, Time};
 
@@ -60,12 +62,15 @@ pub struct Stamp {
     length: u64,
     modified: (i64, i64),
 }
+    /// Also of its owner and its rights, which may have been why it could not be read.
+    changed: (i64, i64),
 
 impl Stamp {
     /// Of the file as it stands; none if there is none.
     pub fn of(file: &Path) -> Option<Self> {
         let about = std::fs::metadata(file).ok()?;
-        Some(Self { device: about.dev(), inode: about.ino(), length: about.len(), modified: (about.mtime(), about.mtime_nsec()) })
+        let (modified, changed) = ((about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()));
+        Some(Self { device: about.dev(), inode: about.ino(), length: about.len(), modified, changed })
     }
 }
 
@@ -100,7 +105,26 @@ pub fn read_tokens(file: &Path) -> Result<Vec<Identity>, TokensError> {
     read(file).and_then(|text| parse_tokens(&text)).map_err(|reason| TokensError { file: file.to_owned(), reason })
 }
 
-fn read(file: &Path) -> Result<String, String> {
+/// The same of the text of a file that was read before, and said `before` then. Somebody may be writing it, or have stopped halfway: that
+/// must not lock everybody out.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub(super) fn parse_again(text: &str, before: &[Arc<Identity>]) -> Result<Vec<Identity>, String> {
+    let identities = parse_tokens(text)?;
+    if identities.iter().eq(before.iter().map(Arc::as_ref)) {
+        return Ok(identities);
+    }
+    if identities.is_empty() {
+        return Err("nobody is in it any more, as in a file that is just being written; if all are to be shut out, leave a table of somebody without \"publish\", \"listen\" and \"admin\", or restart the broker".to_owned());
+    }
+    if !text.ends_with('\n') {
+        return Err("its last line has no end, so the rest may be missing; end it with a line break".to_owned());
+    }
+    Ok(identities)
+}
+
+pub(super) fn read(file: &Path) -> Result<String, String> {
     let failed = |error: std::io::Error| {
         let cure = match error.kind() {
             std::io::ErrorKind::NotFound => "; \"msgstream token new\" makes it, or name another in auth.tokens",
@@ -110,7 +134,15 @@ fn read(file: &Path) -> Result<String, String> {
         format!("{error}{cure}")
     };
     let mut text = String::new();
-    let file = File::open(file).map_err(failed)?;
+    // Whoever writes into a pipe may take its time, and what was read once is not there again.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(file).map_err(failed)?;
+    let about = file.metadata().map_err(failed)?;
+    if !about.is_file() {
+        let cure =
+            if about.is_dir() { "it is a folder; name the file in it" } else { "it is no regular file; name one that can be read again" };
+        return Err(cure.to_owned());
+    }
     file.take(LONGEST + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > LONGEST {
         return Err(format!("it is longer than {LONGEST} bytes"));

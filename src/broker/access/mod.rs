@@ -5,6 +5,7 @@
 mod attempts;
 mod file;
 mod identity;
+mod looks;
 mod rights;
 mod waiting;
 
@@ -26,6 +27,7 @@ use waiting::Waiting;
 pub use attempts::Origin;
 pub use file::{Stamp, TokensError, check_name, parse_tokens, read_tokens};
 pub use identity::{Digest, Identity, Proof};
+pub use looks::Looks;
 pub use rights::Rights;
 pub use waiting::Place;
 
@@ -38,10 +40,9 @@ pub struct Access {
     waiting: Arc<Mutex<Waiting>>,
     known: Mutex<Known>,
     attempts: Mutex<Attempts>,
-    /// The file as it was when it was last read, or tried to be. Held while it is read, so that of two readings at once the later one counts.
-    stamp: Mutex<Option<Stamp>>,
-    /// The same when it was last looked at.
-    seen: Mutex<Option<Stamp>>,
+    /// Held while the file is read, so that of two readings at once the later one counts.
+    reading: Mutex<()>,
+    looks: Mutex<Looks<Option<Stamp>>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,8 +96,8 @@ impl Access {
     /// [`TokensError`].
     pub fn load(file: &Path, most_waiting: usize) -> Result<Arc<Self>, TokensError> {
         // Before it is read, so that no change is missed.
-        let stamp = Mutex::new(Stamp::of(file));
-        Ok(Arc::new(Self { file: file.to_owned(), stamp, ..Self::of(read_tokens(file)?, most_waiting) }))
+        let looks = Mutex::new(Looks::new(Stamp::of(file)));
+        Ok(Arc::new(Self { file: file.to_owned(), looks, ..Self::of(read_tokens(file)?, most_waiting) }))
     }
 
     /// For these identities, without a file.
@@ -108,8 +109,8 @@ impl Access {
             waiting: Arc::default(),
             known: Mutex::new(known),
             attempts: Mutex::default(),
-            stamp: Mutex::default(),
-            seen: Mutex::default(),
+            reading: Mutex::default(),
+            looks: Mutex::new(Looks::new(None)),
         }
     }
 
@@ -170,22 +171,39 @@ impl Access {
         lock(&self.attempts).log(now)
     }
 
-    /// Reads the file again, and ends the connections of those who may less than before. After an error all is as before.
+    /// Reads the file again, and ends the connections of those who may less than before. After an error all is as before. A file that may
+    /// be half written is an error.
     ///
     /// # Errors
     /// [`TokensError`].
-    pub fn reload(&self, now: SystemTime, end: impl FnMut(ConnectionId, String)) -> Result<Reloaded, TokensError> {
-        let mut stamp = lock(&self.stamp);
-        *stamp = Stamp::of(&self.file);
-        Ok(self.replace(read_tokens(&self.file)?, now, end))
+    pub fn reload(&self, now: (Instant, SystemTime), end: impl FnMut(ConnectionId, String)) -> Result<Reloaded, TokensError> {
+        self.reload_from(file::read, now, end)
     }
 
-    /// Looks whether the file has been changed since it was last read, or tried to be, and not since it was last looked at: somebody may
-    /// be writing it.
-    pub fn has_changed(&self) -> bool {
-        let now = Stamp::of(&self.file);
-        let is_settled = std::mem::replace(&mut *lock(&self.seen), now) == now;
-        is_settled && *lock(&self.stamp) != now
+    fn reload_from(
+        &self,
+        read: impl FnOnce(&Path) -> Result<String, String>,
+        now: (Instant, SystemTime),
+        end: impl FnMut(ConnectionId, String),
+    ) -> Result<Reloaded, TokensError> {
+        let _alone = lock(&self.reading);
+        // Before it is read, so that no change is missed.
+        lock(&self.looks).reads(Stamp::of(&self.file));
+        let read = read(&self.file).and_then(|text| {
+            let before = lock(&self.known).identities.clone();
+            file::parse_again(&text, &before)
+        });
+        let identities = read.map_err(|reason| {
+            lock(&self.looks).failed(now.0);
+            TokensError { file: self.file.clone(), reason }
+        })?;
+        Ok(self.replace(identities, now.1, end))
+    }
+
+    /// Looks whether the file is to be read again.
+    pub fn has_changed(&self, now: Instant) -> bool {
+        let found = Stamp::of(&self.file);
+        lock(&self.looks).is_due(found, now)
     }
 
     /// Puts other identities in the place of those that there are. `end` is called for each connection that is to be ended, with the

@@ -1,5 +1,6 @@
 //! The way from a running server to who may do what there.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::broker::access::{Access, Reloaded, TokensError};
 use crate::broker::actor::{Command, Mailbox};
@@ -33,6 +34,14 @@ pub(super) fn access(listen: &[Listen], settings: &Settings, most_connections: u
 
 /// How often it is looked whether a token has expired or the file has changed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// A look at the file that takes longer is told, ...
+const LONGEST_LOOK: Duration = Duration::from_secs(10);
+/// ... and again each time that so much more has passed.
+const STILL_TOO_LONG: Duration = Duration::from_secs(60);
+
+/// The most reasons of ended connections that one line of the log has.
+const MOST_NAMED: usize = 10;
 
 /// Who may do what on a running server: the file of `auth.tokens`, which can be read again while it runs. Cheap to clone.
 ///
@@ -75,16 +84,32 @@ impl Tokens {
     /// right or has expired, is ended with the code `auth_failed`. Rights that are new count for connections made from now on.
     ///
     /// # Errors
-    /// [`TokensError`] if the file cannot be used; then all stays as it was.
+    /// [`TokensError`] if the file cannot be used; then all stays as it was. So it does if the file may be half written: if nobody is in it
+    /// any more, or its last line has no end.
     pub fn reload(&self) -> Result<Reloaded, TokensError> {
-        let reloaded = self.access.reload(SystemTime::now(), |id, reason| self.expel(id, reason))?;
-        info!(file = %self.file().display(), identities = reloaded.identities, ended = reloaded.ended, "tokens read again");
+        let mut reasons = BTreeSet::new();
+        let reloaded = self.access.reload((Instant::now(), SystemTime::now()), |id, reason| {
+            if reasons.len() <= MOST_NAMED {
+                reasons.insert(reason.clone());
+            }
+            self.expel(id, reason);
+        })?;
+        let (file, Reloaded { identities, ended }) = (self.file().display(), reloaded);
+        if ended == 0 {
+            info!(%file, identities, ended, "tokens read again");
+        } else {
+            let more = if reasons.len() > MOST_NAMED { ", and others" } else { "" };
+            let reasons = reasons.into_iter().take(MOST_NAMED).collect::<Vec<_>>().join(", ") + more;
+            warn!(%file, identities, ended, reasons, "tokens read again, and connections ended");
+        }
         Ok(reloaded)
     }
 
     /// Reads the file again when it has changed, and ends connections whose tokens expire, until the server stops.
     pub(super) async fn watch(self, stop: CancellationToken) {
         let mut looking: Option<JoinHandle<()>> = None;
+        // When it is to be said that the look takes too long.
+        let mut too_long = Instant::now() + LONGEST_LOOK;
         loop {
             tokio::select! {
                 biased;
@@ -95,6 +120,10 @@ impl Tokens {
             if looking.as_ref().is_none_or(JoinHandle::is_finished) {
                 let tokens = self.clone();
                 looking = Some(spawn_blocking(move || tokens.reload_if_changed()));
+                too_long = Instant::now() + LONGEST_LOOK;
+            } else if Instant::now() >= too_long {
+                too_long = Instant::now() + STILL_TOO_LONG;
+                error!(file = %self.file().display(), "the file of the tokens does not answer; what it said before still counts");
             }
             self.access.expire(SystemTime::now(), |id, reason| {
                 info!(connection = id.0, reason, "connection ended");
@@ -104,7 +133,7 @@ impl Tokens {
     }
 
     fn reload_if_changed(&self) {
-        if self.access.has_changed()
+        if self.access.has_changed(Instant::now())
             && let Err(error) = self.reload()
         {
             error!(error = error.line(), "tokens not read again; what they said before still counts");

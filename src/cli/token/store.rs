@@ -24,6 +24,13 @@ const HEAD: &str = "\
 # certificate), until when it counts, and how the names of the streams begin that they may publish and listen to.
 ";
 
+/// What is left when the last is revoked.
+const NOBODY: &str = "\
+[nobody]
+# Nobody has this token. A broker that runs takes a file without a table for one that is being written.
+sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"
+";
+
 /// How long another program may have the file for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -49,6 +56,8 @@ pub(super) fn edit(file: &Path, change: impl FnOnce(&str) -> Changed) -> Result<
 
 /// The text with one table more.
 pub(super) fn with(text: &str, name: &str, table: &str) -> Changed {
+    // There is somebody again.
+    let text = &text.replacen(NOBODY, "", 1);
     let before = parse_tokens(text)?;
     if before.iter().any(|identity| &*identity.name == name) {
         return Err(format!("there is a \"{name}\" already; choose another name, or revoke that one first"));
@@ -90,7 +99,15 @@ pub(super) fn without(text: &str, name: &str) -> Changed {
         }
     }
     after += &between;
-    let others: Vec<Identity> = before.into_iter().filter(|identity| &*identity.name != name).collect();
+    // A running broker takes a last line without an end for a file that is being written, and one with nobody in it too.
+    if !after.is_empty() && !after.ends_with('\n') {
+        after.push('\n');
+    }
+    let mut others: Vec<Identity> = before.into_iter().filter(|identity| &*identity.name != name).collect();
+    if others.is_empty() {
+        after += NOBODY;
+        others = parse_tokens(NOBODY)?;
+    }
     if parse_tokens(&after).is_ok_and(|known| known == others) { Ok(after) } else { Err(by_hand("remove", name)) }
 }
 
@@ -160,7 +177,13 @@ mod tests {
         assert_eq!(with_third, format!("{one}\n[third]\n{}", hash(3)));
         assert_eq!(without(&with_third, "third").unwrap(), format!("{one}\n"));
         assert_eq!(without(&one, "fits").unwrap(), format!("# all of ours\n\n# of the fits\n\n# of another\n[ other ]\n{}", hash(2)));
-        assert_eq!(without(&format!("[a]\n{}# the end", hash(1)), "a").unwrap(), "# the end");
+        let no_end = format!("[b]\n{}[a]\n{}# the end", hash(2), hash(1));
+        assert_eq!(without(&no_end, "a").unwrap(), format!("[b]\n{}# the end\n", hash(2)));
+        // A broker that runs would go on as before if nobody were left.
+        let none = without(&format!("[a]\n{}# the end", hash(1)), "a").unwrap();
+        assert_eq!(none, format!("# the end\n{NOBODY}"));
+        assert_eq!(without(&none, "nobody").unwrap(), format!("# the end\n{NOBODY}"));
+        assert_eq!(with(&none, "b", &format!("[b]\n{}", hash(2))).unwrap(), format!("# the end\n\n[b]\n{}", hash(2)));
         assert!(with(HEAD, "a", &format!("[a]\n{}", hash(1))).unwrap().starts_with(HEAD));
         assert_eq!(with("# no end", "a", &format!("[a]\n{}", hash(1))).unwrap(), format!("# no end\n\n[a]\n{}", hash(1)));
     }

@@ -106,10 +106,14 @@ fn a_revoked_token_ends_its_connections_and_a_broken_file_ends_none() {
     kept.ping();
     broker.set_tokens(&[("mst_b", "publish = ['', 'x']; listen = ['']"), ("mst_c", ALL)]);
     revoked.expect_ended("auth_failed");
+    let told = broker.until_logged("tokens read again, and connections ended");
+    assert!(told.contains("WARN") && told.contains("was revoked"), "{told}");
     let_in(&broker, "mst_a").expect_ended("auth_failed");
+    fs::write(broker.file("tokens.toml"), "").unwrap();
+    broker.until_logged("nobody is in it any more");
     fs::write(broker.file("tokens.toml"), "[b\n").unwrap();
-    let told = broker.until_logged("tokens not read again");
-    assert!(told.contains("line 1"), "{told}");
+    let told = broker.until_logged("line 1");
+    assert!(told.contains("tokens not read again"), "{told}");
     let mut new = let_in(&broker, "mst_c");
     new.send(r#"{"action":"put","stream":"job","message":1}"#);
     new.ping();

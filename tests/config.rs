@@ -144,7 +144,10 @@ fn every_setting_has_a_variable_that_is_read() {
             "auth.tokens" => read().auth.tokens,
             "tls.certificate" => read().tls.certificate,
             "tls.key" => read().tls.key,
-            "tls.client_ca" => read().tls.client_ca,
+            "tls.client_ca" => {
+                let asks = ("MSGSTREAM_TLS__CLIENT_CERTIFICATES", "optional");
+                from_environment(&[(&name, bad), asks]).unwrap().tls.client_ca
+            }
             _ => None,
         };
         if let Some(path) = path {
@@ -299,10 +302,46 @@ fn a_value_that_cannot_work_is_refused() {
         ),
         ("listen = ['tls://127.0.0.1:1']\ntls.certificate = 'c'", "tls.key = \"\" (by default): an address"),
         ("listen = ['127.0.0.1:1', 'tls://127.0.0.1:1']", "has the same port"),
+        ("[tls]\nclient_ca = 'c'", "tls.client_certificates = \"off\" (by default): clients are asked for no certificate"),
         ("[tls]\nclient_certificates = 'required'", "tls.client_ca = \"\" (by default): nobody's certificate could be verified"),
     ] {
         assert_fails(from_file(file), &[part]);
     }
+}
+
+#[test]
+fn what_is_no_value_of_its_kind_is_told_with_what_would_be_one() {
+    for (file, parts) in [
+        ("[auth]\n\nwaiting = 99999999999999999999", &["line 3", "waiting"][..]),
+        ("[auth]\ntokens = 3", &["auth.tokens = 3 (in here.toml): is not a path: write a text such as \"/etc/msgstream/tokens.toml\""]),
+        ("[auth]\nallow_anonymous = 'yes'", &["auth.allow_anonymous = \"yes\" (in here.toml): ", "write one of them"]),
+        ("[auth]\nallow_anonymous = 1", &["auth.allow_anonymous = 1 (in here.toml): ", "write one of them"]),
+    ] {
+        assert_fails(from_file(file), parts);
+    }
+}
+
+// Seen to fail when the value, the key or the line was repeated.
+#[test]
+fn a_secret_that_was_pasted_into_the_configuration_is_shown_by_no_error() {
+    for file in [
+        "[auth]\ntokens = mst_secret",
+        "[auth]\nwaiting = 'mst_secret'",
+        "[auth]\nmst_secret = 1",
+        "mst_secret = 1",
+        "auth = 'mst_secret'",
+        "listen = ['mst_secret:x:y']",
+        "listen = 'mst_secret'",
+        "port_file = 'mst_secret'\nlisten = ['unix:a']",
+        "[tls]\nkey = \"-----BEGIN PRIVATE KEY-----\nsecret\"",
+        "[tls]\nkey = '-----BEGIN PRIVATE KEY-----'\nsecret",
+        "[limits]\nline = '-----BEGIN PRIVATE KEY-----secret'",
+    ] {
+        let told = from_file(file).unwrap_err().to_string();
+        assert!(!told.contains("secret") && told.contains("there is a token or a key"), "{file}: {told}");
+    }
+    let told = from_environment(&[("MSGSTREAM_AUTH__WAITING", "mst_secret")]).unwrap_err().to_string();
+    assert!(!told.contains("secret") && told.contains("MSGSTREAM_AUTH__WAITING"), "{told}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The broker's settings, as `serve` and `config` are given them, and `msgstream config`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use clap::Subcommand;
 use clap::builder::PossibleValuesParser;
@@ -9,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use crate::broker::Certificates;
 use crate::broker::access::read_tokens;
 use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Setting, Sources};
-use crate::wire::{Address, BadAddress, Listen};
+use crate::wire::{Address, BadAddress, Listen, holds_secret, showable};
 
 use super::exit::{Exit, Failure, OrExit};
 use super::standard::print;
@@ -60,7 +61,7 @@ impl Loaded {
     /// Whether the files that the configuration names can be used; all that is wrong with them, if not.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
         let has_tls = self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_)));
-        let faults = if has_tls { Certificates::faults(&self.config.tls) } else { Vec::new() };
+        let faults = Certificates::faults(&self.config.tls, has_tls);
         let tokens = self.config.auth.tokens.as_deref().and_then(|file| read_tokens(file).err());
         let faults: Vec<_> = faults.iter().map(ToString::to_string).chain(tokens.map(|error| error.to_string())).collect();
         match &*faults {
@@ -78,7 +79,7 @@ impl SettingsArgs {
     /// Reads the configuration.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
         let name = self.config.as_ref().map(|path| path.display().to_string());
-        let text = self.config.as_ref().map(fs::read_to_string).transpose();
+        let text = self.config.as_deref().map(read).transpose();
         let text = text.map_err(|source| ConfigError::Unreadable { file: name.clone().unwrap_or_default(), source })?;
         let (config, settings) = Config::load_with_origins(Sources {
             file: name.as_deref().zip(text.as_deref()),
@@ -93,6 +94,15 @@ impl SettingsArgs {
         })?;
         Ok(Loaded { config, settings })
     }
+}
+
+/// Reads a file, or what else is there at once: whoever writes into a pipe may take its time.
+fn read(file: &Path) -> io::Result<String> {
+    let about = fs::metadata(file)?;
+    if about.file_type().is_fifo() || about.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file; name one that can be read again"));
+    }
+    fs::read_to_string(file)
 }
 
 /// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
@@ -185,6 +195,12 @@ pub(crate) fn print_addresses(config: &Config) -> Result<(), Failure> {
 fn show(args: &SettingsArgs, changed: bool, json: bool) -> Result<(), Failure> {
     let Loaded { mut settings, .. } = args.load().or_exit(Exit::Config)?;
     settings.retain(|setting| !changed || setting.origin != BY_DEFAULT);
+    for setting in &mut settings {
+        let text = setting.value.to_string();
+        if holds_secret(&text) {
+            setting.value = showable(&text).into();
+        }
+    }
     print(if json { as_json(&settings) } else { as_toml(&settings) }.as_bytes())
 }
 

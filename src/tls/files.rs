@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
 
 use super::provider;
+use crate::wire::showable;
 
 /// The longest file that is read, in bytes: all authorities of a system are a quarter of a megabyte.
 const LONGEST: u64 = 16 << 20;
@@ -27,7 +28,7 @@ const LONGEST: u64 = 16 << 20;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot use {} ({setting}): {reason}", file.display())]
+#[error("cannot use {} ({setting}): {reason}", showable(&file.to_string_lossy()))]
 pub struct TlsError {
     file: PathBuf,
     setting: String,
@@ -117,11 +118,15 @@ pub(crate) fn certified_key(certificate: PemFile<'_>, key: PemFile<'_>) -> Resul
     })
 }
 
-/// What is wrong with a certificate and its key. Nothing if they can be used.
+/// What is wrong with a certificate and its key, as far as they are named. Nothing if they can be used.
 #[cfg(feature = "cli")]
-pub(crate) fn faults(certificate: PemFile<'_>, key: PemFile<'_>) -> Vec<TlsError> {
-    let faults: Vec<_> = certificate.certificates().err().into_iter().chain(key.key().err()).collect();
-    if faults.is_empty() { certified_key(certificate, key).err().into_iter().collect() } else { faults }
+pub(crate) fn faults(certificate: Option<PemFile<'_>>, key: Option<PemFile<'_>>) -> Vec<TlsError> {
+    let certificates = certificate.and_then(|certificate| certificate.certificates().err());
+    let faults: Vec<_> = certificates.into_iter().chain(key.and_then(|key| key.key().err())).collect();
+    match (certificate, key) {
+        (Some(certificate), Some(key)) if faults.is_empty() => certified_key(certificate, key).err().into_iter().collect(),
+        _ => faults,
+    }
 }
 
 fn cure(error: &io::Error) -> &'static str {
@@ -171,6 +176,8 @@ mod tests {
         }
         let missing = PemFile { path: &folder.join("nothing.pem"), setting: "tls.client_ca" }.authorities().unwrap_err().to_string();
         assert!(missing.contains("nothing.pem (tls.client_ca): ") && missing.ends_with("check the path"), "{missing}");
+        let pasted = PemFile { path: Path::new("-----BEGIN PRIVATE KEY-----\nsecret"), setting: "tls.key" }.key().unwrap_err().to_string();
+        assert!(pasted.contains("(tls.key): ") && !pasted.contains("secret"), "{pasted}");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use toml::value::{Date, Datetime, Offset, Time};
 use super::identity::{Digest, Identity, Proof};
 use super::rights::Rights;
 use crate::wire::ids::is_reserved;
+use crate::wire::{holds_secret, showable};
 
 /// A longer file is none of ours. Some thousands of tokens fit.
 const LONGEST: u64 = 1 << 20;
@@ -39,7 +40,7 @@ const LONGEST_NAME: usize = 64;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, thiserror::Error)]
-#[error("the tokens in {} cannot be used: {reason}", file.display())]
+#[error("the tokens in {} cannot be used: {reason}", showable(&file.to_string_lossy()))]
 pub struct TokensError {
     /// The file.
     pub file: PathBuf,
@@ -61,9 +62,9 @@ pub struct Stamp {
     inode: u64,
     length: u64,
     modified: (i64, i64),
-}
     /// Also of its owner and its rights, which may have been why it could not be read.
     changed: (i64, i64),
+}
 
 impl Stamp {
     /// Of the file as it stands; none if there is none.
@@ -173,7 +174,7 @@ fn fault(text: &str, error: &toml::de::Error) -> String {
     let place = line.map_or_else(String::new, |line| format!("line {line}: "));
     let told = error.message();
     // A message names keys and kinds of values; where it repeats a value, only its beginning up to the first quote is sure to be ours.
-    let told = if told.contains(crate::wire::TOKEN_START) { "there is a token here; the file holds only their sha256" } else { told };
+    let told = if holds_secret(told) { "there is a token here; the file holds only their sha256" } else { told };
     format!(
         "{place}{told}; write a table for each, such as\n[fit-jobs]\nsha256 = \"64 digits, as msgstream token new prints them\"\npublish = [\"fit-\"]\nlisten = [\"fit-\"]"
     )
@@ -335,5 +336,38 @@ mod tests {
     fn a_file_that_cannot_be_read_is_named_with_the_cure() {
         let told = read_tokens(Path::new("/nonexistent/tokens.toml")).unwrap_err().to_string();
         assert!(told.contains("/nonexistent/tokens.toml") && told.contains("msgstream token new"), "{told}");
+        let told = read_tokens(Path::new("mst_0123")).unwrap_err().to_string();
+        assert!(told.contains("there is a token") && !told.contains("0123"), "{told}");
+        let told = read_tokens(&std::env::temp_dir()).unwrap_err().to_string();
+        assert!(told.contains("it is a folder; name the file in it"), "{told}");
+    }
+
+    // Seen to fail when it was opened to wait for a writer: the test did not end.
+    #[test]
+    fn a_pipe_is_refused_whether_somebody_writes_into_it_or_not() {
+        let pipe = std::env::temp_dir().join(format!("msgstream-tokens-pipe-{}", std::process::id()));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::from(0o600), 0).unwrap();
+        let told = read_tokens(&pipe).unwrap_err().to_string();
+        let _both_ends = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+        assert_eq!(read_tokens(&pipe).unwrap_err().to_string(), told);
+        assert!(told.contains("it is no regular file"), "{told}");
+        std::fs::remove_file(pipe).unwrap();
+    }
+
+    #[test]
+    fn what_may_be_half_written_is_not_read_again() {
+        let again = |text: &str, before: &str| {
+            let before: Vec<_> = parse_tokens(before).unwrap().into_iter().map(Arc::new).collect();
+            parse_again(text, &before).map(|known| known.len())
+        };
+        let two = "[a]\nunix_user = 1\n[b]\nunix_user = 2\n";
+        assert_eq!(again("[a]\nunix_user = 1\n", two), Ok(1));
+        assert!(again("[a]\nunix_user = 1", two).unwrap_err().contains("its last line has no end"));
+        for empty in ["", "\n", "# Who may do what\n", "# Who may"] {
+            assert!(again(empty, two).unwrap_err().contains("nobody is in it any more"), "{empty:?}");
+            assert_eq!(again(empty, ""), Ok(0), "{empty:?}: so it was");
+        }
+        assert_eq!(again(two.trim_end(), two), Ok(2), "so it was");
+        assert_eq!(again(two, ""), Ok(2));
     }
 }

@@ -8,10 +8,10 @@ use rustls::ServerConfig;
 use rustls::server::{NoClientAuth, NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls::sign::SingleCertAndKey;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use crate::broker::access::Stamp;
+use crate::broker::access::{Looks, Stamp};
 use crate::broker::settings::{ClientCertificates, TlsSettings};
 use crate::tls::{PemFile, TlsError, certified_key, names_of, provider};
 
@@ -41,35 +41,33 @@ pub struct Certificates(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     settings: TlsSettings,
-    current: Mutex<Current>,
+    current: Mutex<Arc<ServerConfig>>,
+    looks: Mutex<Looks<Vec<Option<Stamp>>>>,
     /// Held while the files are read, so that of two readings at once the later one counts.
     reading: Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Current {
-    config: Arc<ServerConfig>,
-    /// How the files were when they were last read, whether they could be used or not.
-    read: Vec<Option<Stamp>>,
 }
 
 impl Certificates {
     /// Reads the files.
     pub(crate) fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
-        let read = stamps(settings);
-        let current = Mutex::new(Current { config: Arc::new(config(settings)?), read });
-        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, reading: Mutex::default() })))
+        // Before they are read, so that no change is missed.
+        let looks = Mutex::new(Looks::new(stamps(settings)));
+        let current = Mutex::new(Arc::new(config(settings)?));
+        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, looks, reading: Mutex::default() })))
     }
 
-    /// What is wrong with the files, each of which is looked at. Nothing if they can be used.
+    /// What is wrong with the files, each of which is looked at. Nothing if they can be used. `is_needed`: there is an address that cannot do
+    /// without them; else only those that are set are looked at.
     #[cfg(feature = "cli")]
-    pub(crate) fn faults(settings: &TlsSettings) -> Vec<TlsError> {
-        let certificate = needed(settings.certificate.as_ref(), "tls.certificate");
-        let own = match (certificate, needed(settings.key.as_ref(), "tls.key")) {
-            (Ok(certificate), Ok(key)) => crate::tls::faults(certificate, key),
-            (certificate, key) => certificate.err().into_iter().chain(key.err()).collect(),
+    pub(crate) fn faults(settings: &TlsSettings, is_needed: bool) -> Vec<TlsError> {
+        let is_used = |path: &Option<PathBuf>| is_needed || path.is_some();
+        let certificate = is_used(&settings.certificate).then(|| needed(settings.certificate.as_ref(), "tls.certificate"));
+        let key = is_used(&settings.key).then(|| needed(settings.key.as_ref(), "tls.key"));
+        let (certificate, key) = match (certificate.transpose(), key.transpose()) {
+            (Ok(certificate), Ok(key)) => (certificate, key),
+            (certificate, key) => return certificate.err().into_iter().chain(key.err()).chain(verifier(settings).err()).collect(),
         };
-        own.into_iter().chain(verifier(settings).err()).collect()
+        crate::tls::faults(certificate, key).into_iter().chain(verifier(settings).err()).collect()
     }
 
     /// Reads the files again. Connections that are made from now on get what is in them, and those that there are go on as they are.
@@ -90,47 +88,43 @@ impl Certificates {
     /// # Ok(()) }
     /// ```
     pub fn reload(&self) -> Result<(), TlsError> {
-        let _alone = self.0.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = stamps(&self.0.settings);
-        let config = config(&self.0.settings);
-        let mut current = self.current();
-        current.read = read;
-        current.config = Arc::new(config?);
+        let _alone = lock(&self.0.reading);
+        lock(&self.0.looks).reads(stamps(&self.0.settings));
+        let config = config(&self.0.settings).inspect_err(|_| lock(&self.0.looks).failed(Instant::now()))?;
+        *lock(&self.0.current) = Arc::new(config);
         Ok(())
     }
 
     /// What a new connection is to have.
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.current().config)
+        Arc::clone(&lock(&self.0.current))
     }
 
     /// Takes up changes of the files by itself, for as long as it is polled.
     pub(super) async fn follow(self) {
-        let mut before = None;
         loop {
             sleep(LOOK).await;
             let certificates = self.clone();
-            // A disk may take its time, or be far away.
-            let now = spawn_blocking(move || certificates.look(before)).await;
-            before = now.ok();
+            // A disk may take its time, or be far away. A look that ends by a panic is followed by the next one.
+            let _ = spawn_blocking(move || certificates.look()).await;
         }
     }
 
-    /// Reads files that have changed since they were read, and not since the look before. How they are now.
-    fn look(&self, before: Option<Vec<Option<Stamp>>>) -> Vec<Option<Stamp>> {
-        let now = stamps(&self.0.settings);
-        if before.as_ref() == Some(&now) && self.current().read != now {
-            match self.reload() {
-                Ok(()) => info!("certificates have changed: new connections get the new ones"),
-                Err(error) => warn!(%error, "certificates have changed and cannot be used; going on with those before"),
-            }
+    /// Reads files that have changed since they were read, and not since the look before.
+    fn look(&self) {
+        let found = stamps(&self.0.settings);
+        if !lock(&self.0.looks).is_due(found, Instant::now()) {
+            return;
         }
-        now
+        match self.reload() {
+            Ok(()) => info!("certificates have changed: new connections get the new ones"),
+            Err(error) => warn!(%error, "certificates have changed and cannot be used; going on with those before"),
+        }
     }
+}
 
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.0.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The files that are set.
@@ -145,6 +139,11 @@ fn stamps(settings: &TlsSettings) -> Vec<Option<Stamp>> {
 /// A setting's file, or the fault that there is none.
 fn needed<'s>(path: Option<&'s PathBuf>, setting: &'s str) -> Result<PemFile<'s>, TlsError> {
     let path = path.map(PathBuf::as_path);
+    let is_other = path.is_some_and(|path| std::fs::metadata(path).is_ok_and(|about| !about.is_file() && !about.is_dir()));
+    if let Some(path) = path.filter(|_| is_other) {
+        // Whoever writes into a pipe may take its time.
+        return Err(PemFile { path, setting }.fault("it is no regular file; name one that can be read again"));
+    }
     let why = "none is set, and an address with tls:// needs it; name a file in PEM";
     path.map(|path| PemFile { path, setting }).ok_or_else(|| PemFile { path: "no file".as_ref(), setting }.fault(why))
 }

@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use super::Config;
 use crate::broker::settings::{ClientCertificates, TlsSettings};
 use crate::wire::units::{ByteSize, Span};
-use crate::wire::{Address, Encoding, Listen};
+use crate::wire::{Address, Encoding, Listen, showable};
 
 /// A value that is well-formed and still cannot work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {reason}")]
+#[error("{key} = {}: {}", showable(value), showable(reason))]
 pub struct BadValue {
     /// The setting.
     pub key: &'static str,
@@ -134,6 +134,9 @@ impl Config {
         let is_open = *client_certificates == ClientCertificates::Off;
         bad.unless(is_open || client_ca.is_some(), "tls.client_ca", "\"\"", || {
             "nobody's certificate could be verified; name a file of their authorities, or set tls.client_certificates to \"off\"".to_owned()
+        });
+        bad.unless(!is_open || client_ca.is_none(), "tls.client_certificates", "\"off\"", || {
+            "clients are asked for no certificate, so tls.client_ca keeps nobody out; write \"required\" or \"optional\", or remove tls.client_ca".to_owned()
         });
     }
 

@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 
 use super::BadValue;
+use crate::wire::{holds_secret, showable};
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file {file}: {source}")]
+    #[error("cannot read the configuration file {}: {source}{}", showable(file), cure(source))]
     Unreadable {
         /// Its path, as given.
         file: String,
@@ -70,11 +71,23 @@ pub enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::UnknownKey { key, file, .. } if holds_secret(key) => write!(f, "unknown key in {file} {}", showable(key)),
             Self::UnknownKey { key, file, nearest } => write!(f, "unknown key {key:?} in {file}; did you mean {nearest:?}?"),
             Self::UnknownVariable { name, nearest } => {
                 write!(f, "unknown variable {name} in the environment; did you mean {nearest}?")
             }
-            Self::BadValue { key, value, origin, reason } => write!(f, "{key} = {value} ({origin}): {reason}"),
+            Self::BadValue { key, value, origin, reason } => {
+                write!(f, "{} = {} ({origin}): {}", showable(key), showable(value), showable(reason))
+            }
         }
+    }
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::PermissionDenied => "; let the user that this program runs as read it",
+        io::ErrorKind::IsADirectory => "; name the file in it",
+        _ => "",
     }
 }

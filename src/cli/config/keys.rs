@@ -11,7 +11,8 @@ use crate::wire::units::{ByteSize, Span};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueType {
     Addresses,
-    Path,
+    /// A path, such as this one.
+    Path(&'static str),
     OneOf(&'static [&'static str]),
     Size,
     Time,
@@ -24,7 +25,7 @@ pub(super) enum ValueType {
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
 pub(super) const KEYS: [(&str, ValueType); 45] = [
     ("listen", ValueType::Addresses),
-    ("port_file", ValueType::Path),
+    ("port_file", ValueType::Path("/run/msgstream/port")),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
     ("log.level", ValueType::OneOf(&LogLevel::NAMES)),
     ("limits.line", ValueType::Size),
@@ -51,7 +52,7 @@ pub(super) const KEYS: [(&str, ValueType); 45] = [
     ("replay.stream", ValueType::Size),
     ("replay.total", ValueType::Size),
     ("replay.time", ValueType::Time),
-    ("auth.tokens", ValueType::Path),
+    ("auth.tokens", ValueType::Path("/etc/msgstream/tokens.toml")),
     ("auth.allow_anonymous", ValueType::Switch),
     ("auth.time", ValueType::Time),
     ("auth.waiting", ValueType::Count(usize::MAX as u64)),
@@ -63,9 +64,9 @@ pub(super) const KEYS: [(&str, ValueType); 45] = [
     ("tcp.user_timeout", ValueType::Time),
     ("tcp.backlog", ValueType::Count(u32::MAX as u64)),
     ("unix.mode", ValueType::Mode),
-    ("tls.certificate", ValueType::Path),
-    ("tls.key", ValueType::Path),
-    ("tls.client_ca", ValueType::Path),
+    ("tls.certificate", ValueType::Path("/etc/msgstream/broker.pem")),
+    ("tls.key", ValueType::Path("/etc/msgstream/broker-key.pem")),
+    ("tls.client_ca", ValueType::Path("/etc/msgstream/clients.pem")),
     ("tls.client_certificates", ValueType::OneOf(&ClientCertificates::NAMES)),
     ("runtime.workers", ValueType::Count(usize::MAX as u64)),
 ];
@@ -142,7 +143,7 @@ impl ValueType {
         };
         match self {
             Self::Addresses => addresses_fault(value),
-            Self::Path => text.is_none().then(|| "is not a path: write a text such as \"/run/msgstream/port\"".to_owned()),
+            Self::Path(example) => text.is_none().then(|| format!("is not a path: write a text such as {example:?}")),
             Self::OneOf(names) => {
                 let known = text.is_some_and(|text| names.contains(&text));
                 (!known).then(|| format!("is not one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")))
@@ -162,7 +163,7 @@ impl ValueType {
             }
             Self::Switch => {
                 let known = matches!(value.kind, ValueKind::Boolean(_)) || text.is_some_and(|text| ["true", "false"].contains(&text));
-                (!known).then(|| "is neither true nor false".to_owned())
+                (!known).then(|| "is neither true nor false: write one of them, in a file without quotes".to_owned())
             }
             Self::Mode if text.is_none() => Some("is not a text: write the mode in octal and in quotes, such as \"0660\"".to_owned()),
             Self::Mode => {

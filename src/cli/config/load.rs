@@ -8,6 +8,7 @@ use config::{ConfigError as LayerError, Environment, File, FileFormat, Map, Sour
 use super::error::{ConfigError, Problem};
 use super::keys::{self, KEYS, PREFIX, ValueType};
 use super::{Config, keys::nearest};
+use crate::wire::{holds_secret, showable};
 
 /// Everything that a configuration is read from.
 #[derive(Debug, Default)]
@@ -121,10 +122,11 @@ impl Source for Layer {
 }
 
 fn read_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Result<Layer, ConfigError> {
-    let table = File::from_str(text, FileFormat::Toml).collect().map_err(|error| {
-        let reason = error.to_string();
-        ConfigError::Syntax { file: name.to_owned(), reason: reason.trim_end().to_owned() }
-    })?;
+    let syntax = |reason: String| ConfigError::Syntax { file: name.to_owned(), reason: reason.trim_end().to_owned() };
+    // Asked first, since it knows the place of everything that is wrong.
+    toml::from_str::<toml::Table>(text).map_err(|error| syntax(fault(text, &error)))?;
+    let table = File::from_str(text, FileFormat::Toml).collect();
+    let table = table.map_err(|error| syntax(showable(&error.to_string()).to_owned()))?;
     let mut known = Map::new();
     let mut unknown = Vec::new();
     for (key, value) in flatten(Value::new(None, table)) {
@@ -143,6 +145,18 @@ fn read_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Result<Laye
     unknown.sort_by_key(Problem::to_string);
     problems.extend(unknown);
     Ok(Layer(known))
+}
+
+/// What the parser says. It shows the line, unless there is a secret in the file: the rest of a key does not look like one.
+fn fault(text: &str, error: &toml::de::Error) -> String {
+    if !holds_secret(text) {
+        return error.to_string();
+    }
+    let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().matches('\n').count()) + 1;
+    format!(
+        "line {line}: {}; the line is not shown, since there is a token or a key in the file, which are no settings",
+        showable(error.message())
+    )
 }
 
 fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<Problem>) -> Layer {

@@ -98,6 +98,19 @@ fn a_configuration_that_cannot_be_used_exits_with_78() {
     assert!(text(&output.stderr).contains("(from MSGSTREAM_OUTBOX__LIMIT)"));
 }
 
+// Seen to fail when the command line's own parser refused the address, and repeated it.
+#[test]
+fn a_secret_in_the_place_of_a_setting_is_not_shown() {
+    for arguments in [&["check", "--listen", "mst_secret:x"][..], &["check", "--config", "mst_secret"]] {
+        let output = program(&["config"]).args(arguments).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(78) && !said.contains("secret") && said.contains("there is a token or a key"), "{said}");
+    }
+    let shown =
+        program(&["config", "show", "--changed"]).env("MSGSTREAM_TLS__KEY", "-----BEGIN PRIVATE KEY-----\nsecret").output().unwrap();
+    assert!(text(&shown.stdout).contains("key = ") && !text(&shown.stdout).contains("secret"), "{}", text(&shown.stdout));
+}
+
 /// Each file is looked at, whatever is wrong with the others.
 #[test]
 fn all_files_that_cannot_be_used_are_named_at_once() {

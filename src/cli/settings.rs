@@ -107,7 +107,11 @@ fn read(file: &Path) -> io::Result<String> {
 
 /// Refuses a mistyped address as an error of the command line; the configuration reads the text again.
 fn address(text: &str) -> Result<String, BadAddress> {
-    text.parse::<Listen>().map(|_| text.to_owned())
+    match text.parse::<Listen>() {
+        // An error of the command line would repeat it.
+        Err(_) if holds_secret(text) => Ok(text.to_owned()),
+        parsed => parsed.map(|_| text.to_owned()),
+    }
 }
 
 /// How each of them ends.

@@ -1,7 +1,7 @@
 //! Clients that the broker does not know, and tokens that change while it runs.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 
@@ -79,6 +79,25 @@ fn strangers_that_do_not_finish_a_handshake_keep_nobody_out() {
     until("the others are closed", || (strangers.iter().filter(|stranger| is_there(stranger)).count() <= 50).then_some(()));
     assert!(strangers.iter().rev().take(20).all(is_there), "the last to come have not waited for longest");
     broker.until_logged("others needed its place (auth.waiting)");
+}
+
+// Seen to fail when each took a place: those who could have been let in made room for those who could not.
+#[test]
+fn who_is_only_told_that_there_is_no_room_takes_no_place() {
+    let strict = settings().encrypted().token("mst_a", ALL).set("auth.waiting", 5).set("auth.time", "60s");
+    let broker = Broker::start(strict.set("limits.connections", 20));
+    let mut known: Vec<_> = (0..16).map(|_| let_in(&broker, "mst_a")).collect();
+    known.iter_mut().for_each(Client::ping);
+    let mut waiting: Vec<_> = (0..4).map(|_| broker.client()).collect();
+    let refused: Vec<_> = (0..5).map(|_| TcpStream::connect(broker.encrypted_addr()).unwrap()).collect();
+    for mut socket in refused {
+        // It says nothing, so there is no word for it.
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0);
+    }
+    for client in &mut waiting {
+        client.send(r#"{"action":"auth","token":"mst_a"}"#);
+        client.ping();
+    }
 }
 
 // Seen to fail when all of a crowd were accepted before any was read: most made room for the others.

@@ -12,8 +12,8 @@ import pytest
 
 import msgstream
 import msgstream.aio
-from conftest import DEADLINE, Broker
-from msgstream import Address, BadConfig, RemoteStream, configuration
+from conftest import DEADLINE, QUICK, Broker
+from msgstream import Address, BadAddress, BadConfig, RemoteStream, configuration
 from msgstream.access import Access
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def test_a_file_is_read_as_toml_reads_it(text: str, value: Optional[str]) -> Non
         ('\nsever = "x"', 'client.toml, line 2: unknown key "sever"; did you mean "server"?'),
         ("[client]", "line 1: there are no sections here"),
         ("token = 'secret'", 'unknown key "token"; did you mean "token_file"?'),
+        ("cert = ''", 'unknown key "cert"; did you mean "certificate"?'),
         ("server", "this is no setting; write a line such as server = "),
         ("server = localhost", "the value is not in quotes"),
         ("server =", "the value is not in quotes"),
@@ -75,6 +76,55 @@ def test_what_is_wrong_is_named_with_its_line_and_the_cure(text: str, part: str)
     with pytest.raises(BadConfig) as raised:
         configuration.read("client.toml", text)
     assert part in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["mst_0123 = 'x'", "server = 'x' mst_0123", "-----BEGIN 0123 = 'x'"])
+def test_what_may_be_a_secret_is_not_repeated(text: str) -> None:
+    with pytest.raises(BadConfig) as raised:
+        configuration.read("client.toml", text)
+    said = str(raised.value)
+    assert "client.toml, line 1: a token or a private key is given where" in said and "0123" not in said
+
+
+@pytest.mark.parametrize("server", ["mst_0123", "http://mst_0123", "tls://mst_0123:1"])
+def test_a_token_in_place_of_an_address_is_not_repeated_and_not_looked_up(server: str, write: Callable[..., Path]) -> None:
+    with pytest.raises(BadAddress) as raised:
+        RemoteStream(server)
+    assert "a token or a private key is given" in str(raised.value) and "0123" not in str(raised.value)
+    write(f"server = '{server}'")
+    with pytest.raises(BadConfig) as configured:
+        RemoteStream()
+    assert "line 1: a token or a private key is given" in str(configured.value) and "0123" not in str(configured.value)
+
+
+def test_a_file_is_read_as_editors_save_it_and_no_pipe_is(write: Callable[..., Path]) -> None:
+    path = write("\ufeffserver = 'mine:1'")
+    assert Address.of() == Address("mine", 1)
+    path.write_bytes(b"\xff\xfes\0")
+    with pytest.raises(BadConfig, match="save it as UTF-8"):
+        Address.of()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BadConfig, match="is a named pipe"):
+        Address.of()
+
+
+def test_what_is_configured_for_tls_is_refused_where_nothing_is_encrypted(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for key in ("ca", "certificate", "key"):
+        write(f"server = '127.0.0.1:1'\n{key} = '/{key}'")
+        with pytest.raises(BadConfig, match=f"127.0.0.1:1 is an address without TLS.*client.toml, line 2.*write \"tls://\""):
+            RemoteStream()
+        # It is for the broker that is named beside it.
+        RemoteStream("127.0.0.1:1", options=QUICK).close(timeout=0)
+        write("")
+        monkeypatch.setenv(configuration.VARIABLES[key], f"/{key}")
+        with pytest.raises(BadConfig, match=f"127.0.0.1:1 is an address without TLS.*{configuration.VARIABLES[key]}"):
+            RemoteStream("127.0.0.1:1")
+        # Nobody thinks of encryption there.
+        RemoteStream(f"unix:{tmp_path}/none", options=QUICK).close(timeout=0)
+        monkeypatch.setenv(configuration.VARIABLES[key], "")
 
 
 def test_the_variable_counts_more_than_the_files_and_the_users_file_more_than_the_systems(
@@ -169,8 +219,8 @@ def test_one_client_reads_the_files_once(
     token.write_text("mst_secret")
     file = write(f"server = 'tls://localhost'\ntoken_file = '{token}'\nca = '{authority.file}'")
     opened: List[Path] = []
-    read = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (opened.append(path), read(path))[1])
+    read = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda path, **how: (opened.append(path), read(path, **how))[1])
     access = make()._access
     for _ in range(2):
         # As each connection does.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 from . import sealed, tls
 from .address import Address
-from .configuration import VARIABLES, Files
+from .configuration import VARIABLES, Files, check_kind, is_secret
 from .errors import UNAUTHENTICATED, BadAddress, BadConfig
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ Token = Union[str, "os.PathLike[str]"]
 #: The environment variable with the token, for programs that do not say it.
 VARIABLE = "MSGSTREAM_TOKEN"
 
-#: Where a process finds what it has open.
-_OPENED = ("/dev/fd/", "/proc/self/fd/")
+#: What is configured for TLS.
+_OF_TLS = ("ca", "certificate", "key")
 
-#: How the tokens begin that "msgstream token new" makes.
-_TOKENS = "mst_"
+#: Where a process finds what it has open.
+_OPENED = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
 
 #: In bytes, as the brokers have it.
-_LONGEST = 1024
+_LONGEST = 256
 
 _REQUIRED = (
     f"give a token of that broker, in the variable {VARIABLE}, in a file that {VARIABLES['token_file']} or \"token_file\" in client.toml names, "
@@ -81,6 +81,13 @@ class Access:
             access.context()
         elif any(each is not None for each in access._given[1:]):
             raise BadAddress(f'{address} is an address without TLS, where no certificate is of use; write "tls://" before it')
+        elif not address.path:
+            # Whoever has configured certificates takes the connection for an encrypted one.
+            for found in filter(None, map(files.setting, _OF_TLS)):
+                raise BadConfig(
+                    f'{address} is an address without TLS, where what is configured for TLS ({found.place}) is of no use; write "tls://" before the '
+                    "address, or take that out"
+                )
         return address, access
 
     def __repr__(self) -> str:
@@ -188,7 +195,7 @@ def read_token(path: str) -> Tuple[str, bool]:
         # A pipe without a name, as <(...) in a shell makes one, belongs to whoever reads it, and comes to its end.
         is_opened = stat.S_ISFIFO(mode) and path.startswith(_OPENED)
         if not is_opened:
-            tls.check_kind(path, mode)
+            check_kind(path, mode)
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             stays = stat.S_ISREG(mode)
@@ -196,11 +203,11 @@ def read_token(path: str) -> Tuple[str, bool]:
                 raise BadConfig(f"everybody on this machine can use the token in {path}: chmod 600 {path}, and have it replaced if it was seen")
             data = file.read(_LONGEST + 3)
     except OSError as error:
-        if os.path.basename(path).startswith(_TOKENS):
+        if is_secret(path):
             # Not to be shown.
             raise BadConfig(f"where a file with a token is to be named there is a token; give it in {VARIABLE}, or as token= and a str") from None
         raise BadConfig(f"cannot read the token in {path}: {error.strerror}") from None
-    return checked(data.decode("ascii", "replace").strip(), f"what stands in {path}"), stays
+    return checked(data.decode("utf-8-sig", "replace").strip(), f"what stands in {path}"), stays
 
 
 def _named(key: str, files: Files) -> Optional[str]:

@@ -73,6 +73,8 @@ class Address(NamedTuple):
         """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://`` or ``tls://``, or ``"unix:/path"``."""
 
         def bad(why: str) -> BadAddress:
+            if configuration.is_secret(text):
+                return BadAddress(configuration.SECRET)
             return BadAddress(
                 f'{text!r} is not the address of a broker: {why}; write "{DEFAULT}", "tls://broker.example:7342" or "unix:/run/msgstream.sock"'
             )
@@ -102,6 +104,9 @@ class Address(NamedTuple):
             host = host[1:-1]
         elif ":" in host:
             raise bad("an IPv6 address stands in brackets before its port")
+        if configuration.is_secret(host):
+            # Nor is it asked for in the network.
+            raise bad("it is a secret")
         if any(character.isspace() or character in "/?#@," for character in host):
             raise bad(f"{host!r} is no host")
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):

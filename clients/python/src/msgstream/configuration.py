@@ -7,6 +7,7 @@ is here: Python has a reader of TOML from 3.11 on only. docs/operations.md of th
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
@@ -24,7 +25,21 @@ VARIABLES = {
     "key": "MSGSTREAM_KEY",
 }
 
+#: How tokens begin that "msgstream token new" makes, and private keys.
+_SECRETS = ("mst_", "-----BEGIN")
+
+#: What is said in place of a text that may be one.
+SECRET = (
+    "a token or a private key is given where there should be another thing, and is not repeated here; a token belongs in the variable "
+    'MSGSTREAM_TOKEN, or in a file that "token_file" names'
+)
+
 _EXAMPLE = 'write a line such as server = "broker.example:7342"'
+
+
+def is_secret(text: str) -> bool:
+    """Whether it may be one that nobody is to see."""
+    return any(each in text for each in _SECRETS)
 
 
 class Setting(NamedTuple):
@@ -55,18 +70,26 @@ class Files:
         return found if found is not None and found.value else None
 
 
+def check_kind(path: str, mode: int) -> None:
+    """Raises BadConfig for what is no file: to read it might take for ever."""
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise BadConfig(f"{path} is a named pipe, a device or a socket, and not a file; name a file with what is to be read in it")
+
+
 def _settings() -> Dict[str, Setting]:
     """What the files say; the user's counts more."""
     found: Dict[str, Setting] = {}
     for path in _paths():
         try:
-            text = path.read_bytes().decode()
+            check_kind(str(path), path.stat().st_mode)
+            # Editors of other systems mark what is UTF-8.
+            text = path.read_bytes().decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise BadConfig(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise BadConfig(f"cannot read {path}: it is not UTF-8") from None
+            raise BadConfig(f"cannot read {path}: it is not UTF-8; save it as UTF-8") from None
         found = {**read(str(path), text), **found}
     return found
 
@@ -83,6 +106,8 @@ def read(name: str, text: str) -> Dict[str, Setting]:
         if entry is None:
             continue
         key, value = entry
+        if key not in VARIABLES and is_secret(key):
+            raise BadConfig(f"{place}: {SECRET}")
         if key not in VARIABLES:
             raise BadConfig(f'{place}: unknown key "{key}"; did you mean "{_nearest(key)}"?')
         if key in found:
@@ -98,6 +123,9 @@ def read(name: str, text: str) -> Dict[str, Setting]:
 
 
 def _nearest(key: str) -> str:
+    alike = [known for known in VARIABLES if len(key) > 2 and known.startswith(key)]
+    if alike:
+        return alike[0]
     # Needed for mistakes only.
     from difflib import get_close_matches
 
@@ -135,5 +163,5 @@ def _entry(line: str) -> Optional[Tuple[str, str]]:
         raise ValueError("a backslash means something else between these quotes; write the value in single quotes")
     rest = rest.strip()
     if rest and not rest.startswith("#"):
-        raise ValueError(f'"{rest}" behind the value is too much; put "#" before a comment')
+        raise ValueError(SECRET if is_secret(rest) else f'"{rest}" behind the value is too much; put "#" before a comment')
     return key.strip(), value

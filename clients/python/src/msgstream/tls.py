@@ -8,6 +8,7 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Callable, List, Optional, Tuple
 
+from .configuration import SECRET, check_kind, is_secret
 from .errors import BadConfig
 
 if TYPE_CHECKING:
@@ -160,19 +161,13 @@ def _try_to(what: str, path: str, load: Callable[[], object], key: Optional[str]
                 check_kind(each, os.stat(each).st_mode)
                 open(each, "rb").close()
         except OSError as error:
-            raise BadConfig(f"cannot read {each}: {error.strerror}") from None
+            raise BadConfig(SECRET if is_secret(each or "") else f"cannot read {each}: {error.strerror}") from None
     try:
         load()
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise BadConfig(f"the key in {key or path} does not belong to the certificate in {path}") from None
         raise BadConfig(f"{what} in {path}{'' if key is None else f', or no key in {key}'}, as PEM") from None
-
-
-def check_kind(path: str, mode: int) -> None:
-    """Raises BadConfig for what is no file: to read it might take for ever."""
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise BadConfig(f"{path} is a named pipe, a device or a socket, and not a file; name a file with what is to be read in it")
 
 
 def _no_password() -> str:

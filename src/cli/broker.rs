@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 
 use crate::client::{Backoff, BadServerAddress, BadToken, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list};
+use crate::wire::holds_secret;
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -53,9 +55,15 @@ struct Flags {
     key: Option<PathBuf>,
 }
 
-/// An address from a flag or the variable; none from an empty variable.
+/// An address from a flag or the variable.
 #[derive(Debug, Clone)]
-struct Given(Option<ServerAddress>);
+enum Given {
+    At(ServerAddress),
+    /// The variable is empty.
+    Unset,
+    /// It holds a secret. The parser of the command line would repeat it.
+    Secret(BadServerAddress),
+}
 
 /// The variable that gives the broker's address, unless the option does.
 pub(crate) const VARIABLE: &str = "MSGSTREAM_SERVER";
@@ -63,7 +71,12 @@ pub(crate) const VARIABLE: &str = "MSGSTREAM_SERVER";
 /// Reads an address. An empty variable counts as unset; clap does not tell whether a value comes from the variable.
 fn given(text: &str) -> Result<Given, BadServerAddress> {
     let is_unset = text.is_empty() && env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
-    if is_unset { Ok(Given(None)) } else { text.parse().map(Some).map(Given) }
+    match text.parse() {
+        _ if is_unset => Ok(Given::Unset),
+        Ok(address) => Ok(Given::At(address)),
+        Err(error) if holds_secret(text) => Ok(Given::Secret(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads a path. An empty variable counts as unset, so that nothing is no fault here.
@@ -92,8 +105,8 @@ fn token(file: Option<PathBuf>) -> Result<Option<Token>, String> {
     if let Some(file) = file {
         return token_file::read(&file).map(Some);
     }
-    if let Some(token) = variable(TOKEN) {
-        let token = token.to_str().map(str::trim).ok_or(BadToken).and_then(Token::new);
+    if let Some(token) = variable(TOKEN).filter(|token| !token.to_string_lossy().trim().is_empty()) {
+        let token = token.to_str().ok_or(BadToken).and_then(token_file::token_in);
         return token.map(Some).map_err(|error| format!("{TOKEN}: {error}"));
     }
     variable(TOKEN_FILE).map(|file| token_file::read(file.as_ref()).map_err(|error| format!("{TOKEN_FILE}: {error}"))).transpose()
@@ -118,6 +131,30 @@ fn configured(given: Option<Token>) -> Result<(ServerAddress, Option<Token>, Tls
     Ok((server, token, tls))
 }
 
+/// Refuses certificates that cannot be used: where nothing is encrypted, whoever has named them believes that it is; and what is wrong with a
+/// file is to be known before anybody is waited for.
+fn check(server: &ServerAddress, tls: &TlsOptions) -> Result<(), String> {
+    let files = [("ca", &tls.ca), ("certificate", &tls.certificate), ("key", &tls.key)];
+    let named = || files.iter().filter_map(|(key, file)| Some((*key, file.as_ref()?)));
+    match server {
+        ServerAddress::Tls(_) => {
+            for (_, file) in named() {
+                // What is not there is told with the cure below.
+                fs::metadata(file).map_or(Ok(()), |about| token_file::check_kind(file, about.file_type()))?;
+            }
+            tls.check().map_err(|error| error.to_string())
+        }
+        ServerAddress::Tcp(_) => named().next().map_or(Ok(()), |(key, _)| {
+            let variable = key.to_uppercase();
+            Err(format!(
+                "{server} is an address without TLS, where --{key}, MSGSTREAM_{variable} or \"{key}\" in client.toml is of no use; write \"tls://\" before the address, or take that out"
+            ))
+        }),
+        // Nobody thinks of encryption there.
+        ServerAddress::Unix(_) => Ok(()),
+    }
+}
+
 impl Args for Broker {
     fn augment_args(command: Command) -> Command {
         Flags::augment_args(command)
@@ -135,8 +172,9 @@ impl FromArgMatches for Broker {
         let fault = |why| clap::Error::raw(ErrorKind::Io, why);
         let given = token(token_file).map_err(fault)?;
         let (server, token, mut tls) = match server {
-            Some(Given(Some(server))) => (server, given, TlsOptions::default()),
-            Some(Given(None)) | None => configured(given).map_err(fault)?,
+            Some(Given::At(server)) => (server, given, TlsOptions::default()),
+            Some(Given::Secret(error)) => return Err(fault(error.to_string())),
+            Some(Given::Unset) | None => configured(given).map_err(fault)?,
         };
         // A variable that is empty counts as unset.
         let set = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
@@ -145,6 +183,7 @@ impl FromArgMatches for Broker {
         // A key belongs to its certificate, wherever that is named.
         tls.key = key.or(if certificate.is_none() { tls.key } else { None });
         tls.certificate = certificate.or(tls.certificate);
+        check(&server, &tls).map_err(fault)?;
         Ok(Self { server, token, tls })
     }
 

@@ -101,7 +101,10 @@ pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
         Ok(program) => program,
         Err(told) if told.kind() == ErrorKind::Io => {
-            standard::say(told.to_string().trim_start_matches("error: "));
+            let told = told.to_string();
+            let why = told.trim_start_matches("error: ");
+            // How a command is written is no cure.
+            standard::say(why.split_once("\n\nUsage: ").map_or(why, |(why, _)| why).trim_end());
             return Exit::Config.into();
         }
         Err(told) => {

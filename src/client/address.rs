@@ -10,7 +10,7 @@ use std::str::FromStr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::wire::{Encoding, Endpoint, Place};
+use crate::wire::{Encoding, Endpoint, Place, holds_secret, showable};
 
 use super::options::Options;
 #[cfg(feature = "tls")]
@@ -136,13 +136,15 @@ impl FromStr for ServerAddress {
     type Err = BadServerAddress;
 
     fn from_str(text: &str) -> Result<Self, BadServerAddress> {
-        let bad = |why: String| BadServerAddress { text: text.to_owned(), why };
+        let bad = |why: String| BadServerAddress { text: showable(text).to_owned(), why: showable(&why).to_owned() };
         let Endpoint { encoding, place } = Endpoint::parse(text).map_err(bad)?;
         if encoding != Encoding::default() {
             let (spoken, prefix) = (Encoding::default().name(), encoding.prefix());
             return Err(bad(format!("this client speaks {spoken}: leave out {prefix:?}, and connect to where the broker speaks them")));
         }
         Ok(match place {
+            // Nor is it asked for in the network.
+            Place::Tcp(host) | Place::Tls(host) if holds_secret(&host) => return Err(bad("there is no such host".to_owned())),
             Place::Tcp(host) | Place::Tls(host) if host.ends_with(":0") => return Err(bad("nobody listens on port 0".to_owned())),
             Place::Tcp(host) => Self::Tcp(host),
             Place::Tls(host) => Self::Tls(host),
@@ -179,6 +181,10 @@ mod tests {
         ] {
             let error = text.parse::<ServerAddress>().unwrap_err().to_string();
             assert!(error.contains(why) && error.contains(text), "{error}");
+        }
+        for text in ["mst_0123", "tls://mst_0123:1", "http://mst_0123"] {
+            let error = text.parse::<ServerAddress>().unwrap_err().to_string();
+            assert!(error.contains("not shown") && !error.contains("0123"), "{error}");
         }
     }
 }

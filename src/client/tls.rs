@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::ServerName;
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -71,23 +71,21 @@ impl TlsOptions {
         }
     }
 
+    /// Reads the files that are named, to tell what is wrong with them before anybody is called.
+    #[cfg(feature = "cli")]
+    pub(crate) fn check(&self) -> Result<(), TlsError> {
+        if let Some(path) = &self.ca {
+            PemFile { path, setting: CA }.authorities()?;
+        }
+        self.own().map(drop)
+    }
+
     fn config(&self) -> Result<ClientConfig, TlsError> {
         let roots = match &self.ca {
             Some(path) => PemFile { path, setting: CA }.authorities()?,
             None => of_the_system()?,
         };
-        let own = match (&self.certificate, &self.key) {
-            (None, None) => None,
-            (Some(path), key) => {
-                let (certificate, key) = (PemFile { path, setting: CERTIFICATE }, key.as_ref().unwrap_or(path));
-                Some(certified_key(certificate, PemFile { path: key, setting: KEY })?)
-            }
-            (None, Some(path)) => {
-                return Err(
-                    PemFile { path, setting: KEY }.fault(format!("there is no certificate to go with the key; name it ({CERTIFICATE})"))
-                );
-            }
-        };
+        let own = self.own()?;
         // Only the two versions that are not broken: 1.2 and 1.3.
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let fault = |error: rustls::Error| PemFile { path: "the cryptography".as_ref(), setting: "aws-lc" }.fault(error.to_string());
@@ -96,6 +94,22 @@ impl TlsOptions {
             Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
             None => builder.with_no_client_auth(),
         })
+    }
+}
+
+impl TlsOptions {
+    /// The client's own certificate, if it has one.
+    fn own(&self) -> Result<Option<CertifiedKey>, TlsError> {
+        match (&self.certificate, &self.key) {
+            (None, None) => Ok(None),
+            (Some(path), key) => {
+                let (certificate, key) = (PemFile { path, setting: CERTIFICATE }, key.as_ref().unwrap_or(path));
+                certified_key(certificate, PemFile { path: key, setting: KEY }).map(Some)
+            }
+            (None, Some(path)) => {
+                Err(PemFile { path, setting: KEY }.fault(format!("there is no certificate to go with the key; name it ({CERTIFICATE})")))
+            }
+        }
     }
 }
 

@@ -49,11 +49,8 @@ pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Effect, Event, StreamState};
 pub use position::{Epoch, Position, Positions, Start, Starts};
-#[cfg(feature = "broker")]
-pub(crate) use secret::holds_secret;
-#[cfg(any(feature = "broker", feature = "tls"))]
-pub(crate) use secret::showable;
 pub use secret::{BadToken, TOKEN_START, Token};
+pub(crate) use secret::{holds_secret, showable};
 pub use session::SessionName;
 
 #[cfg(feature = "broker")]

@@ -6,21 +6,17 @@ use std::fmt;
 pub const TOKEN_START: &str = "mst_";
 
 /// How keys and certificates in PEM begin.
-#[cfg(any(feature = "broker", feature = "tls"))]
 const PEM_START: &str = "-----BEGIN";
 
 /// What is said in the place of a text that is not to be shown.
-#[cfg(any(feature = "broker", feature = "tls"))]
 const NOT_SHOWN: &str = "(not shown: where a file is to be named, or something else, there is a token or a key)";
 
 /// Whether there is a secret in the text, pasted where it does not belong: whoever repeats the text would give it away.
-#[cfg(any(feature = "broker", feature = "tls"))]
 pub(crate) fn holds_secret(text: &str) -> bool {
     text.contains(TOKEN_START) || text.contains(PEM_START)
 }
 
 /// A text of somebody else's as an error or a log may repeat it: itself, if no secret is in it.
-#[cfg(any(feature = "broker", feature = "tls"))]
 pub(crate) fn showable(text: &str) -> &str {
     if holds_secret(text) { NOT_SHOWN } else { text }
 }
@@ -79,15 +75,14 @@ impl fmt::Debug for Token {
 
 #[cfg(test)]
 mod tests {
-    use super::{BadToken, Token};
+    use super::{BadToken, Token, showable};
 
-    #[cfg(any(feature = "broker", feature = "tls"))]
     #[test]
     fn a_text_with_a_secret_is_not_shown() {
         for secret in ["mst_0123", "/etc/mst_0123", "-----BEGIN PRIVATE KEY-----\nAAAA"] {
-            assert!(super::showable(secret).starts_with("(not shown: "), "{secret}");
+            assert!(showable(secret).starts_with("(not shown: "), "{secret}");
         }
-        assert_eq!(super::showable("/etc/msgstream/tokens.toml"), "/etc/msgstream/tokens.toml");
+        assert_eq!(showable("/etc/msgstream/tokens.toml"), "/etc/msgstream/tokens.toml");
     }
 
     #[test]

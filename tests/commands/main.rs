@@ -5,6 +5,7 @@
 //! - `directory`: streams.
 //! - `prefixes`: listen --prefix.
 //! - `server`: which broker is talked to.
+//! - `given`: addresses, tokens and certificates that cannot be used.
 //! - `token`: who is let in.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
@@ -22,6 +23,7 @@ mod certificates;
 mod completions;
 mod directory;
 mod ends;
+mod given;
 mod health;
 mod jobs;
 mod messages;

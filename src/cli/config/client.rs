@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use crate::wire::showable;
 use strsim::damerau_levenshtein;
 
 /// What clients share.
@@ -34,8 +35,17 @@ impl ClientConfig {
         let mut config = Self::default();
         for path in paths() {
             let name = path.display().to_string();
-            match fs::read_to_string(&path) {
-                Ok(text) => config = config.or(Self::read(&name, &text)?),
+            match fs::metadata(&path).and_then(|about| {
+                // A pipe would be waited for.
+                let is_other = !about.is_file() && !about.is_dir();
+                if is_other { Ok(Err(())) } else { fs::read(&path).map(Ok) }
+            }) {
+                Ok(Ok(bytes)) => {
+                    let text = std::str::from_utf8(&bytes).map_err(|_| format!("cannot read {name}: it is not UTF-8; save it as UTF-8"))?;
+                    // Editors of other systems mark what is UTF-8.
+                    config = config.or(Self::read(&name, text.strip_prefix('\u{feff}').unwrap_or(text))?);
+                }
+                Ok(Err(())) => return Err(format!("{name} is a named pipe, a device or a socket, and not a file; write a file there")),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
                 Err(error) => return Err(format!("cannot read {name}: {error}")),
             }
@@ -56,8 +66,7 @@ impl ClientConfig {
                 "certificate" => &mut config.certificate,
                 "key" => &mut config.key,
                 _ => {
-                    let nearest = KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key)).unwrap_or_default();
-                    return Err(format!("{place}: unknown key {key:?}; did you mean {nearest:?}?"));
+                    return Err(format!("{place}: unknown key {:?}; did you mean {:?}?", showable(key), nearest(key)));
                 }
             };
             if key != "server" && !value.is_empty() && !value.starts_with('/') {
@@ -83,6 +92,12 @@ impl ClientConfig {
             key: self.key.or(other.key),
         }
     }
+}
+
+/// The key that was meant: one that goes on as it begins, or one with the fewest other letters.
+fn nearest(key: &str) -> &'static str {
+    let alike = KEYS.into_iter().find(|known| key.len() > 2 && known.starts_with(key));
+    alike.or_else(|| KEYS.into_iter().min_by_key(|known| damerau_levenshtein(known, key))).unwrap_or_default()
 }
 
 /// The files, the one that counts most first.
@@ -113,7 +128,7 @@ fn entry(line: &str) -> Result<Option<(&str, &str)>, String> {
     }
     let rest = rest.trim();
     if !rest.is_empty() && !rest.starts_with('#') {
-        return Err(format!("unexpected {rest:?} after the value; put \"#\" before a comment"));
+        return Err(format!("unexpected {:?} after the value; put \"#\" before a comment", showable(rest)));
     }
     Ok(Some((key.trim(), value)))
 }

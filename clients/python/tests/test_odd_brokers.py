@@ -354,3 +354,20 @@ def test_a_broker_that_says_such_a_line_is_left_and_said_so() -> None:
     with Peer(odd) as peer, RemoteStream(peer.address, options=QUIET) as remote:
         remote.listen("fit", Queue())
         eventually(lambda: "which no msgstream broker says" in (remote.trouble or ""))
+
+
+def test_a_broker_that_has_no_room_for_a_moment_is_named_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    turned_away: List[int] = []
+
+    def answers(line: Dict[str, Any]) -> Optional[str]:
+        if len(turned_away) < 3:
+            turned_away.append(peer.made)
+            return '{"action":"close","message":{"code":"limit","reason":"there are too many"}}'
+        return polite(line)
+
+    with Peer(answers) as peer:
+        # A program that publishes and ends.
+        with RemoteStream(peer.address, options=Options(first_pause=0.01, longest_pause=0.1, exit_time=DEADLINE)) as remote:
+            remote.put("fit", 1)
+        assert peer.made > 3 and remote._out.unfinished == 0
+    assert f"{peer.address}: there are too many; " in caplog.text

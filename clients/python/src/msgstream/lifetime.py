@@ -30,6 +30,10 @@ class Leaving:
         if self._spent.get(address) != 0.0:
             self._spent[address] = 0.0
 
+    def turned_away(self, address: str) -> None:
+        """It is there, and has no room for this program now."""
+        self._spent.setdefault(address, 0.0)
+
     def allowed(self, address: str, most: float, is_away: bool) -> float:
         """What is left of ``most`` for a broker that does not answer now."""
         spent = self._spent.get(address)

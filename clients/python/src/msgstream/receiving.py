@@ -66,7 +66,7 @@ class Receiving(Shared):
             self._last_trouble = ended.reason
         # Not with the lock held: a handler of logging may publish. Of a refusal more is said before the next attempt.
         if not reconnecting or ended.code not in UNAUTHENTICATED:
-            log.warning("%s%s", ended.reason, "; connecting again, what is published waits" if reconnecting else "")
+            log.warning("%s%s", self._named(ended.reason), "; connecting again, what is published waits" if reconnecting else "")
         self._tell_trouble(ended.reason)
         self._deliver(deliveries)
 
@@ -212,6 +212,8 @@ class Receiving(Shared):
         if self._broken is None:
             self._broken = short
         self._connected, self._away = False, True
+        if short.code == "limit":
+            lifetime.leaving.turned_away(self._name)
         if self._connection is not None:
             self._connection.shutdown()
         self._work.notify_all()

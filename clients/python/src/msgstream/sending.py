@@ -216,6 +216,8 @@ class Sending(Receiving):
         """The broker is away. Said once for each reason, not at each attempt."""
         with self._lock:
             self._away = True
+            if short.code == "limit":
+                lifetime.leaving.turned_away(self._name)
             self._tell_room()
         if self.strict:
             with self._lock:
@@ -226,7 +228,7 @@ class Sending(Receiving):
             # Not in silence, however often.
             log.error("%s did not let this client in: %s; trying again from time to time, what is published waits", self.address, short.reason)
         elif short.reason != self._last_trouble:
-            log.warning("%s; trying again, what is published waits", short.reason)
+            log.warning("%s; trying again, what is published waits", self._named(short.reason))
         if short.reason != self._last_trouble:
             news, self._last_trouble = not self._last_trouble or short.code is not None, short.reason
             if news:

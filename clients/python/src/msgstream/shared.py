@@ -340,6 +340,10 @@ class Shared:
             if self._notices.get(stream) is noticed:
                 del self._notices[stream]
 
+    def _named(self, reason: str) -> str:
+        """With the broker before it: a program may have several."""
+        return reason if self._name in reason else f"{self._name}: {reason}"
+
     # What the threads add.
 
     def _start(self) -> None:

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
 
 use crate::wire::{Encoding, Endpoint, Place, holds_secret, showable};
 
@@ -98,7 +100,7 @@ impl Connector for Way {
                 ServerAddress::Tls(_) => {
                     return Err(io::Error::other("this program was built without TLS (the feature \"tls\" of msgstream)"));
                 }
-                ServerAddress::Unix(path) => Box::new(UnixStream::connect(path).await?),
+                ServerAddress::Unix(path) => Box::new(connect_unix(path).await?),
             })
         })
     }
@@ -109,6 +111,19 @@ async fn connect_tcp(host: &str) -> io::Result<TcpStream> {
     // Lines are gathered here already; waiting for more would only delay them.
     socket.set_nodelay(true)?;
     Ok(socket)
+}
+
+/// How long to wait until a socket is tried again where too many newcomers stand in line.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// As long as there is time for it: such a socket refuses at once, where a TCP address lets one wait.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
+            connected => return connected,
+        }
+    }
 }
 
 /// A connection as a byte stream. TCP and Unix sockets are such streams; an encrypted session over one is another.

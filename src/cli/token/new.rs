@@ -72,10 +72,12 @@ fn expiry(text: &str) -> Result<String, String> {
 }
 
 fn in_future(moment: Timestamp) -> Result<String, String> {
+    // Whole seconds are written.
+    let moment = Timestamp::from_second(moment.as_second()).map_err(|error| error.to_string())?;
     if moment <= Timestamp::now() {
         return Err("that is over already; write a later time".to_owned());
     }
-    Timestamp::from_second(moment.as_second()).map(|moment| moment.to_string()).map_err(|error| error.to_string())
+    Ok(moment.to_string())
 }
 
 pub(super) fn run(args: &Args) -> Outcome {

@@ -31,6 +31,9 @@ const NOBODY: &str = "\
 sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"
 ";
 
+/// The directory of the file unless it is named. It is made.
+const FOLDER: &str = "/etc/msgstream";
+
 /// How long another program may have the file for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -118,7 +121,11 @@ fn by_hand(what: &str, name: &str) -> String {
 /// The right to change files in the folder, for as long as the value lives. The lock is the kernel's, so it ends with the process.
 fn lock(folder: &Path) -> anyhow::Result<File> {
     if !folder.exists() {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+        // Any other is a path that was mistyped, or is for the administrator to make.
+        if folder != Path::new(FOLDER) {
+            anyhow::bail!("there is no directory {}; if the path is right, make it with mkdir", folder.display());
+        }
+        DirBuilder::new().mode(0o755).create(folder)?;
     }
     let (folder, began) = (File::open(folder)?, Instant::now());
     loop {

@@ -6,7 +6,9 @@ use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 
-use crate::client::{Backoff, BadServerAddress, BadToken, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list};
+use crate::client::{
+    Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list,
+};
 use crate::wire::holds_secret;
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
@@ -17,7 +19,7 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::config::ClientConfig;
-use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::exit::{Exit, Failure, OrExit, Outcome, for_people};
 use super::token_file;
 
 /// The broker's address, the token to show there, and certificates if it speaks TLS: from flags, variables, or a file of the clients'
@@ -142,7 +144,7 @@ fn check(server: &ServerAddress, tls: &TlsOptions) -> Result<(), String> {
                 // What is not there is told with the cure below.
                 fs::metadata(file).map_or(Ok(()), |about| token_file::check_kind(file, about.file_type()))?;
             }
-            tls.check().map_err(|error| error.to_string())
+            tls.check().map_err(|error| for_people(&error.to_string()))
         }
         ServerAddress::Tcp(_) => named().next().map_or(Ok(()), |(key, _)| {
             let variable = key.to_uppercase();
@@ -221,7 +223,13 @@ impl Broker {
 
     /// All streams whose names begin so, with what the broker knows of them.
     pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
-        Ok(list(&self.server, prefix, &self.known(options.clone())).await?)
+        list(&self.server, prefix, &self.known(options.clone())).await.map_err(|error| match error {
+            ClientError::Denied(_) => {
+                let cure = "\"msgstream streams PREFIX\" shows those whose names begin with a prefix that you may listen to; to see all takes admin = true, which who runs the broker can give you";
+                Failure::new(Exit::Refused, format!("{error}; {cure}"))
+            }
+            error => error.into(),
+        })
     }
 
     /// Connects in the background, for as long as it takes.

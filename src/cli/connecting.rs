@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::client::{Connection, RemoteStream};
 
 use super::broker::Broker;
+use super::exit::for_people;
 
 /// What the user is to know of the connection.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Contact {
             match stands {
                 Connection::Away { reason } if !self.is_away => {
                     self.is_away = true;
-                    return News::Away(format!("the broker at {} is away: {reason}; trying again", self.address));
+                    return News::Away(format!("the broker at {} is away: {}; trying again", self.address, for_people(&reason)));
                 }
                 Connection::Connected if self.is_away => {
                     self.is_away = false;

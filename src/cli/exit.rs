@@ -90,7 +90,8 @@ impl Failure {
 
     /// A listener of this was cut off, which says nothing of what goes on there.
     pub(crate) fn cut_off(what: &str, reason: &Reason) -> Self {
-        if reason.is_auth() {
+        // Nothing was cut off that had not begun.
+        if reason.is_auth() || reason.is_denied() {
             return ClientError::from(reason.clone()).into();
         }
         let exit = if reason.is_refusal() { Exit::Refused } else { Exit::Unavailable };
@@ -101,6 +102,22 @@ impl Failure {
     pub(crate) fn lost(reason: &str) -> Self {
         Self::new(Exit::Unavailable, format!("the connection to the broker was lost: {reason}"))
     }
+}
+
+/// What helps somebody who is not let in.
+const TOKEN_CURE: &str = "set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file";
+
+/// What the library says, without the names that things have in the code of programs.
+pub(crate) fn for_people(told: &str) -> String {
+    let names = [
+        ", TlsOptions::ca",
+        ", TlsOptions::certificate",
+        ", TlsOptions::key",
+        " (Options::token)",
+        " (Options::queue)",
+        "Options::longest_action, ",
+    ];
+    names.iter().fold(told.to_owned(), |told, name| told.replace(name, ""))
 }
 
 /// Errors of a client have their own exit codes.
@@ -119,7 +136,11 @@ impl From<ClientError> for Failure {
                 "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER"
             }
             ClientError::Connect { kind: io::ErrorKind::TimedOut, .. } => "name another broker with --server or MSGSTREAM_SERVER",
-            ClientError::AuthFailed(_) => "set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file",
+            ClientError::AuthFailed(reason) => {
+                // What a line of the protocol looks like is for those who write it themselves.
+                let why = reason.reason.split_once(": the first line must be").map_or(&*reason.reason, |(why, _)| why);
+                return Self::new(exit, format!("the broker does not let this client in: {why} ({}); {TOKEN_CURE}", reason.code));
+            }
             _ => return Self { exit, error: error.into() },
         };
         Self::new(exit, format!("{error}; {cure}"))
@@ -135,8 +156,8 @@ mod tests {
         for (code, exit, part) in [
             ("shutdown", Exit::Unavailable, "\"job\" was cut off: why (shutdown); it may go on"),
             ("slow_listener", Exit::Unavailable, "it may go on"),
-            ("limit", Exit::Refused, "\"job\" was cut off: why (limit)"),
-            ("denied", Exit::Refused, "(denied)"),
+            ("limit", Exit::Unavailable, "\"job\" was cut off: why (limit)"),
+            ("denied", Exit::Refused, "the broker refused: why (denied)"),
             ("bad_stream", Exit::Refused, "(bad_stream)"),
             ("auth_required", Exit::Refused, "set MSGSTREAM_TOKEN"),
             ("auth_failed", Exit::Refused, "set MSGSTREAM_TOKEN"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -176,4 +177,27 @@ fn a_token_is_read_as_people_save_it_and_refused_with_the_cure() {
     let config = [b"\xef\xbb\xbf", format!("server = '{NOWHERE}'").as_bytes()].concat();
     assert_fails(&folder.health(config, &[], &[]), 69, "cannot connect");
     assert_fails(&folder.health(b"\xff\xfes\0", &[], &[]), 78, "save it as UTF-8");
+}
+
+/// What a program would change in its code is nothing to the people of the command line.
+#[test]
+fn nothing_of_the_library_is_told() {
+    let folder = Folder::new("library");
+    let empty = folder.file("empty.pem", "");
+    let output = folder.health("", &[], &["--server", "tls://127.0.0.1:1", "--ca", &empty]);
+    assert_fails(&output, 78, "(--ca): there is no certificate in it");
+    assert!(!text(&output.stderr).contains("::"), "{}", text(&output.stderr));
+}
+
+/// A newcomer waits in vain as long as the broker takes nobody, and is taken once it does.
+#[test]
+fn a_socket_whose_newcomers_wait_in_line_is_tried_again() {
+    let folder = Folder::new("backlog");
+    let path = folder.0.join("socket");
+    let listening = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listening, 0).unwrap();
+    let waiting = UnixStream::connect(&path).unwrap();
+    let health = program(&["health", "--timeout", "50ms"]).arg("--server").arg(format!("unix:{}", path.display())).output().unwrap();
+    assert_fails(&health, 124, "has not answered within 50ms");
+    drop(waiting);
 }

@@ -116,6 +116,7 @@ fn what_is_asked_wrongly_is_refused_with_the_cure() {
     assert_fails(&place.output(&["new", "a b", "--admin"]), 64, "a name has");
     assert_fails(&place.output(&["new", "a", "--admin", "--expires", "soon"]), 64, "write a time such as 90d");
     assert_fails(&place.output(&["new", "a", "--admin", "--expires", "2020-01-31"]), 64, "over already");
+    assert_fails(&place.output(&["new", "a", "--admin", "--expires", "1ms"]), 64, "over already");
     // A moment without its offset: nobody knows which it is.
     for moment in ["2127-01-31T12:00", "2127-01-31T12:00:00", "2127-01-31 12:00", "2127-01-31T12", "12:00"] {
         assert_fails(&place.output(&["new", "a", "--admin", "--expires", moment]), 64, "write a time such as 90d");
@@ -131,6 +132,10 @@ fn what_is_asked_wrongly_is_refused_with_the_cure() {
     serve.env("MSGSTREAM_AUTH__TOKENS", place.file("tokens.toml"));
     assert_fails(&serve.output().unwrap(), 78, "line 1");
     assert_eq!(place.tokens(), "[a\n", "it is left as it is");
+    // A path that was mistyped.
+    let nowhere = place.file("no/such/x.toml");
+    assert_fails(&place.output(&["new", "a", "--admin", "--file", nowhere.to_str().unwrap()]), 74, "there is no directory");
+    assert!(!place.file("no").exists());
 }
 
 /// As TOML writes it, and as the broker reads it.
@@ -255,6 +260,9 @@ fn the_commands_show_their_token_and_may_do_what_it_allows() {
     let with = |variable: &str, arguments: &[&str]| broker.command(arguments).env("MSGSTREAM_TOKEN", variable).output().unwrap();
     for output in [with("", &["put", "fit-1", "1"]), broker.output(&["listen", "fit-1"]), broker.output(&["streams"])] {
         assert_fails(&output, 77, "set MSGSTREAM_TOKEN");
+        // Once, and in the words of the command line.
+        let said = text(&output.stderr);
+        assert!(said.matches("MSGSTREAM_TOKEN").count() == 1 && !said.contains("::") && !said.contains("{\"action\""), "{said}");
     }
     assert_fails(&with("mst_0123456789", &["put", "fit-1", "1"]), 77, "nobody has this token");
     assert_fails(&with("two words", &["put", "fit-1", "1"]), 78, "MSGSTREAM_TOKEN: a token is one word");
@@ -262,7 +270,13 @@ fn the_commands_show_their_token_and_may_do_what_it_allows() {
     assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), ""));
     assert_eq!(text(&with(&token, &["get", "fit-1"]).stdout), "[1]\n");
     assert_fails(&with(&token, &["put", "job", "1"]), 77, "\"fits\" has no right to \"put\" on \"job\"");
-    assert_fails(&with(&token, &["streams"]), 77, "has no right to \"listen\"");
+    assert_fails(&with(&token, &["streams"]), 77, "admin = true");
+    assert_fails(&with(&token, &["streams"]), 77, "msgstream streams PREFIX");
+    for command in ["listen", "get", "wait"] {
+        let refused = with(&token, &[command, "job"]);
+        assert_fails(&refused, 77, "\"fits\" has no right to \"listen\" on \"job\"");
+        assert!(!text(&refused.stderr).contains("cut off") && !text(&refused.stderr).contains("go on"), "{}", text(&refused.stderr));
+    }
     let shown = with(&token, &["streams", "fit-", "--json"]);
     assert!(text(&shown.stdout).contains("fit-1"), "{}{}", text(&shown.stdout), text(&shown.stderr));
 
@@ -299,4 +313,30 @@ fn a_listener_whose_token_is_revoked_is_told_and_stops() {
     assert_eq!(place.output(&["revoke", "one"]).status.code(), Some(0));
     let said = thread::spawn(move || child.wait_with_output().unwrap()).join().unwrap();
     assert_fails(&said, 77, "revoked");
+}
+
+#[test]
+fn a_job_whose_token_is_revoked_is_told_why_its_output_is_missing() {
+    let place = Place::new("job");
+    let (all, token) = (place.new_token(&["all", "--listen", ""]), place.new_token(&["one", "--publish", ""]));
+    let broker = place.broker();
+    let mut run = broker.command(&["run", "job", "--", "sh", "-c", "read go; echo 1; echo 2"]);
+    run.env("MSGSTREAM_TOKEN", token).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = run.spawn().unwrap();
+    // Its header has come.
+    let mut listen = broker.command(&["listen", "job"]);
+    let mut listen = listen.env("MSGSTREAM_TOKEN", all).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(listen.stdout.take().unwrap()), &mut String::new()).unwrap();
+    let _ = listen.kill();
+    let _ = listen.wait();
+    assert_eq!(place.output(&["revoke", "one"]).status.code(), Some(0));
+    let mut told = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    std::io::BufRead::read_line(&mut told, &mut said).unwrap();
+    assert!(said.contains("nothing more goes to the broker") && said.contains("revoked"), "{said}");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"\n").unwrap();
+    said.clear();
+    std::io::Read::read_to_string(&mut told, &mut said).unwrap();
+    assert!(said.contains("2 lines of output were not published: nothing more went to the broker"), "{said}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, block_on};
-use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::exit::{Exit, Failure, OrExit, Outcome, for_people};
 use super::standard::say;
 use super::text::cut;
 use contact::Contact;
@@ -287,7 +287,7 @@ async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &A
         biased;
         closed = closed => match closed {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
+            Ok(Err(error)) => Some(for_people(&error.to_string())),
             Err(_) => Some(unreachable(&remote.connection().borrow()).unwrap_or_else(|| "it did not answer in time".to_owned())),
         },
         why = away => Some(why),
@@ -298,6 +298,10 @@ async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &A
     }
     match job.left_out() {
         0 => {}
-        lines => say(format_args!("{lines} lines of output were not published: the broker did not take them in time")),
+        lines => {
+            let is_over = matches!(*remote.connection().borrow(), Connection::Over { .. });
+            let why = if is_over { "nothing more went to the broker" } else { "the broker did not take them in time" };
+            say(format_args!("{lines} lines of output were not published: {why}"));
+        }
     }
 }

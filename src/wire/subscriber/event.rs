@@ -120,9 +120,10 @@ impl Reason {
         Self { code: code.into(), reason: reason.into() }
     }
 
-    /// Whether the client itself is the cause, so that it would be refused again. This is false for a stopping broker or a full queue.
+    /// Whether the client itself is the cause, so that it would be refused again. This is false for a stopping broker or a full queue, and
+    /// for one that has no room now.
     pub(crate) fn is_refusal(&self) -> bool {
-        !matches!(&*self.code, "shutdown" | "slow_listener")
+        !matches!(&*self.code, "shutdown" | "slow_listener" | "limit")
     }
 
     /// Whether the broker does not let this client in.

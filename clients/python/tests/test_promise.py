@@ -192,9 +192,9 @@ WAYS: "List[Callable[[str, Heard], None]]" = [in_python, by_command, *([by_the_p
 SECURE_WAYS = [in_python, by_command, in_asyncio]
 
 
-def until_all_listen(broker: Broker, count: int) -> None:
+def until_all_listen(broker: Broker, count: int, server: str) -> None:
     """Waits until the broker says so."""
-    for event in broker.listen("$streams/fit"):
+    for event in broker.listen("$streams/fit", server=server):
         if isinstance(event, (Header, Message)) and event.message["listeners"] == count:
             return
 
@@ -217,7 +217,8 @@ def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_jo
         cuts = [None if kind == "freezes" else sizes(SEED + place, 20_000 if tls else 300_000) for place in range(4)]
         networks = [stack.enter_context(Proxy(port, cut)) for cut in cuts]
         listeners = [Heard(way.__name__, way, tls + network.address) for way, network in zip(ways, networks[1:])]
-        until_all_listen(away, len(ways))
+        server = f"tls://127.0.0.1:{away.tls_port}" if tls else away.address
+        until_all_listen(away, len(ways), server)
         job = subprocess.Popen([sys.executable, "-c", JOB, tls + networks[0].address], stdout=subprocess.PIPE, text=True)
         stack.callback(job.kill)
         assert job.stdout
@@ -233,7 +234,7 @@ def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_jo
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         eventually(lambda: said[-1] >= 0, "the job to begin")
-        waits = subprocess.Popen([program(), "wait", "--server", away.address, "fit"], stderr=subprocess.DEVNULL)
+        waits = subprocess.Popen([program(), "wait", "--server", server, "fit"], stderr=subprocess.DEVNULL)
         stack.callback(waits.kill)
 
         end = time.monotonic() + SECONDS

@@ -31,9 +31,6 @@ const NOBODY: &str = "\
 sha256 = \"0000000000000000000000000000000000000000000000000000000000000000\"
 ";
 
-/// The directory of the file unless it is named. It is made.
-const FOLDER: &str = "/etc/msgstream";
-
 /// How long another program may have the file for itself.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -117,6 +114,9 @@ pub(super) fn without(text: &str, name: &str) -> Changed {
 fn by_hand(what: &str, name: &str) -> String {
     format!("the file is written in a way that cannot be changed safely here; {what} the table [{name}] by hand")
 }
+
+/// The directory of the file unless it is named. It is made.
+const FOLDER: &str = "/etc/msgstream";
 
 /// The right to change files in the folder, for as long as the value lives. The lock is the kernel's, so it ends with the process.
 fn lock(folder: &Path) -> anyhow::Result<File> {

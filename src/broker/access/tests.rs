@@ -220,3 +220,18 @@ fn of_two_that_read_the_file_at_once_the_later_one_counts() {
     assert!(admit(&access, "new", 1, 0).is_ok());
     assert_eq!(admit(&access, "old", 2, 0), Err(Refusal::Unknown));
 }
+
+// Seen to fail when it was looked at how the file is after it was read: what was read was taken for what is there now.
+#[test]
+fn a_change_while_the_file_is_read_is_found() {
+    let (file, now) = (Written::new("meanwhile"), (Instant::now(), at(0)));
+    file.write(&["old"]);
+    let access = Access::load(&file.0, 8).unwrap();
+    let slow = |path: &Path| {
+        let text = file::read(path);
+        file.write(&["new", "newer"]);
+        text
+    };
+    assert_eq!(access.reload_from(slow, now, |_, _| {}).unwrap().identities, 1);
+    assert!(!access.has_changed(now.0) && access.has_changed(now.0));
+}

@@ -1,14 +1,12 @@
 //! The configuration is read again and again while clients are at work.
 
 use std::fs;
-use std::io::Write;
-use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::checker::put;
-use crate::harness::{Broker, alone, settings, tokens_file, until, watch};
+use crate::harness::{Broker, alone, settings, until};
 
 const TIMES: u32 = 1_000;
 
@@ -60,9 +58,8 @@ fn tokens(revocable: bool, others: usize) -> Vec<(String, &'static str)> {
     named.chain((0..others).map(|number| format!("mst_other_{number}"))).map(|token| (token, ALL)).collect()
 }
 
-/// The broker finds a change by itself, and is told of some as well. Of two readings at once, the older must not have the last word; nor
-/// must one that was begun before the last change be taken for one of what is there now.
-// Seen to fail when the file was read outside of the lock; and when it was looked at how the file is after it was read.
+/// The broker finds a change by itself, and is told of some as well.
+// Seen to fail when a pipe was opened to be read: nothing was read any more.
 #[test]
 fn a_token_that_is_revoked_amid_many_changes_stays_out() {
     let mut broker = Broker::start(settings().token("mst_kept", ALL));
@@ -86,19 +83,12 @@ fn a_token_that_is_revoked_amid_many_changes_stays_out() {
     until_read(12, 1);
     let mut held = let_in("mst_revocable");
     held.ping();
-    // Whoever reads this waits for somebody who writes.
+    // Nobody writes into it, and nothing waits for that.
     mknodat(CWD, broker.file("pipe"), FileType::Fifo, Mode::from(0o600), 0).unwrap();
     fs::rename(broker.file("pipe"), broker.file("tokens.toml")).unwrap();
     tell();
-    // It opens once somebody reads.
-    let mut slow = fs::OpenOptions::new().write(true).open(broker.file("tokens.toml")).unwrap();
+    broker.until_logged("it is no regular file");
     change(false, 20);
-    // Time enough to find the change, and to overtake the reading that is under way.
-    watch(Duration::from_millis(2500), || assert_eq!(times_read(21), 0, "two read at once"));
-    let_in("mst_kept").ping();
-    slow.write_all(tokens_file(&tokens(true, 30)).as_bytes()).unwrap();
-    drop(slow);
-    until_read(32, 1);
     until_read(21, 1);
     held.expect_ended("auth_failed");
     for times in 1..4 {

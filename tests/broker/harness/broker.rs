@@ -287,7 +287,7 @@ impl Drop for Broker {
 }
 
 /// The tokens' file.
-pub(crate) fn tokens_file(tokens: &[(impl AsRef<str>, &str)]) -> String {
+fn tokens_file(tokens: &[(impl AsRef<str>, &str)]) -> String {
     tokens.iter().map(|(token, rights)| table(token.as_ref(), rights)).collect()
 }
 

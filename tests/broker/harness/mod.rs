@@ -11,7 +11,7 @@ mod socket;
 mod transcript;
 mod wait;
 
-pub(crate) use broker::{Broker, Place, Settings, command, settings, tokens_file};
+pub(crate) use broker::{Broker, Place, Settings, command, settings};
 pub(crate) use bystander::Bystander;
 pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::time::timeout;
 
-use crate::client::Options;
+use crate::client::{ClientError, Options};
 use crate::wire::units::Span;
 
 use super::broker::{Broker, block_on, limit};
@@ -35,7 +35,7 @@ Exit codes:
    0  the broker answers
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
-  77  the broker turned this client away
+  77  the broker turned this client away, or has no room for it: it is alive
   78  the configuration of clients cannot be used
  124  the time was up";
 
@@ -47,8 +47,11 @@ pub(crate) fn run(args: Args) -> Outcome {
         let answered = timeout(time, async {
             // The whole has its limit.
             let remote = args.broker.connect(Options::default().connect_time(time.saturating_mul(2))).await?;
-            remote.flush().await?;
-            Ok::<(), Failure>(())
+            remote.flush().await.map_err(|error| match error {
+                // Whoever restarts what is dead must not restart this: those who have found room would lose it.
+                ClientError::Lost(why) if why.ends_with("(limit)") => Failure::new(Exit::Refused, why),
+                error => error.into(),
+            })
         });
         let address = args.broker.address();
         match answered.await {

@@ -129,7 +129,8 @@ pub(crate) fn faults(certificate: Option<PemFile<'_>>, key: Option<PemFile<'_>>)
     }
 }
 
-fn cure(error: &io::Error) -> &'static str {
+/// What to do about a file that cannot be read, behind what the system says.
+pub(crate) fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "; check the path",
         io::ErrorKind::PermissionDenied => "; let the user that this program runs as read it",

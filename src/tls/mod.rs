@@ -15,9 +15,9 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use files::TlsError;
-#[cfg(feature = "cli")]
-pub(crate) use files::faults;
 pub(crate) use files::{PemFile, certified_key};
+#[cfg(feature = "cli")]
+pub(crate) use files::{cure, faults};
 #[cfg(feature = "broker")]
 pub(crate) use identity::{names_of, own_name};
 

@@ -3,23 +3,22 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use crate::folder::Folder;
 use crate::{assert_fails, program, text};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
 
 /// A folder, gone with the test.
-struct Folder(PathBuf);
+struct Given(Folder);
 
-impl Folder {
+impl Given {
     fn new(name: &str) -> Self {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("given-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(path.join("msgstream")).unwrap();
-        Self(path)
+        let folder = Folder::new(&format!("given-{name}"));
+        fs::create_dir(folder.join("msgstream")).unwrap();
+        Self(folder)
     }
 
     /// A file that only its owner may read.
@@ -48,19 +47,13 @@ impl Folder {
                 None => bounded.env_remove(name),
             };
         }
-        bounded.env("XDG_CONFIG_HOME", &self.0).envs(variables.iter().copied()).output().unwrap()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        bounded.env("XDG_CONFIG_HOME", &*self.0).envs(variables.iter().copied()).output().unwrap()
     }
 }
 
 #[test]
 fn a_named_pipe_is_refused_and_not_waited_for() {
-    let folder = Folder::new("pipe");
+    let folder = Given::new("pipe");
     let pipe = folder.pipe("pipe");
     let said = format!("{pipe} is a named pipe, a device or a socket, and not a file");
     assert_fails(&folder.health("", &[], &["--server", NOWHERE, "--token-file", &pipe]), 78, &said);
@@ -86,7 +79,7 @@ fn a_pipe_that_is_open_already_is_read() {
 
 #[test]
 fn certificates_are_refused_where_nothing_is_encrypted() {
-    let folder = Folder::new("plain");
+    let folder = Given::new("plain");
     let ca = folder.file("ca.pem", "");
     for (flag, variable, key) in
         [("--ca", "MSGSTREAM_CA", "ca"), ("--certificate", "MSGSTREAM_CERTIFICATE", "certificate"), ("--key", "MSGSTREAM_KEY", "key")]
@@ -107,7 +100,7 @@ fn certificates_are_refused_where_nothing_is_encrypted() {
 
 #[test]
 fn what_may_be_a_secret_is_not_repeated() {
-    let folder = Folder::new("secret");
+    let folder = Given::new("secret");
     let (token, place) = ("mst_0123456789", "there is a token or a key)");
     let not_repeated = |output: &Output, part: &str| {
         assert_fails(output, 78, part);
@@ -130,7 +123,7 @@ fn what_may_be_a_secret_is_not_repeated() {
 
 #[test]
 fn a_key_that_begins_alike_is_the_one_that_is_meant() {
-    let folder = Folder::new("alike");
+    let folder = Given::new("alike");
     for (key, meant) in [("token", "token_file"), ("cert", "certificate"), ("sever", "server"), ("tokenfile", "token_file")] {
         let output = folder.health(format!("{key} = \"mst_0123\""), &[], &[]);
         assert_fails(&output, 78, &format!("unknown key {key:?}; did you mean {meant:?}?"));
@@ -139,7 +132,7 @@ fn a_key_that_begins_alike_is_the_one_that_is_meant() {
 
 #[test]
 fn files_of_certificates_are_read_before_anybody_is_called() {
-    let folder = Folder::new("unread");
+    let folder = Given::new("unread");
     let empty = folder.file("empty.pem", "");
     let server = ["--server", "tls://127.0.0.1:1"];
     for (command, rest) in
@@ -156,7 +149,7 @@ fn files_of_certificates_are_read_before_anybody_is_called() {
 
 #[test]
 fn a_fault_of_the_configuration_is_told_without_the_usage() {
-    let folder = Folder::new("usage");
+    let folder = Given::new("usage");
     let output = folder.health("", &[], &["--server", NOWHERE, "--token-file", "/nonexistent"]);
     assert_fails(&output, 78, "cannot read the token in /nonexistent: No such file");
     assert_eq!(text(&output.stderr).lines().count(), 1, "{}", text(&output.stderr));
@@ -164,7 +157,7 @@ fn a_fault_of_the_configuration_is_told_without_the_usage() {
 
 #[test]
 fn a_token_is_read_as_people_save_it_and_refused_with_the_cure() {
-    let folder = Folder::new("token");
+    let folder = Given::new("token");
     let by_file = |text: &[u8]| folder.health("", &[], &["--server", NOWHERE, "--token-file", &folder.file("token", text)]);
     let by_variable = |text: &str| folder.health("", &[("MSGSTREAM_TOKEN", text)], &["--server", NOWHERE]);
     assert_fails(&by_variable("  \t"), 69, "cannot connect");
@@ -182,7 +175,7 @@ fn a_token_is_read_as_people_save_it_and_refused_with_the_cure() {
 /// What a program would change in its code is nothing to the people of the command line.
 #[test]
 fn nothing_of_the_library_is_told() {
-    let folder = Folder::new("library");
+    let folder = Given::new("library");
     let empty = folder.file("empty.pem", "");
     let output = folder.health("", &[], &["--server", "tls://127.0.0.1:1", "--ca", &empty]);
     assert_fails(&output, 78, "(--ca): there is no certificate in it");
@@ -192,7 +185,7 @@ fn nothing_of_the_library_is_told() {
 /// A newcomer waits in vain as long as the broker takes nobody, and is taken once it does.
 #[test]
 fn a_socket_whose_newcomers_wait_in_line_is_tried_again() {
-    let folder = Folder::new("backlog");
+    let folder = Given::new("backlog");
     let path = folder.0.join("socket");
     let listening = UnixListener::bind(&path).unwrap();
     rustix::net::listen(&listening, 0).unwrap();

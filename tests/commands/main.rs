@@ -23,6 +23,7 @@ mod certificates;
 mod completions;
 mod directory;
 mod ends;
+mod folder;
 mod given;
 mod health;
 mod jobs;

@@ -6,17 +6,15 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
+use crate::folder::Folder;
 use crate::{Broker, assert_fails, program, text};
 
 /// A folder with a file of tokens, gone with the test.
-struct Place(PathBuf);
+struct Place(Folder);
 
 impl Place {
     fn new(name: &str) -> Self {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tokens-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(Folder::new(&format!("tokens-{name}")))
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -52,12 +50,6 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_token_is_printed_once_and_the_file_holds_only_its_digest() {
     let place = Place::new("printed");
@@ -74,7 +66,7 @@ fn a_token_is_printed_once_and_the_file_holds_only_its_digest() {
     }
     assert_eq!(fs::metadata(place.file("tokens.toml")).unwrap().mode() & 0o777, 0o600);
     assert_ne!(place.new_token(&["other", "--admin"]), token);
-    assert_eq!(fs::read_dir(&place.0).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(&*place.0).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]
@@ -215,7 +207,7 @@ fn of_several_tokens_the_one_that_is_nearest_counts() {
             command.arg("--token-file").arg(place.file(flag));
         }
         let file = if file.is_empty() { "".into() } else { place.file(file) };
-        command.env("XDG_CONFIG_HOME", &place.0).env("MSGSTREAM_TOKEN", variable).env("MSGSTREAM_TOKEN_FILE", file);
+        command.env("XDG_CONFIG_HOME", &*place.0).env("MSGSTREAM_TOKEN", variable).env("MSGSTREAM_TOKEN_FILE", file);
         assert_fails(&command.output().unwrap(), 77, &format!("\"{who}\" has no right to \"put\""));
     };
     configure("configured");
@@ -232,7 +224,7 @@ fn of_several_tokens_the_one_that_is_nearest_counts() {
     let unread = command.env("MSGSTREAM_TOKEN_FILE", place.file("nonexistent")).output().unwrap();
     assert_fails(&unread, 78, "MSGSTREAM_TOKEN_FILE: cannot read the token in ");
     let mut command = program(&["put", "else", "1"]);
-    let unread = command.env("XDG_CONFIG_HOME", &place.0).output().unwrap();
+    let unread = command.env("XDG_CONFIG_HOME", &*place.0).output().unwrap();
     assert_fails(&unread, 78, "client.toml, line 2: cannot read the token in ");
 }
 
@@ -290,7 +282,7 @@ fn the_commands_show_their_token_and_may_do_what_it_allows() {
 
     fs::create_dir(place.file("msgstream")).unwrap();
     fs::write(place.file("msgstream/client.toml"), format!("token_file = '{}'\n", file.display())).unwrap();
-    let get = |command: &mut Command| command.env("XDG_CONFIG_HOME", &place.0).output().unwrap();
+    let get = |command: &mut Command| command.env("XDG_CONFIG_HOME", &*place.0).output().unwrap();
     // It is for the broker that is named beside it, and no other one is shown it.
     assert_fails(&get(&mut broker.command(&["get", "fit-1"])), 77, "set MSGSTREAM_TOKEN");
     let both = format!("token_file = '{}'\nserver = '{}'\n", file.display(), broker.address);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::BadValue;
+use crate::tls::cure;
 use crate::wire::{holds_secret, showable};
 
 /// The configuration cannot be used.
@@ -80,14 +81,5 @@ impl fmt::Display for Problem {
                 write!(f, "{} = {} ({origin}): {}", showable(key), showable(value), showable(reason))
             }
         }
-    }
-}
-
-fn cure(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::NotFound => "; check the path",
-        io::ErrorKind::PermissionDenied => "; let the user that this program runs as read it",
-        io::ErrorKind::IsADirectory => "; name the file in it",
-        _ => "",
     }
 }

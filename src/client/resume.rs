@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::wire::subscriber::Reason;
 use crate::wire::{Epoch, StreamState};
 
 /// What an action does to its stream, beside its message.
@@ -145,10 +146,14 @@ pub(super) struct Found {
     pub(super) header: Option<Vec<u8>>,
     /// The run that it tells of.
     pub(super) run: Option<Epoch>,
-    /// This client may publish and not listen, so that it cannot be told how the stream stands.
+    /// The broker has refused to tell how the stream stands.
+    pub(super) is_untold: bool,
+    /// It did, since this client may publish and not listen.
     pub(super) is_denied: bool,
     /// The broker has lost this client's header, or may have, and was asked to take it again.
     pub(super) is_set_again: bool,
+    /// Why the broker has not taken it, unless somebody else has begun the stream.
+    pub(super) refused: Option<Reason>,
 }
 
 /// What becomes of an action.

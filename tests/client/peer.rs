@@ -80,11 +80,11 @@ impl Peer {
         }
     }
 
-    /// Denies what a new connection asks: how this stream stands.
-    pub(crate) async fn deny(&mut self, stream: &str) {
+    /// Refuses what a new connection asks: how this stream stands.
+    pub(crate) async fn refuse_to_tell(&mut self, stream: &str, code: &str) {
         let asked = self.lines(2).await;
         assert!(asked[0].starts_with(&format!(r#"{{"action":"listen","stream":"{stream}","#)), "{asked:?}");
-        let error = r#"{"action":"error","message":{"code":"denied","reason":"you may not"}"#;
+        let error = format!(r#"{{"action":"error","message":{{"code":"{code}","reason":"you may not"}}"#);
         self.say(&format!(r#"{error},"stream":"{stream}","receipt":{}}}"#, receipt_in(&asked[0]))).await;
         self.say(&format!(r#"{{"action":"receipt","receipt":{}}}"#, receipt_in(&asked[1]))).await;
     }
@@ -109,7 +109,12 @@ impl Peer {
 
     /// Refuses an action as stale.
     pub(crate) async fn stale(&mut self, receipt: &str) {
-        self.say(&format!(r#"{{"action":"error","message":{{"code":"stale","reason":"another has begun"}},"receipt":{receipt}}}"#)).await;
+        self.refuse(receipt, "stale").await;
+    }
+
+    /// Refuses an action.
+    pub(crate) async fn refuse(&mut self, receipt: &str, code: &str) {
+        self.say(&format!(r#"{{"action":"error","message":{{"code":"{code}","reason":"not now"}},"receipt":{receipt}}}"#)).await;
     }
 
     /// Answers what a new connection asks: how these streams stand, and their headers.

@@ -218,7 +218,7 @@ async fn a_client_that_may_only_publish_sets_its_header_again() {
         first.sent_before("further").await;
         drop(first);
         let mut second = Peer::accept(&peer).await;
-        second.deny("job").await;
+        second.refuse_to_tell("job", "denied").await;
         let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
         if is_lost {
             second.receipt_of(&receipt, RUN).await;
@@ -240,6 +240,54 @@ async fn a_client_that_may_only_publish_sets_its_header_again() {
         };
         assert!(if is_lost { flushed.is_ok() } else { matches!(flushed, Err(ClientError::Stale(_))) }, "{is_lost}: {flushed:?}");
     }
+}
+
+/// A broker that has no room for the question may have no room for the stream either, or may have it.
+// Seen to fail: with the header left out, and what followed it sent as to any stream.
+#[tokio::test]
+async fn a_question_that_there_is_no_room_for_loses_no_header() {
+    for is_lost in [true, false] {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (client, mut first) = begun(&peer).await;
+        client.put_with_header("job", "one", "mine, further").await.unwrap();
+        first.sent_before("further").await;
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.refuse_to_tell("job", "limit").await;
+        let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+        if is_lost {
+            second.receipt_of(&receipt, RUN).await;
+        } else {
+            second.stale(&receipt).await;
+        }
+        let again = second.lines(1).await.remove(0);
+        assert!(again.contains("further") && again.contains("\"of\":") == is_lost, "{again}");
+    }
+}
+
+/// A header that the broker does not take for now is set again by the next connection. What was to follow it is not sent without it, and
+/// its caller is told why.
+// Seen to fail: with the header forgotten, and "somebody else has begun" in place of the reason.
+#[tokio::test]
+async fn a_header_that_is_refused_for_now_is_not_forgotten() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, mut first) = begun(&peer).await;
+    let confirmed = client.confirmed();
+    let (closed, ()) = tokio::join!(confirmed.close("job"), async {
+        first.sent_before("close").await;
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.answer(&[("job", "waiting", None)]).await;
+        let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+        second.refuse(&receipt, "limit").await;
+        client.put("job", "next").await.unwrap();
+        assert_eq!(second.sent_before("next").await, [""; 0]);
+        drop(second);
+        let mut third = Peer::accept(&peer).await;
+        third.answer(&[("job", "waiting", None)]).await;
+        third.set_again(&[("job", "\"mine\"")]).await;
+    });
+    assert!(matches!(&closed, Err(ClientError::Refused(reason)) if reason.code == "limit"), "{closed:?}");
 }
 
 /// The broker never restarted: it still has the header, or a newer one.

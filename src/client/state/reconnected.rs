@@ -107,12 +107,15 @@ impl State {
         {
             match outcome {
                 Ok(run) => (found.state, found.run) = (Some(StreamState::Waiting), run),
+                // The stream is there, and more is not known: most likely it is this client's, which has not been away for long.
+                Err(reason) if reason.is_stale() && found.is_untold && !found.is_denied => {}
                 // Somebody else has begun the stream, or ended it, since it was found. Of one that this client cannot be told of that may be
                 // long ago, or it was the client itself: what cannot be told apart is not repeated. Nor is what was to follow a header that
                 // the broker does not take.
                 Err(reason) => {
                     found.state = Some(StreamState::Running);
                     if !reason.is_stale() {
+                        found.refused = Some(reason.clone());
                         self.refused.get_or_insert(reason);
                     }
                 }
@@ -124,7 +127,7 @@ impl State {
     /// Has the broker take the headers again that it has lost, unless somebody else has begun the stream by then. True if there are any.
     fn set_again(&mut self) -> bool {
         for (stream, (_, found)) in &mut self.found {
-            let may_be_lost = found.state == Some(StreamState::Waiting) || found.is_denied;
+            let may_be_lost = found.state == Some(StreamState::Waiting) || found.is_untold;
             let lost = self.headers.get(stream).filter(|_| may_be_lost && !found.is_set_again);
             let Some(header) = lost else { continue };
             (found.is_set_again, found.run) = (true, None);
@@ -143,7 +146,7 @@ impl State {
         }
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
         let mut out = Lines::default();
-        let (mut verdicts, mut runs) = (HashMap::new(), HashMap::new());
+        let (mut verdicts, mut runs, mut refused) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut changes_of = changes(&parts);
         for (stream, (_, found)) in std::mem::take(&mut self.found) {
             let changes = changes_of.remove(&stream).unwrap_or_default();
@@ -165,6 +168,8 @@ impl State {
                     self.headers.insert(stream.clone(), header.into());
                     push_will(&mut out, will);
                 }
+                // Another time the broker may take the header.
+                (Some(_), _) if found.refused.is_some() => push_will(&mut out, will),
                 // It belongs to somebody else now, or has ended. It may be about to begin.
                 (Some(_), _) => {
                     self.headers.remove(&stream);
@@ -179,6 +184,7 @@ impl State {
             if judged.last() == Some(&Verdict::Stale) {
                 self.changes.remove(&stream);
             }
+            refused.extend(found.refused.map(|reason| (stream.clone(), reason)));
             verdicts.insert(stream, VecDeque::from(judged));
         }
         let mut left_out = Vec::new();
@@ -199,15 +205,16 @@ impl State {
         let unconfirmed: usize = self.unconfirmed.iter().map(|(chunk, _)| chunk.bytes.len()).sum();
         (self.queued, self.out) = (out.bytes.len() + unconfirmed, out);
         for (mark, verdict) in left_out {
-            self.leave_out(mark, verdict);
+            let why = refused.get(&mark.stream).cloned().unwrap_or_else(|| stale(&mark.stream));
+            self.leave_out(mark, verdict, why);
         }
         true
     }
 
     /// Tells whoever waits for an action that a new connection does not repeat.
-    fn leave_out(&mut self, mark: Mark, verdict: Verdict) {
+    fn leave_out(&mut self, mark: Mark, verdict: Verdict, why: Reason) {
         self.actions = self.actions.saturating_sub(1);
-        let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(stale(&mark.stream)) };
+        let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(why) };
         match (mark.receipt, outcome) {
             (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::from)),
             (None, Err(reason)) => {

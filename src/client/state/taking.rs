@@ -108,7 +108,7 @@ impl State {
     /// A new connection may not be told how a stream stands. False if it had not asked.
     fn question_refused(&mut self, receipt: u64, reason: &Reason) -> bool {
         let asked = self.found.values_mut().find(|(question, _)| *question == receipt);
-        asked.map(|(_, found)| found.is_denied = reason.is_denied()).is_some()
+        asked.map(|(_, found)| (found.is_untold, found.is_denied) = (true, reason.is_denied())).is_some()
     }
 
     /// A question has been answered that a flush waits for.

@@ -19,7 +19,7 @@ use tokio::runtime::Builder;
 use tokio::time::Instant;
 
 use super::config::ClientConfig;
-use super::exit::{Exit, Failure, OrExit, Outcome, for_people};
+use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::token_file;
 
 /// The broker's address, the token to show there, and certificates if it speaks TLS: from flags, variables, or a file of the clients'
@@ -144,7 +144,7 @@ fn check(server: &ServerAddress, tls: &TlsOptions) -> Result<(), String> {
                 // What is not there is told with the cure below.
                 fs::metadata(file).map_or(Ok(()), |about| token_file::check_kind(file, about.file_type()))?;
             }
-            tls.check().map_err(|error| for_people(&error.to_string()))
+            tls.check().map_err(|error| error.to_string())
         }
         ServerAddress::Tcp(_) => named().next().map_or(Ok(()), |(key, _)| {
             let variable = key.to_uppercase();

@@ -6,7 +6,7 @@ use super::standard::print;
 /// Print shell completions
 ///
 /// In bash, zsh and fish they offer the names of streams as well, if the broker answers within 0.3 s: the first 200 that begin so. The
-/// broker is the one that is configured; bash also takes it from --server.
+/// broker is the one that is configured; bash also takes it from --server, with --ca, --certificate, --key and --token-file.
 ///
 /// For bash: msgstream completions bash > ~/.local/share/bash-completion/completions/msgstream
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,6 @@ use tokio::time::{Instant, sleep_until};
 use crate::client::{Connection, RemoteStream};
 
 use super::broker::Broker;
-use super::exit::for_people;
 
 /// What the user is to know of the connection.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl Contact {
             match stands {
                 Connection::Away { reason } if !self.is_away => {
                     self.is_away = true;
-                    return News::Away(format!("the broker at {} is away: {}; trying again", self.address, for_people(&reason)));
+                    return News::Away(format!("the broker at {} is away: {}; trying again", self.address, reason));
                 }
                 Connection::Connected if self.is_away => {
                     self.is_away = false;

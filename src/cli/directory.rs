@@ -65,12 +65,16 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 pub(crate) fn run(args: Args) -> Outcome {
     block_on(async move {
         let work = async {
+            let mut was_shown = false;
             loop {
                 match show(&args).await {
-                    // A broker that is away for a while is worth waiting for.
-                    Err(failure) if args.watch && failure.exit == Exit::Unavailable => say(failure.error),
+                    // A broker that is away for a while is worth waiting for, and so is a certificate that is just being renewed.
+                    Err(failure) if args.watch && (failure.exit == Exit::Unavailable || was_shown && failure.exit == Exit::Config) => {
+                        say(failure.error);
+                    }
                     shown => {
                         let goes_on = shown? && args.watch;
+                        was_shown = true;
                         if !goes_on {
                             return Ok(Exit::Fine);
                         }

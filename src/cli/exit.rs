@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::client::{ClientError, Reason};
+use crate::wire::refusal::AUTH_REQUIRED;
 
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl Failure {
 /// What helps somebody who is not let in.
 const TOKEN_CURE: &str = "set MSGSTREAM_TOKEN, or name a file that holds the token with --token-file";
 
-/// What the library says, without the names that things have in the code of programs.
+/// What the library says, without the names that things have in the code of programs, and without what a line of the protocol looks like.
 pub(crate) fn for_people(told: &str) -> String {
     let names = [
         ", TlsOptions::ca",
@@ -117,7 +118,8 @@ pub(crate) fn for_people(told: &str) -> String {
         " (Options::queue)",
         "Options::longest_action, ",
     ];
-    names.iter().fold(told.to_owned(), |told, name| told.replace(name, ""))
+    let told = told.replace(AUTH_REQUIRED, "this broker lets in who has a token");
+    names.iter().fold(told, |told, name| told.replace(name, ""))
 }
 
 /// Errors of a client have their own exit codes.
@@ -135,10 +137,11 @@ impl From<ClientError> for Failure {
             ClientError::Connect { kind: io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound, .. } => {
                 "start a broker there with \"msgstream serve\", or name another with --server or MSGSTREAM_SERVER"
             }
-            ClientError::Connect { kind: io::ErrorKind::TimedOut, .. } => "name another broker with --server or MSGSTREAM_SERVER",
+            ClientError::Connect { kind, .. } if *kind != io::ErrorKind::InvalidInput => {
+                "name another broker with --server or MSGSTREAM_SERVER"
+            }
             ClientError::AuthFailed(reason) => {
-                // What a line of the protocol looks like is for those who write it themselves.
-                let why = reason.reason.split_once(": the first line must be").map_or(&*reason.reason, |(why, _)| why);
+                let why = for_people(&reason.reason);
                 return Self::new(exit, format!("the broker does not let this client in: {why} ({}); {TOKEN_CURE}", reason.code));
             }
             _ => return Self { exit, error: error.into() },

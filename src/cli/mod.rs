@@ -153,6 +153,5 @@ fn whole_story(error: &anyhow::Error) -> String {
         .chain()
         .map(ToString::to_string)
         .reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
-        .map(|told| exit::for_people(&told))
         .unwrap_or_default()
 }

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-use super::exit::{Exit, Failure, OrExit, Outcome};
+use super::exit::{Exit, Failure, OrExit, Outcome, for_people};
 use super::text::lines;
 
-/// Says something to the user on standard error. Part of it may come from others, and must not control the terminal. A closed
-/// standard error must not end the program, as it would with `eprintln!`.
+/// Says something to the user on standard error. Part of it may come from others, and must not control the terminal; what the
+/// library says is told in the words of the command line. A closed standard error must not end the program, as it would with `eprintln!`.
 pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(io::stderr(), "msgstream: {}", lines(&text.to_string(), false).join("\n"));
+    let _ = writeln!(io::stderr(), "msgstream: {}", lines(&for_people(&text.to_string()), false).join("\n"));
 }
 
 /// Prints to standard output, all of it at once. A reader that has gone, such as `head`, is no failure.

@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output, Stdio};
 
 use crate::folder::Folder;
-use crate::{assert_fails, program, text};
+use crate::{Broker, assert_fails, program, text};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -180,9 +180,21 @@ fn nothing_of_the_library_is_told() {
     let output = folder.health("", &[], &["--server", "tls://127.0.0.1:1", "--ca", &empty]);
     assert_fails(&output, 78, "(--ca): there is no certificate in it");
     assert!(!text(&output.stderr).contains("::"), "{}", text(&output.stderr));
+    // Nor is what a line of the protocol looks like.
+    folder.file("tokens.toml", "[a]\nunix_user = 0\n");
+    let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
+    let broker = Broker::serve({
+        serve.env("MSGSTREAM_AUTH__TOKENS", folder.0.join("tokens.toml"));
+        serve
+    });
+    for arguments in [&["run", "s", "--", "true"][..], &["put", "s"], &["get", "s"], &["streams"], &["listen", "s"]] {
+        let told = broker.command(arguments).stdin(Stdio::null()).output().unwrap();
+        let told = text(&told.stderr);
+        assert!(!told.contains("::") && !told.contains("\"action\""), "{arguments:?}: {told}");
+    }
 }
 
-/// A newcomer waits in vain as long as the broker takes nobody, and is taken once it does.
+/// A newcomer waits as long as the broker takes nobody, for as long as it was told to.
 #[test]
 fn a_socket_whose_newcomers_wait_in_line_is_tried_again() {
     let folder = Given::new("backlog");

@@ -110,7 +110,7 @@ fn what_is_asked_wrongly_is_refused_with_the_cure() {
     assert_fails(&place.output(&["new", "a", "--admin", "--expires", "2020-01-31"]), 64, "over already");
     assert_fails(&place.output(&["new", "a", "--admin", "--expires", "1ms"]), 64, "over already");
     // A moment without its offset: nobody knows which it is.
-    for moment in ["2127-01-31T12:00", "2127-01-31T12:00:00", "2127-01-31 12:00", "2127-01-31T12", "12:00"] {
+    for moment in ["2127-01-31T12:00", "2127-01-31T12:00:00", "2127-01-31 12:00", "2127-01-31T12", "2127-01-31[UTC]", "12:00"] {
         assert_fails(&place.output(&["new", "a", "--admin", "--expires", moment]), 64, "write a time such as 90d");
     }
     assert_fails(&place.output(&["new", "a", "--publish", "$streams/"]), 78, "the broker's own");
@@ -124,6 +124,8 @@ fn what_is_asked_wrongly_is_refused_with_the_cure() {
     serve.env("MSGSTREAM_AUTH__TOKENS", place.file("tokens.toml"));
     assert_fails(&serve.output().unwrap(), 78, "line 1");
     assert_eq!(place.tokens(), "[a\n", "it is left as it is");
+    // A shell's variable that is empty must not stand for the system's file.
+    assert_fails(&place.output(&["list", "--file", ""]), 64, "leave the option out");
     // A path that was mistyped.
     let nowhere = place.file("no/such/x.toml");
     assert_fails(&place.output(&["new", "a", "--admin", "--file", nowhere.to_str().unwrap()]), 74, "there is no directory");

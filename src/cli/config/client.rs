@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use crate::cli::token_file::{NOT_UTF8, utf8};
 use crate::wire::showable;
 use strsim::damerau_levenshtein;
 
@@ -41,9 +42,8 @@ impl ClientConfig {
                 if is_other { Ok(Err(())) } else { fs::read(&path).map(Ok) }
             }) {
                 Ok(Ok(bytes)) => {
-                    let text = std::str::from_utf8(&bytes).map_err(|_| format!("cannot read {name}: it is not UTF-8; save it as UTF-8"))?;
-                    // Editors of other systems mark what is UTF-8.
-                    config = config.or(Self::read(&name, text.strip_prefix('\u{feff}').unwrap_or(text))?);
+                    let text = utf8(&bytes).ok_or_else(|| format!("cannot read {name}: {NOT_UTF8}"))?;
+                    config = config.or(Self::read(&name, text)?);
                 }
                 Ok(Err(())) => return Err(format!("{name} is a named pipe, a device or a socket, and not a file; write a file there")),
                 Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}

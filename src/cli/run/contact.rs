@@ -7,7 +7,6 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, timeout};
 
-use crate::cli::exit::for_people;
 use crate::cli::standard::say;
 use crate::client::{ClientError, Connection, RemoteStream};
 
@@ -71,7 +70,7 @@ async fn tell(mut connection: Receiver<Connection>, address: String, kept: Strin
             }
             Connection::Away { reason } if !was_away => {
                 was_away = true;
-                say(format_args!("the broker at {address} cannot be reached: {}; {goes_on}", for_people(why(&reason, &address))));
+                say(format_args!("the broker at {address} cannot be reached: {}; {goes_on}", why(&reason, &address)));
             }
             Connection::Connected => {
                 was_reached.store(true, Ordering::Relaxed);

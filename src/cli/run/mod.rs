@@ -30,7 +30,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, block_on};
-use super::exit::{Exit, Failure, OrExit, Outcome, for_people};
+use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::standard::say;
 use super::text::cut;
 use contact::Contact;
@@ -287,7 +287,7 @@ async fn finish(remote: &RemoteStream, last: &Message, job: &JobStream, args: &A
         biased;
         closed = closed => match closed {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(for_people(&error.to_string())),
+            Ok(Err(error)) => Some(Failure::from(error).error.to_string()),
             Err(_) => Some(unreachable(&remote.connection().borrow()).unwrap_or_else(|| "it did not answer in time".to_owned())),
         },
         why = away => Some(why),

@@ -61,7 +61,7 @@ fn expiry(text: &str) -> Result<String, String> {
         return in_future(Timestamp::now().checked_add(time).map_err(|error| error.to_string())?);
     }
     // A moment would be read as its day.
-    if !text.contains(['T', 't', ' ', ':'])
+    if !text.contains(['T', 't', ' ', ':', '['])
         && let Ok(day) = text.parse::<Date>()
     {
         // As TOML writes it, whatever other forms there are.

@@ -9,9 +9,14 @@ pub(crate) const VARIABLE: &str = "MSGSTREAM_AUTH__TOKENS";
 
 const DEFAULT: &str = "/etc/msgstream/tokens.toml";
 
-/// Reads the path. An empty variable counts as unset.
+/// Reads the path. An empty variable counts as unset, and an empty option is a mistake: another file would be changed.
 fn file() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(|path| PathBuf::from(if path.is_empty() { DEFAULT.into() } else { path }))
+    let is_unset = || std::env::var_os(VARIABLE).is_some_and(|value| value.is_empty());
+    OsStringValueParser::new().try_map(move |path| match path.is_empty() {
+        true if is_unset() => Ok(PathBuf::from(DEFAULT)),
+        true => Err("the path is empty; leave the option out for the default"),
+        false => Ok(PathBuf::from(path)),
+    })
 }
 
 /// The flag for it.

@@ -125,7 +125,8 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
         if folder != Path::new(FOLDER) {
             anyhow::bail!("there is no directory {}; if the path is right, make it with mkdir", folder.display());
         }
-        DirBuilder::new().mode(0o755).create(folder)?;
+        // Another program may make it at this moment.
+        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
     let (folder, began) = (File::open(folder)?, Instant::now());
     loop {

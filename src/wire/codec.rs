@@ -56,9 +56,10 @@ pub trait Codec: fmt::Debug + Send + Unpin + 'static {
     /// with all that has come so far, until the answer is not [`Foreign::Unclear`].
     fn foreign(&self, start: &[u8]) -> Foreign;
 
-    /// How many of these bytes, from the first on, are complete units that say nothing, such as blank lines.
-    fn blank(&self, bytes: &[u8]) -> usize {
-        let _ = bytes;
+    /// How many of these bytes, from the first on, are complete units that say nothing, such as blank lines, and have `most` bytes at the
+    /// most.
+    fn blank(&self, bytes: &[u8], most: usize) -> usize {
+        let _ = (bytes, most);
         0
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::wire::refusal;
-use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, TOKEN_START, UnitEnd};
+use crate::wire::{Action, Codec, ErrorCode, Foreign, Mistake, TOKEN_START, UnitEnd, holds_secret};
 
 use super::batch::Batch;
 use super::carry::has_room_for_start;
@@ -41,7 +41,9 @@ impl<C: Codec> Reader<C> {
             }
             if self.stage == Stage::Begun {
                 // All at once, lest each of them is a new look at all that follows.
-                let blank = self.codec.blank(&block[at..]);
+                let is_stranger = self.guard.as_ref().is_some_and(|guard| !guard.has_admitted());
+                let most = if is_stranger { LONGEST_FIRST.min(limits.decode.line) } else { limits.decode.line };
+                let blank = self.codec.blank(&block[at..], most);
                 if blank > 0 {
                     (at, searched) = (at + blank, 0);
                     continue;
@@ -291,7 +293,12 @@ impl<C: Codec> Reader<C> {
 
     /// Answers a mistake; turns the peer away after too many in a row.
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
-        batch.mistake(mistake);
+        if holds_secret(&mistake.reason) {
+            // As the name of a stream, for instance.
+            batch.mistake(&unexplained(mistake.clone()));
+        } else {
+            batch.mistake(mistake);
+        }
         self.errors += 1;
         if self.errors as usize >= limits.errors_in_a_row {
             let reason = format!(
@@ -308,11 +315,14 @@ impl<C: Codec> Reader<C> {
 /// token, whatever that looks like.
 #[cold]
 fn discreet(mistake: Mistake, line: &[u8]) -> Mistake {
-    // The action, as each encoding has it.
-    let signs: [&[u8]; 3] = [TOKEN_START.as_bytes(), b"\"auth\"", b"\xa4auth"];
-    if mistake.reason == refusal::NEEDS_TOKEN || !signs.iter().any(|sign| memchr::memmem::find(line, sign).is_some()) {
-        return mistake;
-    }
+    let has = |sign: &[u8]| memchr::memmem::find(line, sign).is_some();
+    // The action and its key, as each encoding has them.
+    let shows = |action, key| has(action) && has(key);
+    let may_show = has(TOKEN_START.as_bytes()) || shows(b"\"auth\"", b"\"tok") || shows(b"\xa4auth", b"tok");
+    if may_show && mistake.reason != refusal::NEEDS_TOKEN { unexplained(mistake) } else { mistake }
+}
+
+fn unexplained(mistake: Mistake) -> Mistake {
     let reason = "there may be a token in this line, so it is not said what is wrong with it".to_owned();
     Mistake { reason, ..mistake }
 }

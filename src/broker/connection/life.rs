@@ -398,9 +398,7 @@ fn linger<T: Transport>(outbox: Arc<Outbox<T>>) -> Pin<Box<dyn Future<Output = (
         };
         // A peer that does not end in time is left to itself.
         within(LINGER, async {
-            if said.await.is_ok() {
-                drop_input(outbox.sink()).await;
-            }
+            let (_, ()) = tokio::join!(said, drop_input(outbox.sink()));
         })
         .await;
     })

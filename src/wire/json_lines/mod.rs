@@ -57,9 +57,13 @@ impl Codec for JsonLines {
         foreign::recognise(start)
     }
 
-    fn blank(&self, bytes: &[u8]) -> usize {
+    fn blank(&self, bytes: &[u8], most: usize) -> usize {
         let blanks = bytes.get(..token::skip_space(bytes, 0)).unwrap_or_default();
-        memchr::memrchr(b'\n', blanks).map_or(0, |last| last + 1)
+        let ends = memchr::memchr_iter(b'\n', blanks).map(|newline| newline + 1);
+        ends.scan(0, |begin, end| Some((std::mem::replace(begin, end), end)))
+            .take_while(|(begin, end)| end - begin - Self::FRAMING <= most)
+            .last()
+            .map_or(0, |(_, end)| end)
     }
 
     fn decode<'a>(&'a mut self, unit: &'a [u8], limits: &DecodeLimits) -> Result<Option<Action<'a>>, Mistake> {

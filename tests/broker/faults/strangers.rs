@@ -185,6 +185,10 @@ fn a_token_is_neither_in_the_log_nor_in_the_command_line() {
         let told = known.line().unwrap();
         assert!(!told.contains("mst_bad"), "{told}");
     }
+    // Only its own client is told of the stream again.
+    let mut known = let_in(&broker, "mst_good");
+    known.send(r#"{"action":"put","stream":"$mst_bad","message":1}"#);
+    assert!(known.line().unwrap().contains("it is not said"));
     let mut last = broker.client();
     last.send(r#"{"action":"auth","token":"mst_last"}"#);
     last.expect_ended("auth_failed");

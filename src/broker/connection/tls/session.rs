@@ -34,8 +34,8 @@ const HEADER: usize = 5;
 /// What may be held of messages that are not complete: a handshake with a long chain of certificates. Nobody needs as much.
 const MOST_INCOMING: usize = 24 << 10;
 
-/// What may wait to be sent of what the peer did not ask for: alerts, and tickets of its session.
-const MOST_UNSENT: usize = 64 << 10;
+/// What may wait to be sent: what one write carries, and of what the peer did not ask for, alerts and tickets of its session, so much.
+const MOST_UNSENT: usize = RECORDS_A_WRITE * (RECORD + OVERHEAD) + (64 << 10);
 
 /// One connection's state.
 pub(super) struct Session {

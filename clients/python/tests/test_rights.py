@@ -170,7 +170,7 @@ def test_a_job_that_may_not_listen_ends_no_run_that_began_on_a_broker_that_was_r
             assert other.flush()
             network.allow()
             assert not job.publisher.flush()
-            assert other.standing("fit-1") == "running" 
+            assert other.standing("fit-1") == "running"
             assert broker.listen("fit-1", token=all_rights).next() == Header("fit-1", "theirs")
     assert "headers or ends of 'fit-1' are not sent again: somebody else has begun or ended it" in caplog.text
 

@@ -333,6 +333,39 @@ def test_one_who_publishes_and_is_refused_shows_another_token_as_soon_as_it_is_t
         assert remote.flush(DEADLINE) and front.shown == [TOKEN, "another"]
 
 
+def test_a_token_that_the_broker_does_not_know_yet_is_shown_again_soon(broker: Broker, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "token")
+    options = Options(first_pause=0.01, longest_pause=0.05, refused_pause=1000 * DEADLINE, exit_time=DEADLINE)
+    with Front(broker.port, tokens=[]) as front, RemoteStream(front.address, options=options, token=file) as remote:
+        remote.put("fit", 1)
+        eventually(lambda: front.shown)
+        a_file(file, "another")
+        eventually(lambda: "another" in front.shown)
+        front.tokens = ["another"]
+        assert remote.flush(DEADLINE)
+
+
+@pytest.mark.parametrize("how", ["gone", "open to all", "empty"])
+def test_a_loop_that_is_refused_ends_if_the_file_holds_no_token_any_more(how: str, tmp_path: Path) -> None:
+    file = a_file(tmp_path / "token")
+
+    def answer(said: Dict[str, Any]) -> Optional[str]:
+        if said["action"] != "listen":
+            return polite(said)
+        if how == "gone":
+            file.unlink()
+        elif how == "empty":
+            a_file(file, "")
+        else:
+            file.chmod(0o644)
+        return json.dumps({"action": "close", "message": {"code": "auth_failed", "reason": "revoked"}})
+
+    with Peer(answer) as peer:
+        events = list(msgstream.listen("fit", server=peer.address, timeout=DEADLINE, options=QUICK, token=file))
+    last = events[-1]
+    assert isinstance(last, CutOff) and not last.reconnecting
+
+
 def test_the_pauses_of_one_who_is_refused_grow_and_have_an_end() -> None:
     options = Options()
     pauses = [[options.pause_of_refused(attempt) for _ in range(100)] for attempt in (0, 1, 4, 5, 10_000)]
@@ -409,6 +442,14 @@ def test_a_code_of_the_protocol_stays_what_it_is_whatever_the_token() -> None:
     with pytest.raises(CutShort) as raised:
         incoming.parse('{"action":"close","message":{"code":"auth_failed","reason":"not a"}}')
     assert (raised.value.code, raised.value.reason) == ("auth_failed", "not ...")
+
+
+def test_the_name_of_a_stream_stays_what_it_is_whatever_the_token() -> None:
+    incoming = Incoming()
+    incoming.authenticates("fit")
+    incoming.parse('{"action":"pong"}')
+    said = incoming.parse('{"action":"error","stream":"fit-1","message":{"code":"denied","reason":"not fit"}}')
+    assert (said.stream, said.reason) == ("fit-1", "not ...")
 
 
 def test_what_the_token_gives_no_right_to_is_denied_and_the_rest_goes_on() -> None:

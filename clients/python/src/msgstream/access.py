@@ -103,7 +103,7 @@ class Access:
         try:
             return self._read() != self._shown
         except BadConfig:
-            return True
+            return False
 
     def _read(self) -> Optional[str]:
         if self._file is None:
@@ -201,7 +201,7 @@ def read_token(path: str) -> Tuple[str, bool]:
             stays = stat.S_ISREG(mode)
             if stays and os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
                 raise BadConfig(f"everybody on this machine can use the token in {path}: chmod 600 {path}, and have it replaced if it was seen")
-            data = file.read(_LONGEST + 3)
+            data = file.read(2 * _LONGEST)
     except OSError as error:
         if is_secret(path):
             # Not to be shown.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional
 
+from .configuration import is_secret
 from .errors import CODES
 from .tls import ANSWERS
 from .wire import Line, LineReader, Parser, Session, WireError
@@ -42,7 +43,7 @@ def said(error: Exception) -> str:
 
 def _plain(text: str) -> str:
     """What a peer says, as part of one line of a log: it begins no line of its own, and controls no terminal."""
-    shown = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    shown = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
     return shown if shown.isprintable() else "".join(each if each.isprintable() else " " for each in shown)
 
 
@@ -99,7 +100,8 @@ class Incoming:
             return Line("")
         cure, reason = self._cure(line.code), _plain(self._masked(line.reason))
         code = line.code if line.code in CODES else _plain(self._masked(line.code))
-        stream = None if line.stream is None else self._masked(line.stream)
+        # Refusals are counted by it, so only what may be a secret is taken out of it.
+        stream = self._masked(line.stream) if line.stream is not None and is_secret(line.stream) else line.stream
         return line._replace(code=code, reason=reason if cure is None else f"{reason}; {cure}", stream=stream)
 
     def _masked(self, text: str) -> str:

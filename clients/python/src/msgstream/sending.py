@@ -74,22 +74,29 @@ class Sending(Receiving):
                     retry.moved()
                 self._has_moved = False
                 pause = retry.pause(is_told)
-                refusals = refusals + 1 if _is_refused(self._broken) else 0
-            self._rest(pause, self.options.pause_of_refused(refusals - 1) if refusals else pause)
+                is_refused = _is_refused(self._broken)
+                refusals = refusals + 1 if is_refused else 0
+            # A token that was just made may not be known yet: the broker reads its file again within some seconds.
+            refused = self.options.pause_of_refused(refusals - 1) if refusals else self.options.longest_pause
+            if self._rest(pause, refused if is_refused else pause):
+                refusals = -1
 
-    def _rest(self, pause: float, most: float) -> None:
-        """Waits before another connection is made: for ``most``, or for the ``pause`` if by then there is another token than was refused."""
-        until = time.monotonic() + most
+    def _rest(self, pause: float, most: float) -> bool:
+        """Waits before another connection is made: for ``most``, or for the ``pause`` if by then there is another token than was refused.
+        Whether there is."""
+        until, is_replaced = time.monotonic() + most, False
         while True:
             left = until - time.monotonic()
             with self._lock:
                 # One that was left has not failed.
                 if self._work.wait_for(lambda: self._ending or self._parted, min(pause, left)) or left <= pause:
                     break
-            if self._access.is_replaced():
+            is_replaced = self._access.is_replaced()
+            if is_replaced:
                 break
             pause = self.options.longest_pause
         self._parted = False
+        return is_replaced
 
     def _wait_for_work(self) -> bool:
         """A client that has nothing to do makes no connection. One that has set headers sees to it that they are there. False at the

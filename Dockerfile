@@ -34,8 +34,9 @@ ENV MSGSTREAM_LISTEN=0.0.0.0:7342
 EXPOSE 7342
 # The first SIGTERM asks the broker to send what is queued and stop; see `msgstream serve --help`.
 STOPSIGNAL SIGTERM
-# It asks 127.0.0.1:7342. If MSGSTREAM_LISTEN has no such address, set MSGSTREAM_SERVER to one that it has. A broker with tokens that does
-# not let the check in (77) is alive; with MSGSTREAM_TOKEN, a token without any right, the check goes where every message does.
+# It asks 127.0.0.1:7342. If MSGSTREAM_LISTEN has no such address, set MSGSTREAM_SERVER to one that it has. A broker that does not
+# let the check in (77), for want of a token or of room, is alive; with MSGSTREAM_TOKEN, a token without any right, the check goes where
+# every message does.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s --retries=3 CMD msgstream health --timeout 4s || [ $? = 77 ]
 ENTRYPOINT ["msgstream"]
 # All addresses of the container (see MSGSTREAM_LISTEN above); the ports you publish decide who reaches them, so the broker need not ask for

@@ -292,6 +292,7 @@ impl<C: Codec> Reader<C> {
     }
 
     /// Answers a mistake; turns the peer away after too many in a row.
+    #[cold]
     fn mistake(&mut self, mistake: &Mistake, batch: &mut Batch<'_>, limits: &ReaderLimits) {
         if holds_secret(&mistake.reason) {
             // As the name of a stream, for instance.

@@ -8,6 +8,7 @@
 //! - `outbox`: what waits to be sent to one connection.
 //! - `actor`: the one owner of the core.
 //! - `connection`: the life of one connection.
+//! - `http`: requests, events and WebSockets.
 //! - `assemble`: from settings to the running parts.
 //! - `server`: binds, accepts, drains.
 
@@ -16,6 +17,8 @@ pub(crate) mod actor;
 pub(crate) mod assemble;
 pub(crate) mod connection;
 pub(crate) mod core;
+#[cfg(feature = "http")]
+pub(crate) mod http;
 pub(crate) mod outbox;
 pub(crate) mod server;
 pub(crate) mod settings;
@@ -26,6 +29,8 @@ pub use actor::{Stats, StatsSnapshot};
 pub use server::Certificates;
 pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerError, Tokens};
 pub use settings::AuthSettings;
+#[cfg(feature = "http")]
+pub use settings::HttpSettings;
 #[cfg(feature = "tls")]
 pub use settings::{ClientCertificates, TlsSettings};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};

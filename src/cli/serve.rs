@@ -113,13 +113,18 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 
 async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<HandedIn>) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, replay, auth, tcp, unix, tls, runtime: _ } = loaded.config.clone();
-    let settings = Settings { limits, outbox, replay, auth, tcp, unix, tls };
+    let Config { listen, port_file, log: _, limits, outbox, replay, auth, tcp, unix, tls, http, runtime: _ } = loaded.config.clone();
+    let settings = Settings { limits, outbox, replay, auth, tcp, unix, tls, http: http.settings() };
     let server = Server::bind_beside(&listen, handed_in, &settings).or_exit(Exit::Unavailable)?;
     let (has_tokens, has_certificates) = (settings.auth.tokens.is_some(), settings.requires_certificates());
-    for (address, asked) in server.addresses().iter().zip(&listen) {
-        let address = Listen { address: address.clone(), ..asked.clone() };
-        tracing::info!(%address, "listening");
+    let web = server.http_addresses();
+    let spoken = server.addresses().iter().zip(&listen).map(|(address, asked)| Listen { address: address.clone(), ..asked.clone() });
+    for (address, is_web) in spoken.map(|listen| (listen, false)).chain(web.iter().map(|address| (address.clone().into(), true))) {
+        if is_web {
+            tracing::info!(%address, "listening for HTTP");
+        } else {
+            tracing::info!(%address, "listening");
+        }
         let (socket, is_encrypted) = match &address.address {
             Address::Tcp(socket) => (socket, false),
             Address::Tls(socket) => (socket, true),
@@ -136,6 +141,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
     }
     // Kept until the end, so that the file is removed only then.
     let _port_file = port_file.map(|path| PortFile::write(&path, server.addresses())).transpose().or_exit(Exit::Io)?;
+    let _http_port_file = http.port_file.map(|path| PortFile::write(&path, &web)).transpose().or_exit(Exit::Io)?;
 
     let (shutdown, cut_short) = (CancellationToken::new(), CancellationToken::new());
     let reload = Reload::new(args, loaded, log, &server);

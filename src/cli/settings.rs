@@ -28,6 +28,12 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "ADDR", value_parser = address)]
     listen: Vec<String>,
 
+    /// Speak HTTP at this address too: the page, metrics, streams; repeat it for several [default: none]
+    ///
+    /// As --listen, without an encoding: 127.0.0.1:7380, tls://127.0.0.1:7380 for HTTPS, unix:/run/msgstream-http.sock.
+    #[arg(long, value_name = "ADDR", value_parser = web_address)]
+    http: Vec<String>,
+
     /// Read settings from this TOML file [default: none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -60,7 +66,8 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Whether the files that the configuration names can be used; all that is wrong with them, if not.
     pub(crate) fn check_files(&self) -> Result<(), Failure> {
-        let has_tls = self.config.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_)));
+        let mut addresses = self.config.listen.iter().map(|listen| &listen.address).chain(&self.config.http.listen);
+        let has_tls = addresses.any(|address| matches!(address, Address::Tls(_)));
         let faults = Certificates::faults(&self.config.tls, has_tls);
         let tokens = self.config.auth.tokens.as_deref().and_then(|file| read_tokens(file).err());
         let faults: Vec<_> = faults.iter().map(ToString::to_string).chain(tokens.map(|error| error.to_string())).collect();
@@ -86,6 +93,7 @@ impl SettingsArgs {
             environment: std::env::vars_os().collect(),
             flags: Flags {
                 listen: self.listen.clone(),
+                http: self.http.clone(),
                 port_file: self.port_file.clone(),
                 log_format: self.log_format.clone(),
                 log_level: self.log_level.clone(),
@@ -109,6 +117,14 @@ fn read(file: &Path) -> io::Result<String> {
 fn address(text: &str) -> Result<String, BadAddress> {
     match text.parse::<Listen>() {
         // An error of the command line would repeat it.
+        Err(_) if holds_secret(text) => Ok(text.to_owned()),
+        parsed => parsed.map(|_| text.to_owned()),
+    }
+}
+
+/// The same where nothing but HTTP is spoken.
+fn web_address(text: &str) -> Result<String, BadAddress> {
+    match text.parse::<Address>() {
         Err(_) if holds_secret(text) => Ok(text.to_owned()),
         parsed => parsed.map(|_| text.to_owned()),
     }
@@ -193,7 +209,8 @@ pub(crate) fn check(args: &SettingsArgs) -> Result<(), Failure> {
 /// Prints that all is well, and the addresses.
 pub(crate) fn print_addresses(config: &Config) -> Result<(), Failure> {
     let addresses = config.listen.iter().map(|listen| format!("  {listen}\n")).collect::<String>();
-    print(format!("ok\n{addresses}").as_bytes())
+    let http = config.http.listen.iter().map(|address| format!("  {address} (HTTP)\n")).collect::<String>();
+    print(format!("ok\n{addresses}{http}").as_bytes())
 }
 
 fn show(args: &SettingsArgs, changed: bool, json: bool) -> Result<(), Failure> {

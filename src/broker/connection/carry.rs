@@ -87,7 +87,7 @@ impl Carry {
 
 /// Whether an unfinished unit of this length may be kept. None may take more than it leaves to all others: the first greedy one
 /// gets half of the room, the next a quarter, and small ones always fit.
-pub(super) fn has_room_for_start(length: usize, intake: &Intake) -> bool {
+pub(crate) fn has_room_for_start(length: usize, intake: &Intake) -> bool {
     length < COUNTED || has_room(length, intake)
 }
 

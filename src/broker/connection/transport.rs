@@ -55,6 +55,36 @@ pub trait Transport: Sink + Unpin + 'static {
     }
 }
 
+impl<T: Transport> Transport for Arc<T> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_readable(cx)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_writable(cx)
+    }
+
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        (**self).try_read(buffer)
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn is_closed(&self) -> bool {
+        (**self).is_closed()
+    }
+
+    fn origin(&self) -> Origin {
+        (**self).origin()
+    }
+
+    fn certificate(&self) -> Option<Arc<str>> {
+        (**self).certificate()
+    }
+}
+
 /// Reads into the spare room of `buffer`. A read that did not fill it has emptied the socket, if `emptied` agrees: saying so to
 /// the runtime (as `WouldBlock`) spares the system call that would find it out.
 ///

@@ -1,6 +1,7 @@
 //! Where an outbox is emptied to.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 /// What was held by a sink, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,4 +55,38 @@ pub trait Sink: Send + Sync {
 
     /// Who is at the other end, for logs.
     fn peer(&self) -> String;
+}
+
+impl<S: Sink + ?Sized> Sink for Arc<S> {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        (**self).try_write(slices)
+    }
+
+    fn may_hold(&self) -> bool {
+        (**self).may_hold()
+    }
+
+    fn holds(&self) -> bool {
+        (**self).holds()
+    }
+
+    fn try_flush(&self) -> io::Result<Unsent> {
+        (**self).try_flush()
+    }
+
+    fn is_ready(&self) -> bool {
+        (**self).is_ready()
+    }
+
+    fn waits_itself(&self) -> bool {
+        (**self).waits_itself()
+    }
+
+    fn hold_little(&self) {
+        (**self).hold_little();
+    }
+
+    fn peer(&self) -> String {
+        (**self).peer()
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::io::IoSlice;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,16 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-#[cfg(feature = "tls")]
-use crate::broker::connection::ConnectionContext;
+use crate::broker::access::Place;
 #[cfg(feature = "tls")]
 use crate::broker::connection::tls::{Handshakes, Refused, TlsTransport};
 #[cfg(feature = "tls")]
 use crate::broker::connection::within;
-use crate::broker::connection::{self, Transport};
+use crate::broker::connection::{self, ConnectionContext, Transport};
 #[cfg(feature = "tls")]
 use crate::wire::units::Span;
-use crate::wire::{Codec, Encode, Encoding, ErrorCode, Event};
+use crate::wire::{Codec, Encoding, ErrorCode, Event};
 
 #[cfg(feature = "tls")]
 use super::certificates::Certificates;
@@ -62,8 +62,74 @@ pub(super) struct Tls {
     pub(super) handshakes: Arc<Handshakes>,
 }
 
-/// Accepts connections of one encoding until told to stop.
-pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, encoding: Encoding, admission: Admission, stop: CancellationToken) {
+/// What is spoken at an address.
+pub(super) trait Spoken: Clone + Send + Sync + 'static {
+    /// What its connections share.
+    fn context(&self, newcomers: &Newcomers) -> Arc<ConnectionContext>;
+
+    /// The last word to a connection that there will not be.
+    fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8>;
+
+    /// What is to be done at an address where TLS is spoken, by a client that does not.
+    fn without_tls(&self) -> &'static str;
+
+    /// Serves a connection, which counts as one until it ends.
+    fn serve<T: Transport>(
+        &self,
+        transport: T,
+        context: Arc<ConnectionContext>,
+        place: Option<Place>,
+        counted: Counted,
+    ) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// The protocol, in one encoding.
+pub(super) struct Encoded<C>(pub(super) Encoding, PhantomData<fn() -> C>);
+
+impl<C> Encoded<C> {
+    pub(super) fn new(encoding: Encoding) -> Self {
+        Self(encoding, PhantomData)
+    }
+}
+
+impl<C> Clone for Encoded<C> {
+    fn clone(&self) -> Self {
+        Self(self.0, PhantomData)
+    }
+}
+
+impl<C: Codec + Default> Spoken for Encoded<C> {
+    fn context(&self, newcomers: &Newcomers) -> Arc<ConnectionContext> {
+        newcomers.context(self.0)
+    }
+
+    fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8> {
+        let mut line = Vec::new();
+        C::default().encoder().encode(&Event::CloseConnection { why: Some((code, reason)) }, &mut line);
+        line
+    }
+
+    fn without_tls(&self) -> &'static str {
+        "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS"
+    }
+
+    fn serve<T: Transport>(
+        &self,
+        transport: T,
+        context: Arc<ConnectionContext>,
+        place: Option<Place>,
+        counted: Counted,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let connection = connection::serve_placed(transport, C::default(), context, place);
+        async move {
+            let _counted = counted;
+            connection.await;
+        }
+    }
+}
+
+/// Accepts connections at one address until told to stop.
+pub(super) async fn accept<S: Spoken>(socket: ListeningSocket, spoken: S, admission: Admission, stop: CancellationToken) {
     let mut pause = PAUSES.0;
     for count in 1_usize.. {
         if count.is_multiple_of(AT_ONCE) {
@@ -78,15 +144,15 @@ pub(super) async fn accept<C: Codec + Default>(socket: ListeningSocket, encoding
             Ok(accepted) => {
                 pause = PAUSES.0;
                 match accepted {
-                    Accepted::Tcp(socket) => admission.admit::<_, C>(socket, encoding),
+                    Accepted::Tcp(socket) => admission.admit(socket, &spoken),
                     #[cfg(feature = "tls")]
-                    Accepted::Tls(socket) => admission.admit_encrypted::<_, C>(socket, encoding),
-                    Accepted::Unix(socket) => admission.admit::<_, C>(socket, encoding),
+                    Accepted::Tls(socket) => admission.admit_encrypted(socket, &spoken),
+                    Accepted::Unix(socket) => admission.admit(socket, &spoken),
                 }
             }
             Err(error) if is_peers_doing(&error) => debug!(%error, "a connection ended before it was accepted"),
             Err(error) => {
-                admission.newcomers.context(encoding).stats.accept_failed.add(1);
+                spoken.context(&admission.newcomers).stats.accept_failed.add(1);
                 warn!(%error, pause_ms = pause.as_millis() as u64, "cannot accept connections now; trying again after a pause");
                 tokio::select! {
                     biased;
@@ -110,7 +176,7 @@ fn is_peers_doing(error: &io::Error) -> bool {
 }
 
 /// Counts one up for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
+pub(super) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
     /// None if `most` are counted already.
@@ -127,30 +193,24 @@ impl Drop for Counted {
 }
 
 impl Admission {
-    fn admit<T: Transport, C: Codec + Default>(&self, transport: T, encoding: Encoding) {
-        let codec = C::default();
-        let encoder = codec.encoder();
+    fn admit<T: Transport>(&self, transport: T, spoken: &impl Spoken) {
         let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else {
-            return self.refuse(transport, encoder, &full(self.newcomers.most()));
+            return self.refuse(transport, spoken, &full(self.newcomers.most()));
         };
-        let connection = connection::serve(transport, codec, self.newcomers.context(encoding));
-        self.tasks.spawn(async move {
-            let _counted = counted;
-            connection.await;
-        });
+        self.tasks.spawn(spoken.serve(transport, spoken.context(&self.newcomers), None, counted));
     }
 
     /// The same once it is encrypted. A handshake that fails is of no interest to anybody but its own client.
     #[cfg(feature = "tls")]
-    fn admit_encrypted<T: Transport, C: Codec + Default>(&self, socket: T, encoding: Encoding) {
+    fn admit_encrypted<T: Transport>(&self, socket: T, spoken: &impl Spoken) {
         let Some(Tls { certificates, handshakes }) = self.tls.clone() else { return };
-        let codec = C::default();
         let counted = Counted::new(&self.open, self.newcomers.most());
         let refused = if counted.is_none() { self.count_refusal(&socket, &full(self.newcomers.most())) } else { None };
         if counted.is_none() && refused.is_none() {
             return;
         }
-        let (context, stop, most) = (self.newcomers.context(encoding), self.stop.clone(), self.newcomers.most());
+        let (context, stop, most) = (spoken.context(&self.newcomers), self.stop.clone(), self.newcomers.most());
+        let spoken = spoken.clone();
         // Who it is can be said behind the handshake: that takes part of the time, and of the places, which there are for that.
         // Who is only told that there is no room takes none from others.
         let access = context.access.as_ref().filter(|_| refused.is_none());
@@ -159,7 +219,7 @@ impl Admission {
             let (counted, refused) = (counted, refused);
             let peer = socket.peer();
             let time = if refused.is_some() { REFUSAL } else { context.times.first_line };
-            let encrypted = encrypt(socket, &certificates, &handshakes, &context, codec.encoder(), time);
+            let encrypted = encrypt(socket, (&certificates, &handshakes), &context, &spoken, time);
             // Boxed, since it is over soon and the connection may last for days.
             let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
             let in_time = stop.run_until_cancelled(over.run_until_cancelled(encrypted));
@@ -172,19 +232,18 @@ impl Admission {
                 Some(Some(None)) | None => return,
             };
             drop((certificates, handshakes, stop, over));
-            let encoder = codec.encoder();
-            if refused.is_some() {
-                return Box::pin(tell(transport, &close(ErrorCode::Limit, &full(most), encoder))).await;
-            }
-            connection::serve_placed(transport, codec, context, place).await;
-            drop(counted);
+            let Some(counted) = counted else {
+                Box::pin(tell(transport, &spoken.close(ErrorCode::Limit, &full(most)))).await;
+                return drop(refused);
+            };
+            spoken.serve(transport, context, place, counted).await;
         });
     }
 
     /// Tells a connection that there are too many, and ends it.
-    fn refuse<T: Transport>(&self, transport: T, encoder: &dyn Encode, reason: &str) {
+    fn refuse<T: Transport>(&self, transport: T, spoken: &impl Spoken, reason: &str) {
         let Some(counted) = self.count_refusal(&transport, reason) else { return };
-        let line = close(ErrorCode::Limit, reason, encoder);
+        let line = spoken.close(ErrorCode::Limit, reason);
         self.tasks.spawn(async move {
             let _counted = counted;
             tell(transport, &line).await;
@@ -204,13 +263,6 @@ fn full(most: usize) -> String {
     format!("there are {most} connections, the most allowed (limits.connections); try again later")
 }
 
-/// The last word to a connection.
-fn close(code: ErrorCode, reason: &str, encoder: &dyn Encode) -> Vec<u8> {
-    let mut line = Vec::new();
-    encoder.encode(&Event::CloseConnection { why: Some((code, reason)) }, &mut line);
-    line
-}
-
 /// Tells a connection its last word, and ends it.
 async fn tell<T: Transport>(transport: T, line: &[u8]) {
     // A fresh socket takes a line at once; if it does not, the peer is gone.
@@ -228,18 +280,16 @@ async fn tell<T: Transport>(transport: T, line: &[u8]) {
 #[cfg(feature = "tls")]
 async fn encrypt<T: Transport>(
     socket: T,
-    certificates: &Certificates,
-    handshakes: &Handshakes,
+    (certificates, handshakes): (&Certificates, &Handshakes),
     context: &ConnectionContext,
-    encoder: &dyn Encode,
+    spoken: &impl Spoken,
     time: Duration,
 ) -> Option<TlsTransport<T>> {
     let peer = socket.peer();
     let reason = match within(time, handshakes.accept(socket, certificates.config())).await {
         Some(Ok(transport)) => return Some(transport),
         Some(Err(Refused::NotTls(socket))) => {
-            let reason = "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS";
-            tell(socket, &close(ErrorCode::NotJson, reason, encoder)).await;
+            tell(socket, &spoken.close(ErrorCode::NotJson, spoken.without_tls())).await;
             "the client does not speak TLS".to_owned()
         }
         Some(Err(error)) => error.to_string(),

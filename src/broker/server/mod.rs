@@ -7,6 +7,8 @@ mod accept;
 mod certificates;
 mod control;
 mod handed_in;
+#[cfg(feature = "http")]
+mod http;
 mod listening_socket;
 mod lock_file;
 mod stopping;
@@ -28,9 +30,11 @@ use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
 use crate::wire::{Address, Encoding, Listen};
 
+#[cfg(feature = "http")]
+use self::http::Http;
 #[cfg(feature = "tls")]
 use accept::Tls;
-use accept::{Admission, accept};
+use accept::{Admission, Encoded, accept};
 use control::{Newcomers, most_connections};
 use listening_socket::ListeningSocket;
 use stopping::{LAST_MOMENT, drain, end_of, last_word, tell_counts};
@@ -82,6 +86,8 @@ pub struct Server {
     admission: Admission,
     /// Who may do what; none if everybody may do everything.
     tokens: Option<Tokens>,
+    #[cfg(feature = "http")]
+    http: Http,
     /// How long a drain may go without progress, and in all.
     drain_times: (Duration, Duration),
 }
@@ -143,7 +149,12 @@ impl Server {
     ) -> Result<Self, BindError> {
         let listen = beside(listen, &handed_in);
         let most = most_connections(&settings.limits, 0);
-        let access = access(&listen, settings, most)?;
+        #[cfg(feature = "http")]
+        let http_listen = &settings.http.listen[..];
+        #[cfg(not(feature = "http"))]
+        let http_listen = &[];
+        let reached: Vec<_> = listen.iter().cloned().chain(http_listen.iter().cloned().map(Listen::from)).collect();
+        let access = access(&reached, settings, most)?;
         let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox));
         let times = Times { auth: settings.auth.time.0, ..context.times.clone() };
         let context = Arc::new(ConnectionContext { access, times, ..(*context).clone() });
@@ -159,8 +170,10 @@ impl Server {
         let adopted = handed_in.into_iter().map(HandedIn::into_parts);
         let adopted = adopted.map(|(listen, socket)| ListeningSocket::adopt(&listen.address, socket, &tcp));
         let sockets = bound.chain(adopted).collect::<Result<Vec<_>, _>>()?;
+        #[cfg(feature = "http")]
+        let http = Http::bind(settings, &addresses)?;
         #[cfg(feature = "tls")]
-        let certificates = load_certificates(&addresses, settings)?;
+        let certificates = load_certificates(addresses.iter().chain(http_listen), settings)?;
         let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
@@ -182,6 +195,8 @@ impl Server {
             actor: None,
             mailbox,
             tokens,
+            #[cfg(feature = "http")]
+            http,
             admission,
             drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
@@ -201,6 +216,23 @@ impl Server {
     /// ```
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// The addresses in use where HTTP is spoken, in the order of [`HttpSettings::listen`](crate::broker::HttpSettings::listen).
+    ///
+    /// ```
+    /// use msgstream::broker::{HttpSettings, Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let http = HttpSettings::default().listen(vec!["127.0.0.1:0".parse()?]);
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default().http(http))?;
+    /// assert_eq!(server.http_addresses().len(), 1);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn http_addresses(&self) -> Vec<Address> {
+        self.http.addresses()
     }
 
     /// What the broker counts; goes on counting while it runs.
@@ -323,14 +355,20 @@ impl Server {
     /// # Ok(()) }
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
+        #[cfg(feature = "http")]
+        let serving = self.http.serve(&self.admission);
         let Self { sockets, actor, mailbox, admission, tokens, drain_times, .. } = self;
         let stop = admission.stop.clone();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         for (socket, encoding) in sockets {
             match encoding {
-                Encoding::JsonLines => accepting.spawn(accept::<JsonLines>(socket, encoding, admission.clone(), stop.clone())),
-                Encoding::MessagePack => accepting.spawn(accept::<MessagePack>(socket, encoding, admission.clone(), stop.clone())),
+                Encoding::JsonLines => {
+                    accepting.spawn(accept(socket, Encoded::<JsonLines>::new(encoding), admission.clone(), stop.clone()))
+                }
+                Encoding::MessagePack => {
+                    accepting.spawn(accept(socket, Encoded::<MessagePack>::new(encoding), admission.clone(), stop.clone()))
+                }
             };
         }
         if let Some(tokens) = tokens {
@@ -351,6 +389,8 @@ impl Server {
             accepting.wait().await;
             drain(&mailbox, &admission.tasks, drain_times, cut_short).await;
         }
+        #[cfg(feature = "http")]
+        serving.end().await;
         let context = admission.newcomers.context(Encoding::JsonLines);
         context.cut_log.tell_rest();
         context.mistake_log.tell();
@@ -366,8 +406,8 @@ impl Server {
 
 /// The certificates, if an address needs them.
 #[cfg(feature = "tls")]
-fn load_certificates(addresses: &[Address], settings: &Settings) -> Result<Option<Certificates>, BindError> {
-    let Some(address) = addresses.iter().find(|address| matches!(address, Address::Tls(_))) else { return Ok(None) };
+fn load_certificates<'a>(mut addresses: impl Iterator<Item = &'a Address>, settings: &Settings) -> Result<Option<Certificates>, BindError> {
+    let Some(address) = addresses.find(|address| matches!(address, Address::Tls(_))) else { return Ok(None) };
     let unusable = |error| BindError::new(address.clone(), std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
     Certificates::load(&settings.tls).map(Some).map_err(unusable)
 }

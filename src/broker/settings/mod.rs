@@ -1,6 +1,8 @@
 //! All settings of a broker, with their defaults and reasons. `assemble` makes the running parts from them.
 
 mod auth;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod memory;
 mod outbox;
@@ -12,6 +14,8 @@ mod tls;
 pub use auth::AuthSettings;
 #[cfg(feature = "cli")]
 pub(crate) use auth::path_or_nothing;
+#[cfg(feature = "http")]
+pub use http::HttpSettings;
 pub use limits::Limits;
 pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
@@ -48,6 +52,9 @@ pub struct Settings {
     /// Certificates.
     #[cfg(feature = "tls")]
     pub tls: TlsSettings,
+    /// What there is over HTTP.
+    #[cfg(feature = "http")]
+    pub http: HttpSettings,
 }
 
 impl Settings {
@@ -77,5 +84,13 @@ setters! {
     "msgstream::broker::*";
     Settings {
         tls: TlsSettings, "TlsSettings::default().key(\"broker-key.pem\".into())";
+    }
+}
+
+#[cfg(feature = "http")]
+setters! {
+    "msgstream::broker::*";
+    Settings {
+        http: HttpSettings, "HttpSettings::default().origins(vec![\"https://lab.example.org\".to_owned()])";
     }
 }

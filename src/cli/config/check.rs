@@ -92,32 +92,41 @@ impl Config {
     }
 
     fn check_listen(&self, bad: &mut BadValues) {
-        let all = || format!("[{}]", self.listen.iter().map(|listen| format!("\"{listen}\"")).collect::<Vec<_>>().join(", "));
-        bad.unless(!self.listen.is_empty(), "listen", all(), || {
+        let web: Vec<_> = self.http.listen.iter().cloned().map(Listen::from).collect();
+        let all = |of: &[Listen]| format!("[{}]", of.iter().map(|listen| format!("\"{listen}\"")).collect::<Vec<_>>().join(", "));
+        bad.unless(!self.listen.is_empty(), "listen", all(&self.listen), || {
             "nobody could connect; write at least one address, such as \"127.0.0.1:7342\"".to_owned()
         });
-        for (index, listen) in self.listen.iter().enumerate() {
-            if let Some(earlier) = self.listen[..index].iter().find(|earlier| collide(&earlier.address, &listen.address)) {
-                bad.unless(false, "listen", all(), || {
-                    let twice = earlier.address == listen.address;
-                    let why = if twice { "is listed twice" } else { "has the same port on the same machine" };
-                    format!("{listen} {why} (beside {earlier}); leave one of them out")
-                });
-            }
-            if let Some(reason) = self.auth.refusal(listen, self.tls.client_certificates == ClientCertificates::Required) {
-                bad.unless(false, "listen", all(), || reason);
-            }
-            if let Address::Unix(path) = &listen.address {
-                let length = path.as_os_str().as_bytes().len();
-                bad.unless(length <= LONGEST_UNIX_PATH, "listen", all(), || {
-                    format!("the path of a Unix socket may have {LONGEST_UNIX_PATH} bytes, this one has {length}; choose a shorter one")
-                });
+        let mut earlier: Vec<&Listen> = Vec::new();
+        for (key, of) in [("listen", &self.listen), ("http.listen", &web)] {
+            for listen in of {
+                if let Some(earlier) = earlier.iter().find(|earlier| collide(&earlier.address, &listen.address)) {
+                    bad.unless(false, key, all(of), || {
+                        let twice = earlier.address == listen.address;
+                        let why = if twice { "is listed twice" } else { "has the same port on the same machine" };
+                        format!("{listen} {why} (beside {earlier}); leave one of them out")
+                    });
+                }
+                earlier.push(listen);
+                if let Some(reason) = self.auth.refusal(listen, self.tls.client_certificates == ClientCertificates::Required) {
+                    bad.unless(false, key, all(of), || reason);
+                }
+                if let Address::Unix(path) = &listen.address {
+                    let length = path.as_os_str().as_bytes().len();
+                    bad.unless(length <= LONGEST_UNIX_PATH, key, all(of), || {
+                        format!("the path of a Unix socket may have {LONGEST_UNIX_PATH} bytes, this one has {length}; choose a shorter one")
+                    });
+                }
             }
         }
-        if let Some(path) = &self.port_file {
-            let has_port = self.listen.iter().any(|listen| listen.address.socket().is_some());
-            bad.unless(has_port, "port_file", format!("{path:?}"), || {
-                "no address in \"listen\" has a port; add one such as \"127.0.0.1:0\", or remove port_file".to_owned()
+        for (file, key, of) in
+            [(&self.port_file, "port_file", ("listen", &self.listen)), (&self.http.port_file, "http.port_file", ("http.listen", &web))]
+        {
+            let (list, of) = of;
+            let Some(path) = file else { continue };
+            let has_port = of.iter().any(|listen| listen.address.socket().is_some());
+            bad.unless(has_port, key, format!("{path:?}"), || {
+                format!("no address in \"{list}\" has a port; add one such as \"127.0.0.1:0\", or remove {key}")
             });
         }
     }
@@ -125,7 +134,8 @@ impl Config {
     /// Whether the files can be used is looked at when they are read.
     fn check_tls(&self, bad: &mut BadValues) {
         let TlsSettings { certificate, key, client_ca, client_certificates, .. } = &self.tls;
-        let is_used = self.listen.iter().any(|listen| matches!(listen.address, Address::Tls(_)));
+        let mut addresses = self.listen.iter().map(|listen| &listen.address).chain(&self.http.listen);
+        let is_used = addresses.any(|address| matches!(address, Address::Tls(_)));
         for (name, file) in [("tls.certificate", certificate), ("tls.key", key)] {
             bad.unless(!is_used || file.is_some(), name, "\"\"", || {
                 "an address in \"listen\" begins with tls://; name a file in PEM, or write tcp:// there".to_owned()

@@ -4,13 +4,17 @@ use config::{ConfigError, Map, Value, ValueKind};
 
 use super::log::{LogFormat, LogLevel};
 use crate::broker::settings::{ClientCertificates, UnixSettings};
-use crate::wire::Listen;
 use crate::wire::units::{ByteSize, Span};
+use crate::wire::{Address, Listen};
 
 /// What a value looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ValueType {
     Addresses,
+    /// Addresses without an encoding.
+    WebAddresses,
+    /// Sites, as browsers write them.
+    Origins,
     /// A path, such as this one.
     Path(&'static str),
     OneOf(&'static [&'static str]),
@@ -23,7 +27,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 45] = [
+pub(super) const KEYS: [(&str, ValueType); 48] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path("/run/msgstream/port")),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -68,6 +72,9 @@ pub(super) const KEYS: [(&str, ValueType); 45] = [
     ("tls.key", ValueType::Path("/etc/msgstream/broker-key.pem")),
     ("tls.client_ca", ValueType::Path("/etc/msgstream/clients.pem")),
     ("tls.client_certificates", ValueType::OneOf(&ClientCertificates::NAMES)),
+    ("http.listen", ValueType::WebAddresses),
+    ("http.origins", ValueType::Origins),
+    ("http.port_file", ValueType::Path("/run/msgstream/http-port")),
     ("runtime.workers", ValueType::Count(usize::MAX as u64)),
 ];
 
@@ -133,6 +140,11 @@ pub(super) fn nearest(unknown: &str) -> &'static str {
 }
 
 impl ValueType {
+    /// Whether it is several texts, which a variable separates by commas.
+    pub(super) fn is_list(self) -> bool {
+        matches!(self, Self::Addresses | Self::WebAddresses | Self::Origins)
+    }
+
     /// Why a value cannot be used, if so.
     ///
     /// Stricter than the deserializer underneath, which takes `true` for 1, rounds 1.5, and reads a TOML `0o660` as decimal.
@@ -142,7 +154,13 @@ impl ValueType {
             _ => None,
         };
         match self {
-            Self::Addresses => addresses_fault(value),
+            Self::Addresses => {
+                texts_fault(value, "address", "127.0.0.1:7342", |text| text.parse::<Listen>().err().map(|error| error.to_string()))
+            }
+            Self::WebAddresses => {
+                texts_fault(value, "address", "127.0.0.1:7380", |text| text.parse::<Address>().err().map(|error| error.to_string()))
+            }
+            Self::Origins => texts_fault(value, "site", "https://lab.example.org", origin_fault),
             Self::Path(example) => text.is_none().then(|| format!("is not a path: write a text such as {example:?}")),
             Self::OneOf(names) => {
                 let known = text.is_some_and(|text| names.contains(&text));
@@ -174,13 +192,26 @@ impl ValueType {
     }
 }
 
-fn addresses_fault(value: &Value) -> Option<String> {
+/// What is wrong with a list of texts, each of which is a `what`, such as the example.
+fn texts_fault(value: &Value, what: &str, example: &str, fault: impl Fn(&str) -> Option<String>) -> Option<String> {
     let ValueKind::Array(items) = &value.kind else {
-        return Some("is not a list: write it in brackets, such as [\"127.0.0.1:7342\"]".to_owned());
+        return Some(format!("is not a list: write it in brackets, such as [{example:?}]"));
     };
     items.iter().find_map(|item| match &item.kind {
-        ValueKind::String(text) => text.parse::<Listen>().err().map(|error| error.to_string()),
-        other => Some(format!("{other} is not an address: write a text such as \"127.0.0.1:7342\"")),
+        ValueKind::String(text) => fault(text),
+        other => Some(format!("{other} is not a {what}: write a text such as {example:?}").replace("a address", "an address")),
+    })
+}
+
+/// What is wrong with a site: browsers name it by scheme, host and port, and by nothing else.
+fn origin_fault(text: &str) -> Option<String> {
+    let host = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_good = host.is_some_and(|host| {
+        let host = host.strip_suffix('/').unwrap_or(host);
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+    });
+    (!is_good).then(|| {
+        format!("{text:?} is not a site: write http:// or https://, a host and, if it has one, a port, such as \"https://lab.example.org\"")
     })
 }
 

@@ -26,6 +26,8 @@ pub struct Sources<'a> {
 pub struct Flags {
     /// `--listen`, once for each address.
     pub listen: Vec<String>,
+    /// `--http`, once for each address.
+    pub http: Vec<String>,
     /// `--port-file`.
     pub port_file: Option<String>,
     /// `--log-format`.
@@ -193,7 +195,7 @@ fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<P
     let named = collected.into_iter().map(|(key, value)| {
         let origin = format!("from {}", keys::variable(&key));
         let kind = match value.kind {
-            ValueKind::String(text) if kind_of(&key) == Some(ValueType::Addresses) => list(text.split(','), &origin),
+            ValueKind::String(text) if kind_of(&key).is_some_and(ValueType::is_list) => list(text.split(','), &origin),
             other => other,
         };
         let value = Value::new(Some(&origin), kind);
@@ -222,6 +224,8 @@ fn read_flags(flags: Flags) -> Layer {
     };
     let listen = (!flags.listen.is_empty()).then(|| list(flags.listen.iter().map(String::as_str), "from --listen"));
     set("listen", "--listen", listen);
+    let http = (!flags.http.is_empty()).then(|| list(flags.http.iter().map(String::as_str), "from --http"));
+    set("http.listen", "--http", http);
     set("port_file", "--port-file", flags.port_file.map(ValueKind::from));
     set("log.format", "--log-format", flags.log_format.map(ValueKind::from));
     set("log.level", "--log-level", flags.log_level.map(ValueKind::from));

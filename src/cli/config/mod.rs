@@ -8,6 +8,7 @@
 mod check;
 mod client;
 mod error;
+mod http;
 mod keys;
 mod load;
 mod log;
@@ -24,6 +25,7 @@ use crate::wire::{Address, DEFAULT_PORT, Listen};
 pub use check::BadValue;
 pub(crate) use client::ClientConfig;
 pub use error::{ConfigError, Problem};
+pub use http::HttpConfig;
 pub use keys::{known_keys, variable};
 pub use load::{Flags, Setting, Sources};
 pub use log::{LogFormat, LogLevel, LogSettings};
@@ -53,6 +55,8 @@ pub struct Config {
     pub unix: UnixSettings,
     /// Certificates.
     pub tls: TlsSettings,
+    /// What there is over HTTP.
+    pub http: HttpConfig,
     /// The threads.
     pub runtime: RuntimeSettings,
 }
@@ -71,6 +75,7 @@ impl Default for Config {
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),
             tls: TlsSettings::default(),
+            http: HttpConfig::default(),
             runtime: RuntimeSettings::default(),
         }
     }

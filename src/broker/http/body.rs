@@ -1,0 +1,97 @@
+//! The body of a request: one JSON text, bounded and counted as a line is that is on its way.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use axum::http::StatusCode;
+use serde_json::value::RawValue;
+
+use crate::broker::actor::Intake;
+use crate::broker::connection::{ConnectionContext, has_room_for_start, within};
+use crate::wire::refusal;
+
+use super::answer::Refused;
+
+/// What a body may take to come, however little of it does at a time.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A body that has come whole.
+pub(super) struct Content {
+    bytes: Vec<u8>,
+    counted: usize,
+    intake: Arc<Intake>,
+}
+
+impl Content {
+    /// Waits for the body.
+    ///
+    /// # Errors
+    /// [`Refused`] if it is too long, takes too long, or there is no room for it.
+    pub(super) async fn of(body: Body, context: &ConnectionContext) -> Result<Self, Refused> {
+        let (limits, intake) = (&context.reader, Arc::clone(&context.reader.intake));
+        let mut content = Self { bytes: Vec::new(), counted: 0, intake };
+        let mut body = body;
+        let all = async {
+            while let Some(frame) =
+                within(context.times.first_line, poll_fn(|cx| Pin::new(&mut body).poll_frame(cx))).await.ok_or_else(late)?
+            {
+                let frame = frame.map_err(|error| Refused::new(StatusCode::BAD_REQUEST, "bad_request", error.to_string()))?;
+                let Ok(data) = frame.into_data() else { continue };
+                let length = content.bytes.len() + data.len();
+                if length > limits.decode.line {
+                    return Err(Refused::by_code("line_too_long", refusal::long_line(limits.decode.line).reason));
+                }
+                if !has_room_for_start(length, &content.intake) {
+                    return Err(Refused::by_code("limit", refusal::unfinished_lines(content.intake.most()).reason));
+                }
+                content.bytes.extend_from_slice(&data);
+                content.count();
+            }
+            Ok(())
+        };
+        within(LONGEST, all).await.ok_or_else(late)??;
+        Ok(content)
+    }
+
+    /// The JSON text in it, on one line. None if it is empty.
+    ///
+    /// # Errors
+    /// [`Refused`] if it is not JSON.
+    pub(super) fn json(&mut self) -> Result<Option<&str>, Refused> {
+        if self.bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        // A line break in JSON is a blank.
+        for byte in &mut self.bytes {
+            if *byte == b'\n' {
+                *byte = b' ';
+            }
+        }
+        let bad = |reason: String| {
+            let cure = "the body has to be one JSON value, such as {\"step\":3} or \"text\" with its quotes";
+            Refused::by_code("bad_json", format!("{cure}: {reason}"))
+        };
+        let text = std::str::from_utf8(&self.bytes).map_err(|error| bad(error.to_string()))?;
+        let value: &RawValue = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+        Ok(Some(value.get()))
+    }
+
+    fn count(&mut self) {
+        let memory = self.bytes.capacity();
+        self.intake.received().add(memory - self.counted);
+        self.counted = memory;
+    }
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        self.intake.received().remove(self.counted);
+    }
+}
+
+fn late() -> Refused {
+    Refused::new(StatusCode::REQUEST_TIMEOUT, "limit", "the body took too long to come; send it at once")
+}

@@ -1,0 +1,390 @@
+//! A transport over another one, on which lines travel in frames: as text messages of a WebSocket, or as server-sent events.
+//!
+//! To the connection it is a socket like any other. What a frame looks like is the [`Framing`]'s business.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::broker::access::Origin;
+use crate::broker::connection::Transport;
+use crate::broker::outbox::{Sink, Unsent};
+
+/// About how many bytes one write carries, and the longest piece of a line that is framed at once.
+const WRITE: usize = 64 << 10;
+
+/// The same for a peer who wants what is new: what has been framed cannot be replaced by what is newer.
+const LITTLE: usize = 4 << 10;
+
+/// What is read from the socket at once, in bytes.
+const READ: usize = 64 << 10;
+
+thread_local! {
+    /// Bytes on their way from the socket and to it.
+    static BLOCKS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// A piece of a line. Most lines are one piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece<'a> {
+    /// Its bytes, without the LF.
+    pub(super) bytes: &'a [u8],
+    /// The line begins with it.
+    pub(super) starts: bool,
+    /// The line ends with it.
+    pub(super) ends: bool,
+}
+
+/// What has come from the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It may say more.
+    Open,
+    /// It has said that it says no more.
+    End,
+    /// It does not keep to the rules: it is told so, and no more is taken from it.
+    Broken,
+}
+
+/// How lines travel.
+pub(super) trait Framing: Send + Unpin + 'static {
+    /// Appends a piece of a line that is sent to the peer. False if nothing of interest comes after it.
+    fn frame(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> bool;
+
+    /// Appends the lines in what has come from the peer: at most as many bytes as have come. What is to be answered goes to `out`.
+    fn unframe(&mut self, came: &mut [u8], lines: &mut Vec<u8>, out: &mut Vec<u8>) -> Came;
+
+    /// Called with the length of `out` before pieces were framed into it, and after.
+    fn wrap(&mut self, out: &mut Vec<u8>, wrapped: Wrapped);
+
+    /// Appends what shows that the connection is alive.
+    fn beat(&mut self, out: &mut Vec<u8>);
+
+    /// Appends what says that nothing more comes.
+    fn end(&mut self, out: &mut Vec<u8>);
+}
+
+/// Where one write begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrapped {
+    /// Nothing has been framed for it.
+    Begins,
+    /// All of it has.
+    Ends,
+}
+
+/// See the module.
+///
+/// What it has taken from the outbox and not sent is what one write carries, 64 KiB and a little: it takes no more until the socket has
+/// taken that. So what waits, waits in the outbox, where it is counted.
+pub(super) struct Framed<T, F> {
+    socket: T,
+    state: Mutex<State<F>>,
+}
+
+struct State<F> {
+    framing: F,
+    /// Lines that come before all that the peer says.
+    first: Vec<u8>,
+    /// What has come from the peer already.
+    early: Vec<u8>,
+    /// What has been taken and not sent, from `sent` on.
+    held: Vec<u8>,
+    sent: usize,
+    /// The next piece goes on with a line.
+    within: bool,
+    /// Nothing more is to be read.
+    is_over: bool,
+    has_said_end: bool,
+    /// How many bytes one write carries.
+    write: usize,
+    reader: Option<Waker>,
+}
+
+impl<T: Transport, F: Framing> Framed<T, F> {
+    /// Over a socket on which `early` has come already. `first` are the lines that count as said before it.
+    pub(super) fn new(socket: T, framing: F, first: Vec<u8>, early: Vec<u8>) -> Self {
+        let state = State {
+            framing,
+            first,
+            early,
+            held: Vec::new(),
+            sent: 0,
+            within: false,
+            is_over: false,
+            has_said_end: false,
+            write: WRITE,
+            reader: None,
+        };
+        Self { socket, state: Mutex::new(state) }
+    }
+
+    /// Shows the peer, and whatever is between, that the connection is alive. False once it is not.
+    pub(super) fn beat(&self) -> bool {
+        let mut state = self.lock();
+        // What waits to be sent shows it as well, or will.
+        if state.unsent() == 0 && !state.within && !state.has_said_end {
+            let mut out = Vec::new();
+            state.framing.wrap(&mut out, Wrapped::Begins);
+            state.framing.beat(&mut out);
+            state.framing.wrap(&mut out, Wrapped::Ends);
+            return state.write(&out, &self.socket).is_ok();
+        }
+        !state.has_said_end
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<F>> {
+        // A panic under the lock ends this connection, or the broker.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: Framing> State<F> {
+    fn unsent(&self) -> usize {
+        self.held.len() - self.sent
+    }
+
+    /// Sends what is held, as far as the socket takes it.
+    fn send(&mut self, socket: &impl Transport) -> io::Result<Unsent> {
+        let mut went = socket.try_flush()?.went;
+        while self.unsent() > 0 && !socket.holds() {
+            match socket.try_write(&[IoSlice::new(self.held.get(self.sent..).unwrap_or_default())]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => (self.sent, went) = (self.sent + count, went + count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if self.unsent() == 0 {
+            (self.held, self.sent) = (Vec::new(), 0);
+        }
+        Ok(Unsent { went, left: self.unsent() + usize::from(socket.holds()) })
+    }
+
+    /// Writes, and holds what the socket does not take. Nothing may be held before.
+    fn write(&mut self, out: &[u8], socket: &impl Transport) -> io::Result<()> {
+        let mut at = 0;
+        while at < out.len() && !socket.holds() {
+            match socket.try_write(&[IoSlice::new(out.get(at..).unwrap_or_default())]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => at += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.held.extend_from_slice(out.get(at..).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Frames what fits into one write, from `at` of the slices on. Returns how many bytes of them that is.
+    fn frame(&mut self, rest: &mut Rest<'_>, out: &mut Vec<u8>) -> usize {
+        let mut taken = 0;
+        self.framing.wrap(out, Wrapped::Begins);
+        while out.len() < self.write {
+            let Some((bytes, has_end)) = rest.line() else { break };
+            // A line that does not fit is begun in a write of its own, so that its start is one piece.
+            if taken > 0 && out.len() + bytes.len() > WRITE {
+                break;
+            }
+            let bytes = bytes.get(..WRITE).unwrap_or(bytes);
+            let ends = has_end && rest.ends_with(bytes);
+            let goes_on = self.framing.frame(Piece { bytes, starts: !self.within, ends }, out);
+            if !goes_on {
+                self.is_over = true;
+                self.wake();
+            }
+            self.within = !ends;
+            let count = bytes.len() + usize::from(ends);
+            rest.advance(count);
+            taken += count;
+        }
+        self.framing.wrap(out, Wrapped::Ends);
+        taken
+    }
+
+    fn wake(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// What is left of several slices.
+struct Rest<'s> {
+    slices: &'s [IoSlice<'s>],
+    /// How much of the first is done.
+    at: usize,
+}
+
+impl<'s> Rest<'s> {
+    /// What is left of the line, without its LF, and whether that is there.
+    fn line(&mut self) -> Option<(&'s [u8], bool)> {
+        loop {
+            let (first, others) = self.slices.split_first()?;
+            let rest = first.get(self.at..).unwrap_or_default();
+            if !rest.is_empty() {
+                let end = memchr::memchr(b'\n', rest);
+                return Some((rest.get(..end.unwrap_or(rest.len())).unwrap_or_default(), end.is_some()));
+            }
+            (self.slices, self.at) = (others, 0);
+        }
+    }
+
+    /// Whether an LF follows these bytes, with which what is left begins.
+    fn ends_with(&self, bytes: &[u8]) -> bool {
+        self.slices.first().is_some_and(|first| first.get(self.at + bytes.len()) == Some(&b'\n'))
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl<T: Transport, F: Framing> Sink for Framed<T, F> {
+    fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.lock();
+        if state.send(&self.socket)?.left > 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        BLOCKS.with_borrow_mut(|(_, out)| {
+            let mut rest = Rest { slices, at: 0 };
+            let mut total = 0;
+            while state.unsent() == 0 && !self.socket.holds() {
+                out.clear();
+                let taken = state.frame(&mut rest, out);
+                if taken == 0 {
+                    break;
+                }
+                total += taken;
+                state.write(out, &self.socket)?;
+            }
+            Ok(total)
+        })
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.holds()
+    }
+
+    fn may_hold(&self) -> bool {
+        true
+    }
+
+    fn holds(&self) -> bool {
+        self.lock().unsent() > 0 || self.socket.holds()
+    }
+
+    fn try_flush(&self) -> io::Result<Unsent> {
+        self.lock().send(&self.socket)
+    }
+
+    fn hold_little(&self) {
+        self.lock().write = LITTLE;
+        self.socket.hold_little();
+    }
+
+    fn peer(&self) -> String {
+        self.socket.peer()
+    }
+}
+
+impl<T: Transport, F: Framing> Transport for Framed<T, F> {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        if state.is_over || !state.first.is_empty() || !state.early.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if state.reader.as_ref().is_none_or(|reader| !reader.will_wake(cx.waker())) {
+            state.reader = Some(cx.waker().clone());
+        }
+        self.socket.poll_readable(cx)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_writable(cx)
+    }
+
+    fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let mut state = self.lock();
+        // A line's end may be one byte more than has come.
+        let (before, room) = (buffer.len(), (buffer.capacity() - buffer.len()).saturating_sub(1).max(1));
+        if !state.first.is_empty() {
+            let part = room.min(state.first.len());
+            buffer.extend(state.first.drain(..part));
+            state.first.shrink_to_fit();
+            return Ok(part);
+        }
+        if state.is_over {
+            return Ok(0);
+        }
+        BLOCKS.with_borrow_mut(|(block, _)| {
+            block.clear();
+            if state.early.is_empty() {
+                block.reserve_exact(READ);
+                // No more than there is room for: what is read is not kept.
+                let count = if block.capacity() <= room { self.socket.try_read(block)? } else { read_part(&self.socket, block, room)? };
+                if count == 0 {
+                    state.is_over = true;
+                    return Ok(0);
+                }
+            } else {
+                let part = room.min(state.early.len());
+                block.extend(state.early.drain(..part));
+                state.early.shrink_to_fit();
+            }
+            let mut out = Vec::new();
+            let came = state.framing.unframe(block, buffer, &mut out);
+            // A peer that takes no answers is not given many: those that are held already are enough.
+            if !out.is_empty() && state.unsent() == 0 && !state.has_said_end {
+                state.write(&out, &self.socket)?;
+            }
+            match came {
+                Came::Open => {}
+                Came::End => state.is_over = true,
+                Came::Broken => return Err(io::ErrorKind::InvalidData.into()),
+            }
+            match buffer.len() - before {
+                0 if state.is_over => Ok(0),
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                count => Ok(count),
+            }
+        })
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        if !state.has_said_end {
+            state.has_said_end = true;
+            let mut out = Vec::new();
+            state.framing.end(&mut out);
+            state.held.extend_from_slice(&out);
+        }
+        // The end of the socket would overtake what it has not taken.
+        if state.send(&self.socket).is_ok_and(|unsent| unsent.left == 0) {
+            self.socket.close();
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        !self.holds() && self.socket.is_closed()
+    }
+
+    fn origin(&self) -> Origin {
+        self.socket.origin()
+    }
+
+    fn certificate(&self) -> Option<Arc<str>> {
+        self.socket.certificate()
+    }
+}
+
+/// Reads up to `most` bytes where there would be room for more.
+fn read_part(socket: &impl Transport, block: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    let mut part = Vec::with_capacity(most);
+    let count = socket.try_read(&mut part)?;
+    block.append(&mut part);
+    Ok(count)
+}

@@ -1,0 +1,32 @@
+//! Whether the broker is well, for those who restart it or send clients to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use tokio::time::timeout;
+
+use super::Front;
+use super::answer::json_response;
+
+/// What the actor may take to answer, whatever it has to do. Supervisors wait for a second or more.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The actor answers.
+pub(super) async fn healthz(State(front): State<Arc<Front>>) -> Response {
+    match timeout(PATIENCE, front.pulse.beat()).await {
+        Ok(true) => json_response(StatusCode::OK, "{\"status\":\"ok\"}\n"),
+        Ok(false) => json_response(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopped\"}\n"),
+        Err(_) => json_response(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stuck\"}\n"),
+    }
+}
+
+/// Clients may come.
+pub(super) async fn readyz(State(front): State<Arc<Front>>) -> Response {
+    if front.stop.is_cancelled() {
+        return json_response(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopping\"}\n");
+    }
+    healthz(State(front)).await
+}

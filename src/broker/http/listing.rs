@@ -1,0 +1,119 @@
+//! `GET /api/streams`: the directory as it is now, as one JSON array. It is sent as fast as it is read, and takes no more memory than a
+//! listener does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use hyper::body::Frame;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::Front;
+use super::answer::{Refused, json_response};
+use super::call::Call;
+use super::streams::{DIRECTORY, call, json};
+use super::visit::Visit;
+
+/// About how much is sent at once, in bytes.
+const PIECE: usize = 16 << 10;
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    /// How the names begin.
+    #[serde(default)]
+    prefix: String,
+}
+
+pub(super) async fn list(
+    State(front): State<Arc<Front>>,
+    Extension(visit): Extension<Visit>,
+    Query(Asked { prefix }): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let call = call(&front, &front.context(), &visit, &headers).await?;
+    let prefix = format!("{DIRECTORY}{prefix}");
+    call.say(&format!("{{\"action\":\"listen\",\"prefix\":{},\"receipt\":1}}", json(&prefix))).await;
+    let mut entries = Entries { call, text: "[".to_owned(), has_some: false, header: None };
+    // The first piece tells whether it is allowed.
+    let goes_on = entries.fill().await?;
+    visit.admit();
+    let (sender, pieces) = mpsc::channel(1);
+    front.tasks.spawn(async move {
+        let mut goes_on = goes_on;
+        loop {
+            let is_last = !goes_on;
+            let piece = std::mem::take(&mut entries.text);
+            if sender.send(Ok(Bytes::from(piece))).await.is_err() || is_last {
+                return;
+            }
+            match entries.fill().await {
+                Ok(more) => goes_on = more,
+                // What is missing must not look as if it were all.
+                Err(_) => return drop(sender.send(Err(Cut)).await),
+            }
+        }
+    });
+    Ok(json_response(StatusCode::OK, Body::new(Pieces(pieces))))
+}
+
+/// The entries that come.
+struct Entries {
+    call: Call,
+    text: String,
+    has_some: bool,
+    /// The last header that came, and of which stream.
+    header: Option<(String, String)>,
+}
+
+impl Entries {
+    /// Adds entries until there is a piece of them. False once they are all there.
+    async fn fill(&mut self) -> Result<bool, Refused> {
+        while self.text.len() < PIECE {
+            let said = self.call.hear().await?;
+            let stream = || said.stream.and_then(|stream| serde_json::from_str::<String>(stream.get()).ok()).unwrap_or_default();
+            match said.action {
+                "put" => self.header = said.message.map(|message| (stream(), message.get().to_owned())),
+                "joined" => {
+                    // A change that came between is of one that is there already, or of none.
+                    let Some((of, header)) = self.header.take().filter(|(of, _)| *of == stream()) else { continue };
+                    let name = of.strip_prefix(DIRECTORY).unwrap_or(&of);
+                    self.text.push_str(if self.has_some { ",\n" } else { "\n" });
+                    self.has_some = true;
+                    self.text.push_str(&format!("{{\"stream\":{}", json(name)));
+                    let members = header.strip_prefix('{').unwrap_or("}");
+                    self.text.push_str(if members == "}" { "" } else { "," });
+                    self.text.push_str(members);
+                }
+                "receipt" => {
+                    self.text.push_str("\n]\n");
+                    return Ok(false);
+                }
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The broker stopped before all was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker stops")]
+struct Cut;
+
+/// The pieces of an answer.
+struct Pieces(mpsc::Receiver<Result<Bytes, Cut>>);
+
+impl HttpBody for Pieces {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}

@@ -1,0 +1,161 @@
+//! Answers behind which the connection is something else: a WebSocket, or the events of a stream.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, Method, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use crate::wire::ids::StreamName;
+
+use super::Front;
+use super::answer::Refused;
+use super::call::token_line;
+use super::events::END;
+use super::streams::{call, json, listen, token};
+use super::visit::{Next, Visit};
+use super::websocket;
+
+/// A longer name would not fit into a piece of a line.
+const LONGEST_NAME: usize = 8 << 10;
+
+/// `GET /ws`.
+pub(super) async fn websocket(
+    State(front): State<Arc<Front>>,
+    Extension(visit): Extension<Visit>,
+    method: Method,
+    version: Version,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    if front.stop.is_cancelled() {
+        return Err(Refused::stopping());
+    }
+    let bad = |reason| Refused::new(StatusCode::UPGRADE_REQUIRED, "bad_request", reason);
+    if method != Method::GET || version < Version::HTTP_11 {
+        return Err(bad("a WebSocket is asked for by GET and HTTP/1.1"));
+    }
+    let accept = websocket::accept(&headers).map_err(bad)?;
+    let answer = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_ACCEPT, &*accept)];
+    Ok((StatusCode::SWITCHING_PROTOCOLS, answer, visit.turn_into(Next::WebSocket)).into_response())
+}
+
+/// What a listener to events may ask for.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    /// The last messages that it wants, at most so many.
+    last: Option<u64>,
+    /// `latest`: of what waits, only the newest.
+    mode: Option<String>,
+    /// The id of the last event that it has had. The header of that name counts before it.
+    after: Option<String>,
+}
+
+/// `GET /api/streams/{name}/events`.
+pub(super) async fn events(
+    State(front): State<Arc<Front>>,
+    Extension(visit): Extension<Visit>,
+    Path(name): Path<String>,
+    Query(asked): Query<Asked>,
+    (method, version): (Method, Version),
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    if front.stop.is_cancelled() {
+        return Err(Refused::stopping());
+    }
+    let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
+    if name.len() > LONGEST_NAME {
+        return Err(Refused::by_code("bad_stream", format!("the name is longer than {LONGEST_NAME} bytes")));
+    }
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(asked.after.as_deref());
+    let after = after.filter(|id| !id.is_empty()).map(After::parse).transpose()?;
+    let mut first = listen_line(&name, &asked, after.as_ref())?;
+    first.push('\n');
+    // Whether it may is told by the status; and whether it has had the end already.
+    let mut call = call(&front, &front.context(), &visit, &headers).await?;
+    call.say(&listen(&name, 1)).await;
+    loop {
+        let said = call.hear().await?;
+        if said.receipt == Some(1) {
+            let position = said.position.and_then(|position| serde_json::from_str::<At>(position.get()).ok());
+            let has_had_all = after.is_some_and(|after| after.is_end && Some(after.at) == position);
+            if said.state == Some("ended") && has_had_all {
+                // A browser that is told this asks no more.
+                return Ok(StatusCode::NO_CONTENT.into_response());
+            }
+            break;
+        }
+    }
+    drop(call);
+    visit.admit();
+    if let Some(token) = token(&headers)? {
+        first.insert_str(0, &format!("{}\n", token_line(&token)));
+    }
+    // A proxy is to pass each event on at once.
+    let answer = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    let body = match method {
+        Method::GET => visit.turn_into(Next::Events { stream, chunked: version >= Version::HTTP_11, first }),
+        _ => Body::empty(),
+    };
+    Ok((StatusCode::OK, answer, body).into_response())
+}
+
+/// A position.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct At {
+    epoch: String,
+    sequence: u64,
+}
+
+/// The last event that was had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct After {
+    at: At,
+    /// It was the stream's end.
+    is_end: bool,
+}
+
+impl After {
+    fn parse(id: &str) -> Result<Self, Refused> {
+        let (position, is_end) = id.strip_suffix(END).map_or((id, false), |position| (position, true));
+        let at = position.rsplit_once('.').and_then(|(epoch, sequence)| {
+            let is_word = !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            Some(At { epoch: epoch.to_owned(), sequence: sequence.parse().ok()? }).filter(|_| is_word)
+        });
+        let bad = || {
+            Refused::new(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                format!("{id:?} is not the id of an event of this broker: leave it out to begin with the header"),
+            )
+        };
+        at.map(|at| Self { at, is_end }).ok_or_else(bad)
+    }
+}
+
+/// The line by which the listener joins.
+fn listen_line(name: &str, asked: &Asked, after: Option<&After>) -> Result<String, Refused> {
+    let mut line = listen(name, 1);
+    line.pop();
+    if let Some(After { at: At { epoch, sequence }, .. }) = after {
+        line.push_str(&format!(",\"after\":{{\"epoch\":{},\"sequence\":{sequence}}}", json(epoch)));
+    }
+    if let Some(last) = asked.last {
+        line.push_str(&format!(",\"last\":{last}"));
+    }
+    match asked.mode.as_deref() {
+        None | Some("all") => {}
+        Some("latest") => line.push_str(",\"mode\":\"latest\""),
+        Some(other) => {
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "bad_request", format!("mode is \"all\" or \"latest\", not {other:?}")));
+        }
+    }
+    line.push('}');
+    Ok(line)
+}

@@ -1,0 +1,232 @@
+//! One connection that speaks HTTP: requests and answers by hyper, until it ends or goes on as a WebSocket or as events.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, Response};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioTimer;
+use hyper_util::service::TowerToHyperService;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use crate::broker::access::Place;
+use crate::broker::connection::{ConnectionContext, Transport, drop_input, serve_placed, within};
+use crate::wire::ids::StreamName;
+use crate::wire::json_lines::JsonLines;
+
+use super::Front;
+use super::bytes_io::BytesIo;
+use super::events::Events;
+use super::framed::{Framed, Framing};
+use super::pipe::Peer;
+use super::websocket::TextMessages;
+
+/// The most of a request's head, in bytes: a token and a long name fit several times.
+const LONGEST_HEAD: usize = 32 << 10;
+
+/// The most headers of a request. Browsers send some twenty.
+const MOST_HEADERS: usize = 64;
+
+/// What the last bytes of a peer may take to come, once it has its last answer.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How often those who only listen are shown that the connection is alive: proxies end one that is silent for a minute.
+const BEAT: Duration = Duration::from_secs(20);
+
+/// What a request knows of the connection that it came on.
+#[derive(Clone)]
+pub(super) struct Visit {
+    pub(super) peer: Peer,
+    /// The place among those that have yet to say who they are.
+    place: Arc<Mutex<Option<Place>>>,
+    turn: Arc<Turn>,
+}
+
+/// What becomes of the connection.
+#[derive(Default)]
+struct Turn {
+    next: Mutex<Option<Next>>,
+    /// The head of the last answer has been given to the connection.
+    is_answered: AtomicBool,
+}
+
+/// What a connection is after its last answer.
+pub(super) enum Next {
+    /// A WebSocket.
+    WebSocket,
+    /// Events of a stream; the lines that its client would say first.
+    Events {
+        /// The stream.
+        stream: StreamName,
+        /// By HTTP/1.1.
+        chunked: bool,
+        /// What is said, with the ends of the lines.
+        first: String,
+    },
+}
+
+impl Visit {
+    /// Somebody who may be here has asked: the connection need not make room for others any more.
+    pub(super) fn admit(&self) {
+        let place = lock(&self.place).take();
+        drop(place);
+    }
+
+    /// Has the connection go on as something else, once the answer with this body has been sent.
+    pub(super) fn turn_into(&self, next: Next) -> Body {
+        *lock(&self.turn.next) = Some(next);
+        Body::new(Awaited(Arc::clone(&self.turn)))
+    }
+}
+
+/// The body of an answer behind which the connection is something else.
+struct Awaited(Arc<Turn>);
+
+impl HttpBody for Awaited {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        // Nobody is woken: whoever polls the connection looks at this directly afterwards.
+        self.0.is_answered.store(true, Ordering::Relaxed);
+        Poll::Pending
+    }
+}
+
+/// Serves one connection. `held` lives as long as it does.
+pub(crate) async fn visit<T: Transport>(
+    transport: T,
+    (front, router): (Arc<Front>, Router),
+    place: Option<Place>,
+    held: impl Send + 'static,
+) {
+    let context = front.context();
+    let access = context.access.as_ref();
+    let peer = Peer::of(&transport);
+    let place = place.or_else(|| access.map(|access| access.enter(peer.origin)));
+    let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
+    let visit = Visit { peer, place: Arc::new(Mutex::new(place)), turn: Arc::default() };
+    // Boxed, since what comes after it may last for days and needs no room for it.
+    let talk = Box::pin(over.run_until_cancelled(talk(transport, (&front, router), &context, &visit)));
+    let Some(Some((transport, early))) = talk.await else { return };
+    let Some(next) = lock(&visit.turn.next).take() else { return };
+    let place = lock(&visit.place).take();
+    drop((visit, over));
+    let served = go_on(next, transport, early, context, place);
+    // Its end is waited for like that of every connection when the broker stops.
+    front.tasks.spawn(async move {
+        served.await;
+        drop(held);
+    });
+}
+
+/// Answers requests. None once the connection has ended; else it is something else from now on, and some of that may have come already.
+async fn talk<T: Transport>(
+    transport: T,
+    (front, router): (&Front, Router),
+    context: &ConnectionContext,
+    visit: &Visit,
+) -> Option<(T, Vec<u8>)> {
+    let stuck = Arc::new(AtomicBool::new(false));
+    let io = BytesIo::new(transport, context.times.write, Arc::clone(&stuck));
+    let service = Visited { router: TowerToHyperService::new(router), visit: visit.clone() };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(context.times.first_line)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(io, service);
+    let mut stopping = pin!(front.end.cancelled());
+    let mut is_ending = false;
+    let ended = poll_fn(|cx| {
+        if !is_ending && stopping.as_mut().poll(cx).is_ready() {
+            is_ending = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        match connection.poll_without_shutdown(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending if visit.turn.is_answered.load(Ordering::Relaxed) && !stuck.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    if let Err(error) = &ended {
+        debug!(peer = &*visit.peer.name, %error, "a connection by HTTP ended");
+    }
+    let parts = connection.into_parts();
+    let transport = parts.io.into_inner();
+    if ended.is_ok() && lock(&visit.turn.next).is_some() {
+        return Some((transport, parts.read_buf.to_vec()));
+    }
+    transport.close();
+    within(LINGER, drop_input(&transport)).await;
+    None
+}
+
+/// A connection after its last answer.
+fn go_on<T: Transport>(
+    next: Next,
+    transport: T,
+    early: Vec<u8>,
+    context: Arc<ConnectionContext>,
+    place: Option<Place>,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    match next {
+        Next::WebSocket => Box::pin(serve_framed(Framed::new(transport, TextMessages::default(), Vec::new(), early), context, place)),
+        Next::Events { stream, chunked, first } => {
+            Box::pin(serve_framed(Framed::new(transport, Events::new(&stream, chunked), first.into_bytes(), early), context, place))
+        }
+    }
+}
+
+async fn serve_framed<T: Transport, F: Framing>(framed: Framed<T, F>, context: Arc<ConnectionContext>, place: Option<Place>) {
+    let framed = Arc::new(framed);
+    let beaten = Arc::downgrade(&framed);
+    let beats = async {
+        let mut ticks = interval(BEAT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first is at once.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            if beaten.upgrade().is_none_or(|framed| !framed.beat()) {
+                return std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = serve_placed(framed, JsonLines::default(), context, place) => {}
+        () = beats => {}
+    }
+}
+
+/// Answers the requests of one connection.
+struct Visited {
+    router: TowerToHyperService<Router>,
+    visit: Visit,
+}
+
+impl Service<Request<Incoming>> for Visited {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.visit.clone());
+        Box::pin(self.router.call(request))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,108 @@
+//! The addresses where HTTP is spoken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::access::Place;
+use crate::broker::connection::{ConnectionContext, Transport};
+use crate::broker::http::{Front, last_word, router, visit};
+use crate::broker::settings::Settings;
+use crate::wire::{Address, Encoding, ErrorCode};
+
+use super::accept::{Admission, Counted, Spoken, accept};
+use super::control::Newcomers;
+use super::listening_socket::{BindError, ListeningSocket};
+
+/// How long the last answers may take once the broker has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The sockets where HTTP is spoken.
+pub(super) struct Http {
+    sockets: Vec<ListeningSocket>,
+    settings: crate::broker::settings::HttpSettings,
+}
+
+impl Http {
+    /// Listens on the addresses of the settings. `others` are those where the protocol is spoken.
+    pub(super) fn bind(settings: &Settings, others: &[Address]) -> Result<Self, BindError> {
+        let all: Vec<_> = others.iter().chain(&settings.http.listen).cloned().collect();
+        let bind = |address| ListeningSocket::bind(address, &all, &settings.tcp, &settings.unix);
+        let sockets = settings.http.listen.iter().map(bind).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, settings: settings.http.clone() })
+    }
+
+    /// The addresses in use, with the ports that the system chose.
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        let in_use = self.sockets.iter().zip(&self.settings.listen);
+        in_use.map(|(socket, asked)| socket.address().unwrap_or_else(|_| asked.clone())).collect()
+    }
+
+    /// Answers until the serving is ended, which is after the broker's connections have ended: so it can be asked how it stops.
+    pub(super) fn serve(self, admission: &Admission) -> Serving {
+        let serving = Serving { accepting: TaskTracker::new(), answering: TaskTracker::new(), end: CancellationToken::new() };
+        let newcomers = Arc::clone(&admission.newcomers);
+        let contexts = move || newcomers.context(Encoding::JsonLines);
+        let times = (admission.stop.clone(), serving.end.clone());
+        let front = Front::new(&self.settings, contexts, admission.tasks.clone(), times);
+        let web = Web { router: router(&front), front };
+        let admission = Admission { tasks: serving.answering.clone(), stop: serving.end.clone(), ..admission.clone() };
+        for socket in self.sockets {
+            serving.accepting.spawn(accept(socket, web.clone(), admission.clone(), serving.end.clone()));
+        }
+        serving
+    }
+}
+
+/// What answers.
+pub(super) struct Serving {
+    accepting: TaskTracker,
+    answering: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Serving {
+    /// Gives the last answers.
+    pub(super) async fn end(self) {
+        self.end.cancel();
+        self.accepting.close();
+        self.accepting.wait().await;
+        self.answering.close();
+        let _ = timeout(LAST_ANSWERS, self.answering.wait()).await;
+    }
+}
+
+/// HTTP, as it is spoken at an address.
+#[derive(Clone)]
+struct Web {
+    front: Arc<Front>,
+    router: Router,
+}
+
+impl Spoken for Web {
+    fn context(&self, newcomers: &Newcomers) -> Arc<ConnectionContext> {
+        newcomers.context(Encoding::JsonLines)
+    }
+
+    fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8> {
+        last_word(code, reason)
+    }
+
+    fn without_tls(&self) -> &'static str {
+        "this address speaks TLS; ask it with https:// before the host"
+    }
+
+    fn serve<T: Transport>(
+        &self,
+        transport: T,
+        _context: Arc<ConnectionContext>,
+        place: Option<Place>,
+        counted: Counted,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        visit(transport, (Arc::clone(&self.front), self.router.clone()), place, counted)
+    }
+}

@@ -78,6 +78,7 @@ pub(crate) fn outbox(gauge: &Arc<Gauge>) -> Arc<Outbox<dyn Sink>> {
         gauge: Arc::clone(gauge),
         translations: Arc::default(),
         permits: Arc::default(),
+        sent: Arc::default(),
     };
     Arc::new(Outbox::new(Void, Arc::new(limits)))
 }

@@ -50,6 +50,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
             gauge: frames,
             translations,
             permits: Arc::default(),
+            sent: Arc::default(),
         }),
         times: times(settings),
         // A server has its own, which reads its file.

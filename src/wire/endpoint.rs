@@ -51,7 +51,7 @@ macro_rules! encodings {
 
         impl Encoding {
             /// Every encoding.
-            const ALL: &[Self] = &[$(Self::$encoding),*];
+            pub(crate) const ALL: &[Self] = &[$(Self::$encoding),*];
 
             /// The prefix of the addresses where it is spoken.
             pub(crate) const fn prefix(self) -> &'static str {

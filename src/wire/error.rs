@@ -44,6 +44,34 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    #[cfg(feature = "broker")]
+    pub(crate) const ALL: [Self; 16] = [
+        Self::BadJson,
+        Self::BadAction,
+        Self::MissingStream,
+        Self::BadStream,
+        Self::MissingMessage,
+        Self::LineTooLong,
+        Self::Limit,
+        Self::Denied,
+        Self::AuthRequired,
+        Self::AuthFailed,
+        Self::Stale,
+        Self::NotJson,
+        Self::TooManyErrors,
+        Self::SlowListener,
+        Self::TakenOver,
+        Self::Shutdown,
+    ];
+
+    /// Its place among all.
+    #[cfg(feature = "broker")]
+    pub(crate) fn index(self) -> usize {
+        // The codes have no numbers of their own, so that they stand in the order of their list.
+        self as usize
+    }
+
     /// The code on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -96,5 +124,18 @@ impl Mistake {
     #[cfg(feature = "broker")]
     pub(crate) fn on(self, stream: &StreamName, receipt: Option<&ReceiptId>) -> Self {
         Self { stream: Some(stream.as_str().to_owned()), receipt: receipt.cloned(), ..self }
+    }
+}
+
+#[cfg(all(test, feature = "broker"))]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn each_code_stands_at_its_place() {
+        for (index, code) in ErrorCode::ALL.into_iter().enumerate() {
+            assert_eq!(code.index(), index, "{code}");
+        }
+        assert_eq!(ErrorCode::ALL.len(), ErrorCode::Shutdown.index() + 1);
     }
 }

@@ -166,6 +166,18 @@ impl Access {
         lock(&self.known).live.remove(&id);
     }
 
+    /// The name of who has this connection, unless others are looking just now: whoever asks does not wait.
+    pub(crate) fn try_name_of(&self, id: ConnectionId) -> Option<String> {
+        let known = self.known.try_lock().ok()?;
+        known.live.get(&id).map(|identity| identity.name.to_string())
+    }
+
+    /// The names of those who have these connections.
+    pub fn names_of(&self, ids: impl IntoIterator<Item = ConnectionId>) -> Vec<Option<Box<str>>> {
+        let known = lock(&self.known);
+        ids.into_iter().map(|id| known.live.get(&id).map(|identity| identity.name.clone())).collect()
+    }
+
     /// Whether a failure is to be logged, and how many were not since the last that was.
     pub fn log(&self, now: Instant) -> Option<u64> {
         lock(&self.attempts).log(now)

@@ -111,7 +111,7 @@ impl Parts<'_> {
 
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
-        let (mut translated, mut lines) = (self.translations.bytes(), 0);
+        let (mut translated, mut lines, mut messages) = (self.translations.bytes(), 0, 0);
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
             if self.is_held_back(batch.from, &input, budget) {
                 batch.begun = Some(input);
@@ -125,6 +125,7 @@ impl Parts<'_> {
             if !wanted.is_empty() {
                 batch.begun = Some(input);
                 self.core.taken(batch.from, lines);
+                self.routes.note_messages(messages);
                 return wanted;
             }
             if batch.ahead == 0 {
@@ -139,8 +140,10 @@ impl Parts<'_> {
                 self.core.taken(batch.from, std::mem::take(&mut lines));
             }
             lines += input.lines();
+            messages += input.messages();
             batch.begun = self.core.handle(batch.from, input, budget, self.routes);
             lines -= batch.begun.as_ref().map_or(0, Input::lines);
+            messages -= batch.begun.as_ref().map_or(0, Input::messages);
             self.routes.listen_to_less(&leaving);
             if batch.tries > 0 {
                 (batch.tries, batch.translated) = (0, Vec::new());
@@ -153,6 +156,7 @@ impl Parts<'_> {
             }
         }
         self.core.taken(batch.from, lines);
+        self.routes.note_messages(messages);
         Vec::new()
     }
 

@@ -1,7 +1,7 @@
 //! What has been received and has not taken effect: unfinished lines, and batches on their way to the actor.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::wire::Gauge;
 
@@ -19,12 +19,25 @@ pub struct Intake {
     decoded: Gauge,
     /// ... and the part of that which waits for nothing but its turn.
     ready: Gauge,
+    /// All bytes that have ever been read.
+    read: AtomicU64,
 }
 
 impl Intake {
     /// An intake of `most` bytes.
     pub fn new(most: usize) -> Self {
-        Self { most: AtomicUsize::new(most), received: Gauge::default(), decoded: Gauge::default(), ready: Gauge::default() }
+        let (received, decoded, ready) = (Gauge::default(), Gauge::default(), Gauge::default());
+        Self { most: AtomicUsize::new(most), received, decoded, ready, read: AtomicU64::new(0) }
+    }
+
+    /// A connection has read so many bytes.
+    pub fn note_read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// How many bytes all connections have read.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The most that may be received.

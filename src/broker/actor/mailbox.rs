@@ -11,6 +11,7 @@ use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
 use super::intake::Claim;
+use super::page::Ask;
 
 /// A message to the actor.
 pub enum Command {
@@ -52,6 +53,8 @@ pub enum Command {
     Shutdown,
     /// Every connection ends at once.
     Abort,
+    /// Somebody wants a page of the list of connections.
+    List(Ask),
     /// Somebody wants to know whether the actor takes commands: it answers.
     Beat(oneshot::Sender<()>),
 }

@@ -10,8 +10,13 @@ mod agenda;
 mod applying;
 mod cut_log;
 mod full;
+mod connections;
 mod intake;
+mod levels;
+mod listing;
 mod mailbox;
+mod page;
+mod recent;
 mod relief;
 mod routes;
 mod stats;
@@ -31,12 +36,16 @@ use crate::wire::{ErrorCode, Gauge, Translations};
 
 use agenda::{Agenda, Awaits, Flow, Progress};
 use applying::{Applying, Parts};
+use listing::Listing;
 use routes::Routes;
 use translator::Translator;
 
-pub use cut_log::CutLog;
+pub use connections::Connections;
+pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
 pub use mailbox::{Command, Ids, Mailbox, Pulse};
+pub use page::{LONGEST_PAGE, Listed, Page};
+pub use recent::Removed;
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -94,6 +103,8 @@ pub struct Actor {
     /// What the work has cost whose messages have not all been written.
     unwritten: usize,
     quiescing: Option<Quiescing>,
+    /// The lists of connections that somebody asks for.
+    listing: Listing,
 }
 
 /// Work of one connection.
@@ -136,8 +147,10 @@ impl Actor {
         let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge), Epochs::new(settings.seed));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
         let translator = Translator::new(Arc::clone(&settings.translations), sender.downgrade());
-        let (agenda, turn) = (Agenda::default(), TURN);
-        (Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten: 0, quiescing: None }, sender)
+        let (agenda, turn, listing) = (Agenda::default(), TURN, Listing::default());
+        settings.stats.set_most(&settings.core);
+        settings.stats.most.queued.set(settings.total as u64);
+        (Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten: 0, quiescing: None, listing }, sender)
     }
 
     /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
@@ -195,7 +208,7 @@ impl Actor {
     fn is_idle(&self) -> bool {
         let is_due = self.core.has_lost_session() || self.core.has_news();
         let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || is_due;
-        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores
+        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores && self.listing.is_empty()
     }
 
     /// Does what is to be done at once, and puts the rest behind the connection's earlier work.
@@ -207,8 +220,8 @@ impl Actor {
                     outbox.quiesce();
                     quiescing.wait_for(id);
                 }
-                self.routes.connect(id, outbox);
-                self.settings.stats.connections_opened.add(1);
+                self.settings.stats.opened(outbox.kind(), outbox.encoder());
+                self.routes.connect(id, outbox, self.core.time());
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
@@ -230,7 +243,11 @@ impl Actor {
             Command::Cut(id) => self.last_of(id, Work::Cut),
             Command::Expel(id, reason) => self.routes.expel(id, ErrorCode::AuthFailed, &reason),
             Command::Gone(id) => self.last_of(id, Work::Gone),
-            Command::SetLimits(limits) => self.core.set_limits(*limits),
+            Command::SetLimits(limits) => {
+                self.core.set_limits(*limits);
+                self.settings.stats.set_most(self.core.limits());
+            }
+            Command::List(ask) => self.listing.ask(ask),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => {
                 self.core.stop();
@@ -277,8 +294,7 @@ impl Actor {
         if self.settings.gauge.bytes() > self.settings.total {
             relief::relieve(&mut self.routes, &self.settings.stats, self.settings.total, || self.settings.gauge.bytes());
         }
-        self.settings.stats.streams.set(self.core.streams() as u64);
-        self.settings.stats.translated.set(self.settings.translations.count());
+        self.settings.stats.set_levels(&self.core, self.settings.translations.count());
     }
 
     /// Writes some of what was queued. That is everybody's work: who has more to do waits as long, in virtual time.
@@ -351,8 +367,8 @@ impl Actor {
 
     fn gone(&mut self, id: ConnectionId) {
         self.quiesced(id);
-        if self.routes.disconnect(id) {
-            self.settings.stats.connections_closed.add(1);
+        if let Some(outbox) = self.routes.disconnect(id) {
+            self.settings.stats.closed(outbox.kind(), outbox.encoder());
         }
         self.settings.ids.give_back(id);
     }
@@ -382,6 +398,9 @@ impl Actor {
                 self.routes.hung_up();
                 // It is given nothing any more, so that its work need not wait for room.
                 self.agenda.resume(id, Awaits::Room);
+            }
+            if !self.listing.is_empty() {
+                self.listing.go_on(&self.core, &self.routes, part);
             }
         });
         cost

@@ -3,9 +3,11 @@
 use tracing::debug;
 
 use crate::broker::outbox::Relieved;
+use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::ByteSize;
 
+use super::cut_log::Cut;
 use super::routes::Routes;
 use super::stats::Stats;
 
@@ -36,8 +38,9 @@ pub(super) fn relieve(routes: &mut Routes, stats: &Stats, total: usize, queued: 
             Relieved::Ended => debug!(connection = id.0, bytes, "a connection that was cut off is ended for its memory"),
             Relieved::Cut { promised: rest } => {
                 promised += rest;
-                routes.cut_log.cut(id, || outbox.peer(), "outbox_total", bytes);
+                routes.cut_log.cut(id, || outbox.peer(), Cut::Total, || reason.clone(), bytes);
                 stats.cut_total.add(1);
+                stats.tell(ErrorCode::SlowListener);
                 routes.was_cut(id);
             }
         }

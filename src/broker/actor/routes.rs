@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::broker::core::{Budget, Deliver};
 use crate::broker::outbox::{Outbox, Pushed, Sink};
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Encode, ErrorCode, Event, Frame};
 
-use super::cut_log::CutLog;
+use super::cut_log::{Cut, CutLog};
 use super::full::Full;
 use super::stats::Stats;
 use super::translator::ToTranslate;
@@ -35,6 +36,8 @@ const MOST_URGENT: usize = 32;
 pub(super) struct Routes {
     /// Indexed by connection id.
     outboxes: Vec<Option<Arc<Outbox<dyn Sink>>>>,
+    /// Since when each of them has been there, in seconds on the core's clock.
+    since: Vec<u32>,
     /// Who was queued something, in that order.
     touched: VecDeque<ConnectionId>,
     /// Who was queued something by a connection that comes after a pause: these do not wait behind the others.
@@ -81,6 +84,7 @@ impl Routes {
     pub(super) fn new(stats: Arc<Stats>, cut_log: Arc<CutLog>) -> Self {
         Self {
             outboxes: Vec::new(),
+            since: Vec::new(),
             touched: VecDeque::new(),
             urgent: VecDeque::new(),
             cut: VecDeque::new(),
@@ -97,23 +101,25 @@ impl Routes {
         }
     }
 
-    pub(super) fn connect(&mut self, id: ConnectionId, outbox: Arc<Outbox<dyn Sink>>) {
+    pub(super) fn connect(&mut self, id: ConnectionId, outbox: Arc<Outbox<dyn Sink>>, now: Duration) {
         if self.outboxes.len() <= id.index() {
             self.outboxes.resize_with(id.index() + 1, || None);
+            self.since.resize(id.index() + 1, 0);
         }
+        self.since[id.index()] = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
         if self.stopping {
-            tell_shutdown(&outbox);
+            tell_shutdown(&outbox, &self.stats);
         }
         let first = *self.encoding.get_or_insert(outbox.encoder());
         self.several_encodings |= !std::ptr::addr_eq(first, outbox.encoder());
         self.outboxes[id.index()] = Some(outbox);
     }
 
-    /// Forgets a connection. False if it was never known.
-    pub(super) fn disconnect(&mut self, id: ConnectionId) -> bool {
+    /// Forgets a connection, and returns its outbox. None if it was never known.
+    pub(super) fn disconnect(&mut self, id: ConnectionId) -> Option<Arc<Outbox<dyn Sink>>> {
         self.cut.retain(|other| *other != id);
         self.full.remove(id);
-        self.outboxes.get_mut(id.index()).and_then(Option::take).is_some()
+        self.outboxes.get_mut(id.index()).and_then(Option::take)
     }
 
     /// From now on the actions of this connection are taken.
@@ -237,7 +243,11 @@ impl Routes {
     /// Ends a connection that has not asked for it, and tells it why. That is written when it is its turn: there may be thousands of them.
     pub(super) fn expel(&mut self, id: ConnectionId, code: ErrorCode, reason: &str) {
         if let Some(outbox) = self.outbox(id) {
-            outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) })));
+            let queued = outbox.bytes();
+            if outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) }))) {
+                self.stats.tell(code);
+                self.cut_log.note(Some(id), || outbox.peer(), code.as_str(), || reason.to_owned(), queued);
+            }
             self.touched.push_back(id);
             self.was_cut(id);
         }
@@ -256,7 +266,7 @@ impl Routes {
     pub(super) fn shutdown(&mut self) {
         self.stopping = true;
         for (_, outbox) in self.connections() {
-            tell_shutdown(outbox);
+            tell_shutdown(outbox, &self.stats);
         }
     }
 
@@ -269,6 +279,19 @@ impl Routes {
 
     pub(super) fn outbox(&self, id: ConnectionId) -> Option<&Arc<Outbox<dyn Sink>>> {
         self.outboxes.get(id.index()).and_then(Option::as_ref)
+    }
+
+    /// The first connection at this place or behind it, and since when it has been there.
+    pub(super) fn next(&self, at: usize) -> Option<(ConnectionId, &Arc<Outbox<dyn Sink>>, Duration)> {
+        let behind = self.outboxes.get(at..)?.iter().zip(at..);
+        let (outbox, index) = behind.filter_map(|(outbox, index)| Some((outbox.as_ref()?, index))).next()?;
+        // Ids are u32, so that the index of one fits.
+        Some((ConnectionId(index as u32), outbox, Duration::from_secs(self.since[index].into())))
+    }
+
+    /// So many messages were put.
+    pub(super) fn note_messages(&self, count: u64) {
+        self.stats.messages.add(count);
     }
 
     pub(super) fn connections(&self) -> impl Iterator<Item = (ConnectionId, &Arc<Outbox<dyn Sink>>)> {
@@ -298,7 +321,7 @@ impl Routes {
         let length = frame.bytes().len();
         if self.quiescing && self.origin.as_ref().is_some_and(|origin| origin.id == to) && outbox.is_full_with(length) {
             // Nobody waits any more for it to take its answers. It is told why it gets no more of them.
-            tell_shutdown(outbox);
+            tell_shutdown(outbox, &self.stats);
             return false;
         }
         let pushed = push(outbox);
@@ -329,8 +352,9 @@ impl Routes {
                 }
             }
             Pushed::Cut => {
-                self.cut_log.cut(to, || outbox.peer(), "outbox_limit", outbox.bytes());
+                self.cut_log.cut(to, || outbox.peer(), Cut::Limit, || outbox.too_much(), outbox.bytes());
                 self.stats.cut_limit.add(1);
+                self.stats.tell(ErrorCode::SlowListener);
                 self.cut.push_back(to);
                 return false;
             }
@@ -400,9 +424,11 @@ fn much(outbox: &Outbox<dyn Sink>) -> usize {
     MUCH.min(outbox.limit() / 4)
 }
 
-fn tell_shutdown(outbox: &Outbox<dyn Sink>) {
+fn tell_shutdown(outbox: &Outbox<dyn Sink>, stats: &Stats) {
     let why = Some((ErrorCode::Shutdown, "the broker stops; connect again when it is back, streams that were not closed may go on"));
-    outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why })));
+    if outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why }))) {
+        stats.tell(ErrorCode::Shutdown);
+    }
     outbox.flush();
 }
 
@@ -429,6 +455,9 @@ impl Deliver for Routes {
 
     fn event(&mut self, to: ConnectionId, event: &Event<'_>) {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return };
+        if let Event::Error { code, .. } = event {
+            self.stats.tell(*code);
+        }
         match &mut self.origin {
             Some(publisher) if publisher.id == to => {
                 outbox.encoder().encode(event, &mut publisher.answers);
@@ -456,7 +485,9 @@ impl Deliver for Routes {
 
     fn end(&mut self, to: ConnectionId, code: ErrorCode, reason: &str) {
         if let Some(outbox) = self.outbox(to) {
-            outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) })));
+            if outbox.finish(Some(&outbox.encode(&Event::CloseConnection { why: Some((code, reason)) }))) {
+                self.stats.tell(code);
+            }
             self.urgent.push_back(to);
             self.was_cut(to);
         }

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::broker::outbox::TransportKind;
+use crate::wire::{Encode, Encoding, ErrorCode};
+
 /// A count that many tasks add to.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
@@ -13,14 +16,79 @@ impl Count {
     }
 
     /// Sets what is a level rather than a count.
-    pub(super) fn set(&self, level: u64) {
+    pub(crate) fn set(&self, level: u64) {
         self.0.store(level, Ordering::Relaxed);
     }
 
     /// The count now.
-    fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The limits that are in force, as whoever keeps to them says.
+#[derive(Debug, Default)]
+pub(crate) struct Most {
+    /// Connections.
+    pub(crate) connections: Count,
+    /// Streams.
+    pub(crate) streams: Count,
+    /// Sessions.
+    pub(crate) sessions: Count,
+    /// What may wait in all queues together, in bytes.
+    pub(crate) queued: Count,
+    /// What windows may take together, in bytes.
+    pub(crate) windows: Count,
+    /// What may be kept of all streams, in bytes.
+    pub(crate) stored: Count,
+}
+
+/// The connections of one kind and encoding.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) opened: Count,
+    pub(crate) closed: Count,
+}
+
+impl Stats {
+    /// Somebody is told so: an error, or why a connection ends.
+    pub(crate) fn tell(&self, code: ErrorCode) {
+        self.tell_often(code, 1);
+    }
+
+    /// The same for several times.
+    pub(crate) fn tell_often(&self, code: ErrorCode, times: u64) {
+        self.told[code.index()].add(times);
+    }
+
+    /// How often somebody was told so.
+    #[cfg(feature = "http")]
+    pub(crate) fn told(&self, code: ErrorCode) -> u64 {
+        self.told[code.index()].value()
+    }
+
+    /// A connection has begun.
+    pub(super) fn opened(&self, kind: TransportKind, encoder: &dyn Encode) {
+        self.connections_opened.add(1);
+        self.connections[kind as usize][encoding(encoder)].opened.add(1);
+    }
+
+    /// A connection has ended.
+    pub(super) fn closed(&self, kind: TransportKind, encoder: &dyn Encode) {
+        self.connections_closed.add(1);
+        self.connections[kind as usize][encoding(encoder)].closed.add(1);
+    }
+
+    /// The connections of one kind and encoding.
+    #[cfg(feature = "http")]
+    pub(crate) fn connections(&self, kind: TransportKind, encoding: Encoding) -> &Connections {
+        &self.connections[kind as usize][encoding as usize]
+    }
+}
+
+/// The place of an encoder's encoding. One that is none of ours, as a test may have, counts as the first.
+fn encoding(encoder: &dyn Encode) -> usize {
+    Encoding::ALL.iter().position(|encoding| encoding.name() == encoder.name()).unwrap_or(0)
 }
 
 macro_rules! stats {
@@ -37,7 +105,15 @@ macro_rules! stats {
         /// # Ok(()) }
         /// ```
         #[derive(Debug, Default)]
-        pub struct Stats { $($(#[$doc])* pub(crate) $name: Count,)* }
+        pub struct Stats {
+            $($(#[$doc])* pub(crate) $name: Count,)*
+            /// What clients were told, by code.
+            told: [Count; ErrorCode::ALL.len()],
+            /// The connections that began and that ended, by kind and encoding.
+            connections: [[Connections; Encoding::ALL.len()]; TransportKind::ALL.len()],
+            /// The limits in force.
+            pub(crate) most: Most,
+        }
 
         /// The counts at one moment.
         ///
@@ -69,6 +145,14 @@ macro_rules! stats {
 stats! {
     /// Streams that exist now.
     streams,
+    /// Listens in force now: one for each connection and stream that it listens to.
+    listeners,
+    /// Sessions that are known now.
+    sessions,
+    /// What the windows of all streams take now, in bytes of memory.
+    window_bytes,
+    /// What is kept now of streams, wills and sessions beside that, in bytes of memory.
+    stored_bytes,
     /// Connections that began.
     connections_opened,
     /// Connections that ended.
@@ -79,6 +163,14 @@ stats! {
     handshakes_failed,
     /// Steps taken; consecutive messages of one publisher to one stream are one step.
     actions,
+    /// Messages that were put, those that were refused included.
+    messages,
+    /// Listeners that came back and were given all that they had missed.
+    resumed,
+    /// Listeners that came back and were told that something may be missing.
+    resume_missed,
+    /// Streams that were ended by a will.
+    wills,
     /// Messages and answers queued, once for each connection that they were queued for.
     delivered,
     /// Messages translated for listeners of another encoding, once each however many there were.
@@ -91,6 +183,8 @@ stats! {
     cut_total,
     /// Listeners cut off because they took nothing for too long, or held publishers back for too long.
     cut_time,
+    /// Those of them that held publishers back for too long.
+    cut_throttle,
     /// Connections that were ended because their client did not say who it is.
     auth_required,
     /// Tokens that were refused.
@@ -101,4 +195,8 @@ stats! {
     accept_failed,
     /// Connections that ended by a panic.
     panics,
+    /// 1 if the file of the tokens has changed and cannot be used, so that what it said before counts.
+    tokens_unusable,
+    /// 1 if the certificates have changed and cannot be used, so that those before are shown.
+    certificates_unusable,
 }

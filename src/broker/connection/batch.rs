@@ -163,14 +163,17 @@ impl<'b> Batch<'b> {
 
     /// Ends the connection though its client did not ask for that.
     pub(super) fn turn_away(&mut self, code: ErrorCode, reason: &str) {
-        self.note(code, reason);
+        self.note(code, reason).away = Some((code, reason.to_owned()));
         let last = Some(self.encode(&Event::CloseConnection { why: Some((code, reason)) }));
         self.input(Input::Leave { orderly: false, last, receipt: None });
     }
 
-    /// Keeps what is said about the first mistake, for the log.
-    fn note(&mut self, code: ErrorCode, reason: &str) {
-        self.first_mistake.get_or_insert_with(|| Box::new(Told { code, reason: reason.to_owned() }));
+    /// Keeps what is said about the first mistake, for the log, and counts all of them.
+    fn note(&mut self, code: ErrorCode, reason: &str) -> &mut Told {
+        let first = || Box::new(Told { code, reason: reason.to_owned(), codes: [0; ErrorCode::ALL.len()], away: None });
+        let told = self.first_mistake.get_or_insert_with(first);
+        told.codes[code.index()] += 1;
+        told
     }
 
     /// Ends the connection after its client has said that no more comes.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::broker::access::Access;
-use crate::broker::actor::{CutLog, Ids, Mailbox, Stats};
+use crate::broker::actor::{Connections, Cut, CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
-use crate::wire::Encode;
+use crate::wire::{Encode, ErrorCode};
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
 
@@ -37,6 +37,11 @@ pub struct ConnectionContext {
 }
 
 impl ConnectionContext {
+    /// A way to the list of all connections.
+    pub fn connections(&self) -> Connections {
+        Connections::new(&self.mailbox, self.access.clone())
+    }
+
     /// The same for connections that speak another encoding. They meet the others in the same streams, within the same limits.
     pub fn speaking(&self, encoder: &'static dyn Encode) -> Arc<Self> {
         Arc::new(Self { outbox: Arc::new(OutboxLimits { encoder, ..(*self.outbox).clone() }), ..self.clone() })
@@ -44,19 +49,23 @@ impl ConnectionContext {
 
     /// Cuts a listener off that has taken nothing for too long.
     pub(super) fn cut_silent<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>) {
-        self.cut_late(id, outbox, &format!("this listener took nothing for {} (outbox.write_time)", Span(self.times.write)));
+        self.cut_late(id, outbox, Cut::Write, &format!("this listener took nothing for {} (outbox.write_time)", Span(self.times.write)));
     }
 
     /// Cuts a listener off that has held its publishers back for too long.
     pub fn cut_holding<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>) {
         let time = Span(self.times.throttle);
-        self.cut_late(id, outbox, &format!("this listener held its publishers back for {time} (outbox.throttle_time)"));
+        self.cut_late(id, outbox, Cut::Throttle, &format!("this listener held its publishers back for {time} (outbox.throttle_time)"));
     }
 
-    fn cut_late<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>, reason: &str) {
+    fn cut_late<S: Sink + ?Sized>(&self, id: ConnectionId, outbox: &Outbox<S>, why: Cut, reason: &str) {
         if outbox.cut(reason) {
             self.stats.cut_time.add(1);
-            self.cut_log.cut(id, || outbox.peer(), reason, outbox.bytes());
+            if why == Cut::Throttle {
+                self.stats.cut_throttle.add(1);
+            }
+            self.stats.tell(ErrorCode::SlowListener);
+            self.cut_log.cut(id, || outbox.peer(), why, || reason.to_owned(), outbox.bytes());
         }
     }
 }

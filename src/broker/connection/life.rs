@@ -21,6 +21,7 @@ use crate::wire::{Codec, ErrorCode};
 
 use super::context::ConnectionContext;
 use super::guard::{Guarded, LastChance};
+use super::mistake_log::Told;
 use super::read::{After, Read};
 use super::reader::Reader;
 use super::timers::{Timer, Timers, within};
@@ -372,10 +373,24 @@ impl<T: Transport, C: Codec> Connection<T, C> {
             self.context.stats.mistakes.add(read.mistakes);
             self.context.mistake_log.made(self.id, || self.outbox.peer(), read.mistakes, read.first_mistake.as_deref());
         }
+        if let Some(told) = &read.first_mistake {
+            self.count_told(told);
+        }
         if !read.inputs.is_empty() {
             self.outbox.begin_batch(u32::MAX);
             let claim = self.context.reader.intake.claim(read.memory);
             self.tell(Command::Batch { from: self.id, inputs: read.inputs, order: self.id, claim });
+        }
+    }
+
+    /// Counts what the client is told of its mistakes, and remembers that it is turned away.
+    #[cold]
+    fn count_told(&self, told: &Told) {
+        for (code, count) in ErrorCode::ALL.into_iter().zip(told.codes).filter(|(_, count)| *count > 0) {
+            self.context.stats.tell_often(code, count.into());
+        }
+        if let Some((code, reason)) = &told.away {
+            self.context.cut_log.note(Some(self.id), || self.outbox.peer(), code.as_str(), || reason.clone(), self.outbox.bytes());
         }
     }
 

@@ -28,18 +28,23 @@ struct Counts {
     untold: u64,
 }
 
-/// What a client is told about a line.
+/// What a client is told about the mistakes of one read.
 #[derive(Debug)]
 pub(super) struct Told {
+    /// The first.
     pub(super) code: ErrorCode,
     pub(super) reason: String,
+    /// How often each code was told.
+    pub(super) codes: [u32; ErrorCode::ALL.len()],
+    /// Why the connection is turned away, if it is.
+    pub(super) away: Option<(ErrorCode, String)>,
 }
 
 impl MistakeLog {
     /// A client made some mistakes in one turn, and was told; `first` is about the first.
     pub(super) fn made(self: &Arc<Self>, connection: ConnectionId, peer: impl FnOnce() -> String, count: u64, first: Option<&Told>) {
         let (is_first, is_logged) = self.count(count);
-        if is_logged && let Some(Told { code, reason }) = first {
+        if is_logged && let Some(Told { code, reason, .. }) = first {
             debug!(connection = connection.0, peer = peer(), %code, reason, count, "line refused");
         }
         if is_first {

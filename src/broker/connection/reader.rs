@@ -150,7 +150,8 @@ impl<C: Codec> Reader<C> {
         block.extend_from_slice(self.carry.bytes());
         match transport.try_read(block) {
             Ok(0) => self.end_of_file(block, built, limits),
-            Ok(_) => {
+            Ok(count) => {
+                limits.intake.note_read(count);
                 let full = block.len() == block.capacity();
                 let discard = self.carry.discard();
                 self.carry.clear(&limits.intake);
@@ -177,7 +178,8 @@ impl<C: Codec> Reader<C> {
         }
         match transport.try_read(&mut bytes) {
             Ok(0) => self.end_of_file(&bytes, built, limits),
-            Ok(_) => {
+            Ok(count) => {
+                limits.intake.note_read(count);
                 let full = bytes.len() == bytes.capacity();
                 let mut decoded = self.decode(&bytes, searched, full, built, limits);
                 let consumed = decoded.consumed;

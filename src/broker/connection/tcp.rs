@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::broker::access::Origin;
-use crate::broker::outbox::Sink;
+use crate::broker::outbox::{Sink, TransportKind};
 
 use super::Transport;
 use super::transport::{read, write};
@@ -54,6 +54,10 @@ impl Sink for TcpTransport {
     fn hold_little(&self) {
         // A socket that does not know the option holds as much as ever.
         let _ = socket2::SockRef::from(self.0.get_ref()).set_tcp_notsent_lowat(UNSENT);
+    }
+
+    fn kind(&self) -> TransportKind {
+        TransportKind::Tcp
     }
 
     fn peer(&self) -> String {

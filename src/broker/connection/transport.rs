@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use crate::broker::access::Origin;
-use crate::broker::outbox::Sink;
+use crate::broker::outbox::{Sink, TransportKind};
 
 /// A connected byte stream, shared by the task that reads it and the actor that writes to it.
 ///
@@ -138,6 +138,10 @@ impl Sink for UnixStream {
         // What is written to a socket of this kind stands in the sender's room until the peer reads it. If it cannot be made smaller,
         // what comes is only older.
         let _ = socket2::SockRef::from(self).set_send_buffer_size(LITTLE);
+    }
+
+    fn kind(&self) -> TransportKind {
+        TransportKind::Unix
     }
 
     fn peer(&self) -> String {

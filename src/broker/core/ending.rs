@@ -69,6 +69,7 @@ impl Core {
         stream.run.by_prefix = 0;
         budget.spend((PUSH + HANG_UP) * listeners.len());
         self.stored -= LISTENER * listeners.len();
+        self.tally.listeners -= listeners.len();
         self.directory.note(name);
         self.unwatch(if directory::is_entry(name) { listeners.len() } else { 0 });
         let mut reached = 0;

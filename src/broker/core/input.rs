@@ -139,6 +139,11 @@ impl Input {
         self
     }
 
+    /// How many messages it puts.
+    pub fn messages(&self) -> u64 {
+        if let Self::Put { run, .. } = self { run.messages().into() } else { 0 }
+    }
+
     /// How many lines of its connection this is, as sessions count them: each that takes effect or is refused.
     pub fn lines(&self) -> u64 {
         match self {

@@ -51,6 +51,7 @@ impl Core {
         }
         let listens: usize = self.connections.iter().map(Listens::len).sum();
         assert_eq!(listens, listeners, "connections and streams disagree on who listens");
+        assert_eq!(self.tally.listeners, listeners, "the listeners are miscounted");
         assert_eq!(self.ended.len(), ended, "an end is of no stream");
         assert_eq!(self.past.listed.len(), listed, "what is listed is no stream");
         assert_eq!(windows, self.past.bytes, "the bytes of windows are miscounted");

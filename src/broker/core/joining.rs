@@ -10,7 +10,7 @@ use super::directory;
 use super::input::Deliver;
 use super::listens::{Listens, Place};
 use super::machine::{Core, Refused, answer};
-use super::stream::{Beginning, Ended, LISTENER, millis};
+use super::stream::{Beginning, LISTENER, millis};
 use super::table::Named;
 
 /// By what a listener is told where it begins.
@@ -39,10 +39,10 @@ impl Core {
         let is_known = stream.is_some();
         let told = Told::Receipt(receipt);
         if let Some(stream) = stream
-            && let Some(ended) = &stream.run.ended
+            && stream.run.ended.is_some()
         {
             self.begin(from, name, start, told, budget, deliver);
-            Self::tell_end(from, name, ended, deliver);
+            self.tell_end(from, name, deliver);
             return Ok(());
         }
         self.enter(from, name, is_known, true, start.latest)?;
@@ -100,13 +100,15 @@ impl Core {
         }
         self.connections[from.index()].insert(&name, Place::new(position, named));
         self.stored += LISTENER;
+        self.tally.listeners += 1;
         self.directory.watch(usize::from(directory::is_entry(&name)));
         self.directory.note(&name);
         Ok(())
     }
 
     /// Tells how a stream ended. Returns how many bytes that takes.
-    pub(super) fn tell_end(to: ConnectionId, name: &StreamName, ended: &Ended, deliver: &mut impl Deliver) -> usize {
+    pub(super) fn tell_end(&self, to: ConnectionId, name: &StreamName, deliver: &mut impl Deliver) -> usize {
+        let Some(ended) = self.streams.get(name).and_then(|stream| stream.run.ended.as_ref()) else { return 0 };
         let Some(last) = &ended.last else {
             deliver.event(to, &Event::Close { stream: name, message: None });
             return 0;
@@ -118,7 +120,7 @@ impl Core {
     /// Tells a listener what has been: the header, unless it only goes on where it was; how the stream stands; the messages that it asked
     /// for. Returns how many bytes the header and the messages take.
     pub(super) fn begin(
-        &self,
+        &mut self,
         to: ConnectionId,
         name: &StreamName,
         start: Start,
@@ -132,6 +134,11 @@ impl Core {
         // Of the directory nothing is kept that one could resume, and while nobody listens nobody counts what changes.
         let is_entry = directory::is_entry(name);
         let Beginning { before, here, resumed } = run.begin(if is_entry { Start::default() } else { start });
+        // Of the directory nothing can be missing: how a stream stands is all there is to know.
+        if start.after.is_some() && !is_entry {
+            let count = if resumed { &mut self.tally.resumed } else { &mut self.tally.missed };
+            *count += 1;
+        }
         if start.latest {
             deliver.begin_latest(to, name);
         }

@@ -78,6 +78,7 @@ impl Core {
         if let Some(mut stream) = self.streams.remove(name) {
             debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
             self.stored -= place(name) + self.order.place() + LISTENER * stream.listeners.len();
+            self.tally.listeners -= stream.listeners.len();
             self.order.remove(name);
             self.directory.note_gone(name);
             self.owed += HANG_UP * stream.listeners.len();

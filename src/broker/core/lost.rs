@@ -201,7 +201,8 @@ impl Core {
             if let Some(last) = last.filter(|_| !self.is_stopping && !has_ended) {
                 budget.spend(INPUT);
                 // Refused only for a stream that nobody has seen, for lack of room.
-                let _ = self.close(&name, last, None, budget, deliver);
+                let closed = self.close(&name, last, None, budget, deliver);
+                self.tally.wills += u64::from(closed.is_ok());
             }
             budget.spend(INPUT);
             if budget.is_spent() {

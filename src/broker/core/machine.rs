@@ -18,6 +18,7 @@ use super::prefixes::Prefixes;
 use super::sessions::Sessions;
 use super::stream::LISTENER;
 use super::table::Table;
+use super::tally::Tally;
 use super::wills::Wills;
 
 /// The limits that the core enforces.
@@ -71,6 +72,8 @@ pub struct Core {
     pub(super) stored: usize,
     /// Counts what stands in queues. A frame that is stored counts in `stored` instead.
     pub(super) queues: Arc<Gauge>,
+    /// What is counted for those who watch over the broker.
+    pub(super) tally: Tally,
     /// The time now.
     pub(super) now: Duration,
     /// How much of it was time in which nobody could come back to a session.
@@ -120,6 +123,7 @@ impl Core {
             epochs,
             stored: 0,
             queues,
+            tally: Tally::default(),
             now: Duration::ZERO,
             late: Duration::ZERO,
             is_stopping: false,
@@ -332,6 +336,7 @@ impl Core {
         let Some(place) = self.connections.get_mut(connection.index()).and_then(|listens| listens.remove(name)) else { return };
         let (position, Place { named, .. }) = (place.position(), place);
         self.stored -= LISTENER;
+        self.tally.listeners -= 1;
         let Some(stream) = self.streams.get_mut(name) else { return };
         debug_assert_eq!(stream.listeners.get(position), Some(&connection), "a listener's position in {name:?} is wrong");
         let [one, other] = stream.take_out(position);

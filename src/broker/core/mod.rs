@@ -29,6 +29,7 @@ mod replay;
 mod sessions;
 mod stream;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod walking;
@@ -41,3 +42,4 @@ pub use epochs::Epochs;
 pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};
 pub use past::ReplayLimits;
+pub use tally::Tally;

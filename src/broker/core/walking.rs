@@ -119,8 +119,8 @@ impl Core {
             return None;
         }
         let mut bytes = self.begin(to, name, start, Told::Joined(encoded), budget, deliver);
-        if has_ended && let Some(ended) = self.streams.get(name).and_then(|stream| stream.run.ended.as_ref()) {
-            bytes += Self::tell_end(to, name, ended, deliver);
+        if has_ended {
+            bytes += self.tell_end(to, name, deliver);
         }
         Some(bytes)
     }

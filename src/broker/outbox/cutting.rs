@@ -153,6 +153,7 @@ mod tests {
             gauge: Arc::default(),
             translations: Arc::default(),
             permits: Arc::default(),
+            sent: Arc::default(),
         };
         Outbox::new(Narrow::default(), Arc::new(limits))
     }

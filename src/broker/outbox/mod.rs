@@ -19,4 +19,4 @@ pub use outbox::{Outbox, OutboxLimits};
 pub use outcome::{Flushed, Pushed, Relieved, Standing, Written};
 pub use permits::{AwaitsPermit, WritePermits};
 pub use queue::{Queue, SLICES};
-pub use sink::{Sink, Unsent};
+pub use sink::{Sink, TransportKind, Unsent};

@@ -4,6 +4,7 @@
 //! the task writes when the socket is ready again. Exactly one of the two writes at any time: `blocked` says which, and
 //! changes under the lock only.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use super::latest::Latest;
 use super::outcome::{Pushed, Standing};
 use super::permits::{WritePermit, WritePermits};
 use super::queue::Queue;
-use super::sink::Sink;
+use super::sink::{Sink, TransportKind};
 
 /// What all outboxes of one codec share: one pointer in each, since there are many.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct OutboxLimits {
     pub translations: Arc<Translations>,
     /// Which tasks may write.
     pub permits: Arc<WritePermits>,
+    /// Counts the bytes that sinks took.
+    pub sent: Arc<AtomicU64>,
 }
 
 /// The outbox of one connection.
@@ -214,9 +217,19 @@ impl<S: Sink + ?Sized> Outbox<S> {
         }
     }
 
+    /// Why its connection is cut off at the limit.
+    pub fn too_much(&self) -> String {
+        too_much(self.limits.limit, self.limits.policy == Policy::Throttle)
+    }
+
     /// What may wait, in bytes.
     pub fn limit(&self) -> usize {
         self.limits.limit
+    }
+
+    /// What kind of way to the peer there is.
+    pub fn kind(&self) -> TransportKind {
+        self.sink.kind()
     }
 
     /// The encoder for events to this connection.
@@ -303,11 +316,11 @@ impl<S: Sink + ?Sized> Outbox<S> {
         state.queued() > 0 && state.queued() + more > self.limits.limit
     }
 
-    /// Queues the last frame, if there is one, and takes no more. The caller flushes.
-    pub fn finish(&self, last: Option<&Frame>) {
+    /// Queues the last frame, if there is one, and takes no more. The caller flushes. False if it took no more before.
+    pub fn finish(&self, last: Option<&Frame>) -> bool {
         let mut state = self.lock();
         if state.openness != Openness::Open {
-            return;
+            return false;
         }
         if let Some(last) = last {
             debug_assert!(last.is_in(self.limits.encoder), "a last frame is one connection's own");
@@ -318,6 +331,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
         let told = state.told();
         drop(state);
         told.tell();
+        true
     }
 
     /// Asks the task to take in what has been received.

@@ -122,6 +122,7 @@ mod tests {
                 gauge: Arc::clone(&gauge),
                 translations: Arc::clone(&translations),
                 permits: Arc::default(),
+                sent: Arc::default(),
             };
             Self { outbox: Outbox::new(Narrow::default(), Arc::new(limits)), gauge, translations }
         }

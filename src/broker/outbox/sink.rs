@@ -12,6 +12,40 @@ pub struct Unsent {
     pub left: usize,
 }
 
+/// What kind of way to the peer a sink is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// A TCP socket.
+    Tcp,
+    /// The same, encrypted.
+    Tls,
+    /// A Unix socket.
+    Unix,
+    /// A WebSocket, encrypted or not.
+    WebSocket,
+    /// A response to an HTTP request, such as server-sent events.
+    Http,
+    /// None: the peer is in this process.
+    Local,
+}
+
+impl TransportKind {
+    /// Every kind, each at the place of its number.
+    pub const ALL: [Self; 6] = [Self::Tcp, Self::Tls, Self::Unix, Self::WebSocket, Self::Http, Self::Local];
+
+    /// Its name, in metrics and lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Unix => "unix",
+            Self::WebSocket => "websocket",
+            Self::Http => "http",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// Takes what an outbox sends.
 pub trait Sink: Send + Sync {
     /// Writes what it takes without waiting. A write that takes less than all means that the next would block, and so does one after
@@ -52,6 +86,11 @@ pub trait Sink: Send + Sync {
 
     /// What it takes is to be on its way soon rather than much: from now on it holds little of what the peer has not read.
     fn hold_little(&self) {}
+
+    /// What kind it is, for those who count.
+    fn kind(&self) -> TransportKind {
+        TransportKind::Local
+    }
 
     /// Who is at the other end, for logs.
     fn peer(&self) -> String;

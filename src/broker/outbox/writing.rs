@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::outbox::{Held, Inner, Openness, Outbox, Told, release, wake};
 use super::outcome::{Flushed, Written};
@@ -134,6 +135,7 @@ impl<S: Sink + ?Sized> Outbox<S> {
             match written {
                 Ok(0) => return Written::Gone,
                 Ok(written) => {
+                    self.limits.sent.fetch_add(written as u64, Ordering::Relaxed);
                     state.queue.advance(written, &self.limits.gauge);
                     if LATEST && let Some(latest) = &mut state.latest {
                         latest.sending = latest.sending.saturating_sub(written);

@@ -252,9 +252,13 @@ impl Admission {
 
     /// Counts a connection that there is no room for. None if there is none to tell it, either.
     fn count_refusal(&self, transport: &impl Transport, reason: &str) -> Option<Counted> {
-        self.newcomers.context(Encoding::JsonLines).stats.connections_refused.add(1);
+        let context = self.newcomers.context(Encoding::JsonLines);
+        context.stats.connections_refused.add(1);
+        context.cut_log.note(None, || transport.peer(), ErrorCode::Limit.as_str(), || reason.to_owned(), 0);
         debug!(peer = transport.peer(), reason, "connection refused");
-        Counted::new(&self.refusals, self.most_refusals)
+        let counted = Counted::new(&self.refusals, self.most_refusals)?;
+        context.stats.tell(ErrorCode::Limit);
+        Some(counted)
     }
 }
 
@@ -289,6 +293,7 @@ async fn encrypt<T: Transport>(
     let reason = match within(time, handshakes.accept(socket, certificates.config())).await {
         Some(Ok(transport)) => return Some(transport),
         Some(Err(Refused::NotTls(socket))) => {
+            context.stats.tell(ErrorCode::NotJson);
             tell(socket, &spoken.close(ErrorCode::NotJson, spoken.without_tls())).await;
             "the client does not speak TLS".to_owned()
         }

@@ -1,7 +1,7 @@
 //! The certificates in use, and how they are exchanged for newer ones while the broker runs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::broker::access::{Looks, Stamp};
+use crate::broker::actor::Stats;
 use crate::broker::settings::{ClientCertificates, TlsSettings};
 use crate::tls::{PemFile, TlsError, certified_key, names_of, provider};
 
@@ -45,6 +46,8 @@ struct Shared {
     looks: Mutex<Looks<Vec<Option<Stamp>>>>,
     /// Held while the files are read, so that of two readings at once the later one counts.
     reading: Mutex<()>,
+    /// Where it is told whether the files can be used.
+    stats: OnceLock<Arc<Stats>>,
 }
 
 impl Certificates {
@@ -53,7 +56,13 @@ impl Certificates {
         // Before they are read, so that no change is missed.
         let looks = Mutex::new(Looks::new(stamps(settings)));
         let current = Mutex::new(Arc::new(config(settings)?));
-        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, looks, reading: Mutex::default() })))
+        Ok(Self(Arc::new(Shared { settings: settings.clone(), current, looks, reading: Mutex::default(), stats: OnceLock::new() })))
+    }
+
+    /// From now on it is counted whether the files can be used.
+    pub(super) fn tell(&self, stats: &Arc<Stats>) {
+        // A server has one place where it counts.
+        let _ = self.0.stats.set(Arc::clone(stats));
     }
 
     /// What is wrong with the files, each of which is looked at. Nothing if they can be used. `is_needed`: there is an address that cannot do
@@ -90,7 +99,11 @@ impl Certificates {
     pub fn reload(&self) -> Result<(), TlsError> {
         let _alone = lock(&self.0.reading);
         lock(&self.0.looks).reads(stamps(&self.0.settings));
-        let config = config(&self.0.settings).inspect_err(|_| lock(&self.0.looks).failed(Instant::now()))?;
+        let config = config(&self.0.settings).inspect_err(|_| lock(&self.0.looks).failed(Instant::now()));
+        if let Some(stats) = self.0.stats.get() {
+            stats.certificates_unusable.set(config.is_err().into());
+        }
+        let config = config?;
         *lock(&self.0.current) = Arc::new(config);
         Ok(())
     }

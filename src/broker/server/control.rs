@@ -22,6 +22,7 @@ pub(super) struct Newcomers {
 impl Newcomers {
     /// At most `most` connections, for which there are descriptors.
     pub(super) fn new(settings: &Settings, most: usize, context: Arc<ConnectionContext>) -> Self {
+        context.stats.most.connections.set(most as u64);
         Self {
             message_pack: RwLock::new(context.speaking(&message_pack::ENCODER)),
             json_lines: RwLock::new(context),
@@ -107,6 +108,7 @@ impl Control {
         *newcomers.json_lines.write().unwrap_or_else(PoisonError::into_inner) = context;
         let most = most_connections(limits, self.open.load(Ordering::Relaxed));
         newcomers.most.store(most, Ordering::Relaxed);
+        newcomers.context(Encoding::JsonLines).stats.most.connections.set(most as u64);
         if let Some(access) = &newcomers.context(Encoding::JsonLines).access {
             access.set_most_waiting(settings.auth.most_waiting(most));
         }

@@ -155,8 +155,11 @@ impl Server {
         let http_listen = &[];
         let reached: Vec<_> = listen.iter().cloned().chain(http_listen.iter().cloned().map(Listen::from)).collect();
         let access = access(&reached, settings, most)?;
-        let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox));
+        let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox, Arc::clone(&context.stats)));
         let times = Times { auth: settings.auth.time.0, ..context.times.clone() };
+        if let Some(access) = &access {
+            context.cut_log.knows(access);
+        }
         let context = Arc::new(ConnectionContext { access, times, ..(*context).clone() });
         let mut tcp = settings.tcp.clone();
         // The system must not end a slow connection before the broker could tell it why.
@@ -173,7 +176,7 @@ impl Server {
         #[cfg(feature = "http")]
         let http = Http::bind(settings, &addresses)?;
         #[cfg(feature = "tls")]
-        let certificates = load_certificates(addresses.iter().chain(http_listen), settings)?;
+        let certificates = load_certificates(addresses.iter().chain(http_listen), settings)?.inspect(|certificates| certificates.tell(&context.stats));
         let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();

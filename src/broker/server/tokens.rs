@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::broker::access::{Access, Reloaded, TokensError};
-use crate::broker::actor::{Command, Mailbox};
+use crate::broker::actor::{Command, Mailbox, Stats};
 use crate::broker::settings::Settings;
 use crate::wire::Listen;
 use crate::wire::ids::ConnectionId;
@@ -68,11 +68,12 @@ const MOST_NAMED: usize = 10;
 pub struct Tokens {
     access: Arc<Access>,
     mailbox: WeakUnboundedSender<Command>,
+    stats: Arc<Stats>,
 }
 
 impl Tokens {
-    pub(super) fn new(access: Arc<Access>, mailbox: &Mailbox) -> Self {
-        Self { access, mailbox: mailbox.downgrade() }
+    pub(super) fn new(access: Arc<Access>, mailbox: &Mailbox, stats: Arc<Stats>) -> Self {
+        Self { access, mailbox: mailbox.downgrade(), stats }
     }
 
     /// The file.
@@ -93,7 +94,9 @@ impl Tokens {
                 reasons.insert(reason.clone());
             }
             self.expel(id, reason);
-        })?;
+        });
+        self.stats.tokens_unusable.set(reloaded.is_err().into());
+        let reloaded = reloaded?;
         let (file, Reloaded { identities, ended }) = (self.file().display(), reloaded);
         if ended == 0 {
             info!(%file, identities, ended, "tokens read again");

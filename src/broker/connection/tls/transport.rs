@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::broker::access::Origin;
-use crate::broker::outbox::{Sink, Unsent};
+use crate::broker::outbox::{Sink, TransportKind, Unsent};
 
 use super::super::Transport;
 use super::session::{RECORD, Session};
@@ -136,6 +136,10 @@ impl<S: Transport> Sink for TlsTransport<S> {
     fn hold_little(&self) {
         self.lock().keep_records_to(LITTLE);
         self.socket.hold_little();
+    }
+
+    fn kind(&self) -> TransportKind {
+        TransportKind::Tls
     }
 
     fn peer(&self) -> String {

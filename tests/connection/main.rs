@@ -6,6 +6,7 @@
 //! - `rights`: what they do not allow has no effect.
 //! - `found`: what was once wrong, and must not be again.
 //! - `held`: what was once wrong with publishers that are held back.
+//! - `listed`: what whoever watches over the broker is told of connections.
 //! - `lost`: sessions and wills.
 //! - `encrypted`: the same over TLS.
 //! - `handshakes`: what goes wrong before a connection is encrypted, and what is refused for good.
@@ -26,6 +27,7 @@ mod found;
 #[cfg(feature = "tls")]
 mod handshakes;
 mod held;
+mod listed;
 mod lost;
 mod pipe;
 mod rights;

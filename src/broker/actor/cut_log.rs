@@ -62,20 +62,13 @@ impl Cut {
 
 impl CutLog {
     /// From now on the names of those who are connected are known.
-    pub(crate) fn knows(&self, access: &Arc<Access>) {
+    pub fn knows(&self, access: &Arc<Access>) {
         // A broker has one table of identities.
         let _ = self.access.set(Arc::clone(access));
     }
 
     /// A listener was cut off with `bytes` in its queue; `reason` is what it was told.
-    pub fn cut(
-        self: &Arc<Self>,
-        connection: ConnectionId,
-        peer: impl Fn() -> String,
-        why: Cut,
-        reason: impl Fn() -> String,
-        bytes: usize,
-    ) {
+    pub fn cut(self: &Arc<Self>, connection: ConnectionId, peer: impl Fn() -> String, why: Cut, reason: impl Fn() -> String, bytes: usize) {
         let cuts = self.count();
         if cuts <= MOST {
             let reason = match why {

@@ -78,3 +78,84 @@ fn go_on_with(ask: &mut Ask, found: &mut Vec<Listed>, core: &Core, routes: &Rout
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, IoSlice};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::broker::core::{CoreLimits, Epochs};
+    use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
+    use crate::broker::settings::Policy;
+    use crate::wire::ids::ConnectionId;
+    use crate::wire::json_lines::ENCODER;
+
+    struct Void;
+
+    impl Sink for Void {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn peer(&self) -> String {
+            String::new()
+        }
+    }
+
+    /// Every second place has a connection.
+    fn crowd(count: u32) -> (Core, Routes) {
+        let limits = Arc::new(OutboxLimits {
+            encoder: &ENCODER,
+            limit: 1,
+            policy: Policy::Disconnect,
+            gauge: Arc::default(),
+            translations: Arc::default(),
+            permits: Arc::default(),
+            sent: Arc::default(),
+        });
+        let mut routes = Routes::new(Arc::default(), Arc::default());
+        for number in 0..count {
+            routes.connect(ConnectionId(2 * number), Arc::new(Outbox::new(Void, Arc::clone(&limits))), Duration::ZERO);
+        }
+        (Core::new(CoreLimits::default(), Arc::default(), Epochs::new(0)), routes)
+    }
+
+    // Seen to fail: a page was one step, however many there were.
+    #[test]
+    fn a_page_is_made_in_pieces_of_the_budget() {
+        let ((core, routes), mut listing) = (crowd(3000), Listing::default());
+        let (answer, mut answered) = oneshot::channel();
+        listing.ask(Ask { after: Some(ConnectionId(1000)), most: 1000, answer });
+        let mut pieces = 0;
+        while !listing.is_empty() {
+            listing.go_on(&core, &routes, &mut Budget::new(10 * LOOK));
+            pieces += 1;
+        }
+        let page = answered.try_recv().unwrap();
+        let ids: Vec<_> = page.connections.iter().map(|listed| listed.id.0).collect();
+        assert_eq!(ids, (501..1501).map(|number| 2 * number).collect::<Vec<_>>());
+        assert_eq!((page.next, pieces), (Some(ConnectionId(3000)), 100));
+    }
+
+    #[test]
+    fn no_more_than_some_pages_wait_and_none_for_who_has_given_up() {
+        let ((core, routes), mut listing) = (crowd(10), Listing::default());
+        let mut ask = || {
+            let (answer, answered) = oneshot::channel();
+            listing.ask(Ask { after: None, most: 10, answer });
+            answered
+        };
+        let given_up: Vec<_> = (0..WAITING).map(|_| ask()).collect();
+        let mut too_many = ask();
+        drop(given_up);
+        let mut last = ask();
+        listing.go_on(&core, &routes, &mut Budget::unlimited());
+        assert!(too_many.try_recv().is_err());
+        assert_eq!(last.try_recv().unwrap().connections.len(), 10);
+        assert!(listing.is_empty());
+    }
+}

@@ -8,9 +8,9 @@
 
 mod agenda;
 mod applying;
+mod connections;
 mod cut_log;
 mod full;
-mod connections;
 mod intake;
 mod levels;
 mod listing;

@@ -92,16 +92,7 @@ mod tests {
     fn removed(number: u32) -> Removed {
         let (peer, reason) = ("p".repeat(1000), format!("{}é", "r".repeat(255)));
         let name = Some("n".repeat(257));
-        Removed {
-            when: SystemTime::UNIX_EPOCH,
-            connection: Some(number),
-            peer,
-            name,
-            code: "outbox_limit",
-            reason,
-            queued: 1,
-            others: 0,
-        }
+        Removed { when: SystemTime::UNIX_EPOCH, connection: Some(number), peer, name, code: "outbox_limit", reason, queued: 1, others: 0 }
     }
 
     #[tokio::test(start_paused = true)]

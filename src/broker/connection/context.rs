@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::broker::access::Access;
 use crate::broker::actor::{Connections, Cut, CutLog, Ids, Mailbox, Stats};
 use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
-use crate::wire::{Encode, ErrorCode};
 use crate::wire::ids::ConnectionId;
 use crate::wire::units::Span;
+use crate::wire::{Encode, ErrorCode};
 
 use super::limits::ReaderLimits;
 use super::mistake_log::MistakeLog;

@@ -16,6 +16,7 @@ mod invariants;
 mod joining;
 mod keeping;
 mod leaving;
+mod levels;
 mod listens;
 mod lost;
 mod machine;

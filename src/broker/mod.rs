@@ -8,6 +8,7 @@
 //! - `outbox`: what waits to be sent to one connection.
 //! - `actor`: the one owner of the core.
 //! - `connection`: the life of one connection.
+//! - `metrics`: what whoever watches over the broker is told.
 //! - `http`: requests, events and WebSockets.
 //! - `assemble`: from settings to the running parts.
 //! - `server`: binds, accepts, drains.
@@ -19,12 +20,16 @@ pub(crate) mod connection;
 pub(crate) mod core;
 #[cfg(feature = "http")]
 pub(crate) mod http;
+#[cfg(feature = "http")]
+pub(crate) mod metrics;
 pub(crate) mod outbox;
 pub(crate) mod server;
 pub(crate) mod settings;
 
 pub use access::{Reloaded, TokensError};
 pub use actor::{Stats, StatsSnapshot};
+#[cfg(feature = "http")]
+pub use metrics::{Metrics, MetricsFormat};
 #[cfg(feature = "tls")]
 pub use server::Certificates;
 pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerError, Tokens};

@@ -25,6 +25,8 @@ use tokio_util::task::TaskTracker;
 use crate::broker::actor::{Actor, Mailbox, Stats};
 use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, Times};
+#[cfg(feature = "http")]
+use crate::broker::metrics::Metrics;
 use crate::broker::settings::Settings;
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
@@ -88,6 +90,8 @@ pub struct Server {
     tokens: Option<Tokens>,
     #[cfg(feature = "http")]
     http: Http,
+    #[cfg(feature = "http")]
+    metrics: Metrics,
     /// How long a drain may go without progress, and in all.
     drain_times: (Duration, Duration),
 }
@@ -182,6 +186,8 @@ impl Server {
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
         let reserved = settings.limits.reserved_descriptors;
         let mailbox = context.mailbox.clone();
+        #[cfg(feature = "http")]
+        let metrics = Metrics::new(&context);
         let admission = Admission {
             newcomers: Arc::new(Newcomers::new(settings, most, context)),
             open: Arc::default(),
@@ -200,6 +206,8 @@ impl Server {
             tokens,
             #[cfg(feature = "http")]
             http,
+            #[cfg(feature = "http")]
+            metrics,
             admission,
             drain_times: (settings.outbox.drain_time.0, settings.outbox.longest_drain()),
         })
@@ -260,6 +268,23 @@ impl Server {
     /// ```
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.admission.newcomers.context(Encoding::JsonLines).stats)
+    }
+
+    /// What whoever watches over the broker is told, in the formats of Prometheus; goes on while it runs.
+    ///
+    /// ```
+    /// use msgstream::broker::{MetricsFormat, Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+    /// let told = server.metrics().render(MetricsFormat::OpenMetrics);
+    /// assert!(told.contains("\nmsgstream_connections_refused_total 0\n"));
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Changes limits while the server runs.

@@ -8,6 +8,7 @@ use std::io::Write;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::broker::outbox::TransportKind;
 use crate::wire::ids::StreamName;
 use crate::wire::json_lines::ENCODER;
 use crate::wire::{Encode, Event};
@@ -146,6 +147,8 @@ impl JoinedData {
 }
 
 impl Framing for Events {
+    const KIND: TransportKind = TransportKind::Http;
+
     fn frame(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> bool {
         let data = if piece.starts {
             let Some(data) = self.begin(piece.bytes, piece.ends, out) else { return self.line != Line::Last };

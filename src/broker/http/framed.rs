@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::broker::access::Origin;
 use crate::broker::connection::Transport;
-use crate::broker::outbox::{Sink, Unsent};
+use crate::broker::outbox::{Sink, TransportKind, Unsent};
 
 /// About how many bytes one write carries, and the longest piece of a line that is framed at once.
 const WRITE: usize = 64 << 10;
@@ -49,6 +49,9 @@ pub(super) enum Came {
 
 /// How lines travel.
 pub(super) trait Framing: Send + Unpin + 'static {
+    /// What it makes of a socket.
+    const KIND: TransportKind;
+
     /// Appends a piece of a line that is sent to the peer. False if nothing of interest comes after it.
     fn frame(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> bool;
 
@@ -284,6 +287,10 @@ impl<T: Transport, F: Framing> Sink for Framed<T, F> {
     fn hold_little(&self) {
         self.lock().write = LITTLE;
         self.socket.hold_little();
+    }
+
+    fn kind(&self) -> TransportKind {
+        F::KIND
     }
 
     fn peer(&self) -> String {

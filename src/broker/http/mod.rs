@@ -13,6 +13,7 @@ mod events;
 mod framed;
 mod health;
 mod listing;
+mod overview;
 mod pipe;
 mod sites;
 mod streams;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::broker::actor::Pulse;
 use crate::broker::connection::ConnectionContext;
+use crate::broker::metrics::Metrics;
 use crate::broker::settings::HttpSettings;
 
 use sites::Sites;
@@ -42,6 +44,7 @@ pub(crate) struct Front {
     /// What new connections are given.
     contexts: Box<dyn Fn() -> Arc<ConnectionContext> + Send + Sync>,
     sites: Sites,
+    metrics: Metrics,
     /// Tells whether the actor takes commands.
     pulse: Pulse,
     /// Where connections run that the broker's stop waits for.
@@ -56,12 +59,13 @@ impl Front {
     /// For a broker whose connections run in `tasks`, and that stops with `stop`. Requests are answered until `end`.
     pub(crate) fn new(
         settings: &HttpSettings,
+        metrics: Metrics,
         contexts: impl Fn() -> Arc<ConnectionContext> + Send + Sync + 'static,
         tasks: TaskTracker,
         (stop, end): (CancellationToken, CancellationToken),
     ) -> Arc<Self> {
         let pulse = contexts().mailbox.pulse();
-        Arc::new(Self { contexts: Box::new(contexts), sites: Sites::new(&settings.origins), pulse, tasks, stop, end })
+        Arc::new(Self { contexts: Box::new(contexts), sites: Sites::new(&settings.origins), metrics, pulse, tasks, stop, end })
     }
 
     fn context(&self) -> Arc<ConnectionContext> {
@@ -74,6 +78,8 @@ pub(crate) fn router(front: &Arc<Front>) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/metrics", get(overview::metrics))
+        .route("/api/connections", get(overview::connections))
         .route("/api/streams", get(listing::list))
         .route("/api/streams/{name}", get(streams::show).post(streams::put).put(streams::set_header).delete(streams::delete))
         .route("/api/streams/{name}/close", post(streams::close))

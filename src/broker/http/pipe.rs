@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::broker::access::Origin;
 use crate::broker::connection::Transport;
-use crate::broker::outbox::Sink;
+use crate::broker::outbox::{Sink, TransportKind};
 
 /// How much may stand in a pipe, in bytes for each direction: what does not fit waits where it is counted.
 const ROOM: usize = 64 << 10;
@@ -128,6 +128,10 @@ impl Sink for Pipe {
         }
         wake(&mut inner.far);
         if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+    }
+
+    fn kind(&self) -> TransportKind {
+        TransportKind::Http
     }
 
     fn peer(&self) -> String {

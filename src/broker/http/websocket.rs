@@ -8,6 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
+use crate::broker::outbox::TransportKind;
+
 use super::framed::{Came, Framing, Piece, Wrapped};
 
 /// What a server adds to the key of a client to answer it, by RFC 6455.
@@ -186,6 +188,8 @@ impl TextMessages {
 }
 
 impl Framing for TextMessages {
+    const KIND: TransportKind = TransportKind::WebSocket;
+
     fn frame(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> bool {
         let opcode = if piece.starts { TEXT } else { CONTINUATION };
         put_frame(opcode | if piece.ends { FINAL } else { 0 }, piece.bytes, out);

@@ -125,6 +125,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
         (**self).hold_little();
     }
 
+    fn kind(&self) -> TransportKind {
+        (**self).kind()
+    }
+
     fn peer(&self) -> String {
         (**self).peer()
     }

@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::broker::access::Place;
 use crate::broker::connection::{ConnectionContext, Transport};
 use crate::broker::http::{Front, last_word, router, visit};
-use crate::broker::settings::Settings;
+use crate::broker::metrics::Metrics;
+use crate::broker::settings::{HttpSettings, Settings};
 use crate::wire::{Address, Encoding, ErrorCode};
 
 use super::accept::{Admission, Counted, Spoken, accept};
@@ -24,7 +25,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The sockets where HTTP is spoken.
 pub(super) struct Http {
     sockets: Vec<ListeningSocket>,
-    settings: crate::broker::settings::HttpSettings,
+    settings: HttpSettings,
 }
 
 impl Http {
@@ -43,14 +44,17 @@ impl Http {
     }
 
     /// Answers until the serving is ended, which is after the broker's connections have ended: so it can be asked how it stops.
-    pub(super) fn serve(self, admission: &Admission) -> Serving {
+    pub(super) fn serve(self, admission: &Admission, metrics: &Metrics) -> Serving {
         let serving = Serving { accepting: TaskTracker::new(), answering: TaskTracker::new(), end: CancellationToken::new() };
         let newcomers = Arc::clone(&admission.newcomers);
         let contexts = move || newcomers.context(Encoding::JsonLines);
         let times = (admission.stop.clone(), serving.end.clone());
-        let front = Front::new(&self.settings, contexts, admission.tasks.clone(), times);
+        let front = Front::new(&self.settings, metrics.clone(), contexts, admission.tasks.clone(), times);
         let web = Web { router: router(&front), front };
         let admission = Admission { tasks: serving.answering.clone(), stop: serving.end.clone(), ..admission.clone() };
+        if !self.sockets.is_empty() {
+            serving.answering.spawn(serving.end.clone().run_until_cancelled_owned(metrics.clone().watch()));
+        }
         for socket in self.sockets {
             serving.accepting.spawn(accept(socket, web.clone(), admission.clone(), serving.end.clone()));
         }

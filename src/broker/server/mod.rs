@@ -180,7 +180,8 @@ impl Server {
         #[cfg(feature = "http")]
         let http = Http::bind(settings, &addresses)?;
         #[cfg(feature = "tls")]
-        let certificates = load_certificates(addresses.iter().chain(http_listen), settings)?.inspect(|certificates| certificates.tell(&context.stats));
+        let certificates =
+            load_certificates(addresses.iter().chain(http_listen), settings)?.inspect(|certificates| certificates.tell(&context.stats));
         let in_use = sockets.iter().zip(addresses).map(|(socket, asked)| socket.address().unwrap_or(asked));
         let addresses = in_use.collect();
         let sockets = sockets.into_iter().zip(listen.iter().map(|listen| listen.encoding)).collect();
@@ -384,7 +385,7 @@ impl Server {
     /// ```
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         #[cfg(feature = "http")]
-        let serving = self.http.serve(&self.admission);
+        let serving = self.http.serve(&self.admission, &self.metrics);
         let Self { sockets, actor, mailbox, admission, tokens, drain_times, .. } = self;
         let stop = admission.stop.clone();
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));

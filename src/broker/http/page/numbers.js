@@ -1,0 +1,145 @@
+// Which numbers and curves a message holds. Whatever a message is, only so much of it is looked at. Knows no document and no stream.
+
+import { isObject, finite } from "./message.js";
+
+/** Nothing beyond this many values of one message is looked at. */
+export const MOST_VALUES = 2000;
+/** Nor what is nested more deeply. */
+export const DEEPEST = 6;
+/** A curve with more points is thinned out. */
+export const LONGEST_CURVE = 4000;
+
+const STEPS = ["step", "global_step", "iteration", "iter", "k", "n", "epoch", "batch"];
+// What has a place of its own, or says nothing over time.
+const LEFT_OUT = new Set([...STEPS, "total", "total_steps", "steps", "max_steps", "epochs", "units", "unit", "pid", "time", "timestamp", "ts", "exit",
+  "ncols", "nrows", "initial", "unit_divisor", "unit_scale"]);
+const ABSCISSAE = new Set(["x", "t", "time", "q", "energy", "freq", "frequency", "wavelength", "tau", "xs"]);
+
+/**
+ * What a message that was read holds: {step, values: [[name, number]], curves: [{name, x, y}], isCut}.
+ * A number may be NaN, which is a break.
+ */
+export function numbersOf(message) {
+  const found = { step: null, values: [], curves: [], isCut: false, seen: 0 };
+  const body = message.body;
+  if (message.kind === "end" || message.kind === "start") return found;
+  if (typeof body === "string") {
+    fromText(body, found);
+  } else if (typeof body === "number") {
+    found.values.push(["value", body]);
+  } else if (Array.isArray(body)) {
+    curve("value", body, null, found);
+  } else if (isObject(body)) {
+    if (message.kind === "join") return found;
+    found.step = stepOf(body) ?? message.step?.k ?? null;
+    visit(message.kind === "improvement" ? { ...few(body), value: undefined, improvement: body.value } : body, "", 1, found);
+    const text = message.kind === "log" ? message.line : typeof body.text === "string" ? body.text : typeof body.postfix === "string" ? body.postfix : "";
+    if (text && found.values.length === 0) fromText(text, found);
+  }
+  return found;
+}
+
+function few(object) {
+  const copy = {};
+  let count = 0;
+  for (const key in object) {
+    if (++count > MOST_VALUES) break;
+    copy[key] = object[key];
+  }
+  return copy;
+}
+
+/** How far the job is by this message, or null. */
+export function stepOf(body) {
+  for (const key of STEPS) {
+    const value = finite(body[key]);
+    if (value != null) return value;
+  }
+  return null;
+}
+
+function visit(object, path, depth, found) {
+  const arrays = [];
+  for (const key in object) {
+    if (++found.seen > MOST_VALUES) {
+      found.isCut = true;
+      return;
+    }
+    const value = object[key];
+    const name = path ? `${path}.${key}` : key;
+    if (typeof value === "number") {
+      if (!(path === "" && LEFT_OUT.has(key)) && key !== ".version") found.values.push([name.slice(0, 80), value]);
+    } else if (Array.isArray(value)) {
+      arrays.push([key, name, value]);
+    } else if (isObject(value)) {
+      if (value[".class"] === "float") {
+        found.values.push([name.slice(0, 80), NaN]);
+      } else if (depth < DEEPEST) {
+        // What callbacks gather under `scalars` and typed objects under `.state` is what is meant.
+        visit(value, key === "scalars" || key === ".state" ? path : name, depth + 1, found);
+      } else {
+        found.isCut = true;
+      }
+    }
+  }
+  const x = arrays.find(([key, , value]) => ABSCISSAE.has(key.toLowerCase()) && isNumeric(value))?.[2] ?? null;
+  for (const [, name, value] of arrays) {
+    if (value !== x) curve(name.slice(0, 80), value, x && x.length === value.length ? x : null, found);
+  }
+}
+
+function isNumeric(array) {
+  return array.length >= 2 && (typeof array[0] === "number" || array[0] === null);
+}
+
+/** An array of numbers, or of pairs of numbers, is a curve. */
+function curve(name, array, abscissa, found) {
+  if (array.length < 2 || found.curves.length >= 16) return;
+  const first = array[0];
+  const isPairs = Array.isArray(first) && first.length === 2 && typeof first[0] === "number";
+  if (!isPairs && !isNumeric(array)) return;
+  const stride = Math.max(1, Math.ceil(array.length / LONGEST_CURVE));
+  const x = [];
+  const y = [];
+  for (let index = 0; index < array.length; index += stride) {
+    const each = array[index];
+    const [a, b] = isPairs ? (Array.isArray(each) ? each : [null, null]) : [abscissa ? abscissa[index] : index, each];
+    if (finite(a) == null) continue;
+    x.push(a);
+    y.push(finite(b));
+  }
+  found.isCut ||= stride > 1;
+  if (x.length >= 2) found.curves.push(sorted(name, x, y));
+}
+
+/** Plots need what stands along the axis to rise. */
+function sorted(name, x, y) {
+  let rises = true;
+  for (let index = 1; index < x.length && rises; index += 1) rises = x[index] >= x[index - 1];
+  if (rises) return { name, x, y };
+  const order = x.map((_, index) => index).sort((a, b) => x[a] - x[b]);
+  return { name, x: order.map((index) => x[index]), y: order.map((index) => y[index]) };
+}
+
+const NAMED = /([A-Za-z_][\w./-]{0,40})\s?[=:]\s?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|NaN)(?![\w:.%/-])/g;
+const SPACED = /^\s*([A-Za-z_][\w./-]{0,40})\s+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*$/;
+
+/** `loss=0.5, acc: 0.9`, or the whole text `loss 0.5, acc 0.9`. */
+function fromText(text, found) {
+  const start = text.slice(0, 1000);
+  const values = [];
+  for (const [, name, number] of start.matchAll(NAMED)) {
+    if (values.length === 16) break;
+    values.push([name, Number(number.toLowerCase() === "nan" ? NaN : number)]);
+  }
+  if (values.length === 0 && start.length < 400) {
+    const parts = start.split(",").map((part) => SPACED.exec(part));
+    if (parts.every(Boolean)) for (const [, name, number] of parts.slice(0, 16)) values.push([name, Number(number)]);
+  }
+  for (const [name, number] of values) {
+    if (STEPS.includes(name.toLowerCase())) found.step ??= finite(number);
+    else if (!LEFT_OUT.has(name)) found.values.push([name, number]);
+  }
+  // A number alone in a line is a value too.
+  if (values.length === 0 && /^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$/.test(start)) found.values.push(["value", Number(start)]);
+}

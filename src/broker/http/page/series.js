@@ -1,0 +1,187 @@
+// The numbers of one stream over its run, within a limit of memory. Knows no document.
+
+/** No stream has more series than this. */
+export const MOST_SERIES = 64;
+/** With more points than this a series is thinned out to half. */
+export const MOST_POINTS = 8000;
+const MOST_CURVES = 16;
+
+/** One series: each point has the number of its message, its step and its value. NaN is a break. */
+class Series {
+  constructor(name) {
+    this.name = name;
+    this.message = [];
+    this.step = [];
+    this.value = [];
+    /** Two of twice so many points are kept: the lowest and the highest. */
+    this.thinned = 1;
+    /** Of a thinned series: where the points begin that are not settled yet, and how many came since. */
+    this.base = 0;
+    this.since = 0;
+  }
+
+  add(message, step, value, most) {
+    const last = this.value.length - 1;
+    // Callbacks repeat what they have said before at the same step.
+    if (last >= 0 && this.step[last] === step && step != null && Object.is(this.value[last], value)) return;
+    this.push({ message, step, value });
+    if (Number.isNaN(value)) this.settle();
+    else if (this.thinned > 1) this.choose();
+    if (this.value.length > most) this.thin();
+  }
+
+  push(point) {
+    this.message.push(point.message);
+    this.step.push(point.step);
+    this.value.push(point.value);
+  }
+
+  settle() {
+    this.base = this.value.length;
+    this.since = 0;
+  }
+
+  /** Of the points that are not settled, keeps the lowest, the highest and, until the next comes, the newest. */
+  choose() {
+    this.since += 1;
+    const isFull = this.since >= 2 * this.thinned;
+    const all = [];
+    for (let index = this.base; index < this.value.length; index += 1) {
+      all.push({ message: this.message[index], step: this.step[index], value: this.value[index] });
+    }
+    const low = all.reduce((least, point) => (point.value < least.value ? point : least));
+    const high = all.reduce((most, point) => (point.value >= most.value ? point : most));
+    const kept = all.filter((point, index) => point === low || point === high || (!isFull && index === all.length - 1));
+    for (const array of [this.message, this.step, this.value]) array.length = this.base;
+    for (const point of kept) this.push(point);
+    if (isFull) this.settle();
+  }
+
+  /** Half of the points, of each four the lowest and the highest, so that no peak is lost. */
+  thin() {
+    const kept = [];
+    const count = this.value.length;
+    for (let start = 0; start < count; start += 4) {
+      let low = start;
+      let high = start;
+      let gap = -1;
+      for (let index = start; index < Math.min(start + 4, count); index += 1) {
+        if (Number.isNaN(this.value[index])) gap = index;
+        if (this.value[index] < this.value[low] || Number.isNaN(this.value[low])) low = index;
+        if (this.value[index] > this.value[high] || Number.isNaN(this.value[high])) high = index;
+      }
+      for (const index of [...new Set([low, high, gap])].filter((index) => index >= 0).sort((a, b) => a - b)) kept.push(index);
+    }
+    for (const key of ["message", "step", "value"]) this[key] = kept.map((index) => this[key][index]);
+    this.thinned *= 2;
+    this.settle();
+  }
+}
+
+/** All series and curves of one run of a stream. */
+export class Run {
+  constructor(most = MOST_POINTS) {
+    this.most = most;
+    this.series = new Map();
+    /** By name: {now: {x, y}, before: {x, y} or null, message}. */
+    this.curves = new Map();
+    this.leftOut = new Set();
+    this.isCut = false;
+    this.lastStep = null;
+    /** Changes whenever there is something new to draw. */
+    this.changes = 0;
+  }
+
+  /** Takes the numbers of the message with this number. */
+  add(message, numbers) {
+    if (numbers.step != null) this.lastStep = numbers.step;
+    const step = numbers.step ?? this.lastStep;
+    this.isCut ||= numbers.isCut;
+    for (const [name, value] of numbers.values) {
+      const series = this.series.get(name) ?? this.open(name);
+      series?.add(message, step, Number.isFinite(value) ? value : NaN, this.most);
+    }
+    for (const { name, x, y } of numbers.curves) this.curve(name, x, y, message);
+    if (numbers.values.length > 0 || numbers.curves.length > 0) this.changes += 1;
+  }
+
+  open(name) {
+    if (this.series.size >= MOST_SERIES) {
+      if (this.leftOut.size < 1000) this.leftOut.add(name);
+      return null;
+    }
+    const series = new Series(name);
+    this.series.set(name, series);
+    return series;
+  }
+
+  curve(name, x, y, message) {
+    const known = this.curves.get(name);
+    if (!known && this.curves.size >= MOST_CURVES) {
+      if (this.leftOut.size < 1000) this.leftOut.add(name);
+      return;
+    }
+    this.curves.set(name, { now: { x, y }, before: known?.now ?? null, message });
+  }
+
+  /** Messages are missing here: a break in every series. */
+  gap() {
+    for (const series of this.series.values()) {
+      const last = series.value.length - 1;
+      if (last < 0 || Number.isNaN(series.value[last])) continue;
+      series.message.push(series.message[last]);
+      series.step.push(series.step[last]);
+      series.value.push(NaN);
+      series.settle();
+    }
+    this.changes += 1;
+  }
+
+  /** One of how many points is kept, of the series of which the fewest are. */
+  get thinned() {
+    return Math.max(1, ...[...this.series.values()].map((series) => series.thinned));
+  }
+}
+
+/**
+ * The points of a series for a plot: {x, y} with rising x. `axis` is "step" or "message"; a series of a job that tells no step has none.
+ * Breaks are null. With a logarithmic axis what is not above zero cannot be drawn.
+ */
+export function points(series, axis, isLogX = false, isLogY = false) {
+  const across = axis === "step" && series.step.some((step) => step != null) ? series.step : series.message;
+  const x = [];
+  const y = [];
+  let rises = true;
+  for (let index = 0; index < across.length; index += 1) {
+    const at = across[index];
+    if (at == null || (isLogX && at <= 0)) continue;
+    const value = series.value[index];
+    rises &&= x.length === 0 || at >= x[x.length - 1];
+    x.push(at);
+    y.push(Number.isNaN(value) || (isLogY && value <= 0) ? null : value);
+  }
+  if (rises) return { x, y };
+  const order = x.map((_, index) => index).sort((a, b) => x[a] - x[b] || a - b);
+  return { x: order.map((index) => x[index]), y: order.map((index) => y[index]) };
+}
+
+/**
+ * Several {x, y} on one axis, as a plot wants them: [x, y1, y2, ...]. Where a series has no point at some x of another it has undefined,
+ * over which its line goes on; null is a break. Points of one series at the same x are kept, each in a place of its own.
+ */
+export function aligned(all) {
+  if (all.length === 1) return [all[0].x, all[0].y];
+  const at = all.map(() => 0);
+  const out = [[], ...all.map(() => [])];
+  for (;;) {
+    let least = Infinity;
+    for (let s = 0; s < all.length; s += 1) if (at[s] < all[s].x.length && all[s].x[at[s]] < least) least = all[s].x[at[s]];
+    if (least === Infinity) return out;
+    out[0].push(least);
+    for (let s = 0; s < all.length; s += 1) {
+      const isHere = at[s] < all[s].x.length && all[s].x[at[s]] === least;
+      out[s + 1].push(isHere ? all[s].y[at[s]] : undefined);
+      if (isHere) at[s] += 1;
+    }
+  }
+}

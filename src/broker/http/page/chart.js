@@ -22,7 +22,7 @@ export class Chart {
     this.room = el("div", { class: "room" });
     this.note = el("p", { class: "note", hidden: true });
     this.element = el("figure", { class: "chart", tabindex: 0, "data-name": name }, el("figcaption", {}, this.title, this.values), this.room, this.note);
-    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.element.addEventListener("keydown", (event) => this.pressed(event));
     this.isSeen = true;
     this.zoomed = null;
     this.resizing = new ResizeObserver(() => this.fit());
@@ -64,10 +64,10 @@ export class Chart {
     const { axis, isLogX, isLogY } = this.options;
     const colours = palette();
     const font = "11px system-ui, sans-serif";
-    const across = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 }, font, size: 34, label: axis, labelSize: 16, labelFont: font, labelGap: -2, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : reading(tick))) };
+    const across = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 }, font, size: 26, label: axis, labelSize: 14, labelFont: font, labelGap: -2, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : reading(tick))) };
     const up = { ...across, label: undefined, labelSize: 0, size: 58, gap: 4 };
     const line = (each) => ({
-      label: each.label, stroke: colours.series[each.colour % 8], width: each.isFaint ? 1 : 1.75, alpha: each.isFaint ? 0.55 : 1, points: { show: (each.x.length < 40), size: 4 },
+      label: each.label, stroke: colours.series[each.colour % 8], width: each.isFaint ? 1 : 1.75, alpha: each.isFaint ? 0.55 : 1, points: { size: 4 },
       dash: each.isFaint ? [3, 4] : DASHES[each.colour % 8],
     });
     this.plot = new uPlot({
@@ -110,7 +110,7 @@ export class Chart {
     this.plot.setScale("x", this.zoomed);
   }
 
-  key(event) {
+  pressed(event) {
     const does = { "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), ArrowLeft: () => this.zoom(1, -0.2), ArrowRight: () => this.zoom(1, 0.2), 0: () => this.reset() }[event.key];
     if (!does || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();

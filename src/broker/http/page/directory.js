@@ -42,11 +42,19 @@ class Entry {
 
   /** When something last came of it, in seconds since 1970 by the broker's clock. */
   get latest() {
-    if (this.headerTime == null && this.messageTime == null) {
-      const since = this.job?.since;
-      return since ? since.at - since.seconds : 0;
-    }
-    return Math.max(this.headerTime ?? 0, this.messageTime ?? 0);
+    return Math.max(this.told, this.heardAt ?? 0);
+  }
+
+  get told() {
+    if (this.headerTime != null || this.messageTime != null) return Math.max(this.headerTime ?? 0, this.messageTime ?? 0);
+    // An end without a word has no time of its own, but the receipt has its age.
+    const since = this.state === "ended" ? this.job?.since : null;
+    return since ? since.at - since.seconds : 0;
+  }
+
+  /** Nobody has begun it, and no message of it is kept. */
+  get isBare() {
+    return this.state === "waiting" && this.messageTime == null;
   }
 
   get word() {

@@ -210,7 +210,7 @@ export class Follow {
 
   traceback(stream, text) {
     for (const line of text.slice(0, 20_000).split("\n").slice(-100)) {
-      if (line.trim()) this.lines.add({ stream: stream.name, kind: "end", level: "error", text: line, raw: line, at: Date.now() });
+      if (line.trim()) this.lines.add({ stream: stream.name, kind: "end", level: "error", text: line, raw: line, at: this.isCaughtUp ? Date.now() : null });
     }
   }
 

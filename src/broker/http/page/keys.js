@@ -42,7 +42,7 @@ const ALL = [
   [["?"], "these keys", (app) => app.frame.help.open ? app.frame.help.close() : app.frame.help.showModal()],
 ];
 
-const NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", Escape: "Esc", PageDown: "Page ↓", PageUp: "Page ↑" };
+const NAMES = { " ": "Space", ArrowDown: "↓", ArrowUp: "↑", ArrowLeft: "←", ArrowRight: "→", Escape: "Esc", PageDown: "Page ↓", PageUp: "Page ↑" };
 
 /** Does what a key is for. */
 export function pressed(app, event) {

@@ -59,7 +59,7 @@ export class List {
   }
 
   get height() {
-    return this.narrow.matches ? 92 : 56;
+    return this.narrow.matches ? 108 : 56;
   }
 
   /** Takes what the directory says by now, and shows it. The order is made anew only when something has changed. */

@@ -12,7 +12,7 @@ export const LONGEST_CURVE = 4000;
 const STEPS = ["step", "global_step", "iteration", "iter", "k", "n", "epoch", "batch"];
 // What has a place of its own, or says nothing over time.
 const LEFT_OUT = new Set([...STEPS, "total", "total_steps", "steps", "max_steps", "epochs", "units", "unit", "pid", "time", "timestamp", "ts", "exit",
-  "ncols", "nrows", "initial", "unit_divisor", "unit_scale"]);
+  "elapsed", "ncols", "nrows", "initial", "unit_divisor", "unit_scale"]);
 const ABSCISSAE = new Set(["x", "t", "time", "q", "energy", "freq", "frequency", "wavelength", "tau", "xs"]);
 
 /**
@@ -34,7 +34,7 @@ export function numbersOf(message) {
     found.step = stepOf(body) ?? message.step?.k ?? null;
     visit(message.kind === "improvement" ? { ...few(body), value: undefined, improvement: body.value } : body, "", 1, found);
     const text = message.kind === "log" ? message.line : typeof body.text === "string" ? body.text : typeof body.postfix === "string" ? body.postfix : "";
-    if (text && found.values.length === 0) fromText(text, found);
+    if (text) fromText(text, found);
   }
   return found;
 }
@@ -136,7 +136,9 @@ function fromText(text, found) {
     const parts = start.split(",").map((part) => SPACED.exec(part));
     if (parts.every(Boolean)) for (const [, name, number] of parts.slice(0, 16)) values.push([name, Number(number)]);
   }
+  const known = new Set(found.values.map(([name]) => name));
   for (const [name, number] of values) {
+    if (known.has(name)) continue;
     if (STEPS.includes(name.toLowerCase())) found.step ??= finite(number);
     else if (!LEFT_OUT.has(name)) found.values.push([name, number]);
   }

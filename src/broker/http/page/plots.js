@@ -3,7 +3,7 @@
 import { Chart } from "./chart.js";
 import { el, mark, say, show } from "./dom.js";
 import { MOST_POINTS, MOST_SERIES, points } from "./series.js";
-import { counted, inline } from "./words.js";
+import { grouped, inline } from "./words.js";
 
 /** So many plots are shown unless more are asked for. */
 const FEW = 12;
@@ -110,8 +110,9 @@ export class Plots {
         const curve = run.curves.get(name);
         if (!curve) return;
         const cut = (each) => drawable(each, view.isLogX, view.isLogY);
-        if (curve.before) lines.push({ label: `${stream} before`, ...cut(curve.before), colour, isFaint: true });
-        lines.push({ label: stream, ...cut(curve.now), colour, isFaint: false });
+        const label = this.streams.length > 1 ? stream : "now";
+        if (curve.before) lines.push({ label: this.streams.length > 1 ? `${stream} before` : "before", ...cut(curve.before), colour, isFaint: true });
+        lines.push({ label, ...cut(curve.now), colour, isFaint: false });
         return;
       }
       // A run before under the same name stays as a faint line to compare with.
@@ -119,7 +120,7 @@ export class Plots {
         const series = from?.series.get(name);
         if (!series || series.value.length === 0) continue;
         if (series.thinned > 1) gap = Math.max(gap, series.thinned);
-        lines.push({ label: isFaint ? `${stream} before` : stream, ...points(series, view.axis, view.isLogX, view.isLogY), colour, isFaint });
+        lines.push({ label: this.streams.length > 1 || before ? (isFaint ? `${stream}, run before` : stream) : stream, ...points(series, view.axis, view.isLogX, view.isLogY), colour, isFaint });
       }
     });
     const isByStep = !isCurve && view.axis === "step" && this.streams.some(({ run }) => run.series.get(name)?.step.some((step) => step != null));
@@ -145,7 +146,7 @@ export class Plots {
   limits() {
     const told = [];
     const left = this.streams.reduce((sum, { run }) => sum + run.leftOut.size, 0);
-    if (left > 0) told.push(`${counted(left, "series").replace("seriess", "series")} more ${left === 1 ? "is" : "are"} not kept: a stream has at most ${MOST_SERIES}`);
+    if (left > 0) told.push(`${grouped(left)}${left >= 1000 ? " or more" : ""} further series ${left === 1 ? "is" : "are"} not kept: a stream has at most ${MOST_SERIES}`);
     if (this.streams.some(({ run }) => run.isCut)) told.push("of some messages not all numbers are read: they hold too many, or too deep ones");
     if (this.streams.some(({ run }) => run.thinned > 1)) told.push(`a series keeps at most ${MOST_POINTS} points`);
     say(this.note, told.join(" · "));

@@ -63,7 +63,7 @@ export class Row {
     say(this.ears, grouped(entry.listeners));
     say(this.many, grouped(entry.messages));
     const isBrisk = at.isLive && entry.pace && entry.pace.rate >= 0.5 && performance.now() - entry.pace.at < 3000;
-    say(this.pace, isBrisk ? `${rounded(entry.pace.rate)}/s` : "");
+    say(this.pace, isBrisk ? `${rounded(Number(entry.pace.rate.toPrecision(2)))}/s` : "");
     const latest = entry.latest;
     say(this.when, latest > 0 ? age(at.now - latest) : "–");
   }

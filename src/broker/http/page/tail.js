@@ -24,7 +24,7 @@ export class Tail {
     this.body = el("div", { class: "lines" });
     this.room = el("div", { class: "scroller", tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Messages" }, this.body);
     this.room.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.room.addEventListener("keydown", (event) => this.key(event));
+    this.room.addEventListener("keydown", (event) => this.pressed(event));
     this.body.addEventListener("click", (event) => this.clicked(event));
     this.empty = el("p", { class: "nothing" });
     this.whole = el("pre", { tabindex: 0, "aria-label": "The whole message" });
@@ -129,7 +129,7 @@ export class Tail {
     if (row && !getSelection()?.toString()) this.look(row.line === this.current ? null : row.line);
   }
 
-  key(event) {
+  pressed(event) {
     const by = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key];
     if (event.key === "Escape" && this.current) {
       event.stopPropagation();

@@ -38,11 +38,9 @@ export class Watching {
   opened() {
     this.denied = null;
     this.wire.send(this.directory.listen(this.prefix, "directory"));
+    // Streams in view are listened to once the directory has told which there are: to listen is to bring one into being.
     this.asked.clear();
-    for (const heard of this.heard.values()) {
-      heard.forget();
-      this.ask(heard);
-    }
+    this.heard.clear();
   }
 
   /** Only the streams whose names begin so: for a token that may not see all of them. */
@@ -65,8 +63,10 @@ export class Watching {
 
   follow() {
     for (const [name] of this.heard) if (!this.wanted.has(name)) this.leave(name);
+    if (this.directory.joining) return;
     for (const name of this.wanted) {
-      if (this.heard.has(name)) continue;
+      const entry = this.directory.entries.get(name);
+      if (this.heard.has(name) || !entry || entry.isBare) continue;
       const heard = new Heard(name, this);
       this.heard.set(name, heard);
       this.ask(heard);
@@ -108,6 +108,7 @@ export class Watching {
     if (event.receipt === "directory") {
       this.denied = event.action === "error" ? event.message ?? {} : null;
       this.directory.complete();
+      this.follow();
     } else if (heard) {
       this.asked.delete(event.receipt);
       if (event.action === "receipt") heard.receipt(event);
@@ -123,6 +124,12 @@ export class Watching {
     const { name, job } = entry;
     if (job) job.isSilent = null;
     const heard = this.heard.get(name);
+    if (entry.isBare) {
+      // Who listens to a stream keeps it. Where nothing is, nothing is kept by looking at it.
+      if (heard) this.leave(name);
+    } else if (!heard && this.wanted.has(name)) {
+      this.follow();
+    }
     if (entry.state === "ended") {
       if (!job?.isClosed && !heard) this.unknown.add(name);
     } else {
@@ -157,6 +164,7 @@ export class Watching {
     }
     if (!entry || (!isLooked && this.heard.get(name) !== heard)) return;
     heard.isOver = false;
+    heard.isFresh = entry.messages > 0;
     entry.ours = event.state !== "ended";
     const job = entry.opened();
     job.join(header, event, clock.now());
@@ -167,7 +175,11 @@ export class Watching {
   message(heard, event) {
     const entry = this.directory.entries.get(heard.name);
     if (!entry) return;
-    entry.opened().take(read(event.message, event.raw), clock.now(), false);
+    const now = clock.now();
+    // The newest message may have come long before it was asked for.
+    if (heard.isFresh) heard.isFresh = false;
+    else entry.heardAt = now;
+    entry.opened().take(read(event.message, event.raw), now, false);
     this.directory.changes += 1;
   }
 

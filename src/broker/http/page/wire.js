@@ -6,6 +6,8 @@ const PAUSES = [0.3, 1, 2, 4, 8, 15];
 const SILENCE = 15_000;
 /** What may wait in the page. Beyond it the page has fallen behind: it begins anew where the broker stands. */
 const MOST_WAITING = 48 * 1024 * 1024;
+/** Looking at the clock costs little beside lines of so many characters. */
+const LARGE = 50_000;
 const BITE = 7;
 const BITE_HIDDEN = 150;
 
@@ -76,8 +78,10 @@ export class Wire {
     this.isDue = false;
     const until = performance.now() + bite;
     let count = 0;
-    while (this.at < this.queue.length && ((++count & 15) !== 0 || performance.now() < until)) {
+    let large = 0;
+    while (this.at < this.queue.length && (((++count & 15) !== 0 && large < LARGE) || performance.now() < until)) {
       const line = this.queue[this.at];
+      large = line.length > LARGE ? line.length : large + line.length;
       this.queue[this.at++] = null;
       this.waiting -= line.length;
       const event = parsed(line);

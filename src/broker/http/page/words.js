@@ -32,11 +32,11 @@ export function rounded(value) {
   for (const [power, prefix] of PREFIXES) {
     // What would be rounded up to the next prefix has it.
     if (size >= power * 0.9995 && size < power * 1e6 && (power > 1e3 || size >= 10_000)) {
-      return trimmed((value / power).toFixed(decimals(size / power))) + prefix;
+      return fixed(value / power, decimals(size / power)) + prefix;
     }
   }
   if (size >= 1e21 || (value !== 0 && size < SMALL)) return scientific(value);
-  return trimmed(value.toFixed(decimals(size)));
+  return fixed(value, decimals(size));
 }
 
 /** A value of a plot: four digits, enough to tell neighbours apart. */
@@ -53,7 +53,7 @@ function number(value, most) {
   if (most >= LARGE) return rounded(value);
   if (Number.isInteger(value)) return value.toFixed(0);
   if (most < SMALL) return scientific(value);
-  return trimmed(value.toFixed(decimals(most)));
+  return fixed(value, decimals(most));
 }
 
 function scientific(value) {
@@ -74,6 +74,14 @@ function decimals(size) {
   if (size < 0.9995) return 3;
   if (size < 9.995) return 2;
   return size < 99.95 ? 1 : 0;
+}
+
+/** So many digits behind the point, without zeros that mean nothing; a half is rounded to the even neighbour, as the terminal does. */
+function fixed(value, digits) {
+  const scaled = value * 10 ** digits;
+  const isHalf = Math.abs(scaled % 1) === 0.5;
+  const even = 2 * Math.round(scaled / 2);
+  return trimmed(isHalf ? (even / 10 ** digits).toFixed(digits) : value.toFixed(digits));
 }
 
 function trimmed(text) {

@@ -1,0 +1,110 @@
+"""Watching jobs: they appear, progress, are plotted, end."""
+
+from served import until
+from talk import Job, Publisher, monitor
+
+
+def test_a_job_appears_progresses_plots_and_ends(browser, served, publisher):
+    browser.open(served.url)
+    assert "msgstream run my-job -- ./job" in browser.text(".panel pre")
+    job = Job(publisher, "fit", total=40, title="Decay")
+    row = until(lambda: browser.row("fit"), "the job appears")
+    job.steps(*range(1, 11), chisq=lambda k: 100 / k)
+    row = until(lambda: (row := browser.row("fit")) and "25%" in row["far"] and row, "the job progresses")
+    assert "running" in row["how"] and "10/40 steps" in row["far"] and "Decay" in row["what"] and row["ears"] == "0"
+    browser.click(".rows .row .name")
+    browser.wait("return document.querySelector('.chart[data-name=chisq]')?.chart.data?.[0].length === 10", what="the plot has the window")
+    job.steps(*range(11, 21), chisq=lambda k: 100 / k)
+    browser.wait("return document.querySelector('.chart[data-name=chisq]').chart.data[0].length === 20", what="the plot goes on")
+    assert browser.points("chisq") == [list(range(1, 21)), [100 / k for k in range(1, 21)]]
+    assert "20/40 steps" in browser.text(".facts .told")
+    job.end("Complete", result="fit.csv", ended="2026-11-28T12:00:04+00:00")
+    until(lambda: browser.text(".facts .badge") == "done", "the end is shown")
+    assert browser.text(".facts .ending").startswith("done in 4 s: fit.csv")
+    until(lambda: any("the stream has ended: done in 4 s: fit.csv" in line for line in browser.lines()), "the tail tells the end")
+
+
+def test_every_end_is_told_by_its_name(browser, served, publisher):
+    Job(publisher, "bad").end("Error", reason="exit status 2")
+    Job(publisher, "stopped").end("Abort", reason="Ctrl-C")
+    publisher.close("plain")
+    dying = Publisher(served.port)
+    dying.say({"action": "will", "stream": "gone", "message": monitor("Lost")})
+    Job(dying, "gone")
+    dying.end()
+    browser.open(served.url)
+    words = {"bad": "failed", "stopped": "aborted", "plain": "ended", "gone": "lost"}
+    until(lambda: {row["name"]: row["how"].split()[0] for row in browser.rows()} == words, "all ends are told")
+    assert "exit status 2" in browser.row("bad")["what"]
+    assert browser.texts(".chip")[3] == "Trouble3"
+    browser.press("4")
+    until(lambda: {row["name"] for row in browser.rows()} == {"bad", "stopped", "gone"}, "the filter holds")
+
+
+def test_two_runs_are_compared(browser, served, publisher):
+    for name, scale in (("run-a", 1), ("run-b", 2)):
+        Job(publisher, name).steps(*range(0, 30, scale), loss=lambda k, scale=scale: scale / (k + 1))
+    browser.open(f"{served.url}#stream=run-a&stream=run-b")
+    browser.wait("return document.querySelector('.chart[data-name=loss]')?.chart.data?.length === 3 && document.querySelector('.chart[data-name=loss]').chart.data[2].some((y) => y != null)", what="both are in one plot")
+    x, a, b = browser.points("loss")
+    assert x == list(range(30))
+    assert a == [1 / (k + 1) for k in x]
+    # What is not there in a series is passed over, which a break is not.
+    assert [y for k, y in zip(x, b) if k % 2 == 0] == [2 / (k + 1) for k in range(0, 30, 2)]
+    assert len(browser.texts(".facts h1")) == 2
+    browser.press("l")
+    assert "logy=1" in browser.run("return location.hash")
+
+
+def test_a_curve_stands_with_the_one_before_it(browser, served, publisher):
+    Job(publisher, "fit")
+    for factor in (1, 2):
+        publisher.put("fit", monitor("Improvement", value=factor, curve={"x": [0, 1, 2], "y": [0, factor, 2 * factor]}))
+    browser.open(f"{served.url}#stream=fit")
+    browser.wait("return document.querySelector('.chart[data-name=\"curve.y\"]')?.chart.data?.length === 3", what="the curve is drawn")
+    assert browser.points("curve.y") == [[0, 1, 2], [0, 1, 2], [0, 2, 4]]
+
+
+def test_a_name_used_again_is_another_run(browser, served, publisher):
+    Job(publisher, "fit").steps(1, 2, 3, loss=lambda k: k)
+    browser.open(f"{served.url}#stream=fit")
+    browser.wait("return document.querySelector('.chart[data-name=loss]')?.chart.data?.[0].length === 3", what="the first run is drawn")
+    publisher.close("fit")
+    until(lambda: browser.text(".facts .badge") == "ended", "it has ended")
+    Job(publisher, "fit", started="2026-11-28T13:00:00+00:00", title="Again").steps(1, 2, loss=lambda k: 10 * k)
+    until(lambda: browser.text(".facts .badge") == "running", "it runs again")
+    until(lambda: (browser.points("loss") or [[]])[-1][:2] == [10, 20], "the new run is drawn")
+    assert browser.points("loss") == [[1, 2, 3], [1, 2, 3], [10, 20, None]]
+    until(lambda: "another run begins" in browser.lines(), "it is told")
+    assert "Again" in browser.text(".facts .title")
+
+
+def test_the_tail_stands_still_and_is_searched(browser, served, publisher):
+    browser.open(f"{served.url}#stream=log")
+    publisher.say(*({"action": "put", "stream": "log", "message": monitor("Log", text=f"line {k}", level="error" if k == 3 else "info")} for k in range(6)))
+    until(lambda: len(browser.lines()) == 6, "all lines are there")
+    browser.press(" ")
+    publisher.put("log", "later")
+    until(lambda: "1 new" in browser.text(".tail .counted"), "what is new is counted")
+    assert "later" not in browser.lines()
+    browser.press(" ")
+    until(lambda: browser.lines()[-1] == "later", "it goes on")
+    browser.press("/", "line 4")
+    until(lambda: browser.lines() == ["line 4"], "the search holds")
+    assert "find=line+4" in browser.run("return location.hash")
+    browser.reload()
+    until(lambda: browser.lines() == ["line 4"], "the address is the view")
+    browser.open(f"{served.url}#stream=log&level=errors")
+    until(lambda: browser.lines() == ["line 3"], "the level holds")
+
+
+def test_the_page_itself_is_no_listener_that_counts(browser, served, publisher):
+    job = Job(publisher, "fit")
+    browser.open(served.url)
+    until(lambda: browser.row("fit"), "the job appears")
+    other = Publisher(served.port)
+    other.say({"action": "listen", "stream": "fit"})
+    until(lambda: browser.row("fit")["ears"] == "1", "the other listener is counted")
+    job.steps(1)
+    until(lambda: "1/100" in browser.row("fit")["far"] and browser.row("fit")["many"].startswith("2"), "the directory has told again")
+    assert browser.row("fit")["ears"] == "1"

@@ -14,6 +14,7 @@ mod framed;
 mod health;
 mod listing;
 mod overview;
+mod page;
 mod pipe;
 mod sites;
 mod streams;
@@ -76,6 +77,8 @@ impl Front {
 /// What is answered to which request.
 pub(crate) fn router(front: &Arc<Front>) -> Router {
     Router::new()
+        .route("/", get(page::index))
+        .route("/page/{*file}", get(page::part))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(overview::metrics))

@@ -223,13 +223,8 @@ impl Broker {
 
     /// All streams whose names begin so, with what the broker knows of them.
     pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
-        list(&self.server, prefix, &self.known(options.clone())).await.map_err(|error| match error {
-            ClientError::Denied(_) => {
-                let cure = "\"msgstream streams PREFIX\" shows those whose names begin with a prefix that you may listen to; to see all takes admin = true, which who runs the broker can give you";
-                Failure::new(Exit::Refused, format!("{error}; {cure}"))
-            }
-            error => error.into(),
-        })
+        let listed = list(&self.server, prefix, &self.known(options.clone())).await;
+        listed.map_err(|error| who_may_not_see_all(error.into(), "msgstream streams PREFIX"))
     }
 
     /// Connects in the background, for as long as it takes.
@@ -246,6 +241,20 @@ impl Broker {
     pub(crate) fn address(&self) -> String {
         self.server.to_string()
     }
+}
+
+/// Who may not see all streams is told how to see some, with a command line such as this.
+pub(crate) fn who_may_not_see_all(failure: Failure, with: &str) -> Failure {
+    if !matches!(failure.error.downcast_ref(), Some(ClientError::Denied(_))) {
+        return failure;
+    }
+    let Failure { exit, error } = failure;
+    Failure::new(
+        exit,
+        format!(
+            "{error}; \"{with}\" shows those whose names begin with a prefix that you may listen to; to see all takes admin = true, which who runs the broker can give you"
+        ),
+    )
 }
 
 /// Runs a subcommand on this thread.

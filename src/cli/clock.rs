@@ -13,6 +13,11 @@ pub(super) fn stamp(time: Timestamp) -> String {
     time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// `13:55:19`, in the time zone of this machine: when something was today.
+pub(super) fn clock_time(time: Timestamp) -> String {
+    time.to_zoned_datetime(TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
 /// Whole seconds from one time to the other; none if the second is earlier, as the clocks of two machines may have it.
 pub(super) fn seconds(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)

@@ -6,7 +6,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -16,6 +15,7 @@ use crate::job::monitor::Message;
 use super::broker::{Broker, block_on};
 use super::clock::words_of_age;
 use super::ending::{Ending, How};
+use super::entry::Entry;
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{is_read, say};
 use super::text::{cut, inline, width};
@@ -99,9 +99,9 @@ async fn show(args: &Args) -> Result<bool, Failure> {
         return is_read(lines.as_bytes());
     }
     let is_drawn = args.watch && std::io::stdout().is_terminal();
-    streams.sort_by_key(|stream| stream.latest);
+    streams.sort_by_key(|stream| stream.entry.latest());
     if is_drawn {
-        streams.sort_by_key(|stream| Reverse(stream.latest));
+        streams.sort_by_key(|stream| Reverse(stream.entry.latest()));
     }
     let (rows, columns) = size();
     let columns = if std::io::stdout().is_terminal() { columns } else { usize::MAX };
@@ -121,17 +121,6 @@ async fn show(args: &Args) -> Result<bool, Failure> {
     }
 }
 
-/// What the directory says of a stream.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Entry {
-    state: String,
-    listeners: u64,
-    messages: u64,
-    header_time: Option<i64>,
-    message_time: Option<i64>,
-}
-
 /// A stream as it is shown.
 #[derive(Debug)]
 struct Row {
@@ -140,16 +129,13 @@ struct Row {
     entry: Entry,
     /// How its job has ended, if its header tells.
     how: Option<How>,
-    /// When something last came of it, in seconds since 1970.
-    latest: Option<i64>,
     title: Option<String>,
     progress: String,
 }
 
 impl Row {
     fn new(name: String, listed: &Listed) -> Self {
-        let entry: Entry = listed.entry.as_ref().and_then(|entry| entry.parse().ok()).unwrap_or_default();
-        let latest = entry.header_time.max(entry.message_time);
+        let entry = listed.entry.as_ref().map(Entry::of).unwrap_or_default();
         let ending = listed.last.iter().chain(&listed.header).find_map(Ending::of_content);
         let (how, message) = (ending.map(|ending| ending.how), listed.header.as_ref().and_then(Message::of));
         let (title, progress) = match message {
@@ -157,30 +143,15 @@ impl Row {
             Some(Message::Start(start)) => (start.title, None),
             _ => (None, None),
         };
-        Self { name, listed: listed.clone(), entry, how, latest, title, progress: progress.unwrap_or_default() }
-    }
-
-    /// The state of the stream, or how its job has ended.
-    fn state(&self) -> &str {
-        self.how.map_or(self.entry.state.as_str(), |how| how.word())
-    }
-
-    fn paint(&self) -> Paint {
-        match self.how {
-            Some(How::Failed | How::Lost) => Paint::Bad,
-            Some(How::Aborted) => Paint::Warning,
-            Some(How::Done) => Paint::Dim,
-            Some(How::Ended) | None if self.entry.state == "running" => Paint::Good,
-            Some(How::Ended) | None => Paint::Dim,
-        }
+        Self { name, listed: listed.clone(), entry, how, title, progress: progress.unwrap_or_default() }
     }
 
     fn cells(&self, now: Timestamp) -> [String; 6] {
-        let age = self.latest.map(|latest| words_of_age(u64::try_from(now.as_second() - latest).unwrap_or(0)));
+        let age = self.entry.quiet(now).map(words_of_age);
         let what = [inline(&self.progress), self.title.as_deref().map(inline).unwrap_or_default()];
         [
             inline(&self.name),
-            self.state().to_owned(),
+            self.entry.word(self.how).to_owned(),
             self.entry.listeners.to_string(),
             self.entry.messages.to_string(),
             age.unwrap_or_else(|| "-".to_owned()),
@@ -231,6 +202,6 @@ fn table(streams: &[Row], columns: usize, colours: Colours, now: Timestamp) -> V
         line.trim_end().to_owned()
     };
     let heading = colours.paint(Paint::Dim, &row(HEADINGS, None));
-    let rows = cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.paint())));
+    let rows = cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.entry.paint(stream.how))));
     std::iter::once(heading).chain(rows).collect()
 }

@@ -11,6 +11,7 @@ mod connecting;
 mod delete;
 mod directory;
 mod ending;
+mod entry;
 pub(crate) mod exit;
 mod get;
 mod handed_in;
@@ -36,6 +37,7 @@ mod supervisor;
 mod text;
 mod token;
 mod token_file;
+mod top;
 mod view;
 mod wait;
 mod wire_lines;
@@ -66,6 +68,7 @@ Examples:
   msgstream run job-1 -- make all              run any command as a job that others can watch
   msgstream put job-1 '{\"k\":3,\"total\":10}'     publish a message
   msgstream wait job-1 && echo done            wait until a job has ended
+  msgstream top                                all jobs live, on a terminal
 
 Any language can take part; the protocol is one JSON object per line:
   printf '{\"action\":\"listen\",\"stream\":\"job-1\"}\\n' | nc 127.0.0.1 7342
@@ -82,6 +85,7 @@ enum Commands {
     Get(get::Args),
     Wait(wait::Args),
     Streams(directory::Args),
+    Top(top::Args),
     Health(health::Args),
     Run(run::Args),
     Token(token::Args),
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
         Commands::Get(args) => get::run(args),
         Commands::Wait(args) => wait::run(args),
         Commands::Streams(args) => directory::run(args),
+        Commands::Top(args) => top::run(args),
         Commands::Health(args) => health::run(args),
         Commands::Run(args) => run::run(args),
         Commands::Token(args) => token::run(args),

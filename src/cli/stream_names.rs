@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::client::{Options, Waits};
+use crate::client::{ENTRIES, Options, Waits};
 use crate::wire::units::ByteSize;
 
 use super::broker::{Broker, block_on};
@@ -32,9 +32,6 @@ const MOST: usize = 200;
 
 /// What waits here, of entries of some 400 bytes.
 const QUEUE: ByteSize = ByteSize(256 << 10);
-
-/// How the names of the directory's own streams begin.
-const ENTRIES: &str = "$streams/";
 
 /// Without a broker there is nothing to offer, and nothing to say.
 pub(crate) fn run(args: Args) -> Outcome {

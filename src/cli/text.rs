@@ -19,6 +19,11 @@ pub(super) fn inline(text: &str) -> String {
     lines(text, false).join(" ").replace('\t', " ")
 }
 
+/// As many characters of a text as this, without a mark of what was cut.
+pub(super) fn beginning(text: &str, characters: usize) -> &str {
+    text.char_indices().nth(characters).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 fn harmless(line: &str, colours: bool) -> String {
     let (mut shown, mut coloured, mut rest) = (String::with_capacity(line.len()), false, line);
     while let Some(c) = rest.chars().next() {

@@ -17,7 +17,7 @@ use super::request::auth_line;
 use super::shared::connect_within;
 
 /// How the names of the directory's own streams begin.
-const ENTRIES: &str = "$streams/";
+pub(crate) const ENTRIES: &str = "$streams/";
 
 /// The receipts of the two questions.
 const ENTRIES_LISTED: u64 = 1;

@@ -35,7 +35,7 @@ pub use address::{BadServerAddress, ServerAddress};
 pub use confirmed::Confirmed;
 pub use connection::Connection;
 #[cfg(feature = "cli")]
-pub(crate) use directory::{Listed, list};
+pub(crate) use directory::{ENTRIES, Listed, list};
 pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};

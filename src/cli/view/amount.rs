@@ -27,7 +27,7 @@ pub(in crate::cli) fn amount(k: f64, total: Option<f64>, units: Option<&str>) ->
 }
 
 /// `2.5 steps/s`, or `4 s/step` if one takes longer than a second.
-pub(super) fn rate(each_second: f64, units: Option<&str>) -> String {
+pub(in crate::cli) fn rate(each_second: f64, units: Option<&str>) -> String {
     if each_second >= 1.0 {
         let units = units.map(|units| format!(" {units}")).unwrap_or_default();
         return format!("{}{units}/s", rounded(each_second));

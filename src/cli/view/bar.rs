@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cli::clock::running;
-use crate::cli::text::{cut, inline, padded, width};
+use crate::cli::text::{beginning, cut, inline, padded, width};
 
 use super::amount::{amount, is_percentage, rate};
 use super::colour::{Colours, Paint};
@@ -20,7 +20,7 @@ pub(super) struct Columns {
 }
 
 /// What is said of a job that cannot be heard.
-const NO_NEWS: &str = "no news";
+pub(in crate::cli) const NO_NEWS: &str = "no news";
 
 /// Texts that are cut shorter than this say nothing.
 const SHORTEST_TEXT: usize = 6;
@@ -39,7 +39,7 @@ impl Columns {
 /// The name of a job, and its title.
 pub(super) fn label(job: &Job) -> String {
     match &job.title {
-        Some(title) => format!("{} {}", inline(&job.name), beginning(title)),
+        Some(title) => format!("{} {}", inline(&job.name), inline(beginning(title, LONGEST_TEXT))),
         None => inline(&job.name),
     }
 }
@@ -49,8 +49,7 @@ pub(super) fn row(job: &Job, index: usize, columns: Columns, colours: Colours, n
     let mut parts = vec![(Paint::Name(index), padded(&label(job), columns.label))];
     if let Some(share) = job.share() {
         parts.push((Paint::Plain, format!(" {:>3.0}% ", (share * 100.0).floor())));
-        let done = eighths(share, columns.bar);
-        let rest = "─".repeat(columns.bar.saturating_sub(width(&done)));
+        let (done, rest) = halves(share, columns.bar);
         parts.push((Paint::Good, done));
         parts.push((Paint::Dim, rest));
     }
@@ -91,13 +90,13 @@ fn tail(job: &Job, most: usize, now: Timestamp) -> String {
     let room = if news.is_empty() { most } else { most.saturating_sub(width(news) + 1) };
     let fits = choices.iter().map(|(amount, times)| joined(amount, times)).find(|text| width(text) <= room);
     let tail = joined(&fits.unwrap_or_default(), news);
-    let said = job.text.as_deref().filter(|_| news.is_empty()).map(beginning).unwrap_or_default();
+    let said = job.text.as_deref().filter(|_| news.is_empty()).map(|text| inline(beginning(text, LONGEST_TEXT))).unwrap_or_default();
     let room = most.saturating_sub(width(&tail) + 1);
     if room >= SHORTEST_TEXT.min(width(&said)) { joined(&tail, &cut(&said, room)) } else { tail }
 }
 
 /// How far a job is, for a line: `3/10 steps cooling`, or its title.
-pub(super) fn in_words(job: &Job) -> String {
+pub(in crate::cli) fn in_words(job: &Job) -> String {
     let units = job.units.as_deref().map(inline);
     let told = joined(&counted(job, units.as_deref()), &job.text.as_deref().map(inline).unwrap_or_default());
     if told.is_empty() { job.title.as_deref().map(inline).unwrap_or_default() } else { told }
@@ -124,14 +123,16 @@ fn times(job: &Job, rate: &str, now: Timestamp) -> String {
     }
 }
 
-/// As much of a text as a row may show.
-fn beginning(text: &str) -> String {
-    inline(text.char_indices().nth(LONGEST_TEXT).and_then(|(end, _)| text.get(..end)).unwrap_or(text))
-}
-
 /// Both, with a space between them if it takes one.
 fn joined(left: &str, right: &str) -> String {
     format!("{left} {right}").trim().to_owned()
+}
+
+/// A bar: the part that is done, and the rest.
+pub(in crate::cli) fn halves(share: f64, columns: usize) -> (String, String) {
+    let done = eighths(share, columns);
+    let rest = "─".repeat(columns.saturating_sub(width(&done)));
+    (done, rest)
 }
 
 /// The part of the bar that is done, as fine as an eighth of a column.

@@ -22,7 +22,7 @@ const NAMES: [&str; 6] = ["36", "35", "34", "32", "96", "95"];
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) struct Colours(pub(super) bool);
+pub(in crate::cli) struct Colours(pub(in crate::cli) bool);
 
 impl Colours {
     /// Colours are for terminals that have them, unless `NO_COLOR` says otherwise.
@@ -45,6 +45,6 @@ impl Colours {
 }
 
 /// Whether the terminal can move its cursor.
-pub(super) fn can_draw() -> bool {
+pub(in crate::cli) fn can_draw() -> bool {
     env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }

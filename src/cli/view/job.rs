@@ -10,37 +10,37 @@ use crate::job::content::Content;
 use crate::job::monitor::{Join, Progress, Start};
 
 /// One stream.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) name: String,
-    pub(super) title: Option<String>,
-    pub(super) total: Option<f64>,
-    pub(super) units: Option<String>,
+#[derive(Debug, Clone)]
+pub(in crate::cli) struct Job {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) title: Option<String>,
+    pub(in crate::cli) total: Option<f64>,
+    pub(in crate::cli) units: Option<String>,
     /// None until it has told its progress, which a command under `run` never does.
-    pub(super) k: Option<f64>,
-    pub(super) text: Option<String>,
+    pub(in crate::cli) k: Option<f64>,
+    pub(in crate::cli) text: Option<String>,
     /// When the job began, by its own word.
-    pub(super) started: Option<Timestamp>,
+    pub(in crate::cli) started: Option<Timestamp>,
     /// The first step that was seen, for a job that does not say when it began.
     first: Option<(Timestamp, f64)>,
-    pub(super) state: State,
+    pub(in crate::cli) state: State,
     /// The stream had ended before it was listened to.
-    pub(super) is_late: bool,
+    pub(in crate::cli) is_late: bool,
     /// How long before, as the broker says.
-    pub(super) age: Option<Duration>,
+    pub(in crate::cli) age: Option<Duration>,
     /// The header that tells how that run ended, until it is shown.
-    pub(super) last_header: Option<Content>,
+    pub(in crate::cli) last_header: Option<Content>,
     /// Its last run was passed over: an end that is heard is that of the next one.
-    pub(super) is_awaited: bool,
+    pub(in crate::cli) is_awaited: bool,
     /// It has told something that a bar can show.
-    pub(super) has_bar: bool,
+    pub(in crate::cli) has_bar: bool,
     /// Since when nothing can be heard of it.
-    pub(super) silent_since: Option<Timestamp>,
+    pub(in crate::cli) silent_since: Option<Timestamp>,
 }
 
 /// How the stream stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in crate::cli) enum State {
     /// The broker has not said yet how it stands.
     Unknown,
     /// Nobody has begun it, as far as is known.
@@ -53,12 +53,12 @@ pub(super) enum State {
 
 /// The progress of a job, as its messages tell it.
 #[derive(Debug, Default, serde::Deserialize)]
-pub(super) struct Step {
+pub(in crate::cli) struct Step {
     title: Option<String>,
-    pub(super) k: Option<f64>,
+    pub(in crate::cli) k: Option<f64>,
     total: Option<f64>,
     units: Option<String>,
-    text: Option<String>,
+    pub(in crate::cli) text: Option<String>,
     started: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl From<Progress> for Step {
 }
 
 impl Job {
-    pub(super) fn new(name: String) -> Self {
+    pub(in crate::cli) fn new(name: String) -> Self {
         Self {
             name,
             title: None,
@@ -96,13 +96,13 @@ impl Job {
     }
 
     /// A run begins; of the one before nothing stays.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::cli) fn begin(&mut self) {
         let (name, last_header) = (std::mem::take(&mut self.name), self.last_header.take());
         *self = Self { is_late: self.is_late, age: self.age, last_header, is_awaited: self.is_awaited, ..Self::new(name) };
     }
 
     /// A run begins. `now` is when it did, if it does not say so and was heard to.
-    pub(super) fn start(&mut self, start: Start, now: Option<Timestamp>) {
+    pub(in crate::cli) fn start(&mut self, start: Start, now: Option<Timestamp>) {
         self.begin();
         let k = start.total.map(|_| 0.0);
         self.step(Step { title: start.title, k, total: start.total, units: start.units, text: None, started: start.started });
@@ -110,7 +110,7 @@ impl Job {
     }
 
     /// Takes a Join, which tells all of how far the job is: what it leaves out is not known any longer.
-    pub(super) fn join(&mut self, join: Join) {
+    pub(in crate::cli) fn join(&mut self, join: Join) {
         if self.has_ended() {
             self.begin();
         }
@@ -118,7 +118,7 @@ impl Job {
         self.step(join.into());
     }
 
-    pub(super) fn step(&mut self, step: Step) {
+    pub(in crate::cli) fn step(&mut self, step: Step) {
         (self.state, self.has_bar) = (State::Running, true);
         self.title = step.title.or(self.title.take());
         self.total = step.total.or(self.total);
@@ -131,23 +131,23 @@ impl Job {
         }
     }
 
-    pub(super) fn has_ended(&self) -> bool {
+    pub(in crate::cli) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(_))
     }
 
     /// How much of it is done, from 0 to 1. A job may report less than zero or more than its total.
-    pub(super) fn share(&self) -> Option<f64> {
+    pub(in crate::cli) fn share(&self) -> Option<f64> {
         let total = self.total.filter(|total| *total > 0.0)?;
         Some((self.k.unwrap_or_default() / total).clamp(0.0, 1.0))
     }
 
     /// How long it has been running, in seconds.
-    pub(super) fn elapsed(&self, now: Timestamp) -> Option<u64> {
+    pub(in crate::cli) fn elapsed(&self, now: Timestamp) -> Option<u64> {
         Some(seconds(self.started?, self.silent_since.unwrap_or(now)))
     }
 
     /// Units each second: since it began, or else since it was seen first.
-    pub(super) fn rate(&self, now: Timestamp) -> Option<f64> {
+    pub(in crate::cli) fn rate(&self, now: Timestamp) -> Option<f64> {
         let now = self.silent_since.unwrap_or(now);
         let (since, done) = match (self.started, self.first) {
             (Some(started), _) => (started, 0.0),
@@ -159,7 +159,7 @@ impl Job {
     }
 
     /// How long it is likely to go on, in seconds.
-    pub(super) fn left(&self, now: Timestamp) -> Option<u64> {
+    pub(in crate::cli) fn left(&self, now: Timestamp) -> Option<u64> {
         let (rate, total) = (self.rate(now)?, self.total.filter(|total| *total > 0.0)?);
         let left = (total - self.k?).max(0.0) / rate;
         // A century is no forecast.

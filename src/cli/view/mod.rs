@@ -8,6 +8,7 @@ mod colour;
 mod content;
 mod job;
 mod rows;
+mod said;
 mod screen;
 mod signals;
 mod template;
@@ -25,9 +26,13 @@ use super::clock::stamp;
 use super::ending::{Ending, label};
 use super::standard::say;
 use super::text;
-pub(super) use amount::amount;
-pub(super) use colour::{Colours, Paint};
-use job::{Job, State};
+pub(super) use amount::{amount, rate};
+pub(super) use bar::{NO_NEWS, halves, in_words};
+pub(super) use colour::{Colours, Paint, can_draw};
+pub(super) use job::Job;
+use job::State;
+pub(super) use rows::paint_of;
+pub(super) use said::Said;
 use screen::Screen;
 pub(super) use screen::size;
 pub(super) use signals::{Signals, Told};
@@ -79,7 +84,7 @@ impl Form {
 impl View {
     /// Streams of these names, or others to come. What is not plain must be on a terminal.
     pub(super) fn new(names: Vec<String>, form: Form) -> Self {
-        let screen = (!form.plain && colour::can_draw()).then(Screen::new);
+        let screen = (!form.plain && can_draw()).then(Screen::new);
         Self {
             form,
             screen,
@@ -287,7 +292,7 @@ impl View {
             Some(template) => template.fill(job, &told, None),
             None => {
                 let label = self.colours.paint(Paint::Name(index), &label(&job.name, job.title.as_deref()));
-                format!("{label}{between}{}", self.colours.paint(rows::paint(ending.how), &told))
+                format!("{label}{between}{}", self.colours.paint(paint_of(ending.how), &told))
             }
         };
         self.lines.push(self.form.timed(line));

@@ -41,7 +41,7 @@ pub(super) fn rows(jobs: &[Job], (rows, columns): (usize, usize), colours: Colou
 }
 
 /// The colour of an end.
-pub(super) fn paint(how: How) -> Paint {
+pub(in crate::cli) fn paint_of(how: How) -> Paint {
     match how {
         How::Failed | How::Lost => Paint::Bad,
         How::Aborted => Paint::Warning,

@@ -63,7 +63,7 @@ _msgstream_or_command() {
     _msgstream "$@"
     case ${COMP_WORDS[1]} in
         listen | wait) _msgstream_streams "$1" many "$2" ;;
-        get | put | close | delete | header | streams) _msgstream_streams "$1" one "$2" ;;
+        get | put | close | delete | header | streams | top) _msgstream_streams "$1" one "$2" ;;
     esac
 }
 complete -F _msgstream_or_command -o bashdefault -o default msgstream
@@ -86,7 +86,7 @@ _msgstream_streams() {
 "#;
 
 /// The commands of fish's script that name streams.
-const FISH_STREAMS: [&str; 8] = ["listen", "wait", "get", "put", "close", "delete", "header", "streams"];
+const FISH_STREAMS: [&str; 9] = ["listen", "wait", "get", "put", "close", "delete", "header", "streams", "top"];
 
 pub(crate) fn run(args: &Args, mut program: clap::Command) -> Outcome {
     let mut script = Vec::new();

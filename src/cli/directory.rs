@@ -202,6 +202,7 @@ fn table(streams: &[Row], columns: usize, colours: Colours, now: Timestamp) -> V
         line.trim_end().to_owned()
     };
     let heading = colours.paint(Paint::Dim, &row(HEADINGS, None));
-    let rows = cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.entry.paint(stream.how))));
+    let rows =
+        cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.entry.paint(stream.how))));
     std::iter::once(heading).chain(rows).collect()
 }

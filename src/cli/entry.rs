@@ -32,6 +32,11 @@ impl Entry {
         self.header_time.max(self.message_time)
     }
 
+    /// Whether the newest message came behind the header, or together with it.
+    pub(super) fn is_header_older(&self) -> bool {
+        self.header_time <= self.message_time
+    }
+
     /// For how many seconds nothing has come of the stream.
     pub(super) fn quiet(&self, now: Timestamp) -> Option<u64> {
         self.latest().map(|latest| u64::try_from(now.as_second() - latest).unwrap_or(0))

@@ -67,7 +67,7 @@ fn bash_completes_the_names_of_streams() {
     ] {
         assert_eq!(complete(&address, line, words), names, "{line}");
     }
-    for command in ["get", "put", "close", "delete", "header", "streams"] {
+    for command in ["get", "put", "close", "delete", "header", "streams", "top"] {
         assert_eq!(complete(&address, &format!("msgstream {command} oth"), &["msgstream", command, "oth"]), "other|", "{command}");
     }
     // What follows the stream is none.
@@ -139,7 +139,7 @@ fn zsh_asks_for_the_names_of_streams() {
     for (place, count) in [("*::streams -- The streams:_msgstream_streams", 2), (":stream -- The stream:_msgstream_streams", 6)] {
         assert_eq!(script.matches(place).count(), count, "{place} in {script}");
     }
-    // `listen --prefix` and `streams`.
+    // `listen --prefix`, `streams` and `top`.
     assert!(script.contains("]:PREFIX:_msgstream_streams") && script.contains("all\\]:_msgstream_streams"), "{script}");
 }
 

@@ -3,6 +3,7 @@
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
 //! - `directory`: streams.
+//! - `top`: top, on the pseudo-terminal of `screen`.
 //! - `prefixes`: listen --prefix.
 //! - `server`: which broker is talked to.
 //! - `given`: addresses, tokens and certificates that cannot be used.
@@ -36,6 +37,7 @@ mod screen;
 mod server;
 mod terminal;
 mod token;
+mod top;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

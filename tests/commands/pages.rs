@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "serve",
     "token",
     "token new",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 20] = [
     "get",
     "wait",
     "streams",
+    "top",
     "health",
     "run",
     "config",
@@ -127,7 +128,7 @@ fn a_manual_page_names_variables_and_files() {
         "MSGSTREAM_KEY",
         "XDG_CONFIG_HOME",
     ];
-    for command in ["listen", "put", "header", "close", "delete", "get", "wait", "streams", "health", "run"] {
+    for command in ["listen", "put", "header", "close", "delete", "get", "wait", "streams", "top", "health", "run"] {
         let page = &pages[&format!("msgstream-{command}.1")];
         let (_, environment) = page.split_once(".SH ENVIRONMENT\n").unwrap();
         let (variables, files) = environment.split_once(".SH FILES\n").unwrap();

@@ -129,6 +129,10 @@ impl Terminal {
         waitid(WaitId::Pid(Pid::from_child(&self.child)), WaitIdOptions::STOPPED).unwrap();
     }
 
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+    }
+
     pub(crate) fn go_on(&self) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
@@ -204,6 +208,10 @@ impl Shown {
             vt100::Color::Idx(colour) => Some(colour),
             _ => None,
         }
+    }
+
+    pub(crate) fn hides_cursor(&self) -> bool {
+        self.model.hide_cursor()
     }
 
     pub(crate) fn contains(&self, text: &str) -> bool {

@@ -10,7 +10,7 @@ use crate::cli::entry::Entry;
 use crate::cli::exit::Failure;
 use crate::cli::prefixed::Prefixed;
 use crate::cli::streams::Heard;
-use crate::client::{ENTRIES, Event, Listener, RemoteStream, Start, Starts};
+use crate::client::{ENTRIES, Event, Listener, Position, RemoteStream, Start, Starts};
 
 /// So many of the last messages of a stream are shown to who looks at it.
 const LAST: u64 = 200;
@@ -47,6 +47,8 @@ struct Followed {
     /// None once it has ended.
     listener: Option<Listener>,
     is_joined: bool,
+    /// Where it was when the connection was lost.
+    after: Option<Position>,
 }
 
 impl Feed {
@@ -56,27 +58,28 @@ impl Feed {
         Ok(Self { remote, contact, directory, followed: Vec::new(), turn: 0, looked_at: None })
     }
 
-    /// Listens to the newest messages of these streams, and to no others.
+    /// Listens to the newest messages of these streams, the one that has been included, and to no others.
     pub(super) async fn follow(&mut self, names: &[Arc<str>]) -> Result<(), Failure> {
         self.followed.retain(|followed| followed.listener.is_some() && names.contains(&followed.name));
         for name in names {
             if !self.followed.iter().any(|followed| followed.name == *name) {
-                self.followed.push(Followed::listen(&self.remote, name, Start::default().latest(true)).await?);
+                self.followed.push(Followed::listen(&self.remote, name, Start::default().last(1).latest(true)).await?);
             }
         }
         Ok(())
     }
 
-    /// Listens to all messages of this stream; anew if its next run `goes_on`.
-    pub(super) async fn look_at(&mut self, name: Option<&Arc<str>>, goes_on: bool) -> Result<(), Failure> {
-        let is_there = |followed: &Followed| Some(&followed.name) == name && (followed.listener.is_some() || !goes_on);
-        if self.looked_at.as_ref().is_some_and(is_there) {
-            return Ok(());
-        }
-        self.looked_at = match name {
-            // The broker keeps the last messages of the run before, but does not show them with this one.
-            Some(name) => Some(Followed::listen(&self.remote, name, Start::default().last(LAST)).await?),
-            None => None,
+    /// Listens to all messages of this stream, which `is_there` as far as is known: who listens to another makes it. If the listener has
+    /// ended, it does so again once the stream, or its next run, `goes_on`.
+    pub(super) async fn look_at(&mut self, name: Option<&Arc<str>>, is_there: bool, goes_on: bool) -> Result<(), Failure> {
+        let known = self.looked_at.take_if(|followed| Some(&followed.name) == name);
+        self.looked_at = match (known, name) {
+            (Some(Followed { name, listener: None, after, .. }), _) if goes_on => {
+                // After a lost connection, what was missed; the last messages if that is not there any more.
+                Some(Followed::listen(&self.remote, &name, Start::default().after(after).last(LAST)).await?)
+            }
+            (None, Some(name)) if is_there => Some(Followed::listen(&self.remote, name, Start::default().last(LAST)).await?),
+            (known, _) => known,
         };
         Ok(())
     }
@@ -91,6 +94,7 @@ impl Feed {
                     News::Away(said) => {
                         // Whatever is there when the broker is back may be another stream of that name, or none.
                         self.followed.clear();
+                        self.looked_at.iter_mut().for_each(Followed::pause);
                         Told::Away(said)
                     }
                     News::Back => Told::Back,
@@ -139,7 +143,14 @@ async fn heard(followed: &mut [Followed], turn: &mut usize, looked_at: &mut Opti
 
 impl Followed {
     async fn listen(remote: &RemoteStream, name: &Arc<str>, start: Start) -> Result<Self, Failure> {
-        Ok(Self { name: Arc::clone(name), listener: Some(remote.listen_from(name, start).await?), is_joined: false })
+        Ok(Self { name: Arc::clone(name), listener: Some(remote.listen_from(name, start).await?), is_joined: false, after: None })
+    }
+
+    /// Leaves the stream, and notes where it was.
+    fn pause(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            (self.after, self.is_joined) = (listener.position(), false);
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {

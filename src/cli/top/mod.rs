@@ -28,7 +28,7 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::view::{Colours, Signals, Told as Signalled};
 use feed::{Feed, Told};
 use keys::Key;
-use model::Model;
+use model::{Model, Row};
 use screen::Screen;
 
 /// Show the streams live on a terminal: how they stand, how far they are, and what they say
@@ -152,8 +152,9 @@ impl Top {
             if let Some(wanted) = self.model.wanted(now) {
                 self.feed.follow(&wanted).await?;
             }
-            let goes_on = self.model.row().is_some_and(model::Row::is_open);
-            self.feed.look_at(self.model.tail.as_ref().map(|tail| &tail.name), goes_on).await?;
+            let row = self.model.row();
+            let (is_there, goes_on) = (row.is_some_and(|row| !row.is_stale), row.is_some_and(Row::is_open));
+            self.feed.look_at(self.model.tail.as_ref().map(|tail| &tail.name), is_there, goes_on).await?;
         }
         let (model, colours) = (&self.model, self.colours);
         terminal(self.screen.draw(|frame| draw::draw(frame, model, colours, now)))

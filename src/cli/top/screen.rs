@@ -11,7 +11,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyEvent};
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::sync::mpsc;
 
@@ -75,7 +75,10 @@ impl Screen {
     /// Takes the terminal again from those who have had it since; all is drawn anew.
     pub(super) fn take_again(&mut self) -> io::Result<()> {
         enter()?;
-        self.terminal.clear()
+        execute!(stdout(), Clear(ClearType::All))?;
+        // What was drawn is forgotten. Terminal::clear would ask the terminal where its cursor is, and wait for the answer among the keys.
+        self.terminal.swap_buffers();
+        Ok(())
     }
 
     /// Lets the shell have the terminal until it says `fg`.

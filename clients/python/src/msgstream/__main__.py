@@ -18,7 +18,7 @@ from msgstream.contrib.progress import State, exit_code, missing
 from msgstream.contrib.text import inline
 
 #: The commands of the program that are not here.
-_ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "streams", "token", "health", "config", "bench", "completions", "man", "help")
+_ELSEWHERE = ("serve", "run", "header", "close", "delete", "get", "wait", "streams", "top", "token", "health", "config", "bench", "completions", "man", "help")
 
 _USAGE = 64
 _REFUSED = 77

@@ -40,8 +40,8 @@ const PLACES: [Column; 11] = [
     Column::Last,
 ];
 
-/// In which order they find room behind the name and the state, with the least that each takes.
-const WANTED: [(Column, usize); 9] = [
+/// In which order they find room behind the name and the state, with the least that each takes. One that is named again grows.
+const WANTED: [(Column, usize); 10] = [
     (Column::Percent, 4),
     (Column::Left, 8),
     (Column::Quiet, 6),
@@ -49,6 +49,7 @@ const WANTED: [(Column, usize); 9] = [
     (Column::Last, 16),
     (Column::Listeners, 9),
     (Column::Messages, 8),
+    (Column::Last, 30),
     (Column::Rate, 12),
     (Column::Speed, 5),
 ];
@@ -69,16 +70,23 @@ pub(super) fn divide(columns: usize, longest_name: usize) -> (Vec<(Column, usize
     let name = longest_name.min((columns / 3).max(SHORTEST_NAME));
     let mut taken = name + gap + STATE;
     let mut found = vec![(Column::Name, name), (Column::State, STATE)];
-    for (column, width) in WANTED {
-        if taken + gap + width > columns {
+    for (column, least) in WANTED {
+        let known = found.iter_mut().find(|(other, _)| *other == column);
+        let more = known.as_ref().map_or(gap + least, |(_, width)| least.saturating_sub(*width));
+        if taken + more > columns {
             break;
         }
-        taken += gap + width;
-        found.push((column, width));
+        taken += more;
+        match known {
+            Some((_, width)) => *width = least,
+            None => found.push((column, least)),
+        }
     }
     let mut left = columns.saturating_sub(taken);
-    // What is left goes to names that are cut, then to the bar, then to the last message.
-    for (column, most) in [(Column::Name, longest_name), (Column::Bar, (columns / 6).min(LONGEST_BAR)), (Column::Last, usize::MAX)] {
+    // What is left goes to names that are cut, then to the last message and the bar.
+    for (column, most) in
+        [(Column::Name, longest_name), (Column::Last, 40), (Column::Bar, (columns / 6).min(LONGEST_BAR)), (Column::Last, usize::MAX)]
+    {
         if let Some((_, width)) = found.iter_mut().find(|(other, _)| *other == column) {
             let more = left.min(most.saturating_sub(*width));
             (*width, left) = (*width + more, left - more);
@@ -188,19 +196,14 @@ mod tests {
 
     #[test]
     fn columns_drop_in_order() {
-        let mut before = names(300, 20);
-        assert_eq!(before, PLACES);
-        for columns in (0..300).rev() {
-            let now = names(columns, 20);
-            assert!(now.iter().all(|column| before.contains(column)), "{columns}: what was dropped does not come back");
-            before = now;
+        assert_eq!((names(300, 20), names(0, 20)), (PLACES.to_vec(), vec![Column::Name, Column::State]));
+        // They stand apart further from 60 columns on.
+        for columns in (1..300).filter(|columns| *columns != 60) {
+            let (narrow, wide) = (names(columns - 1, 20), names(columns, 20));
+            assert!(narrow.iter().all(|column| wide.contains(column)), "{columns}: what was dropped does not come back");
         }
-        assert_eq!(before, [Column::Name, Column::State]);
         assert_eq!(names(40, 12), [Column::Name, Column::State, Column::Percent, Column::Left]);
-        assert_eq!(
-            names(80, 12),
-            [Column::Name, Column::State, Column::Percent, Column::Bar, Column::Left, Column::Quiet, Column::Last]
-        );
+        assert_eq!(names(80, 12), [Column::Name, Column::State, Column::Percent, Column::Bar, Column::Left, Column::Quiet, Column::Last]);
     }
 
     #[test]

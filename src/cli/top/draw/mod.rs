@@ -12,7 +12,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::cli::clock::clock_time;
-use crate::cli::text::{inline, width};
+use crate::cli::text::{cut, inline, width};
 use crate::cli::view::{Colours, Paint};
 
 use super::keys::HELP;
@@ -60,7 +60,9 @@ fn connection(mut line: Line<'_>, model: &Model) {
     match &model.away {
         None => line.put_bold(Paint::Plain, &inline(&model.address), true).put(Paint::Good, " connected"),
         // In front, since it counts more than where that was.
-        Some(_) => line.put_bold(Paint::Bad, "no connection", true).put(Paint::Plain, " ").put_bold(Paint::Plain, &inline(&model.address), true),
+        Some(_) => {
+            line.put_bold(Paint::Bad, "no connection", true).put(Paint::Plain, " ").put_bold(Paint::Plain, &inline(&model.address), true)
+        }
     };
     if let Some(since) = model.held() {
         line.put(Paint::Plain, "  ").put_bold(Paint::Warning, &format!("held since {}", clock_time(since)), true);
@@ -161,8 +163,9 @@ fn foot(mut line: Line<'_>, model: &Model) {
         if !set.is_empty() {
             line.put_bold(Paint::Warning, &set.join("  "), true).put(Paint::Plain, "  ");
         }
-        // Where its column has found no room.
-        line.put(Paint::Dim, &format!("? keys  s {}  / search  f filter  Enter shows  q quit", model.sort.word()));
+        let hints = format!("? keys  q quit  Enter shows  / search  f filter  s {}", model.sort.word());
+        let room = line.left().saturating_sub(width(&span) + 2);
+        line.put(Paint::Dim, &cut(&hints, room));
     }
     if line.left() > width(&span) {
         line.put_last(Paint::Dim, &span);
@@ -175,4 +178,3 @@ fn help(buffer: &mut Buffer, area: Rect, colours: Colours) {
         line.cell(Paint::Plain, keys, 10, false).put(Paint::Dim, meaning);
     }
 }
-

@@ -4,6 +4,8 @@ mod row;
 mod sorting;
 mod table;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -14,8 +16,8 @@ use crate::cli::streams::Heard;
 
 pub(super) use row::Row;
 pub(super) use sorting::{Filter, Sort};
-use table::Table;
 pub(super) use table::Counts;
+use table::Table;
 pub(super) use tail::Tail;
 
 /// No more is typed to search for.

@@ -11,11 +11,13 @@ use crate::cli::text::{beginning, inline, lines};
 use crate::cli::view::{Job, NO_NEWS, Paint, Said};
 use crate::client::{Event, StreamState};
 use crate::job::content::Content;
+use crate::wire::Position;
 
 /// No more characters are kept of a text.
 const LONGEST: usize = 300;
 
-/// A stream without a header that has been quiet for so many seconds is not listened to: a listener keeps it from being forgotten.
+/// A stream without a header that has been quiet for so many seconds is asked for its newest message, and listened to no longer: a listener
+/// keeps it from being forgotten.
 const FORGETTABLE: u64 = 60;
 
 /// For so long the speed of a stream is what it was last, in seconds: the directory tells a change within one.
@@ -36,6 +38,10 @@ pub(in crate::cli::top) struct Row {
     pub(in crate::cli::top) is_stale: bool,
     /// Its end has come.
     is_over: bool,
+    /// Its newest message was heard, or there is none.
+    is_heard: bool,
+    /// What comes next has been already.
+    is_replay: bool,
     /// It cannot be listened to.
     is_refused: bool,
     /// This program listens to it.
@@ -56,6 +62,8 @@ impl Row {
             line: String::new(),
             is_stale: false,
             is_over: false,
+            is_heard: false,
+            is_replay: false,
             is_refused: false,
             is_joined: false,
             is_counted: false,
@@ -84,10 +92,25 @@ impl Row {
     pub(super) fn hear(&mut self, heard: &Heard, now: Timestamp) -> bool {
         let before = self.how;
         match heard {
-            Heard::Joined(joined) => self.is_joined = joined.state != StreamState::Ended,
+            Heard::Joined(joined) => {
+                self.is_joined = joined.state != StreamState::Ended;
+                let sequence = |position: Option<Position>| position.map_or(0, |position| position.sequence);
+                self.is_replay = sequence(joined.position) < sequence(self.entry.position);
+                self.is_heard |= !self.is_replay;
+            }
             Heard::Passed(_) => {}
             Heard::Event(Event::Header(content)) => self.take(content, None),
-            Heard::Event(Event::Message(content)) => self.take(content, Some(now)),
+            Heard::Event(Event::Message(content)) => {
+                self.is_heard = true;
+                if !std::mem::take(&mut self.is_replay) {
+                    self.take(content, Some(now));
+                } else if self.entry.is_header_older() {
+                    self.take(content, None);
+                } else if let Said::Line { text, .. } = Said::of(content) {
+                    // The header has told how far it is since.
+                    self.line = last_line(&text);
+                }
+            }
             Heard::Event(Event::Ended { message }) => {
                 if let Some(content) = message {
                     self.take(content, Some(now));
@@ -156,7 +179,8 @@ impl Row {
 
     /// Whether it is to be listened to while it is seen.
     pub(super) fn is_wanted(&self, now: Timestamp) -> bool {
-        let is_lasting = self.entry.state != "waiting" || self.entry.quiet(now).is_some_and(|quiet| quiet < FORGETTABLE);
+        let is_new = |quiet| quiet < FORGETTABLE || !self.is_heard;
+        let is_lasting = self.entry.state != "waiting" || self.entry.quiet(now).is_some_and(is_new);
         is_lasting && self.is_open()
     }
 

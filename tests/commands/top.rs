@@ -1,5 +1,8 @@
 //! top: the directory of streams, live, in a pseudo-terminal.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
 use crate::screen::{Shown, Terminal};
 use crate::{Broker, ago, assert_fails, object};
 
@@ -68,10 +71,14 @@ fn a_stream_can_be_looked_at() {
     terminal.until(|shown| has(shown, "fit-2", &["30%"]) && shown.contains("only fit-"));
     terminal.type_in("j\r");
     terminal.until(|shown| shown.screen[0].starts_with("fit-2  running  a fit"));
-    // Esc alone, and no key that is told by what follows it.
     terminal.type_in("\u{1b}");
     terminal.until(|shown| row(shown, "fit-1").is_some());
     terminal.type_in("\u{1b}[H\r");
+    terminal.until(|shown| shown.screen[0].starts_with("fit-1  running"));
+    // Esc and another key, which come together.
+    terminal.type_in("\u{1b}j");
+    terminal.until(|shown| row(shown, "fit-1").is_some());
+    terminal.type_in("k\r");
     terminal.until(|shown| shown.screen[0].starts_with("fit-1  running") && shown.contains("said before") && shown.contains("2/10 steps"));
     broker.ok(&["put", "fit-1", &object("Log", r#"{"text":"one\ntwo"}"#)]);
     let shown = terminal.until(|shown| shown.screen.iter().any(|row| row == "two"));
@@ -101,6 +108,77 @@ fn a_broker_that_is_away_is_told_and_found_again() {
     assert_eq!(broker.ok(&["streams", "--json"]).lines().count(), 1);
     terminal.type_in("q");
     assert_eq!(terminal.end().0, Some(0));
+}
+
+/// The way to a broker, which can be blocked.
+struct Way {
+    address: String,
+    blocked: Arc<Mutex<bool>>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Way {
+    fn to(broker: &Broker) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Self { address: listener.local_addr().unwrap().to_string(), blocked: Arc::default(), open: Arc::default() };
+        let (blocked, open, broker) = (Arc::clone(&way.blocked), Arc::clone(&way.open), broker.address.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // Locked until both are noted, so that none is missed when the way is blocked.
+                let blocked = blocked.lock().unwrap();
+                let Ok(server) = TcpStream::connect(&broker) else { continue };
+                if *blocked {
+                    continue;
+                }
+                for (mut from, mut to) in [(&client, &server), (&server, &client)].map(|(one, other)| (copy(one), copy(other))) {
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+                open.lock().unwrap().extend([client, server]);
+            }
+        });
+        way
+    }
+
+    fn block(&self, is_blocked: bool) {
+        *self.blocked.lock().unwrap() = is_blocked;
+        for socket in self.open.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn copy(socket: &TcpStream) -> TcpStream {
+    socket.try_clone().unwrap()
+}
+
+/// What was missed comes, and what was there is not taken for missing.
+#[test]
+fn a_connection_that_is_lost_is_told_and_made_again() {
+    let broker = Broker::start();
+    for name in ["fit-1", "fit-2", "fit-3"] {
+        broker.ok(&["header", name, &join(2)]);
+    }
+    broker.ok(&["put", "fit-1", "\"the first\""]);
+    let way = Way::to(&broker);
+    let start = || Terminal::start(broker.command(&["top"]).env("MSGSTREAM_SERVER", &way.address), 15, 100);
+    let (mut page, terminal) = (start(), start());
+    terminal.until(|shown| has(shown, "fit-3", &["running", "20%"]));
+    page.until(|shown| has(shown, "fit-1", &["running", "the first"]));
+    page.type_in("\r");
+    page.until(|shown| shown.screen[4] == "the first");
+    way.block(true);
+    terminal.until(|shown| ["fit-1", "fit-2", "fit-3"].iter().all(|name| has(shown, name, &["no news"])));
+    page.until(|shown| shown.screen[0].starts_with("no connection  fit-1  no news"));
+    broker.ok(&["put", "fit-1", "\"the second\""]);
+    broker.ok(&["delete", "fit-2"]);
+    broker.ok(&["close", "fit-3", &object("Error", "{}")]);
+    way.block(false);
+    terminal.until(|shown| {
+        has(shown, "fit-1", &["running", "the second"]) && row(shown, "fit-2").is_none() && has(shown, "fit-3", &["failed"])
+    });
+    let shown = page.until(|shown| shown.screen.iter().any(|row| row == "the second"));
+    assert_eq!(shown.lines().filter(|line| *line == "the first").count(), 1, "nothing comes twice: {shown}");
+    assert!(!shown.contains("missing"), "nothing is missing: {shown}");
 }
 
 #[test]

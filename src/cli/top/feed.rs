@@ -26,6 +26,7 @@ pub(super) struct Feed {
     turn: usize,
     /// The stream that is looked at.
     looked_at: Option<Followed>,
+    opened: Option<u64>,
 }
 
 /// What is heard.
@@ -55,7 +56,7 @@ impl Feed {
     /// Listens to the directory of the streams whose names begin so.
     pub(super) async fn listen(remote: RemoteStream, contact: Contact, prefix: &str) -> Result<Self, Failure> {
         let directory = Prefixed::listen(&remote, &format!("{ENTRIES}{prefix}"), Starts::default().latest(true)).await?;
-        Ok(Self { remote, contact, directory, followed: Vec::new(), turn: 0, looked_at: None })
+        Ok(Self { remote, contact, directory, followed: Vec::new(), turn: 0, looked_at: None, opened: None })
     }
 
     /// Listens to the newest messages of these streams, the one that has been included, and to no others.
@@ -69,16 +70,18 @@ impl Feed {
         Ok(())
     }
 
-    /// Listens to all messages of this stream, which `is_there` as far as is known: who listens to another makes it. If the listener has
-    /// ended, it does so again once the stream, or its next run, `goes_on`.
-    pub(super) async fn look_at(&mut self, name: Option<&Arc<str>>, is_there: bool, goes_on: bool) -> Result<(), Failure> {
-        let known = self.looked_at.take_if(|followed| Some(&followed.name) == name);
-        self.looked_at = match (known, name) {
+    /// Listens to all messages of this stream, from the last ones on each time that it is `opened`, if it `is_there` as far as is known: who
+    /// listens to one that is not makes it. If the listener has ended, it does so again once the stream, or its next run, `goes_on`.
+    pub(super) async fn look_at(&mut self, stream: Option<(&Arc<str>, u64)>, is_there: bool, goes_on: bool) -> Result<(), Failure> {
+        let opened = stream.map(|(_, opened)| opened);
+        let known = self.looked_at.take_if(|_| self.opened == opened);
+        self.opened = opened;
+        self.looked_at = match (known, stream) {
             (Some(Followed { name, listener: None, after, .. }), _) if goes_on => {
                 // After a lost connection, what was missed; the last messages if that is not there any more.
                 Some(Followed::listen(&self.remote, &name, Start::default().after(after).last(LAST)).await?)
             }
-            (None, Some(name)) if is_there => Some(Followed::listen(&self.remote, name, Start::default().last(LAST)).await?),
+            (None, Some((name, _))) if is_there => Some(Followed::listen(&self.remote, name, Start::default().last(LAST)).await?),
             (known, _) => known,
         };
         Ok(())

@@ -14,9 +14,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
 use tokio::task::consume_budget;
 use tokio::time::Instant;
 
@@ -28,7 +27,7 @@ use super::exit::{Exit, Failure, OrExit, Outcome};
 use super::view::{Colours, Signals, Told as Signalled};
 use feed::{Feed, Told};
 use keys::Key;
-use model::{Model, Row};
+use model::{Act, Model, Row};
 use screen::Screen;
 
 /// Show the streams live on a terminal: how they stand, how far they are, and what they say
@@ -89,9 +88,10 @@ pub(crate) fn run(args: Args) -> Outcome {
         let feed = Feed::listen(remote, contact, &args.prefix).await?;
         let model = Model::new(args.broker.address(), args.prefix.clone());
         let ends = Ends::catch().context("cannot catch signals").or_exit(Exit::Io)?;
+        let signals = Signals::catch(true);
         let screen = Screen::take().context("cannot use the terminal").or_exit(Exit::Io)?;
         let mut top = Top { feed, model, screen, colours: Colours::of_standard_output(), changed: true, drawn: None };
-        let outcome = top.show(ends).await;
+        let outcome = top.show(ends, signals).await;
         // The terminal is given back before anything is said.
         drop(top);
         outcome.map_err(|failure| who_may_not_see_all(failure, "msgstream top PREFIX"))
@@ -110,9 +110,8 @@ struct Top {
 }
 
 impl Top {
-    async fn show(&mut self, mut ends: Ends) -> Outcome {
+    async fn show(&mut self, mut ends: Ends, mut signals: Signals) -> Outcome {
         let mut keys = screen::keys();
-        let mut signals = Signals::catch(true);
         loop {
             // However much there is to hear, keys and signals are noticed.
             consume_budget().await;
@@ -125,7 +124,7 @@ impl Top {
                     Signalled::Continued => self.drawn_anew(Screen::take_again)?,
                     Signalled::Resized => (self.changed, self.drawn) = (true, None),
                 },
-                key = pressed(&mut keys) => match key {
+                key = keys.recv() => match key {
                     Some(key) => if let Some(exit) = self.press(key)? { return Ok(exit) },
                     None => return Ok(HUNG_UP),
                 },
@@ -154,7 +153,8 @@ impl Top {
             }
             let row = self.model.row();
             let (is_there, goes_on) = (row.is_some_and(|row| !row.is_stale), row.is_some_and(Row::is_open));
-            self.feed.look_at(self.model.tail.as_ref().map(|tail| &tail.name), is_there, goes_on).await?;
+            let stream = self.model.tail.as_ref().map(|tail| (&tail.name, tail.opened));
+            self.feed.look_at(stream, is_there, goes_on).await?;
         }
         let (model, colours) = (&self.model, self.colours);
         terminal(self.screen.draw(|frame| draw::draw(frame, model, colours, now)))
@@ -178,7 +178,13 @@ impl Top {
     }
 
     /// Does what a key asks for; an exit code if that is to leave.
-    fn press(&mut self, key: KeyEvent) -> Result<Option<Exit>, Failure> {
+    fn press(&mut self, mut key: KeyEvent) -> Result<Option<Exit>, Failure> {
+        // Esc and the next key, if they came together.
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            key.modifiers.remove(KeyModifiers::ALT);
+            self.model.act(Act::Back, Timestamp::now());
+            self.changed = true;
+        }
         match keys::meaning(key, self.model.is_typing) {
             None => {}
             Some(Key::Quit) => return Ok(Some(Exit::Fine)),
@@ -196,11 +202,6 @@ impl Top {
 
 fn terminal<T>(outcome: io::Result<T>) -> Result<T, Failure> {
     outcome.context("cannot draw on the terminal").or_exit(Exit::Io)
-}
-
-/// A key; none once the terminal is gone.
-async fn pressed(keys: &mut mpsc::Receiver<KeyEvent>) -> Option<KeyEvent> {
-    keys.recv().await
 }
 
 /// The codes that shells give to who is ended by a signal.

@@ -13,7 +13,7 @@ use ratatui::layout::Rect;
 
 use crate::cli::clock::clock_time;
 use crate::cli::text::{cut, inline, width};
-use crate::cli::view::{Colours, Paint};
+use crate::cli::view::{Colours, NO_NEWS, Paint};
 
 use super::keys::HELP;
 use super::model::{Filter, Model, Sort};
@@ -48,7 +48,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, colours: Colours, now: 
     } else {
         connection(Line::new(buffer, area, 0, colours), model);
         if heads > 1 {
-            counts(Line::new(buffer, area, 1, colours), model, now);
+            counts(Line::new(buffer, area, 1, colours), model);
         }
         table(buffer, area, heads, rows, (model, colours, now));
     }
@@ -73,12 +73,12 @@ fn connection(mut line: Line<'_>, model: &Model) {
 }
 
 /// How many streams stand how: what has gone wrong comes first.
-fn counts(mut line: Line<'_>, model: &Model, now: Timestamp) {
-    let counts = model.counts(now);
+fn counts(mut line: Line<'_>, model: &Model) {
+    let counts = &model.counts;
     for (state, count) in &counts.states {
         let paint = match *state {
             "failed" | "lost" => Paint::Bad,
-            "aborted" | crate::cli::view::NO_NEWS => Paint::Warning,
+            "aborted" | NO_NEWS => Paint::Warning,
             "running" => Paint::Good,
             _ => Paint::Plain,
         };

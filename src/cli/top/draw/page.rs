@@ -72,7 +72,7 @@ fn progress(mut line: Line<'_>, row: Option<&Row>, now: Timestamp) {
 
 fn numbers(mut line: Line<'_>, row: Option<&Row>, now: Timestamp) {
     let Some(row) = row else { return };
-    line.put(Paint::Dim, &format!("{} messages  {} listeners", row.entry.messages, row.listeners()));
+    line.put(Paint::Dim, &format!("messages {}  listeners {}", row.entry.messages, row.listeners()));
     let each = speed(row.speed(now));
     if !each.is_empty() {
         line.put(Paint::Dim, &format!("  {each} messages/s"));

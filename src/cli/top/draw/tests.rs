@@ -154,7 +154,7 @@ fn the_page_of_a_stream_shows_its_header_and_what_it_says() {
         [
             "fit-1  running  decay",
             " 40% ████████▍──────────── [00:12<00:18] 3 s/step 4/10 steps",
-            "40 messages  2 listeners",
+            "messages 40  listeners 2",
             "header {\".class\":\"monitor.Join\",\".state\":{\"title\":\"decay\",\"k\":4,\"tota…",
             "one",
             "two",

@@ -47,8 +47,14 @@ pub(super) struct Model {
     pub(super) is_help: bool,
     /// The stream that is looked at.
     pub(super) tail: Option<Tail>,
+    /// How many times one was opened.
+    opened: u64,
     order: Vec<Arc<str>>,
+    /// When the rows were put into their order; not yet if that cannot wait.
     arranged: Option<Timestamp>,
+    /// Something was heard that may change their order, or how many stand how.
+    has_news: bool,
+    pub(super) counts: Counts,
     /// The stream that is marked, and its place; before a key was pressed, whichever stands first.
     cursor: Option<Arc<str>>,
     place: usize,
@@ -94,8 +100,11 @@ impl Model {
             is_typing: false,
             is_help: false,
             tail: None,
+            opened: 0,
             order: Vec::new(),
             arranged: None,
+            has_news: true,
+            counts: Counts::default(),
             cursor: None,
             place: 0,
             first: 0,
@@ -106,12 +115,14 @@ impl Model {
     /// The directory says so of a stream; nothing if the broker has forgotten it.
     pub(super) fn enter(&mut self, name: Arc<str>, entry: Option<Entry>, now: Timestamp) {
         let is_moved = match entry {
-            Some(entry) => self.table.enter(name, entry, now),
+            // What comes while the broker is away is from before.
+            Some(entry) => self.table.enter(name, entry, self.away.is_some(), now),
             None => {
                 self.table.forget(&name);
                 true
             }
         };
+        self.has_news = true;
         if is_moved {
             self.arranged = None;
         }
@@ -119,6 +130,7 @@ impl Model {
 
     /// Something was heard of a stream in the table.
     pub(super) fn hear(&mut self, name: &str, heard: &Heard, now: Timestamp) {
+        self.has_news = true;
         if self.table.hear(name, heard, now) {
             self.arranged = None;
         }
@@ -207,13 +219,19 @@ impl Model {
         if self.is_help || std::mem::take(&mut self.is_typing) {
             self.is_help = false;
         } else if self.tail.is_none() {
-            self.tail = self.marked().cloned().map(Tail::new);
+            self.opened += 1;
+            self.tail = self.marked().map(|name| Tail::new(Arc::clone(name), self.opened));
         }
     }
 
     /// Puts the rows into their order and those that are seen into their places, where there is room for so many of the table, or of lines.
     pub(super) fn arrange(&mut self, height: usize, lines: usize, now: Timestamp) {
-        let is_old = |then: Timestamp| now.duration_since(then).as_secs_f64().abs() >= ARRANGED_FOR;
+        // How fast messages come changes by time alone, until there are none.
+        let is_moving = self.has_news || self.counts.speed > 0.0;
+        if is_moving || self.arranged.is_none() {
+            (self.counts, self.has_news) = (self.shown().counts(now), false);
+        }
+        let is_old = |then: Timestamp| is_moving && now.duration_since(then).as_secs_f64().abs() >= ARRANGED_FOR;
         if self.arranged.is_none_or(is_old) {
             self.order = self.shown().arranged((self.sort, self.is_reversed), self.filter, &self.search, now);
             self.arranged = Some(now);
@@ -264,10 +282,6 @@ impl Model {
     pub(super) fn span(&self) -> (usize, usize, usize, usize) {
         let last = (self.first + self.height).min(self.order.len());
         (self.first + 1, last, self.order.len(), self.shown().len())
-    }
-
-    pub(super) fn counts(&self, now: Timestamp) -> Counts {
-        self.shown().counts(now)
     }
 
     /// Since when the table is held.

@@ -30,15 +30,15 @@ pub(in crate::cli::top) struct Counts {
 }
 
 impl Table {
-    /// The directory says so of a stream. True if the rows are to be arranged anew.
-    pub(super) fn enter(&mut self, name: Arc<str>, entry: Entry, now: Timestamp) -> bool {
-        match self.rows.get_mut(&name) {
-            Some(row) => row.enter(entry, now),
-            None => {
-                self.rows.insert(Arc::clone(&name), Row::new(name, entry, now));
-                true
-            }
+    /// The directory says so of a stream, or has said it before the connection was lost. True if the rows are to be arranged anew.
+    pub(super) fn enter(&mut self, name: Arc<str>, entry: Entry, is_lost: bool, now: Timestamp) -> bool {
+        let is_new = !self.rows.contains_key(&name);
+        let row = self.rows.entry(Arc::clone(&name)).or_insert_with(|| Row::new(name, entry.clone(), now));
+        let is_moved = row.enter(entry, now);
+        if is_lost {
+            row.lose(now);
         }
+        is_new || is_moved
     }
 
     /// The broker has forgotten a stream.

@@ -22,6 +22,8 @@ const LINES_OF_ONE: usize = 200;
 #[derive(Debug, Clone)]
 pub(in crate::cli::top) struct Tail {
     pub(in crate::cli::top) name: Arc<str>,
+    /// Each time that a stream is opened has a number of its own.
+    pub(in crate::cli::top) opened: u64,
     pub(in crate::cli::top) header: Option<String>,
     lines: VecDeque<(Paint, String)>,
     /// How many lines are below those that are shown; while there are any, what is shown stays where it is.
@@ -31,8 +33,8 @@ pub(in crate::cli::top) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(name: Arc<str>) -> Self {
-        Self { name, header: None, lines: VecDeque::new(), below: 0, height: 1 }
+    pub(super) fn new(name: Arc<str>, opened: u64) -> Self {
+        Self { name, opened, header: None, lines: VecDeque::new(), below: 0, height: 1 }
     }
 
     pub(super) fn hear(&mut self, heard: &Heard) {
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     fn tail(lines: usize, height: usize) -> Tail {
-        let mut tail = Tail::new("job".into());
+        let mut tail = Tail::new("job".into(), 1);
         tail.fit(height);
         (1..=lines).for_each(|number| tail.push(Paint::Plain, &number.to_string()));
         tail

@@ -192,6 +192,12 @@ fn nothing_is_said_to_run_while_the_broker_is_away() {
         assert!(wanted_or_none(&mut model).is_empty(), "nothing can be heard");
     }
     model.act(Act::Hold, now(1));
+    // What was said before, and is heard only now.
+    model.enter("b".into(), Some(entry("running", 1, (0, 1))), now(1));
+    model.enter("d".into(), Some(entry("running", 1, (0, 0))), now(1));
+    model.arrange(10, 10, now(1));
+    assert_eq!(model.rows().filter(|(row, _)| row.state() == "running").count(), 0);
+    model.enter("d".into(), None, now(1));
     model.find();
     model.enter("b".into(), Some(entry("running", 1, (0, 0))), now(2));
     model.arrange(10, 10, now(2));
@@ -233,7 +239,8 @@ fn messages_are_counted_each_second() {
     let enter = |model: &mut Model, messages, at| model.enter("a".into(), Some(entry("running", 1, (0, messages))), now(at));
     enter(&mut model, 100, 1);
     enter(&mut model, 140, 3);
-    assert_eq!(model.counts(now(3)).speed, 20.0);
-    assert_eq!(model.counts(now(3)).states, [("running", 2)]);
-    assert_eq!(model.counts(now(6)).speed, 0.0, "nothing has come for a while");
+    model.arrange(10, 10, now(3));
+    assert_eq!((model.counts.speed, &*model.counts.states), (20.0, &[("running", 2)][..]));
+    model.arrange(10, 10, now(6));
+    assert_eq!(model.counts.speed, 0.0, "nothing has come for a while");
 }

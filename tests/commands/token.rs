@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use crate::folder::Folder;
+use crate::screen::Terminal;
 use crate::{Broker, assert_fails, program, text};
 
 /// A folder with a file of tokens, gone with the test.
@@ -266,6 +267,10 @@ fn the_commands_show_their_token_and_may_do_what_it_allows() {
     assert_fails(&with(&token, &["put", "job", "1"]), 77, "\"fits\" has no right to \"put\" on \"job\"");
     assert_fails(&with(&token, &["streams"]), 77, "admin = true");
     assert_fails(&with(&token, &["streams"]), 77, "msgstream streams PREFIX");
+    let top = |arguments: &[&str]| Terminal::start(broker.command(arguments).env("MSGSTREAM_TOKEN", &token), 20, 100);
+    let (code, shown) = top(&["top"]).end();
+    assert!(code == Some(77) && shown.contains("\"msgstream top PREFIX\""), "{shown}");
+    top(&["top", "fit-"]).until(|shown| shown.screen.iter().any(|row| row.starts_with("fit-1  ") && row.contains("[1]")));
     for command in ["listen", "get", "wait"] {
         let refused = with(&token, &[command, "job"]);
         assert_fails(&refused, 77, "\"fits\" has no right to \"listen\" on \"job\"");

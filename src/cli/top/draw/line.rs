@@ -85,7 +85,8 @@ fn style(paint: Paint, Colours(colours): Colours) -> Style {
         Paint::Dim => (None, Modifier::DIM),
         Paint::Good => (Some(Color::Green), Modifier::empty()),
         Paint::Bad => (Some(Color::Red), Modifier::empty()),
-        Paint::Warning => (Some(Color::Yellow), Modifier::empty()),
+        // Yellow cannot be read on white.
+        Paint::Warning => (Some(Color::Magenta), Modifier::empty()),
     };
     let style = Style::new().add_modifier(modifier);
     if colours { colour.map_or(style, |colour| style.fg(colour)) } else { style }

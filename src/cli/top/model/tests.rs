@@ -87,7 +87,7 @@ fn what_is_marked_stays_so_wherever_it_goes() {
 
 #[test]
 fn rows_are_shown_that_are_searched_for_and_stand_so() {
-    let mut model = model(&[("fit-1", "running"), ("fit-2", "ended"), ("sim", "running")]);
+    let mut model = model(&[("fit-1", "running"), ("fit-2", "ended"), ("other", "running"), ("sim", "running")]);
     model.hear("sim", &header(r#"{".class":"monitor.Join",".state":{"title":"No FIT"}}"#), now(0));
     model.act(Act::Search, now(0));
     "Fit".chars().for_each(|letter| model.act(Act::Type(letter), now(0)));

@@ -90,7 +90,14 @@ fn the_known_keys_are_the_fields_of_the_structs() {
 #[test]
 fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
     let file = "listen = ['127.0.0.1:1', '127.0.0.1:2']\nport_file = 'a'\n[log]\nlevel = 'warn'\n[runtime]\nworkers = 2";
-    let environment = [("MSGSTREAM_LISTEN", "127.0.0.1:3"), ("MSGSTREAM_LOG__LEVEL", "error"), ("MSGSTREAM_RUNTIME__WORKERS", "3")];
+    let environment = [
+        ("MSGSTREAM_LISTEN", "127.0.0.1:3"),
+        ("MSGSTREAM_LOG__LEVEL", "error"),
+        ("MSGSTREAM_RUNTIME__WORKERS", "3"),
+        ("MSGSTREAM_HTTP__LISTEN", "127.0.0.1:7"),
+        ("MSGSTREAM_TLS__CERTIFICATE", "c"),
+        ("MSGSTREAM_TLS__KEY", "k"),
+    ];
 
     let config = from_file(file).unwrap();
     assert_eq!((addresses(&config), config.log.level), (vec!["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()], LogLevel::Warn));
@@ -102,6 +109,7 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
 
     let flags = Flags {
         listen: vec!["127.0.0.1:4".to_owned(), "unix:/tmp/a,b".to_owned()],
+        http: vec!["127.0.0.1:5".to_owned(), "tls://127.0.0.1:6".to_owned()],
         port_file: Some("b".to_owned()),
         log_format: Some("json".to_owned()),
         log_level: Some("off".to_owned()),
@@ -111,12 +119,14 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
     assert_eq!(addresses(&config), ["127.0.0.1:4", "unix:/tmp/a,b"]);
     assert_eq!((config.log.format, config.log.level, config.runtime.workers), (LogFormat::Json, LogLevel::Off, 4));
     assert_eq!(config.port_file.as_deref(), Some(Path::new("b")));
+    assert_eq!(config.http.listen, ["127.0.0.1:5".parse().unwrap(), "tls://127.0.0.1:6".parse().unwrap()]);
 }
 
 #[test]
 fn every_kind_of_value_can_stand_in_a_variable() {
     let config = from_environment(&[
         ("MSGSTREAM_LISTEN", "127.0.0.1:1, unix:/tmp/s"),
+        ("MSGSTREAM_HTTP__ORIGINS", "https://a.example, http://b.example:8080"),
         ("MSGSTREAM_LIMITS__LINE", "1048576"),
         ("MSGSTREAM_OUTBOX__LIMIT", "256MiB"),
         ("MSGSTREAM_LIMITS__STREAMS", "7"),
@@ -129,6 +139,7 @@ fn every_kind_of_value_can_stand_in_a_variable() {
     let config = config.unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:1", "unix:/tmp/s"]);
     assert_eq!((config.limits.line, config.outbox.limit, config.limits.streams), (ByteSize(1 << 20), ByteSize(256 << 20), 7));
+    assert_eq!(config.http.origins, ["https://a.example", "http://b.example:8080"]);
     assert_eq!((config.outbox.write_time, config.outbox.policy), (Span::from_secs(90), Policy::Throttle));
     assert_eq!((config.tcp.no_delay, config.unix.mode), (false, 0o600));
     assert_eq!(config.log.level, LogLevel::Info, "an empty variable counts as unset");
@@ -142,6 +153,10 @@ fn every_setting_has_a_variable_that_is_read() {
         let path = match key {
             "port_file" => read().port_file,
             "auth.tokens" => read().auth.tokens,
+            "http.port_file" => {
+                let listens = ("MSGSTREAM_HTTP__LISTEN", "127.0.0.1:0");
+                from_environment(&[(&name, bad), listens]).unwrap().http.port_file
+            }
             "tls.certificate" => read().tls.certificate,
             "tls.key" => read().tls.key,
             "tls.client_ca" => {
@@ -239,6 +254,11 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("[outbox]\npolicy = 1", ["outbox.policy = 1", "is not one of \"disconnect\", \"throttle\""]),
         ("listen = '127.0.0.1:1'", ["listen = \"127.0.0.1:1\"", "write it in brackets"]),
         ("listen = [':7342']", ["listen = [\":7342\"]", "the host is missing"]),
+        ("http.listen = ['msgpack+tcp://127.0.0.1:1']", ["http.listen = [\"msgpack+tcp://127.0.0.1:1\"]", "leave out \"msgpack+\""]),
+        ("http.listen = [1]", ["http.listen = [1]", "1 is not an address"]),
+        ("http.origins = ['lab.example.org']", ["http.origins = [\"lab.example.org\"]", "write http:// or https://"]),
+        ("http.origins = ['https://lab.example.org/page']", ["http.origins", "is not a site"]),
+        ("http.origins = ['*']", ["http.origins = [\"*\"]", "is not a site"]),
         ("port_file = 1", ["port_file = 1", "is not a path"]),
         ("[tls]\nclient_certificates = 'yes'", ["tls.client_certificates = \"yes\"", "is not one of \"off\", \"optional\", \"required\""]),
     ] {
@@ -265,6 +285,10 @@ fn a_value_that_cannot_work_is_refused() {
         ("listen = ['127.0.0.1:1', '0.0.0.0:1']", "has the same port"),
         ("listen = ['unix:a', 'unix:a']", "is listed twice"),
         (&long, "may have 107 bytes, this one has 108"),
+        ("http.listen = ['127.0.0.1:7342']", "http.listen = [\"127.0.0.1:7342\"] (in here.toml): 127.0.0.1:7342 is listed twice"),
+        ("http.listen = ['0.0.0.0:1']", "http.listen = [\"0.0.0.0:1\"] (in here.toml): 0.0.0.0:1 can be reached from other machines"),
+        ("http.listen = ['tls://127.0.0.1:1']", "tls.certificate = \"\" (by default): an address"),
+        ("http.port_file = 'p'", "no address in \"http.listen\" has a port"),
         ("listen = ['unix:a']\nport_file = 'p'", "port_file = \"p\" (in here.toml): no address in \"listen\" has a port"),
         ("[limits]\nline = 63\nheader = 63\nname = 63", "limits.line = 63 bytes (in here.toml): no useful line would fit"),
         ("[limits]\nname = 0", "limits.name = 0 bytes"),

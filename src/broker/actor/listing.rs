@@ -61,7 +61,7 @@ fn go_on_with(ask: &mut Ask, found: &mut Vec<Listed>, core: &Core, routes: &Rout
         if budget.is_spent() {
             return false;
         }
-        let Some((id, outbox, since)) = routes.next(at) else { return true };
+        let Some((id, outbox)) = routes.next(at).and_then(|id| Some((id, routes.outbox(id)?))) else { return true };
         budget.spend(LOOK + (id.index() - at) / PASSED);
         at = id.index() + 1;
         ask.after = Some(id);
@@ -70,7 +70,7 @@ fn go_on_with(ask: &mut Ask, found: &mut Vec<Listed>, core: &Core, routes: &Rout
             peer: outbox.peer(),
             kind: outbox.kind(),
             encoding: outbox.encoder().name(),
-            age: core.time().saturating_sub(since),
+            age: core.time().saturating_sub(routes.since(id)),
             listens: core.listens_of(id),
             queued: outbox.bytes(),
             name: None,

@@ -281,12 +281,16 @@ impl Routes {
         self.outboxes.get(id.index()).and_then(Option::as_ref)
     }
 
-    /// The first connection at this place or behind it, and since when it has been there.
-    pub(super) fn next(&self, at: usize) -> Option<(ConnectionId, &Arc<Outbox<dyn Sink>>, Duration)> {
-        let behind = self.outboxes.get(at..)?.iter().zip(at..);
-        let (outbox, index) = behind.filter_map(|(outbox, index)| Some((outbox.as_ref()?, index))).next()?;
+    /// The first connection at this place or behind it.
+    pub(super) fn next(&self, at: usize) -> Option<ConnectionId> {
+        let behind = self.outboxes.get(at..)?.iter().position(Option::is_some)?;
         // Ids are u32, so that the index of one fits.
-        Some((ConnectionId(index as u32), outbox, Duration::from_secs(self.since[index].into())))
+        Some(ConnectionId((at + behind) as u32))
+    }
+
+    /// Since when a connection has been there.
+    pub(super) fn since(&self, id: ConnectionId) -> Duration {
+        Duration::from_secs(self.since.get(id.index()).copied().unwrap_or(0).into())
     }
 
     /// So many messages were put.

@@ -8,8 +8,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::time::timeout;
 
-use super::Front;
 use super::answer::json_response;
+use super::front::Front;
 
 /// What the actor may take to answer, whatever it has to do. Supervisors wait for a second or more.
 const PATIENCE: Duration = Duration::from_secs(5);

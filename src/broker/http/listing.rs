@@ -14,9 +14,9 @@ use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::Front;
 use super::answer::{Refused, json_response};
 use super::call::Call;
+use super::front::Front;
 use super::streams::{DIRECTORY, call, json};
 use super::visit::Visit;
 

@@ -15,8 +15,8 @@ use crate::broker::actor::{Connections, LONGEST_PAGE, Listed, Removed};
 use crate::broker::metrics::MetricsFormat;
 use crate::wire::ids::ConnectionId;
 
-use super::Front;
 use super::answer::{Refused, json_response};
+use super::front::Front;
 use super::streams::{call, listen};
 use super::visit::Visit;
 

@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 use crate::broker::connection::ConnectionContext;
 use crate::wire::Token;
 
-use super::Front;
 use super::answer::{Refused, json_response};
 use super::body::Content;
 use super::call::Call;
+use super::front::Front;
 use super::visit::Visit;
 
 /// The streams of the directory begin so.

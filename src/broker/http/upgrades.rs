@@ -11,10 +11,10 @@ use serde::Deserialize;
 
 use crate::wire::ids::StreamName;
 
-use super::Front;
 use super::answer::Refused;
 use super::call::token_line;
 use super::events::END;
+use super::front::Front;
 use super::streams::{call, json, listen, token};
 use super::visit::{Next, Visit};
 use super::websocket;

@@ -24,10 +24,10 @@ use crate::broker::connection::{ConnectionContext, Transport, drop_input, serve_
 use crate::wire::ids::StreamName;
 use crate::wire::json_lines::JsonLines;
 
-use super::Front;
 use super::bytes_io::BytesIo;
 use super::events::Events;
 use super::framed::{Framed, Framing};
+use super::front::Front;
 use super::pipe::Peer;
 use super::websocket::TextMessages;
 

@@ -47,7 +47,7 @@ mod linux {
 
     impl Process {
         /// As it is now.
-        pub(in crate::broker::metrics) fn now() -> Self {
+        pub(crate) fn now() -> Self {
             let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
             let ticks = |place| field(&stat, place).map(|ticks| ticks / clock_ticks_per_second() as f64);
             Self {
@@ -60,7 +60,7 @@ mod linux {
     }
 
     /// When this process began, in seconds since 1970.
-    pub(in crate::broker::metrics) fn start_time() -> Option<f64> {
+    pub(crate) fn start_time() -> Option<f64> {
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
         let system = fs::read_to_string("/proc/stat").ok()?;
         let booted: f64 = system.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;

@@ -1,0 +1,30 @@
+//! Which request is answered by what.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+use super::front::Front;
+use super::{answer, health, hold, listing, overview, page, streams, upgrades};
+
+/// What is answered to which request.
+pub(crate) fn router(front: &Arc<Front>) -> Router {
+    Router::new()
+        .route("/", get(page::index))
+        .route("/page/{*file}", get(page::part))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(overview::metrics))
+        .route("/api/connections", get(overview::connections))
+        .route("/api/streams", get(listing::list))
+        .route("/api/streams/{name}", get(streams::show).post(streams::put).put(streams::set_header).delete(streams::delete))
+        .route("/api/streams/{name}/close", post(streams::close))
+        .route("/api/streams/{name}/events", get(upgrades::events))
+        .route("/ws", get(upgrades::websocket))
+        .fallback(answer::no_such_path)
+        .method_not_allowed_fallback(answer::no_such_method)
+        .layer(from_fn_with_state(Arc::clone(front), hold::hold))
+        .with_state(Arc::clone(front))
+}

@@ -50,9 +50,9 @@ class Publisher:
 class Job:
     """A job of the package, as far as its messages go."""
 
-    def __init__(self, publisher, stream, total=100, started="2026-11-28T12:00:00+00:00", title="A fit"):
+    def __init__(self, publisher, stream, total=100, started="2026-11-28T12:00:00+00:00", title="A fit", units="steps"):
         self.publisher, self.stream = publisher, stream
-        self.known = {"title": title, "total": total, "units": "steps", "started": started}
+        self.known = {"title": title, "total": total, "units": units, "started": started}
         self.publisher.put(stream, monitor("Start", **self.known), header=monitor("Join", k=0, **self.known))
 
     def steps(self, *steps, **figures):
@@ -60,7 +60,7 @@ class Job:
         actions = []
         for k in steps:
             more = {name: figure(k) for name, figure in figures.items()}
-            message = monitor("Progress", k=k, total=self.known["total"], units="steps", **more)
+            message = monitor("Progress", k=k, total=self.known["total"], units=self.known["units"], **more)
             actions.append({"action": "put", "stream": self.stream, "message": message, "header": monitor("Join", k=k, **self.known)})
         self.publisher.say(*actions)
 

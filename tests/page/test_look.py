@@ -1,5 +1,6 @@
 """How the page looks, and what a screen reader finds."""
 
+import datetime
 import math
 
 import pytest
@@ -12,7 +13,11 @@ from talk import Job, Publisher, monitor
 def stage(served):
     """Jobs of all kinds."""
     publisher = Publisher(served.port)
-    fit = Job(publisher, "fit-2026-11-29", total=200, title="Muon decay, two components")
+
+    def ago(seconds):
+        return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)).isoformat(timespec="seconds")
+
+    fit = Job(publisher, "fit-2026-11-29", total=200, title="Muon decay, two components", started=ago(83))
     shape = [x / 5 for x in range(50)]
     for k in range(2, 140, 2):
         chisq = 1 + 40 * math.exp(-k / 25)
@@ -23,15 +28,15 @@ def stage(served):
     publisher.put(fit.stream, monitor("Log", text="parameter 3 is at its limit", level="warning"))
     publisher.put(fit.stream, monitor("Log", text="cannot write a checkpoint: no space left", level="error"))
     for n, rate in enumerate(("0.1", "0.03", "0.01")):
-        job = Job(publisher, f"sweep/lr-{rate}", total=100, title=f"Learning rate {rate}")
+        job = Job(publisher, f"sweep/lr-{rate}", total=100, title=f"Learning rate {rate}", started=ago(150 + 40 * n))
         job.steps(*range(0, 60 + 15 * n, 1), loss=lambda k, n=n: 2.3 * math.exp(-k / (12 + 15 * n)) + 0.1 + 0.05 * abs(math.sin(k * (3 + n))), accuracy=lambda k, n=n: 1 - 0.9 * math.exp(-k / (14 + 16 * n)))
-    Job(publisher, "download/survey", total=5_400_000_000, title="Survey images").steps(2_300_000_000)
-    Job(publisher, "nightly/import", title="Import of run 12").end("Error", reason='ValueError: row 812: "n/a" is no number')
-    Job(publisher, "nightly/report", title="Report").end("Complete", result="report.pdf")
-    Job(publisher, "calibration", title="Calibration").end("Abort", reason="Ctrl-C")
+    Job(publisher, "download/survey", total=5_400_000_000, title="Survey images", started=ago(700), units="bytes").steps(2_300_000_000)
+    Job(publisher, "nightly/import", title="Import of run 12", started=ago(320)).end("Error", reason='ValueError: row 812: "n/a" is no number', ended=ago(200))
+    Job(publisher, "nightly/report", title="Report", started=ago(400)).end("Complete", result="report.pdf", ended=ago(60))
+    Job(publisher, "calibration", title="Calibration", started=ago(4000)).end("Abort", reason="Ctrl-C", ended=ago(3700))
     dying = Publisher(served.port)
     dying.say({"action": "will", "stream": "night-run", "message": monitor("Lost", title="Night run")})
-    Job(dying, "night-run", title="Night run", total=5000).steps(3127)
+    Job(dying, "night-run", title="Night run", total=5000, started=ago(9000), units="events").steps(3127)
     dying.end()
     publisher.say({"action": "listen", "stream": "not-begun-yet"})
     publisher.close("plain")

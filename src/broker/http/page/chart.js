@@ -15,8 +15,10 @@ export function palette() {
 }
 
 export class Chart {
-  constructor(name) {
+  /** `zooming()` is called when it is zoomed, or shows all again. */
+  constructor(name, zooming) {
     this.name = name;
+    this.zooming = zooming;
     this.title = el("h3", { dir: "auto" }, inline(name, 80));
     this.values = el("p", { class: "values" });
     this.room = el("div", { class: "room" });
@@ -78,7 +80,7 @@ export class Chart {
       series: [{}, ...this.lines.map(line)],
       hooks: {
         setCursor: [() => this.tell()],
-        setSelect: [(plot) => { if (plot.select.width > 0) this.zoomed = { min: plot.posToVal(plot.select.left, "x"), max: plot.posToVal(plot.select.left + plot.select.width, "x") }; }],
+        setSelect: [(plot) => { if (plot.select.width <= 0) return; this.zoomed = { min: plot.posToVal(plot.select.left, "x"), max: plot.posToVal(plot.select.left + plot.select.width, "x") }; this.zooming(); }],
       },
     }, this.data, this.room);
     if (this.zoomed) this.plot.setScale("x", this.zoomed);
@@ -95,6 +97,7 @@ export class Chart {
   reset() {
     this.zoomed = null;
     if (this.plot) this.plot.setData(this.data, true);
+    this.zooming();
   }
 
   /** Zooms around the middle, or moves along, by a part of what is seen. */
@@ -108,6 +111,7 @@ export class Chart {
     const back = (value) => (isLog ? Math.exp(value) : value);
     this.zoomed = { min: back(middle - half), max: back(middle + half) };
     this.plot.setScale("x", this.zoomed);
+    this.zooming();
   }
 
   pressed(event) {

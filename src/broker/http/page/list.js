@@ -31,7 +31,7 @@ export class List {
   build() {
     const typed = (field) => () => this.app.go({ ...this.app.view, [field]: this[field].value }, true);
     this.search = el("input", { type: "search", placeholder: "Search names and titles", "aria-label": "Search names and titles", "aria-keyshortcuts": "/", oninput: typed("search") });
-    this.prefix = el("input", { type: "text", class: "prefix", placeholder: "Names that begin with", "aria-label": "Only names that begin with", spellcheck: "false", autocapitalize: "off", oninput: typed("prefix") });
+    this.prefix = el("input", { type: "text", class: "prefix", placeholder: "Begins with…", "aria-label": "Only names that begin with", spellcheck: "false", autocapitalize: "off", oninput: typed("prefix") });
     this.chips = CHIPS.map(([state, word]) => {
       const count = el("span", { class: "number" });
       const chip = el("button", { type: "button", class: "chip", onclick: () => this.app.go({ ...this.app.view, state }) }, word, count);
@@ -40,8 +40,8 @@ export class List {
     this.sort = el("select", { "aria-label": "Sort by", onchange: () => this.app.go({ ...this.app.view, sort: this.sort.value, isReversed: false }) },
       ...Object.entries(SORTS).map(([value, word]) => el("option", { value }, `Sort: ${word}`)));
     this.compare = el("button", { type: "button", class: "primary", onclick: () => this.open([...this.picked]) });
-    this.heads = COLUMNS.map(([name, heading, sort]) => {
-      const inner = sort ? el("button", { type: "button", tabindex: -1, onclick: () => this.sortBy(sort) }, heading) : heading ? el("span", {}, heading) : el("span", { class: "unseen" }, "Compare");
+    this.heads = COLUMNS.map(([name, heading, sort, title]) => {
+      const inner = sort ? el("button", { type: "button", tabindex: -1, title, onclick: () => this.sortBy(sort) }, heading) : heading ? el("span", {}, heading) : el("span", { class: "unseen" }, "Compare");
       return { sort, cell: el("div", { class: name, role: "columnheader" }, inner) };
     });
     this.body = el("div", { class: "rows", role: "rowgroup" });

@@ -22,7 +22,7 @@ export class Plots {
     this.number = toggle("message", "m", "against the number of the message (m)", () => ({ axis: "message" }));
     this.logX = toggle("log x", "Shift+L", "logarithmic along (Shift+L)", (view) => ({ isLogX: !view.isLogX }));
     this.logY = toggle("log y", "l", "logarithmic upwards (l)", (view) => ({ isLogY: !view.isLogY }));
-    this.all = el("button", { type: "button", class: "quiet", onclick: () => this.reset() }, "Whole range");
+    this.all = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.reset() }, "Whole range");
     this.chips = el("div", { class: "chips", role: "group", "aria-label": "Which series" });
     this.grid = el("div", { class: "charts" });
     this.more = el("button", { type: "button", class: "quiet", onclick: () => { this.isAll = true; this.key = ""; this.draw(); } });
@@ -88,7 +88,7 @@ export class Plots {
     for (const [name, kind] of drawn) {
       let chart = this.charts.get(name);
       if (!chart) {
-        chart = new Chart(name);
+        chart = new Chart(name, () => this.zooming());
         chart.element.chart = chart;
         this.charts.set(name, chart);
         this.grid.append(chart.element);
@@ -151,6 +151,10 @@ export class Plots {
     if (this.streams.some(({ run }) => run.thinned > 1)) told.push(`a series keeps at most ${MOST_POINTS} points`);
     say(this.note, told.join(" · "));
     show(this.note, told.length > 0);
+  }
+
+  zooming() {
+    show(this.all, [...this.charts.values()].some((chart) => chart.zoomed));
   }
 
   reset() {

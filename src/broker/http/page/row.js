@@ -4,10 +4,11 @@ import { badge, el, mark, say, show } from "./dom.js";
 import { age, grouped, inline, rounded, words } from "./words.js";
 import { write } from "./address.js";
 
-/** The columns: [class, heading, what it sorts by]. */
+/** The columns: [class, heading, what it sorts by, what it means]. */
 export const COLUMNS = [
   ["pick", "", null], ["what", "Stream", "name"], ["how", "State", "standing"], ["far", "Progress", "progress"], ["fast", "Rate, time left", null],
-  ["ears", "Listeners", "listeners"], ["many", "Messages", "messages"], ["when", "Last heard", "latest"],
+  ["ears", "Listeners", "listeners", "Connections that listen, without this page"], ["many", "Messages", "messages", "Messages of this run"],
+  ["when", "Last heard", "latest", "How long ago something last came"],
 ];
 
 export class Row {

@@ -177,9 +177,10 @@ export class Watching {
     if (!entry) return;
     const now = clock.now();
     // The newest message may have come long before it was asked for.
-    if (heard.isFresh) heard.isFresh = false;
-    else entry.heardAt = now;
-    entry.opened().take(read(event.message, event.raw), now, false);
+    const wasBefore = heard.isFresh;
+    heard.isFresh = false;
+    if (!wasBefore) entry.heardAt = now;
+    entry.opened().take(read(event.message, event.raw), now, wasBefore);
     this.directory.changes += 1;
   }
 

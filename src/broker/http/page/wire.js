@@ -27,7 +27,7 @@ export class Wire {
     this.queue = [];
     this.at = 0;
     this.waiting = 0;
-    this.overruns = 0;
+    this.drainedAt = 0;
     this.isDue = false;
     this.timer = setInterval(() => this.look(), 1000);
     this.connect();
@@ -63,8 +63,10 @@ export class Wire {
     this.queue.push(line);
     this.waiting += line.length;
     if (this.waiting > MOST_WAITING) {
-      this.overruns += 1;
-      this.begin();
+      this.begin("the page could not keep up, and goes on where the broker stands");
+    } else if (document.hidden && this.isDue && this.heardAt - this.drainedAt > 500) {
+      // The frame that was asked for does not come before the page is seen again.
+      this.drain(BITE_HIDDEN);
     } else if (!this.isDue) {
       this.isDue = true;
       // A page that is not seen gets no frames.
@@ -76,7 +78,8 @@ export class Wire {
   /** Hands on what has come, for so many milliseconds. */
   drain(bite) {
     this.isDue = false;
-    const until = performance.now() + bite;
+    this.drainedAt = performance.now();
+    const until = this.drainedAt + bite;
     let count = 0;
     let large = 0;
     while (this.at < this.queue.length && (((++count & 15) !== 0 && large < LARGE) || performance.now() < until)) {
@@ -128,14 +131,14 @@ export class Wire {
   }
 
   /** Another attempt at once: somebody asks for it, or has given a token. */
-  begin() {
+  begin(reason = "") {
     if (this.state === "closed") return;
     const socket = this.socket;
     this.socket = null;
     socket?.close();
     this.queue = [];
     this.at = this.waiting = 0;
-    if (this.state === "live") this.owner.lost("");
+    if (this.state === "live") this.owner.lost(reason);
     this.connect();
   }
 

@@ -64,6 +64,11 @@ class Served:
         self._broker.kill()
         self._broker.wait()
 
+    def stop(self):
+        """Stops the broker as a service manager does."""
+        self._broker.terminate()
+        self._broker.wait()
+
     def close(self):
         for process in (self._broker, self._bridge):
             if process is not None and process.poll() is None:

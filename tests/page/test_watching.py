@@ -1,5 +1,8 @@
 """Watching jobs: they appear, progress, are plotted, end."""
 
+import re
+
+from selenium.webdriver.common.action_chains import ActionChains
 from served import until
 from talk import Job, Publisher, monitor
 
@@ -108,3 +111,50 @@ def test_the_page_itself_is_no_listener_that_counts(browser, served, publisher):
     job.steps(1)
     until(lambda: "1/100" in browser.row("fit")["far"] and browser.row("fit")["many"].startswith("2"), "the directory has told again")
     assert browser.row("fit")["ears"] == "1"
+
+
+def test_a_plot_is_read_and_zoomed_with_the_pointer(browser, served, publisher):
+    job = Job(publisher, "fit")
+    job.steps(*range(100), loss=lambda k: 1000 - k)
+    browser.open(f"{served.url}#stream=fit")
+    browser.wait("return document.querySelector('.chart[data-name=loss] .u-over') !== null", what="the plot is drawn")
+    over = browser.driver.find_element("css selector", ".chart[data-name=loss] .u-over")
+    ActionChains(browser.driver).move_to_element_with_offset(over, 0, 0).perform()
+    until(lambda: re.search(r"step (49|50)", browser.text(".values")), "the value under the pointer is told")
+    step, value = (int(number) for number in re.fullmatch(r"step (\d+)(\d{3})", browser.text(".values")).groups())
+    assert value == 1000 - step
+    ActionChains(browser.driver).click_and_hold().move_by_offset(60, 0).release().perform()
+    scale = "const { min, max } = document.querySelector('.chart[data-name=loss]').chart.plot.scales.x; return [min, max]"
+    until(lambda: browser.run(scale)[1] < 90, "it is zoomed")
+    zoomed = browser.run(scale)
+    assert 45 < zoomed[0] < 55 < zoomed[1]
+    # What comes meanwhile does not take the zoom away.
+    job.steps(*range(100, 120), loss=lambda k: 1000 - k)
+    browser.wait("return document.querySelector('.chart[data-name=loss]').chart.data[0].length === 120", what="the plot goes on")
+    assert browser.run(scale) == zoomed
+    assert browser.texts(".plots .quiet") == ["Whole range"]
+    browser.press("0")
+    until(lambda: browser.run(scale) == [0, 119], "all of it again")
+    assert browser.texts(".plots .quiet") == []
+
+
+def test_a_broker_that_stops_is_quoted(browser, served, publisher):
+    Job(publisher, "fit")
+    browser.open(f"{served.url}#stream=fit")
+    until(lambda: browser.text(".facts .badge") == "running", "it is shown")
+    served.stop()
+    until(lambda: browser.texts(".banner"), "the loss is shown")
+    until(lambda: any("the connection has ended:" in line and "stop" in line for line in browser.lines()), "the broker's own word is in the tail")
+
+
+def test_more_series_than_are_kept_are_told(browser, served, publisher):
+    browser.open(f"{served.url}#stream=wide")
+    for k in range(3):
+        publisher.put("wide", {"step": k, **{f"s{n:03}": n + k for n in range(100)}})
+    until(lambda: browser.texts(".plots > .foot"), "it is told")
+    assert browser.text(".plots .foot").startswith("36 further series are not kept: a stream has at most 64")
+    assert len(browser.texts(".chart h3")) == 12
+    browser.run("[...document.querySelectorAll('.plots .quiet')].find((each) => each.textContent === 'Show all 64 plots').click()")
+    until(lambda: browser.run("return document.querySelectorAll('.chart').length") == 64, "all are shown")
+    browser.open(f"{served.url}#stream=wide&plot=s007")
+    until(lambda: browser.texts(".chart h3") == ["s007"], "the address says which")

@@ -2,7 +2,8 @@
 
 import { write } from "./address.js";
 import { badge, el, mark, say, show } from "./dom.js";
-import { age, counted, grouped, inline, running, size, words } from "./words.js";
+import { shown } from "./message.js";
+import { age, counted, grouped, inline, reading, running, size, words } from "./words.js";
 
 /** The facts of one stream. */
 export class Facts {
@@ -56,7 +57,7 @@ export class Facts {
     this.value("elapsed", elapsed == null ? (job.since && job.state === "running" && !job.ending ? `over ${words(job.since.seconds + now - job.since.at)}` : "") : running(elapsed));
     this.value("time left", left == null ? "" : running(left));
     this.value("rate", job.rate(now));
-    this.value("best", job.best == null ? "" : inline(typeof job.best === "object" ? JSON.stringify(job.best) ?? "" : String(job.best), 60));
+    this.value("best", job.best == null ? "" : typeof job.best === "number" ? reading(job.best) : inline(shown(job.best, 60), 60));
     this.value("listeners", stream.listeners == null ? "" : grouped(stream.listeners));
     this.value("messages", stream.count == null ? "" : `${grouped(stream.count)}${stream.bytes ? ` (${size(stream.bytes)})` : ""}`);
     this.end(stream, at);

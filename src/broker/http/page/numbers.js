@@ -32,7 +32,7 @@ export function numbersOf(message) {
   } else if (isObject(body)) {
     if (message.kind === "join") return found;
     found.step = stepOf(body) ?? message.step?.k ?? null;
-    visit(message.kind === "improvement" ? { ...few(body), value: undefined, improvement: body.value } : body, "", 1, found);
+    visit(message.kind === "improvement" ? { improvement: body.value, ...few(body), value: undefined } : body, "", 1, found);
     const text = message.kind === "log" ? message.line : typeof body.text === "string" ? body.text : typeof body.postfix === "string" ? body.postfix : "";
     if (text) fromText(text, found);
   }

@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: A program that serves the page for a broker that cannot: DIR BROKER_PORT_FILE HTTP_PORT_FILE.
 BRIDGE = os.environ.get("MSGSTREAM_PAGE_BRIDGE")
-DEADLINE = 30.0
+#: Beyond it something hangs. A shorter one is for those who break the page to see a test fail.
+DEADLINE = float(os.environ.get("MSGSTREAM_PAGE_DEADLINE", "60"))
 
 
 def until(condition, what, deadline=DEADLINE):

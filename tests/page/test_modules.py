@@ -128,6 +128,7 @@ def test_lists_are_arranged(page):
         const entry = (name, word, latest, title = null) => ({ name, word, latest, title, messages: 0, listeners: 0, share: null });
         const all = [entry("fit-10", "running", 5), entry("fit-2", "running", 9), entry("old", "done", 3), entry("bad", "failed", 7, "Nightly"), entry("later", "waiting", 0)];
         const view = { prefix: "", search: "", state: "all", sort: "standing", isReversed: false };
+        m.ranked(all);
         const names = (changes) => m.arranged(all, { ...view, ...changes }).map((each) => each.name);
         return [names({}), names({ state: "trouble" }), names({ search: "night" }), names({ prefix: "fit-", sort: "latest" }), names({ sort: "name", isReversed: true }), m.tally(all, view)];""")
     assert found[:5] == [["fit-2", "fit-10", "later", "bad", "old"], ["bad"], ["bad"], ["fit-2", "fit-10"], ["old", "later", "fit-10", "fit-2", "bad"]]

@@ -3,6 +3,7 @@
 import re
 
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 from served import until
 from talk import Job, Publisher, monitor
 
@@ -90,6 +91,9 @@ def test_the_tail_stands_still_and_is_searched(browser, served, publisher):
     publisher.put("log", "later")
     until(lambda: "1 new" in browser.text(".tail .counted"), "what is new is counted")
     assert "later" not in browser.lines()
+    browser.press("/", "later", Keys.ESCAPE)
+    until(lambda: browser.texts(".nothing") == ["No message fits."], "what is new is not found before it goes on")
+    browser.press("/", *(Keys.BACKSPACE for _ in "later"), Keys.ESCAPE)
     browser.press(" ")
     until(lambda: browser.lines()[-1] == "later", "it goes on")
     browser.press("/", "line 4")

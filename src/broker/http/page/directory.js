@@ -87,6 +87,8 @@ export class Directory {
     this.left = 0;
     /** Changes with everything that a list could show. */
     this.changes = 0;
+    /** Changes with the names that there are. */
+    this.births = 0;
     this.joining = null;
     this.isWhole = false;
   }
@@ -109,6 +111,7 @@ export class Directory {
       }
       entry = new Entry(name);
       this.entries.set(name, entry);
+      this.births += 1;
     }
     entry.take(told, isNews);
     this.joining?.add(name);

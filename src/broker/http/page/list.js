@@ -2,7 +2,7 @@
 
 import * as clock from "./clock.js";
 import { el, mark, say, show } from "./dom.js";
-import { FILTERS, SORTS, arranged, tally } from "./order.js";
+import { FILTERS, SORTS, arranged, ranked, tally } from "./order.js";
 import { COLUMNS, Row } from "./row.js";
 import { inView, scrolledTo } from "./rows.js";
 import { counted, grouped } from "./words.js";
@@ -69,10 +69,10 @@ export class List {
     const key = `${directory.changes} ${view.search}\n${view.prefix}\n${view.state} ${view.sort} ${view.isReversed}`;
     if (key !== this.key) {
       this.key = key;
-      const entries = directory.entries.values();
-      const counts = tally(directory.entries.values(), view);
-      this.shown = arranged(entries, view);
-      this.counts = counts;
+      if (this.births !== directory.births) ranked(directory.entries.values());
+      this.births = directory.births;
+      this.counts = tally(directory.entries.values(), view);
+      this.shown = arranged(directory.entries.values(), view);
       this.place();
     }
     this.toolbar();

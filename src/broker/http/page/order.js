@@ -39,14 +39,24 @@ const BY = {
 };
 
 const names = new Intl.Collator("en", { numeric: true });
+/** With more streams than this, names stand by their characters alone, which is many times faster. */
+const MANY = 20_000;
 
-/** The entries that a view shows, sorted. Equal ones stand by their names, of which `fit-2` comes before `fit-10`. */
+/** Gives each entry its place among all names, of which `fit-2` comes before `fit-10`: worth doing once, not each time. */
+export function ranked(entries) {
+  const all = [...entries];
+  const plain = (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+  all.sort(all.length > MANY ? plain : (a, b) => names.compare(a.name, b.name) || plain(a, b));
+  all.forEach((entry, index) => { entry.rank = index; });
+}
+
+/** The entries that a view shows, sorted. Equal ones stand by the rank of their names. */
 export function arranged(entries, view) {
   const words = wordsOf(view.search);
   const shown = [];
   for (const entry of entries) if (matches(entry, view, words)) shown.push(entry);
   const by = BY[view.sort] ?? BY.standing;
-  shown.sort((a, b) => by(a, b) || names.compare(a.name, b.name) || (a.name < b.name ? -1 : 1));
+  shown.sort((a, b) => by(a, b) || a.rank - b.rank);
   return view.isReversed ? shown.reverse() : shown;
 }
 

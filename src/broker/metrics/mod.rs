@@ -2,6 +2,8 @@
 
 mod families;
 mod format;
+#[cfg(target_os = "linux")]
+mod linux;
 mod process;
 mod writer;
 
@@ -18,6 +20,11 @@ use crate::broker::actor::{Intake, Pulse, Stats};
 use crate::broker::connection::ConnectionContext;
 use crate::broker::settings::memory;
 use crate::wire::Gauge;
+
+#[cfg(target_os = "linux")]
+use linux::start_time;
+#[cfg(not(target_os = "linux"))]
+use process::start_time;
 
 pub use format::MetricsFormat;
 
@@ -78,7 +85,7 @@ impl Metrics {
             sent: Arc::clone(&context.outbox.sent),
             intake: Arc::clone(&context.reader.intake),
             memory: memory(),
-            started: process::start_time(),
+            started: start_time(),
             pulse: context.mailbox.pulse(),
             round_trips: Histogram::new(BOUNDS),
             asked: Mutex::default(),

@@ -2,6 +2,7 @@
 
 import pytest
 from cut import Cut
+from selenium.webdriver.common.keys import Keys
 from served import until
 from talk import Job, Publisher
 
@@ -70,6 +71,10 @@ def test_what_the_window_has_no_more_is_a_told_gap(browser, serve):
     browser.press("/", "missing here")
     until(lambda: [f"{missing} messages are missing here" in line for line in browser.lines()] == [True], "the tail tells the gap at its place")
     assert f"{missing} messages missing" in browser.text(".facts .ending")
+    # Against the number of the message, what is missing has its place too: the first message was the start of the job.
+    browser.press(Keys.ESCAPE, "m")
+    until(lambda: browser.points("loss")[0][-1] == 400, "the last point has its number")
+    assert browser.points("loss")[0][9] == 10 and browser.points("loss")[0][11] == x[11] + 1
     way.close()
 
 
@@ -97,12 +102,23 @@ def test_a_broker_that_begins_again_is_healed_from(browser, served, publisher):
 
 
 def test_the_list_forgets_what_the_broker_has_forgotten(browser, served, publisher):
-    Job(publisher, "one")
-    browser.open(served.url)
-    until(lambda: browser.row("one"), "it is there")
+    for k in range(60):
+        publisher.put(f"one-{k:02}", k, header=k)
+    browser.open(f"{served.url}#sort=name")
+    until(lambda: browser.text(".list > .foot") == "60 streams", "all are there")
     served.kill()
-    until(lambda: browser.row("one")["how"].endswith("no news"), "it is shown as it stood")
+    until(lambda: browser.row("one-00")["how"].endswith("no news"), "they are shown as they stood")
     served.start()
     Job(Publisher(served.port), "two")
     browser.live()
     until(lambda: [row["name"] for row in browser.rows()] == ["two"], "the list is that of the new broker")
+    assert browser.text(".list > .foot") == "1 stream"
+
+
+def test_looking_at_a_stream_does_not_keep_it(browser, served, publisher):
+    publisher.say({"action": "listen", "stream": "mistyped"})
+    Job(publisher, "real", title="It is looked at")
+    browser.open(served.url)
+    until(lambda: browser.row("mistyped") and "It is looked at" in browser.row("real")["what"], "what is in view is listened to")
+    publisher.say({"action": "hangup", "stream": "mistyped"})
+    until(lambda: [row["name"] for row in browser.rows()] == ["real"], "nobody waits for it any more")

@@ -31,7 +31,7 @@ USER 65534:65534
 # All addresses of the container; the ports you publish decide who reaches them. To read settings from the file as well, give this
 # command: serve --config /etc/msgstream/msgstream.toml
 ENV MSGSTREAM_LISTEN=0.0.0.0:7342
-EXPOSE 7342 7380
+EXPOSE 7342
 # The first SIGTERM asks the broker to send what is queued and stop; see `msgstream serve --help`.
 STOPSIGNAL SIGTERM
 # It asks 127.0.0.1:7342. If MSGSTREAM_LISTEN has no such address, set MSGSTREAM_SERVER to one that it has. A broker that does not

@@ -22,8 +22,8 @@ def stage(served):
     for k in range(2, 140, 2):
         chisq = 1 + 40 * math.exp(-k / 25)
         fit.steps(k, chisq=lambda k: chisq * (1 + 0.1 * math.sin(k * 1.7)), damping=lambda k: 0.1 * math.exp(-k / 40))
-        if k % 20 == 0:
-            curve = [math.exp(-0.45 * x) * (1 + math.exp(-k / 40) * math.sin(2 * x)) for x in shape]
+        if k in (20, 40, 60, 120):
+            curve = [math.exp(-0.45 * x) * (1 + 1.5 * math.exp(-k / 60) * math.sin(2 * x)) for x in shape]
             publisher.put(fit.stream, monitor("Improvement", value=round(chisq, 4), curve={"x": shape, "y": curve}))
     publisher.put(fit.stream, monitor("Log", text="parameter 3 is at its limit", level="warning"))
     publisher.put(fit.stream, monitor("Log", text="cannot write a checkpoint: no space left", level="error"))
@@ -40,6 +40,8 @@ def stage(served):
     dying.end()
     publisher.say({"action": "listen", "stream": "not-begun-yet"})
     publisher.close("plain")
+    # What it listens to is listened to as long as it is there.
+    served.publisher = publisher
     return served
 
 

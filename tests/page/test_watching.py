@@ -1,5 +1,6 @@
 """Watching jobs: they appear, progress, are plotted, end."""
 
+import datetime
 import re
 
 from selenium.webdriver.common.action_chains import ActionChains
@@ -162,3 +163,18 @@ def test_more_series_than_are_kept_are_told(browser, served, publisher):
     until(lambda: browser.run("return document.querySelectorAll('.chart').length") == 64, "all are shown")
     browser.open(f"{served.url}#stream=wide&plot=s007")
     until(lambda: browser.texts(".chart h3") == ["s007"], "the address says which")
+
+
+def test_a_wrong_clock_of_the_browser_changes_nothing(browser, served, publisher):
+    began = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=10)
+    job = Job(publisher, "fit", started=began.isoformat(timespec="seconds"))
+    job.steps(50)
+    for hours in (-30, 30):
+        wrong = f"const real = Date.now; Date.now = () => real() + {hours} * 3600e3;"
+        added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": wrong})
+        try:
+            browser.open(served.url)
+            until(lambda: re.fullmatch(r"\d+ s", browser.row("fit")["when"]) and re.search(r"\n10 min", browser.row("fit")["how"]) and "min" in browser.row("fit")["fast"], "times are those of the broker")
+            assert re.search(r"(9|10) min.* left", browser.row("fit")["fast"])
+        finally:
+            browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})

@@ -69,7 +69,7 @@ export class Chart {
     const across = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 }, font, size: 26, label: axis, labelSize: 14, labelFont: font, labelGap: -2, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : reading(tick))) };
     const up = { ...across, label: undefined, labelSize: 0, size: 58, gap: 4 };
     const line = (each) => ({
-      label: each.label, stroke: colours.series[each.colour % 8], width: each.isFaint ? 1 : 1.75, alpha: each.isFaint ? 0.55 : 1, points: { size: 4 },
+      label: each.label, stroke: colours.series[each.colour % 8], width: each.isFaint ? 1 : 1.75, alpha: each.isFaint ? 0.75 : 1, points: { size: 4 },
       dash: each.isFaint ? [3, 4] : DASHES[each.colour % 8],
     });
     this.plot = new uPlot({

@@ -84,6 +84,31 @@ def test_a_name_used_again_is_another_run(browser, served, publisher):
     assert "Again" in browser.text(".facts .title")
 
 
+def test_the_list_shows_the_next_run(browser, served, publisher):
+    browser.open(served.url)
+    for turn, end in enumerate(("Error", "Abort")):
+        Job(publisher, "fit", title=f"Turn {turn}").steps(30 + turn)
+        until(lambda: (row := browser.row("fit")) and f"{30 + turn}%" in row["far"] and "running" in row["how"] and f"Turn {turn}" in row["what"], "it runs")
+        publisher.say({"action": "put", "stream": "fit", "message": monitor(end, reason="no")}, {"action": "close", "stream": "fit"})
+        word = {"Error": "failed", "Abort": "aborted"}[end]
+        until(lambda: browser.row("fit")["how"].startswith(word), "its end is told")
+    # Whoever sets the header alone tells no listener: the directory does.
+    publisher.say({"action": "header", "stream": "fit", "message": monitor("Join", title="Third", k=77, total=100)})
+    until(lambda: (row := browser.row("fit"))["how"].startswith("running") and "77%" in row["far"] and "Third" in row["what"], "the third run is shown")
+
+
+def test_a_header_alone_begins_a_stream_that_was_waited_for(browser, served, publisher):
+    browser.open(f"{served.url}#stream=late")
+    until(lambda: "nobody has begun this stream yet" in (browser.text(".facts .ending") or ""), "it is waited for")
+    publisher.say({"action": "header", "stream": "late", "message": monitor("Join", title="Late", k=5, total=10)})
+    until(lambda: browser.text(".facts .badge") == "running" and "50%" in browser.text(".facts .told"), "its header is shown")
+    publisher.put("late", monitor("Progress", k=6))
+    publisher.put("late", monitor("Progress", k=7, loss=1))
+    until(lambda: "7/10" in browser.text(".facts .told"), "it goes on")
+    assert browser.text(".facts .ending") in ("", None) or browser.texts(".facts .ending") == []
+    assert browser.lines() == ["6", "7  loss 1"]
+
+
 def test_the_tail_stands_still_and_is_searched(browser, served, publisher):
     browser.open(f"{served.url}#stream=log")
     publisher.say(*({"action": "put", "stream": "log", "message": monitor("Log", text=f"line {k}", level="error" if k == 3 else "info")} for k in range(6)))

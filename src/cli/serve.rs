@@ -121,7 +121,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
     let spoken = server.addresses().iter().zip(&listen).map(|(address, asked)| Listen { address: address.clone(), ..asked.clone() });
     for (address, is_web) in spoken.map(|listen| (listen, false)).chain(web.iter().map(|address| (address.clone().into(), true))) {
         if is_web {
-            tracing::info!(%address, "listening for HTTP");
+            tracing::info!(url = url(&address.address), "listening for HTTP");
         } else {
             tracing::info!(%address, "listening");
         }
@@ -155,4 +155,13 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
         supervisor::tell(&[NotifyState::Stopping]);
     };
     server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)
+}
+
+/// What a person opens in a browser.
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(socket) => format!("http://{socket}/"),
+        Address::Tls(socket) => format!("https://{socket}/"),
+        address => address.to_string(),
+    }
 }

@@ -199,8 +199,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::broker::actor::Mailbox;
-    use crate::broker::core::{CoreLimits, Epochs};
+    use crate::broker::actor::{Mailbox, Stats};
+    use crate::broker::core::{CoreLimits, Epochs, Extra};
+    use crate::wire::ReceiptId;
     use crate::wire::ids::{Prefix, StreamName};
     use crate::wire::json_lines::ENCODER;
 
@@ -224,5 +225,32 @@ mod tests {
             Parts { core: &mut core, routes: &mut routes, translator: &mut translator, translations: &translations, is_stopping: false };
         let done = [(); 2].map(|()| parts.apply(ConnectionId(1), &mut batch, false, &mut Budget::new(1)).done);
         assert_eq!(done, [false, true]);
+    }
+
+    #[test]
+    fn a_message_counts_once_however_many_turns_its_run_takes() {
+        let limits = CoreLimits { streams: 1, listens: 1, stored: 10_000, ..CoreLimits::default() };
+        let (mut core, stats) = (Core::new(limits, Arc::default(), Epochs::new(0)), Arc::new(Stats::default()));
+        let mut routes = Routes::new(Arc::clone(&stats), Arc::default());
+        let (translations, mailbox) = (Arc::new(Translations::keeping(0, Arc::default())), Mailbox::new().0);
+        let mut translator = Translator::new(Arc::clone(&translations), mailbox.downgrade());
+        let stream = StreamName::new("s").unwrap();
+        let receipt =
+            |index: usize| Extra { unit: index..index + 1, index: index as u32, header: None, receipt: Some(ReceiptId("1".into())) };
+        let run = Frame::new(Box::from(&b"123456"[..]), 6, &ENCODER);
+        let inputs = vec![
+            Input::Listen { stream: stream.clone(), start: None, receipt: None },
+            Input::Put { stream, run, of: None, extras: (0..6).map(receipt).collect() },
+        ];
+        let mut batch = Applying::new(ConnectionId(1), inputs, Claim::default());
+        let mut parts =
+            Parts { core: &mut core, routes: &mut routes, translator: &mut translator, translations: &translations, is_stopping: false };
+        let counts: Vec<_> = std::iter::from_fn(|| {
+            let done = parts.apply(ConnectionId(1), &mut batch, false, &mut Budget::new(1)).done;
+            Some((done, stats.snapshot().messages))
+        })
+        .take(7)
+        .collect();
+        assert_eq!(counts, [(false, 0), (false, 1), (false, 2), (false, 3), (false, 4), (false, 5), (true, 6)]);
     }
 }

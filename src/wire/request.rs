@@ -104,7 +104,7 @@ impl Terms<'_> {
         let text = value::<Cow<'_, str>>(self.prefix.as_deref())
             .map_err(|()| "\"prefix\" must be a string, how names of streams begin; \"\" is how all do (or null for none)".to_owned())?;
         match text {
-            Some(text) if text.len() > limits.name => Err(refusal::long_prefix(text.as_bytes(), limits.name)),
+            Some(text) if text.len() > longest_name(&text, limits) => Err(refusal::long_prefix(text.as_bytes(), limits.name)),
             text => Ok(text.map(|text| Prefix::new(&text))),
         }
     }
@@ -141,6 +141,14 @@ impl Terms<'_> {
     }
 }
 
+/// How the names of the directory's streams begin, each of which has the name of another one in it.
+pub(super) const DIRECTORY: &str = "$streams/";
+
+/// How long a name may be that begins so: the directory tells of each stream, however long its name is.
+fn longest_name(text: &str, limits: &DecodeLimits) -> usize {
+    limits.name + if text.starts_with(DIRECTORY) { DIRECTORY.len() } else { 0 }
+}
+
 /// A value of one type, or none for `null`.
 fn value<'a, T: serde::Deserialize<'a>>(text: Option<&'a [u8]>) -> Result<Option<T>, ()> {
     text.map_or(Ok(None), |text| serde_json::from_slice(text).map_err(drop))
@@ -161,7 +169,7 @@ impl<'a> StreamMember<'a> {
         if text.is_empty() {
             return Self::Wrong(format!("\"stream\" is empty: {EmptyName}"));
         }
-        if text.len() > limits.name {
+        if text.len() > longest_name(&text, limits) {
             return Self::too_long(text.as_bytes(), limits);
         }
         Self::Named(text)

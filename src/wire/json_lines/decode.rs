@@ -98,7 +98,7 @@ fn stream<'a>(text: &'a [u8], limits: &DecodeLimits) -> StreamMember<'a> {
         _ => return StreamMember::not_text(explain::kind(text)),
     }
     // An escape takes six bytes at most for one (\u0041): a text longer than that is refused without being decoded.
-    if inner(text).len() / 6 > limits.name {
+    if inner(text).len() / 6 > limits.name + request::DIRECTORY.len() {
         return StreamMember::too_long(inner(text), limits);
     }
     match text_of(text) {

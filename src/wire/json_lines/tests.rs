@@ -169,6 +169,27 @@ fn other_mistakes_are_explained() {
     check(&[(long.as_bytes(), Limit, "257 bytes: the most is 256")]);
 }
 
+// Seen to fail: of a stream whose name is as long as it may be, the directory could not be asked.
+#[test]
+fn the_directory_can_be_asked_about_the_longest_name() {
+    let most = "n".repeat(12);
+    for line in [
+        format!(r#"{{"action":"listen","stream":"$streams/{most}"}}"#),
+        format!(r#"{{"action":"listen","prefix":"$streams/{most}"}}"#),
+        format!(
+            r#"{{"action":"listen","stream":"{}"}}"#,
+            format!("$streams/{most}").bytes().map(|byte| format!("\\u{byte:04x}")).collect::<String>()
+        ),
+    ] {
+        let decoded = JsonLines::default().decode(line.as_bytes(), &LIMITS).map(|_| ());
+        assert!(decoded.is_ok(), "{line}: {decoded:?}");
+    }
+    check(&[
+        (br#"{"action":"listen","stream":"$streams/1234567890123"}"#, ErrorCode::BadStream, "limits.name"),
+        (br#"{"action":"listen","prefix":"$streams/1234567890123"}"#, ErrorCode::BadStream, "limits.name"),
+    ]);
+}
+
 fn check(table: &[Wrong<'_>]) {
     let mut codec = JsonLines::default();
     for (line, code, phrase) in table {

@@ -26,6 +26,7 @@ use crate::wire::Codec;
 use guard::Guard;
 use life::Connection;
 
+#[cfg(feature = "http")]
 pub(crate) use carry::has_room_for_start;
 pub use context::{ConnectionContext, Times};
 pub(crate) use life::drop_input;

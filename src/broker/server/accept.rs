@@ -71,6 +71,7 @@ pub(super) trait Spoken: Clone + Send + Sync + 'static {
     fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8>;
 
     /// What is to be done at an address where TLS is spoken, by a client that does not.
+    #[cfg(feature = "tls")]
     fn without_tls(&self) -> &'static str;
 
     /// Serves a connection, which counts as one until it ends.
@@ -109,6 +110,7 @@ impl<C: Codec + Default> Spoken for Encoded<C> {
         line
     }
 
+    #[cfg(feature = "tls")]
     fn without_tls(&self) -> &'static str {
         "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS"
     }

@@ -96,6 +96,7 @@ impl Spoken for Web {
         last_word(code, reason)
     }
 
+    #[cfg(feature = "tls")]
     fn without_tls(&self) -> &'static str {
         "this address speaks TLS; ask it with https:// before the host"
     }

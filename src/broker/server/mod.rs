@@ -156,7 +156,7 @@ impl Server {
         #[cfg(feature = "http")]
         let http_listen = &settings.http.listen[..];
         #[cfg(not(feature = "http"))]
-        let http_listen = &[];
+        let http_listen: &[Address] = &[];
         let reached: Vec<_> = listen.iter().cloned().chain(http_listen.iter().cloned().map(Listen::from)).collect();
         let access = access(&reached, settings, most)?;
         let tokens = access.clone().map(|access| Tokens::new(access, &context.mailbox, Arc::clone(&context.stats)));

@@ -43,6 +43,8 @@ pub(super) struct FarEnd(Arc<Mutex<Inner>>);
 struct Inner {
     to_broker: Vec<u8>,
     from_broker: Vec<u8>,
+    /// What the far end has said is not the start of a line.
+    is_whole: bool,
     /// The far end says no more.
     is_said: bool,
     /// The broker says no more.
@@ -54,7 +56,7 @@ struct Inner {
 
 /// Both ends of a new pipe.
 pub(super) fn pipe(peer: Peer) -> (Pipe, FarEnd) {
-    let shared = Arc::new(Mutex::new(Inner::default()));
+    let shared = Arc::new(Mutex::new(Inner { is_whole: true, ..Inner::default() }));
     (Pipe { shared: Arc::clone(&shared), peer }, FarEnd(shared))
 }
 
@@ -75,6 +77,7 @@ impl FarEnd {
                     return Poll::Pending;
                 }
                 inner.to_broker.extend_from_slice(bytes.get(..part).unwrap_or_default());
+                inner.is_whole = inner.to_broker.ends_with(b"\n");
                 bytes = bytes.get(part..).unwrap_or_default();
                 wake(&mut inner.reader);
                 Poll::Ready(())
@@ -106,6 +109,10 @@ impl FarEnd {
 impl Drop for FarEnd {
     fn drop(&mut self) {
         let mut inner = lock(&self.0);
+        if inner.is_whole && !inner.is_told {
+            // A client whose connection just ends may come back: what it has listened to would be remembered for it.
+            inner.to_broker.extend_from_slice(b"{\"action\":\"hangup\"}\n");
+        }
         inner.is_said = true;
         // The request is over, and nobody hears what is still said.
         inner.from_broker = Vec::new();
@@ -118,7 +125,8 @@ impl Sink for Pipe {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut inner = self.lock();
         if inner.is_said {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            // Nobody hears it, and the connection is yet to take in how the far end left.
+            return Ok(slices.iter().map(|slice| slice.len()).sum());
         }
         let mut written = 0;
         for slice in slices {

@@ -41,10 +41,8 @@ pub(super) struct Piece<'a> {
 pub(super) enum Came {
     /// It may say more.
     Open,
-    /// It has said that it says no more.
+    /// It says no more, or does not keep to the rules: nothing more is taken from it.
     End,
-    /// It does not keep to the rules: it is told so, and no more is taken from it.
-    Broken,
 }
 
 /// How lines travel.
@@ -55,8 +53,9 @@ pub(super) trait Framing: Send + Unpin + 'static {
     /// Appends a piece of a line that is sent to the peer. False if nothing of interest comes after it.
     fn frame(&mut self, piece: Piece<'_>, out: &mut Vec<u8>) -> bool;
 
-    /// Appends the lines in what has come from the peer: at most as many bytes as have come. What is to be answered goes to `out`.
-    fn unframe(&mut self, came: &mut [u8], lines: &mut Vec<u8>, out: &mut Vec<u8>) -> Came;
+    /// Appends the lines in what has come from the peer: at most as many bytes as have come, and one. What is to be answered takes the
+    /// place of what `answer` has, which could not be sent yet: so there is never more than one answer.
+    fn unframe(&mut self, came: &mut [u8], lines: &mut Vec<u8>, answer: &mut Vec<u8>) -> Came;
 
     /// Called with the length of `out` before pieces were framed into it, and after.
     fn wrap(&mut self, out: &mut Vec<u8>, wrapped: Wrapped);
@@ -95,6 +94,8 @@ struct State<F> {
     /// What has been taken and not sent, from `sent` on.
     held: Vec<u8>,
     sent: usize,
+    /// What is to be answered to the framing's own questions, once nothing is held.
+    answer: Vec<u8>,
     /// The next piece goes on with a line.
     within: bool,
     /// Nothing more is to be read.
@@ -114,6 +115,7 @@ impl<T: Transport, F: Framing> Framed<T, F> {
             early,
             held: Vec::new(),
             sent: 0,
+            answer: Vec::new(),
             within: false,
             is_over: false,
             has_said_end: false,
@@ -162,8 +164,18 @@ impl<F: Framing> State<F> {
         }
         if self.unsent() == 0 {
             (self.held, self.sent) = (Vec::new(), 0);
+            self.give_answer(socket)?;
         }
         Ok(Unsent { went, left: self.unsent() + usize::from(socket.holds()) })
+    }
+
+    /// Sends the answer that waits, if nothing is before it.
+    fn give_answer(&mut self, socket: &impl Transport) -> io::Result<()> {
+        if self.answer.is_empty() || self.unsent() > 0 || self.has_said_end {
+            return Ok(());
+        }
+        let answer = std::mem::take(&mut self.answer);
+        self.write(&answer, socket)
     }
 
     /// Writes, and holds what the socket does not take. Nothing may be held before.
@@ -216,15 +228,20 @@ impl<F: Framing> State<F> {
 }
 
 /// What is left of several slices.
-struct Rest<'s> {
+pub(super) struct Rest<'s> {
     slices: &'s [IoSlice<'s>],
     /// How much of the first is done.
     at: usize,
 }
 
 impl<'s> Rest<'s> {
+    /// All of them.
+    pub(super) fn new(slices: &'s [IoSlice<'s>]) -> Self {
+        Self { slices, at: 0 }
+    }
+
     /// What is left of the line, without its LF, and whether that is there.
-    fn line(&mut self) -> Option<(&'s [u8], bool)> {
+    pub(super) fn line(&mut self) -> Option<(&'s [u8], bool)> {
         loop {
             let (first, others) = self.slices.split_first()?;
             let rest = first.get(self.at..).unwrap_or_default();
@@ -237,11 +254,11 @@ impl<'s> Rest<'s> {
     }
 
     /// Whether an LF follows these bytes, with which what is left begins.
-    fn ends_with(&self, bytes: &[u8]) -> bool {
+    pub(super) fn ends_with(&self, bytes: &[u8]) -> bool {
         self.slices.first().is_some_and(|first| first.get(self.at + bytes.len()) == Some(&b'\n'))
     }
 
-    fn advance(&mut self, count: usize) {
+    pub(super) fn advance(&mut self, count: usize) {
         self.at += count;
     }
 }
@@ -253,7 +270,7 @@ impl<T: Transport, F: Framing> Sink for Framed<T, F> {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         BLOCKS.with_borrow_mut(|(_, out)| {
-            let mut rest = Rest { slices, at: 0 };
+            let mut rest = Rest::new(slices);
             let mut total = 0;
             while state.unsent() == 0 && !self.socket.holds() {
                 out.clear();
@@ -301,7 +318,15 @@ impl<T: Transport, F: Framing> Sink for Framed<T, F> {
 impl<T: Transport, F: Framing> Transport for Framed<T, F> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        if state.is_over || !state.first.is_empty() || !state.early.is_empty() {
+        // What no write of the outbox will take along, such as an answer: whoever waits to read also waits to send that.
+        while state.unsent() > 0 {
+            match self.socket.poll_writable(cx) {
+                Poll::Ready(Ok(())) => drop(state.send(&self.socket)?),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        if !state.has_said_end && (state.is_over || !state.first.is_empty() || !state.early.is_empty()) {
             return Poll::Ready(Ok(()));
         }
         if state.reader.as_ref().is_none_or(|reader| !reader.will_wake(cx.waker())) {
@@ -316,6 +341,10 @@ impl<T: Transport, F: Framing> Transport for Framed<T, F> {
 
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let mut state = self.lock();
+        if state.has_said_end {
+            // It is read only to be dropped, until the peer has ended as well.
+            return self.socket.try_read(buffer);
+        }
         // A line's end may be one byte more than has come.
         let (before, room) = (buffer.len(), (buffer.capacity() - buffer.len()).saturating_sub(1).max(1));
         if !state.first.is_empty() {
@@ -342,16 +371,12 @@ impl<T: Transport, F: Framing> Transport for Framed<T, F> {
                 block.extend(state.early.drain(..part));
                 state.early.shrink_to_fit();
             }
-            let mut out = Vec::new();
-            let came = state.framing.unframe(block, buffer, &mut out);
-            // A peer that takes no answers is not given many: those that are held already are enough.
-            if !out.is_empty() && state.unsent() == 0 && !state.has_said_end {
-                state.write(&out, &self.socket)?;
-            }
+            let State { framing, answer, .. } = &mut *state;
+            let came = framing.unframe(block, buffer, answer);
+            state.give_answer(&self.socket)?;
             match came {
                 Came::Open => {}
                 Came::End => state.is_over = true,
-                Came::Broken => return Err(io::ErrorKind::InvalidData.into()),
             }
             match buffer.len() - before {
                 0 if state.is_over => Ok(0),

@@ -68,6 +68,8 @@ pub(super) struct TextMessages {
     within: bool,
     /// What a control frame carries.
     control: Vec<u8>,
+    /// The rule that the client has broken, if it has.
+    broken: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -140,7 +142,7 @@ impl TextMessages {
     }
 
     /// Takes what has come of what the frame carries.
-    fn take_payload(&mut self, came: &mut &mut [u8], lines: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Came, u16> {
+    fn take_payload(&mut self, came: &mut &mut [u8], lines: &mut Vec<u8>, answer: &mut Vec<u8>) -> Result<Came, u16> {
         let Some(frame) = &mut self.frame else { return Ok(Came::Open) };
         let taken = std::mem::take(came);
         let left = usize::try_from(frame.length - frame.came).unwrap_or(usize::MAX);
@@ -176,9 +178,9 @@ impl TextMessages {
         let control = std::mem::take(&mut self.control);
         match opcode {
             PING => {
-                // Of several at once, only the last has to be answered.
-                out.clear();
-                put_frame(FINAL | PONG, &control, out);
+                // Of several, only the last has to be answered.
+                answer.clear();
+                put_frame(FINAL | PONG, &control, answer);
                 Ok(Came::Open)
             }
             CLOSE => Ok(Came::End),
@@ -196,25 +198,25 @@ impl Framing for TextMessages {
         true
     }
 
-    fn unframe(&mut self, came: &mut [u8], lines: &mut Vec<u8>, out: &mut Vec<u8>) -> Came {
+    fn unframe(&mut self, came: &mut [u8], lines: &mut Vec<u8>, answer: &mut Vec<u8>) -> Came {
         let mut came = came;
         loop {
             let taken = match self.frame {
                 None => match self.take_header(&mut came) {
                     Ok(false) => return Came::Open,
                     // One that carries nothing is whole already.
-                    Ok(true) => self.take_payload(&mut came, lines, out),
+                    Ok(true) => self.take_payload(&mut came, lines, answer),
                     Err(code) => Err(code),
                 },
                 Some(_) if came.is_empty() => return Came::Open,
-                Some(_) => self.take_payload(&mut came, lines, out),
+                Some(_) => self.take_payload(&mut came, lines, answer),
             };
             match taken {
                 Ok(Came::Open) => {}
                 Ok(ended) => return ended,
                 Err(code) => {
-                    put_frame(FINAL | CLOSE, &code.to_be_bytes(), out);
-                    return Came::Broken;
+                    self.broken = Some(code);
+                    return Came::End;
                 }
             }
         }
@@ -227,7 +229,7 @@ impl Framing for TextMessages {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
-        put_frame(FINAL | CLOSE, &NORMAL.to_be_bytes(), out);
+        put_frame(FINAL | CLOSE, &self.broken.unwrap_or(NORMAL).to_be_bytes(), out);
     }
 }
 
@@ -286,6 +288,7 @@ mod tests {
             for piece in bytes.chunks(size) {
                 last = framing.unframe(&mut piece.to_vec(), &mut lines, &mut out);
                 if last != Came::Open {
+                    framing.end(&mut out);
                     break;
                 }
             }
@@ -293,6 +296,30 @@ mod tests {
         }
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
         all.remove(0)
+    }
+
+    #[test]
+    fn a_key_is_answered_as_rfc_6455_says() {
+        let asked = |key: &'static str| {
+            let mut headers = HeaderMap::new();
+            // Several words in one header, or several headers.
+            headers.insert(header::CONNECTION, "keep-alive, Upgrade".parse().unwrap());
+            headers.append(header::UPGRADE, "h2c".parse().unwrap());
+            headers.append(header::UPGRADE, "WebSocket".parse().unwrap());
+            headers.insert(header::SEC_WEBSOCKET_VERSION, "13".parse().unwrap());
+            headers.insert(header::SEC_WEBSOCKET_KEY, key.parse().unwrap());
+            headers
+        };
+        let example = "dGhlIHNhbXBsZSBub25jZQ==";
+        assert_eq!(accept(&asked(example)).as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        for missing in [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY] {
+            let mut headers = asked(example);
+            headers.remove(&missing);
+            assert!(accept(&headers).is_err(), "without {missing}");
+        }
+        for key in ["", "dGhlIHNhbXBsZSBub25jZQ", "dGhl", "no base64"] {
+            assert!(accept(&asked(key)).is_err(), "{key:?}");
+        }
     }
 
     #[test]
@@ -317,7 +344,7 @@ mod tests {
     #[test]
     fn the_end_is_told_once_all_before_it_is_taken() {
         let (lines, out, came) = told(&[masked(FINAL | TEXT, b"last"), masked(FINAL | CLOSE, b"\x03\xe8bye")].concat());
-        assert_eq!((&*lines, out, came), ("last\n", Vec::new(), Came::End));
+        assert_eq!((&*lines, out, came), ("last\n", b"\x88\x02\x03\xe8".to_vec(), Came::End));
     }
 
     #[test]
@@ -335,7 +362,7 @@ mod tests {
             (masked(FINAL | BINARY, b"\x81\xa6"), NOT_TEXT),
         ] {
             let (_, out, came) = told(&bytes);
-            assert_eq!((out, came), ([&[FINAL | CLOSE, 2], &code.to_be_bytes()[..]].concat(), Came::Broken), "{bytes:?}");
+            assert_eq!((out, came), ([&[FINAL | CLOSE, 2], &code.to_be_bytes()[..]].concat(), Came::End), "{bytes:?}");
         }
     }
 

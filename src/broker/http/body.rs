@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 use crate::broker::actor::Intake;
 use crate::broker::connection::{ConnectionContext, has_room_for_start, within};
@@ -29,10 +30,14 @@ impl Content {
     /// Waits for the body.
     ///
     /// # Errors
-    /// [`Refused`] if it is too long, takes too long, or there is no room for it.
-    pub(super) async fn of(body: Body, context: &ConnectionContext) -> Result<Self, Refused> {
+    /// [`Refused`] if it is too long, takes too long, or there is no room for it, or if the broker stops before it has come.
+    pub(super) async fn of(body: Body, context: &ConnectionContext, stop: &CancellationToken) -> Result<Self, Refused> {
         let (limits, intake) = (&context.reader, Arc::clone(&context.reader.intake));
         let mut content = Self { bytes: Vec::new(), counted: 0, intake };
+        let too_long = || Refused::by_code("line_too_long", refusal::long_line(limits.decode.line).reason);
+        if body.size_hint().lower() > limits.decode.line as u64 {
+            return Err(too_long());
+        }
         let mut body = body;
         let all = async {
             while let Some(frame) =
@@ -42,8 +47,9 @@ impl Content {
                 let Ok(data) = frame.into_data() else { continue };
                 let length = content.bytes.len() + data.len();
                 if length > limits.decode.line {
-                    return Err(Refused::by_code("line_too_long", refusal::long_line(limits.decode.line).reason));
+                    return Err(too_long());
                 }
+                content.forget();
                 if !has_room_for_start(length, &content.intake) {
                     return Err(Refused::by_code("limit", refusal::unfinished_lines(content.intake.most()).reason));
                 }
@@ -52,7 +58,14 @@ impl Content {
             }
             Ok(())
         };
-        within(LONGEST, all).await.ok_or_else(late)??;
+        match stop.run_until_cancelled(within(LONGEST, all)).await {
+            Some(come) => come.ok_or_else(late)??,
+            // It could not be taken any more.
+            None => return Err(Refused::stopping()),
+        }
+        content.forget();
+        content.bytes.shrink_to_fit();
+        content.count();
         Ok(content)
     }
 
@@ -80,15 +93,20 @@ impl Content {
     }
 
     fn count(&mut self) {
-        let memory = self.bytes.capacity();
-        self.intake.received().add(memory - self.counted);
-        self.counted = memory;
+        self.forget();
+        self.counted = self.bytes.capacity();
+        self.intake.received().add(self.counted);
+    }
+
+    /// What it has itself does not stand in its way.
+    fn forget(&mut self) {
+        self.intake.received().remove(std::mem::take(&mut self.counted));
     }
 }
 
 impl Drop for Content {
     fn drop(&mut self) {
-        self.intake.received().remove(self.counted);
+        self.forget();
     }
 }
 

@@ -8,11 +8,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::broker::connection::{ConnectionContext, serve};
-use crate::wire::Token;
 use crate::wire::json_lines::JsonLines;
+use crate::wire::{ErrorCode, Token};
 
 use super::answer::Refused;
 use super::pipe::{FarEnd, Peer, pipe};
+
+/// What is said to whoever shows no token where one is needed.
+const NEEDS_TOKEN: &str =
+    "this broker lets in who has a token: it goes into the header \"Authorization: Bearer TOKEN\"; ask who runs the broker for one";
 
 /// A connection for one request.
 pub(super) struct Call {
@@ -119,6 +123,8 @@ pub(super) fn token_line(token: &Token) -> String {
 
 fn refused(why: &RawValue) -> Refused {
     match serde_json::from_str::<Why>(why.get()) {
+        // What the wire says of it is of no use here.
+        Ok(Why { code, .. }) if code == ErrorCode::AuthRequired.as_str() => Refused::by_code(&code, NEEDS_TOKEN.to_owned()),
         Ok(Why { code, reason }) => Refused::by_code(&code, reason),
         Err(_) => Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", why.get().to_owned()),
     }

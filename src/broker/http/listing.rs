@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use hyper::body::Frame;
@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::answer::{Refused, json_response};
+use super::asked::Question;
 use super::call::Call;
 use super::front::Front;
 use super::streams::{DIRECTORY, call, json};
@@ -33,7 +34,7 @@ pub(super) struct Asked {
 pub(super) async fn list(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Query(Asked { prefix }): Query<Asked>,
+    Question(Asked { prefix }): Question<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let call = call(&front, &front.context(), &visit, &headers).await?;
@@ -44,7 +45,8 @@ pub(super) async fn list(
     let goes_on = entries.fill().await?;
     visit.admit();
     let (sender, pieces) = mpsc::channel(1);
-    front.tasks.spawn(async move {
+    // The broker's stop waits for the connection of the call, and not for the one who reads.
+    tokio::spawn(async move {
         let mut goes_on = goes_on;
         loop {
             let is_last = !goes_on;

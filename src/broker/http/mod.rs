@@ -6,6 +6,7 @@
 //! nothing of listening sockets and configuration files.
 
 mod answer;
+mod asked;
 mod body;
 mod bytes_io;
 mod call;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Extension;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use crate::broker::metrics::MetricsFormat;
 use crate::wire::ids::ConnectionId;
 
 use super::answer::{Refused, json_response};
+use super::asked::Question;
 use super::front::Front;
 use super::streams::{call, listen};
 use super::visit::Visit;
@@ -57,7 +58,7 @@ pub(super) struct Asked {
 pub(super) async fn connections(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Query(Asked { after, most }): Query<Asked>,
+    Question(Asked { after, most }): Question<Asked>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let context = front.context();

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -10,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha1::{Digest, Sha1};
 
 use super::answer::{Refused, no_such_path};
+use super::asked::Name;
 
 macro_rules! files {
     ($($name:literal,)*) => {
@@ -66,7 +66,7 @@ pub(super) async fn index(headers: HeaderMap) -> Result<Response, Refused> {
 }
 
 /// `GET /page/{file}`.
-pub(super) async fn part(Path(name): Path<String>, headers: HeaderMap) -> Result<Response, Refused> {
+pub(super) async fn part(Name(name): Name, headers: HeaderMap) -> Result<Response, Refused> {
     file(&name, &headers).await
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use serde_json::value::RawValue;
@@ -14,6 +14,7 @@ use crate::broker::connection::ConnectionContext;
 use crate::wire::Token;
 
 use super::answer::{Refused, json_response};
+use super::asked::Name;
 use super::body::Content;
 use super::call::Call;
 use super::front::Front;
@@ -42,7 +43,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<Token>, Refused> {
 pub(super) async fn show(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let mut call = call(&front, &front.context(), &visit, &headers).await?;
@@ -95,7 +96,7 @@ pub(super) async fn show(
 pub(super) async fn put(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
@@ -106,7 +107,7 @@ pub(super) async fn put(
 pub(super) async fn set_header(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
@@ -117,7 +118,7 @@ pub(super) async fn set_header(
 pub(super) async fn close(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
@@ -128,7 +129,7 @@ pub(super) async fn close(
 pub(super) async fn delete(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
+    Name(name): Name,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     act(&front, &visit, &headers, "delete", &name, None).await
@@ -144,7 +145,7 @@ async fn act(front: &Front, visit: &Visit, headers: &HeaderMap, action: &str, na
     visit.admit();
     let mut line = format!("{{\"action\":\"{action}\",\"stream\":{},\"receipt\":2", json(name));
     if let Some(body) = body {
-        let mut content = Content::of(body, &context).await?;
+        let mut content = Content::of(body, &context, &front.stop).await?;
         match content.json()? {
             Some(message) => {
                 line.push_str(",\"message\":");

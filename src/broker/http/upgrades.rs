@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use crate::wire::ids::StreamName;
 
 use super::answer::Refused;
+use super::asked::{Name, Question};
 use super::call::token_line;
 use super::events::END;
 use super::front::Front;
@@ -57,8 +57,8 @@ pub(super) struct Asked {
 pub(super) async fn events(
     State(front): State<Arc<Front>>,
     Extension(visit): Extension<Visit>,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
+    Name(name): Name,
+    Question(asked): Question<Asked>,
     (method, version): (Method, Version),
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
@@ -69,8 +69,8 @@ pub(super) async fn events(
     if name.len() > LONGEST_NAME {
         return Err(Refused::by_code("bad_stream", format!("the name is longer than {LONGEST_NAME} bytes")));
     }
-    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()).or(asked.after.as_deref());
-    let after = after.filter(|id| !id.is_empty()).map(After::parse).transpose()?;
+    let told = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let after = told.as_deref().into_iter().chain(asked.after.as_deref()).find(|id| !id.is_empty()).map(After::parse).transpose()?;
     let mut first = listen_line(&name, &asked, after.as_ref())?;
     first.push('\n');
     // Whether it may is told by the status; and whether it has had the end already.
@@ -93,15 +93,16 @@ pub(super) async fn events(
     if let Some(token) = token(&headers)? {
         first.insert_str(0, &format!("{}\n", token_line(&token)));
     }
-    // A proxy is to pass each event on at once.
+    // A proxy is to pass each event on at once, and there is no further request on this connection.
     let answer = [
+        (header::CONNECTION, "close"),
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     let body = match method {
         Method::GET => visit.turn_into(Next::Events { stream, chunked: version >= Version::HTTP_11, first }),
-        _ => Body::empty(),
+        _ => visit.endless(),
     };
     Ok((StatusCode::OK, answer, body).into_response())
 }
@@ -158,4 +159,44 @@ fn listen_line(name: &str, asked: &Asked, after: Option<&After>) -> Result<Strin
     }
     line.push('}');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_position_and_may_say_that_it_was_the_end() {
+        let after = |epoch: &str, sequence, is_end| Some(After { at: At { epoch: epoch.to_owned(), sequence }, is_end });
+        for (id, expected) in [
+            ("e.0", after("e", 0, false)),
+            ("Az-_9.18446744073709551615", after("Az-_9", u64::MAX, false)),
+            ("e.7.end", after("e", 7, true)),
+            ("e.18446744073709551616", None),
+            ("e.-1", None),
+            ("e.", None),
+            (".1", None),
+            ("e", None),
+            ("e.1.end.end", None),
+            ("e .1", None),
+            ("\"e\".1", None),
+            ("\u{fffd}.1", None),
+            ("", None),
+        ] {
+            assert_eq!(After::parse(id).ok(), expected, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_said_as_one_line() {
+        let asked = |last, mode: Option<&str>| Asked { last, mode: mode.map(str::to_owned), after: None };
+        let line = |asked: &Asked, after: Option<&str>| listen_line("a\"b", asked, after.map(|id| After::parse(id).unwrap()).as_ref());
+        assert_eq!(line(&asked(None, None), None).unwrap(), r#"{"action":"listen","stream":"a\"b","receipt":1}"#);
+        assert_eq!(
+            line(&asked(Some(u64::MAX), Some("latest")), Some("e.7.end")).unwrap(),
+            r#"{"action":"listen","stream":"a\"b","receipt":1,"after":{"epoch":"e","sequence":7},"last":18446744073709551615,"mode":"latest"}"#
+        );
+        assert!(line(&asked(None, Some("all")), None).is_ok());
+        assert!(line(&asked(None, Some("")), None).is_err());
+    }
 }

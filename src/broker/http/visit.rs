@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
+use tokio::task::yield_now;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
@@ -55,6 +56,8 @@ pub(super) struct Visit {
 /// What becomes of the connection.
 #[derive(Default)]
 struct Turn {
+    /// A request has come, and its answer is being made.
+    is_asked: AtomicBool,
     next: Mutex<Option<Next>>,
     /// The head of the last answer has been given to the connection.
     is_answered: AtomicBool,
@@ -82,10 +85,21 @@ impl Visit {
         drop(place);
     }
 
+    fn is_admitted(&self) -> bool {
+        lock(&self.place).is_none()
+    }
+
     /// Has the connection go on as something else, once the answer with this body has been sent.
     pub(super) fn turn_into(&self, next: Next) -> Body {
         *lock(&self.turn.next) = Some(next);
         Body::new(Awaited(Arc::clone(&self.turn)))
+    }
+}
+
+impl Visit {
+    /// What stands for the body of an answer to HEAD that would have no end to GET.
+    pub(super) fn endless(&self) -> Body {
+        Body::new(Awaited(Arc::default()))
     }
 }
 
@@ -117,8 +131,13 @@ pub(crate) async fn visit<T: Transport>(
     let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
     let visit = Visit { peer, place: Arc::new(Mutex::new(place)), turn: Arc::default() };
     // Boxed, since what comes after it may last for days and needs no room for it.
-    let talk = Box::pin(over.run_until_cancelled(talk(transport, (&front, router), &context, &visit)));
-    let Some(Some((transport, early))) = talk.await else { return };
+    let mut talk = Box::pin(talk(transport, (&front, router), &context, &visit));
+    let talked = match over.run_until_cancelled(&mut talk).await {
+        Some(talked) => talked,
+        None => last_chance(talk.as_mut(), &visit).await,
+    };
+    drop(talk);
+    let Some((transport, early)) = talked else { return };
     let Some(next) = lock(&visit.turn.next).take() else { return };
     let place = lock(&visit.place).take();
     drop((visit, over));
@@ -128,6 +147,20 @@ pub(crate) async fn visit<T: Transport>(
         served.await;
         drop(held);
     });
+}
+
+/// Who is to make room may have asked already, and shown who it is: what has come is read once, and answered soon, before it has to go.
+async fn last_chance<T>(mut talk: Pin<&mut impl Future<Output = Option<T>>>, visit: &Visit) -> Option<T> {
+    // It is not known what has come before the runtime has asked the system, which it does after this turn.
+    yield_now().await;
+    if let Poll::Ready(talked) = poll_fn(|cx| Poll::Ready(talk.as_mut().poll(cx))).await {
+        return talked;
+    }
+    let is_asked = visit.turn.is_asked.load(Ordering::Relaxed);
+    if is_asked && let Some(talked) = within(LINGER, talk.as_mut()).await {
+        return talked;
+    }
+    if visit.is_admitted() { talk.await } else { None }
 }
 
 /// Answers requests. None once the connection has ended; else it is something else from now on, and some of that may have come already.
@@ -223,7 +256,14 @@ impl Service<Request<Incoming>> for Visited {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.visit.clone());
-        Box::pin(self.router.call(request))
+        let turn = Arc::clone(&self.visit.turn);
+        turn.is_asked.store(true, Ordering::Relaxed);
+        let answer = self.router.call(request);
+        Box::pin(async move {
+            let answer = answer.await;
+            turn.is_asked.store(false, Ordering::Relaxed);
+            answer
+        })
     }
 }
 

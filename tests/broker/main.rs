@@ -8,7 +8,7 @@
 //! - [`harness`]: the program as a process ([`harness::Broker`]), a client ([`harness::Client`]), and the runner of
 //!   transcripts. All waiting is for an event and has a deadline; nothing sleeps and hopes.
 //! - [`checker`]: what every listener must be able to say about the messages it got. Tested by planted faults.
-//! - [`contract`]: every dialogue of `transcripts/`, over TCP, over TLS and over a Unix socket.
+//! - [`contract`]: every dialogue of `transcripts/`, over TCP, over TLS, over a Unix socket and over a WebSocket.
 //! - [`faults`]: one module for each thing that goes wrong in the world.
 //!
 //! The program under test is the one that cargo built, or the one that `MSGSTREAM_BIN` names: an installed or a

@@ -1,5 +1,5 @@
-//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP, over TLS and over a Unix socket, in JSON lines
-//! and in MessagePack.
+//! The wire contract, row by row: every dialogue of `transcripts/`, over TCP, over TLS, over a Unix socket and over a WebSocket, in
+//! JSON lines and in MessagePack.
 
 mod mixed;
 mod numbers;
@@ -26,6 +26,13 @@ macro_rules! transcripts {
             $(#[test]
             fn $name() {
                 super::Transcript::read(stringify!($name)).play(super::Transport::Tls, super::Encoding::JsonLines);
+            })*
+        }
+
+        mod over_websocket {
+            $(#[test]
+            fn $name() {
+                super::Transcript::read(stringify!($name)).play(super::Transport::WebSocket, super::Encoding::JsonLines);
             })*
         }
 

@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     descriptors: Option<u32>,
     log_breaks_off: bool,
     is_encrypted: bool,
+    speaks_http: bool,
 }
 
 /// The defaults.
@@ -36,10 +37,10 @@ pub(crate) fn settings() -> Settings {
 }
 
 impl Settings {
-    /// Sets a key such as `limits.line`. Numbers go as numbers, everything else as text.
+    /// Sets a key such as `limits.line`. Numbers and lists go as they are, everything else as text.
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         let value = value.to_string();
-        let bare = value.parse::<i64>().is_ok() || value == "true" || value == "false";
+        let bare = value.parse::<i64>().is_ok() || value == "true" || value == "false" || value.starts_with('[');
         self.values.insert(key.to_owned(), if bare { value } else { format!("{value:?}") });
         self
     }
@@ -65,6 +66,12 @@ impl Settings {
         self
     }
 
+    /// The broker speaks HTTP as well, or HTTPS if it listens on TLS ports.
+    pub(crate) fn http(mut self) -> Self {
+        self.speaks_http = true;
+        self
+    }
+
     /// Has the broker let in who shows this token, or proves to be somebody in another way that the rights tell.
     pub(crate) fn token(mut self, token: &str, rights: &str) -> Self {
         self.tokens += &table(token, rights);
@@ -87,6 +94,7 @@ pub(crate) struct Broker {
     packed_addr: SocketAddr,
     /// For TLS, if it is spoken: for JSON lines, and for MessagePack.
     encrypted: Option<[SocketAddr; 2]>,
+    http: Option<SocketAddr>,
     place: Place,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -106,6 +114,10 @@ impl Broker {
             let files = group().local().write(&place.0, "broker");
             settings = settings.set("tls.certificate", files.certificate.display()).set("tls.key", files.key.display());
             listen.extend(["--listen", "tls://127.0.0.1:0", "--listen", "msgpack+tls://127.0.0.1:0"]);
+        }
+        if settings.speaks_http {
+            settings = settings.set("http.port_file", place.file("http-port").display());
+            listen.extend(["--http", if settings.is_encrypted { "tls://127.0.0.1:0" } else { "127.0.0.1:0" }]);
         }
         fs::write(place.file("config.toml"), settings.toml()).unwrap();
         let mut child = command(settings.descriptors)
@@ -132,9 +144,13 @@ impl Broker {
             fs::read_to_string(place.file("port")).ok()?.lines().map(|port| port.parse().ok()).collect()
         });
         drop(unread);
+        let http = settings.speaks_http.then(|| {
+            let port = until("the broker speaks HTTP", || fs::read_to_string(place.file("http-port")).ok()?.trim().parse().ok());
+            SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+        });
         let addr = |index: usize| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[index]));
         let encrypted = settings.is_encrypted.then(|| [addr(2), addr(3)]);
-        Self { child, addr: addr(0), packed_addr: addr(1), encrypted, place, log }
+        Self { child, addr: addr(0), packed_addr: addr(1), encrypted, http, place, log }
     }
 
     /// Writes another configuration file, and has the broker read it.
@@ -163,6 +179,7 @@ impl Broker {
             Transport::Tcp => Socket::tcp(addr),
             Transport::Tls => Socket::tls(self.encrypted.expect("a broker with TLS")[number], encryption(None)),
             Transport::Unix => Socket::unix(&self.place.file(file)),
+            Transport::WebSocket => Socket::websocket(self.http_addr()),
         };
         Client::speaking(socket, encoding.dialect())
     }
@@ -175,6 +192,11 @@ impl Broker {
     /// The address where TLS is spoken, with JSON lines.
     pub(crate) fn encrypted_addr(&self) -> SocketAddr {
         self.encrypted.expect("a broker with TLS")[0]
+    }
+
+    /// The address where HTTP is spoken.
+    pub(crate) fn http_addr(&self) -> SocketAddr {
+        self.http.expect("a broker with HTTP")
     }
 
     /// A new client over TCP that listens to the stream already.

@@ -10,6 +10,7 @@ mod process;
 mod socket;
 mod transcript;
 mod wait;
+mod websocket;
 
 pub(crate) use broker::{Broker, Place, Settings, command, settings};
 pub(crate) use bystander::Bystander;
@@ -20,3 +21,4 @@ pub(crate) use process::{Process, descriptors_for};
 pub(crate) use socket::{Socket, Transport, tcp_from};
 pub(crate) use transcript::Transcript;
 pub(crate) use wait::{PATIENCE, alone, until, until_within, watch};
+pub(crate) use websocket::WebSocket;

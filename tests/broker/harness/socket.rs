@@ -1,4 +1,4 @@
-//! A client's end of a connection: TCP, TLS or Unix.
+//! A client's end of a connection: TCP, TLS, Unix, or a WebSocket.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
@@ -12,12 +12,16 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use socket2::{Domain, SockRef, Type};
 
+use super::WebSocket;
+
 /// How a client reaches the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,
     Tls,
     Unix,
+    /// Of the HTTP address.
+    WebSocket,
 }
 
 /// A connected socket.
@@ -26,6 +30,7 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     Tls(Mutex<Box<Encrypted>>),
     Unix(UnixStream),
+    Web(Box<WebSocket>),
 }
 
 type Encrypted = StreamOwned<ClientConnection, TcpStream>;
@@ -61,6 +66,12 @@ impl Socket {
         Self::Tls(Mutex::new(Box::new(StreamOwned::new(tls, socket))))
     }
 
+    /// A WebSocket at an address where HTTP is spoken.
+    pub(crate) fn websocket(addr: SocketAddr) -> Self {
+        let Self::Tcp(socket) = Self::tcp(addr) else { unreachable!() };
+        Self::Web(Box::new(WebSocket::open(socket, addr)))
+    }
+
     pub(crate) fn unix(path: &PathBuf) -> Self {
         Self::Unix(UnixStream::connect(path).expect("the broker accepts"))
     }
@@ -89,6 +100,7 @@ impl Socket {
                 stream.sock.shutdown(Shutdown::Write).unwrap();
             }
             Self::Unix(socket) => socket.shutdown(Shutdown::Write).unwrap(),
+            Self::Web(socket) => socket.finish(),
         }
     }
 
@@ -103,13 +115,14 @@ impl Socket {
             Self::Tcp(socket) => act(SockRef::from(socket)),
             Self::Tls(stream) => act(SockRef::from(&stream.lock().unwrap().sock)),
             Self::Unix(socket) => act(SockRef::from(socket)),
+            Self::Web(socket) => act(SockRef::from(&socket.socket)),
         }
     }
 
     pub(crate) fn try_clone(&self) -> Self {
         match self {
             Self::Tcp(socket) => Self::Tcp(socket.try_clone().unwrap()),
-            Self::Tls(_) => panic!("an encrypted connection has one state"),
+            Self::Tls(_) | Self::Web(_) => panic!("such a connection has one state"),
             Self::Unix(socket) => Self::Unix(socket.try_clone().unwrap()),
         }
     }
@@ -127,7 +140,7 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(socket) => socket.as_fd(),
-            Self::Tls(_) => panic!("what is sent is to be encrypted"),
+            Self::Tls(_) | Self::Web(_) => panic!("what is sent is to be encrypted, or framed"),
             Self::Unix(socket) => socket.as_fd(),
         }
     }
@@ -139,6 +152,7 @@ impl Read for Socket {
             Self::Tcp(socket) => socket.read(into),
             Self::Tls(stream) => stream.get_mut().unwrap().read(into),
             Self::Unix(socket) => socket.read(into),
+            Self::Web(socket) => socket.read(into),
         }
     }
 }
@@ -149,12 +163,14 @@ impl Write for Socket {
             Self::Tcp(socket) => socket.write(bytes),
             Self::Tls(stream) => stream.get_mut().unwrap().write(bytes),
             Self::Unix(socket) => socket.write(bytes),
+            Self::Web(socket) => socket.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Tls(stream) => stream.get_mut().unwrap().flush(),
+            Self::Web(socket) => socket.flush(),
             Self::Tcp(_) | Self::Unix(_) => Ok(()),
         }
     }

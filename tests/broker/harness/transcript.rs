@@ -6,6 +6,7 @@
 //! # A comment: which rule of the contract this is about.
 //! == the title of a case
 //! only json lines                  about the characters of JSON or the ends of lines: not played in other encodings
+//! not over websockets              about what comes before there is a WebSocket: not played over one
 //! set limits.line = 64KiB
 //! token mst_a: listen = ['a']      who shows this token may do that; several rights are separated by "; "
 //! A> {"action":"ping"}             client A says this line
@@ -42,6 +43,7 @@ pub(crate) struct Transcript {
 struct Case {
     title: String,
     only_json_lines: bool,
+    not_over_websockets: bool,
     settings: Settings,
     steps: Vec<Step>,
 }
@@ -81,9 +83,17 @@ impl Transcript {
 
     /// Plays every case over the given transport, in the given encoding.
     pub(crate) fn play(&self, transport: Transport, encoding: Encoding) {
-        for case in self.cases.iter().filter(|case| encoding == Encoding::JsonLines || !case.only_json_lines) {
+        let is_played = |case: &&Case| match transport {
+            Transport::WebSocket => !case.not_over_websockets,
+            Transport::Tcp | Transport::Tls | Transport::Unix => encoding == Encoding::JsonLines || !case.only_json_lines,
+        };
+        for case in self.cases.iter().filter(is_played) {
             let settings = case.settings.clone();
-            let broker = Broker::start(if transport == Transport::Tls { settings.encrypted() } else { settings });
+            let broker = Broker::start(match transport {
+                Transport::Tls => settings.encrypted(),
+                Transport::WebSocket => settings.http(),
+                Transport::Tcp | Transport::Unix => settings,
+            });
             let mut player = Player { broker, transport, encoding, clients: BTreeMap::new(), unsettled: None, epochs: Vec::new() };
             for step in &case.steps {
                 player.play(step, &format!("{}.txt:{} ({}, {transport:?}, {encoding:?})", self.name, step.line, case.title));
@@ -261,12 +271,22 @@ fn parse(name: &str, text: &str) -> Vec<Case> {
             continue;
         }
         if let Some(title) = line.strip_prefix("== ") {
-            cases.push(Case { title: title.to_owned(), only_json_lines: false, settings: settings(), steps: Vec::new() });
+            cases.push(Case {
+                title: title.to_owned(),
+                only_json_lines: false,
+                not_over_websockets: false,
+                settings: settings(),
+                steps: Vec::new(),
+            });
             continue;
         }
         let case = cases.last_mut().unwrap_or_else(|| panic!("{name}.txt:{number}: a case begins with ==\n{line}"));
         if line == "only json lines" {
             case.only_json_lines = true;
+            continue;
+        }
+        if line == "not over websockets" {
+            case.not_over_websockets = true;
             continue;
         }
         if let Some((key, value)) = line.strip_prefix("set ").and_then(|rest| rest.split_once(" = ")) {

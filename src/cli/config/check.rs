@@ -81,7 +81,6 @@ impl Config {
         self.check_limits(&mut bad);
         self.check_outbox(&mut bad);
         self.check_auth(&mut bad);
-        self.check_http(&mut bad);
         self.check_sockets(&mut bad);
         self.check_tls(&mut bad);
         let workers = self.runtime.workers;
@@ -201,15 +200,6 @@ impl Config {
         });
     }
 
-    fn check_http(&self, bad: &mut BadValues) {
-        for origin in &self.http.origins {
-            bad.unless(is_origin(origin), "http.origins", format!("[{origin:?}]"), || {
-                "no page is of such a site; write it as browsers do, such as \"https://lab.example.org\", with the port if it is not the usual one"
-                    .to_owned()
-            });
-        }
-    }
-
     fn check_sockets(&self, bad: &mut BadValues) {
         let tcp = &self.tcp;
         let least = Span::from_secs(1);
@@ -234,15 +224,6 @@ impl Config {
             "nobody could connect, which needs the right to write; write a mode such as \"0660\"".to_owned()
         });
     }
-}
-
-/// Whether a browser could say that a page is of this site: a scheme, a host in ASCII, and nothing else but a port. A slash at the end is
-/// what people copy from the line of the address.
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.strip_suffix('/').unwrap_or(text).split_once("://") else { return false };
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'+');
-    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
-    !scheme.is_empty() && scheme.bytes().all(is_word) && !host.is_empty() && host.bytes().all(is_host)
 }
 
 /// Whether the second of two addresses could not be bound: it is the same, or one of both stands for all addresses of the machine.

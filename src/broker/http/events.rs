@@ -223,10 +223,7 @@ fn put_data(data: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::IoSlice;
-
     use super::*;
-    use crate::broker::http::framed::Rest;
 
     const HEADER: &str = r#"{"action":"put","stream":"s","message":{"of":3}}"#;
     const JOINED: &str = r#"{"action":"receipt","receipt":1,"state":"running","age":0.5,"position":{"epoch":"e","sequence":7}}"#;
@@ -336,16 +333,5 @@ mod tests {
         events.wrap(&mut out, Wrapped::Ends);
         events.end(&mut out);
         assert_eq!(out, b"000003\r\n:\n\n\r\n0\r\n\r\n");
-    }
-
-    #[test]
-    fn lines_are_found_in_slices_that_are_cut_anywhere() {
-        let slices = [IoSlice::new(b"one\ntw"), IoSlice::new(b""), IoSlice::new(b"o\n\nthree")];
-        let (mut rest, mut found) = (Rest::new(&slices), Vec::new());
-        while let Some((bytes, ends)) = rest.line() {
-            found.push((std::str::from_utf8(bytes).unwrap(), ends, rest.ends_with(bytes)));
-            rest.advance(bytes.len() + usize::from(ends));
-        }
-        assert_eq!(found, [("one", true, true), ("tw", false, false), ("o", true, true), ("", true, true), ("three", false, false)]);
     }
 }

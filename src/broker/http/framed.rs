@@ -11,6 +11,8 @@ use crate::broker::access::Origin;
 use crate::broker::connection::Transport;
 use crate::broker::outbox::{Sink, TransportKind, Unsent};
 
+use super::slices::Rest;
+
 /// About how many bytes one write carries, and the longest piece of a line that is framed at once.
 const WRITE: usize = 64 << 10;
 
@@ -224,42 +226,6 @@ impl<F: Framing> State<F> {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
-    }
-}
-
-/// What is left of several slices.
-pub(super) struct Rest<'s> {
-    slices: &'s [IoSlice<'s>],
-    /// How much of the first is done.
-    at: usize,
-}
-
-impl<'s> Rest<'s> {
-    /// All of them.
-    pub(super) fn new(slices: &'s [IoSlice<'s>]) -> Self {
-        Self { slices, at: 0 }
-    }
-
-    /// What is left of the line, without its LF, and whether that is there.
-    pub(super) fn line(&mut self) -> Option<(&'s [u8], bool)> {
-        loop {
-            let (first, others) = self.slices.split_first()?;
-            let rest = first.get(self.at..).unwrap_or_default();
-            if !rest.is_empty() {
-                let end = memchr::memchr(b'\n', rest);
-                return Some((rest.get(..end.unwrap_or(rest.len())).unwrap_or_default(), end.is_some()));
-            }
-            (self.slices, self.at) = (others, 0);
-        }
-    }
-
-    /// Whether an LF follows these bytes, with which what is left begins.
-    pub(super) fn ends_with(&self, bytes: &[u8]) -> bool {
-        self.slices.first().is_some_and(|first| first.get(self.at + bytes.len()) == Some(&b'\n'))
-    }
-
-    pub(super) fn advance(&mut self, count: usize) {
-        self.at += count;
     }
 }
 

@@ -21,6 +21,7 @@ mod page;
 mod pipe;
 mod routes;
 mod sites;
+mod slices;
 mod streams;
 mod upgrades;
 mod visit;

@@ -15,17 +15,27 @@ ROOT = HERE.parent.parent
 class Broker:
     """A program that is started afresh for each measurement, so that none inherits another's memory."""
 
-    def __init__(self, name, protocol, port, command, version, package=None, ca=None):
+    def __init__(self, name, protocol, port, command, version, package=None, ca=None, listeners_port=None):
         self.name, self.protocol, self.port, self.command = name, protocol, port, command
         #: With TLS, the authority that its certificate is signed by.
         self.ca = ca
+        #: Where those listen who do not speak the protocol as it is, if that is a port of its own.
+        self.listeners_port = listeners_port
         self.version_command, self.package = version, package
+        #: A file that the package brings beside the program.
+        self.needs = None
+        #: It has a process of its own for the work.
+        self.has_worker = False
         self.process = None
 
     def program(self):
         """The path of the program, or None. Debian keeps servers where users' paths do not lead."""
         path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
         return shutil.which(self.command[0], path=path)
+
+    def is_installed(self):
+        """Whether it can be started: the program may be there without what else it needs."""
+        return self.program() is not None and (self.needs is None or self.needs.exists())
 
     def version(self):
         """What it calls itself, in one line."""
@@ -34,30 +44,40 @@ class Broker:
         return lines[0] if lines else "unknown"
 
     def __enter__(self):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                raise RuntimeError(f"port {self.port} is in use; {self.name} needs it")
+        for port in self.ports():
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    raise RuntimeError(f"port {port} is in use; {self.name} needs it")
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([self.program(), *self.command[1:]], stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
         try:
-            self.await_port()
+            for port in self.ports():
+                self.await_port(port)
         except BaseException:
             self.__exit__()
             raise
         return self
 
-    def await_port(self):
+    def pid(self):
+        """The process that does the work: if the one that was started only watches over a worker, that worker."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0]) if self.has_worker else self.process.pid
+
+    def ports(self):
+        return [self.port] + [self.listeners_port] * (self.listeners_port is not None)
+
+    def await_port(self, port):
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 self.log.seek(0)
                 raise RuntimeError(f"{self.name} ended at once: {self.log.read().decode(errors='replace')[-500:]}")
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.02)
-        raise RuntimeError(f"{self.name} does not listen on port {self.port}")
+        raise RuntimeError(f"{self.name} does not listen on port {port}")
 
     def __exit__(self, *_):
         """Ends this process and no other."""
@@ -99,6 +119,27 @@ def encrypted(msgstream, folder):
         Broker("redis-tls", "redis", 28379, ["redis-server", str(HERE / "config" / "redis.conf"), *redis], ["--version"], "redis-server", ca),
         Broker("nats-tls", "nats", 28222, ["nats-server", "-c", str(folder / "nats.conf")], ["--version"], "nats-server", ca),
         Broker("mosquitto-tls", "mqtt", 28883, ["mosquitto", "-c", str(folder / "mosquitto.conf")], ["-h"], "mosquitto", ca),
+    ]
+
+
+def over_http(msgstream, folder):
+    """Those that have listeners over HTTP: msgstream, Mosquitto by WebSockets, and nginx with nchan, in a folder for what nginx keeps.
+
+    The last is msgstream without HTTP, for what that costs those who do without."""
+    plain = (HERE / "config" / "mosquitto.conf").read_text().replace("listener 21883", "listener 29883")
+    options = [line for line in plain.splitlines() if not line.startswith("listener ")]
+    listeners = "listener 29884 127.0.0.1\nprotocol websockets\n"
+    (folder / "mosquitto.conf").write_text("\n".join(["listener 29883 127.0.0.1", *options]) + "\n" + listeners)
+    nginx = ["nginx", "-c", str(HERE / "config" / "nginx-nchan.conf"), "-p", str(folder)]
+    serve = [str(msgstream), "serve", "--listen"]
+    nchan = Broker("nchan", "nchan", 29080, nginx, ["-v"], "libnginx-mod-nchan")
+    nchan.has_worker = True
+    nchan.needs = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+    return [
+        Broker("msgstream", "msgstream", 29342, [*serve, "127.0.0.1:29342", "--http", "127.0.0.1:29343"], ["--version"], listeners_port=29343),
+        Broker("mosquitto", "mqtt", 29883, ["mosquitto", "-c", str(folder / "mosquitto.conf")], ["-h"], "mosquitto", listeners_port=29884),
+        nchan,
+        Broker("msgstream-plain", "msgstream", 29344, [*serve, "127.0.0.1:29344"], ["--version"]),
     ]
 
 

@@ -3,6 +3,7 @@
 from statistics import median
 
 import fairness
+import over_http
 import plot
 from rows import ENCRYPTED
 
@@ -251,9 +252,9 @@ def page(results):
 
 
 def write(raw, out):
-    """Writes `results.md`, with the section of `../fairness` if there is one, and the plots."""
+    """Writes `results.md`, with the sections of `../fairness` and `../http` if there are any, and the plots."""
     results = Results(raw)
-    (out / "results.md").write_text("\n".join(page(results) + fairness.section(out)))
+    (out / "results.md").write_text("\n".join(page(results) + fairness.section(out) + over_http.section(out)))
     plots = out / "plots"
     plots.mkdir(exist_ok=True)
     labels = {name: title.strip("*") for name, title in NAMES.items()}

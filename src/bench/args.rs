@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Encoding, Listen};
 
+use super::carried::By;
 use super::content::ContentKind;
 use super::encrypted::encryption;
 use super::plan::Plan;
 use super::topology::Topology;
-use super::wire::{self, Protocol};
+use super::wire::{self, Dialect, Protocol};
 use super::workload::Workload;
 
 /// Load a broker, check all that it delivers, and report throughput, latency and cost.
@@ -67,9 +68,12 @@ pub(crate) struct Args {
     /// listeners
     #[arg(long, value_enum, value_name = "WORK", conflicts_with_all = ["rate", "join", "idle", "no_listeners", "messages", "streams", "size"])]
     pub(crate) beside: Option<Workload>,
-    /// With --beside: the address for the listeners [default: --server]
-    #[arg(long, value_name = "ADDRESS", requires = "beside")]
+    /// The address for the listeners [default: --server]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "join")]
     pub(crate) listeners_at: Option<Listen>,
+    /// What the listeners' messages travel in. Publishers speak the protocol as it is
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["beside", "join"])]
+    listeners_by: By,
     /// How long to publish with --rate or --beside
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) duration: Span,
@@ -135,18 +139,26 @@ impl Args {
             let translates = self.listeners_at.as_ref().is_some_and(|listen| listen.encoding == Encoding::MessagePack);
             work.check(protocol, translates)?;
         }
-        self.plan_for(protocol)
+        self.plan_for(protocol, wire::of(protocol), By::Socket)
     }
 
-    /// The plan of the listeners of `--beside`, which may be elsewhere and speak another encoding.
+    /// The plan of the listeners, which may be elsewhere, and with `--beside` speak another encoding.
     pub(crate) fn listeners_plan(&self) -> Result<Plan> {
-        let Some(listen) = &self.listeners_at else { return self.plan() };
-        let there = Self { server: listen.clone(), protocol: None, ..self.clone() };
-        there.plan_for(there.protocol()?)
+        let Some(listen) = &self.listeners_at else { return self.plan_to_hear(self.protocol()?) };
+        let protocol = if self.beside.is_some() { None } else { self.protocol };
+        ensure!(self.beside.is_some() || listen.encoding == self.server.encoding, "--listeners-at speaks another encoding than --server");
+        let there = Self { server: listen.clone(), protocol, ..self.clone() };
+        there.plan_to_hear(there.protocol()?)
     }
 
-    fn plan_for(&self, protocol: Protocol) -> Result<Plan> {
-        let wire = wire::of(protocol);
+    fn plan_to_hear(&self, protocol: Protocol) -> Result<Plan> {
+        let by = self.listeners_by;
+        let wire = wire::heard(protocol, by).with_context(|| format!("{protocol:?} has no listeners by {by:?}: see --listeners-by"))?;
+        ensure!(wire.path(0).is_none() || self.streams_per_listener == 1, "a listener by {by:?} has one stream");
+        self.plan_for(protocol, wire, by)
+    }
+
+    fn plan_for(&self, protocol: Protocol, wire: &'static dyn Dialect, by: By) -> Result<Plan> {
         let content = wire.content(self.kind, self.size.0)?;
         let line = wire.published(0, &content).len();
         let window = (self.window.0 / line).max(4);
@@ -154,6 +166,7 @@ impl Args {
             protocol,
             wire,
             server: self.server.address.clone(),
+            by,
             encryption: self.ca.as_deref().map(encryption).transpose()?,
             topology: Topology {
                 publishers: self.publishers,

@@ -130,7 +130,7 @@ pub(crate) fn idle(plan: &Plan, count: usize, tick: &mut impl FnMut(u64)) -> Res
     let mut all = Vec::with_capacity(count);
     let mut shown = Instant::now();
     for number in 0..count {
-        all.push(Socket::open(plan, &[plan.wire.listen(number % plan.topology.streams)])?);
+        all.push(Socket::listen(plan, &[number % plan.topology.streams])?);
         if shown.elapsed() > Duration::from_millis(100) {
             shown = Instant::now();
             tick(number as u64);

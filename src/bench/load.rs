@@ -15,6 +15,8 @@ use super::socket::Socket;
 /// All connections of a run.
 pub(crate) struct Load<'p> {
     plan: &'p Plan,
+    /// What listeners answer to pings.
+    pong: &'static [u8],
     poll: Poll,
     events: Events,
     scratch: Vec<u8>,
@@ -41,17 +43,17 @@ const TICK: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_millis(20);
 
 impl<'p> Load<'p> {
-    /// Connects all listeners, then, if there are to be any, all publishers.
-    pub(crate) fn connect(plan: &'p Plan, publishers: usize) -> Result<Self> {
+    /// Connects all listeners, as `heard` says, then, if there are to be any, all publishers.
+    pub(crate) fn connect(plan: &'p Plan, heard: &Plan, publishers: usize) -> Result<Self> {
         let topology = &plan.topology;
         let poll = Poll::new()?;
         let mut listeners = Vec::with_capacity(topology.connections());
         for block in 0..if topology.listeners == 0 { 0 } else { topology.blocks() } {
-            let words: Vec<_> = topology.streams_of(block).map(|stream| plan.wire.listen(stream)).collect();
+            let streams: Vec<_> = topology.streams_of(block).collect();
             for _ in 0..topology.listeners {
-                let mut socket = Socket::open(plan, &words)?;
+                let mut socket = Socket::listen(heard, &streams)?;
                 socket.register(poll.registry(), Token(publishers + listeners.len()), Interest::READABLE)?;
-                listeners.push(LoadListener { socket, checker: Checker::new(plan.wire, *topology, block, &plan.content) });
+                listeners.push(LoadListener { socket, checker: Checker::new(heard.wire, *topology, block, &plan.content) });
             }
         }
         let mut all = Vec::with_capacity(publishers);
@@ -62,6 +64,7 @@ impl<'p> Load<'p> {
         }
         Ok(Self {
             plan,
+            pong: heard.wire.pong(),
             poll,
             events: Events::with_capacity(1024),
             scratch: vec![0; SCRATCH],
@@ -193,7 +196,7 @@ impl<'p> Load<'p> {
             self.received[number] += count;
             self.delivered += count;
             if listener.checker.take_ping() {
-                listener.socket.write_some(self.plan.wire.pong())?;
+                listener.socket.write_some(self.pong)?;
             }
         }
         Ok(())

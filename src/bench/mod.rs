@@ -1,11 +1,12 @@
 //! The load generator: loads a broker and checks all that it delivers. `msgstream bench` is its command line.
 //!
 //! [`args`] makes a [`plan`] of the options; [`load`] (as fast as it goes), [`pace`] (at a rate) and [`join`] carry it out
-//! over [`socket`]s; [`check`] holds listeners' messages against what was published; [`wire`] knows the protocols.
+//! over [`socket`]s, within what [`carried`] knows if that is asked for; [`check`] holds listeners' messages against what was published; [`wire`] knows the protocols.
 //! [`beside`] asks what others feel of the load.
 
 mod args;
 mod beside;
+mod carried;
 mod check;
 mod content;
 mod encrypted;
@@ -51,10 +52,11 @@ pub(crate) fn run(args: &Args) -> Result<(), BenchError> {
         let listeners = args.listeners_plan().map_err(BenchError::Options)?;
         return beside::run(args, &plan, &listeners, work).map_err(BenchError::Run);
     }
-    measure(args, plan).map_err(BenchError::Run)
+    let listeners = args.listeners_plan().map_err(BenchError::Options)?;
+    measure(args, plan, &listeners).map_err(BenchError::Run)
 }
 
-fn measure(args: &Args, mut plan: Plan) -> Result<()> {
+fn measure(args: &Args, mut plan: Plan, listeners: &Plan) -> Result<()> {
     process::allow_connections(args.idle.map_or(plan.topology.connections() + plan.topology.publishers, |idle| idle + 1))?;
     let report = Report {
         protocol: format!("{:?}", plan.protocol).to_lowercase(),
@@ -65,20 +67,20 @@ fn measure(args: &Args, mut plan: Plan) -> Result<()> {
         ..Report::default()
     };
     let report = if let Some(connections) = args.idle {
-        idle(args, &plan, connections, report)?
+        idle(args, listeners, connections, report)?
     } else if args.join {
         join(args, &plan, report)?
     } else if let Some(rate) = args.rate {
         plan.batch = 1;
-        paced(args, &plan, rate, report)?
+        paced(args, &plan, listeners, rate, report)?
     } else {
-        load(args, &plan, report)?
+        load(args, &plan, listeners, report)?
     };
     Ok(report.print(args.json)?)
 }
 
-fn load(args: &Args, plan: &Plan, mut report: Report) -> Result<Report> {
-    let mut load = load::Load::connect(plan, plan.topology.publishers)?;
+fn load(args: &Args, plan: &Plan, listeners: &Plan, mut report: Report) -> Result<Report> {
+    let mut load = load::Load::connect(plan, listeners, plan.topology.publishers)?;
     if args.warmup > 0 {
         load.run(args.warmup, &mut |_| {})?;
     }
@@ -96,11 +98,11 @@ fn load(args: &Args, plan: &Plan, mut report: Report) -> Result<Report> {
     Ok(report.finish(unit, units, elapsed, &costs))
 }
 
-fn paced(args: &Args, plan: &Plan, rate: f64, mut report: Report) -> Result<Report> {
+fn paced(args: &Args, plan: &Plan, listeners: &Plan, rate: f64, mut report: Report) -> Result<Report> {
     let messages = (rate * args.duration.0.as_secs_f64()).ceil() as u64;
     ensure!(messages > 0, "--rate and --duration make less than one message");
     let bar = bar(args.warmup + messages);
-    let pace = pace::Pace::connect(plan)?;
+    let pace = pace::Pace::connect(plan, listeners)?;
     let meter = Meter::start(args)?;
     let interval = Duration::from_secs_f64(1.0 / rate);
     let paced = pace.run(args.warmup + messages, args.warmup, interval, &mut |done| bar.set_position(done))?;

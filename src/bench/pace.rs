@@ -42,8 +42,8 @@ impl<'p> Pace<'p> {
     ///
     /// # Errors
     /// If the broker cannot be reached or refuses.
-    pub(crate) fn connect(plan: &'p Plan) -> Result<Self> {
-        let load = Load::connect(plan, 0)?;
+    pub(crate) fn connect(plan: &'p Plan, listeners: &Plan) -> Result<Self> {
+        let load = Load::connect(plan, listeners, 0)?;
         let mut publishers = Vec::with_capacity(plan.topology.publishers);
         for number in 0..plan.topology.publishers {
             let mut socket = Socket::open(plan, &[])?;
@@ -58,13 +58,13 @@ impl<'p> Pace<'p> {
     /// # Errors
     /// If one is lost, doubled, changed or out of order.
     pub(crate) fn run(self, total: u64, warmup: u64, interval: Duration, tick: &mut impl FnMut(u64)) -> Result<Paced> {
-        let Self { plan, mut load, publishers } = self;
+        let Self { plan, mut load, mut publishers } = self;
         let listeners = plan.topology.listeners as u64;
         let mut latency = histogram()?;
         let start = Instant::now() + Duration::from_millis(20);
         let due = |position: u64| start + Duration::from_nanos(interval.as_nanos() as u64 * position);
         let lateness = thread::scope(|scope| {
-            let pacer = scope.spawn(|| pace(plan, publishers, total, &due));
+            let pacer = scope.spawn(|| pace(plan, &mut publishers, total, &due));
             let mut seen = |stream, publisher, number| {
                 let position = plan.topology.position(publisher, stream, number);
                 if position >= warmup {
@@ -73,7 +73,8 @@ impl<'p> Pace<'p> {
             };
             let received = load.receive(total * listeners, &mut seen, &mut |delivered| tick(delivered / listeners));
             let lateness = pacer.join().map_err(|_| anyhow!("the publishing thread has failed"))?;
-            received.and(lateness)
+            // What stopped the publisher explains why nothing more came.
+            lateness.and_then(|lateness| received.map(|()| lateness))
         })?;
         let elapsed = start.elapsed();
         load.finish()?;
@@ -81,8 +82,9 @@ impl<'p> Pace<'p> {
     }
 }
 
-/// Publishes each message when it is due, the publishers in turn.
-fn pace(plan: &Plan, mut publishers: Vec<LoadPublisher>, total: u64, due: &dyn Fn(u64) -> Instant) -> Result<Histogram<u64>> {
+/// Publishes each message when it is due, the publishers in turn. They stay connected: a broker may pass over what was said last by
+/// someone who has gone without hearing the answer.
+fn pace(plan: &Plan, publishers: &mut [LoadPublisher], total: u64, due: &dyn Fn(u64) -> Instant) -> Result<Histogram<u64>> {
     // Without this a sleep may be 50 microseconds late on purpose. Where it is refused the lateness will show it.
     rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).ok();
     let mut lateness = histogram()?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::wire::Address;
 
+use super::carried::By;
 use super::content::LoadContent;
 use super::encrypted::Encryption;
 use super::topology::Topology;
@@ -17,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) wire: &'static dyn Dialect,
     /// Where it is.
     pub(crate) server: Address,
+    /// What its messages travel in, for those who listen.
+    pub(crate) by: By,
     /// How it is encrypted, if it is.
     pub(crate) encryption: Option<Encryption>,
     /// Who publishes and listens to what.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use super::carried::{Asked, By, Carried};
 use super::encrypted::Encrypted;
 use super::plan::Plan;
 use super::wire::{Dialect, Unit};
@@ -23,6 +24,8 @@ pub(crate) enum Socket {
     Tls(Box<Encrypted>),
     /// A Unix socket.
     Unix(UnixStream),
+    /// TCP, with something between it and the protocol.
+    Carried(Box<Carried>),
 }
 
 impl Socket {
@@ -37,6 +40,36 @@ impl Socket {
         socket.write_all(&says).context("the broker closed the connection")?;
         // The relay has no ping: it answers those who listen.
         if !ping.is_empty() || !words.is_empty() {
+            socket.await_pong(plan.wire, plan.timeout)?;
+        }
+        Ok(socket)
+    }
+
+    /// Connects as a listener to these streams, by what the plan says, and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub(crate) fn listen(plan: &Plan, streams: &[usize]) -> Result<Self> {
+        let words: Vec<_> = streams.iter().map(|stream| plan.wire.listen(*stream)).collect();
+        if plan.by == By::Socket {
+            return Self::open(plan, &words);
+        }
+        let Self::Tcp(socket) = Self::connect(plan)? else {
+            bail!("{} is no plain TCP address, as listeners by {:?} need", plan.server, plan.by)
+        };
+        let stream = streams.first().copied().unwrap_or_default();
+        let path = plan.wire.path(stream);
+        let asked = Asked {
+            path: path.as_deref().unwrap_or(plan.wire.entrance()),
+            subprotocol: plan.wire.subprotocol(),
+            label: plan.wire.label(stream),
+        };
+        let mut socket = Self::Carried(Box::new(Carried::open(socket, plan.by, &asked, plan.timeout)?));
+        let says = [&plan.wire.hello()[..], &words.concat(), &plan.wire.ping()].concat();
+        if !says.is_empty() {
+            socket.write_all(&says).context("the broker closed the connection")?;
+        }
+        if !says.is_empty() || plan.wire.tells_joins() {
             socket.await_pong(plan.wire, plan.timeout)?;
         }
         Ok(socket)
@@ -107,6 +140,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(true)?,
             Self::Tls(stream) => stream.set_nonblocking()?,
+            Self::Carried(stream) => stream.set_nonblocking()?,
             Self::Unix(stream) => stream.set_nonblocking(true)?,
         }
         Ok(())
@@ -121,6 +155,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => tcp(stream)?,
             Self::Tls(stream) => tcp(stream.socket())?,
+            Self::Carried(stream) => tcp(stream.socket())?,
             Self::Unix(stream) => {
                 stream.set_read_timeout(Some(patience))?;
                 stream.set_write_timeout(Some(patience))?;
@@ -164,6 +199,7 @@ impl Socket {
     pub(crate) fn flush_some(&mut self) -> Result<()> {
         match self {
             Self::Tls(stream) => stream.flush_some().context("the broker broke a connection"),
+            Self::Carried(stream) => stream.flush_some().context("the broker broke a connection"),
             Self::Tcp(_) | Self::Unix(_) => Ok(()),
         }
     }
@@ -172,6 +208,7 @@ impl Socket {
         match self {
             Self::Tcp(stream) => stream.as_raw_fd(),
             Self::Tls(stream) => stream.socket().as_raw_fd(),
+            Self::Carried(stream) => stream.socket().as_raw_fd(),
             Self::Unix(stream) => stream.as_raw_fd(),
         }
     }
@@ -191,6 +228,7 @@ impl Read for Socket {
         match self {
             Self::Tcp(stream) => stream.read(buffer),
             Self::Tls(stream) => stream.read(buffer),
+            Self::Carried(stream) => stream.read(buffer),
             Self::Unix(stream) => stream.read(buffer),
         }
     }
@@ -201,6 +239,7 @@ impl Write for Socket {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Tls(stream) => stream.write(bytes),
+            Self::Carried(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
         }
     }

@@ -33,7 +33,9 @@ impl Workload {
     /// If it cannot.
     pub(crate) fn check(self, protocol: Protocol, translates: bool) -> Result<()> {
         match (protocol, self) {
-            (Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay, _) => bail!("--beside needs --protocol msgstream, redis or nats"),
+            (Protocol::Msgpack | Protocol::Mqtt | Protocol::Nchan | Protocol::Relay, _) => {
+                bail!("--beside needs --protocol msgstream, redis or nats")
+            }
             (Protocol::Nats, Self::Errors) => bail!("NATS closes a connection after one error: there is no --beside errors"),
             (Protocol::Msgstream, Self::Translation) if !translates => {
                 bail!("--beside translation needs --listeners-at with an address that begins with \"msgpack+\"")

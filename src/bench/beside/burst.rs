@@ -71,7 +71,7 @@ fn message(protocol: Protocol, work: Workload, stream: &str, content: &[u8]) -> 
     let (before, after) = match protocol {
         Protocol::Redis => (format!("*3\r\n$7\r\nPUBLISH\r\n$1\r\n{stream}\r\n${length}\r\n"), "\r\n"),
         Protocol::Nats => (format!("PUB {stream} {length}\r\n"), "\r\n"),
-        Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay => {
+        Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Nchan | Protocol::Relay => {
             let extra = match work {
                 Workload::Receipts => ",\"receipt\":1}\n",
                 Workload::Headers => ",\"header\":1}\n",
@@ -85,7 +85,9 @@ fn message(protocol: Protocol, work: Workload, stream: &str, content: &[u8]) -> 
     let header = match protocol {
         Protocol::Redis if work == Workload::Headers => format!("*3\r\n$3\r\nSET\r\n$1\r\n{stream}\r\n$1\r\n1\r\n"),
         Protocol::Nats if work == Workload::Headers => format!("PUB header.{stream} 1\r\n1\r\n"),
-        Protocol::Redis | Protocol::Nats | Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Relay => String::new(),
+        Protocol::Redis | Protocol::Nats | Protocol::Msgstream | Protocol::Msgpack | Protocol::Mqtt | Protocol::Nchan | Protocol::Relay => {
+            String::new()
+        }
     };
     [header.as_bytes(), before.as_bytes(), content, after.as_bytes()].concat()
 }
@@ -96,7 +98,7 @@ pub(crate) fn listens(protocol: Protocol, streams: &[&str]) -> Vec<Vec<u8>> {
         Protocol::Redis => format!("*2\r\n$9\r\nSUBSCRIBE\r\n$1\r\n{stream}\r\n").into_bytes(),
         Protocol::Nats => format!("SUB {stream} {number}\r\n").into_bytes(),
         Protocol::Msgpack => [&b"\0\0\0\x18\x82\xa6action\xa6listen\xa6stream\xa1"[..], stream.as_bytes()].concat(),
-        Protocol::Msgstream | Protocol::Mqtt | Protocol::Relay => {
+        Protocol::Msgstream | Protocol::Mqtt | Protocol::Nchan | Protocol::Relay => {
             format!("{{\"action\":\"listen\",\"stream\":\"{stream}\"}}\n").into_bytes()
         }
     };

@@ -19,6 +19,27 @@ pub(crate) trait Dialect: Sync {
     fn is_greeted_in_clear(&self) -> bool {
         false
     }
+    /// The path by which a stream is listened to, where messages travel within HTTP. Such a listener of `None` says itself what it
+    /// wants, at [`entrance`](Self::entrance).
+    fn path(&self, _stream: usize) -> Option<String> {
+        None
+    }
+    /// The path of a WebSocket on which the protocol is spoken.
+    fn entrance(&self) -> &'static str {
+        "/ws"
+    }
+    /// The registered name of what is spoken on a WebSocket, in binary messages; `None`: lines of text.
+    fn subprotocol(&self) -> Option<&'static str> {
+        None
+    }
+    /// What each message to a listener by HTTP is to be preceded by as it is read, where the path alone says of which stream it is.
+    fn label(&self, _stream: usize) -> String {
+        String::new()
+    }
+    /// Whether a listener by a path is told that it has joined, as by an answer to a ping.
+    fn tells_joins(&self) -> bool {
+        false
+    }
     /// What a connection says first.
     fn hello(&self) -> Vec<u8>;
     /// Listens to a stream.

@@ -4,6 +4,7 @@
 //! beforehand, with the stream's digits and the id at fixed places. The rest is read with [`Dialect::unit`], which may be slow.
 
 mod dialect;
+mod events;
 mod lines;
 mod message_pack;
 mod mqtt;
@@ -13,6 +14,7 @@ mod redis;
 mod template;
 mod unit;
 
+use super::carried::By;
 pub(crate) use dialect::Dialect;
 pub(crate) use protocol::Protocol;
 pub(crate) use template::STREAM_DIGITS;
@@ -27,6 +29,20 @@ pub(crate) fn of(protocol: Protocol) -> &'static dyn Dialect {
         Protocol::Redis => &redis::Redis,
         Protocol::Nats => &nats::Nats,
         Protocol::Mqtt => &mqtt::Mqtt,
+        Protocol::Nchan => &events::Nchan,
+    }
+}
+
+/// What listeners speak that are connected so; `None` if the protocol has no such listeners.
+pub(crate) fn heard(protocol: Protocol, by: By) -> Option<&'static dyn Dialect> {
+    match (protocol, by) {
+        (Protocol::Nchan, By::Socket) => None,
+        (_, By::Socket) | (Protocol::Msgstream | Protocol::Mqtt | Protocol::Nchan, By::Websocket) | (Protocol::Nchan, By::Events) => {
+            Some(of(protocol))
+        }
+        (Protocol::Msgstream, By::Events) => Some(&events::Events),
+        (Protocol::Msgpack | Protocol::Redis | Protocol::Nats | Protocol::Relay, By::Websocket)
+        | (Protocol::Msgpack | Protocol::Redis | Protocol::Nats | Protocol::Relay | Protocol::Mqtt, By::Events) => None,
     }
 }
 
@@ -50,7 +66,7 @@ mod tests {
 
     #[test]
     fn delivered_messages_are_units() {
-        for protocol in [Protocol::Msgstream, Protocol::Msgpack, Protocol::Redis, Protocol::Nats, Protocol::Mqtt] {
+        for protocol in [Protocol::Msgstream, Protocol::Msgpack, Protocol::Redis, Protocol::Nats, Protocol::Mqtt, Protocol::Nchan] {
             let content = of(protocol).content(ContentKind::Curve, 4000).unwrap();
             let bytes = of(protocol).delivered(42, &content).bytes();
             assert_eq!(of(protocol).unit(&bytes[..bytes.len() - 1]).unwrap(), None, "{protocol:?}");
@@ -60,7 +76,7 @@ mod tests {
 
     #[test]
     fn answers_are_understood() {
-        let cases: [(Protocol, &[u8], Unit); 15] = [
+        let cases: [(Protocol, &[u8], Unit); 17] = [
             (Protocol::Msgstream, b"{\"action\":\"pong\"}\n", Unit::Pong),
             (Protocol::Msgstream, b"{\"action\":\"receipt\",\"receipt\":1}\n", Unit::Noise),
             (Protocol::Msgstream, b"{\"action\":\"close\"}\n", Unit::Failure("{\"action\":\"close\"}".into())),
@@ -75,6 +91,12 @@ mod tests {
             (Protocol::Nats, b"PING\r\n", Unit::Ping),
             (Protocol::Nats, b"INFO {}\r\n", Unit::Noise),
             (Protocol::Mqtt, &[0xd0, 0], Unit::Pong),
+            (Protocol::Nchan, b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nok\n", Unit::Published),
+            (
+                Protocol::Nchan,
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+                Unit::Failure("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".into()),
+            ),
             (Protocol::Mqtt, &[0x20, 2, 0, 5], Unit::Failure("connection refused with code 5".into())),
         ];
         for (protocol, bytes, unit) in cases {

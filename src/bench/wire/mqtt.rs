@@ -25,6 +25,14 @@ const PINGRESP: u8 = 13;
 const REFUSED: u8 = 0x80;
 
 impl Dialect for Mqtt {
+    fn entrance(&self) -> &'static str {
+        "/mqtt"
+    }
+
+    fn subprotocol(&self) -> Option<&'static str> {
+        Some("mqtt")
+    }
+
     fn hello(&self) -> Vec<u8> {
         // Two clients of one name would throw each other out, also those of two runs.
         static CLIENTS: AtomicU32 = AtomicU32::new(0);

@@ -15,6 +15,8 @@ pub(crate) enum Protocol {
     Nats,
     /// MQTT 3.1.1, quality of service 0
     Mqtt,
+    /// nginx with nchan: publishing by HTTP, listening by WebSocket or server-sent events
+    Nchan,
     /// The bare relay of benches/compare, which copies bytes and parses nothing
     Relay,
 }

@@ -61,8 +61,14 @@ class Broker:
 
     def pid(self):
         """The process that does the work: if the one that was started only watches over a worker, that worker."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(children[0]) if self.has_worker else self.process.pid
+        deadline = time.monotonic() + 10
+        while self.has_worker and time.monotonic() < deadline:
+            if children := Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split():
+                return int(children[0])
+            time.sleep(0.02)
+        if self.has_worker:
+            raise RuntimeError(f"{self.name} has no worker")
+        return self.process.pid
 
     def ports(self):
         return [self.port] + [self.listeners_port] * (self.listeners_port is not None)

@@ -40,9 +40,9 @@ impl Messages {
             carry.extend_from_slice(came);
             &carry
         };
-        while let Some((first, payload, after)) = frame(rest)? {
+        while let Some(Frame { first, payload, behind }) = frame(rest)? {
             self.take(first, payload, out, answers)?;
-            rest = after;
+            rest = behind;
         }
         self.carry = rest.to_vec();
         Ok(())
@@ -79,8 +79,16 @@ impl Messages {
     }
 }
 
-/// The first frame, if it is whole: its first byte, what it carries, and what is behind it.
-fn frame(bytes: &[u8]) -> Result<Option<(u8, &[u8], &[u8])>, String> {
+/// A whole frame.
+struct Frame<'a> {
+    first: u8,
+    payload: &'a [u8],
+    /// What has come behind it.
+    behind: &'a [u8],
+}
+
+/// The first frame, if it is whole.
+fn frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, String> {
     let [first, second, rest @ ..] = bytes else { return Ok(None) };
     if second & MASKED != 0 || first & 0x70 != 0 {
         return Err("a server's frame is neither masked nor compressed".to_owned());
@@ -91,7 +99,7 @@ fn frame(bytes: &[u8]) -> Result<Option<(u8, &[u8], &[u8])>, String> {
         (126 | 127, _) => return Ok(None),
         (short, rest) => (u64::from(*short), rest),
     };
-    Ok(rest.split_at_checked(length as usize).map(|(payload, after)| (*first, payload, after)))
+    Ok(rest.split_at_checked(length as usize).map(|(payload, behind)| Frame { first: *first, payload, behind }))
 }
 
 /// Appends a client's frame. A mask of zeros leaves what it masks as it is.

@@ -18,6 +18,8 @@ use super::framed::{Came, Framing, Piece, Wrapped};
 /// What stands for the length of a chunk until that is known: digits of it, and the end of the line.
 const CHUNK: &[u8] = b"000000\r\n";
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Marks an id behind which there is no more of the run.
 pub(super) const END: &str = ".end";
 
@@ -27,8 +29,8 @@ pub(super) struct Events {
     put: Box<[u8]>,
     /// How the line of the stream's end begins, up to what may follow the name.
     close: Box<[u8]>,
-    /// Where the listener stands, once it has joined: the run, and how many of its messages have been.
-    position: Option<(Box<str>, u64)>,
+    /// Where the listener stands, once it has joined.
+    position: Option<Stand>,
     /// By HTTP/1.1: it has to be told where the text ends.
     chunked: bool,
     /// The line that is sent in pieces.
@@ -61,9 +63,9 @@ impl Events {
     fn begin<'a>(&mut self, bytes: &'a [u8], ends: bool, out: &mut Vec<u8>) -> Option<&'a [u8]> {
         if let Some(data) = bytes.strip_prefix(&*self.put) {
             match &mut self.position {
-                Some((epoch, sequence)) => {
-                    *sequence += 1;
-                    put_id(epoch, *sequence, "", out);
+                Some(stand) => {
+                    stand.step();
+                    stand.put("", out);
                 }
                 None => out.extend_from_slice(b"event: header\n"),
             }
@@ -71,8 +73,8 @@ impl Events {
             return Some(data);
         }
         if let Some(rest) = bytes.strip_prefix(&*self.close) {
-            if let Some((epoch, sequence)) = &self.position {
-                put_id(epoch, *sequence, END, out);
+            if let Some(stand) = &self.position {
+                stand.put(END, out);
             }
             out.extend_from_slice(b"event: close\n");
             self.line = Line::Last;
@@ -88,9 +90,9 @@ impl Events {
         let Ok(said) = serde_json::from_slice::<Said<'_>>(line) else { return false };
         match said.action {
             "receipt" => {
-                let position = said.position.map(|position| (Box::from(position.epoch), position.sequence));
-                if let Some((epoch, sequence)) = &position {
-                    put_id(epoch, *sequence, "", out);
+                let position = said.position.map(|position| Stand::at(position.epoch, position.sequence));
+                if let Some(stand) = &position {
+                    stand.put("", out);
                 }
                 self.position = self.position.take().or(position);
                 put_event("joined", &JoinedData::of(line), out);
@@ -98,9 +100,9 @@ impl Events {
             }
             "skipped" => {
                 let messages = said.messages.unwrap_or(0);
-                if let Some((epoch, sequence)) = &mut self.position {
-                    *sequence += messages;
-                    put_id(epoch, *sequence, "", out);
+                if let Some(stand) = &mut self.position {
+                    stand.skip(messages);
+                    stand.put("", out);
                 }
                 put_event("skipped", &format!("{{\"messages\":{messages}}}"), out);
                 false
@@ -178,9 +180,9 @@ impl Framing for Events {
             Wrapped::Ends if out.len() == CHUNK.len() => out.clear(),
             Wrapped::Ends => {
                 let length = out.len() - CHUNK.len();
-                if let Some(mut room) = out.get_mut(..CHUNK.len()) {
-                    // It fits: what is framed at once is far less than 16 MiB.
-                    let _ = write!(room, "{length:06x}\r\n");
+                // It fits: what is framed at once is far less than 16 MiB.
+                for (place, digit) in out.iter_mut().take(CHUNK.len() - 2).rev().enumerate() {
+                    *digit = HEX[length >> (4 * place) & 0xf];
                 }
                 out.extend_from_slice(b"\r\n");
             }
@@ -199,9 +201,49 @@ impl Framing for Events {
     }
 }
 
-fn put_id(epoch: &str, sequence: u64, end: &str, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
-    let _ = writeln!(out, "id: {epoch}.{sequence}{end}");
+/// Where a listener stands: the run, and how many of its messages have been. Kept as the line that says so, of which mostly one digit
+/// changes, since each listener has it written for each message.
+struct Stand {
+    line: Vec<u8>,
+    /// Where its digits begin.
+    digits: usize,
+    sequence: u64,
+}
+
+impl Stand {
+    fn at(epoch: &str, sequence: u64) -> Self {
+        let mut stand = Self { line: format!("id: {epoch}.").into_bytes(), digits: 0, sequence: 0 };
+        stand.digits = stand.line.len();
+        stand.skip(sequence);
+        stand
+    }
+
+    /// One message further.
+    fn step(&mut self) {
+        self.sequence += 1;
+        for digit in self.line.iter_mut().skip(self.digits).rev() {
+            if *digit != b'9' {
+                *digit += 1;
+                return;
+            }
+            *digit = b'0';
+        }
+        self.line.insert(self.digits, b'1');
+    }
+
+    /// So many messages further.
+    fn skip(&mut self, messages: u64) {
+        self.sequence += messages;
+        self.line.truncate(self.digits);
+        // Writing to a vector cannot fail.
+        let _ = write!(self.line, "{}", self.sequence);
+    }
+
+    fn put(&self, end: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.line);
+        out.extend_from_slice(end.as_bytes());
+        out.push(b'\n');
+    }
 }
 
 fn put_event(name: &str, data: &str, out: &mut Vec<u8>) {
@@ -333,5 +375,34 @@ mod tests {
         events.wrap(&mut out, Wrapped::Ends);
         events.end(&mut out);
         assert_eq!(out, b"000003\r\n:\n\n\r\n0\r\n\r\n");
+    }
+
+    #[test]
+    fn each_step_is_told_in_full() {
+        for start in [0, 8, 99, 998, 4_294_967_295, 9_999_999_999] {
+            let mut stand = Stand::at("e", start);
+            for step in 0..12 {
+                let mut out = Vec::new();
+                stand.put(if step % 2 == 0 { "" } else { END }, &mut out);
+                let end = if step % 2 == 0 { "" } else { END };
+                assert_eq!(String::from_utf8(out), Ok(format!("id: e.{}{end}\n", start + step)));
+                stand.step();
+            }
+            stand.skip(988);
+            assert_eq!(stand.line, format!("id: e.{}", start + 1000).into_bytes());
+        }
+    }
+
+    #[test]
+    fn a_chunk_says_how_long_it_is() {
+        let mut events = Events::new(&StreamName::new("s").unwrap(), true);
+        for length in [1, 9, 15, 16, 255, 4096, 65_536, 70_001, 1_048_575] {
+            let mut out = Vec::new();
+            events.wrap(&mut out, Wrapped::Begins);
+            out.resize(out.len() + length, b'x');
+            events.wrap(&mut out, Wrapped::Ends);
+            assert!(out.starts_with(format!("{length:06x}\r\nx").as_bytes()), "{length}");
+            assert_eq!(out.len(), CHUNK.len() + length + 2);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Joining: connections that leave a stream and join it again, each time receiving its header.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mio::{Events, Interest, Poll, Token};
@@ -122,19 +122,19 @@ impl Joiner {
     }
 }
 
+/// After how many connections progress is shown.
+const TOGETHER: usize = 256;
+
 /// Opens `count` listening connections, lets the broker settle, and holds them open.
 ///
 /// # Errors
 /// If one is refused.
 pub(crate) fn idle(plan: &Plan, count: usize, tick: &mut impl FnMut(u64)) -> Result<Vec<Socket>> {
+    let wanted: Vec<_> = (0..count).map(|number| vec![number % plan.topology.streams]).collect();
     let mut all = Vec::with_capacity(count);
-    let mut shown = Instant::now();
-    for number in 0..count {
-        all.push(Socket::listen(plan, &[number % plan.topology.streams])?);
-        if shown.elapsed() > Duration::from_millis(100) {
-            shown = Instant::now();
-            tick(number as u64);
-        }
+    for part in wanted.chunks(TOGETHER) {
+        all.append(&mut Socket::listen_all(plan, part)?);
+        tick(all.len() as u64);
     }
     // Brokers tidy up on timers of a second or so.
     std::thread::sleep(Duration::from_millis(1500));

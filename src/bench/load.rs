@@ -50,8 +50,7 @@ impl<'p> Load<'p> {
         let mut listeners = Vec::with_capacity(topology.connections());
         for block in 0..if topology.listeners == 0 { 0 } else { topology.blocks() } {
             let streams: Vec<_> = topology.streams_of(block).collect();
-            for _ in 0..topology.listeners {
-                let mut socket = Socket::listen(heard, &streams)?;
+            for mut socket in Socket::listen_all(heard, &vec![streams; topology.listeners])? {
                 socket.register(poll.registry(), Token(publishers + listeners.len()), Interest::READABLE)?;
                 listeners.push(LoadListener { socket, checker: Checker::new(heard.wire, *topology, block, &plan.content) });
             }

@@ -11,6 +11,7 @@ mod check;
 mod content;
 mod encrypted;
 mod join;
+mod listening;
 mod load;
 mod meter;
 mod pace;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use super::carried::{Asked, By, Carried};
+use super::carried::Carried;
 use super::encrypted::Encrypted;
 use super::plan::Plan;
 use super::wire::{Dialect, Unit};
@@ -45,37 +45,11 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Connects as a listener to these streams, by what the plan says, and waits for the answer.
+    /// Connects.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub(crate) fn listen(plan: &Plan, streams: &[usize]) -> Result<Self> {
-        let words: Vec<_> = streams.iter().map(|stream| plan.wire.listen(*stream)).collect();
-        if plan.by == By::Socket {
-            return Self::open(plan, &words);
-        }
-        let Self::Tcp(socket) = Self::connect(plan)? else {
-            bail!("{} is no plain TCP address, as listeners by {:?} need", plan.server, plan.by)
-        };
-        let stream = streams.first().copied().unwrap_or_default();
-        let path = plan.wire.path(stream);
-        let asked = Asked {
-            path: path.as_deref().unwrap_or(plan.wire.entrance()),
-            subprotocol: plan.wire.subprotocol(),
-            label: plan.wire.label(stream),
-        };
-        let mut socket = Self::Carried(Box::new(Carried::open(socket, plan.by, &asked, plan.timeout)?));
-        let says = [&plan.wire.hello()[..], &words.concat(), &plan.wire.ping()].concat();
-        if !says.is_empty() {
-            socket.write_all(&says).context("the broker closed the connection")?;
-        }
-        if !says.is_empty() || plan.wire.tells_joins() {
-            socket.await_pong(plan.wire, plan.timeout)?;
-        }
-        Ok(socket)
-    }
-
-    fn connect(plan: &Plan) -> Result<Self> {
+    /// If the broker cannot be reached.
+    pub(super) fn connect(plan: &Plan) -> Result<Self> {
         let (address, timeout) = (&plan.server, plan.timeout);
         let whom = || format!("no connection to {address}");
         let tcp = |address| {
@@ -107,7 +81,10 @@ impl Socket {
     }
 
     /// Reads, blocking, until the broker has answered a ping.
-    fn await_pong(&mut self, wire: &dyn Dialect, timeout: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// If it does not in time, or refuses.
+    pub(super) fn await_pong(&mut self, wire: &dyn Dialect, timeout: Duration) -> Result<()> {
         let (mut carry, mut scratch) = (Vec::new(), [0; 4096]);
         let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {

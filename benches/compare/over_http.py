@@ -94,12 +94,12 @@ def scrapes(rows, costs):
         "A scrape of /metrics every second, beside a broker without HTTP: CPU in microseconds per delivery over plain TCP, both one after the "
         "other in each round.",
         "",
-        "| 108 bytes of content | HTTP off | HTTP on, scraped | ratio |",
-        "|---|---|---|---|",
+        "| 108 bytes of content | HTTP off | HTTP on, scraped | ratio | pairs |",
+        "|---|---|---|---|---|",
     ]
     for row in rows:
         of = ratios(row, "us_per_unit", "msgstream-plain")
-        cells = [cell(row, broker, "us_per_unit") for broker in ("msgstream-plain", "msgstream")] + [spread(of) if of else "-"]
+        cells = [cell(row, broker, "us_per_unit") for broker in ("msgstream-plain", "msgstream")] + [spread(of) if of else "-", str(len(of))]
         lines.append(f"| {row['title']} | {' | '.join(cells)} |")
     if costs:
         lines += ["", f"One scrape takes {spread(costs)} us of CPU."]
@@ -132,7 +132,8 @@ def section(out):
         "",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {machine['system']}, Linux {machine['kernel']}; {versions}. "
         f"{results['rounds']} rounds. To msgstream is published over TCP, to Mosquitto by MQTT over TCP, to nchan by POST over one connection. "
-        "Where a rate is given, each delivery is a write of its own. nginx is one process. `benches/http` measures it.",
+        "Where a rate is given, each delivery is a write of its own, so that the system's part is most of it. nginx has one worker. "
+        "`benches/http` measures it.",
         "",
     ]
     if rows["http"]:

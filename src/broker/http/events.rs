@@ -1,7 +1,7 @@
 //! One stream as server-sent events: what is said to its listener, as the text that `EventSource` and `curl -N` read.
 //!
-//! A message is an event without a name, whose id is its position. `header`, `joined`, `skipped`, `close`, `disconnect` and `error` are
-//! events with a name. Nothing is taken from the peer.
+//! A message is an event without a name, whose id is its position. `header`, `joined`, `skipped`, `close`, `disconnect` and `refused` are
+//! events with a name; `error` and `open` are names of `EventSource`'s own, and none of the broker's. Nothing is taken from the peer.
 
 use std::io::Write;
 
@@ -112,7 +112,7 @@ impl Events {
                 true
             }
             "error" => {
-                put_event("error", said.message.map_or("null", RawValue::get), out);
+                put_event("refused", said.message.map_or("null", RawValue::get), out);
                 true
             }
             _ => false,
@@ -319,9 +319,12 @@ mod tests {
             (r#"{"action":"close","stream":"s"}"#, "event: close\ndata: null\n\n"),
             (r#"{"action":"close"}"#, "event: disconnect\ndata: null\n\n"),
             (r#"{"action":"close","message":{"code":"shutdown"}}"#, "event: disconnect\ndata: {\"code\":\"shutdown\"}\n\n"),
-            (r#"{"action":"error","message":{"code":"limit"},"receipt":1}"#, "event: error\ndata: {\"code\":\"limit\"}\n\n"),
+            (r#"{"action":"error","message":{"code":"limit"},"receipt":1}"#, "event: refused\ndata: {\"code\":\"limit\"}\n\n"),
         ] {
-            assert_eq!(sent(&mut events(false), &[line]), (expected.to_owned(), false));
+            let (text, goes_on) = sent(&mut events(false), &[line]);
+            assert_eq!((&*text, goes_on), (expected, false));
+            // `EventSource` has these names for itself: whoever listens for them must not take the network's trouble for the broker's word.
+            assert!(!["event: error", "event: open"].iter().any(|own| text.starts_with(own)), "{text}");
         }
     }
 

@@ -20,6 +20,7 @@ macro_rules! files {
 
 files! {
     "address.js",
+    "along.js",
     "chart.js",
     "clock.js",
     "directory.js",

@@ -1,8 +1,10 @@
 // The view as the part of the address behind `#`, so that a copy of the address is a copy of the view. Knows no document.
 
+import { AXES, rangeOf } from "./along.js";
+
 /** What a view is when nothing else is said. */
 export const LIST = { streams: [], prefix: "", search: "", state: "all", sort: "standing", isReversed: false };
-export const PLOT = { axis: "step", isLogX: false, isLogY: false, only: [], find: "", level: "all" };
+export const PLOT = { axis: "step", isLogX: false, isLogY: false, only: [], range: null, curveRange: null, find: "", level: "all" };
 
 /** More streams than this are not laid over each other. */
 export const MOST_STREAMS = 8;
@@ -17,8 +19,9 @@ export function read(fragment) {
     streams,
     prefix: text("prefix", LIST.prefix), search: text("search", LIST.search), state: text("state", LIST.state),
     sort: text("sort", LIST.sort), isReversed: given.get("reversed") === "1",
-    axis: given.get("x") === "message" ? "message" : "step", isLogX: given.get("logx") === "1", isLogY: given.get("logy") === "1",
-    only: given.getAll("plot").slice(0, 64).map((name) => name.slice(0, LONGEST)), find: text("find", PLOT.find), level: text("level", PLOT.level),
+    axis: Object.hasOwn(AXES, given.get("x") ?? "") ? given.get("x") : PLOT.axis, isLogX: given.get("logx") === "1", isLogY: given.get("logy") === "1",
+    only: given.getAll("plot").slice(0, 64).map((name) => name.slice(0, LONGEST)), range: rangeOf(given.get("range")), curveRange: rangeOf(given.get("curverange")),
+    find: text("find", PLOT.find), level: text("level", PLOT.level),
   };
 }
 
@@ -37,6 +40,8 @@ export function write(view) {
     if (view.isLogX) out.push("logx=1");
     if (view.isLogY) out.push("logy=1");
     for (const name of view.only) say("plot", name, null);
+    if (view.range) say("range", view.range.join(":"), null);
+    if (view.curveRange) say("curverange", view.curveRange.join(":"), null);
     say("find", view.find, PLOT.find);
     say("level", view.level, PLOT.level);
   }

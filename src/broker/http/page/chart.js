@@ -2,6 +2,7 @@
 
 import { el, mark, say } from "./dom.js";
 import { inline, reading } from "./words.js";
+import { rounded, shownOf } from "./along.js";
 import { aligned } from "./series.js";
 
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4], [1, 3], [10, 2, 1, 2, 1, 2]];
@@ -15,7 +16,7 @@ export function palette() {
 }
 
 export class Chart {
-  /** `zooming()` is called when it is zoomed, or shows all again. */
+  /** `zooming(range)` is called with the part of the axis that somebody wants to see, or null for all of it. */
   constructor(name, zooming) {
     this.name = name;
     this.zooming = zooming;
@@ -26,19 +27,22 @@ export class Chart {
     this.element = el("figure", { class: "chart", tabindex: 0, "data-name": name }, el("figcaption", {}, this.title, this.values), this.room, this.note);
     this.element.addEventListener("keydown", (event) => this.pressed(event));
     this.isSeen = true;
+    /** The part of the axis that is shown, if it is not all of it. */
     this.zoomed = null;
     this.resizing = new ResizeObserver(() => this.fit());
     this.resizing.observe(this.room);
   }
 
   /**
-   * Draws `lines`, each {label, x, y, colour, isFaint}: `colour` is its number. `options` has {axis, isLogX, isLogY, note}.
+   * Draws `lines`, each {label, x, y, colour, isFaint}: `colour` is its number. `options` has {axis, range, isLogX, isLogY, note, theme}.
    */
   draw(lines, options) {
     this.lines = lines;
     this.options = options;
     const isEmpty = lines.every((line) => line.x.length === 0);
-    const note = isEmpty ? "nothing to draw on these axes: a logarithmic axis has no place for zero and below" : options.note;
+    const range = options.range && shownOf(options.range, options.isLogX, Math.min(...lines.filter((line) => line.x.length > 0).map((line) => line.x[0])));
+    const isElsewhere = range && !lines.some((line) => line.x.some((x) => x >= range[0] && x <= range[1]));
+    const note = isElsewhere ? "nothing is in this part of the axis" : isEmpty ? "nothing to draw on these axes: a logarithmic axis has no place for zero and below" : options.note;
     say(this.note, note ?? "");
     this.note.hidden = !note;
     const key = JSON.stringify([options.axis, options.isLogX, options.isLogY, lines.map((line) => [line.label, line.colour, line.isFaint]), options.theme, isEmpty]);
@@ -52,12 +56,14 @@ export class Chart {
       this.plot?.destroy();
       this.plot = null;
     } else if (!this.plot) {
+      this.zoomed = range;
       this.make();
     } else {
+      this.zoomed = range;
       this.fit();
       // What somebody looks at closely stays where it is while new points come.
       this.plot.setData(this.data, !this.zoomed);
-      if (this.zoomed) this.plot.setScale("x", this.zoomed);
+      this.look();
     }
     this.describe();
   }
@@ -74,17 +80,17 @@ export class Chart {
     });
     this.plot = new uPlot({
       width: Math.max(120, this.room.clientWidth), height: HEIGHT, legend: { show: false }, padding: [8, 12, 0, 0],
-      cursor: { drag: { x: true, y: false, uni: 20 }, focus: { prox: 24 }, sync: { key: `x:${axis}:${isLogX}`, setSeries: false, scales: ["x", null] } },
+      cursor: { drag: { x: true, y: false, uni: 20, setScale: false }, focus: { prox: 24 }, sync: { key: `x:${axis}:${isLogX}`, setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } } },
       scales: { x: { time: false, distr: isLogX ? 3 : 1, range: (_, least, most) => room(least, most, isLogX) }, y: { distr: isLogY ? 3 : 1, range: isLogY ? (_, least, most) => room(least, most, true) : undefined } },
       axes: [across, up],
       series: [{}, ...this.lines.map(line)],
       hooks: {
         setCursor: [() => this.tell()],
-        setSelect: [(plot) => { if (plot.select.width <= 0) return; this.zoomed = { min: plot.posToVal(plot.select.left, "x"), max: plot.posToVal(plot.select.left + plot.select.width, "x") }; this.zooming(); }],
+        setSelect: [(plot) => this.selected(plot)],
       },
     }, this.data, this.room);
-    if (this.zoomed) this.plot.setScale("x", this.zoomed);
-    this.plot.over.addEventListener("dblclick", () => this.reset());
+    this.look();
+    this.plot.over.addEventListener("dblclick", () => this.zooming(null));
     this.tell();
   }
 
@@ -93,11 +99,15 @@ export class Chart {
     if (this.plot && this.plot.width !== width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  /** All of it again. */
-  reset() {
-    this.zoomed = null;
-    if (this.plot) this.plot.setData(this.data, true);
-    this.zooming();
+  selected(plot) {
+    const { left, width } = plot.select;
+    if (width <= 0) return;
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.zooming(rounded([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")], this.options.isLogX));
+  }
+
+  look() {
+    if (this.zoomed) this.plot.setScale("x", { min: this.zoomed[0], max: this.zoomed[1] });
   }
 
   /** Zooms around the middle, or moves along, by a part of what is seen. */
@@ -109,13 +119,13 @@ export class Chart {
     const middle = (a + b) / 2 + (b - a) * shift;
     const half = ((b - a) / 2) * factor;
     const back = (value) => (isLog ? Math.exp(value) : value);
-    this.zoomed = { min: back(middle - half), max: back(middle + half) };
-    this.plot.setScale("x", this.zoomed);
-    this.zooming();
+    const range = [back(middle - half), back(middle + half)];
+    // Beyond what numbers can tell apart there is nothing more to see.
+    if (range.every(Number.isFinite) && range[1] - range[0] > 1e-12 * Math.abs(range[1])) this.zooming(rounded(range, isLog));
   }
 
   pressed(event) {
-    const does = { "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), ArrowLeft: () => this.zoom(1, -0.2), ArrowRight: () => this.zoom(1, 0.2), 0: () => this.reset() }[event.key];
+    const does = { "+": () => this.zoom(0.5), "=": () => this.zoom(0.5), "-": () => this.zoom(2), ArrowLeft: () => this.zoom(1, -0.2), ArrowRight: () => this.zoom(1, 0.2), 0: () => this.zooming(null) }[event.key];
     if (!does || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
     event.stopPropagation();

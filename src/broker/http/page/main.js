@@ -39,6 +39,8 @@ class App {
 
   /** Goes to a view. What is typed and turned on the way leaves no trace in the history. */
   go(view, isOnTheWay = false) {
+    // What part of the axes is looked at is of one axis, and of one job and those that are compared with it.
+    if (view.axis !== this.view.axis || (view.range === this.view.range && view.streams[0] !== this.view.streams[0])) view = { ...view, range: null, curveRange: null };
     const next = address.write(view);
     if (next === address.write(this.view)) return;
     history[isOnTheWay ? "replaceState" : "pushState"](null, "", next);

@@ -41,6 +41,12 @@ export class Plots {
   update(streams) {
     this.streams = streams;
     const { view } = this.app;
+    const ranges = JSON.stringify([view.range, view.curveRange]);
+    if (ranges !== this.ranges) {
+      this.ranges = ranges;
+      show(this.all, view.range != null || view.curveRange != null);
+      this.draw();
+    }
     mark(this.step, "aria-pressed", view.axis === "step" ? "true" : "false");
     mark(this.number, "aria-pressed", view.axis === "message" ? "true" : "false");
     mark(this.logX, "aria-pressed", view.isLogX ? "true" : "false");
@@ -71,7 +77,7 @@ export class Plots {
   draw() {
     if (!this.element.isConnected) return;
     const { view } = this.app;
-    const key = [this.streams.map(({ name, run, before }) => `${name} ${run.changes} ${before?.changes}`), view.axis, view.isLogX, view.isLogY, view.only, document.documentElement.dataset.shown].join();
+    const key = [this.streams.map(({ name, run, before }) => `${name} ${run.changes} ${before?.changes}`), view.axis, view.isLogX, view.isLogY, view.only, this.ranges, document.documentElement.dataset.shown].join();
     if (key === this.key) return;
     this.key = key;
     const all = this.names();
@@ -88,8 +94,9 @@ export class Plots {
     for (const [name, kind] of drawn) {
       let chart = this.charts.get(name);
       if (!chart) {
-        chart = new Chart(name, () => this.zooming());
+        chart = new Chart(name, (range) => this.look(kind, range));
         chart.element.chart = chart;
+        chart.kind = kind;
         this.charts.set(name, chart);
         this.grid.append(chart.element);
         this.seen.observe(chart.element);
@@ -125,7 +132,7 @@ export class Plots {
     });
     const isByStep = !isCurve && view.axis === "step" && this.streams.some(({ run }) => run.series.get(name)?.step.some((step) => step != null));
     chart.draw(lines, {
-      axis: isCurve ? "x" : isByStep ? "step" : "message", isLogX: view.isLogX, isLogY: view.isLogY, theme: document.documentElement.dataset.shown,
+      axis: isCurve ? "x" : isByStep ? "step" : "message", range: isCurve ? view.curveRange : view.range, isLogX: view.isLogX, isLogY: view.isLogY, theme: document.documentElement.dataset.shown,
       note: gap > 1 ? `thinned out: of each ${2 * gap} points the lowest and the highest are drawn` : "",
     });
   }
@@ -153,16 +160,18 @@ export class Plots {
     show(this.note, told.length > 0);
   }
 
-  zooming() {
-    show(this.all, [...this.charts.values()].some((chart) => chart.zoomed));
+  /** Shows this part of the axis in all plots of a kind, which have one in common. */
+  look(kind, range) {
+    this.app.go({ ...this.app.view, [kind === "curve" ? "curveRange" : "range"]: range }, true);
   }
 
   reset() {
-    for (const chart of this.charts.values()) chart.reset();
+    this.app.go({ ...this.app.view, range: null, curveRange: null }, true);
   }
 
+  /** Zooms all plots, by what the first of each kind shows. */
   zoom(factor) {
-    for (const chart of this.charts.values()) chart.zoom(factor);
+    for (const kind of ["series", "curve"]) [...this.charts.values()].find((chart) => chart.plot && chart.kind === kind)?.zoom(factor);
   }
 
   close() {

@@ -1,0 +1,60 @@
+"""What plots stand against, and which part of it is looked at."""
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from served import until
+from talk import Job, monitor
+
+SCALES = "return [...document.querySelectorAll('.chart')].filter((each) => each.chart.plot).map(({ chart }) => [chart.name, chart.plot.scales.x.min, chart.plot.scales.x.max])"
+
+
+def scales(browser):
+    return {name: (least, most) for name, least, most in browser.run(SCALES)}
+
+
+@pytest.fixture
+def fit(publisher):
+    job = Job(publisher, "fit")
+    job.steps(*range(100), loss=lambda k: 1000 - k, rate=lambda k: k)
+    for k in (1, 2):
+        publisher.put("fit", monitor("Improvement", value=k, curve={"x": [0, 1, 2, 3], "y": [0, k, 2 * k, k]}))
+    return job
+
+
+def test_the_part_that_is_looked_at_is_in_the_address(browser, served, fit):
+    browser.open(f"{served.url}#stream=fit")
+    until(lambda: len(scales(browser)) == 4, "all is drawn")
+    over = browser.driver.find_element("css selector", ".chart[data-name=loss] .u-over")
+    ActionChains(browser.driver).move_to_element(over).click_and_hold().move_by_offset(60, 0).release().perform()
+    zoomed = until(lambda: (now := scales(browser))["loss"][1] < 90 and now["rate"] == now["loss"] and now["loss"], "all plots of this axis show it")
+    assert 45 < zoomed[0] < 55 < zoomed[1] and scales(browser)["curve.y"] == (0, 3)
+    least, most = (float(part) for part in browser.run("return new URLSearchParams(location.hash.slice(1)).get('range')").split(":"))
+    assert (least, most) == zoomed
+    # Another one with this address sees the same.
+    address = browser.run("return location.href")
+    browser.open(f"{served.url}#stream=other")
+    browser.open(address)
+    until(lambda: (now := scales(browser)).get("loss") == now.get("rate") == zoomed, "the address is the view")
+    browser.run("document.querySelector('.chart[data-name=\"curve.y\"]').focus()")
+    browser.press("+")
+    until(lambda: scales(browser)["curve.y"] == (0.75, 2.25) and "curverange=0.75:2.25" in browser.run("return location.hash"), "curves have a part of their own")
+    assert scales(browser)["loss"] == zoomed
+    fit.steps(*range(100, 120), loss=lambda k: 1000 - k)
+    browser.wait("return document.querySelector('.chart[data-name=loss]').chart.data[0].length === 120", what="the plot goes on")
+    assert scales(browser)["loss"] == zoomed
+    browser.run("document.activeElement.blur()")
+    browser.press("0")
+    until(lambda: scales(browser)["loss"] == (0, 119) and browser.run("return location.hash") == "#stream=fit", "all of it again")
+
+
+def test_a_part_that_cannot_be_shown_is_passed_over(browser, served, fit):
+    for part in ("9:1", "a:b", "1", "1:2:3", ":", "NaN:1", "0:1e999", "%00:1"):
+        browser.open(f"{served.url}#stream=fit&range={part}&curverange={part}")
+        until(lambda: scales(browser).get("loss") == (0, 99), "all is shown")
+    browser.open(f"{served.url}#stream=fit&range=-5:50&logx=1")
+    until(lambda: scales(browser).get("loss") == (1, 50), "a logarithmic axis begins with the first point above zero")
+    browser.open(f"{served.url}#stream=fit&range=500:600")
+    until(lambda: browser.texts(".chart[data-name=loss] .note") == ["nothing is in this part of the axis"], "it is told")
+    # It is a part of this axis alone, and of this job.
+    browser.press("m")
+    until(lambda: browser.run("return location.hash") == "#stream=fit&x=message", "another axis has all of it")

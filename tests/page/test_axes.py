@@ -58,3 +58,37 @@ def test_a_part_that_cannot_be_shown_is_passed_over(browser, served, fit):
     # It is a part of this axis alone, and of this job.
     browser.press("m")
     until(lambda: browser.run("return location.hash") == "#stream=fit&x=message", "another axis has all of it")
+
+
+def values(browser, name):
+    return browser.text(f".chart[data-name={name}] .values")
+
+
+def note(browser, name):
+    return browser.texts(f".chart[data-name={name}] .note")
+
+
+def test_what_is_no_number_is_told_as_the_newest(browser, served, publisher):
+    browser.open(f"{served.url}#stream=fit")
+    for k in range(10):
+        publisher.put("fit", {"step": k, "loss": 1 / (k + 1) if k < 6 else "NaN", "grad": k if k < 8 else "-inf", "norm": "nan", "name": "nancy"})
+    until(lambda: browser.points("loss") == [list(range(10)), [1 / (k + 1) for k in range(6)] + [None] * 4], "the line ends where the numbers do")
+    until(lambda: (values(browser, "loss"), values(browser, "grad"), values(browser, "norm")) == ("NaN", "-Infinity", "NaN"), "the newest values are told")
+    assert note(browser, "norm") == ["nothing to draw"] and browser.texts(".chart h3") == ["loss", "grad", "norm"]
+    for text in ("loss=0.5", "loss=inf", "loss=0.25 grad=nan"):
+        publisher.put("fit", text)
+    until(lambda: (values(browser, "loss"), values(browser, "grad")) == ("0.25", "NaN"), "lines of text are read the same way")
+
+
+def test_a_logarithmic_axis_tells_what_it_has_no_place_for(browser, served, publisher):
+    Job(publisher, "fit").steps(*range(10), bound=lambda k: -1 - k, gap=lambda k: 5 - k, chisq=lambda k: 1 + k)
+    browser.open(f"{served.url}#stream=fit&logy=1")
+    until(lambda: note(browser, "gap") == ["5 points left out: a logarithmic axis has no place for zero and below"], "some are left out")
+    assert note(browser, "bound") == ["nothing to draw on these axes: a logarithmic axis has no place for zero and below"]
+    assert note(browser, "chisq") == [] and browser.run("return document.querySelector('.chart[data-name=bound]').chart.plot") is None
+    # What is told is the newest value, not the newest that could be drawn.
+    assert (values(browser, "gap"), values(browser, "bound")) == ("-4", "-10")
+    browser.press("l")
+    until(lambda: note(browser, "gap") == [] == note(browser, "bound"), "all have a place on the other axis")
+    browser.press("L")
+    until(lambda: note(browser, "chisq") == ["1 point left out: a logarithmic axis has no place for zero and below"], "nor along")

@@ -96,7 +96,7 @@ def test_series_stand_over_one_axis_without_losing_points(page):
     out = page.module("series.js", """return m.aligned([{ x: [1, 2, 2, 4], y: [10, 20, 21, null] }, { x: [2, 3], y: [5, 6] }]).map((column) => column.map((value) => value === undefined ? "-" : value));""")
     assert out == [[1, 2, 2, 3, 4], [10, 20, 21, "-", None], ["-", 5, "-", 6, "-"]]
     log = page.module("series.js", """return m.points({ step: [null, null], message: [0, 1], value: [1, NaN] }, "step", true, false);""")
-    assert log == {"x": [1], "y": [None]}
+    assert log == {"x": [1], "y": [None], "low": 1}
 
 
 def test_a_job_is_told_as_in_the_terminal(page):

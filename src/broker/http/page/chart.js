@@ -1,7 +1,7 @@
 // One plot: lines over a common axis, with zoom, logarithmic axes and the values under the pointer. Draws with uPlot, which is a global.
 
 import { el, mark, say } from "./dom.js";
-import { inline, reading } from "./words.js";
+import { counted, inline, reading } from "./words.js";
 import { rounded, shownOf } from "./along.js";
 import { aligned } from "./series.js";
 
@@ -34,15 +34,19 @@ export class Chart {
   }
 
   /**
-   * Draws `lines`, each {label, x, y, colour, isFaint}: `colour` is its number. `options` has {axis, range, isLogX, isLogY, note, theme}.
+   * Draws `lines`, each {label, x, y, colour, isFaint, newest, low}: `colour` is its number, `newest` what was said last, and `low` how many
+   * points are left out since they are too low for the axes. `options` has {axis, range, isLogX, isLogY, note, theme}.
    */
   draw(lines, options) {
     this.lines = lines;
     this.options = options;
-    const isEmpty = lines.every((line) => line.x.length === 0);
+    const isEmpty = lines.every((line) => line.y.every((value) => value == null));
     const range = options.range && shownOf(options.range, options.isLogX, Math.min(...lines.filter((line) => line.x.length > 0).map((line) => line.x[0])));
-    const isElsewhere = range && !lines.some((line) => line.x.some((x) => x >= range[0] && x <= range[1]));
-    const note = isElsewhere ? "nothing is in this part of the axis" : isEmpty ? "nothing to draw on these axes: a logarithmic axis has no place for zero and below" : options.note;
+    const isElsewhere = range && !isEmpty && !lines.some((line) => line.x.some((x) => x >= range[0] && x <= range[1]));
+    const low = lines.reduce((sum, line) => sum + (line.low ?? 0), 0);
+    const notes = [isEmpty ? `nothing to draw${low > 0 ? " on these axes" : ""}` : isElsewhere && "nothing is in this part of the axis",
+      low > 0 && `${isEmpty ? "" : `${counted(low, "point")} left out: `}a logarithmic axis has no place for zero and below`, options.note];
+    const note = notes.filter(Boolean).join(isEmpty ? ": " : " · ");
     say(this.note, note ?? "");
     this.note.hidden = !note;
     const key = JSON.stringify([options.axis, options.isLogX, options.isLogY, lines.map((line) => [line.label, line.colour, line.isFaint]), options.theme, isEmpty]);
@@ -138,10 +142,10 @@ export class Chart {
     const index = this.plot?.cursor.idx;
     const isHovered = index != null && this.plot.cursor.left >= 0;
     const parts = this.lines.map((line, at) => {
-      const value = isHovered ? nearest(this.data[at + 1], index) : last(line.y);
+      const value = isHovered ? nearest(this.data[at + 1], index) : newest(line);
       return [line, value];
     });
-    const key = JSON.stringify([isHovered ? this.data[0][index] : null, parts.map(([line, value]) => [line.label, value])]);
+    const key = JSON.stringify([isHovered ? this.data[0][index] : null, parts.map(([line, value]) => [line.label, reading(value)])]);
     if (key === this.told) return;
     this.told = key;
     const at = isHovered ? [el("span", { class: "at" }, `${this.options.axis} ${reading(this.data[0][index])}`)] : [];
@@ -153,7 +157,7 @@ export class Chart {
 
   describe() {
     this.tell();
-    const parts = this.lines.map((line) => `${this.lines.length > 1 ? `${inline(line.label, 60)}: ` : ""}${line.x.length} points, last ${reading(last(line.y))}`);
+    const parts = this.lines.map((line) => `${this.lines.length > 1 ? `${inline(line.label, 60)}: ` : ""}${line.x.length} points, last ${reading(newest(line))}`);
     mark(this.element, "aria-label", `${inline(this.name, 80)} against ${this.options.axis}: ${parts.join("; ")}`);
   }
 
@@ -171,9 +175,9 @@ function room(least, most, isLog) {
   return least === most ? [least - 1, most + 1] : [least, most];
 }
 
-function last(values) {
-  for (let index = values.length - 1; index >= 0; index -= 1) if (values[index] != null) return values[index];
-  return null;
+/** What was said last, whether it can be drawn or not: that a fit has come to NaN must not look like its last good value. */
+function newest({ newest: said, y }) {
+  return said === undefined ? y.findLast((value) => value != null) ?? null : said;
 }
 
 /** Where another series has its point, this one's last before it is meant. */

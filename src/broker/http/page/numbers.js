@@ -71,9 +71,13 @@ function visit(object, path, depth, found) {
       if (!(path === "" && LEFT_OUT.has(key)) && key !== ".version") found.values.push([name.slice(0, 80), value]);
     } else if (Array.isArray(value)) {
       arrays.push([key, name, value]);
+    } else if (typeof value === "string") {
+      // JSON has no number for these, and so they come as words.
+      const word = wordOf(value);
+      if (word != null && !(path === "" && LEFT_OUT.has(key))) found.values.push([name.slice(0, 80), word]);
     } else if (isObject(value)) {
       if (value[".class"] === "float") {
-        found.values.push([name.slice(0, 80), NaN]);
+        found.values.push([name.slice(0, 80), wordOf(value[".state"]) ?? NaN]);
       } else if (depth < DEEPEST) {
         // What callbacks gather under `scalars` and typed objects under `.state` is what is meant.
         visit(value, key === "scalars" || key === ".state" ? path : name, depth + 1, found);
@@ -86,6 +90,15 @@ function visit(object, path, depth, found) {
   for (const [, name, value] of arrays) {
     if (value !== x) curve(name.slice(0, 80), value, x && x.length === value.length ? x : null, found);
   }
+}
+
+const WORD = /^\s*([-+]?)(nan|inf(?:inity)?)\s*$/i;
+
+/** What `"NaN"`, `"-inf"` and the like mean, or null. */
+function wordOf(text) {
+  const match = typeof text === "string" && text.length < 20 && WORD.exec(text);
+  if (!match) return null;
+  return match[2].toLowerCase() === "nan" ? NaN : match[1] === "-" ? -Infinity : Infinity;
 }
 
 function isNumeric(array) {
@@ -121,7 +134,7 @@ function sorted(name, x, y) {
   return { name, x: order.map((index) => x[index]), y: order.map((index) => y[index]) };
 }
 
-const NAMED = /([A-Za-z_][\w./-]{0,40})\s?[=:]\s?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|NaN)(?![\w:.%/-])/g;
+const NAMED = /([A-Za-z_][\w./-]{0,40})\s?[=:]\s?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|NaN|NAN|inf|Inf|INF|[Ii]nfinity))(?![\w:.%/-])/g;
 const SPACED = /^\s*([A-Za-z_][\w./-]{0,40})\s+([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*$/;
 
 /** `loss=0.5, acc: 0.9`, or the whole text `loss 0.5, acc 0.9`. */
@@ -130,7 +143,7 @@ function fromText(text, found) {
   const values = [];
   for (const [, name, number] of start.matchAll(NAMED)) {
     if (values.length === 16) break;
-    values.push([name, Number(number.toLowerCase() === "nan" ? NaN : number)]);
+    values.push([name, wordOf(number) ?? Number(number)]);
   }
   if (values.length === 0 && start.length < 400) {
     const parts = start.split(",").map((part) => SPACED.exec(part));

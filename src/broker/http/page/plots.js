@@ -127,7 +127,7 @@ export class Plots {
         const series = from?.series.get(name);
         if (!series || series.value.length === 0) continue;
         if (series.thinned > 1) gap = Math.max(gap, series.thinned);
-        lines.push({ label: this.streams.length > 1 || before ? (isFaint ? `${stream}, run before` : stream) : stream, ...points(series, view.axis, view.isLogX, view.isLogY), colour, isFaint });
+        lines.push({ label: this.streams.length > 1 || before ? (isFaint ? `${stream}, run before` : stream) : stream, ...points(series, view.axis, view.isLogX, view.isLogY), newest: series.newest, colour, isFaint });
       }
     });
     const isByStep = !isCurve && view.axis === "step" && this.streams.some(({ run }) => run.series.get(name)?.step.some((step) => step != null));
@@ -184,5 +184,6 @@ export class Plots {
 function drawable({ x, y }, isLogX, isLogY) {
   if (!isLogX && !isLogY) return { x, y };
   const kept = x.map((_, index) => index).filter((index) => !isLogX || x[index] > 0);
-  return { x: kept.map((index) => x[index]), y: kept.map((index) => (isLogY && y[index] <= 0 ? null : y[index])) };
+  const low = x.length - kept.length + (isLogY ? kept.filter((index) => y[index] != null && y[index] <= 0).length : 0);
+  return { low, x: kept.map((index) => x[index]), y: kept.map((index) => (isLogY && y[index] <= 0 ? null : y[index])) };
 }

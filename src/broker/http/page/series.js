@@ -6,13 +6,15 @@ export const MOST_SERIES = 64;
 export const MOST_POINTS = 8000;
 const MOST_CURVES = 16;
 
-/** One series: each point has the number of its message, its step and its value. NaN is a break. */
+/** One series: each point has the number of its message, its step and its value. NaN is a break: what is no number, or a gap. */
 class Series {
   constructor(name) {
     this.name = name;
     this.message = [];
     this.step = [];
     this.value = [];
+    /** What was said last, also if it is no number that can be drawn. */
+    this.newest = null;
     /** Two of twice so many points are kept: the lowest and the highest. */
     this.thinned = 1;
     /** Of a thinned series: where the points begin that are not settled yet, and how many came since. */
@@ -99,7 +101,9 @@ export class Run {
     this.isCut ||= numbers.isCut;
     for (const [name, value] of numbers.values) {
       const series = this.series.get(name) ?? this.open(name);
-      series?.add(message, step, Number.isFinite(value) ? value : NaN, this.most);
+      if (!series) continue;
+      series.newest = value;
+      series.add(message, step, Number.isFinite(value) ? value : NaN, this.most);
     }
     for (const { name, x, y } of numbers.curves) this.curve(name, x, y, message);
     if (numbers.values.length > 0 || numbers.curves.length > 0) this.changes += 1;
@@ -144,25 +148,28 @@ export class Run {
 }
 
 /**
- * The points of a series for a plot: {x, y} with rising x. `axis` is "step" or "message"; a series of a job that tells no step has none.
+ * The points of a series for a plot: {x, y, low} with rising x, and how many are left out since they are too low for a logarithmic axis. `axis` is "step" or "message"; a series of a job that tells no step has none.
  * Breaks are null. With a logarithmic axis what is not above zero cannot be drawn.
  */
 export function points(series, axis, isLogX = false, isLogY = false) {
   const across = axis === "step" && series.step.some((step) => step != null) ? series.step : series.message;
   const x = [];
   const y = [];
+  let low = 0;
   let rises = true;
   for (let index = 0; index < across.length; index += 1) {
     const at = across[index];
-    if (at == null || (isLogX && at <= 0)) continue;
+    if (at == null) continue;
     const value = series.value[index];
+    if ((isLogX && at <= 0) || (isLogY && value <= 0)) low += 1;
+    if (isLogX && at <= 0) continue;
     rises &&= x.length === 0 || at >= x[x.length - 1];
     x.push(at);
     y.push(Number.isNaN(value) || (isLogY && value <= 0) ? null : value);
   }
-  if (rises) return { x, y };
+  if (rises) return { x, y, low };
   const order = x.map((_, index) => index).sort((a, b) => x[a] - x[b] || a - b);
-  return { x: order.map((index) => x[index]), y: order.map((index) => y[index]) };
+  return { x: order.map((index) => x[index]), y: order.map((index) => y[index]), low };
 }
 
 /**

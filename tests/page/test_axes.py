@@ -92,3 +92,44 @@ def test_a_logarithmic_axis_tells_what_it_has_no_place_for(browser, served, publ
     until(lambda: note(browser, "gap") == [] == note(browser, "bound"), "all have a place on the other axis")
     browser.press("L")
     until(lambda: note(browser, "chisq") == ["1 point left out: a logarithmic axis has no place for zero and below"], "nor along")
+
+
+def test_plots_stand_against_the_time_that_messages_tell(browser, served, publisher):
+    began = 1795867200
+    publisher.say({"action": "header", "stream": "own", "message": monitor("Join", started="2026-11-28T12:00:00Z")})
+    publisher.say(*({"action": "put", "stream": "own", "message": {"step": k, "timestamp": (began + 60 * k) * 1000, "loss": k}} for k in range(10)))
+    publisher.say(*({"action": "put", "stream": "iso", "message": {"step": k, "time": f"2026-11-28T13:0{k}:00.500+0100", "loss": k, "rate": k}} for k in range(10)))
+    publisher.say(*({"action": "put", "stream": "bar", "message": {"n": k, "total": 10, "elapsed": 1.5 * k, "loss": k}} for k in range(10)))
+    browser.open(f"{served.url}#stream=own&x=time")
+    until(lambda: (browser.points("loss") or [[]])[0] == [began + 60 * k for k in range(10)], "the messages tell it")
+    assert note(browser, "loss") == []
+    browser.open(f"{served.url}#stream=own&x=elapsed")
+    until(lambda: (browser.points("loss") or [[]])[0] == [60 * k for k in range(10)], "and since the job began")
+    browser.open(f"{served.url}#stream=iso&x=time")
+    until(lambda: (browser.points("loss") or [[]])[0] == [began + 60 * k + 0.5 for k in range(10)], "in words")
+    browser.open(f"{served.url}#stream=bar&x=elapsed")
+    until(lambda: (browser.points("loss") or [[]])[0] == [1.5 * k for k in range(10)], "as a bar tells it")
+    # When that began nobody has said, so the time of day is not known.
+    browser.press("m")
+    until(lambda: note(browser, "loss") == ["nothing to draw: 10 points left out: no time is told"], "it is not made up")
+    # How long something takes is a value like others.
+    publisher.say(*({"action": "put", "stream": "took", "message": {"step": k, "time": 0.25}} for k in range(3)))
+    browser.open(f"{served.url}#stream=took")
+    until(lambda: browser.points("time") == [[0, 1, 2], [0.25] * 3], "it is drawn")
+
+
+def test_a_time_that_nobody_knows_is_not_made_up(browser, served, publisher):
+    job = Job(publisher, "fit", started="2026-11-28T12:00:00+00:00")
+    job.steps(*range(5), loss=lambda k: k)
+    browser.open(f"{served.url}#stream=fit&x=time")
+    until(lambda: note(browser, "loss") == ["nothing to draw: 5 points left out: no time is told, and nobody was looking when they came"], "it is said")
+    before = browser.module("clock.js", "return m.now();")
+    job.steps(*range(5, 8), loss=lambda k: k)
+    until(lambda: browser.points("loss") and len(browser.points("loss")[0]) == 3, "what comes while somebody looks has a time")
+    x, y = browser.points("loss")
+    assert y == [5, 6, 7] and all(before <= at <= browser.module("clock.js", "return m.now();") for at in x)
+    assert note(browser, "loss") == ["5 points left out: no time is told, and nobody was looking when they came · at the time at which this page heard them"]
+    browser.press("m", "m", "m")
+    until(lambda: browser.run("return location.hash") == "#stream=fit&x=elapsed", "the key goes round")
+    began = browser.module("words.js", "return m.timeOf('2026-11-28T12:00:00Z');")
+    until(lambda: browser.points("loss")[0] == [at - began for at in x], "since the job began, by its own word")

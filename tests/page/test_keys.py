@@ -29,7 +29,8 @@ def test_the_keyboard_is_enough(browser, served, publisher):
     until(lambda: browser.texts(".chart h3") == ["loss"], "the plot is there")
     browser.press("l", "m", "L")
     assert hash_of(browser) == "#stream=a-1&stream=a-2&x=message&logx=1&logy=1"
-    browser.press("L", "m", "+")
+    # From messages to the time since the beginning, the time of day, and steps again.
+    browser.press("L", "m", "m", "m", "+")
     until(lambda: browser.run("return document.querySelector('.chart').chart.zoomed !== null"), "it is zoomed")
     browser.press("0")
     assert browser.run("return document.querySelector('.chart').chart.zoomed === null")

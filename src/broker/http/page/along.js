@@ -21,9 +21,9 @@ export function canBeLog(axis) {
 const SECONDS = [1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200];
 const DAYS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000].map((days) => days * 86_400);
 
-/** Distances between the marks of an axis, if they are not those of plain numbers. */
+/** Distances between the marks of an axis, if they are not those of plain numbers or of the time of day. */
 export function distances(axis) {
-  return axis === "time" || axis === "elapsed" ? [...SECONDS, ...DAYS] : undefined;
+  return axis === "elapsed" ? [...SECONDS, ...DAYS] : undefined;
 }
 
 /** What the marks of an axis say, `step` from each other. */
@@ -60,7 +60,8 @@ function timeOfDay(seconds, step) {
   const date = new Date(seconds * 1000);
   const short = `${two(date.getHours())}:${two(date.getMinutes())}`;
   if (step >= 60) return short;
-  return `${short}:${two(date.getSeconds())}${step < 1 ? `.${String(date.getMilliseconds()).padStart(3, "0")}` : ""}`;
+  const digits = step >= 1 ? 0 : step >= 0.1 ? 1 : step >= 0.01 ? 2 : 3;
+  return `${short}:${two(date.getSeconds())}${digits > 0 ? `.${String(date.getMilliseconds()).padStart(3, "0").slice(0, digits)}` : ""}`;
 }
 
 /** A part of an axis as an address has it, `10:200`, as [10, 200]; null for what is none. */

@@ -2,7 +2,7 @@
 
 import { el, mark, say } from "./dom.js";
 import { counted, inline, reading } from "./words.js";
-import { rounded, shownOf } from "./along.js";
+import { distances, marks, place, rounded, shownOf } from "./along.js";
 import { aligned } from "./series.js";
 
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [14, 4], [4, 4], [1, 3], [10, 2, 1, 2, 1, 2]];
@@ -76,8 +76,11 @@ export class Chart {
     const { axis, isLogX, isLogY } = this.options;
     const colours = palette();
     const font = "11px system-ui, sans-serif";
-    const across = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 }, font, size: 26, label: axis, labelSize: 14, labelFont: font, labelGap: -2, values: (_, ticks) => ticks.map((tick) => (tick == null ? "" : reading(tick))) };
-    const up = { ...across, label: undefined, labelSize: 0, size: 58, gap: 4 };
+    const isTime = axis === "time";
+    const across = { stroke: colours.text, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 }, font, size: 26, label: axis, labelSize: 14, labelFont: font, labelGap: -2, values: (_, ticks, _axis, _space, step) => marks(axis, ticks, step) };
+    const up = { ...across, label: undefined, labelSize: 0, size: 58, gap: 4, values: (_, ticks) => marks("", ticks) };
+    // The marks of a time of day have the day below it.
+    Object.assign(across, isTime ? { size: 38, label: undefined, labelSize: 0, space: 76 } : { incrs: distances(axis), space: axis === "elapsed" ? 64 : 50 });
     const line = (each) => ({
       label: each.label, stroke: colours.series[each.colour % 8], width: each.isFaint ? 1 : 1.75, alpha: each.isFaint ? 0.75 : 1, points: { size: 4 },
       dash: each.isFaint ? [3, 4] : DASHES[each.colour % 8],
@@ -85,7 +88,7 @@ export class Chart {
     this.plot = new uPlot({
       width: Math.max(120, this.room.clientWidth), height: HEIGHT, legend: { show: false }, padding: [8, 12, 0, 0],
       cursor: { drag: { x: true, y: false, uni: 20, setScale: false }, focus: { prox: 24 }, sync: { key: `x:${axis}:${isLogX}`, setSeries: false, scales: ["x", null], filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } } },
-      scales: { x: { time: false, distr: isLogX ? 3 : 1, range: (_, least, most) => room(least, most, isLogX) }, y: { distr: isLogY ? 3 : 1, range: isLogY ? (_, least, most) => room(least, most, true) : undefined } },
+      scales: { x: { time: isTime, distr: isLogX ? 3 : 1, range: (_, least, most) => room(least, most, isLogX) }, y: { distr: isLogY ? 3 : 1, range: isLogY ? (_, least, most) => room(least, most, true) : undefined } },
       axes: [across, up],
       series: [{}, ...this.lines.map(line)],
       hooks: {
@@ -148,7 +151,7 @@ export class Chart {
     const key = JSON.stringify([isHovered ? this.data[0][index] : null, parts.map(([line, value]) => [line.label, reading(value)])]);
     if (key === this.told) return;
     this.told = key;
-    const at = isHovered ? [el("span", { class: "at" }, `${this.options.axis} ${reading(this.data[0][index])}`)] : [];
+    const at = isHovered ? [el("span", { class: "at" }, place(this.options.axis, this.data[0][index]))] : [];
     this.values.replaceChildren(...at, ...parts.map(([line, value]) => {
       const label = this.lines.length > 1 ? `${inline(line.label, 30)} ` : "";
       return el("span", { class: line.isFaint ? "value faint" : "value", "data-colour": line.colour % 8 }, label, el("b", {}, reading(value)));

@@ -200,7 +200,9 @@ export class Follow {
     if (stream.job.state === "waiting" && message.kind !== "other") stream.job.state = "running";
     stream.job.take(message, clock.now(), !this.isCaughtUp);
     const numbers = numbersOf(message);
-    stream.run.add(stream.messages, numbers);
+    stream.run.started = stream.job.started ?? stream.run.started;
+    stream.run.began = stream.job.began ?? stream.run.began;
+    stream.run.add(stream.messages, numbers, this.isCaughtUp ? clock.now() : null);
     stream.messages += 1;
     this.arrivals += 1;
     const text = message.line || (message.kind === "log" ? "" : message.kind);

@@ -11,7 +11,7 @@ export class Job {
     this.begin();
     /** What the broker says of the stream: "waiting", "running", "ended", or null before it has. */
     this.state = null;
-    /** How long it has been so, in seconds at a time: {seconds, at}, or null. */
+    /** How long it has been so, in seconds at a time: {state, seconds, at}, or null. */
     this.since = null;
     /** Its run, as the broker names it. */
     this.epoch = undefined;
@@ -86,7 +86,7 @@ export class Job {
   close(message, now) {
     if (message?.kind === "end") this.end(message.ending, now, this.wasEnded);
     this.ending ??= { how: "ended", what: message?.line ? inline(message.line, 300) : null, at: this.wasEnded ? null : now };
-    if (this.state !== "ended") this.since = { seconds: 0, at: now };
+    if (this.state !== "ended") this.since = { state: "ended", seconds: 0, at: now };
     this.state = "ended";
     this.isClosed = true;
   }
@@ -99,7 +99,7 @@ export class Job {
     this.wasEnded = state === "ended";
     if (header) this.take(header, now, true);
     this.state = state;
-    this.since = seconds == null ? null : { seconds, at: now };
+    this.since = seconds == null ? null : { state, seconds, at: now };
   }
 
   /** One word for how it stands. */
@@ -127,6 +127,11 @@ export class Job {
     if (this.started == null) return null;
     if (this.ending) return this.ending.at == null ? null : Math.max(0, this.ending.at - this.started);
     return Math.max(0, (this.isSilent ?? now) - this.started);
+  }
+
+  /** When it began, in seconds since 1970: by its own word, or else the broker's on how long it has been running; null if that is not known. */
+  get began() {
+    return this.started ?? (this.since?.state === "running" ? this.since.at - this.since.seconds : null);
   }
 
   /** Units each second: since it began, or else since it was seen first. */

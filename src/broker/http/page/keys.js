@@ -1,5 +1,6 @@
 // All keys, and the overlay that tells them.
 
+import { nextAxis } from "./along.js";
 import { el } from "./dom.js";
 
 /** The keys of the list: [keys, what they do, how]. */
@@ -26,7 +27,7 @@ const STREAM = [
   [["/"], "search the messages", (app) => app.stream.tail.find.focus()],
   [["l"], "logarithmic upwards", (app) => app.go({ ...app.view, isLogY: !app.view.isLogY }, true)],
   [["L"], "logarithmic along", (app) => app.go({ ...app.view, isLogX: !app.view.isLogX }, true)],
-  [["m"], "against steps or messages", (app) => app.go({ ...app.view, axis: app.view.axis === "step" ? "message" : "step" }, true)],
+  [["m"], "against steps, messages, time", (app) => app.go({ ...app.view, axis: nextAxis(app.view.axis) }, true)],
   [["+", "="], "zoom in", (app) => app.stream.plots.zoom(0.5)],
   [["-"], "zoom out", (app) => app.stream.plots.zoom(2)],
   [["0"], "the whole range", (app) => app.stream.plots.reset()],

@@ -1,6 +1,7 @@
 // Which numbers and curves a message holds. Whatever a message is, only so much of it is looked at. Knows no document and no stream.
 
 import { isObject, finite } from "./message.js";
+import { momentOf } from "./words.js";
 
 /** Nothing beyond this many values of one message is looked at. */
 export const MOST_VALUES = 2000;
@@ -11,16 +12,18 @@ export const LONGEST_CURVE = 4000;
 
 const STEPS = ["step", "global_step", "iteration", "iter", "k", "n", "epoch", "batch"];
 // What has a place of its own, or says nothing over time.
-const LEFT_OUT = new Set([...STEPS, "total", "total_steps", "steps", "max_steps", "epochs", "units", "unit", "pid", "time", "timestamp", "ts", "exit",
-  "elapsed", "ncols", "nrows", "initial", "unit_divisor", "unit_scale"]);
+const LEFT_OUT = new Set([...STEPS, "total", "total_steps", "steps", "max_steps", "epochs", "units", "unit", "pid", "exit", "ncols", "nrows", "initial", "unit_divisor", "unit_scale"]);
+// When a message was made, and how long its job had been running then.
+const TIMES = ["time", "timestamp", "ts", "_timestamp", "wall_time", "datetime"];
+const ELAPSED = ["elapsed", "_runtime", "elapsed_seconds"];
 const ABSCISSAE = new Set(["x", "t", "time", "q", "energy", "freq", "frequency", "wavelength", "tau", "xs"]);
 
 /**
- * What a message that was read holds: {step, values: [[name, number]], curves: [{name, x, y}], isCut}.
- * A number may be NaN, which is a break.
+ * What a message that was read holds: {step, time, elapsed, values: [[name, number]], curves: [{name, x, y}], isCut}. `time` is seconds
+ * since 1970, `elapsed` seconds since the job began, each null if the message does not tell. A number may be NaN, which is a break.
  */
 export function numbersOf(message) {
-  const found = { step: null, values: [], curves: [], isCut: false, seen: 0 };
+  const found = { step: null, time: null, elapsed: null, values: [], curves: [], isCut: false, seen: 0 };
   const body = message.body;
   if (message.kind === "end" || message.kind === "start") return found;
   if (typeof body === "string") {
@@ -31,6 +34,8 @@ export function numbersOf(message) {
     curve("value", body, null, found);
   } else if (isObject(body)) {
     if (message.kind === "join") return found;
+    found.time = first(body, TIMES, timeOfDay);
+    found.elapsed = first(body, ELAPSED, (value) => (finite(value) != null && value >= 0 ? value : null));
     found.step = stepOf(body) ?? message.step?.k ?? null;
     visit(message.kind === "improvement" ? { improvement: body.value, ...few(body), value: undefined } : body, "", 1, found);
     const text = message.kind === "log" ? message.line : typeof body.text === "string" ? body.text : typeof body.postfix === "string" ? body.postfix : "";
@@ -58,6 +63,30 @@ export function stepOf(body) {
   return null;
 }
 
+function first(body, keys, read) {
+  for (const key of keys) {
+    const value = read(body[key]);
+    if (value != null) return value;
+  }
+  return null;
+}
+
+/**
+ * A time of day as messages carry it, in seconds since 1970, or null: ISO 8601, or a number that can be nothing else than seconds,
+ * milliseconds, microseconds or nanoseconds since 1970. A `time` of 0.35 is how long something took.
+ */
+function timeOfDay(value) {
+  if (typeof value === "string") return momentOf(value);
+  if (finite(value) == null) return null;
+  for (const scale of [1, 1e3, 1e6, 1e9]) if (value >= 1e9 * scale && value < 5e9 * scale) return value / scale;
+  return null;
+}
+
+/** What has a place of its own among the values of a message. */
+function isElsewhere(key, value) {
+  return LEFT_OUT.has(key) || ELAPSED.includes(key) || (TIMES.includes(key) && timeOfDay(value) != null);
+}
+
 function visit(object, path, depth, found) {
   const arrays = [];
   for (const key in object) {
@@ -68,13 +97,13 @@ function visit(object, path, depth, found) {
     const value = object[key];
     const name = path ? `${path}.${key}` : key;
     if (typeof value === "number") {
-      if (!(path === "" && LEFT_OUT.has(key)) && key !== ".version") found.values.push([name.slice(0, 80), value]);
+      if (!(path === "" && isElsewhere(key, value)) && key !== ".version") found.values.push([name.slice(0, 80), value]);
     } else if (Array.isArray(value)) {
       arrays.push([key, name, value]);
     } else if (typeof value === "string") {
       // JSON has no number for these, and so they come as words.
       const word = wordOf(value);
-      if (word != null && !(path === "" && LEFT_OUT.has(key))) found.values.push([name.slice(0, 80), word]);
+      if (word != null && !(path === "" && isElsewhere(key, value))) found.values.push([name.slice(0, 80), word]);
     } else if (isObject(value)) {
       if (value[".class"] === "float") {
         found.values.push([name.slice(0, 80), wordOf(value[".state"]) ?? NaN]);
@@ -153,7 +182,7 @@ function fromText(text, found) {
   for (const [name, number] of values) {
     if (known.has(name)) continue;
     if (STEPS.includes(name.toLowerCase())) found.step ??= finite(number);
-    else if (!LEFT_OUT.has(name)) found.values.push([name, number]);
+    else if (!isElsewhere(name, number)) found.values.push([name, number]);
   }
   // A number alone in a line is a value too.
   if (values.length === 0 && /^\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?\s*$/.test(start)) found.values.push(["value", Number(start)]);

@@ -1,9 +1,10 @@
 // All plots of a view: one for each series and each curve, with the streams that are compared laid over each other.
 
+import { AXES, canBeLog } from "./along.js";
 import { Chart } from "./chart.js";
 import { el, mark, say, show } from "./dom.js";
 import { MOST_POINTS, MOST_SERIES, points } from "./series.js";
-import { grouped, inline } from "./words.js";
+import { counted, grouped, inline } from "./words.js";
 
 /** So many plots are shown unless more are asked for. */
 const FEW = 12;
@@ -18,8 +19,7 @@ export class Plots {
     this.isAll = false;
     const change = (changes) => () => this.app.go({ ...this.app.view, ...changes(this.app.view) }, true);
     const toggle = (text, keys, label, changes) => el("button", { type: "button", class: "toggle", "aria-keyshortcuts": keys, title: label, onclick: change(changes) }, text);
-    this.step = toggle("step", "m", "against the step that messages tell (m)", () => ({ axis: "step" }));
-    this.number = toggle("message", "m", "against the number of the message (m)", () => ({ axis: "message" }));
+    this.axes = Object.entries(AXES).map(([axis, what]) => [axis, toggle(axis, "m", `against ${what} (m)`, () => ({ axis }))]);
     this.logX = toggle("log x", "Shift+L", "logarithmic along (Shift+L)", (view) => ({ isLogX: !view.isLogX }));
     this.logY = toggle("log y", "l", "logarithmic upwards (l)", (view) => ({ isLogY: !view.isLogY }));
     this.all = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.reset() }, "Whole range");
@@ -28,7 +28,7 @@ export class Plots {
     this.more = el("button", { type: "button", class: "quiet", onclick: () => { this.isAll = true; this.key = ""; this.draw(); } });
     this.note = el("p", { class: "foot" });
     this.element = el("section", { class: "plots", "aria-label": "Plots" },
-      el("div", { class: "tools" }, el("h2", {}, "Plots"), el("div", { class: "segments", role: "group", "aria-label": "Along" }, this.step, this.number), this.logX, this.logY, this.all, this.chips),
+      el("div", { class: "tools" }, el("h2", {}, "Plots"), el("div", { class: "segments", role: "group", "aria-label": "Along" }, ...this.axes.map(([, button]) => button)), this.logX, this.logY, this.all, this.chips),
       this.grid, this.more, this.note);
     this.seen = new IntersectionObserver((changes) => {
       for (const { target, isIntersecting } of changes) if (target.chart) target.chart.isSeen = isIntersecting;
@@ -41,14 +41,14 @@ export class Plots {
   update(streams) {
     this.streams = streams;
     const { view } = this.app;
-    const ranges = JSON.stringify([view.range, view.curveRange]);
-    if (ranges !== this.ranges) {
-      this.ranges = ranges;
+    // What somebody turns is turned at once: the next key is about what it has come to.
+    const turned = JSON.stringify([view.range, view.curveRange, view.axis, view.isLogX, view.isLogY]);
+    if (turned !== this.turned) {
+      this.turned = turned;
       show(this.all, view.range != null || view.curveRange != null);
       this.draw();
     }
-    mark(this.step, "aria-pressed", view.axis === "step" ? "true" : "false");
-    mark(this.number, "aria-pressed", view.axis === "message" ? "true" : "false");
+    for (const [axis, button] of this.axes) mark(button, "aria-pressed", view.axis === axis ? "true" : "false");
     mark(this.logX, "aria-pressed", view.isLogX ? "true" : "false");
     mark(this.logY, "aria-pressed", view.isLogY ? "true" : "false");
     this.soon();
@@ -77,7 +77,7 @@ export class Plots {
   draw() {
     if (!this.element.isConnected) return;
     const { view } = this.app;
-    const key = [this.streams.map(({ name, run, before }) => `${name} ${run.changes} ${before?.changes}`), view.axis, view.isLogX, view.isLogY, view.only, this.ranges, document.documentElement.dataset.shown].join();
+    const key = [this.streams.map(({ name, run, before }) => `${name} ${run.changes} ${before?.changes}`), this.turned, view.only, document.documentElement.dataset.shown].join();
     if (key === this.key) return;
     this.key = key;
     const all = this.names();
@@ -111,12 +111,15 @@ export class Plots {
   fill(chart, name, kind, view) {
     const lines = [];
     const isCurve = kind === "curve";
+    const isLogX = view.isLogX && (isCurve || canBeLog(view.axis));
+    const isTimed = !isCurve && (view.axis === "time" || view.axis === "elapsed");
+    const notes = new Set();
     let gap = 0;
     this.streams.forEach(({ name: stream, run, before }, colour) => {
       if (isCurve) {
         const curve = run.curves.get(name);
         if (!curve) return;
-        const cut = (each) => drawable(each, view.isLogX, view.isLogY);
+        const cut = (each) => drawable(each, isLogX, view.isLogY);
         const label = this.streams.length > 1 ? stream : "now";
         if (curve.before) lines.push({ label: this.streams.length > 1 ? `${stream} before` : "before", ...cut(curve.before), colour, isFaint: true });
         lines.push({ label, ...cut(curve.now), colour, isFaint: false });
@@ -127,13 +130,16 @@ export class Plots {
         const series = from?.series.get(name);
         if (!series || series.value.length === 0) continue;
         if (series.thinned > 1) gap = Math.max(gap, series.thinned);
-        lines.push({ label: this.streams.length > 1 || before ? (isFaint ? `${stream}, run before` : stream) : stream, ...points(series, view.axis, view.isLogX, view.isLogY), newest: series.newest, colour, isFaint });
+        const drawn = points(series, view.axis, isLogX, view.isLogY, from);
+        if (isTimed) timeNotes(series, drawn, notes);
+        lines.push({ label: this.streams.length > 1 || before ? (isFaint ? `${stream}, run before` : stream) : stream, ...drawn, newest: series.newest, colour, isFaint });
       }
     });
     const isByStep = !isCurve && view.axis === "step" && this.streams.some(({ run }) => run.series.get(name)?.step.some((step) => step != null));
+    if (gap > 1) notes.add(`thinned out: of each ${2 * gap} points the lowest and the highest are drawn`);
     chart.draw(lines, {
-      axis: isCurve ? "x" : isByStep ? "step" : "message", range: isCurve ? view.curveRange : view.range, isLogX: view.isLogX, isLogY: view.isLogY, theme: document.documentElement.dataset.shown,
-      note: gap > 1 ? `thinned out: of each ${2 * gap} points the lowest and the highest are drawn` : "",
+      axis: isCurve ? "x" : isTimed ? view.axis : isByStep ? "step" : "message", range: isCurve ? view.curveRange : view.range, isLogX, isLogY: view.isLogY, theme: document.documentElement.dataset.shown,
+      note: [...notes].join(" · "),
     });
   }
 
@@ -179,6 +185,12 @@ export class Plots {
     this.seen.disconnect();
     for (const chart of this.charts.values()) chart.close();
   }
+}
+
+/** What there is to be said of times: messages carry none of their own accord. */
+function timeNotes(series, { x, timeless }, notes) {
+  if (timeless > 0) notes.add(`${counted(timeless, "point")} left out: ${series.isTold ? "no time is told" : "no time is told, and nobody was looking when they came"}`);
+  if (!series.isTold && x.length > 0) notes.add("at the time at which this page heard them");
 }
 
 function drawable({ x, y }, isLogX, isLogY) {

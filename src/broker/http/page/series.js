@@ -6,13 +6,18 @@ export const MOST_SERIES = 64;
 export const MOST_POINTS = 8000;
 const MOST_CURVES = 16;
 
-/** One series: each point has the number of its message, its step and its value. NaN is a break: what is no number, or a gap. */
+const FIELDS = ["message", "step", "time", "elapsed", "value"];
+
+/**
+ * One series: each point has the number of its message, its step, its time in seconds since 1970, the seconds since its job began, and its
+ * value; null is what is not known. NaN is a break: what is no number, or a gap.
+ */
 class Series {
   constructor(name) {
     this.name = name;
-    this.message = [];
-    this.step = [];
-    this.value = [];
+    for (const field of FIELDS) this[field] = [];
+    /** Its messages tell when they were made; if not, its times are those at which they were heard. */
+    this.isTold = false;
     /** What was said last, also if it is no number that can be drawn. */
     this.newest = null;
     /** Two of twice so many points are kept: the lowest and the highest. */
@@ -22,20 +27,27 @@ class Series {
     this.since = 0;
   }
 
-  add(message, step, value, most) {
+  add(point, most) {
+    const { step, value } = point;
+    if (point.isTold && !this.isTold) {
+      this.isTold = true;
+      this.time.fill(null);
+    }
     const last = this.value.length - 1;
     // Callbacks repeat what they have said before at the same step.
     if (last >= 0 && this.step[last] === step && step != null && Object.is(this.value[last], value)) return;
-    this.push({ message, step, value });
+    this.push(this.isTold && !point.isTold ? { ...point, time: null } : point);
     if (Number.isNaN(value)) this.settle();
     else if (this.thinned > 1) this.choose();
     if (this.value.length > most) this.thin();
   }
 
   push(point) {
-    this.message.push(point.message);
-    this.step.push(point.step);
-    this.value.push(point.value);
+    for (const field of FIELDS) this[field].push(point[field]);
+  }
+
+  at(index) {
+    return { message: this.message[index], step: this.step[index], time: this.time[index], elapsed: this.elapsed[index], value: this.value[index] };
   }
 
   settle() {
@@ -49,12 +61,12 @@ class Series {
     const isFull = this.since >= 2 * this.thinned;
     const all = [];
     for (let index = this.base; index < this.value.length; index += 1) {
-      all.push({ message: this.message[index], step: this.step[index], value: this.value[index] });
+      all.push(this.at(index));
     }
     const low = all.reduce((least, point) => (point.value < least.value ? point : least));
     const high = all.reduce((most, point) => (point.value >= most.value ? point : most));
     const kept = all.filter((point, index) => point === low || point === high || (!isFull && index === all.length - 1));
-    for (const array of [this.message, this.step, this.value]) array.length = this.base;
+    for (const field of FIELDS) this[field].length = this.base;
     for (const point of kept) this.push(point);
     if (isFull) this.settle();
   }
@@ -74,7 +86,7 @@ class Series {
       }
       for (const index of [...new Set([low, high, gap])].filter((index) => index >= 0).sort((a, b) => a - b)) kept.push(index);
     }
-    for (const key of ["message", "step", "value"]) this[key] = kept.map((index) => this[key][index]);
+    for (const key of FIELDS) this[key] = kept.map((index) => this[key][index]);
     this.thinned *= 2;
     this.settle();
   }
@@ -90,12 +102,19 @@ export class Run {
     this.leftOut = new Set();
     this.isCut = false;
     this.lastStep = null;
+    /** When its job began by its own word, and by anybody's; the first time that a message told. In seconds since 1970. */
+    this.started = null;
+    this.began = null;
+    this.firstTime = null;
     /** Changes whenever there is something new to draw. */
     this.changes = 0;
   }
 
-  /** Takes the numbers of the message with this number. */
-  add(message, numbers) {
+  /** Takes the numbers of the message with this number, which was heard at a time, or at nobody knows which. */
+  add(message, numbers, heard = null) {
+    const { time = null, elapsed = null } = numbers;
+    const isTold = time != null || elapsed != null;
+    this.firstTime ??= time;
     if (numbers.step != null) this.lastStep = numbers.step;
     const step = numbers.step ?? this.lastStep;
     this.isCut ||= numbers.isCut;
@@ -103,7 +122,7 @@ export class Run {
       const series = this.series.get(name) ?? this.open(name);
       if (!series) continue;
       series.newest = value;
-      series.add(message, step, Number.isFinite(value) ? value : NaN, this.most);
+      series.add({ message, step, time: isTold ? time : heard, elapsed, value: Number.isFinite(value) ? value : NaN, isTold }, this.most);
     }
     for (const { name, x, y } of numbers.curves) this.curve(name, x, y, message);
     if (numbers.values.length > 0 || numbers.curves.length > 0) this.changes += 1;
@@ -133,9 +152,7 @@ export class Run {
     for (const series of this.series.values()) {
       const last = series.value.length - 1;
       if (last < 0 || Number.isNaN(series.value[last])) continue;
-      series.message.push(series.message[last]);
-      series.step.push(series.step[last]);
-      series.value.push(NaN);
+      series.push({ ...series.at(last), value: NaN });
       series.settle();
     }
     this.changes += 1;
@@ -147,29 +164,43 @@ export class Run {
   }
 }
 
+/** Where the points of a series stand along an axis of a plot; null for what has no place there. A job that tells no step has messages. */
+function along({ step, message, time, elapsed }, axis, { started, began, firstTime }) {
+  if (axis === "time") return time.map((at, index) => at ?? (elapsed[index] != null && started != null ? started + elapsed[index] : null));
+  if (axis === "elapsed") {
+    const start = started ?? firstTime ?? began;
+    return elapsed.map((at, index) => at ?? (time[index] != null && start != null ? time[index] - start : null));
+  }
+  return axis === "step" && step.some((at) => at != null) ? step : message;
+}
+
 /**
- * The points of a series for a plot: {x, y, low} with rising x, and how many are left out since they are too low for a logarithmic axis. `axis` is "step" or "message"; a series of a job that tells no step has none.
- * Breaks are null. With a logarithmic axis what is not above zero cannot be drawn.
+ * The points of a series of a run for a plot: {x, y, low, timeless} with rising x, and how many are left out since they are too low for a
+ * logarithmic axis, and since their time is not known. Breaks are null.
  */
-export function points(series, axis, isLogX = false, isLogY = false) {
-  const across = axis === "step" && series.step.some((step) => step != null) ? series.step : series.message;
+export function points(series, axis, isLogX = false, isLogY = false, run = { started: null, began: null, firstTime: null }) {
+  const across = along(series, axis, run);
   const x = [];
   const y = [];
   let low = 0;
+  let timeless = 0;
   let rises = true;
   for (let index = 0; index < across.length; index += 1) {
     const at = across[index];
-    if (at == null) continue;
     const value = series.value[index];
+    if (at == null) {
+      if (axis !== "step" && !Number.isNaN(value)) timeless += 1;
+      continue;
+    }
     if ((isLogX && at <= 0) || (isLogY && value <= 0)) low += 1;
     if (isLogX && at <= 0) continue;
     rises &&= x.length === 0 || at >= x[x.length - 1];
     x.push(at);
     y.push(Number.isNaN(value) || (isLogY && value <= 0) ? null : value);
   }
-  if (rises) return { x, y, low };
+  if (rises) return { x, y, low, timeless };
   const order = x.map((_, index) => index).sort((a, b) => x[a] - x[b] || a - b);
-  return { x: order.map((index) => x[index]), y: order.map((index) => y[index]), low };
+  return { x: order.map((index) => x[index]), y: order.map((index) => y[index]), low, timeless };
 }
 
 /**

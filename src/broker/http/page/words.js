@@ -143,11 +143,19 @@ export function inline(text, most = 1000) {
   return cut.replace(/[\n\r\t\u2028\u2029]+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f]/g, "\ufffd");
 }
 
-/** Seconds since 1970 of a time as a message carries it (ISO 8601; one that names no zone is taken as UTC), or null. */
+/** Whole seconds since 1970 of a time as a message carries it (ISO 8601; one that names no zone is taken as UTC), or null. */
 export function timeOf(text) {
+  const moment = momentOf(text);
+  return moment == null ? null : Math.floor(moment);
+}
+
+/** The same with what is behind the second. */
+export function momentOf(text) {
   const match = typeof text === "string" && text.length < 64
-    && /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|z|[+-]\d\d:\d\d)?$/.exec(text);
+    && /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?(Z|z|[+-]\d\d(?::?\d\d)?)?$/.exec(text);
   if (!match) return null;
-  const time = Date.parse(`${match[1]}T${match[2]}${(match[3] || "").slice(0, 4)}${match[4] ? match[4].toUpperCase() : "Z"}`);
-  return Number.isNaN(time) ? null : Math.floor(time / 1000);
+  // `+0100`, as strftime's %z has it, and `+01` are `+01:00`.
+  const zone = (match[4] ?? "Z").toUpperCase().replace(/^([+-]\d\d):?(\d\d)?$/, (_, hours, minutes) => `${hours}:${minutes ?? "00"}`);
+  const time = Date.parse(`${match[1]}T${match[2]}${(match[3] || "").slice(0, 4)}${zone}`);
+  return Number.isNaN(time) ? null : time / 1000;
 }

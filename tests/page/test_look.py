@@ -110,3 +110,17 @@ def test_who_wants_no_motion_gets_none(browser, served, publisher):
     assert browser.run(moving) != "0s"
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]})
     assert browser.run(moving) == "0s"
+
+
+def test_a_stream_of_many_series_has_its_plots_in_view(browser, served, publisher, kept):
+    for k in range(3):
+        publisher.put("wide", {"step": k, **{f"layer{n // 10}/weight{n:03}": n + k for n in range(60)}})
+    for width, height in ((1440, 900), (390, 844)):
+        browser.open(f"{served.url}#stream=wide", width=width, height=height)
+        until(lambda: len(browser.texts(".chart h3")) == 12, "the plots are there")
+        browser.shot(kept / f"wide-light-{width}.png")
+        assert browser.run("return document.querySelector('.chart').getBoundingClientRect().top") < 0.55 * height
+    # One plot alone takes the room that there is.
+    browser.open(f"{served.url}#stream=wide&plot=layer0/weight000")
+    until(lambda: len(browser.texts(".chart h3")) == 1, "the plot is there")
+    assert browser.run("return document.querySelector('.chart').clientWidth / document.querySelector('.charts').clientWidth") > 0.9

@@ -203,3 +203,19 @@ def test_a_wrong_clock_of_the_browser_changes_nothing(browser, served, publisher
             assert re.search(r"(9|10) min.* left", browser.row("fit")["fast"])
         finally:
             browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})
+
+
+def test_a_stream_with_messages_and_no_header_runs_in_every_view(browser, served, publisher):
+    publisher.put("text", "a line")
+    publisher.put("number", 5)
+    publisher.say({"action": "put", "stream": "log", "message": {"level": "info", "msg": "hot"}}, {"action": "listen", "stream": "later"})
+    browser.open(served.url)
+    until(lambda: {row["name"]: row["how"].split()[0] for row in browser.rows()} == {"text": "running", "number": "running", "log": "running", "later": "waiting"}, "the list tells it")
+    for name, word in (("text", "running"), ("number", "running"), ("log", "running"), ("later", "waiting")):
+        browser.open(f"{served.url}#stream={name}")
+        until(lambda: browser.text(".facts .badge") == word, f"{name} is {word}")
+    # Its header may come later, and is shown all the same.
+    browser.open(f"{served.url}#stream=text")
+    until(lambda: browser.text(".facts .badge") == "running", "it runs")
+    publisher.say({"action": "header", "stream": "text", "message": monitor("Join", title="At last", k=5, total=10)})
+    until(lambda: "At last" in browser.text(".facts .title") and "50%" in browser.text(".facts .told"), "its header is shown")

@@ -58,7 +58,8 @@ class Entry {
   }
 
   get word() {
-    return this.job?.ending ? this.job.ending.how : this.state;
+    if (this.job?.ending) return this.job.ending.how;
+    return this.state === "waiting" && this.messages > 0 ? "running" : this.state;
   }
 
   get title() {

@@ -197,7 +197,7 @@ export class Follow {
       stream.isOver = stream.isKept = stream.isForgotten = false;
     }
     stream.job.isSilent = null;
-    if (stream.job.state === "waiting" && message.kind !== "other") stream.job.state = "running";
+    stream.job.isHeard = true;
     stream.job.take(message, clock.now(), !this.isCaughtUp);
     const numbers = numbersOf(message);
     stream.run.started = stream.job.started ?? stream.run.started;

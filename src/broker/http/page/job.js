@@ -13,6 +13,8 @@ export class Job {
     this.state = null;
     /** How long it has been so, in seconds at a time: {state, seconds, at}, or null. */
     this.since = null;
+    /** Messages of its run have come. */
+    this.isHeard = false;
     /** Its run, as the broker names it. */
     this.epoch = undefined;
     /** Its close has come; it had ended before it was listened to. */
@@ -94,6 +96,7 @@ export class Job {
   /** What the broker says when it is listened to: the header that came before, or null, and what the receipt has. */
   join(header, { state, age: seconds, position }, now) {
     if (position?.epoch !== this.epoch || (this.isClosed && state !== "ended")) this.begin();
+    if (position?.epoch !== this.epoch) this.isHeard = false;
     this.epoch = position?.epoch;
     this.isClosed = false;
     this.wasEnded = state === "ended";
@@ -105,7 +108,8 @@ export class Job {
   /** One word for how it stands. */
   get word() {
     if (this.ending) return this.ending.how;
-    return this.state ?? "waiting";
+    // For the broker a stream begins with its header; for people, with whatever is said on it first.
+    return this.state === "waiting" && this.isHeard ? "running" : this.state ?? "waiting";
   }
 
   get share() {

@@ -219,3 +219,15 @@ def test_a_stream_with_messages_and_no_header_runs_in_every_view(browser, served
     until(lambda: browser.text(".facts .badge") == "running", "it runs")
     publisher.say({"action": "header", "stream": "text", "message": monitor("Join", title="At last", k=5, total=10)})
     until(lambda: "At last" in browser.text(".facts .title") and "50%" in browser.text(".facts .told"), "its header is shown")
+
+
+def test_a_job_that_stalls_is_seen_in_its_view(browser, served, publisher):
+    Job(publisher, "fit").steps(1)
+    browser.open(f"{served.url}#stream=fit")
+
+    def heard():
+        return browser.run("return [...document.querySelectorAll('.facts dl div:not([hidden])')].find((each) => each.firstChild.textContent === 'last heard')?.lastChild.textContent ?? null")
+
+    until(lambda: (text := heard()) and re.fullmatch(r"[1-9]\d* s ago", text), "it is told how long nothing has come")
+    Job(publisher, "fit").end("Complete")
+    until(lambda: browser.text(".facts .badge") == "done" and heard() is None, "what has ended is not waited for")

@@ -28,6 +28,8 @@ class Followed {
     this.messages = 0;
     this.listeners = null;
     this.count = null;
+    /** When something last came of it, in seconds since 1970 by the broker's clock. */
+    this.heardAt = null;
     this.bytes = null;
     this.refused = null;
     this.isForgotten = false;
@@ -122,6 +124,11 @@ export class Follow {
     stream.listeners = Number.isFinite(told.listeners) ? Math.max(0, told.listeners - ours) : null;
     stream.count = Number.isFinite(told.messages) ? told.messages : null;
     stream.bytes = Number.isFinite(told.bytes) ? told.bytes : null;
+    for (const time of [told.header_time, told.message_time]) {
+      if (!Number.isFinite(time)) continue;
+      clock.heard(time);
+      stream.heardAt = Math.max(stream.heardAt ?? time, time);
+    }
     const isNew = stream.isOver && told.state !== "ended";
     const isBegun = told.state === "running" && stream.job.state === "waiting";
     if ((isNew || isBegun) && heard.asked === 0) {
@@ -198,6 +205,7 @@ export class Follow {
     }
     stream.job.isSilent = null;
     stream.job.isHeard = true;
+    if (this.isCaughtUp) stream.heardAt = clock.now();
     stream.job.take(message, clock.now(), !this.isCaughtUp);
     const numbers = numbersOf(message);
     stream.run.started = stream.job.started ?? stream.run.started;

@@ -231,3 +231,15 @@ def test_a_job_that_stalls_is_seen_in_its_view(browser, served, publisher):
     until(lambda: (text := heard()) and re.fullmatch(r"[1-9]\d* s ago", text), "it is told how long nothing has come")
     Job(publisher, "fit").end("Complete")
     until(lambda: browser.text(".facts .badge") == "done" and heard() is None, "what has ended is not waited for")
+
+
+def test_a_start_in_another_zone_or_in_the_future_makes_no_times_up(browser, served, publisher):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    lima = (now - datetime.timedelta(minutes=10)).astimezone(datetime.timezone(datetime.timedelta(hours=-5)))
+    Job(publisher, "lima", started=lima.strftime("%Y-%m-%dT%H:%M:%S%z")).steps(50)
+    # The time of day in Tokyo, which says nothing of that.
+    Job(publisher, "tokyo", started=(now + datetime.timedelta(hours=9)).strftime("%Y-%m-%dT%H:%M:%S")).steps(50)
+    browser.open(served.url)
+    until(lambda: (row := browser.row("lima")) and "50%" in row["far"] and row["how"].split("\n")[-1].startswith("10 min"), "its zone is read")
+    assert "left" in browser.row("lima")["fast"]
+    until(lambda: "50%" in browser.row("tokyo")["far"] and browser.row("tokyo")["how"] == "running", "how long the other runs is not known")

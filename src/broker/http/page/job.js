@@ -6,6 +6,9 @@ import { amount, age, inline, isPercentage, rate, timeOf, words } from "./words.
 /** The words for how a job stands, in the order in which people must see them. */
 export const STATES = ["failed", "lost", "aborted", "running", "waiting", "done", "ended"];
 
+/** A job that says to begin more seconds from now has another clock, or a time of another zone: then it is not known how long it has run. */
+const AHEAD = 60;
+
 export class Job {
   constructor() {
     this.begin();
@@ -130,7 +133,8 @@ export class Job {
   elapsed(now) {
     if (this.started == null) return null;
     if (this.ending) return this.ending.at == null ? null : Math.max(0, this.ending.at - this.started);
-    return Math.max(0, (this.isSilent ?? now) - this.started);
+    const passed = (this.isSilent ?? now) - this.started;
+    return passed < -AHEAD ? null : Math.max(0, passed);
   }
 
   /** When it began, in seconds since 1970: by its own word, or else the broker's on how long it has been running; null if that is not known. */
@@ -142,7 +146,7 @@ export class Job {
   speed(now) {
     if (this.k == null || this.ending) return null;
     const at = this.isSilent ?? now;
-    const [since, before] = this.started != null ? [this.started, 0] : this.first ? [this.first.at, this.first.k] : [null, 0];
+    const [since, before] = this.elapsed(now) != null ? [this.started, 0] : this.first ? [this.first.at, this.first.k] : [null, 0];
     if (since == null) return null;
     const [done, passed] = [this.k - before, at - since];
     return done > 0 && passed > 0 ? done / passed : null;

@@ -243,3 +243,25 @@ def test_a_start_in_another_zone_or_in_the_future_makes_no_times_up(browser, ser
     until(lambda: (row := browser.row("lima")) and "50%" in row["far"] and row["how"].split("\n")[-1].startswith("10 min"), "its zone is read")
     assert "left" in browser.row("lima")["fast"]
     until(lambda: "50%" in browser.row("tokyo")["far"] and browser.row("tokyo")["how"] == "running", "how long the other runs is not known")
+
+
+def test_after_sleep_times_are_right_and_connections_are_doubted(browser, served, publisher):
+    sleeping = """window.slept = 0; window.said = [];
+        const [date, ask, send] = [Date.now, fetch, WebSocket.prototype.send];
+        Date.now = () => date() + slept;
+        window.fetch = async (...request) => {
+            const { headers } = await ask(...request);
+            return { headers: { get: (name) => new Date(Date.parse(headers.get(name)) + slept).toUTCString() } };
+        };
+        WebSocket.prototype.send = function (text) { said.push(text); send.call(this, text); };"""
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": sleeping})
+    try:
+        Job(publisher, "fit").steps(1)
+        browser.open(served.url)
+        until(lambda: (row := browser.row("fit")) and re.fullmatch(r"\d+ s", row["when"]), "it was heard just now")
+        # The monotonic clock of the browser stands still meanwhile.
+        browser.run("slept = 3600e3")
+        until(lambda: browser.row("fit")["when"] == "1 h", "it was heard an hour ago")
+        assert any('"there"' in text for text in browser.run("return said"))
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})

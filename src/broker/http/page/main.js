@@ -22,7 +22,7 @@ class App {
     this.url.hash = "";
     this.view = address.read(location.hash);
     this.stream = null;
-    clock.ask(new URL("page/style.css", document.baseURI));
+    this.askTime();
     this.frame = new Frame(this);
     document.body.prepend(this.frame.element, ...this.frame.others);
     this.watching = new Watching(this.url, () => this.token(), () => this.soon());
@@ -34,7 +34,18 @@ class App {
     addEventListener("themed", () => this.stream?.update());
     addEventListener("online", () => this.retry());
     document.addEventListener("visibilitychange", () => !document.hidden && this.retry());
-    setInterval(() => this.soon(), 1000);
+    setInterval(() => this.tick(), 1000);
+  }
+
+  askTime() {
+    clock.ask(new URL("page/style.css", document.baseURI));
+  }
+
+  /** Each second: times go on, and whoever has slept finds out what has become of its connections and its clock. */
+  tick() {
+    if (clock.hasJumped()) for (const wire of this.wires) wire.doubt();
+    if (this.wires.some((wire) => wire.state === "live")) this.askTime();
+    this.soon();
   }
 
   /** Goes to a view. What is typed and turned on the way leaves no trace in the history. */

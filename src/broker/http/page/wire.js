@@ -4,6 +4,7 @@
 const PAUSES = [0.3, 1, 2, 4, 8, 15];
 /** A connection on which nothing has come for so long is asked whether it is there, and given up after as long again. */
 const SILENCE = 15_000;
+const DOUBT = 5000;
 /** What may wait in the page. Beyond it the page has fallen behind: it begins anew where the broker stands. */
 const MOST_WAITING = 48 * 1024 * 1024;
 /** Looking at the clock costs little beside lines of so many characters. */
@@ -157,6 +158,13 @@ export class Wire {
   /** Says something, if there is a connection; who listens says all anew when there is one again. */
   send(action) {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(action));
+  }
+
+  /** The machine has slept: the connection may be dead without a word. It has a few seconds to show that it is not. */
+  doubt() {
+    if (this.state !== "live") return;
+    this.heardAt = Math.min(this.heardAt, performance.now() - 2 * SILENCE + DOUBT);
+    this.send({ action: "ping", receipt: "there" });
   }
 
   /** A silent connection may be a dead one. */

@@ -72,3 +72,26 @@ def test_a_flood_is_bounded(browser, served, publisher):
     assert "thinned out" in browser.text(".chart .note")
     assert "the last 5,000 are kept" in browser.text(".tail .counted")
     assert browser.run("return document.querySelectorAll('*').length") < 2000
+
+
+def test_a_page_that_falls_behind_says_so(browser, served, publisher):
+    # Frames are held back, as by a machine that has no time for them.
+    holding = """window.held = null; const real = requestAnimationFrame;
+        window.requestAnimationFrame = (does) => (held ? held.push(does) : real(does));
+        window.release = () => { const all = held; held = null; for (const does of all) real(does); };"""
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": holding})
+    try:
+        publisher.put("flood", {"step": 0, "loss": 1})
+        browser.open(f"{served.url}#stream=flood&x=time")
+        until(lambda: browser.lines(), "it is read")
+        browser.run("held = []")
+        publisher.say(*({"action": "put", "stream": "flood", "message": {"step": k, "loss": 1 / k}} for k in range(1, 3001)))
+        until(lambda: browser.text(".connection") == "Live · 3,000 messages behind" or browser.text(".connection") == "Live · 3,001 messages behind", "it is told")
+        came = browser.module("clock.js", "return m.now();")
+        browser.run("release()")
+        until(lambda: browser.text(".connection") == "Live", "all is read")
+        until(lambda: browser.points("loss") and len(browser.points("loss")[0]) == 3000, "all is drawn")
+        # When it came, not when there was time for it.
+        assert browser.points("loss")[0][-1] < came
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", {"identifier": added["identifier"]})

@@ -193,28 +193,29 @@ export class Follow {
     this.notice(stream, missed == null ? "messages may be missing here: the broker has begun anew" : `${counted(missed, "message")} ${missed === 1 ? "is" : "are"} missing here: the broker does not keep ${missed === 1 ? "it" : "them"} any more`);
   }
 
-  message(heard, event) {
-    const stream = this.by.get(heard.name);
+  message({ name, position }, event) {
+    const stream = this.by.get(name);
     const isRead = event.message !== undefined;
     const message = isRead ? read(event.message, event.raw) : { kind: "other", body: null, line: event.raw.slice(0, 400), level: "" };
     if (!isRead) message.line = `(${size(event.raw.length)}, ${event.raw.length > LARGEST_READ ? "too large to be read here" : "not readable here"}) ${message.line}`;
     if (stream.isKept) {
       this.begin(stream);
-      stream.job.join(null, { state: "running", age: 0, position: heard.position }, clock.now());
+      stream.job.join(null, { state: "running", age: 0, position }, clock.now());
       stream.isOver = stream.isKept = stream.isForgotten = false;
     }
     stream.job.isSilent = null;
     stream.job.isHeard = true;
-    if (this.isCaughtUp) stream.heardAt = clock.now();
+    const heard = this.isCaughtUp ? clock.now() - event.ago : null;
+    stream.heardAt = heard ?? stream.heardAt;
     stream.job.take(message, clock.now(), !this.isCaughtUp);
     const numbers = numbersOf(message);
     stream.run.started = stream.job.started ?? stream.run.started;
     stream.run.began = stream.job.began ?? stream.run.began;
-    stream.run.add(stream.messages, numbers, this.isCaughtUp ? clock.now() : null);
+    stream.run.add(stream.messages, numbers, heard);
     stream.messages += 1;
     this.arrivals += 1;
     const text = message.line || (message.kind === "log" ? "" : message.kind);
-    this.lines.add({ stream: stream.name, kind: message.kind, level: message.level, tag: message.tag, text, raw: event.raw, at: this.isCaughtUp ? Date.now() : null });
+    this.lines.add({ stream: stream.name, kind: message.kind, level: message.level, tag: message.tag, text, raw: event.raw, at: this.isCaughtUp ? Date.now() - event.ago * 1000 : null });
     if (message.ending?.traceback) this.traceback(stream, message.ending.traceback);
   }
 

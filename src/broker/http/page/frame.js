@@ -3,7 +3,10 @@
 import { el, mark, say, show } from "./dom.js";
 import { help } from "./keys.js";
 import { TokenPanel } from "./panels.js";
+import { grouped } from "./words.js";
 
+/** With more messages than this that have come and are not read yet, what is shown is not how it stands. */
+const BEHIND = 1000;
 const THEME = "msgstream.theme";
 
 export class Frame {
@@ -30,7 +33,8 @@ export class Frame {
   update(wire) {
     const seconds = Math.max(1, Math.ceil((wire.retryAt - performance.now()) / 1000));
     const words = { connecting: wire.attempt > 0 ? "Connecting again…" : "Connecting…", live: "Live", away: `No connection · next attempt in ${seconds} s`, refused: "Not let in", closed: "" };
-    say(this.state, words[wire.state]);
+    const isBehind = wire.state === "live" && wire.behind > BEHIND;
+    say(this.state, isBehind ? `Live · ${grouped(wire.behind)} messages behind` : words[wire.state]);
     mark(this.connection, "data-state", wire.state);
     show(this.retry, wire.state === "away");
     const isAway = wire.attempt > 0 && wire.state !== "live" && wire.state !== "refused";

@@ -26,6 +26,8 @@ export class Wire {
     this.attempt = 0;
     this.retryAt = 0;
     this.queue = [];
+    /** When each of them came, by the browser's monotonic clock. */
+    this.times = [];
     this.at = 0;
     this.waiting = 0;
     this.drainedAt = 0;
@@ -62,6 +64,7 @@ export class Wire {
   take(line) {
     this.heardAt = performance.now();
     this.queue.push(line);
+    this.times.push(this.heardAt);
     this.waiting += line.length;
     if (this.waiting > MOST_WAITING) {
       this.begin("the page could not keep up, and goes on where the broker stands");
@@ -76,7 +79,12 @@ export class Wire {
     }
   }
 
-  /** Hands on what has come, for so many milliseconds. */
+  /** How many lines have come and are not read yet. */
+  get behind() {
+    return this.queue.length - this.at;
+  }
+
+  /** Hands on what has come, for so many milliseconds, each with `ago`: how many seconds ago it came. */
   drain(bite) {
     this.isDue = false;
     this.drainedAt = performance.now();
@@ -86,16 +94,22 @@ export class Wire {
     while (this.at < this.queue.length && (((++count & 15) !== 0 && large < LARGE) || performance.now() < until)) {
       const line = this.queue[this.at];
       large = line.length > LARGE ? line.length : large + line.length;
+      const ago = Math.max(0, this.drainedAt - this.times[this.at]) / 1000;
       this.queue[this.at++] = null;
       this.waiting -= line.length;
       const event = parsed(line);
-      if (event) this.event(event);
+      if (event) this.event(Object.assign(event, { ago }));
     }
     if (this.at === this.queue.length) {
       this.queue = [];
+      this.times = [];
       this.at = 0;
     } else {
-      if (this.at > 50_000) this.queue.splice(0, this.at), this.at = 0;
+      if (this.at > 50_000) {
+        this.queue.splice(0, this.at);
+        this.times.splice(0, this.at);
+        this.at = 0;
+      }
       this.isDue = true;
       if (document.hidden) setTimeout(() => this.drain(BITE_HIDDEN), 250);
       else requestAnimationFrame(() => this.drain(BITE));
@@ -138,6 +152,7 @@ export class Wire {
     this.socket = null;
     socket?.close();
     this.queue = [];
+    this.times = [];
     this.at = this.waiting = 0;
     if (this.state === "live") this.owner.lost(reason);
     this.connect();

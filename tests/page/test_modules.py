@@ -25,11 +25,11 @@ def test_words_are_those_of_the_terminal(page):
         m.amount(3, 10, "steps"), m.amount(0.1 + 0.2, 0.9), m.amount(1234567, 99999999, "bytes"), m.amount(12345), m.amount(2.5, 1e3), m.amount(999999, 1e6),
         m.amount(1.5e-9, 2e-8), m.amount(42, 100, "%"), m.amount(5, 200, "%"), m.rate(2.5, "steps"), m.rate(0.25, "steps"), m.rate(0.1, null),
         m.words(0), m.words(59), m.words(60), m.words(125), m.words(12000), m.words(183600), m.age(59), m.age(125), m.age(12000), m.running(12), m.running(3723),
-        m.timeOf("2026-11-28T12:55:19+00:00"), m.timeOf("2026-11-28 12:55:19.5"), m.timeOf("2026-11-28T13:55:19+01:00"), m.timeOf("2026-11-28T13:55:19+0100"), m.timeOf("2026-11-28T13:55:19+01"), m.momentOf("2026-11-28 12:55:19.5"), m.timeOf("yesterday"), m.inline("a\\n\\u202eb")];""")
+        m.timeOf("2026-11-28T12:55:19+00:00"), m.timeOf("2026-11-28 12:55:19.5"), m.timeOf("2026-11-28T13:55:19+01:00"), m.timeOf("2026-11-28T13:55:19+0100"), m.timeOf("2026-11-28T13:55:19+01"), m.momentOf("2026-11-28 12:55:19.5"), m.timeOf("yesterday"), m.inline("a\\n\\u202eb"), m.inline("a\\u200bb\\ufeff\\u00adc\\u200d")];""")
     assert said == [
         "3/10 steps", "0.3/0.9", "1.23M/100M bytes", "12345", "2/1000", "1M/1M", "1.5e-9/2e-8", "42%", "5/200 %", "2.5 steps/s", "4 s/step", "10 s/it",
         "under 1 s", "59 s", "1 min", "2 min 5 s", "3 h 20 min", "2 d 3 h", "59 s", "2 min", "3 h", "00:12", "1:02:03",
-        1795870519, 1795870519, 1795870519, 1795870519, 1795870519, 1795870519.5, None, "a \ufffdb",
+        1795870519, 1795870519, 1795870519, 1795870519, 1795870519, 1795870519.5, None, "a \ufffdb", "a\ufffdb\ufffd\ufffdc\u200d",
     ]
 
 

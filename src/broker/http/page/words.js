@@ -137,10 +137,13 @@ export function size(bytes) {
   return `${index === 0 ? value : trimmed(value.toFixed(value < 10 ? 1 : 0))} ${names[index]}`;
 }
 
-/** A text on one line, with what would move the text around it (control characters, changes of direction) made visible. */
+/**
+ * A text on one line, with what would move the text around it (control characters, changes of direction) made visible, and what takes no
+ * room: two names must not look like one. Joiners stay, which scripts and emoji need.
+ */
 export function inline(text, most = 1000) {
   const cut = text.length > most ? `${text.slice(0, most)}…` : text;
-  return cut.replace(/[\n\r\t\u2028\u2029]+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f]/g, "\ufffd");
+  return cut.replace(/[\n\r\t\u2028\u2029]+/g, " ").replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\u200b\u2060-\u2064\ufeff\u00ad]/g, "\ufffd");
 }
 
 /** Whole seconds since 1970 of a time as a message carries it (ISO 8601; one that names no zone is taken as UTC), or null. */

@@ -105,6 +105,8 @@ struct State<F> {
     has_said_end: bool,
     /// How many bytes one write carries.
     write: usize,
+    /// Others get their turn before the next read: the last took all that there was room for, and what came may have said nothing.
+    pauses: bool,
     reader: Option<Waker>,
 }
 
@@ -122,6 +124,7 @@ impl<T: Transport, F: Framing> Framed<T, F> {
             is_over: false,
             has_said_end: false,
             write: WRITE,
+            pauses: false,
             reader: None,
         };
         Self { socket, state: Mutex::new(state) }
@@ -284,6 +287,10 @@ impl<T: Transport, F: Framing> Sink for Framed<T, F> {
 impl<T: Transport, F: Framing> Transport for Framed<T, F> {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
+        if std::mem::take(&mut state.pauses) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // What no write of the outbox will take along, such as an answer: whoever waits to read also waits to send that.
         while state.unsent() > 0 {
             match self.socket.poll_writable(cx) {
@@ -327,11 +334,13 @@ impl<T: Transport, F: Framing> Transport for Framed<T, F> {
             if state.early.is_empty() {
                 block.reserve_exact(READ);
                 // No more than there is room for: what is read is not kept.
+                let most = block.capacity().min(room);
                 let count = if block.capacity() <= room { self.socket.try_read(block)? } else { read_part(&self.socket, block, room)? };
                 if count == 0 {
                     state.is_over = true;
                     return Ok(0);
                 }
+                state.pauses = count == most;
             } else {
                 let part = room.min(state.early.len());
                 block.extend(state.early.drain(..part));
@@ -385,4 +394,94 @@ fn read_part(socket: &impl Transport, block: &mut Vec<u8>, most: usize) -> io::R
     let count = socket.try_read(&mut part)?;
     block.append(&mut part);
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::broker::http::websocket::TextMessages;
+
+    /// A socket from which the same bytes come without end.
+    #[derive(Default)]
+    struct Fake {
+        comes: &'static [u8],
+        /// It takes everything, and sends nothing of it.
+        holds: AtomicBool,
+        /// It takes nothing, and then the peer is gone.
+        is_full: AtomicBool,
+        is_gone: AtomicBool,
+        /// How often somebody has waited for room.
+        awaits_room: AtomicUsize,
+    }
+
+    impl Sink for Fake {
+        fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            if self.is_gone.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if self.is_full.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(slices.iter().map(|slice| slice.len()).sum())
+        }
+
+        fn holds(&self) -> bool {
+            self.holds.load(Ordering::Relaxed)
+        }
+
+        fn peer(&self) -> String {
+            String::new()
+        }
+    }
+
+    impl Transport for Fake {
+        fn poll_readable(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            if self.comes.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_writable(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.awaits_room.fetch_add(1, Ordering::Relaxed);
+            if self.is_gone.load(Ordering::Relaxed) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+            let room = buffer.capacity() - buffer.len();
+            buffer.extend(self.comes.iter().cycle().take(room));
+            Ok(room)
+        }
+
+        fn close(&self) {}
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn framed(socket: Fake) -> Framed<Fake, TextMessages> {
+        Framed::new(socket, TextMessages::default(), Vec::new(), Vec::new())
+    }
+
+    // Seen to fail: a client that sends nothing but pongs was read from until the runtime stepped in, and nobody else had a turn.
+    #[test]
+    fn who_sends_much_that_says_nothing_lets_others_have_their_turn() {
+        let framed = framed(Fake { comes: b"\x8a\x82\0\0\0\0ok", ..Fake::default() });
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let cx = &mut Context::from_waker(&waker);
+        for turns in 0..3 {
+            assert!(framed.poll_readable(cx).is_ready());
+            let read = framed.try_read(&mut Vec::with_capacity(128 << 10));
+            assert_eq!(read.map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+            assert!(framed.poll_readable(cx).is_pending(), "others first");
+            assert_eq!(woken.0.load(Ordering::Relaxed), turns + 1, "and then it goes on");
+        }
+    }
 }

@@ -291,8 +291,9 @@ impl<T: Transport, F: Framing> Transport for Framed<T, F> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // What no write of the outbox will take along, such as an answer: whoever waits to read also waits to send that.
-        while state.unsent() > 0 {
+        // What no write of the outbox will take along, such as an answer: whoever waits to read also waits to send that, be it here or in
+        // the socket, which may have taken it and not sent it.
+        while state.unsent() > 0 || self.socket.holds() {
             match self.socket.poll_writable(cx) {
                 Poll::Ready(Ok(())) => drop(state.send(&self.socket)?),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -483,5 +484,14 @@ mod tests {
             assert!(framed.poll_readable(cx).is_pending(), "others first");
             assert_eq!(woken.0.load(Ordering::Relaxed), turns + 1, "and then it goes on");
         }
+    }
+
+    // Seen to fail: a pong that an encrypted socket had taken and could not send waited until something else happened.
+    #[test]
+    fn what_the_socket_itself_holds_is_waited_for() {
+        let framed = framed(Fake { holds: true.into(), ..Fake::default() });
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(framed.poll_readable(cx).is_pending());
+        assert_eq!(framed.socket.awaits_room.load(Ordering::Relaxed), 1);
     }
 }

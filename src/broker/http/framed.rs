@@ -370,10 +370,14 @@ impl<T: Transport, F: Framing> Transport for Framed<T, F> {
             state.framing.end(&mut out);
             state.held.extend_from_slice(&out);
         }
-        // The end of the socket would overtake what it has not taken.
-        if state.send(&self.socket).is_ok_and(|unsent| unsent.left == 0) {
-            self.socket.close();
+        match state.send(&self.socket) {
+            // The end of the socket would overtake what it has not taken.
+            Ok(unsent) if unsent.left > 0 => return,
+            Ok(_) => {}
+            // The peer is gone already.
+            Err(_) => (state.held, state.sent) = (Vec::new(), 0),
         }
+        self.socket.close();
     }
 
     fn is_closed(&self) -> bool {
@@ -493,5 +497,16 @@ mod tests {
         let cx = &mut Context::from_waker(Waker::noop());
         assert!(framed.poll_readable(cx).is_pending());
         assert_eq!(framed.socket.awaits_room.load(Ordering::Relaxed), 1);
+    }
+
+    // Seen to fail: the task of a peer that was gone turned in a circle for a second.
+    #[test]
+    fn an_end_that_cannot_be_sent_any_more_is_said() {
+        let framed = framed(Fake { is_full: true.into(), ..Fake::default() });
+        framed.close();
+        assert!(!framed.is_closed(), "it waits to be sent");
+        framed.socket.is_gone.store(true, Ordering::Relaxed);
+        framed.close();
+        assert!(framed.is_closed());
     }
 }

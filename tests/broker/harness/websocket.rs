@@ -31,11 +31,17 @@ pub(crate) struct WebSocket {
 impl WebSocket {
     /// Asks the broker at this address for one.
     pub(crate) fn open(mut socket: TcpStream, addr: SocketAddr) -> Self {
+        Self::shake_hands(&mut socket, addr);
+        Self { socket, within: false, came: Vec::new(), lines: Vec::new(), is_closed: false }
+    }
+
+    /// Asks the broker at this address to make this connection a WebSocket.
+    pub(crate) fn shake_hands(socket: &mut (impl Read + Write), addr: SocketAddr) {
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         let asked = format!(
             "GET /ws HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
         );
-        socket.write_all(asked.as_bytes()).unwrap();
+        socket.write_all(asked.as_bytes()).and_then(|()| socket.flush()).unwrap();
         let (mut head, mut byte) = (Vec::new(), [0]);
         while !head.ends_with(b"\r\n\r\n") {
             socket.read_exact(&mut byte).expect("a WebSocket");
@@ -43,7 +49,6 @@ impl WebSocket {
         }
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 101 ") && head.contains("\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n"), "{head}");
-        Self { socket, within: false, came: Vec::new(), lines: Vec::new(), is_closed: false }
     }
 
     /// Says that nothing more will be sent.

@@ -22,8 +22,10 @@ const NEEDS_TOKEN: &str =
 pub(super) struct Call {
     far: FarEnd,
     heard: Vec<u8>,
-    /// Where the next line begins.
+    /// Where the next line begins, or goes on.
     at: usize,
+    /// There is no end of a line before this place: no byte is searched twice, however long a line is.
+    searched: usize,
 }
 
 /// What a line of the broker says, as far as a request needs it.
@@ -62,7 +64,7 @@ impl Call {
     pub(super) async fn begin(context: Arc<ConnectionContext>, peer: Peer, token: Option<&Token>, spawn: impl FnOnce(Connection)) -> Self {
         let (near, far) = pipe(peer);
         spawn(Box::pin(serve(near, JsonLines::default(), context)));
-        let call = Self { far, heard: Vec::new(), at: 0 };
+        let call = Self { far, heard: Vec::new(), at: 0, searched: 0 };
         if let Some(token) = token {
             call.say(&token_line(token)).await;
         }
@@ -87,19 +89,13 @@ impl Call {
     /// # Errors
     /// [`Refused`] if it refuses something, or ends the connection.
     pub(super) async fn hear(&mut self) -> Result<Said<'_>, Refused> {
-        let (at, end) = loop {
-            let unread = self.heard.get(self.at..).unwrap_or_default();
-            if let Some(length) = memchr::memchr(b'\n', unread) {
-                let at = self.at;
-                self.at += length + 1;
-                break (at, at + length);
-            }
-            self.heard.drain(..self.at);
-            self.at = 0;
-            if !self.far.hear(&mut self.heard).await {
-                return Err(Refused::stopping());
+        let end = loop {
+            match self.end() {
+                Some(end) => break end,
+                None => self.more().await?,
             }
         };
+        let at = std::mem::replace(&mut self.at, end + 1);
         let line = self.heard.get(at..end).unwrap_or_default();
         let said: Said<'_> = serde_json::from_slice(line).map_err(|error| {
             Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("a line of the broker cannot be read: {error}"))
@@ -110,6 +106,74 @@ impl Call {
             ("close", why) if said.stream.is_none() => Err(why.map_or_else(Refused::stopping, refused)),
             _ => Ok(said),
         }
+    }
+
+    /// Passes over lines, up to one that begins in one of these ways, and says in which. It is yet to be heard, or [entered](Self::enter).
+    ///
+    /// # Errors
+    /// As of [`hear`](Self::hear).
+    pub(super) async fn pass_to(&mut self, ways: &[&[u8]]) -> Result<usize, Refused> {
+        loop {
+            for (way, begin) in ways.iter().enumerate() {
+                if self.goes_on(begin).await? {
+                    return Ok(way);
+                }
+            }
+            self.hear().await?;
+        }
+    }
+
+    /// Whether what comes next, up to the end of a line, begins so.
+    ///
+    /// # Errors
+    /// If the broker ends the connection.
+    pub(super) async fn goes_on(&mut self, begin: &[u8]) -> Result<bool, Refused> {
+        loop {
+            let unread = self.heard.get(self.at..).unwrap_or_default();
+            if unread.len() >= begin.len() || !begin.starts_with(unread) {
+                return Ok(unread.starts_with(begin));
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Enters the line that [goes on](Self::goes_on) so. What follows that comes in [parts](Self::part), however long it is.
+    pub(super) fn enter(&mut self, begin: &[u8]) {
+        self.at += begin.len();
+    }
+
+    /// The next part of a line that was entered, without the brace that ends it, and whether it is the last.
+    ///
+    /// # Errors
+    /// If the broker ends the connection.
+    pub(super) async fn part(&mut self) -> Result<(Vec<u8>, bool), Refused> {
+        loop {
+            let end = self.end();
+            // What has come last may be the brace.
+            let to = end.unwrap_or(self.heard.len()).saturating_sub(1);
+            if to > self.at || end.is_some() {
+                let part = self.heard.get(self.at..to).unwrap_or_default().to_vec();
+                self.at = end.map_or(to, |end| end + 1);
+                return Ok((part, end.is_some()));
+            }
+            self.more().await?;
+        }
+    }
+
+    /// Where the line ends that comes next, if its end has come.
+    fn end(&mut self) -> Option<usize> {
+        let from = self.searched.max(self.at);
+        let end = memchr::memchr(b'\n', self.heard.get(from..).unwrap_or_default()).map(|length| from + length);
+        self.searched = end.unwrap_or(self.heard.len());
+        end
+    }
+
+    /// Waits for more.
+    async fn more(&mut self) -> Result<(), Refused> {
+        self.heard.drain(..self.at);
+        self.searched = self.searched.saturating_sub(self.at);
+        self.at = 0;
+        if self.far.hear(&mut self.heard).await { Ok(()) } else { Err(Refused::stopping()) }
     }
 }
 

@@ -10,10 +10,9 @@ use serde_json::value::RawValue;
 
 use crate::broker::outbox::TransportKind;
 use crate::wire::ids::StreamName;
-use crate::wire::json_lines::ENCODER;
-use crate::wire::{Encode, Event};
 
 use super::framed::{Came, Framing, Piece, Wrapped};
+use super::lines;
 
 /// What stands for the length of a chunk until that is known: digits of it, and the end of the line.
 const CHUNK: &[u8] = b"000000\r\n";
@@ -48,14 +47,7 @@ enum Line {
 impl Events {
     /// Of this stream.
     pub(super) fn new(stream: &StreamName, chunked: bool) -> Self {
-        let begins = |event: &Event<'_>, tail: usize| {
-            let mut line = Vec::new();
-            ENCODER.encode(event, &mut line);
-            line.truncate(line.len() - tail);
-            line.into_boxed_slice()
-        };
-        let put = begins(&Event::Put { stream, message: b"" }, 2);
-        let close = begins(&Event::Close { stream, message: None }, 2);
+        let (put, close) = (lines::put(stream), lines::close(stream));
         Self { put, close, position: None, chunked, line: Line::Data }
     }
 
@@ -78,7 +70,7 @@ impl Events {
             }
             out.extend_from_slice(b"event: close\n");
             self.line = Line::Last;
-            return Some(rest.strip_prefix(b",\"message\":").unwrap_or(b"null}"));
+            return Some(rest.strip_prefix(lines::MESSAGE).unwrap_or(b"null}"));
         }
         self.line = if self.tell(bytes, out) || !ends { Line::Last } else { Line::Data };
         None

@@ -1,23 +1,19 @@
 //! `GET /api/streams`: the directory as it is now, as one JSON array. It is sent as fast as it is read, and takes no more memory than a
 //! listener does.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::Extension;
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use hyper::body::Frame;
 use serde::Deserialize;
-use tokio::sync::mpsc;
 
 use super::answer::{Refused, json_response};
 use super::asked::Question;
 use super::call::Call;
 use super::front::Front;
+use super::pieces;
 use super::streams::{DIRECTORY, call, json};
 use super::visit::Visit;
 
@@ -44,24 +40,17 @@ pub(super) async fn list(
     // The first piece tells whether it is allowed.
     let goes_on = entries.fill().await?;
     visit.admit();
-    let (sender, pieces) = mpsc::channel(1);
-    // The broker's stop waits for the connection of the call, and not for the one who reads.
-    tokio::spawn(async move {
+    let body = pieces::body(|to| async move {
         let mut goes_on = goes_on;
         loop {
-            let is_last = !goes_on;
-            let piece = std::mem::take(&mut entries.text);
-            if sender.send(Ok(Bytes::from(piece))).await.is_err() || is_last {
-                return;
+            to.send(std::mem::take(&mut entries.text)).await?;
+            if !goes_on {
+                return Ok(());
             }
-            match entries.fill().await {
-                Ok(more) => goes_on = more,
-                // What is missing must not look as if it were all.
-                Err(_) => return drop(sender.send(Err(Cut)).await),
-            }
+            goes_on = entries.fill().await?;
         }
     });
-    Ok(json_response(StatusCode::OK, Body::new(Pieces(pieces))))
+    Ok(json_response(StatusCode::OK, body))
 }
 
 /// The entries that come.
@@ -100,22 +89,5 @@ impl Entries {
             }
         }
         Ok(true)
-    }
-}
-
-/// The broker stopped before all was sent.
-#[derive(Debug, thiserror::Error)]
-#[error("the broker stops")]
-struct Cut;
-
-/// The pieces of an answer.
-struct Pieces(mpsc::Receiver<Result<Bytes, Cut>>);
-
-impl HttpBody for Pieces {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }

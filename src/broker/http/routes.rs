@@ -7,7 +7,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 use super::front::Front;
-use super::{answer, health, hold, listing, overview, page, streams, upgrades};
+use super::{answer, health, hold, listing, overview, page, show, streams, upgrades};
 
 /// What is answered to which request.
 pub(crate) fn router(front: &Arc<Front>) -> Router {
@@ -19,7 +19,7 @@ pub(crate) fn router(front: &Arc<Front>) -> Router {
         .route("/metrics", get(overview::metrics))
         .route("/api/connections", get(overview::connections))
         .route("/api/streams", get(listing::list))
-        .route("/api/streams/{name}", get(streams::show).post(streams::put).put(streams::set_header).delete(streams::delete))
+        .route("/api/streams/{name}", get(show::show).post(streams::put).put(streams::set_header).delete(streams::delete))
         .route("/api/streams/{name}/close", post(streams::close))
         .route("/api/streams/{name}/events", get(upgrades::events))
         .route("/ws", get(upgrades::websocket))

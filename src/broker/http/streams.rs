@@ -1,6 +1,5 @@
-//! One stream: how it stands, and what is said to it.
+//! What is said to one stream.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -8,7 +7,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use serde_json::value::RawValue;
 
 use crate::broker::connection::ConnectionContext;
 use crate::wire::Token;
@@ -37,59 +35,6 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<Token>, Refused> {
     let token = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::new(token.trim()).ok());
     let bad = || Refused::by_code("auth_failed", "the header Authorization has to be \"Bearer\" and a token".to_owned());
     token.ok_or_else(bad).map(Some)
-}
-
-/// `GET /api/streams/{name}`: how the stream stands, its header, and its last message if it has ended.
-pub(super) async fn show(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    Name(name): Name,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let mut call = call(&front, &front.context(), &visit, &headers).await?;
-    // First what the directory says, which does not count the one who asks.
-    call.say(&listen(&format!("{DIRECTORY}{name}"), 1)).await;
-    call.say(&listen(&name, 2)).await;
-    let mut body = format!("{{\"stream\":{}", json(&name));
-    let mut entry = None;
-    loop {
-        let said = call.hear().await?;
-        match (said.action, said.receipt) {
-            ("put", _) => entry = said.message.map(RawValue::to_owned),
-            ("receipt", Some(1)) => break,
-            _ => {}
-        }
-    }
-    visit.admit();
-    let is_known = entry.is_some();
-    add(&mut body, "directory", entry.as_deref());
-    let mut content = None;
-    let has_ended = loop {
-        let said = call.hear().await?;
-        let of_stream = said.stream.is_some_and(|stream| *stream.get() == *json(&name));
-        match (said.action, said.receipt) {
-            ("put", _) if of_stream => content = said.message.map(RawValue::to_owned),
-            ("receipt", Some(2)) => {
-                let state = said.state.unwrap_or("waiting");
-                if state == "waiting" && !is_known {
-                    return Err(Refused::unknown(&name));
-                }
-                let _ = write!(body, ",\"state\":{}", json(state));
-                add(&mut body, "age", said.age);
-                add(&mut body, "position", said.position);
-                // Messages that come behind it are not asked for.
-                break state == "ended";
-            }
-            _ => {}
-        }
-    };
-    add(&mut body, "header", content.as_deref());
-    if has_ended {
-        let said = call.hear().await?;
-        add(&mut body, "last", said.message);
-    }
-    body.push_str("}\n");
-    Ok(json_response(StatusCode::OK, body))
 }
 
 /// `POST /api/streams/{name}`: the body is a message.
@@ -175,9 +120,4 @@ pub(super) fn listen(stream: &str, receipt: u64) -> String {
 /// A text as JSON, as the broker writes it.
 pub(super) fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-fn add(body: &mut String, name: &str, value: Option<&RawValue>) {
-    // Writing to a text cannot fail.
-    let _ = write!(body, ",\"{name}\":{}", value.map_or("null", RawValue::get));
 }

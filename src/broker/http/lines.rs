@@ -1,0 +1,40 @@
+//! How those lines of the broker begin whose content may be long: by that they are known before they are whole.
+
+use crate::wire::ids::StreamName;
+use crate::wire::json_lines::ENCODER;
+use crate::wire::{Encode, Event};
+
+/// The line of a message or of a header, up to the content.
+pub(super) fn put(stream: &StreamName) -> Box<[u8]> {
+    begin(&Event::Put { stream, message: b"" }, "}\n")
+}
+
+/// The line of a stream's end, up to what may follow the name: [`MESSAGE`] and a content.
+pub(super) fn close(stream: &StreamName) -> Box<[u8]> {
+    begin(&Event::Close { stream, message: None }, "}\n")
+}
+
+/// What stands before the content of a stream's end.
+pub(super) const MESSAGE: &[u8] = b",\"message\":";
+
+fn begin(event: &Event<'_>, end: &str) -> Box<[u8]> {
+    let mut line = Vec::new();
+    ENCODER.encode(event, &mut line);
+    line.truncate(line.len() - end.len());
+    line.into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_known_by_all_that_stands_before_its_content() {
+        let stream = StreamName::new("a\"b").unwrap();
+        assert_eq!(&*put(&stream), br#"{"action":"put","stream":"a\"b","message":"#);
+        assert_eq!(&*close(&stream), br#"{"action":"close","stream":"a\"b""#);
+        let mut line = Vec::new();
+        ENCODER.encode(&Event::Close { stream: &stream, message: Some(b"1") }, &mut line);
+        assert_eq!(line, [&*close(&stream), MESSAGE, b"1}\n"].concat());
+    }
+}

@@ -1,0 +1,116 @@
+//! `GET /api/streams/{name}`: how a stream stands, its header, and its last message if it has ended. The two contents are passed on as
+//! they come, and take no more memory than with a listener.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::value::RawValue;
+
+use crate::wire::ids::StreamName;
+
+use super::answer::{Refused, json_response};
+use super::asked::Name;
+use super::call::{Call, Said};
+use super::front::Front;
+use super::lines;
+use super::pieces::{self, Cut, Pieces};
+use super::streams::{DIRECTORY, call, json, listen};
+use super::visit::Visit;
+
+/// Which receipt is for what.
+const OF_DIRECTORY: u64 = 1;
+const OF_STREAM: u64 = 2;
+
+/// See the module.
+pub(super) async fn show(
+    State(front): State<Arc<Front>>,
+    Extension(visit): Extension<Visit>,
+    Name(name): Name,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let mut call = call(&front, &front.context(), &visit, &headers).await?;
+    // First what the directory says, which does not count the one who asks. What comes later is not asked for.
+    let directory = listen(&format!("{DIRECTORY}{name}"), OF_DIRECTORY);
+    call.say(&format!("{directory}\n{}\n{{\"action\":\"hangup\"}}", listen(&name, OF_STREAM))).await;
+    let mut entry = None;
+    loop {
+        let said = call.hear().await?;
+        match (said.action, said.receipt) {
+            ("put", _) => entry = said.message.map(RawValue::to_owned),
+            ("receipt", Some(OF_DIRECTORY)) => break,
+            _ => {}
+        }
+    }
+    visit.admit();
+    let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
+    let mut text = format!("{{\"stream\":{}", json(&name));
+    add(&mut text, "directory", entry.as_deref());
+    // The status comes first: there is no stream that has no header, has not ended, and is not in the directory.
+    let (header, close) = (lines::put(&stream), lines::close(&stream));
+    let receipt = format!("{{\"action\":\"receipt\",\"receipt\":{OF_STREAM}").into_bytes();
+    let has_header = call.pass_to(&[&header, &receipt]).await? == 0;
+    let mut has_ended = false;
+    if !has_header {
+        add(&mut text, "header", None);
+        let said = call.hear().await?;
+        if said.state == Some("waiting") && entry.is_none() {
+            return Err(Refused::unknown(&name));
+        }
+        has_ended = add_standing(&mut text, &said);
+    }
+    let body = pieces::body(|to| async move {
+        if has_header {
+            text.push_str(",\"header\":");
+            call.enter(&header);
+            pass_on(&mut call, std::mem::take(&mut text), &to).await?;
+            call.pass_to(&[&receipt]).await?;
+            has_ended = add_standing(&mut text, &call.hear().await?);
+        }
+        if has_ended {
+            call.pass_to(&[&close]).await?;
+            call.enter(&close);
+            if call.goes_on(lines::MESSAGE).await? {
+                call.enter(lines::MESSAGE);
+                text.push_str(",\"last\":");
+                pass_on(&mut call, std::mem::take(&mut text), &to).await?;
+            } else {
+                add(&mut text, "last", None);
+            }
+        }
+        text.push_str("}\n");
+        to.send(text).await
+    });
+    Ok(json_response(StatusCode::OK, body))
+}
+
+/// Passes on a text, and the content whose line has begun.
+async fn pass_on(call: &mut Call, text: String, to: &Pieces) -> Result<(), Cut> {
+    to.send(text).await?;
+    loop {
+        let (part, is_last) = call.part().await?;
+        if !part.is_empty() {
+            to.send(part).await?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Adds what the receipt tells. Whether the stream has ended.
+fn add_standing(text: &mut String, said: &Said<'_>) -> bool {
+    let state = said.state.unwrap_or("waiting");
+    // Writing to a text cannot fail.
+    let _ = write!(text, ",\"state\":{}", json(state));
+    add(text, "age", said.age);
+    add(text, "position", said.position);
+    state == "ended"
+}
+
+fn add(text: &mut String, name: &str, value: Option<&RawValue>) {
+    let _ = write!(text, ",\"{name}\":{}", value.map_or("null", RawValue::get));
+}

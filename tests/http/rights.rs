@@ -176,6 +176,7 @@ fn there_are_no_more_connections_than_may_be() {
     let mut refused = Asking::new(&broker);
     let answer = refused.answer();
     assert_eq!((answer.status, &*answer.code(), answer.header("connection")), (503, "limit", Some("close")));
+    assert_eq!(answer.header("retry-after"), Some("1"));
     refused.expect_eof();
     drop((idle, refused));
     let start = Instant::now();

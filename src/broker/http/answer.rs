@@ -7,6 +7,9 @@ use serde_json::json;
 
 use crate::wire::ErrorCode;
 
+/// When to try again what cannot be done now, in seconds.
+const RETRY_AFTER: &str = "1";
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
@@ -46,8 +49,9 @@ pub(crate) fn last_word(code: ErrorCode, reason: &str) -> Vec<u8> {
     let status = status(code.as_str());
     let body = json!({"error": {"code": code.as_str(), "reason": reason}});
     let length = body.to_string().len() + 1;
-    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}\n")
-        .into_bytes()
+    let later = if status == StatusCode::SERVICE_UNAVAILABLE { format!("Retry-After: {RETRY_AFTER}\r\n") } else { String::new() };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{later}Connection: close");
+    format!("{head}\r\n\r\n{body}\n").into_bytes()
 }
 
 /// The status of a mistake.
@@ -73,7 +77,11 @@ impl IntoResponse for Refused {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        if self.status == StatusCode::UPGRADE_REQUIRED {
+            let to = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")];
+            response.headers_mut().extend(to.map(|(name, value)| (name, HeaderValue::from_static(value))));
         }
         response
     }

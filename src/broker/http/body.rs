@@ -77,19 +77,17 @@ impl Content {
         if self.bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        // A line break in JSON is a blank.
-        for byte in &mut self.bytes {
-            if *byte == b'\n' {
-                *byte = b' ';
-            }
-        }
         let bad = |reason: String| {
             let cure = "the body has to be one JSON value, such as {\"step\":3} or \"text\" with its quotes";
             Refused::by_code("bad_json", format!("{cure}: {reason}"))
         };
         let text = std::str::from_utf8(&self.bytes).map_err(|error| bad(error.to_string()))?;
         let value: &RawValue = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
-        Ok(Some(value.get()))
+        let (start, length) = (text.len() - text.trim_ascii_start().len(), value.get().len());
+        // It is JSON, so a line break in it stands between its parts, where it is a blank.
+        let json = self.bytes.get_mut(start..start + length).unwrap_or_default();
+        json.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        Ok(std::str::from_utf8(json).ok())
     }
 
     fn count(&mut self) {

@@ -169,6 +169,20 @@ fn what_the_broker_says_of_itself() {
     assert_eq!(asking.ask("GET /page/main.js", &[&tag], "").status, 304);
 }
 
+// Seen to fail: each request took a thread of its own, up to 512 of them.
+#[test]
+fn metrics_are_made_one_at_a_time() {
+    let broker = broker();
+    let mut crowd: Vec<_> = (0..100).map(|_| Asking::new(&broker)).collect();
+    for _ in 0..10 {
+        crowd.iter_mut().for_each(|asking| asking.request("GET /metrics", &[], ""));
+        crowd.iter_mut().for_each(|asking| assert_eq!(asking.answer().status, 200));
+    }
+    // Threads that have nothing more to do stay for some seconds.
+    let threads = std::fs::read_dir(format!("/proc/{}/task", broker.process().id())).unwrap().count();
+    assert!(threads < 20, "{threads}");
+}
+
 // Seen to fail: each name that was asked for was remembered for ten minutes, up to the limit of streams.
 #[test]
 fn asking_leaves_nothing_behind() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,8 @@ pub(crate) struct Front {
     contexts: Box<dyn Fn() -> Arc<ConnectionContext> + Send + Sync>,
     pub(super) sites: Sites,
     pub(super) metrics: Metrics,
+    /// Metrics are made one at a time: each takes a thread of its own meanwhile.
+    pub(super) rendering: Arc<Semaphore>,
     /// Tells whether the actor takes commands.
     pub(super) pulse: Pulse,
     /// Where connections run that the broker's stop waits for.
@@ -38,7 +41,8 @@ impl Front {
         (stop, end): (CancellationToken, CancellationToken),
     ) -> Arc<Self> {
         let pulse = contexts().mailbox.pulse();
-        Arc::new(Self { contexts: Box::new(contexts), sites: Sites::new(&settings.origins), metrics, pulse, tasks, stop, end })
+        let (sites, rendering) = (Sites::new(&settings.origins), Arc::new(Semaphore::new(1)));
+        Arc::new(Self { contexts: Box::new(contexts), sites, metrics, rendering, pulse, tasks, stop, end })
     }
 
     /// What a new connection is given.

@@ -1,5 +1,6 @@
 //! What the broker says of itself to those who watch over it: metrics, and who is connected.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -39,10 +40,15 @@ pub(super) async fn metrics(
     visit.admit();
     let accepted: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
     let format = MetricsFormat::accepted(&accepted.join(","));
+    let failed = |error: &dyn Error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string());
+    let permit = Arc::clone(&front.rendering).acquire_owned().await.map_err(|error| failed(&error))?;
     let metrics = front.metrics.clone();
-    // Some of it is read from files of the system.
-    let text = spawn_blocking(move || metrics.render(format)).await;
-    let text = text.map_err(|error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string()))?;
+    // Some of it is read from files of the system. Whoever asked may leave meanwhile, and the next one still waits for it.
+    let made = spawn_blocking(move || {
+        let _permit = permit;
+        metrics.render(format)
+    });
+    let text = made.await.map_err(|error| failed(&error))?;
     Ok(([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], text).into_response())
 }
 

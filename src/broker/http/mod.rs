@@ -24,7 +24,6 @@ mod pipe;
 mod routes;
 mod show;
 mod sites;
-mod slices;
 mod streams;
 mod upgrades;
 mod visit;

@@ -121,10 +121,9 @@ impl HttpBody for Awaited {
 pub(crate) async fn visit<T: Transport>(
     transport: T,
     (front, router): (Arc<Front>, Router),
-    place: Option<Place>,
+    (context, place): (Arc<ConnectionContext>, Option<Place>),
     held: impl Send + 'static,
 ) {
-    let context = front.context();
     let access = context.access.as_ref();
     let peer = Peer::of(&transport);
     let place = place.or_else(|| access.map(|access| access.enter(peer.origin)));

@@ -75,13 +75,15 @@ pub(super) trait Spoken: Clone + Send + Sync + 'static {
     fn without_tls(&self) -> &'static str;
 
     /// Serves a connection, which counts as one until it ends.
-    fn serve<T: Transport>(
-        &self,
-        transport: T,
-        context: Arc<ConnectionContext>,
-        place: Option<Place>,
-        counted: Counted,
-    ) -> impl Future<Output = ()> + Send + 'static;
+    fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static;
+}
+
+/// What a connection has that may be served.
+pub(super) struct Admitted {
+    pub(super) context: Arc<ConnectionContext>,
+    /// Its place among those that have yet to say who they are, if it has one already.
+    pub(super) place: Option<Place>,
+    pub(super) counted: Counted,
 }
 
 /// The protocol, in one encoding.
@@ -115,13 +117,8 @@ impl<C: Codec + Default> Spoken for Encoded<C> {
         "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS"
     }
 
-    fn serve<T: Transport>(
-        &self,
-        transport: T,
-        context: Arc<ConnectionContext>,
-        place: Option<Place>,
-        counted: Counted,
-    ) -> impl Future<Output = ()> + Send + 'static {
+    fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static {
+        let Admitted { context, place, counted } = admitted;
         let connection = connection::serve_placed(transport, C::default(), context, place);
         async move {
             let _counted = counted;
@@ -199,7 +196,7 @@ impl Admission {
         let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else {
             return self.refuse(transport, spoken, &full(self.newcomers.most()));
         };
-        self.tasks.spawn(spoken.serve(transport, spoken.context(&self.newcomers), None, counted));
+        self.tasks.spawn(spoken.serve(transport, Admitted { context: spoken.context(&self.newcomers), place: None, counted }));
     }
 
     /// The same once it is encrypted. A handshake that fails is of no interest to anybody but its own client.
@@ -238,7 +235,7 @@ impl Admission {
                 Box::pin(tell(transport, &spoken.close(ErrorCode::Limit, &full(most)))).await;
                 return drop(refused);
             };
-            spoken.serve(transport, context, place, counted).await;
+            spoken.serve(transport, Admitted { context, place, counted }).await;
         });
     }
 

@@ -8,14 +8,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::access::Place;
 use crate::broker::connection::{ConnectionContext, Transport};
 use crate::broker::http::{Front, last_word, router, visit};
 use crate::broker::metrics::Metrics;
 use crate::broker::settings::{HttpSettings, Settings};
 use crate::wire::{Address, Encoding, ErrorCode};
 
-use super::accept::{Admission, Counted, Spoken, accept};
+use super::accept::{Admission, Admitted, Spoken, accept};
 use super::control::Newcomers;
 use super::listening_socket::{BindError, ListeningSocket};
 
@@ -101,13 +100,8 @@ impl Spoken for Web {
         "this address speaks TLS; ask it with https:// before the host"
     }
 
-    fn serve<T: Transport>(
-        &self,
-        transport: T,
-        _context: Arc<ConnectionContext>,
-        place: Option<Place>,
-        counted: Counted,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        visit(transport, (Arc::clone(&self.front), self.router.clone()), place, counted)
+    fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static {
+        let Admitted { context, place, counted } = admitted;
+        visit(transport, (Arc::clone(&self.front), self.router.clone()), (context, place), counted)
     }
 }

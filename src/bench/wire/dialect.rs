@@ -41,19 +41,29 @@ pub(crate) trait Dialect: Sync {
         false
     }
     /// What a connection says first.
-    fn hello(&self) -> Vec<u8>;
-    /// Listens to a stream.
-    fn listen(&self, stream: usize) -> Vec<u8>;
-    /// Hangs up a stream.
-    fn hangup(&self, stream: usize) -> Vec<u8>;
-    /// Asks for an answer that proves all before it to have taken effect.
-    fn ping(&self) -> Vec<u8>;
+    fn hello(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Listens to a stream. Nothing where a path does that.
+    fn listen(&self, _stream: usize) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Hangs up a stream, where that can be said.
+    fn hangup(&self, _stream: usize) -> Vec<u8> {
+        Vec::new()
+    }
+    /// Asks for an answer that proves all before it to have taken effect, where there is such a thing.
+    fn ping(&self) -> Vec<u8> {
+        Vec::new()
+    }
     /// Answers the broker's ping.
     fn pong(&self) -> &'static [u8] {
         b""
     }
     /// Stores content for those who join later; `None` if the protocol has no such thing.
-    fn store(&self, stream: usize, content: &LoadContent) -> Option<Vec<u8>>;
+    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
+        None
+    }
     /// A message as it is published.
     fn published(&self, stream: usize, content: &LoadContent) -> Template;
     /// A message as a listener receives it.

@@ -16,22 +16,6 @@ pub(crate) struct Events;
 pub(crate) struct Nchan;
 
 impl Dialect for Events {
-    fn hello(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn listen(&self, _stream: usize) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn hangup(&self, _stream: usize) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn ping(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn path(&self, stream: usize) -> Option<String> {
         Some(format!("/api/streams/{}/events", name(stream)))
     }
@@ -42,10 +26,6 @@ impl Dialect for Events {
 
     fn tells_joins(&self) -> bool {
         true
-    }
-
-    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
-        None
     }
 
     fn published(&self, stream: usize, content: &LoadContent) -> Template {
@@ -62,32 +42,12 @@ impl Dialect for Events {
 }
 
 impl Dialect for Nchan {
-    fn hello(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn listen(&self, _stream: usize) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn hangup(&self, _stream: usize) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn ping(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn path(&self, stream: usize) -> Option<String> {
         Some(format!("/listen/{}", name(stream)))
     }
 
     fn label(&self, stream: usize) -> String {
         label(stream)
-    }
-
-    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
-        None
     }
 
     fn published(&self, stream: usize, content: &LoadContent) -> Template {

@@ -14,10 +14,6 @@ pub(crate) struct Lines {
 }
 
 impl Dialect for Lines {
-    fn hello(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn listen(&self, stream: usize) -> Vec<u8> {
         if self.relay { b"listen\n".to_vec() } else { action("listen", stream) }
     }

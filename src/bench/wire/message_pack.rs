@@ -23,10 +23,6 @@ impl Dialect for Msgpack {
         LoadContent::message_pack(kind, size)
     }
 
-    fn hello(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn listen(&self, stream: usize) -> Vec<u8> {
         unit(&[&b"\x82\xa6action\xa6listen"[..], STREAM, name(stream).as_bytes()].concat())
     }

@@ -38,10 +38,6 @@ impl Dialect for Nats {
         b"PONG\r\n"
     }
 
-    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
-        None
-    }
-
     fn published(&self, stream: usize, content: &LoadContent) -> Template {
         Template::new(&format!("PUB {} {}\r\n", name(stream), content.len()), content, "\r\n")
     }

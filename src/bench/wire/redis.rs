@@ -11,10 +11,6 @@ use super::unit::{Unit, line, lossy};
 pub(crate) struct Redis;
 
 impl Dialect for Redis {
-    fn hello(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
     fn listen(&self, stream: usize) -> Vec<u8> {
         command("SUBSCRIBE", stream)
     }
@@ -25,10 +21,6 @@ impl Dialect for Redis {
 
     fn ping(&self) -> Vec<u8> {
         b"*1\r\n$4\r\nPING\r\n".to_vec()
-    }
-
-    fn store(&self, _stream: usize, _content: &LoadContent) -> Option<Vec<u8>> {
-        None
     }
 
     fn published(&self, stream: usize, content: &LoadContent) -> Template {

@@ -38,6 +38,11 @@ impl Refused {
         )
     }
 
+    /// It is the broker's fault.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+    }
+
     /// The broker stops, or has failed.
     pub(super) fn stopping() -> Self {
         Self::by_code(ErrorCode::Shutdown.as_str(), "the broker stops; try again soon".to_owned())

@@ -1,8 +1,22 @@
-//! How those lines of the broker begin whose content may be long: by that they are known before they are whole.
+//! Lines on the connection of a request: those that ask for something; and how those of the broker begin whose content may be long, as they
+//! are known by that before they are whole.
 
 use crate::wire::ids::StreamName;
 use crate::wire::json_lines::ENCODER;
 use crate::wire::{Encode, Event};
+
+/// The streams of the directory begin so.
+pub(super) const DIRECTORY: &str = "$streams/";
+
+/// The line that asks to listen to a stream.
+pub(super) fn listen(stream: &str, receipt: u64) -> String {
+    format!("{{\"action\":\"listen\",\"stream\":{},\"receipt\":{receipt}}}", json(stream))
+}
+
+/// A text as JSON, as the broker writes it.
+pub(super) fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
 
 /// The line of a message or of a header, up to the content.
 pub(super) fn put(stream: &StreamName) -> Box<[u8]> {

@@ -1,21 +1,16 @@
 //! `GET /api/streams`: the directory as it is now, as one JSON array. It is sent as fast as it is read, and takes no more memory than a
 //! listener does.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::answer::{Refused, json_response};
 use super::asked::Question;
 use super::call::Call;
-use super::front::Front;
+use super::caller::Caller;
+use super::lines::{DIRECTORY, json};
 use super::pieces;
-use super::streams::{DIRECTORY, call, json};
-use super::visit::Visit;
 
 /// About how much is sent at once, in bytes.
 const PIECE: usize = 16 << 10;
@@ -27,19 +22,14 @@ pub(super) struct Asked {
     prefix: String,
 }
 
-pub(super) async fn list(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    Question(Asked { prefix }): Question<Asked>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let call = call(&front, &front.context(), &visit, &headers).await?;
+pub(super) async fn list(caller: Caller, Question(Asked { prefix }): Question<Asked>) -> Result<Response, Refused> {
+    let call = caller.call().await?;
     let prefix = format!("{DIRECTORY}{prefix}");
     call.say(&format!("{{\"action\":\"listen\",\"prefix\":{},\"receipt\":1}}", json(&prefix))).await;
     let mut entries = Entries { call, text: "[".to_owned(), has_some: false, header: None };
     // The first piece tells whether it is allowed.
     let goes_on = entries.fill().await?;
-    visit.admit();
+    caller.visit.admit();
     let body = pieces::body(|to| async move {
         let mut goes_on = goes_on;
         loop {

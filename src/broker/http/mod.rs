@@ -10,6 +10,7 @@ mod asked;
 mod body;
 mod bytes_io;
 mod call;
+mod caller;
 mod events;
 mod framed;
 mod front;

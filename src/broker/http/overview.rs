@@ -1,12 +1,9 @@
 //! What the broker says of itself to those who watch over it: metrics, and who is connected.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,37 +15,31 @@ use crate::wire::ids::ConnectionId;
 
 use super::answer::{Refused, json_response};
 use super::asked::Question;
-use super::front::Front;
-use super::streams::{call, listen};
-use super::visit::Visit;
+use super::caller::Caller;
+use super::lines::listen;
 
 /// What only those may listen to who may know what others do.
 const OF_ALL: &str = "$connections";
 
 /// `GET /metrics`, for whoever has a token, where there are any: they name no stream and nobody.
-pub(super) async fn metrics(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let context = front.context();
-    if context.access.is_some() {
-        let mut call = call(&front, &context, &visit, &headers).await?;
+pub(super) async fn metrics(caller: Caller) -> Result<Response, Refused> {
+    if caller.context.access.is_some() {
+        let mut call = caller.call().await?;
         call.say(r#"{"action":"ping"}"#).await;
         call.hear().await?;
     }
+    let Caller { front, visit, headers, .. } = caller;
     visit.admit();
     let accepted: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|accept| accept.to_str().ok()).collect();
     let format = MetricsFormat::accepted(&accepted.join(","));
-    let failed = |error: &dyn Error| Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string());
-    let permit = Arc::clone(&front.rendering).acquire_owned().await.map_err(|error| failed(&error))?;
+    let permit = Arc::clone(&front.rendering).acquire_owned().await.map_err(|error| Refused::internal(&error))?;
     let metrics = front.metrics.clone();
     // Some of it is read from files of the system. Whoever asked may leave meanwhile, and the next one still waits for it.
     let made = spawn_blocking(move || {
         let _permit = permit;
         metrics.render(format)
     });
-    let text = made.await.map_err(|error| failed(&error))?;
+    let text = made.await.map_err(|error| Refused::internal(&error))?;
     Ok(([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], text).into_response())
 }
 
@@ -61,19 +52,14 @@ pub(super) struct Asked {
 }
 
 /// `GET /api/connections`, for admins where there are tokens.
-pub(super) async fn connections(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    Question(Asked { after, most }): Question<Asked>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let context = front.context();
+pub(super) async fn connections(caller: Caller, Question(Asked { after, most }): Question<Asked>) -> Result<Response, Refused> {
+    let context = &caller.context;
     if context.access.is_some() {
-        let mut call = call(&front, &context, &visit, &headers).await?;
+        let mut call = caller.call().await?;
         call.say(&listen(OF_ALL, 1)).await;
         call.hear().await?;
     }
-    visit.admit();
+    caller.visit.admit();
     let connections = Connections::new(&context.mailbox, context.access.clone());
     let page = connections.page(after.map(ConnectionId), most.unwrap_or(LONGEST_PAGE)).await;
     let page =

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+use super::asked::Name;
+use super::caller::Caller;
 use super::front::Front;
 use super::{answer, health, hold, listing, overview, page, show, streams, upgrades};
 
@@ -19,8 +22,14 @@ pub(crate) fn router(front: &Arc<Front>) -> Router {
         .route("/metrics", get(overview::metrics))
         .route("/api/connections", get(overview::connections))
         .route("/api/streams", get(listing::list))
-        .route("/api/streams/{name}", get(show::show).post(streams::put).put(streams::set_header).delete(streams::delete))
-        .route("/api/streams/{name}/close", post(streams::close))
+        .route(
+            "/api/streams/{name}",
+            get(show::show)
+                .post(|caller: Caller, name: Name, body: Body| streams::act(caller, "put", name, Some(body)))
+                .put(|caller: Caller, name: Name, body: Body| streams::act(caller, "header", name, Some(body)))
+                .delete(|caller: Caller, name: Name| streams::act(caller, "delete", name, None)),
+        )
+        .route("/api/streams/{name}/close", post(|caller: Caller, name: Name, body: Body| streams::act(caller, "close", name, Some(body))))
         .route("/api/streams/{name}/events", get(upgrades::events))
         .route("/ws", get(upgrades::websocket))
         .fallback(answer::no_such_path)

@@ -2,11 +2,8 @@
 //! they come, and take no more memory than with a listener.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::value::RawValue;
 
@@ -15,24 +12,17 @@ use crate::wire::ids::StreamName;
 use super::answer::{Refused, json_response};
 use super::asked::Name;
 use super::call::{Call, Said};
-use super::front::Front;
-use super::lines;
+use super::caller::Caller;
+use super::lines::{self, DIRECTORY, json, listen};
 use super::pieces::{self, Cut, Pieces};
-use super::streams::{DIRECTORY, call, json, listen};
-use super::visit::Visit;
 
 /// Which receipt is for what.
 const OF_DIRECTORY: u64 = 1;
 const OF_STREAM: u64 = 2;
 
 /// See the module.
-pub(super) async fn show(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    Name(name): Name,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let mut call = call(&front, &front.context(), &visit, &headers).await?;
+pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, Refused> {
+    let mut call = caller.call().await?;
     // First what the directory says, which does not count the one who asks. What comes later is not asked for.
     let directory = listen(&format!("{DIRECTORY}{name}"), OF_DIRECTORY);
     call.say(&format!("{directory}\n{}\n{{\"action\":\"hangup\"}}", listen(&name, OF_STREAM))).await;
@@ -45,7 +35,7 @@ pub(super) async fn show(
             _ => {}
         }
     }
-    visit.admit();
+    caller.visit.admit();
     let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
     let mut text = format!("{{\"stream\":{}", json(&name));
     add(&mut text, "directory", entry.as_deref());

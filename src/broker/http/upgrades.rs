@@ -1,10 +1,6 @@
 //! Answers behind which the connection is something else: a WebSocket, or the events of a stream.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, Version, header};
+use axum::http::{Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -13,33 +9,27 @@ use crate::wire::ids::StreamName;
 use super::answer::Refused;
 use super::asked::{Name, Question};
 use super::call::token_line;
+use super::caller::Caller;
 use super::events::END;
-use super::front::Front;
-use super::streams::{call, json, listen, token};
-use super::visit::{Next, Visit};
+use super::lines::{json, listen};
+use super::visit::Next;
 use super::websocket;
 
 /// A longer name would not fit into a piece of a line.
 const LONGEST_NAME: usize = 8 << 10;
 
 /// `GET /ws`.
-pub(super) async fn websocket(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
-    method: Method,
-    version: Version,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    if front.stop.is_cancelled() {
+pub(super) async fn websocket(caller: Caller, method: Method, version: Version) -> Result<Response, Refused> {
+    if caller.front.stop.is_cancelled() {
         return Err(Refused::stopping());
     }
     let bad = |reason| Refused::new(StatusCode::UPGRADE_REQUIRED, "bad_request", reason);
     if method != Method::GET || version < Version::HTTP_11 {
         return Err(bad("a WebSocket is asked for by GET and HTTP/1.1"));
     }
-    let accept = websocket::accept(&headers).map_err(bad)?;
+    let accept = websocket::accept(&caller.headers).map_err(bad)?;
     let answer = [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_ACCEPT, &*accept)];
-    Ok((StatusCode::SWITCHING_PROTOCOLS, answer, visit.turn_into(Next::WebSocket)).into_response())
+    Ok((StatusCode::SWITCHING_PROTOCOLS, answer, caller.visit.turn_into(Next::WebSocket)).into_response())
 }
 
 /// What a listener to events may ask for.
@@ -55,26 +45,24 @@ pub(super) struct Asked {
 
 /// `GET /api/streams/{name}/events`.
 pub(super) async fn events(
-    State(front): State<Arc<Front>>,
-    Extension(visit): Extension<Visit>,
+    caller: Caller,
     Name(name): Name,
     Question(asked): Question<Asked>,
     (method, version): (Method, Version),
-    headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    if front.stop.is_cancelled() {
+    if caller.front.stop.is_cancelled() {
         return Err(Refused::stopping());
     }
     let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
     if name.len() > LONGEST_NAME {
         return Err(Refused::by_code("bad_stream", format!("the name is longer than {LONGEST_NAME} bytes")));
     }
-    let told = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
+    let told = caller.headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()));
     let after = told.as_deref().into_iter().chain(asked.after.as_deref()).find(|id| !id.is_empty()).map(After::parse).transpose()?;
     let mut first = listen_line(&name, &asked, after.as_ref())?;
     first.push('\n');
     // Whether it may is told by the status; and whether it has had the end already.
-    let mut call = call(&front, &front.context(), &visit, &headers).await?;
+    let mut call = caller.call().await?;
     call.say(&listen(&name, 1)).await;
     loop {
         let said = call.hear().await?;
@@ -89,8 +77,8 @@ pub(super) async fn events(
         }
     }
     drop(call);
-    visit.admit();
-    if let Some(token) = token(&headers)? {
+    caller.visit.admit();
+    if let Some(token) = caller.token()? {
         first.insert_str(0, &format!("{}\n", token_line(&token)));
     }
     // A proxy is to pass each event on at once, and there is no further request on this connection.
@@ -101,8 +89,8 @@ pub(super) async fn events(
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     let body = match method {
-        Method::GET => visit.turn_into(Next::Events { stream, chunked: version >= Version::HTTP_11, first }),
-        _ => visit.endless(),
+        Method::GET => caller.visit.turn_into(Next::Events { stream, chunked: version >= Version::HTTP_11, first }),
+        _ => caller.visit.endless(),
     };
     Ok((StatusCode::OK, answer, body).into_response())
 }

@@ -1,0 +1,52 @@
+//! Whoever asks: what its request comes with, and its calls to the broker.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::broker::connection::ConnectionContext;
+use crate::wire::Token;
+
+use super::answer::Refused;
+use super::call::Call;
+use super::front::Front;
+use super::visit::Visit;
+
+/// See the module.
+pub(super) struct Caller {
+    pub(super) front: Arc<Front>,
+    pub(super) visit: Visit,
+    pub(super) headers: HeaderMap,
+    pub(super) context: Arc<ConnectionContext>,
+}
+
+impl FromRequestParts<Arc<Front>> for Caller {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, front: &Arc<Front>) -> Result<Self, Refused> {
+        let visit = Extension::<Visit>::from_request_parts(parts, front).await;
+        let Extension(visit) = visit.map_err(|error| Refused::internal(&error))?;
+        Ok(Self { front: Arc::clone(front), visit, headers: parts.headers.clone(), context: front.context() })
+    }
+}
+
+impl Caller {
+    /// Connects to the broker as the one who asks.
+    pub(super) async fn call(&self) -> Result<Call, Refused> {
+        let token = self.token()?;
+        let spawn = |connection| drop(self.front.tasks.spawn(connection));
+        Ok(Call::begin(Arc::clone(&self.context), self.visit.peer.clone(), token.as_ref(), spawn).await)
+    }
+
+    /// The token in the request, if there is one.
+    pub(super) fn token(&self) -> Result<Option<Token>, Refused> {
+        let Some(value) = self.headers.get(header::AUTHORIZATION) else { return Ok(None) };
+        let text = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let token = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::new(token.trim()).ok());
+        let bad = || Refused::by_code("auth_failed", "the header Authorization has to be \"Bearer\" and a token".to_owned());
+        token.ok_or_else(bad).map(Some)
+    }
+}

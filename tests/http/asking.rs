@@ -1,7 +1,7 @@
 //! A client that speaks HTTP/1.1, and reads answers and events.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 
 use serde_json::Value;
 
@@ -69,9 +69,10 @@ impl Asking {
         Self::over(socket, broker.http_addr())
     }
 
-    fn over(socket: Socket, addr: SocketAddr) -> Self {
+    /// On this connection to a broker that is known by this name.
+    pub(crate) fn over(socket: Socket, host: impl ToString) -> Self {
         socket.set_patience(PATIENCE);
-        Self { socket, came: Vec::new(), host: addr.to_string() }
+        Self { socket, came: Vec::new(), host: host.to_string() }
     }
 
     /// Sends bytes as they are.

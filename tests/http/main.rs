@@ -6,6 +6,7 @@
 //! - [`events`]: server-sent events: what they say, and that nothing is missing behind a lost connection.
 //! - [`websockets`]: frames, pings and ends; `tests/broker` plays all dialogues of the contract over WebSockets.
 //! - [`patience`]: those who are slow, or say more than they may.
+//! - [`carriers`]: encrypted connections and Unix sockets are held to the same.
 //! - [`stopping`]: what everybody is told when the broker stops.
 //! - [`asking`]: a client, and what it hears.
 //!
@@ -13,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap is a failed test")]
 
 mod asking;
+mod carriers;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod events;

@@ -162,6 +162,45 @@ fn sockets_that_are_handed_in_outlast_the_broker() {
     fs::remove_file(path).unwrap();
 }
 
+/// Asks whether the broker is well, over HTTP, and returns the beginning of the answer.
+fn asked_for_health(mut socket: impl Read + Write) -> String {
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(socket).read_line(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn http_is_spoken_at_sockets_that_are_named_so() {
+    let (tcp, path) = (TcpListener::bind("127.0.0.1:0").unwrap(), socket_path("handed-in-http"));
+    let unix = UnixListener::bind(&path).unwrap();
+    let address = tcp.local_addr().unwrap();
+    let connect = || {
+        let client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(LONG)).unwrap();
+        client
+    };
+    let start = || {
+        let sockets = vec![tcp.try_clone().unwrap().into(), unix.try_clone().unwrap().into()];
+        let mut broker = with_sockets(sockets, "http:http", &["--listen", "127.0.0.1:0", "--http", &address.to_string()]);
+        broker.wait_for(&format!("listening for HTTP url=\"http://{address}/\""));
+        broker.wait_for(&format!("listening for HTTP url=\"unix:{}\"", path.display()));
+        broker
+    };
+    let broker = start();
+    assert_eq!(asked_for_health(connect()), "HTTP/1.1 200 OK\r\n");
+    let over_unix = UnixStream::connect(&path).unwrap();
+    over_unix.set_read_timeout(Some(LONG)).unwrap();
+    assert_eq!(asked_for_health(over_unix), "HTTP/1.1 200 OK\r\n");
+    stop(broker);
+
+    let waiting = connect();
+    let broker = start();
+    assert_eq!(asked_for_health(waiting), "HTTP/1.1 200 OK\r\n", "it has waited for the next broker");
+    stop(broker);
+    fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn sockets_that_cannot_be_used_are_told_with_the_cure() {
     let tcp = || TcpListener::bind("127.0.0.1:0").unwrap();
@@ -171,12 +210,19 @@ fn sockets_that_cannot_be_used_are_told_with_the_cure() {
     };
     let shared = tcp();
     let packed = format!("msgpack+tcp://{}", shared.local_addr().unwrap());
-    let cases: [(OwnedFd, &str, &str, &[&str]); 5] = [
+    let web = tcp();
+    let lines = web.local_addr().unwrap().to_string();
+    let open = TcpListener::bind("0.0.0.0:0").unwrap();
+    let cases: [(OwnedFd, &str, &str, &[&str]); 9] = [
         (UdpSocket::bind("127.0.0.1:0").unwrap().into(), "x", "neither TCP nor a Unix stream socket", &[]),
         (connected().into(), "connection", "leave Accept=yes out", &[]),
-        (tcp().into(), "json", "there is no \"json\" transport", &[]),
+        (tcp().into(), "json", "for HTTP name it http or https", &[]),
         (tcp().into(), "unix", "it listens on 127.0.0.1:", &[]),
         (shared.into(), "msgstream.socket", "is listed twice", &["--listen", &packed]),
+        (web.into(), "http", "is listed twice", &["--listen", &lines]),
+        (tcp().into(), "https", "name a file in PEM", &["--listen", "127.0.0.1:0"]),
+        (tcp().into(), "msgpack+http", "there is no \"msgpack+http\" transport", &[]),
+        (open.into(), "http", "auth.allow_anonymous", &["--listen", "127.0.0.1:0"]),
     ];
     for (socket, name, why, arguments) in cases {
         let (code, said) = with_sockets(vec![socket], name, arguments).end();

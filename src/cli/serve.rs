@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::broker::server::{HandedIn, Server, beside};
+use crate::broker::server::{HandedIn, Server, beside, http_beside};
 use crate::broker::settings::Settings;
 use crate::cli::config::{Config, ConfigError};
 use crate::wire::{Address, Listen};
@@ -83,6 +83,7 @@ fn with_sockets(mut config: Config, handed_in: &[HandedIn]) -> Result<Config, Co
         return Ok(config);
     }
     config.listen = beside(&config.listen, handed_in);
+    config.http.listen = http_beside(&config.http.listen, handed_in);
     let bad = config.check();
     if bad.is_empty() { Ok(config) } else { Err(ConfigError::Sockets(bad)) }
 }

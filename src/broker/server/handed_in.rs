@@ -31,6 +31,8 @@ use crate::wire::{Address, Listen};
 #[derive(Debug)]
 pub struct HandedIn {
     listen: Listen,
+    /// HTTP is spoken there, whatever encoding `listen` has.
+    is_http: bool,
     socket: OwnedFd,
 }
 
@@ -66,7 +68,7 @@ pub enum BadSocket {
 
 impl HandedIn {
     /// A socket, and the scheme of its address, which says what is spoken there: `tcp`, `tls`, `unix`, or any with the prefix of an encoding,
-    /// such as `msgpack+tcp`. Without a scheme it is JSON lines.
+    /// such as `msgpack+tcp`; `http`, over TCP or a Unix socket, and `https`. Without a scheme it is JSON lines.
     ///
     /// # Errors
     /// [`BadSocket`] if it does not listen for streams, or if the scheme is none or does not fit the socket.
@@ -91,9 +93,12 @@ impl HandedIn {
             (None, Some(path)) => (Address::Unix(path.to_owned()), ":/socket"),
             (None, None) => return Err(BadSocket::NoAddress("it has no path".to_owned())),
         };
-        let Some(scheme) = scheme else { return Ok(Self { listen: address.into(), socket }) };
+        let Some(scheme) = scheme else { return Ok(Self { listen: address.into(), is_http: false, socket }) };
+        if ["http", "https"].contains(&scheme) {
+            return Ok(Self { listen: web_address(scheme, address)?.into(), is_http: true, socket });
+        }
         // One parser for all addresses: whatever can stand before one, the name of a socket can be.
-        let spoken: Listen = format!("{scheme}{whole}").parse().map_err(|error| bad_name(scheme, error))?;
+        let spoken: Listen = format!("{scheme}{whole}").parse().map_err(|error| bad_name(scheme, format!("{error}{BESIDE_ADDRESSES}")))?;
         // TLS is spoken over TCP.
         let address = match (&spoken.address, address) {
             (Address::Tls(_), Address::Tcp(address)) => Address::Tls(address),
@@ -102,10 +107,10 @@ impl HandedIn {
         if mem::discriminant(&spoken.address) != mem::discriminant(&address) {
             return Err(bad_name(scheme, format!("it listens on {address}")));
         }
-        Ok(Self { listen: Listen { address, ..spoken }, socket })
+        Ok(Self { listen: Listen { address, ..spoken }, is_http: false, socket })
     }
 
-    /// Where it listens, and what is spoken there.
+    /// Where it listens, and what is spoken there unless [that is HTTP](Self::is_http).
     ///
     /// ```
     /// use msgstream::broker::{Encoding, HandedIn};
@@ -119,18 +124,32 @@ impl HandedIn {
         &self.listen
     }
 
-    /// Whether whoever connects to this address reaches this socket, and finds spoken there what is to be.
-    fn covers(&self, listen: &Listen) -> bool {
-        let own = &self.listen;
-        *own == Listen { address: own.address.clone(), ..listen.clone() }
-            && match (&own.address, &listen.address) {
-                (Address::Tcp(own), Address::Tcp(other)) | (Address::Tls(own), Address::Tls(other))
-                    if own.ip().is_unspecified() && own.port() == other.port() =>
-                {
-                    own.is_ipv4() == other.is_ipv4() || own.is_ipv6() && SockRef::from(&self.socket).only_v6().is_ok_and(|only| !only)
-                }
-                (own, other) => own == other,
+    /// Whether HTTP is spoken there.
+    ///
+    /// ```
+    /// use msgstream::broker::HandedIn;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// assert!(HandedIn::new(socket.try_clone()?.into(), Some("http"))?.is_http());
+    /// assert!(!HandedIn::new(socket.into(), Some("tcp"))?.is_http());
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn is_http(&self) -> bool {
+        self.is_http
+    }
+
+    /// Whether whoever connects to this address reaches this socket.
+    fn covers(&self, address: &Address) -> bool {
+        match (&self.listen.address, address) {
+            (Address::Tcp(own), Address::Tcp(other)) | (Address::Tls(own), Address::Tls(other))
+                if own.ip().is_unspecified() && own.port() == other.port() =>
+            {
+                own.is_ipv4() == other.is_ipv4() || own.is_ipv6() && SockRef::from(&self.socket).only_v6().is_ok_and(|only| !only)
             }
+            (own, other) => own == other,
+        }
     }
 
     pub(super) fn into_parts(self) -> (Listen, OwnedFd) {
@@ -138,12 +157,40 @@ impl HandedIn {
     }
 }
 
-/// Where a broker listens that was given sockets: where it was asked to, less what a socket covers, and then on each of the sockets.
+/// Where a broker listens that was given sockets: where it was asked to, less what a socket covers at which the same is spoken, and then on
+/// each of the sockets where HTTP is not spoken.
 pub(crate) fn beside(asked: &[Listen], handed_in: &[HandedIn]) -> Vec<Listen> {
-    let covered = |listen: &Listen| handed_in.iter().any(|socket| socket.covers(listen));
+    let own = || handed_in.iter().filter(|socket| !socket.is_http);
+    let covered = |listen: &Listen| own().any(|socket| socket.listen.encoding == listen.encoding && socket.covers(&listen.address));
     let asked = asked.iter().filter(|listen| !covered(listen));
-    asked.chain(handed_in.iter().map(HandedIn::listen)).cloned().collect()
+    asked.chain(own().map(HandedIn::listen)).cloned().collect()
 }
+
+/// The same for the addresses where HTTP is spoken.
+#[cfg(feature = "http")]
+pub(crate) fn http_beside(asked: &[Address], handed_in: &[HandedIn]) -> Vec<Address> {
+    let own = || handed_in.iter().filter(|socket| socket.is_http);
+    let asked = asked.iter().filter(|address| !own().any(|socket| socket.covers(address)));
+    asked.chain(own().map(|socket| &socket.listen.address)).cloned().collect()
+}
+
+/// The address of a socket where HTTP is spoken, encrypted or not.
+#[cfg(feature = "http")]
+fn web_address(scheme: &str, address: Address) -> Result<Address, BadSocket> {
+    match (scheme, address) {
+        ("https", Address::Tcp(address)) => Ok(Address::Tls(address)),
+        ("https", address) => Err(bad_name(scheme, format!("it listens on {address}"))),
+        (_, address) => Ok(address),
+    }
+}
+
+#[cfg(not(feature = "http"))]
+fn web_address(scheme: &str, _address: Address) -> Result<Address, BadSocket> {
+    Err(bad_name(scheme, "this program was built without the feature http"))
+}
+
+/// What a name may be beside the beginning of an address.
+const BESIDE_ADDRESSES: &str = if cfg!(feature = "http") { "; for HTTP name it http or https" } else { "" };
 
 fn bad_name(name: &str, why: impl ToString) -> BadSocket {
     BadSocket::BadName { name: name.to_owned(), why: why.to_string() }
@@ -193,6 +240,29 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "http")]
+    #[test]
+    fn where_http_is_spoken_it_takes_the_place_of_addresses_for_http_alone() {
+        for (bound, scheme, asked, is_covered) in [
+            ("127.0.0.1:0", "http", "127.0.0.1:PORT", true),
+            ("0.0.0.0:0", "http", "127.0.0.1:PORT", true),
+            ("127.0.0.1:0", "https", "tls://127.0.0.1:PORT", true),
+            ("127.0.0.1:0", "https", "127.0.0.1:PORT", false),
+            ("127.0.0.1:0", "http", "tls://127.0.0.1:PORT", false),
+            ("127.0.0.1:0", "http", "127.0.0.1:1", false),
+        ] {
+            let socket = [handed_in(bound, Some(scheme))];
+            let asked: Listen = asked.replace("PORT", &port(&socket[0]).to_string()).parse().unwrap();
+            let (own, address) = (socket[0].listen.address.clone(), asked.address.clone());
+            let expected = if is_covered { vec![own.clone()] } else { vec![address.clone(), own.clone()] };
+            assert_eq!(http_beside(&[address], &socket), expected, "{own} beside {asked}");
+            assert_eq!(beside(std::slice::from_ref(&asked), &socket), [asked], "nothing else is spoken at {own}");
+        }
+        let other = [handed_in("127.0.0.1:0", Some("tcp"))];
+        let address = other[0].listen.address.clone();
+        assert_eq!(http_beside(std::slice::from_ref(&address), &other), [address], "HTTP is not spoken there");
+    }
+
     #[test]
     fn a_name_that_does_not_fit_is_told() {
         let named = |name: &str| HandedIn::new(TcpListener::bind("127.0.0.1:0").unwrap().into(), Some(name)).unwrap_err().to_string();
@@ -201,6 +271,7 @@ mod tests {
             ("msgpack+unix", "it listens on 127.0.0.1:"),
             ("msgpak+tcp", "there is no \"msgpak+tcp\" transport"),
             ("json", "there is no \"json\" transport"),
+            ("msgpack+http", "there is no \"msgpack+http\" transport"),
         ] {
             let said = named(name);
             assert!(said.contains(why) && said.contains(&format!("{name:?}")) && said.contains("FileDescriptorName="), "{said}");

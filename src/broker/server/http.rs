@@ -16,6 +16,7 @@ use crate::wire::{Address, Encoding, ErrorCode};
 
 use super::accept::{Admission, Admitted, Spoken, accept};
 use super::control::Newcomers;
+use super::handed_in::HandedIn;
 use super::listening_socket::{BindError, ListeningSocket};
 
 /// How long the last answers may take once the broker has stopped.
@@ -24,21 +25,27 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// The sockets where HTTP is spoken.
 pub(super) struct Http {
     sockets: Vec<ListeningSocket>,
+    /// Where each was asked to listen.
+    listen: Vec<Address>,
     settings: HttpSettings,
 }
 
 impl Http {
-    /// Listens on the addresses of the settings. `others` are those where the protocol is spoken.
-    pub(super) fn bind(settings: &Settings, others: &[Address]) -> Result<Self, BindError> {
-        let all: Vec<_> = others.iter().chain(&settings.http.listen).cloned().collect();
-        let bind = |address| ListeningSocket::bind(address, &all, &settings.tcp, &settings.unix);
-        let sockets = settings.http.listen.iter().map(bind).collect::<Result<_, _>>()?;
-        Ok(Self { sockets, settings: settings.http.clone() })
+    /// Listens on these addresses, the last of which are those of sockets that listen already. `others` are those where the protocol is
+    /// spoken.
+    pub(super) fn bind(listen: &[Address], handed_in: Vec<HandedIn>, settings: &Settings, others: &[Address]) -> Result<Self, BindError> {
+        let all: Vec<_> = others.iter().chain(listen).cloned().collect();
+        let to_bind = listen.iter().take(listen.len() - handed_in.len());
+        let bound = to_bind.map(|address| ListeningSocket::bind(address, &all, &settings.tcp, &settings.unix));
+        let adopted = handed_in.into_iter().map(HandedIn::into_parts);
+        let adopted = adopted.map(|(listen, socket)| ListeningSocket::adopt(&listen.address, socket, &settings.tcp));
+        let sockets = bound.chain(adopted).collect::<Result<_, _>>()?;
+        Ok(Self { sockets, listen: listen.to_vec(), settings: settings.http.clone() })
     }
 
     /// The addresses in use, with the ports that the system chose.
     pub(super) fn addresses(&self) -> Vec<Address> {
-        let in_use = self.sockets.iter().zip(&self.settings.listen);
+        let in_use = self.sockets.iter().zip(&self.listen);
         in_use.map(|(socket, asked)| socket.address().unwrap_or_else(|_| asked.clone())).collect()
     }
 

@@ -47,6 +47,8 @@ pub use crate::broker::actor::Pulse;
 pub use certificates::Certificates;
 pub use control::Control;
 pub(crate) use handed_in::beside;
+#[cfg(feature = "http")]
+pub(crate) use handed_in::http_beside;
 pub use handed_in::{BadSocket, HandedIn};
 pub use listening_socket::BindError;
 pub use stopping::ServerError;
@@ -118,7 +120,8 @@ impl Server {
     }
 
     /// As [`bind`](Self::bind), and takes connections from sockets that listen already as well. An address of `listen` that such a socket
-    /// covers is left to it. The sockets come last in [`addresses`](Self::addresses).
+    /// covers is left to it. The sockets come last in [`addresses`](Self::addresses), and those where HTTP is spoken in
+    /// [`http_addresses`](Self::http_addresses).
     ///
     /// # Errors
     /// [`BindError`] for the first address that cannot be listened on, or socket that cannot be set up.
@@ -154,7 +157,7 @@ impl Server {
         let listen = beside(listen, &handed_in);
         let most = most_connections(&settings.limits, 0);
         #[cfg(feature = "http")]
-        let http_listen = &settings.http.listen[..];
+        let http_listen = &http_beside(&settings.http.listen, &handed_in)[..];
         #[cfg(not(feature = "http"))]
         let http_listen: &[Address] = &[];
         let reached: Vec<_> = listen.iter().cloned().chain(http_listen.iter().cloned().map(Listen::from)).collect();
@@ -172,13 +175,15 @@ impl Server {
             tcp.user_timeout.0 = tcp.user_timeout.0.max(told);
         }
         let addresses: Vec<_> = listen.iter().map(|listen| listen.address.clone()).collect();
+        #[cfg(feature = "http")]
+        let (for_http, handed_in): (Vec<_>, Vec<_>) = handed_in.into_iter().partition(HandedIn::is_http);
         let to_bind = addresses.iter().take(listen.len() - handed_in.len());
         let bound = to_bind.map(|address| ListeningSocket::bind(address, &addresses, &tcp, &settings.unix));
         let adopted = handed_in.into_iter().map(HandedIn::into_parts);
         let adopted = adopted.map(|(listen, socket)| ListeningSocket::adopt(&listen.address, socket, &tcp));
         let sockets = bound.chain(adopted).collect::<Result<Vec<_>, _>>()?;
         #[cfg(feature = "http")]
-        let http = Http::bind(settings, &addresses)?;
+        let http = Http::bind(http_listen, for_http, settings, &addresses)?;
         #[cfg(feature = "tls")]
         let certificates =
             load_certificates(addresses.iter().chain(http_listen), settings)?.inspect(|certificates| certificates.tell(&context.stats));
@@ -230,7 +235,8 @@ impl Server {
         &self.addresses
     }
 
-    /// The addresses in use where HTTP is spoken, in the order of [`HttpSettings::listen`](crate::broker::HttpSettings::listen).
+    /// The addresses in use where HTTP is spoken, in the order of [`HttpSettings::listen`](crate::broker::HttpSettings::listen), and behind
+    /// them those of sockets that listened already.
     ///
     /// ```
     /// use msgstream::broker::{HttpSettings, Server, Settings};

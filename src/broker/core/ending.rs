@@ -40,6 +40,7 @@ impl Core {
         let forget_at = self.now + self.limits.ended_time;
         let ended = Ended { forget_at, last: room.then_some(last) };
         self.keep_end(name, ended);
+        self.note_change(name);
         if !is_known {
             self.announce(name, budget, deliver);
         }

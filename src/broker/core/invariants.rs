@@ -3,6 +3,7 @@
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
+use super::changes::Mark;
 use super::directory;
 use super::listens::{Listens, Place};
 use super::machine::Core;
@@ -47,7 +48,10 @@ impl Core {
                 ended += 1;
             }
             listeners += stream.listeners.len();
-            stored += place(name) + self.order.place() + kept(stream);
+            if self.changes.is_kept() && !name.is_reserved() {
+                assert!(run.mark == Mark::Saved || self.changes.is_noted(name), "what has changed in {name:?} is never saved");
+            }
+            stored += place(name) + self.order.place() + self.changes.place() + kept(stream);
         }
         let listens: usize = self.connections.iter().map(Listens::len).sum();
         assert_eq!(listens, listeners, "connections and streams disagree on who listens");
@@ -58,7 +62,7 @@ impl Core {
         assert!(windows <= self.limits.replay.total, "windows take too much");
         self.sessions.assert_invariants();
         self.wills.assert_invariants();
-        stored += self.wills.stored() + SESSION * self.sessions.len();
+        stored += self.wills.stored(self.changes.place()) + SESSION * self.sessions.len();
         assert_eq!(self.order.is_kept(), !self.prefixes.is_empty(), "the order of names is kept for nobody, or is not");
         let entries = self.streams.iter().filter(|named| directory::is_entry(&named.name));
         let watchers: usize = entries.map(|named| named.stream.listeners.len()).sum();

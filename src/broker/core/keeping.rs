@@ -62,10 +62,10 @@ impl Core {
 
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
-        let (epochs, now) = (&mut self.epochs, self.now);
-        let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now));
+        let (epochs, now, mark) = (&mut self.epochs, self.now, self.changes.at_birth());
+        let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now, mark));
         if made {
-            self.stored += place(name) + self.order.place();
+            self.stored += place(name) + self.order.place() + self.changes.place();
             self.order.insert(&named.name);
             self.directory.note_new(&named.name);
         }
@@ -77,7 +77,10 @@ impl Core {
         self.take_back_end(name);
         if let Some(mut stream) = self.streams.remove(name) {
             debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
-            self.stored -= place(name) + self.order.place() + LISTENER * stream.listeners.len();
+            self.stored -= place(name) + self.order.place() + self.changes.place() + LISTENER * stream.listeners.len();
+            if self.changes.is_kept() {
+                self.note_gone(name, stream.run.is_stored);
+            }
             self.tally.listeners -= stream.listeners.len();
             self.order.remove(name);
             self.directory.note_gone(name);
@@ -107,13 +110,14 @@ impl Core {
         header.store(&self.queues);
         let now = self.now;
         let stream = &mut self.stream(name).stream;
-        stream.run.header_at = seconds(now);
+        (stream.run.header_at, stream.run.is_old) = (seconds(now), false);
         if stream.state() == StreamState::Waiting {
             stream.run.since = millis(now);
         }
         if let Some(before) = stream.header.replace(header) {
             self.let_go(&before);
         }
+        self.note_change(name);
         self.directory.note(name);
         Ok(begins)
     }
@@ -192,6 +196,8 @@ impl Core {
     pub(super) fn check_absent(&mut self, name: &StreamName) -> Result<(), Refused> {
         self.forget_if_over(name);
         let reason = match self.streams.get(name).map(Stream::state) {
+            // A newer one may have been lost, which is now said again.
+            Some(StreamState::Running) if self.streams.get(name).is_some_and(|stream| stream.run.is_old) => return Ok(()),
             Some(StreamState::Running) => "the stream has a header, so nothing was done; without \"if\" it is replaced",
             Some(StreamState::Ended) => "the stream has ended, so nothing was done; without \"if\" another run begins",
             Some(StreamState::Waiting) | None => return Ok(()),
@@ -229,7 +235,7 @@ impl Core {
 
     /// Whether there is room to keep `more` bytes of a stream, and its name unless it is `known`.
     pub(super) fn room_to_keep(&mut self, name: &StreamName, known: bool, more: usize) -> Result<(), Refused> {
-        let place = if known { 0 } else { place(name) + self.order.place() };
+        let place = if known { 0 } else { place(name) + self.order.place() + self.changes.place() };
         self.room_for(Some(name), more + place)
     }
 

@@ -62,6 +62,7 @@ impl Core {
     ) -> Result<(bool, Option<ConnectionId>), Refused> {
         let (now, time) = (self.patient_now(), self.limits.session_time);
         let key = self.sessions.find(name, |since| since + time <= now);
+        let known = key.is_some_and(|key| self.sessions.vouch_for(key));
         if key.is_none() {
             self.room_for_session()?;
             self.stored += SESSION;
@@ -70,7 +71,7 @@ impl Core {
         if let Some(former) = former {
             deliver.end(former, ErrorCode::TakenOver, "another connection has taken this session over; it goes on there");
         }
-        Ok((key.is_some(), former))
+        Ok((known, former))
     }
 
     fn room_for_session(&mut self) -> Result<(), Refused> {
@@ -93,12 +94,12 @@ impl Core {
             }
             return Ok(());
         };
-        let before = self.wills.get(name).map_or(0, |will| place(name) + will.last.cost());
-        self.room_for(Some(name), (place(name) + last.cost()).saturating_sub(before))?;
+        let place = place(name) + self.changes.place();
+        let before = self.wills.get(name).map_or(0, |will| place + will.last.cost());
+        self.room_for(Some(name), (place + last.cost()).saturating_sub(before))?;
         self.take_back_will(name);
-        self.stored += place(name) + last.cost();
-        last.store(&self.queues);
-        self.wills.insert(name, Will { owner, last });
+        self.enter_will(name, owner, last, false);
+        self.changes.note(name, false);
         Ok(())
     }
 
@@ -108,10 +109,20 @@ impl Core {
 
     /// The stream has no will any more, whosever it was. Returns the end that it would have had.
     pub(super) fn take_back_will(&mut self, name: &StreamName) -> Option<Frame> {
-        let Will { last, .. } = self.wills.remove(name)?;
-        self.stored -= place(name);
+        let Will { last, is_stored, .. } = self.wills.remove(name)?;
+        self.stored -= place(name) + self.changes.place();
         self.let_go(&last);
+        if self.changes.is_kept() {
+            self.note_gone(name, is_stored);
+        }
         Some(last)
+    }
+
+    /// Enters the will of a stream that has none.
+    pub(super) fn enter_will(&mut self, name: &StreamName, owner: Owner, last: Frame, is_stored: bool) {
+        self.stored += place(name) + self.changes.place() + last.cost();
+        last.store(&self.queues);
+        self.wills.insert(name, Will { owner, last, is_stored });
     }
 
     /// The connection ends as it has said: so does its session, and nobody's will takes effect. False if the budget was spent before

@@ -8,6 +8,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, ReceiptId, Start};
 
 use super::budget::{Budget, FORGET, HANG_UP, INPUT, PUSH};
+use super::changes::Changes;
 use super::directory::{self, Directory};
 use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
@@ -15,7 +16,7 @@ use super::listens::{Listens, Place};
 use super::order::Order;
 use super::past::{Past, ReplayLimits};
 use super::prefixes::Prefixes;
-use super::sessions::Sessions;
+use super::sessions::{SessionKey, Sessions};
 use super::stream::LISTENER;
 use super::table::Table;
 use super::tally::Tally;
@@ -68,6 +69,10 @@ pub struct Core {
     /// What was done in passing and has yet to be paid for.
     pub(super) owed: usize,
     pub(super) epochs: Epochs,
+    /// What is to be saved.
+    pub(super) changes: Changes,
+    /// The session of those who had none in another life of the broker and had wills.
+    pub(super) nameless: Option<SessionKey>,
     /// What is kept of all streams, their past aside, and of wills and sessions, in bytes of memory.
     pub(super) stored: usize,
     /// Counts what stands in queues. A frame that is stored counts in `stored` instead.
@@ -121,6 +126,8 @@ impl Core {
             wills: Wills::default(),
             life: epochs.life(),
             epochs,
+            changes: Changes::default(),
+            nameless: None,
             stored: 0,
             queues,
             tally: Tally::default(),

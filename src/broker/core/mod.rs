@@ -7,6 +7,7 @@
 
 mod birth;
 mod budget;
+mod changes;
 mod directory;
 mod ending;
 mod epochs;
@@ -27,6 +28,9 @@ mod prefixes;
 mod publishing;
 mod putting;
 mod replay;
+mod restoring;
+mod saved;
+mod saving;
 mod sessions;
 mod stream;
 mod table;
@@ -43,4 +47,5 @@ pub use epochs::Epochs;
 pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};
 pub use past::ReplayLimits;
+pub use saved::{Change, Restored, SavedEnd, SavedRun, SavedStream, SavedWill, SavedWindow, StreamChange};
 pub use tally::Tally;

@@ -4,6 +4,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Effect, Frame, Position};
 
 use super::budget::{Budget, PUSH};
+use super::changes::Mark;
 use super::input::{Deliver, Extra, Input};
 use super::machine::{Core, answer, reaching, refuse};
 use super::parts::Parts;
@@ -96,6 +97,11 @@ impl Core {
         }
         let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
         self.directory.note(&named.name);
+        // One without a header is not saved while the broker runs.
+        if named.stream.run.mark == Mark::Saved && named.stream.header.is_some() {
+            named.stream.run.mark = Mark::Moved;
+            self.changes.note_moved(&named.name);
+        }
         if self.past.is_kept() {
             self.past.keep(named, run, self.now, &self.queues);
             self.relieve_windows(name);

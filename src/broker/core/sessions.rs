@@ -20,8 +20,9 @@ pub(super) struct SessionKey(u64);
 struct Session {
     /// None once its time is over: then it is unknown, though its wills may not all have taken effect.
     name: Option<SessionName>,
-    /// How many lines have taken effect or been refused.
-    taken: u64,
+    /// How many lines have taken effect or been refused. None if it is of another life of the broker, which may have taken more than was
+    /// saved: then its client finds it unknown.
+    taken: Option<u64>,
     /// Who holds it, or since when nobody does.
     holder: Result<ConnectionId, Duration>,
 }
@@ -94,7 +95,7 @@ impl Sessions {
             let key = SessionKey(self.next);
             self.next += 1;
             self.by_name.insert(name.clone(), key);
-            self.known.insert(key, Session { name: Some(name.clone()), taken: 0, holder: Ok(by) });
+            self.known.insert(key, Session { name: Some(name.clone()), taken: Some(0), holder: Ok(by) });
             key
         });
         let session = self.known.get_mut(&key)?;
@@ -112,16 +113,21 @@ impl Sessions {
         former
     }
 
+    /// Somebody comes back to a session. True if it is known how many of its lines were taken; from now on it is.
+    pub(super) fn vouch_for(&mut self, key: SessionKey) -> bool {
+        self.known.get_mut(&key).is_some_and(|session| session.taken.replace(session.taken.unwrap_or_default()).is_some())
+    }
+
     /// So many lines of the connection have taken effect or been refused.
     pub(super) fn count(&mut self, connection: ConnectionId, lines: u64) {
         if let Some(session) = self.held_by(connection).and_then(|key| self.known.get_mut(&key)) {
-            session.taken += lines;
+            *session.taken.get_or_insert_default() += lines;
         }
     }
 
     /// How many lines of the connection's session have been taken.
     pub(super) fn taken(&self, connection: ConnectionId) -> u64 {
-        self.held_by(connection).and_then(|key| self.known.get(&key)).map_or(0, |session| session.taken)
+        self.held_by(connection).and_then(|key| self.known.get(&key)).and_then(|session| session.taken).unwrap_or_default()
     }
 
     /// The connection has ended. Its session waits for another one.
@@ -146,6 +152,29 @@ impl Sessions {
                 Err(since) => drop(self.left.remove(&(since, key))),
             }
         }
+    }
+
+    /// Enters a session of another life of the broker, or one for all those who had none. None if there is one of the name.
+    pub(super) fn restore(&mut self, name: Option<&SessionName>, taken: Option<u64>, left: Duration) -> Option<SessionKey> {
+        if name.is_some_and(|name| self.by_name.contains_key(name)) {
+            return None;
+        }
+        let key = SessionKey(self.next);
+        self.next += 1;
+        self.by_name.extend(name.map(|name| (name.clone(), key)));
+        self.known.insert(key, Session { name: name.cloned(), taken, holder: Err(left) });
+        self.left.insert((left, key));
+        Some(key)
+    }
+
+    /// The name of a session that somebody may come back to.
+    pub(super) fn name_of(&self, key: SessionKey) -> Option<&SessionName> {
+        self.known.get(&key)?.name.as_ref()
+    }
+
+    /// The sessions that somebody may come back to and go on with, and how many of their lines were taken.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SessionName, u64)> {
+        self.known.values().filter_map(|session| Some((session.name.as_ref()?, session.taken?)))
     }
 
     /// The session that has been left for longest, and since when.

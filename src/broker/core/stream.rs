@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Epoch, Frame, Position, Start, StreamState, allocated_name};
 
+use super::changes::Mark;
 use super::window::Window;
 
 /// What the broker stores of one stream. With its name it fills one line of the processor's cache.
@@ -40,6 +41,12 @@ pub(super) struct Run {
     pub(super) by_prefix: u32,
     /// When the header was stored, in seconds of the core's clock.
     pub(super) header_at: u32,
+    /// What has become of it since it was saved.
+    pub(super) mark: Mark,
+    /// Whether anything was saved of it.
+    pub(super) is_stored: bool,
+    /// Its header is of another life of the broker, which may have had a newer one.
+    pub(super) is_old: bool,
 }
 
 /// Where a listener begins.
@@ -63,7 +70,7 @@ pub(super) struct Ended {
 
 impl Stream {
     /// A stream that has just come into being.
-    pub(super) fn new(epoch: Epoch, now: Duration) -> Self {
+    pub(super) fn new(epoch: Epoch, now: Duration, mark: Mark) -> Self {
         let run = Run {
             epoch,
             sequence: 0,
@@ -75,6 +82,9 @@ impl Stream {
             latest: 0,
             by_prefix: 0,
             header_at: 0,
+            mark,
+            is_stored: false,
+            is_old: false,
         };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }

@@ -133,7 +133,6 @@ impl Table {
         }
     }
 
-    #[cfg(any(test, debug_assertions))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Named> {
         self.parts.iter().flat_map(HashTable::iter)
     }

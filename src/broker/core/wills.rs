@@ -24,6 +24,8 @@ pub(super) enum Owner {
 pub(super) struct Will {
     pub(super) owner: Owner,
     pub(super) last: Frame,
+    /// Whether it was saved.
+    pub(super) is_stored: bool,
 }
 
 /// All wills.
@@ -45,6 +47,10 @@ impl Wills {
 
     pub(super) fn get(&self, name: &StreamName) -> Option<&Will> {
         self.by_stream.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &StreamName) -> Option<&mut Will> {
+        self.by_stream.get_mut(name)
     }
 
     /// Enters the will of a stream that has none.
@@ -73,10 +79,10 @@ impl Wills {
         assert_eq!(by_owner, self.by_owner, "wills and owners disagree");
     }
 
-    /// What wills take, in bytes of memory.
+    /// What wills take, in bytes of memory, with so much for each where its changes are noted.
     #[cfg(any(test, debug_assertions))]
-    pub(super) fn stored(&self) -> usize {
-        self.by_stream.iter().map(|(name, will)| place(name) + will.last.cost()).sum()
+    pub(super) fn stored(&self, noted: usize) -> usize {
+        self.by_stream.iter().map(|(name, will)| place(name) + noted + will.last.cost()).sum()
     }
 }
 

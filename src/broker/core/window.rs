@@ -141,6 +141,13 @@ impl Window {
         true
     }
 
+    /// All that is kept: frames, and when the last message of each was delivered, in seconds of the core's clock.
+    pub(super) fn runs(&self) -> impl Iterator<Item = (Frame, u32)> {
+        let gathered = self.encoder.filter(|_| !self.open.is_empty());
+        let gathered = gathered.map(|encoder| (Frame::new(Box::from(&self.open[..]), self.open_messages, encoder), self.latest));
+        self.kept.iter().map(|kept| (kept.run.clone(), kept.at)).chain(gathered)
+    }
+
     /// The last `count` messages. The first of their frames may be a part of one.
     pub(super) fn last(&self, count: u64) -> impl Iterator<Item = Frame> {
         let mut before = self.messages.saturating_sub(count);

@@ -1,0 +1,106 @@
+//! How a broker begins with what another life of it has left.
+
+use std::time::Duration;
+
+use crate::wire::ids::StreamName;
+use crate::wire::{Epoch, SessionName};
+
+use super::machine::Core;
+use super::saved::{Restored, SavedRun, SavedStream, SavedWill};
+use super::sessions::SESSION;
+use super::stream::Ended;
+use super::wills::Owner;
+
+impl Core {
+    /// Goes on with the clock of another life: its time now, and how long after 1970 that clock began.
+    pub fn restore_clock(&mut self, now: Duration, began: Duration) {
+        (self.now, self.began) = (now, began);
+    }
+
+    /// This broker goes on as if it were the one before: nothing has been lost between.
+    pub fn restore_life(&mut self, life: Epoch) {
+        self.life = life;
+    }
+
+    /// The name of this life.
+    pub fn life(&self) -> Epoch {
+        self.life
+    }
+
+    /// Takes in what another life has left. To be done before anything else happens, and behind the clock. What is more than the limits
+    /// allow stays, as it does when limits are lowered.
+    pub fn restore(&mut self, restored: Restored) {
+        match restored {
+            Restored::Stream { name, stream, runs } => self.restore_stream(&name, stream, runs),
+            Restored::Session { name, taken } => self.restore_session(&name, Some(taken)),
+            Restored::Will { name, will } => self.restore_will(&name, will),
+        }
+    }
+
+    fn restore_stream(&mut self, name: &StreamName, saved: SavedStream, runs: Option<Vec<SavedRun>>) {
+        let SavedStream { position, bytes, since, header_at, header, ended } = saved;
+        let is_over = ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now);
+        let is_empty = header.is_none() && ended.is_none() && runs.as_ref().is_none_or(Vec::is_empty);
+        if is_over || is_empty || self.streams.get(name).is_some() {
+            // What is left of it is to be taken back.
+            return self.changes.note(name, true);
+        }
+        // Without its messages nobody can tell how many it has had since: what comes now is another epoch. One that has ended has had none.
+        let is_vouched_for = runs.is_some() || ended.is_some();
+        let now = self.now;
+        let run = &mut self.stream(name).stream.run;
+        (run.sequence, run.bytes, run.since, run.header_at) = (position.sequence, bytes, since, header_at);
+        run.is_stored = true;
+        if is_vouched_for {
+            run.epoch = position.epoch;
+        } else {
+            run.is_old = true;
+            self.note_change(name);
+        }
+        if let Some(header) = header {
+            self.stored += header.cost();
+            header.store(&self.queues);
+            self.stream(name).stream.header = Some(header);
+        }
+        if let Some(ended) = ended {
+            self.keep_end(name, Ended { forget_at: ended.forget_at, last: ended.last });
+        }
+        for (frame, at) in runs.into_iter().flatten() {
+            if let Some(named) = self.streams.get_named(name).filter(|_| self.past.is_kept()) {
+                self.past.keep(named, &frame, Duration::from_secs(at.into()).min(now), &self.queues);
+            }
+        }
+        self.relieve_windows(name);
+        if let Some(named) = self.streams.get_named(name).filter(|named| named.stream.is_empty()) {
+            // Its past is all that there is of it.
+            self.past.list(named, now);
+        }
+    }
+
+    /// A session of another life. Without the number of lines that were taken it is not known to its client, but may have wills.
+    fn restore_session(&mut self, name: &SessionName, taken: Option<u64>) {
+        let left = self.patient_now();
+        if self.sessions.restore(Some(name), taken, left).is_some() {
+            self.stored += SESSION;
+        }
+    }
+
+    fn restore_will(&mut self, name: &StreamName, SavedWill { session, last }: SavedWill) {
+        // Whoever had no session cannot come back as such; it is given the same time to say another will.
+        let session = session.as_ref();
+        let known = match session {
+            Some(session) => self.sessions.find(session, |_| false),
+            None => self.nameless,
+        };
+        let left = self.patient_now();
+        let made = if known.is_none() { self.sessions.restore(session, None, left) } else { None };
+        self.stored += made.map_or(0, |_| SESSION);
+        if session.is_none() {
+            self.nameless = self.nameless.or(made);
+        }
+        if let Some(key) = known.or(made) {
+            self.take_back_will(name);
+            self.enter_will(name, Owner::Session(key), last, true);
+        }
+    }
+}

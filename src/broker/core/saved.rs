@@ -1,0 +1,110 @@
+//! What is kept beyond one life of the broker, in values. Who keeps it, and where, is not known here.
+
+use std::time::Duration;
+
+use crate::wire::ids::StreamName;
+use crate::wire::{Frame, Position, SessionName};
+
+/// How a stream stands, without its messages.
+#[derive(Debug, Clone)]
+pub struct SavedStream {
+    /// Which run it is in, and how many messages that has had.
+    pub position: Position,
+    /// How many bytes those took.
+    pub bytes: u64,
+    /// Since when it has been in its state, in milliseconds of the core's clock.
+    pub since: u64,
+    /// When its header was stored, in seconds of the core's clock.
+    pub header_at: u32,
+    /// Its header, as those who join get it.
+    pub header: Option<Frame>,
+    /// How it ended, if it has.
+    pub ended: Option<SavedEnd>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone)]
+pub struct SavedEnd {
+    /// When it is forgotten, on the core's clock.
+    pub forget_at: Duration,
+    /// The `close` that its listeners got, if it is kept.
+    pub last: Option<Frame>,
+}
+
+/// How a stream is to end if its publisher is lost.
+#[derive(Debug, Clone)]
+pub struct SavedWill {
+    /// The session of the publisher, if it has one.
+    pub session: Option<SessionName>,
+    /// The `close` that listeners get then.
+    pub last: Frame,
+}
+
+/// Some of the last messages of a stream: a frame, and when the last of them was delivered, in seconds of the core's clock.
+pub type SavedRun = (Frame, u32);
+
+/// What has changed in a stream.
+#[derive(Debug, Clone)]
+pub enum StreamChange {
+    /// Nothing is to be kept of it.
+    Forgotten,
+    /// It has had messages.
+    Moved {
+        /// Where it stands.
+        position: Position,
+        /// How many bytes they took.
+        bytes: u64,
+    },
+    /// It stands so.
+    Stands(SavedStream),
+}
+
+/// What is to be kept under one name.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The stream.
+    pub name: StreamName,
+    /// What has become of it.
+    pub stream: StreamChange,
+    /// Its will, if there is one.
+    pub will: Option<SavedWill>,
+}
+
+/// The messages that are kept of a stream. With them the broker can vouch, in its next life, that nothing is missing.
+#[derive(Debug, Clone)]
+pub struct SavedWindow {
+    /// The stream.
+    pub name: StreamName,
+    /// How it stands, if nothing was saved of it before.
+    pub stream: Option<SavedStream>,
+    /// The messages, the oldest first.
+    pub runs: Vec<SavedRun>,
+}
+
+/// What a broker begins with.
+#[derive(Debug, Clone)]
+pub enum Restored {
+    /// A stream.
+    Stream {
+        /// Its name.
+        name: StreamName,
+        /// How it stands.
+        stream: SavedStream,
+        /// Its last messages, if nothing is missing behind them.
+        runs: Option<Vec<SavedRun>>,
+    },
+    /// A session, and how many of its lines were taken.
+    Session {
+        /// Its name.
+        name: SessionName,
+        /// So many lines have taken effect or been refused.
+        taken: u64,
+    },
+    /// A will. That of a session comes behind its session.
+    Will {
+        /// The stream.
+        name: StreamName,
+        /// How it ends.
+        will: SavedWill,
+    },
+}

@@ -75,7 +75,7 @@ pub struct Change {
 pub struct SavedWindow {
     /// The stream.
     pub name: StreamName,
-    /// How it stands, if nothing was saved of it before.
+    /// How it stands, if that is not what was saved of it before.
     pub stream: Option<SavedStream>,
     /// The messages, the oldest first.
     pub runs: Vec<SavedRun>,

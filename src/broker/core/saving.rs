@@ -80,7 +80,10 @@ impl Core {
     pub fn window(&self, name: &StreamName) -> Option<SavedWindow> {
         let stream = self.streams.get(name)?;
         let runs = stream.run.window.as_ref().map_or(Vec::new(), |window| window.runs().collect());
-        Some(SavedWindow { name: name.clone(), stream: (!stream.run.is_stored).then(|| saved(stream)), runs })
+        // One that only has messages is not saved while the broker runs: what is stored of it, if anything, is of another life.
+        let has_content = stream.header.is_some() || stream.run.ended.is_some();
+        let is_as_stored = has_content && stream.run.is_stored;
+        Some(SavedWindow { name: name.clone(), stream: (!is_as_stored).then(|| saved(stream)), runs })
     }
 
     /// All sessions to which somebody may come back, and how many of their lines were taken.
@@ -132,3 +135,6 @@ fn saved(Stream { header, run, .. }: &Stream) -> SavedStream {
         ended: run.ended.as_ref().map(|ended| SavedEnd { forget_at: ended.forget_at, last: ended.last.clone() }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ pub(super) fn listen(
     let outbox = Arc::new(Outbox::new(ListenerSink::new(listener, start, Arc::clone(&place)), Arc::clone(&context.outbox)));
     let listening = Listening { wanted: wanted.clone(), ended: ended.clone(), place };
     let start = (start != Start::default()).then(|| Box::new(start));
-    let listen = Input::Listen { stream, start, receipt: Some(ReceiptId(LISTEN.to_string().into())) };
+    let listen = Input::Listen { stream, start, receipt: Some(ReceiptId::new(&LISTEN.to_string())) };
     let id = begin(context, order, &outbox, listen)?;
     runtime.spawn(keep_listener(Arc::clone(context), id, outbox, wanted, ended.drop_guard()));
     Ok(listening)
@@ -50,7 +50,7 @@ pub(super) fn read(
     listen: impl FnOnce(Option<ReceiptId>) -> Input,
 ) -> Result<Reading, LocalError> {
     let outbox = Arc::new(Outbox::new(Pipe::default(), Arc::clone(&context.outbox)));
-    let id = begin(context, order, &outbox, listen(Some(ReceiptId(LISTEN.to_string().into()))))?;
+    let id = begin(context, order, &outbox, listen(Some(ReceiptId::new(&LISTEN.to_string()))))?;
     runtime.spawn(keep_reader(Arc::clone(context), id, PipeGuard(Arc::clone(&outbox))));
     Ok(Reading::new(Arc::clone(context), id, outbox))
 }

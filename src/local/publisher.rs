@@ -202,7 +202,7 @@ impl Way {
         let (answer, answered) = oneshot::channel();
         self.outbox.sink().lock().insert(receipt, answer);
         let _forgotten = Forget { calls: self.outbox.sink(), receipt };
-        self.send(input(Some(ReceiptId(receipt.to_string().into()))), may).await?;
+        self.send(input(Some(ReceiptId::new(&receipt.to_string()))), may).await?;
         answered.await.unwrap_or(Err(LocalError::Ended))
     }
 

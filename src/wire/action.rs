@@ -275,8 +275,41 @@ pub struct Payload<'a> {
 }
 
 /// The value of an action's `receipt`, which the answer repeats: the bytes of a JSON string or number, as the client wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReceiptId(pub Box<str>);
+/// With it stands whether the answer is to wait until what was done is durable.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReceiptId(Box<str>);
+
+/// Ends the text of a receipt that is to wait. No JSON text has it, and so a receipt takes no more room for this.
+const DURABLE: char = '\0';
+
+impl ReceiptId {
+    /// A receipt that is answered at once.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The same receipt, answered once what was done is durable.
+    #[must_use]
+    pub fn durable(&self) -> Self {
+        Self(format!("{}{DURABLE}", self.text()).into())
+    }
+
+    /// Whether the answer waits until what was done is durable.
+    pub fn is_durable(&self) -> bool {
+        self.0.ends_with(DURABLE)
+    }
+
+    /// The value, as the client wrote it.
+    pub fn text(&self) -> &str {
+        self.0.strip_suffix(DURABLE).unwrap_or(&self.0)
+    }
+}
+
+impl std::fmt::Debug for ReceiptId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.text(), if self.is_durable() { " (durable)" } else { "" })
+    }
+}
 
 #[cfg(all(test, feature = "broker"))]
 mod tests {

@@ -22,6 +22,7 @@ pub(super) struct Members {
     pub(super) token: Member,
     pub(super) mode: Member,
     pub(super) prefix: Member,
+    pub(super) durable: Member,
 }
 
 impl Members {
@@ -42,6 +43,7 @@ impl Members {
             b"token" => &mut self.token,
             b"mode" => &mut self.mode,
             b"prefix" => &mut self.prefix,
+            b"durable" => &mut self.durable,
             _ => return others.insert(key),
         };
         if member.is_none() {

@@ -47,6 +47,7 @@ pub(super) struct Terms<'a> {
     pub(super) token: Option<Cow<'a, [u8]>>,
     pub(super) mode: Option<Cow<'a, [u8]>>,
     pub(super) prefix: Option<Cow<'a, [u8]>>,
+    pub(super) durable: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Terms<'a> {
@@ -62,6 +63,7 @@ impl<'a> Terms<'a> {
             token: term(&members.token),
             mode: term(&members.mode),
             prefix: term(&members.prefix),
+            durable: term(&members.durable),
         }
     }
 }
@@ -129,6 +131,21 @@ impl Terms<'_> {
     fn token(&self) -> Result<Token, String> {
         let text = self.token.as_deref().and_then(|text| value::<Cow<'_, str>>(Some(text)).ok().flatten());
         text.and_then(|text| Token::new(&text).ok()).ok_or_else(|| refusal::NEEDS_TOKEN.to_owned())
+    }
+
+    /// Whether the receipt is to wait until what is done is durable.
+    fn durable(&self, verb: Verb, receipt: Option<&ReceiptId>) -> Result<bool, String> {
+        let durable = value::<bool>(self.durable.as_deref()).map_err(|()| "\"durable\" must be true or false (or null for false)".to_owned())?;
+        if durable != Some(true) {
+            return Ok(false);
+        }
+        if !matches!(verb, Verb::Header | Verb::Close | Verb::Delete) {
+            return Err(format!("\"durable\" goes with \"header\", \"close\" and \"delete\", not with \"{}\"", verb.word()));
+        }
+        if receipt.is_none() {
+            return Err("\"durable\" is said of a receipt: add \"receipt\":TEXT".to_owned());
+        }
+        Ok(true)
     }
 
     /// Whether the stream is to be without header and end.
@@ -272,7 +289,11 @@ impl<'a> Asked<'a> {
         let session = if verb == Verb::Session { Some(terms.session().map_err(wrong)?) } else { None };
         let message = message.map(|content| Payload { content, verbatim: verbatim && verb == Verb::Put });
         let header = header.map(|content| Payload { content, verbatim: false });
-        let receipt = receipt.unwrap_or_default();
+        let durable = match (&receipt, terms.durable.is_some()) {
+            (Ok(receipt), true) => terms.durable(verb, receipt.as_ref()).map_err(wrong)?,
+            (Ok(_) | Err(_), _) => false,
+        };
+        let receipt = receipt.unwrap_or_default().map(|receipt| if durable { receipt.durable() } else { receipt });
         let action = match (verb, name) {
             (Verb::Put, Some(stream)) => message.map(|message| Action::Put { stream, message, header, of, receipt }),
             (Verb::Header, Some(stream)) => message.map(|message| Action::Header { stream, message, of, absent, receipt }),

@@ -7,7 +7,7 @@ pub(super) fn action_words(action: Action<'_>, text: impl Fn(&[u8]) -> String) -
     let of = |stream: Name<'_>| stream.into_name().to_string();
     let content = |payload: Payload<'_>| text(payload.content) + if payload.verbatim { " as it stands" } else { "" };
     let last = |message: Option<Payload<'_>>| message.map_or("-".to_owned(), content);
-    let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.0));
+    let mark = |receipt: Option<ReceiptId>| receipt.map_or(String::new(), |receipt| format!(" receipt {}", receipt.text()));
     let run = |epoch: Option<Epoch>| epoch.map_or(String::new(), |epoch| format!(" of {epoch}"));
     let after = |position: Position| format!(" after {} {}", position.epoch, position.sequence);
     let last_ones = |last: Option<u64>| last.map_or(String::new(), |last| format!(" last {last}"));

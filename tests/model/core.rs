@@ -207,7 +207,7 @@ impl Real {
 
     /// What the core is given for a step, if it is an input.
     fn input(&self, step: &Step, terms: &Terms) -> Option<Input> {
-        let receipt = |wanted: &bool| wanted.then(|| ReceiptId("7".into()));
+        let receipt = |wanted: &bool| wanted.then(|| ReceiptId::new("7"));
         let stream_name = |stream: &usize| StreamName::new(&name(*stream)).unwrap();
         Some(match step {
             Step::Put { from: _, stream, text, header, of: _, receipt: wanted } => {

@@ -149,7 +149,7 @@ pub(crate) fn decoded<C: Codec>(codec: &mut C, unit: &[u8]) -> Meaning {
         Ok(Some(action)) => Meaning::Action(meant(action)),
         Err(Mistake { code, reason, stream, receipt }) => {
             assert!(!reason.is_empty() && reason.len() < 600, "{reason:?}");
-            let beside = (code != ErrorCode::BadJson).then(|| (stream, receipt.map(|receipt| receipt.0.into_string())));
+            let beside = (code != ErrorCode::BadJson).then(|| (stream, receipt.map(|receipt| receipt.text().to_owned())));
             Meaning::Mistake(code, beside)
         }
     }
@@ -188,7 +188,7 @@ fn meant(action: Action<'_>) -> Meant {
                 assert!(!header.verbatim);
                 header.content.to_vec()
             }),
-            receipt: receipt.map(|receipt| receipt.0.into_string()),
+            receipt: receipt.map(|receipt| receipt.text().to_owned()),
             terms: terms.clone(),
         };
     match action {

@@ -91,9 +91,12 @@ impl Parts<'_> {
         if from == id && !self.is_stopping && batch.is_walking() && self.routes.awaits_room(from) {
             return Progress { done: false, awaits: Some(Awaits::Room) };
         }
+        if from == id && !self.is_stopping && self.routes.durable.is_full(from) {
+            return Progress { done: false, awaits: Some(Awaits::Room) };
+        }
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
-        let is_full = self.routes.end() || self.routes.is_held(from);
+        let is_full = self.routes.end() || self.routes.is_held(from) || self.routes.durable.is_full(from) || self.waits_to_leave(batch);
         // The streams of a prefix come as fast as they are taken: the rest of them waits in the listener's own order.
         let waits = is_full && (from == id || batch.is_walking()) && !self.is_stopping;
         if !wanted.is_empty() {
@@ -113,7 +116,7 @@ impl Parts<'_> {
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
         let (mut translated, mut lines, mut messages) = (self.translations.bytes(), 0, 0);
         while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
-            if self.is_held_back(batch.from, &input, budget) {
+            if self.is_held_back(batch.from, &input, budget) || self.waits_for_durable(batch.from, &input) {
                 batch.begun = Some(input);
                 break;
             }
@@ -164,6 +167,29 @@ impl Parts<'_> {
     fn is_held_back(&mut self, from: ConnectionId, input: &Input, budget: &mut Budget) -> bool {
         let Input::Put { stream, .. } = input else { return false };
         !self.is_stopping && self.routes.has_full() && self.routes.hold_back(from, self.core.listeners(stream), budget)
+    }
+
+    /// Whether the connection is to be given a receipt before this.
+    fn waits_for_durable(&self, from: ConnectionId, input: &Input) -> bool {
+        !self.is_stopping
+            && match input {
+                // One that ends is sent what it waits for.
+                Input::Leave { .. } => self.routes.durable.waits(from),
+                Input::Header { .. } | Input::Close { .. } | Input::Delete { .. } => self.routes.durable.is_full(from),
+                Input::Put { .. }
+                | Input::Listen { .. }
+                | Input::ListenPrefix { .. }
+                | Input::Hangup { .. }
+                | Input::HangupPrefix { .. }
+                | Input::Will { .. }
+                | Input::Session { .. }
+                | Input::Answer(_) => false,
+            }
+    }
+
+    /// Whether a batch has come to the end of its connection, which waits for a receipt.
+    fn waits_to_leave(&self, batch: &Applying) -> bool {
+        batch.begun.as_ref().is_some_and(|input| matches!(input, Input::Leave { .. }) && self.waits_for_durable(batch.from, input))
     }
 
     /// Who listens to less after this input, of those who are too full and hold publishers back.
@@ -236,7 +262,7 @@ mod tests {
         let mut translator = Translator::new(Arc::clone(&translations), mailbox.downgrade());
         let stream = StreamName::new("s").unwrap();
         let receipt =
-            |index: usize| Extra { unit: index..index + 1, index: index as u32, header: None, receipt: Some(ReceiptId("1".into())) };
+            |index: usize| Extra { unit: index..index + 1, index: index as u32, header: None, receipt: Some(ReceiptId::new("1")) };
         let run = Frame::new(Box::from(&b"123456"[..]), 6, &ENCODER);
         let inputs = vec![
             Input::Listen { stream: stream.clone(), start: None, receipt: None },

@@ -12,6 +12,7 @@ use crate::wire::ids::ConnectionId;
 
 use super::intake::Claim;
 use super::page::Ask;
+use super::saving::Save;
 
 /// A message to the actor.
 pub enum Command {
@@ -53,6 +54,8 @@ pub enum Command {
     Shutdown,
     /// Every connection ends at once.
     Abort,
+    /// Whoever keeps what there is beyond the actor's life asks for what has changed, or tells what has become of it.
+    Save(Save),
     /// Somebody wants a page of the list of connections.
     List(Ask),
     /// Somebody wants to know whether the actor takes commands: it answers.

@@ -10,6 +10,7 @@ mod agenda;
 mod applying;
 mod connections;
 mod cut_log;
+mod durable;
 mod full;
 mod intake;
 mod levels;
@@ -19,6 +20,7 @@ mod page;
 mod recent;
 mod relief;
 mod routes;
+mod saving;
 mod stats;
 mod translator;
 
@@ -38,6 +40,7 @@ use agenda::{Agenda, Awaits, Flow, Progress};
 use applying::{Applying, Parts};
 use listing::Listing;
 use routes::Routes;
+use saving::Saving;
 use translator::Translator;
 
 pub use connections::Connections;
@@ -46,6 +49,7 @@ pub use intake::{Claim, Intake};
 pub use mailbox::{Command, Ids, Mailbox, Pulse};
 pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
+pub use saving::{Keep, Piece, Save};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -105,6 +109,11 @@ pub struct Actor {
     quiescing: Option<Quiescing>,
     /// The lists of connections that somebody asks for.
     listing: Listing,
+    /// Whoever keeps what there is beyond the actor's life.
+    keep: Option<Box<dyn Keep>>,
+    saving: Saving,
+    /// The broker is to end without delay.
+    at_once: bool,
 }
 
 /// Work of one connection.
@@ -147,10 +156,13 @@ impl Actor {
         let core = Core::new(settings.core.clone(), Arc::clone(&settings.gauge), Epochs::new(settings.seed));
         let routes = Routes::new(Arc::clone(&settings.stats), Arc::clone(&settings.cut_log));
         let translator = Translator::new(Arc::clone(&settings.translations), sender.downgrade());
-        let (agenda, turn, listing) = (Agenda::default(), TURN, Listing::default());
+        let (agenda, turn, listing, saving) = (Agenda::default(), TURN, Listing::default(), Saving::default());
         settings.stats.set_most(&settings.core);
         settings.stats.most.queued.set(settings.total as u64);
-        (Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten: 0, quiescing: None, listing }, sender)
+        let (unwritten, quiescing, keep, at_once) = (0, None, None, false);
+        let actor =
+            Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten, quiescing, listing, keep, saving, at_once };
+        (actor, sender)
     }
 
     /// Turns that may cost `nanoseconds`. Smaller ones are fairer and cost more; tests have them take one step each.
@@ -166,27 +178,49 @@ impl Actor {
         Self { core, ..self }
     }
 
+    /// Has what there is kept beyond the actor's life. `restore` is given the core as it begins, to put into it what another life has left.
+    ///
+    /// # Errors
+    /// That of `restore`.
+    pub fn kept_by<E>(mut self, keep: Box<dyn Keep>, restore: impl FnOnce(&mut Core) -> Result<(), E>) -> Result<Self, E> {
+        self.core.keep_changes();
+        restore(&mut self.core)?;
+        self.keep = Some(keep);
+        Ok(self)
+    }
+
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
-        self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        let clock = self.core.time();
+        if self.keep.is_none() {
+            self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        }
         loop {
             if self.is_idle() {
-                let Some(late) = self.receive(&mut commands).await else { return };
+                let Some(late) = self.receive(&mut commands).await else { break };
                 self.core.forgive(late);
             } else {
                 commands.extend(std::iter::from_fn(|| self.mailbox.try_recv().ok()).take(COMMANDS));
             }
             // Nobody can tell whether a stream was forgotten on time or just before somebody asks for it. So no timer runs: one
             // that does costs every turn of the runtime more than this.
-            self.core.set_time(began.elapsed());
+            self.core.set_time(clock + began.elapsed());
             for command in commands.drain(..) {
                 self.admit(command);
             }
             self.turn(&mut Budget::new(self.turn));
+            if let Some(keep) = &self.keep
+                && (self.core.take_news() | self.routes.durable.take_news())
+            {
+                keep.wake();
+            }
             if !self.is_idle() {
                 yield_now().await;
             }
+        }
+        if let Some(keep) = self.keep {
+            keep.finish(self.core, self.at_once).await;
         }
     }
 
@@ -208,7 +242,7 @@ impl Actor {
     fn is_idle(&self) -> bool {
         let is_due = self.core.has_lost_session() || self.core.has_news();
         let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || is_due;
-        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores && self.listing.is_empty()
+        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores && self.listing.is_empty() && self.saving.is_empty() && !self.routes.durable.is_done()
     }
 
     /// Does what is to be done at once, and puts the rest behind the connection's earlier work.
@@ -240,14 +274,21 @@ impl Actor {
                 self.translator.next();
             }
             // One that ends is given no more, so that the rest of its work waits for nothing.
-            Command::Cut(id) => self.last_of(id, Work::Cut),
+            Command::Cut(id) => {
+                self.routes.durable.forget(id);
+                self.last_of(id, Work::Cut);
+            }
             Command::Expel(id, reason) => self.routes.expel(id, ErrorCode::AuthFailed, &reason),
-            Command::Gone(id) => self.last_of(id, Work::Gone),
+            Command::Gone(id) => {
+                self.routes.durable.forget(id);
+                self.last_of(id, Work::Gone);
+            }
             Command::SetLimits(limits) => {
                 self.core.set_limits(*limits);
                 self.settings.stats.set_most(self.core.limits());
             }
             Command::List(ask) => self.listing.ask(ask),
+            Command::Save(save) => self.save(save),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => {
                 self.core.stop();
@@ -264,11 +305,28 @@ impl Actor {
                 self.agenda.resume_all();
             }
             Command::Abort => {
+                self.at_once = true;
                 self.routes.abort();
                 self.agenda.resume_all();
             }
             // Whoever asked may be gone by now, which is no matter.
             Command::Beat(answer) => drop(answer.send(())),
+        }
+    }
+
+    fn save(&mut self, save: Save) {
+        match save {
+            Save::Begin { moved, answer } => {
+                self.core.begin_save(moved);
+                self.routes.durable.begin();
+                self.saving.ask(answer);
+            }
+            Save::GoOn { answer } => self.saving.ask(answer),
+            Save::Done => self.routes.durable.end(true),
+            Save::Failed(names) => {
+                names.iter().for_each(|name| self.core.unsaved(name));
+                self.routes.durable.end(false);
+            }
         }
     }
 
@@ -402,6 +460,10 @@ impl Actor {
             if !self.listing.is_empty() {
                 self.listing.go_on(&self.core, &self.routes, part);
             }
+            if !self.saving.is_empty() {
+                self.saving.go_on(&mut self.core, self.routes.durable.wants_save(), part);
+            }
+            self.routes.give_out_durable(part);
         });
         cost
     }

@@ -359,7 +359,7 @@ fn place_of_starts(start: &Starts) -> usize {
 
 /// What a receipt takes beside its place in an input, in bytes of memory.
 fn place_of(receipt: Option<&ReceiptId>) -> usize {
-    receipt.map_or(0, |ReceiptId(text)| allocated(text.len()))
+    receipt.map_or(0, |receipt| allocated(receipt.text().len() + 1))
 }
 
 #[cfg(test)]

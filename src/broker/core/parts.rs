@@ -74,7 +74,7 @@ mod tests {
     /// A run of six messages, of which some have receipts.
     fn parts<'r>(name: &'r StreamName, run: &'r Frame) -> Parts<'r> {
         let extra =
-            |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(ReceiptId(index.to_string().into())) };
+            |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(ReceiptId::new(&index.to_string())) };
         Parts::new(name, run, vec![extra(3..5, 1), extra(9..10, 3), extra(10..15, 4)])
     }
 
@@ -82,7 +82,7 @@ mod tests {
         let Input::Put { run, extras, .. } = input else { panic!("{input:?}") };
         let receipts = extras.into_iter().map(|extra| {
             assert_eq!((extra.unit, extra.index), (0..run.bytes().len(), 0));
-            extra.receipt.unwrap().0.to_string()
+            extra.receipt.unwrap().text().to_owned()
         });
         (String::from_utf8(run.bytes().to_vec()).unwrap(), run.messages(), receipts.collect())
     }

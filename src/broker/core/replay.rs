@@ -138,7 +138,7 @@ mod tests {
 
         fn listen(&mut self, stream: &str, last: u64) -> u32 {
             let start = Some(Box::new(Start { last: Some(last), ..Start::default() }));
-            self.input(Input::Listen { stream: name(stream), start, receipt: Some(ReceiptId("1".into())) })
+            self.input(Input::Listen { stream: name(stream), start, receipt: Some(ReceiptId::new("1")) })
         }
 
         /// How many messages a stream has in its window.

@@ -70,6 +70,18 @@ pub struct Change {
     pub will: Option<SavedWill>,
 }
 
+impl Change {
+    /// How many bytes of it were sent by clients, about.
+    pub fn bytes(&self) -> usize {
+        let length = |frame: &Option<Frame>| frame.as_ref().map_or(0, |frame| frame.bytes().len());
+        let stream = match &self.stream {
+            StreamChange::Forgotten | StreamChange::Moved { .. } => 0,
+            StreamChange::Stands(stream) => length(&stream.header) + stream.ended.as_ref().map_or(0, |end| length(&end.last)),
+        };
+        self.name.as_str().len() + stream + self.will.as_ref().map_or(0, |will| will.last.bytes().len())
+    }
+}
+
 /// The messages that are kept of a stream. With them the broker can vouch, in its next life, that nothing is missing.
 #[derive(Debug, Clone)]
 pub struct SavedWindow {

@@ -118,5 +118,5 @@ fn receipt(text: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
         _ => return Err(request::not_a_receipt(explain::kind(text))),
     }
     request::check_receipt(text.len())?;
-    Ok(std::str::from_utf8(text).ok().map(|text| ReceiptId(text.into())))
+    Ok(std::str::from_utf8(text).ok().map(ReceiptId::new))
 }

@@ -122,7 +122,7 @@ fn write_reason(out: &mut Vec<u8>, code: &str, reason: &str) {
 }
 
 fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
-    if let Some(ReceiptId(text)) = receipt {
+    if let Some(text) = receipt.map(ReceiptId::text) {
         out.extend_from_slice(br#","receipt":"#);
         out.extend_from_slice(text.as_bytes());
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_event_is_one_compact_line() {
         let stream = &StreamName::new("job \"7\"\\\u{1}\u{7f}é").unwrap();
-        let receipt = &ReceiptId(r#""a\u0062""#.into());
+        let receipt = &ReceiptId::new(r#""a\u0062""#);
         let session = &SessionName::new("sixteen \"letters\"").unwrap();
         let name = "\"job \\\"7\\\"\\\\\\u0001\u{7f}é\"";
         let table = [

@@ -213,7 +213,7 @@ fn a_mistake_carries_what_could_be_read() {
     for (line, stream, receipt) in table {
         let mistake = JsonLines::default().decode(line.as_bytes(), &LIMITS).unwrap_err();
         assert_eq!(mistake.stream.as_deref(), stream, "{line}");
-        assert_eq!(mistake.receipt, receipt.map(|text| ReceiptId(text.into())), "{line}");
+        assert_eq!(mistake.receipt, receipt.map(ReceiptId::new), "{line}");
     }
 }
 

@@ -146,5 +146,5 @@ fn receipt(value: &[u8]) -> Result<Option<ReceiptId>, (ErrorCode, String)> {
     };
     request::check_receipt(value.len())?;
     // A text or a number can always be written.
-    Ok(text.ok().map(|text| ReceiptId(text.into())))
+    Ok(text.ok().map(|text| ReceiptId::new(&text)))
 }

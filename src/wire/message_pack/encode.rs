@@ -144,7 +144,7 @@ fn write_map(event: &Event<'_>, out: &mut Vec<u8>, content: WriteContent) {
 fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
     if let Some(receipt) = receipt {
         text(out, "receipt");
-        from_json::write(receipt.0.as_bytes(), out);
+        from_json::write(receipt.text().as_bytes(), out);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Queues what the core delivers, and knows whose actions that comes from.
 
-use crate::broker::core::Deliver;
+use crate::broker::core::{Budget, Deliver};
 use crate::broker::outbox::{Outbox, Pushed, Sink};
 use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{ErrorCode, Event, Frame};
@@ -11,6 +11,9 @@ use super::{Routes, tell_shutdown};
 
 /// What a connection may ask for before its queue is looked at, in bytes.
 const MUCH: usize = 64 << 10;
+
+/// What it costs to give out a receipt that has waited.
+const GIVE_OUT: usize = 150;
 
 /// The messages of a connection that comes after a pause are urgent for this many listeners.
 const MOST_URGENT: usize = 32;
@@ -48,6 +51,22 @@ impl Routes {
     /// Whether the connection has queued so much for itself in this turn that its queue is to be looked at.
     pub(in crate::broker::actor) fn has_much_of_its_own(&self) -> bool {
         self.origin.as_ref().is_some_and(|origin| origin.has_much)
+    }
+
+    /// Gives out receipts of what is durable now, as far as the budget goes.
+    pub(in crate::broker::actor) fn give_out_durable(&mut self, budget: &mut Budget) {
+        if !self.durable.is_done() {
+            return;
+        }
+        self.nobody_begins();
+        while !budget.is_spent() {
+            let Some((id, receipts)) = self.durable.pop_done() else { return };
+            budget.spend(GIVE_OUT * receipts.len());
+            for receipt in receipts {
+                self.push(id, &receipt);
+            }
+            self.roomy.push(id);
+        }
     }
 
     /// Queues the publisher's answers so far, which stand before what comes for it now.
@@ -142,6 +161,11 @@ impl Deliver for Routes {
         let Some(outbox) = self.outboxes.get(to.index()).and_then(Option::as_ref) else { return };
         if let Event::Error { code, .. } = event {
             self.stats.tell(*code);
+        }
+        if let Event::Receipt { receipt, .. } = event
+            && receipt.is_durable()
+        {
+            return self.durable.park(to, outbox.encode(event));
         }
         match &mut self.origin {
             Some(publisher) if publisher.id == to => {

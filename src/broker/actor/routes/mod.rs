@@ -15,6 +15,7 @@ use crate::wire::ids::ConnectionId;
 use crate::wire::{Encode, ErrorCode, Event, Frame};
 
 use super::cut_log::CutLog;
+use super::durable::Durable;
 use super::full::Full;
 use super::stats::Stats;
 use super::translator::ToTranslate;
@@ -57,6 +58,8 @@ pub(super) struct Routes {
     several_encodings: bool,
     /// That of the first connection.
     encoding: Option<&'static dyn Encode>,
+    /// Receipts that wait until what they answer is durable.
+    pub(super) durable: Durable,
     stats: Arc<Stats>,
     pub(super) cut_log: Arc<CutLog>,
 }
@@ -77,6 +80,7 @@ impl Routes {
             stopping: false,
             several_encodings: false,
             encoding: None,
+            durable: Durable::default(),
             stats,
             cut_log,
         }
@@ -100,6 +104,7 @@ impl Routes {
     pub(super) fn disconnect(&mut self, id: ConnectionId) -> Option<Arc<Outbox<dyn Sink>>> {
         self.cut.retain(|other| *other != id);
         self.full.remove(id);
+        self.durable.forget(id);
         self.outboxes.get_mut(id.index()).and_then(Option::take)
     }
 

@@ -184,14 +184,14 @@ fn a_mistake_carries_what_could_be_read() {
         (broken(b"\xa6stream\xa1t"), None, Some("7")),
     ] {
         let mistake = MessagePack::default().decode(&unit, &LIMITS).unwrap_err();
-        assert_eq!((mistake.stream.as_deref(), mistake.receipt.as_ref().map(|receipt| &*receipt.0)), (stream, receipt), "{unit:x?}");
+        assert_eq!((mistake.stream.as_deref(), mistake.receipt.as_ref().map(ReceiptId::text)), (stream, receipt), "{unit:x?}");
     }
 }
 
 #[test]
 fn events_are_maps_in_the_order_of_the_json_lines() {
     let stream = &StreamName::new("s").unwrap();
-    let receipt = &ReceiptId(r#""a\u0062""#.into());
+    let receipt = &ReceiptId::new(r#""a\u0062""#);
     let table = [
         (Event::Put { stream, message: b"\x01" }, json!({"action":"put","stream":"s","message":1})),
         (Event::Close { stream, message: None }, json!({"action":"close","stream":"s"})),

@@ -2,14 +2,25 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+#[cfg(feature = "store")]
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::debug;
 
-use crate::broker::actor::{Actor, ActorSettings, Command, CutLog, Ids, Intake, Stats};
+#[cfg(feature = "store")]
+use tokio::sync::mpsc::WeakUnboundedSender;
+
+#[cfg(feature = "store")]
+use crate::broker::actor::Mailbox;
+use crate::broker::actor::{Actor, ActorSettings, Command, CutLog, Ids, Intake, Saves, Stats};
 use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
 use crate::broker::core::{CoreLimits, ReplayLimits};
 use crate::broker::outbox::OutboxLimits;
+#[cfg(feature = "store")]
+use crate::broker::settings::StoreSettings;
 use crate::broker::settings::{Settings, memory};
+#[cfg(feature = "store")]
+use crate::broker::store::{Keeper, Store, StoreError};
 use crate::wire::json_lines;
 use crate::wire::units::ByteSize;
 use crate::wire::{DecodeLimits, Gauge, Translations};
@@ -42,7 +53,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     });
     let context = ConnectionContext {
         mailbox,
-        reader: reader(settings, Arc::new(Intake::new(derived.intake))),
+        reader: reader(settings, Arc::new(Intake::new(derived.intake)), Arc::clone(&stats.saves)),
         outbox: Arc::new(OutboxLimits {
             encoder: &json_lines::ENCODER,
             limit: outbox.limit.0,
@@ -63,6 +74,54 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
     (actor, Arc::new(context))
 }
 
+/// Has an actor keep what there is in a store, and begin with what that holds.
+#[cfg(feature = "store")]
+pub(crate) fn keep(
+    actor: Actor,
+    store: Store,
+    settings: &StoreSettings,
+    mailbox: &Mailbox,
+    stats: &Stats,
+) -> Result<Actor, StoreError> {
+    keep_with(actor, store, mailbox, stats, |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves))
+}
+
+/// The same, and a store that is written without a thread, for simulations.
+#[cfg(feature = "store")]
+pub fn keep_without_thread(
+    actor: Actor,
+    store: Store,
+    settings: &StoreSettings,
+    mailbox: &Mailbox,
+    stats: &Stats,
+) -> Result<Actor, StoreError> {
+    let keeper = |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves).without_thread();
+    keep_with(actor, store, mailbox, stats, keeper)
+}
+
+#[cfg(feature = "store")]
+fn keep_with(
+    actor: Actor,
+    mut store: Store,
+    mailbox: &Mailbox,
+    stats: &Stats,
+    keeper: impl FnOnce(Store, WeakUnboundedSender<Command>, Arc<Saves>) -> Keeper,
+) -> Result<Actor, StoreError> {
+    let (now, began) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now());
+    let actor = actor.restored(|core| {
+        let loaded = store.read_clock(now)?;
+        core.restore_clock(loaded.clock, loaded.began);
+        store.load(&mut |restored| core.restore(restored))?;
+        if let Some(life) = loaded.life {
+            core.restore_life(life);
+        }
+        tracing::info!(streams = core.streams(), after = if loaded.life.is_some() { "an orderly stop" } else { "a crash, or at first" }, took = ?began.elapsed(), "the store is read");
+        Ok(())
+    })?;
+    stats.saves.keep();
+    Ok(actor.kept_by(Box::new(keeper(store, mailbox.downgrade(), Arc::clone(&stats.saves)))))
+}
+
 /// Has a running broker keep to other limits, and returns what connections that are made from now on are given. The rest of the
 /// settings is as before.
 pub(crate) fn set_limits(settings: &Settings, context: &ConnectionContext) -> Arc<ConnectionContext> {
@@ -71,7 +130,7 @@ pub(crate) fn set_limits(settings: &Settings, context: &ConnectionContext) -> Ar
     context.outbox.translations.set_most(derived.translations);
     // The actor is gone only if the broker is.
     let _ = context.mailbox.send(Command::SetLimits(Box::new(derived.core)));
-    let reader = reader(settings, Arc::clone(&context.reader.intake));
+    let reader = reader(settings, Arc::clone(&context.reader.intake), Arc::clone(&context.stats.saves));
     Arc::new(ConnectionContext { reader, times: times(settings), ..context.clone() })
 }
 
@@ -116,7 +175,7 @@ fn auto(size: ByteSize, share: usize) -> usize {
     if size.0 == 0 { share } else { size.0 }
 }
 
-fn reader(Settings { limits, outbox, .. }: &Settings, intake: Arc<Intake>) -> ReaderLimits {
+fn reader(Settings { limits, outbox, .. }: &Settings, intake: Arc<Intake>, saves: Arc<Saves>) -> ReaderLimits {
     ReaderLimits {
         decode: DecodeLimits { line: limits.line.0, name: limits.name.0 },
         header: limits.header.0,
@@ -124,6 +183,7 @@ fn reader(Settings { limits, outbox, .. }: &Settings, intake: Arc<Intake>) -> Re
         run: (outbox.limit.0 / 2).min(LONGEST_RUN),
         errors_in_a_row: limits.errors_in_a_row,
         intake,
+        saves,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::action::{ReceiptId, Verb};
 use super::error::{ErrorCode, Mistake};
+use super::ids::StreamName;
 use super::reason::cut;
 use super::units::ByteSize;
 
@@ -41,6 +42,12 @@ pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
         "the last message has {length} bytes, more than {most}, the most allowed for what is stored (limits.header); put it before the end, or raise the limit"
     );
     Mistake::new(ErrorCode::Limit, reason)
+}
+
+/// The broker keeps nothing.
+pub(crate) fn not_durable(stream: &StreamName, receipt: &ReceiptId) -> Mistake {
+    let reason = "nothing can be durable: this broker has no store (store.path); nothing was done; leave \"durable\" out, or have a store set up";
+    Mistake::new(ErrorCode::BadAction, reason).on(stream, Some(receipt))
 }
 
 /// The session comes too late.

@@ -73,6 +73,16 @@ impl Durable {
         self.done.pop_first()
     }
 
+    /// Whether no receipts wait.
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.saving.is_empty() && self.done.is_empty()
+    }
+
+    /// Nobody is given a receipt any more for what is not durable yet.
+    pub(super) fn give_up(&mut self) {
+        (self.next, self.saving) = (Parked::new(), Parked::new());
+    }
+
     /// Whether any receipts of a connection wait.
     pub(super) fn waits(&self, id: ConnectionId) -> bool {
         [&self.next, &self.saving, &self.done].into_iter().any(|parked| parked.contains_key(&id))

@@ -20,6 +20,7 @@ mod page;
 mod recent;
 mod relief;
 mod routes;
+mod saves;
 mod saving;
 mod stats;
 mod translator;
@@ -46,9 +47,12 @@ use translator::Translator;
 pub use connections::Connections;
 pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
+pub(super) use saving::LONGEST_FINISH;
+
 pub use mailbox::{Command, Ids, Mailbox, Pulse};
 pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
+pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
 pub use stats::{Stats, StatsSnapshot};
 
@@ -178,15 +182,28 @@ impl Actor {
         Self { core, ..self }
     }
 
-    /// Has what there is kept beyond the actor's life. `restore` is given the core as it begins, to put into it what another life has left.
+    /// Begins with what another life has left, which `restore` puts into the core. From here on what changes is noted.
     ///
     /// # Errors
     /// That of `restore`.
-    pub fn kept_by<E>(mut self, keep: Box<dyn Keep>, restore: impl FnOnce(&mut Core) -> Result<(), E>) -> Result<Self, E> {
+    pub fn restored<E>(mut self, restore: impl FnOnce(&mut Core) -> Result<(), E>) -> Result<Self, E> {
         self.core.keep_changes();
         restore(&mut self.core)?;
-        self.keep = Some(keep);
         Ok(self)
+    }
+
+    /// Has what there is kept beyond the actor's life.
+    #[must_use]
+    pub fn kept_by(self, keep: Box<dyn Keep>) -> Self {
+        Self { keep: Some(keep), ..self }
+    }
+
+    /// Begins to keep what there is. To be called before it runs, and before anything reaches it.
+    ///
+    /// # Errors
+    /// That of whoever keeps it, who cannot.
+    pub fn begin_to_keep(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.keep.as_mut().map_or(Ok(()), |keep| keep.begin())
     }
 
     /// Runs until nobody can reach it any more.
@@ -220,7 +237,7 @@ impl Actor {
             }
         }
         if let Some(keep) = self.keep {
-            keep.finish(self.core, self.at_once).await;
+            let _ = timeout(LONGEST_FINISH, keep.finish(self.core, self.at_once)).await;
         }
     }
 
@@ -317,8 +334,9 @@ impl Actor {
     fn save(&mut self, save: Save) {
         match save {
             Save::Begin { moved, answer } => {
-                self.core.begin_save(moved);
-                self.routes.durable.begin();
+                if self.core.begin_save(moved) {
+                    self.routes.durable.begin();
+                }
                 self.saving.ask(answer);
             }
             Save::GoOn { answer } => self.saving.ask(answer),
@@ -326,6 +344,10 @@ impl Actor {
             Save::Failed(names) => {
                 names.iter().for_each(|name| self.core.unsaved(name));
                 self.routes.durable.end(false);
+                if self.quiescing.is_some() {
+                    // The stop does not wait for a disk.
+                    self.routes.durable.give_up();
+                }
             }
         }
     }
@@ -465,6 +487,7 @@ impl Actor {
             }
             self.routes.give_out_durable(part);
         });
+        self.tell_quiesced();
         cost
     }
 
@@ -483,9 +506,10 @@ impl Actor {
         }
     }
 
-    /// Tells when all connections have taken in what they have received.
+    /// Tells when all connections have taken in what they have received, and have been given the receipts that waited for a save.
     fn tell_quiesced(&mut self) {
-        if let Some(Quiescing { done, .. }) = self.quiescing.take_if(|quiescing| quiescing.count == 0) {
+        let is_answered = self.routes.durable.is_empty();
+        if let Some(Quiescing { done, .. }) = self.quiescing.take_if(|quiescing| quiescing.count == 0 && is_answered) {
             // Whoever asked may be gone by now, which is no matter.
             let _ = done.send(());
         }

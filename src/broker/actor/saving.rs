@@ -16,8 +16,17 @@ const CHANGE: usize = 400;
 /// The most that is handed over at once, in bytes of headers and the like: whoever saves holds no more than that.
 const PIECE: usize = 1 << 20;
 
+/// How long whoever keeps it may take at the end. It is told when its thread ends, so that a disk that hangs holds nobody up.
+pub(in crate::broker) const LONGEST_FINISH: Duration = Duration::from_secs(8);
+
 /// Whoever keeps what the actor owns beyond its life.
 pub trait Keep: Send {
+    /// The actor begins to run with what was restored.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    fn begin(&mut self) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
     /// There is something to save, to be asked for with [`Command::Save`](super::Command::Save). It must not wait.
     fn wake(&self);
 

@@ -1,9 +1,12 @@
 //! What the broker counts.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::broker::outbox::TransportKind;
 use crate::wire::{Encode, Encoding, ErrorCode};
+
+use super::saves::Saves;
 
 /// A count that many tasks add to.
 #[derive(Debug, Default)]
@@ -113,6 +116,8 @@ macro_rules! stats {
             connections: [[Connections; Encoding::ALL.len()]; TransportKind::ALL.len()],
             /// The limits in force.
             pub(crate) most: Most,
+            /// What is kept beyond this life of the broker.
+            pub(crate) saves: Arc<Saves>,
         }
 
         /// The counts at one moment.

@@ -23,6 +23,8 @@ pub(super) struct Batch<'b> {
     header: usize,
     /// A run of several messages stays shorter than this, in bytes.
     long: usize,
+    /// Whether anything can be durable.
+    has_store: bool,
     /// Whether the client may say who it is and which session it has.
     pub(super) may_begin: bool,
     run: Option<Run>,
@@ -83,6 +85,7 @@ impl<'b> Batch<'b> {
             encoder,
             header: limits.header,
             long: limits.run,
+            has_store: limits.saves.is_kept(),
             may_begin: false,
             run: None,
             answers: Vec::new(),
@@ -108,6 +111,7 @@ impl<'b> Batch<'b> {
                 self.message_with(&stream, message, of, unit, header, receipt);
             }
             Action::Header { stream, message, of, absent, receipt } => {
+                self.check_durable(stream.as_name(), receipt.as_ref())?;
                 let header = self.header(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Header { stream: stream.into_name(), header, of, absent, receipt });
             }
@@ -116,10 +120,12 @@ impl<'b> Batch<'b> {
             Action::HangupPrefix { prefix, receipt } => self.input(Input::HangupPrefix { prefix, at: None, receipt }),
             Action::Hangup { stream, receipt } => self.input(Input::Hangup { stream: stream.map(Name::into_name), receipt }),
             Action::Close { stream, message, of, receipt } => {
+                self.check_durable(stream.as_name(), receipt.as_ref())?;
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Close { stream: stream.into_name(), last, of, receipt });
             }
             Action::Delete { stream, message, of, receipt } => {
+                self.check_durable(stream.as_name(), receipt.as_ref())?;
                 let last = self.close(stream.as_name(), message, receipt.as_ref())?;
                 self.input(Input::Delete { stream: stream.into_name(), last, of, receipt });
             }
@@ -144,6 +150,14 @@ impl<'b> Batch<'b> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether the receipt can be given that is asked for.
+    fn check_durable(&self, stream: &StreamName, receipt: Option<&ReceiptId>) -> Result<(), Mistake> {
+        match receipt.filter(|receipt| receipt.is_durable() && !self.has_store) {
+            Some(receipt) => Err(refusal::not_durable(stream, receipt)),
+            None => Ok(()),
+        }
     }
 
     /// The client is let in, and told if it asks for that.
@@ -375,7 +389,7 @@ mod tests {
 
     fn reader_limits() -> ReaderLimits {
         let decode = DecodeLimits { line: 2000, name: 1000 };
-        ReaderLimits { decode, header: 100, run: 1 << 20, errors_in_a_row: 10, intake: Arc::new(Intake::new(1 << 20)) }
+        ReaderLimits { decode, header: 100, run: 1 << 20, errors_in_a_row: 10, intake: Arc::new(Intake::new(1 << 20)), saves: Arc::default() }
     }
 
     // Seen to fail: names of a kilobyte and receipts counted for nothing.

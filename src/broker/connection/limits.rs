@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::broker::actor::Intake;
+use crate::broker::actor::{Intake, Saves};
 use crate::wire::DecodeLimits;
 
 /// What readers are held to.
@@ -18,4 +18,6 @@ pub struct ReaderLimits {
     pub errors_in_a_row: usize,
     /// What all connections have received and what has not taken effect.
     pub intake: Arc<Intake>,
+    /// Whether what is done can be durable.
+    pub saves: Arc<Saves>,
 }

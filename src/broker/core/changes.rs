@@ -86,14 +86,18 @@ impl Changes {
         std::mem::take(&mut self.is_news)
     }
 
-    /// Begins to save what has changed, and, if `moved`, the positions of streams of which nothing else has.
-    pub(super) fn begin(&mut self, moved: bool) {
-        debug_assert!(self.saving.0.is_empty() && self.saving.1.is_empty(), "one save is made at a time");
+    /// Begins to save what has changed, and, if `moved`, the positions of streams of which nothing else has. False if the last save was given
+    /// up: then its rest is saved first, and all that has changed since waits for another save.
+    pub(super) fn begin(&mut self, moved: bool) -> bool {
+        if !self.saving.0.is_empty() || !self.saving.1.is_empty() {
+            return false;
+        }
         self.saving.0 = std::mem::take(&mut self.changed);
         if moved {
             self.saving.1 = std::mem::take(&mut self.moved);
         }
         self.is_news = false;
+        true
     }
 
     /// Whether there is more to save than what is being saved.

@@ -93,6 +93,13 @@ pub struct SavedWindow {
     pub runs: Vec<SavedRun>,
 }
 
+impl SavedWindow {
+    /// How many bytes of it were sent by clients, about.
+    pub fn bytes(&self) -> usize {
+        self.name.as_str().len() + self.runs.iter().map(|(run, _)| run.bytes().len()).sum::<usize>()
+    }
+}
+
 /// What a broker begins with.
 #[derive(Debug, Clone)]
 pub enum Restored {

@@ -26,9 +26,9 @@ impl Core {
     }
 
     /// Begins to save all that has changed, and where streams are that have had messages, if `moved`. The changes follow by
-    /// [`next_change`](Self::next_change); all of them are to be taken before this is called again.
-    pub fn begin_save(&mut self, moved: bool) {
-        self.changes.begin(moved);
+    /// [`next_change`](Self::next_change). False if not all of the last save were taken: then the rest of them follow, and nothing else.
+    pub fn begin_save(&mut self, moved: bool) -> bool {
+        self.changes.begin(moved)
     }
 
     /// Whether something has changed that is not being saved.

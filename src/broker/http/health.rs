@@ -17,7 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The actor answers.
 pub(super) async fn healthz(State(front): State<Arc<Front>>) -> Response {
     match timeout(PATIENCE, front.pulse.beat()).await {
-        Ok(true) => json_response(StatusCode::OK, "{\"status\":\"ok\"}\n"),
+        Ok(true) => match front.context().stats.saves.failing() {
+            None => json_response(StatusCode::OK, "{\"status\":\"ok\"}\n"),
+            // Nothing that a restart would help against: it would lose what is not kept.
+            Some((time, why)) => {
+                let store = serde_json::json!({ "failing_seconds": time.as_secs(), "reason": why });
+                let told = serde_json::json!({ "status": "ok", "store": store });
+                json_response(StatusCode::OK, format!("{told}\n"))
+            }
+        },
         Ok(false) => json_response(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stopped\"}\n"),
         Err(_) => json_response(StatusCode::SERVICE_UNAVAILABLE, "{\"status\":\"stuck\"}\n"),
     }

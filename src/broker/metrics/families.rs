@@ -1,6 +1,7 @@
 //! Every metric of a broker: its name, what it means, and where its value comes from. `docs/metrics.md` says what to do about each.
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -20,6 +21,7 @@ impl Collector for Sources {
         self.connections(&mut to, &counts)?;
         traffic(self, &mut to, &counts)?;
         self.kept(&mut to, &counts)?;
+        self.store(&mut to)?;
         self.trouble(&mut to, &counts)?;
         self.actor(&mut to)?;
         self.process(&mut to)
@@ -70,6 +72,22 @@ impl Sources {
         let limit = self.intake.most() as u64;
         to.gauge("msgstream_unfinished_limit_bytes", "The most of that (limits.unfinished_lines); beyond it lines are refused.", limit)?;
         to.gauge("msgstream_memory_limit_bytes", "The memory of the machine or of the cgroup, whichever is less.", self.memory as u64)
+    }
+
+    /// All of it is there without a store too, so that rules and dashboards need not ask.
+    fn store(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let saves = &self.stats.saves;
+        let kept = u64::from(saves.is_kept());
+        to.gauge("msgstream_store_kept", "1 if what there is outlives a restart (store.path).", kept)?;
+        let failing = saves.failing().map_or(0.0, |(time, _)| time.as_secs_f64());
+        to.gauge("msgstream_store_failing_seconds", "For how long the store could not be written; 0 if all is well.", failing)?;
+        to.counter("msgstream_store_commits", "Times that what had changed was made durable.", saves.done.value())?;
+        to.counter("msgstream_store_failures", "Times that it could not be.", saves.failed.value())?;
+        to.counter("msgstream_store_changes", "Streams and wills that were written.", saves.changes.value())?;
+        let seconds = Duration::from_micros(saves.micros.value()).as_secs_f64();
+        to.counter("msgstream_store_commit_seconds", "The time that took, the disk's included.", seconds)?;
+        to.gauge("msgstream_store_size_bytes", "The file's size.", saves.size.value())?;
+        to.counter("msgstream_store_written_bytes", "All bytes written to it.", saves.written.value())
     }
 
     fn trouble(&self, to: &mut Writer<'_>, counts: &StatsSnapshot) -> fmt::Result {

@@ -27,7 +27,11 @@ use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, Times};
 #[cfg(feature = "http")]
 use crate::broker::metrics::Metrics;
+#[cfg(feature = "store")]
+use crate::broker::settings::StoreSettings;
 use crate::broker::settings::Settings;
+#[cfg(feature = "store")]
+use crate::broker::store::{Store, StoreError};
 use crate::wire::json_lines::JsonLines;
 use crate::wire::message_pack::MessagePack;
 use crate::wire::{Address, Encoding, Listen};
@@ -219,6 +223,35 @@ impl Server {
         })
     }
 
+    /// Keeps what there is beyond a restart, and begins with what a broker has left there: headers, ends and wills after a crash; after an
+    /// orderly stop also the last messages and the sessions, so that clients go on where they were. To be called before
+    /// [`run`](Self::run). Without a path nothing is kept. What is kept may be read by whoever can read the file.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be used, or is another broker's; nothing of it is changed then. It also fails for a server of a
+    /// [`MessageStream`](crate::local::MessageStream), which was running before.
+    ///
+    /// ```
+    /// use msgstream::broker::{Server, Settings, StoreSettings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("msgstream-store-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&directory)?;
+    /// let store = StoreSettings::at(directory.join("store.redb"));
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?.with_store(&store)?;
+    /// # drop(server);
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "store")]
+    pub fn with_store(mut self, settings: &StoreSettings) -> Result<Self, StoreError> {
+        if let (Some(path), Some(actor)) = (&settings.path, self.actor.take()) {
+            self.actor = Some(crate::broker::assemble::keep(actor, Store::open(path)?, settings, &self.mailbox, &self.stats())?);
+        }
+        Ok(self)
+    }
+
     /// The addresses in use, in the order asked for, with the ports that the system chose.
     ///
     /// ```
@@ -373,7 +406,7 @@ impl Server {
     /// time and about two drain times (see [`OutboxSettings`](crate::broker::OutboxSettings)).
     ///
     /// # Errors
-    /// [`ServerError::ActorPanicked`].
+    /// [`ServerError::ActorPanicked`]; [`ServerError::Store`] if it cannot begin to write its store.
     ///
     /// ```
     /// use msgstream::broker::{Server, Settings};
@@ -392,8 +425,11 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>, cut_short: impl Future<Output = ()>) -> Result<(), ServerError> {
         #[cfg(feature = "http")]
         let serving = self.http.serve(&self.admission, &self.metrics);
-        let Self { sockets, actor, mailbox, admission, tokens, drain_times, .. } = self;
+        let Self { sockets, mut actor, mailbox, admission, tokens, drain_times, .. } = self;
         let stop = admission.stop.clone();
+        if let Some(actor) = &mut actor {
+            actor.begin_to_keep().map_err(ServerError::Store)?;
+        }
         let mut actor = actor.map(|actor| tokio::spawn(actor.run()));
         let accepting = TaskTracker::new();
         for (socket, encoding) in sockets {

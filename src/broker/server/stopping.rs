@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::broker::actor::{Command, Mailbox, StatsSnapshot};
+use crate::broker::actor::{Command, LONGEST_FINISH, Mailbox, StatsSnapshot};
 use crate::broker::connection::within;
 
 /// How long connections may take beyond the drain time: for the peer to close, and because the machine may be slow.
@@ -34,6 +34,9 @@ pub enum ServerError {
     /// The actor panicked: no stream can be trusted any more, so the broker ends.
     #[error("the actor that owns all streams panicked; this is a bug, please report it with the lines before this one")]
     ActorPanicked,
+    /// The store cannot be written, so that the broker did not begin.
+    #[error("{0}")]
+    Store(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.
@@ -45,10 +48,10 @@ pub(super) async fn end_of(actor: &mut Option<JoinHandle<()>>, mailbox: &Mailbox
 }
 
 /// Waits for the actor, which ends with its last connection. A connection that has not ended by now was told to, and holds it up
-/// for a second at most.
+/// for a second at most. Then it has what there is kept, if there is a store.
 pub(super) async fn last_word(actor: JoinHandle<()>) -> Result<(), ServerError> {
     let abort = actor.abort_handle();
-    match timeout(Duration::from_secs(1), actor).await {
+    match timeout(Duration::from_secs(1) + LONGEST_FINISH, actor).await {
         Ok(Err(error)) if error.is_panic() => Err(ServerError::ActorPanicked),
         Ok(_) => Ok(()),
         Err(_) => {

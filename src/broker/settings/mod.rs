@@ -8,6 +8,8 @@ mod memory;
 mod outbox;
 mod replay;
 mod sockets;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -21,6 +23,8 @@ pub(super) use memory::memory;
 pub use outbox::{OutboxSettings, Policy};
 pub use replay::ReplaySettings;
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};
+#[cfg(feature = "store")]
+pub use store::StoreSettings;
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificates, TlsSettings};
 

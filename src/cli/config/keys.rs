@@ -56,6 +56,8 @@ pub(super) const KEYS: [(&str, ValueType); 48] = [
     ("replay.stream", ValueType::Size),
     ("replay.total", ValueType::Size),
     ("replay.time", ValueType::Time),
+    ("store.path", ValueType::Path("/var/lib/msgstream/store.redb")),
+    ("store.interval", ValueType::Time),
     ("auth.tokens", ValueType::Path("/etc/msgstream/tokens.toml")),
     ("auth.allow_anonymous", ValueType::Switch),
     ("auth.time", ValueType::Time),

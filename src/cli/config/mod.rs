@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::broker::settings::{AuthSettings, Limits, path_or_nothing};
 use crate::broker::settings::{OutboxSettings, ReplaySettings};
-use crate::broker::settings::{RuntimeSettings, TcpSettings, TlsSettings, UnixSettings};
+use crate::broker::settings::{RuntimeSettings, StoreSettings, TcpSettings, TlsSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
 
 pub use check::BadValue;
@@ -47,6 +47,8 @@ pub struct Config {
     pub outbox: OutboxSettings,
     /// What is kept of the messages that streams have had.
     pub replay: ReplaySettings,
+    /// What is kept beyond a restart.
+    pub store: StoreSettings,
     /// Who is let in.
     pub auth: AuthSettings,
     /// Options of TCP connections.
@@ -71,6 +73,7 @@ impl Default for Config {
             limits: Limits::default(),
             outbox: OutboxSettings::default(),
             replay: ReplaySettings::default(),
+            store: StoreSettings::default(),
             auth: AuthSettings::default(),
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),

@@ -34,6 +34,12 @@ pub(crate) struct SettingsArgs {
     #[arg(long, value_name = "ADDR", value_parser = web_address)]
     http: Vec<String>,
 
+    /// Keep headers, ends and wills in this file, so that a restart loses none of them [default: none]
+    ///
+    /// It is made if there is none; its directory must be there. After an orderly stop the last messages and the sessions are in it as well.
+    #[arg(long, value_name = "FILE")]
+    store: Option<String>,
+
     /// Read settings from this TOML file [default: none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -94,6 +100,7 @@ impl SettingsArgs {
             flags: Flags {
                 listen: self.listen.clone(),
                 http: self.http.clone(),
+                store: self.store.clone(),
                 port_file: self.port_file.clone(),
                 log_format: self.log_format.clone(),
                 log_level: self.log_level.clone(),

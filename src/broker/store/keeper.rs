@@ -1,7 +1,7 @@
 //! Feeds the store: asks the actor for what has changed, some time after it has, and writes that in one transaction. A thread of its own does
 //! so, since a disk may take any time.
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::broker::actor::{Command, Keep, Piece, Save, Saves};
-use crate::broker::core::{Change, Core};
+use crate::broker::core::Core;
 use crate::wire::ids::StreamName;
 
 use super::error::StoreError;

@@ -27,7 +27,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 48] = [
+pub(super) const KEYS: [(&str, ValueType); 50] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path("/run/msgstream/port")),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),

@@ -28,6 +28,8 @@ pub struct Flags {
     pub listen: Vec<String>,
     /// `--http`, once for each address.
     pub http: Vec<String>,
+    /// `--store`.
+    pub store: Option<String>,
     /// `--port-file`.
     pub port_file: Option<String>,
     /// `--log-format`.
@@ -226,6 +228,7 @@ fn read_flags(flags: Flags) -> Layer {
     set("listen", "--listen", listen);
     let http = (!flags.http.is_empty()).then(|| list(flags.http.iter().map(String::as_str), "from --http"));
     set("http.listen", "--http", http);
+    set("store.path", "--store", flags.store.map(ValueKind::from));
     set("port_file", "--port-file", flags.port_file.map(ValueKind::from));
     set("log.format", "--log-format", flags.log_format.map(ValueKind::from));
     set("log.level", "--log-level", flags.log_level.map(ValueKind::from));

@@ -1,0 +1,136 @@
+//! A broker that is stopped for an upgrade and started again, under a job and its listeners.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Client, Place};
+
+fn is_put(line: &Value) -> bool {
+    line["action"] == "put"
+}
+
+/// What stands behind the header, as numbers.
+fn numbers(lines: &[Value]) -> Vec<u64> {
+    lines.iter().filter(|line| is_put(line)).filter_map(|line| line["message"].as_u64()).collect()
+}
+
+#[test]
+fn after_an_orderly_stop_clients_go_on_where_they_were() {
+    let place = Place::new("stopped");
+    let broker = Broker::start(&place, 0);
+    let port = broker.port;
+    let mut job = Client::connect(port);
+    job.say(r#"{"action":"session","session":"a session of the job"}"#);
+    let session = job.hear();
+    job.say(r#"{"action":"will","stream":"job","message":"lost"}"#);
+    job.say(r#"{"action":"header","stream":"job","message":{"state":"running"}}"#);
+    (0..100).for_each(|number| job.say(&format!(r#"{{"action":"put","stream":"job","message":{number}}}"#)));
+    job.say(r#"{"action":"put","stream":"nobody has seen it","message":"a"}"#);
+    job.say(r#"{"action":"close","stream":"over","message":"complete"}"#);
+    job.hear_all();
+    let mut listener = Client::connect(port);
+    listener.say(r#"{"action":"listen","stream":"job","receipt":1}"#);
+    let (header, receipt) = (listener.hear(), listener.hear());
+    assert_eq!((header["message"]["state"].as_str(), receipt["position"]["sequence"].as_u64()), (Some("running"), Some(100)));
+    let position = receipt["position"].clone();
+    (100..110).for_each(|number| job.say(&format!(r#"{{"action":"put","stream":"job","message":{number}}}"#)));
+    job.hear_all();
+    broker.stop();
+
+    let broker = Broker::start(&place, port);
+    let mut job = Client::connect(port);
+    job.say(r#"{"action":"session","session":"a session of the job"}"#);
+    let known = job.hear();
+    // A will, a header, 110 messages, one of another stream, a close, two pings.
+    assert_eq!((&known["known"], &known["taken"], &known["broker"]), (&json!(true), &json!(116), &session["broker"]));
+    let mut listener = Client::connect(port);
+    listener.say(&format!(r#"{{"action":"listen","stream":"job","after":{position},"receipt":1}}"#));
+    let receipt = listener.hear();
+    assert_eq!((&receipt["resumed"], &receipt["position"]), (&json!(true), &position));
+    job.say(&format!(r#"{{"action":"put","stream":"job","message":110,"of":{}}}"#, position["epoch"]));
+    job.hear_all();
+    assert_eq!(numbers(&listener.hear_all()), (100..111).collect::<Vec<_>>());
+    listener.say(r#"{"action":"listen","stream":"nobody has seen it","last":5,"receipt":2}"#);
+    listener.say(r#"{"action":"listen","stream":"over","receipt":3}"#);
+    let lines = listener.hear_all();
+    let told: Vec<_> = lines.iter().map(|line| (line["action"].as_str().unwrap(), line["state"].as_str(), line["message"].as_str())).collect();
+    let expected = [
+        ("receipt", Some("waiting"), None),
+        ("put", None, Some("a")),
+        ("receipt", Some("ended"), None),
+        ("close", None, Some("complete")),
+    ];
+    assert_eq!(told, expected);
+    broker.stop();
+}
+
+/// A crash right after a start, or a second orderly stop: what could be vouched for before is either still so, or is not said.
+#[test]
+fn what_is_said_after_several_restarts_stays_true() {
+    let place = Place::new("several");
+    let broker = Broker::start(&place, 0);
+    let mut job = Client::connect(broker.port);
+    job.say(r#"{"action":"header","stream":"job","message":0}"#);
+    job.say(r#"{"action":"put","stream":"job","message":1,"receipt":1}"#);
+    let position = job.hear()["position"].clone();
+    broker.stop();
+    // Nothing happens in this life.
+    Broker::start(&place, 0).stop();
+    let resume = |broker: &Broker| {
+        let mut listener = Client::connect(broker.port);
+        listener.say(&format!(r#"{{"action":"listen","stream":"job","after":{position},"receipt":1}}"#));
+        let lines = listener.hear_all();
+        lines.into_iter().find(|line| line["action"] == "receipt").unwrap()
+    };
+    let broker = Broker::start(&place, 0);
+    assert_eq!(resume(&broker)["resumed"], json!(true));
+    broker.kill();
+    let broker = Broker::start(&place, 0);
+    let receipt = resume(&broker);
+    assert_eq!((&receipt["resumed"], &receipt["state"]), (&json!(false), &json!("running")));
+    assert_ne!(receipt["position"]["epoch"], position["epoch"]);
+    broker.stop();
+    // The header of the life that was killed is there, and one that says again what it has said takes its place.
+    let broker = Broker::start(&place, 0);
+    let mut job = Client::connect(broker.port);
+    job.say(r#"{"action":"header","stream":"job","message":"again","if":"absent","receipt":1}"#);
+    assert_eq!(job.hear()["action"], "error", "an orderly stop lost nothing that could be said again");
+    broker.stop();
+}
+
+#[test]
+fn wills_of_those_who_do_not_come_back_take_effect_after_a_crash() {
+    let place = Place::new("wills");
+    std::fs::write(place.path().join("settings.toml"), "[limits]\nsession_time = \"1s\"\n").unwrap();
+    let broker = Broker::start_with(&place, 0, &["--config", place.path().join("settings.toml").to_str().unwrap()]);
+    let mut jobs: Vec<_> = ["a session of one job", "a session of another"]
+        .iter()
+        .zip(["stays", "lost"])
+        .map(|(session, stream)| {
+            let mut job = Client::connect(broker.port);
+            job.say(&format!(r#"{{"action":"session","session":"{session}"}}"#));
+            job.say(&format!(r#"{{"action":"will","stream":"{stream}","message":"lost"}}"#));
+            job.say(&format!(r#"{{"action":"header","stream":"{stream}","message":1,"receipt":"h","durable":true}}"#));
+            assert_eq!((job.hear()["action"].clone(), job.hear()["receipt"].clone()), (json!("session"), json!("h")));
+            job
+        })
+        .collect();
+    broker.kill();
+    assert_eq!(jobs.iter_mut().map(Client::try_hear).collect::<Vec<_>>(), [None, None]);
+    let broker = Broker::start_with(&place, 0, &["--config", place.path().join("settings.toml").to_str().unwrap()]);
+    let began = Instant::now();
+    let mut job = Client::connect(broker.port);
+    job.say(r#"{"action":"session","session":"a session of one job"}"#);
+    assert_eq!(job.hear()["known"], json!(false), "nobody can say how many of its lines were taken");
+    let mut listener = Client::connect(broker.port);
+    ["stays", "lost"].iter().for_each(|stream| listener.say(&format!(r#"{{"action":"listen","stream":"{stream}"}}"#)));
+    listener.hear_all();
+    let close = listener.hear();
+    assert_eq!((&close["action"], &close["stream"], &close["message"]), (&json!("close"), &json!("lost"), &json!("lost")));
+    assert!(began.elapsed() >= Duration::from_millis(900), "it had its time to come back");
+    // The other one is still there.
+    listener.say(r#"{"action":"listen","stream":"stays","receipt":1}"#);
+    assert_eq!(listener.hear_all().iter().find(|line| line["action"] == "receipt").unwrap()["state"], json!("running"));
+    broker.stop();
+}

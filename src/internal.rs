@@ -42,6 +42,12 @@ pub mod broker {
         pub use crate::broker::core::*;
     }
 
+    /// The file of what is kept beyond one life of the broker.
+    #[cfg(feature = "store")]
+    pub mod store {
+        pub use crate::broker::store::*;
+    }
+
     /// What waits to be sent to one connection.
     pub mod outbox {
         pub use crate::broker::outbox::*;

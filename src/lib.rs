@@ -42,6 +42,7 @@
 //!
 //! - `broker`: the modules `broker` and `local`.
 //! - `tls`: encrypted connections, of the client and, with `broker`, of the server.
+//! - `store`: with `broker`, a file in which the broker keeps streams beyond its own life.
 //! - `cli`: the program `msgstream`. Default.
 //! - `bench`: the program's subcommand `bench`, a load generator. Default.
 

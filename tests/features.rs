@@ -11,7 +11,7 @@ use std::process::Command;
 const MOST: usize = 35;
 
 /// What only the broker or the program needs.
-const UNWANTED: [&str; 12] = [
+const UNWANTED: [&str; 13] = [
     "anyhow",
     "aws-lc-rs",
     "clap",
@@ -19,6 +19,7 @@ const UNWANTED: [&str; 12] = [
     "hashbrown",
     "hdrhistogram",
     "indicatif",
+    "redb",
     "rustix",
     "rustls",
     "tikv-jemallocator",

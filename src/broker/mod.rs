@@ -7,6 +7,7 @@
 //! - `core`: every stream's header and listeners; a pure state machine.
 //! - `outbox`: what waits to be sent to one connection.
 //! - `actor`: the one owner of the core.
+//! - `store`: the file of what is kept beyond one life of the broker.
 //! - `connection`: the life of one connection.
 //! - `metrics`: what whoever watches over the broker is told.
 //! - `http`: requests, events and WebSockets.
@@ -25,6 +26,8 @@ pub(crate) mod metrics;
 pub(crate) mod outbox;
 pub(crate) mod server;
 pub(crate) mod settings;
+#[cfg(feature = "store")]
+pub(crate) mod store;
 
 pub use access::{Reloaded, TokensError};
 pub use actor::{Stats, StatsSnapshot};

@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod signals;
 mod standard;
+mod store;
 mod stream_args;
 mod stream_names;
 mod streams;
@@ -89,6 +90,7 @@ enum Commands {
     Health(health::Args),
     Run(run::Args),
     Token(token::Args),
+    Store(store::Args),
     #[command(name = run::terminal::ON_TERMINAL, hide = true)]
     OnTerminal(run::terminal::Args),
     #[cfg(feature = "bench")]
@@ -135,6 +137,7 @@ pub fn main() -> ExitCode {
         Commands::Health(args) => health::run(args),
         Commands::Run(args) => run::run(args),
         Commands::Token(args) => token::run(args),
+        Commands::Store(args) => store::run(&args),
         Commands::OnTerminal(args) => run::terminal::on_terminal(&args),
         #[cfg(feature = "bench")]
         Commands::Bench(args) => bench::run(&args),

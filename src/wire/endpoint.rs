@@ -32,9 +32,9 @@ pub(crate) enum Place {
     Unix(PathBuf),
 }
 
-/// Makes [`Encoding`] from the table, so that every encoding has a prefix and stands in `ALL`.
+/// Makes [`Encoding`] from the table, so that every encoding has a prefix and a number, and stands in `ALL`.
 macro_rules! encodings {
-    ($($(#[$doc:meta])* $encoding:ident: $prefix:literal, $name:literal;)*) => {
+    ($($(#[$doc:meta])* $encoding:ident: $number:literal, $prefix:literal, $name:literal;)*) => {
         /// What is spoken at an address.
         ///
         /// ```
@@ -52,6 +52,14 @@ macro_rules! encodings {
         impl Encoding {
             /// Every encoding.
             pub(crate) const ALL: &[Self] = &[$(Self::$encoding),*];
+
+            /// Its number in files. It never changes, and no other encoding is given it.
+            #[cfg(feature = "store")]
+            pub(crate) const fn number(self) -> u8 {
+                match self {
+                    $(Self::$encoding => $number,)*
+                }
+            }
 
             /// The prefix of the addresses where it is spoken.
             pub(crate) const fn prefix(self) -> &'static str {
@@ -73,9 +81,9 @@ macro_rules! encodings {
 encodings! {
     /// One JSON object a line.
     #[default]
-    JsonLines: "", "JSON lines";
+    JsonLines: 1, "", "JSON lines";
     /// MessagePack, each message behind its length.
-    MessagePack: "msgpack+", "MessagePack";
+    MessagePack: 2, "msgpack+", "MessagePack";
 }
 
 impl Encoding {

@@ -31,6 +31,12 @@ impl Epoch {
         Self(NonZeroU64::new(number.min(u64::MAX - 1)).unwrap_or(NonZeroU64::MIN))
     }
 
+    /// Its number.
+    #[cfg(feature = "store")]
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
+
     /// The epoch of a text on the wire. To clients it is a text without meaning, so any text is taken.
     pub fn of_text(text: &str) -> Self {
         let is_ours = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

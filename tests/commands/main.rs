@@ -8,6 +8,7 @@
 //! - `server`: which broker is talked to.
 //! - `given`: addresses, tokens and certificates that cannot be used.
 //! - `token`: who is let in.
+//! - `store`: the file of a store.
 //! - `put`: the lines of standard input, and a broker that goes and comes back.
 //! - `run`: a command as a job.
 //! - `ends`: how jobs ended, in words and exit codes, and which run it was.
@@ -35,6 +36,7 @@ mod put;
 mod run;
 mod screen;
 mod server;
+mod store;
 mod terminal;
 mod token;
 mod top;

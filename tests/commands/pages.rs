@@ -6,12 +6,16 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 25] = [
     "serve",
     "token",
     "token new",
     "token list",
     "token revoke",
+    "store",
+    "store check",
+    "store dump",
+    "store compact",
     "listen",
     "put",
     "header",

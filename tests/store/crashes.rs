@@ -63,7 +63,11 @@ fn a_crash_leaves_the_last_commit_or_the_one_under_way() {
             // Whole, whatever comes next.
             let found = Content::of(&mut Store::with_backend(Disk::of(disk.content()), NOW).unwrap()).unwrap();
             assert!(found == committed || found == next, "seed {seed}: {found:?} is neither {committed:?} nor {next:?}");
-            if found == committed { kept += 1 } else { under_way += 1 }
+            if found == committed {
+                kept += 1
+            } else {
+                under_way += 1
+            }
             committed = found;
         }
     }

@@ -32,20 +32,22 @@ fn filled(rng: &mut Rng, is_closed: bool) -> (Vec<u8>, [Content; 2]) {
 
 /// How it went with a file: what was found, or what was said.
 fn look(file: Vec<u8>) -> Result<Content, String> {
-    let opened = || Store::with_backend(Disk::of(file), NOW).and_then(|mut store| Content::of(&mut store)).map_err(|error| error.to_string());
+    let opened =
+        || Store::with_backend(Disk::of(file), NOW).and_then(|mut store| Content::of(&mut store)).map_err(|error| error.to_string());
     catch_unwind(AssertUnwindSafe(opened)).unwrap_or_else(|_| panic!("it panics"))
 }
 
 #[test]
 fn bytes_that_have_changed_never_panic_and_are_never_believed() {
     let (mut damaged, mut right, mut earlier) = (0, 0, 0);
-    let files: Vec<_> = (0..8).map(|seed| filled(&mut Rng::with_seed(seed), seed % 2 == 0)).collect();
-    for (file, contents) in &files {
+    let filled = |seed: u64| (seed % 2 == 0, filled(&mut Rng::with_seed(seed), seed % 2 == 0));
+    let files: Vec<_> = (0..8).map(filled).collect();
+    for (_, (file, contents)) in &files {
         assert_eq!(look(file.clone()).as_ref(), Ok(&contents[1]));
     }
     for seed in 0..600 {
         let mut rng = Rng::with_seed(seed);
-        let (mut file, contents) = files[seed as usize % files.len()].clone();
+        let (is_closed, (mut file, contents)) = files[seed as usize % files.len()].clone();
         for _ in 0..[1, 1, 3, 100][rng.usize(..4)] {
             // Every third time among the first pages, where the database has what the others hang on.
             let end = if rng.u32(..3) == 0 { 8192 } else { file.len() };
@@ -54,11 +56,12 @@ fn bytes_that_have_changed_never_panic_and_are_never_believed() {
         }
         match look(file) {
             Ok(found) if found == contents[1] => right += 1,
-            // As if the last commit had been under way when the power failed.
-            Ok(found) if found == contents[0] => earlier += 1,
+            // As if the last commit had been under way when the power failed. One that was closed has nothing under way.
+            Ok(found) if found == contents[0] && !is_closed => earlier += 1,
             Ok(found) => panic!("seed {seed}: {found:?}"),
             Err(said) => {
-                let is_told = ["is damaged: ", "is no store of msgstream", "written by a newer msgstream"].iter().any(|part| said.contains(part));
+                let is_told =
+                    ["is damaged: ", "is no store of msgstream", "written by a newer msgstream"].iter().any(|part| said.contains(part));
                 assert!(is_told, "seed {seed}: {said}");
                 damaged += 1;
             }

@@ -41,7 +41,12 @@ pub use settings::AuthSettings;
 pub use settings::HttpSettings;
 #[cfg(feature = "tls")]
 pub use settings::{ClientCertificates, TlsSettings};
+#[cfg(feature = "store")]
+pub use settings::StoreSettings;
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};
+
+#[cfg(feature = "store")]
+pub use store::StoreError;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::TlsError;

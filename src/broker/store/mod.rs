@@ -1,19 +1,21 @@
 //! The store: one file, in which streams, wills and sessions stand beyond one life of the broker.
 //!
 //! A database of redb with tables of our own. What is committed is there after a crash of the program or of the machine, all of it or
-//! nothing. Who feeds it, and when, is not known here; nor is what the core makes of it.
+//! nothing. What the core makes of it is not known here.
 //!
 //! - `tables`, `rows`, `frames`: what stands in the file, byte by byte.
 //! - `error`: what may be wrong, and its cure.
 //! - `meter`, `aside`: files that count what is written, and files that are only looked at.
 //! - `opening`: how a file is made, opened, and opened anew.
 //! - `reading`, `writing`: all that a file holds, and one transaction.
+//! - `keeper`: what feeds the store of a broker that runs.
 //! - `file`: the store. `looking`: a store that nobody runs with.
 
 mod aside;
 mod error;
 mod file;
 mod frames;
+mod keeper;
 mod looking;
 mod meter;
 mod opening;
@@ -24,6 +26,7 @@ mod writing;
 
 pub use error::StoreError;
 pub use file::Store;
+pub(crate) use keeper::Keeper;
 pub use looking::{Census, Look, compact};
 pub use meter::Meter;
 pub use reading::Loaded;

@@ -29,7 +29,7 @@ pub(super) struct Source {
     /// For errors.
     pub(super) path: PathBuf,
     pub(super) meter: Arc<Meter>,
-    again: Box<dyn Fn() -> Result<Box<dyn StorageBackend>, StoreError> + Send>,
+    again: Box<dyn Fn() -> Result<Box<dyn StorageBackend>, StoreError> + Send + Sync>,
 }
 
 impl Source {

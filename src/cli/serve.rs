@@ -4,6 +4,7 @@ use std::io;
 
 use crate::broker::server::{HandedIn, Server, beside, http_beside};
 use crate::broker::settings::Settings;
+use crate::broker::store::StoreError;
 use crate::cli::config::{Config, ConfigError};
 use crate::wire::{Address, Listen};
 use anyhow::Context;
@@ -117,7 +118,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
     let Config { listen, port_file, log: _, limits, outbox, replay, store, auth, tcp, unix, tls, http, runtime: _ } = loaded.config.clone();
     let settings = Settings { limits, outbox, replay, auth, tcp, unix, tls, http: http.settings() };
     let server = Server::bind_beside(&listen, handed_in, &settings).or_exit(Exit::Unavailable)?;
-    let server = server.with_store(&store).or_exit(Exit::Unavailable)?;
+    let server = server.with_store(&store).map_err(|error| Failure { exit: exit_of(&error), error: error.into() })?;
     let (has_tokens, has_certificates) = (settings.auth.tokens.is_some(), settings.requires_certificates());
     let web = server.http_addresses();
     let spoken = server.addresses().iter().zip(&listen).map(|(address, asked)| Listen { address: address.clone(), ..asked.clone() });
@@ -157,6 +158,23 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
         supervisor::tell(&[NotifyState::Stopping]);
     };
     server.run(draining, async move { cut_short.cancelled().await }).await.or_exit(Exit::Internal)
+}
+
+/// Whoever starts the broker again after some time is told so if that may help.
+fn exit_of(error: &StoreError) -> Exit {
+    match error {
+        StoreError::Held(_) => Exit::Unavailable,
+        StoreError::Full(..) | StoreError::Io(..) => Exit::Io,
+        StoreError::NoDirectory(_)
+        | StoreError::Missing(_)
+        | StoreError::Replaced(_)
+        | StoreError::NotPermitted(..)
+        | StoreError::ReadOnly(_)
+        | StoreError::NotAStore(_)
+        | StoreError::Newer(_)
+        | StoreError::Damaged { .. }
+        | StoreError::Running(_) => Exit::Config,
+    }
 }
 
 /// What a person opens in a browser.

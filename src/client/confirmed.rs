@@ -59,11 +59,12 @@ use super::request::{Condition, Request, alone};
 pub struct Confirmed<'r> {
     link: &'r Link,
     condition: Condition,
+    durable: bool,
 }
 
 impl<'r> Confirmed<'r> {
     pub(super) fn new(link: &'r Link) -> Self {
-        Self { link, condition: Condition::None }
+        Self { link, condition: Condition::None, durable: false }
     }
 
     /// The same actions, but only for this run of the stream: if another has begun, or if the stream does not exist, they fail with
@@ -71,6 +72,28 @@ impl<'r> Confirmed<'r> {
     #[must_use]
     pub fn of(self, run: Epoch) -> Self {
         Self { condition: Condition::Of(run), ..self }
+    }
+
+    /// The same actions, but their receipts wait until what was done outlives a crash of the broker and of its machine. Headers, ends and
+    /// deletions can be durable, messages cannot. If the broker has no store, or for a message, they fail with [`ClientError::Refused`], and
+    /// nothing is done.
+    ///
+    /// ```
+    /// use msgstream::client::{ClientError, RemoteStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = msgstream::broker::Server::bind(&["127.0.0.1:0".parse()?], &Default::default())?;
+    /// # let address = server.addresses()[0].to_string();
+    /// # tokio::spawn(server.run(std::future::pending(), std::future::pending()));
+    /// let broker = RemoteStream::connect(&address).await?;
+    /// let refused = broker.confirmed().durable().close_with("job-1", "done").await;
+    /// assert!(matches!(refused, Err(ClientError::Refused(error)) if error.reason.contains("store.path")));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn durable(self) -> Self {
+        Self { durable: true, ..self }
     }
 
     /// As [`RemoteStream::put`](super::RemoteStream::put).
@@ -140,7 +163,7 @@ impl<'r> Confirmed<'r> {
         H: Serialize + ?Sized,
     {
         let (answer, answered) = oneshot::channel();
-        let request = Request { message, header, condition: self.condition, ..alone(action, stream) };
+        let request = Request { message, header, condition: self.condition, durable: self.durable, ..alone(action, stream) };
         let line = self.link.line(request, Some(answer))?;
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost()))

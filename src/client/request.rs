@@ -13,6 +13,8 @@ pub(crate) struct Request<'a, M: ?Sized, H: ?Sized> {
     pub(crate) header: Option<&'a H>,
     pub(crate) condition: Condition,
     pub(crate) receipt: Option<u64>,
+    /// Whether the receipt is to wait until what was done is durable.
+    pub(crate) durable: bool,
 }
 
 /// How the stream must stand.
@@ -28,12 +30,12 @@ pub(crate) enum Condition {
 
 /// A request without content.
 pub(crate) fn bare<'a>(action: Verb, stream: Option<&'a str>, receipt: Option<u64>) -> Request<'a, (), ()> {
-    Request { action, stream, message: None, header: None, condition: Condition::None, receipt }
+    Request { action, stream, message: None, header: None, condition: Condition::None, receipt, durable: false }
 }
 
 /// A request for a stream, to which content may be added.
 pub(super) fn alone<'a, M: ?Sized, H: ?Sized>(action: Verb, stream: &'a str) -> Request<'a, M, H> {
-    Request { action, stream: Some(stream), message: None, header: None, condition: Condition::None, receipt: None }
+    Request { action, stream: Some(stream), message: None, header: None, condition: Condition::None, receipt: None, durable: false }
 }
 
 impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
@@ -71,6 +73,9 @@ impl<M: Serialize + ?Sized, H: Serialize + ?Sized> Request<'_, M, H> {
         if let Some(receipt) = self.receipt {
             out.extend_from_slice(br#","receipt":"#);
             out.extend_from_slice(receipt.to_string().as_bytes());
+        }
+        if self.durable {
+            out.extend_from_slice(br#","durable":true"#);
         }
         out.extend_from_slice(b"}\n");
         Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::started::Started;
@@ -51,7 +51,9 @@ impl Broker {
     pub(crate) fn start_with(place: &Place, port: u16, more: &[&str]) -> Self {
         let port_file = place.path().join("port");
         let _ = std::fs::remove_file(&port_file);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_msgstream"));
+        // A file that may not grow is an error for the program, not its end.
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_msgstream")]);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MSGSTREAM_") {
                 command.env_remove(name);
@@ -70,6 +72,16 @@ impl Broker {
             assert!(began.elapsed() < LONG, "the broker has told no port");
             std::thread::yield_now();
         }
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Reads the log up to a line that has this in it.
+    pub(crate) fn wait_for(&mut self, part: &str) -> String {
+        self.process.wait_for(part)
     }
 
     /// Kills it, without a chance to do anything.

@@ -6,5 +6,6 @@
 mod started;
 
 mod broker;
+mod full;
 mod killed;
 mod stopped;

@@ -30,9 +30,12 @@ impl Started {
         }
     }
 
+    pub(crate) fn pid(&self) -> Pid {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id")
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("the process is ours");
+        kill_process(self.pid(), signal).expect("the process is ours");
     }
 
     /// The exit code and the rest of the log.

@@ -90,6 +90,9 @@ impl Durable {
 
     /// Whether so many receipts of a connection wait that it is to wait too.
     pub(super) fn is_full(&self, id: ConnectionId) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let count = |parked: &Parked| parked.get(&id).map_or(0, Vec::len);
         count(&self.next) + count(&self.saving) + count(&self.done) >= MOST
     }

@@ -246,9 +246,9 @@ impl Server {
     /// ```
     #[cfg(feature = "store")]
     pub fn with_store(mut self, settings: &StoreSettings) -> Result<Self, StoreError> {
-        if let (Some(path), Some(actor)) = (&settings.path, self.actor.take()) {
-            self.actor = Some(crate::broker::assemble::keep(actor, Store::open(path)?, settings, &self.mailbox, &self.stats())?);
-        }
+        let Some(path) = &settings.path else { return Ok(self) };
+        let Some(actor) = self.actor.take() else { return Err(StoreError::Running(path.clone())) };
+        self.actor = Some(crate::broker::assemble::keep(actor, Store::open(path)?, settings, &self.mailbox, &self.stats())?);
         Ok(self)
     }
 

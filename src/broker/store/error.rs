@@ -54,6 +54,9 @@ pub enum StoreError {
         /// Which table and stream, and what is wrong there.
         what: String,
     },
+    /// The broker was running before.
+    #[error("the store {} cannot be given to a broker that was running before: make the server by Server::bind", shown(.0))]
+    Running(PathBuf),
     /// The system or the database failed in another way.
     #[error("the store {} failed: {}; it is tried again", shown(.0), .1)]
     Io(PathBuf, io::Error),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::broker::actor::{Command, Keep, Piece, Save, Saves};
 use crate::broker::core::Core;
@@ -73,7 +73,13 @@ impl Keep for Keeper {
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        thread::Builder::new().name("store".to_owned()).spawn(move || runtime.block_on(feeder.run()))?;
+        let saves = Arc::clone(&feeder.saves);
+        let feed = move || {
+            let watched = Watched(saves);
+            runtime.block_on(feeder.run());
+            std::mem::forget(watched);
+        };
+        thread::Builder::new().name("store".to_owned()).spawn(feed)?;
         Ok(())
     }
 
@@ -89,6 +95,16 @@ impl Keep for Keeper {
                 let _ = kept.await;
             }
         })
+    }
+}
+
+/// Says that the store is not fed any more, if that ends by a panic.
+struct Watched(Arc<Saves>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.failed("the thread that feeds the store panicked; nothing is kept any more until the broker is restarted");
+        error!("the thread that feeds the store panicked: nothing is kept any more until the broker is restarted; please report it");
     }
 }
 

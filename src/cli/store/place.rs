@@ -29,6 +29,7 @@ pub(super) fn failure(error: StoreError) -> Failure {
         | StoreError::NotPermitted(..)
         | StoreError::ReadOnly(_)
         | StoreError::Full(..)
+        | StoreError::Running(_)
         | StoreError::Io(..) => Exit::Io,
     };
     Failure { exit, error: error.into() }

@@ -40,7 +40,7 @@ fn look(file: Vec<u8>) -> Result<Content, String> {
 #[test]
 fn bytes_that_have_changed_never_panic_and_are_never_believed() {
     let (mut damaged, mut right, mut earlier) = (0, 0, 0);
-    let filled = |seed: u64| (seed % 2 == 0, filled(&mut Rng::with_seed(seed), seed % 2 == 0));
+    let filled = |seed: u64| (seed.is_multiple_of(2), filled(&mut Rng::with_seed(seed), seed.is_multiple_of(2)));
     let files: Vec<_> = (0..8).map(filled).collect();
     for (_, (file, contents)) in &files {
         assert_eq!(look(file.clone()).as_ref(), Ok(&contents[1]));

@@ -89,14 +89,14 @@ impl Disk {
 
     fn powered(&self, operation: Until) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
-        if let Some((until, left)) = &mut state.power {
-            if *until == Until::Operation || operation == Until::Sync {
-                if *left == 0 {
-                    state.power = Some((Until::Operation, 0));
-                    return Err(io::Error::other("the power has failed"));
-                }
-                *left -= 1;
+        if let Some((until, left)) = &mut state.power
+            && (*until == Until::Operation || operation == Until::Sync)
+        {
+            if *left == 0 {
+                state.power = Some((Until::Operation, 0));
+                return Err(io::Error::other("the power has failed"));
             }
+            *left -= 1;
         }
         Ok(state)
     }

@@ -11,7 +11,7 @@ const SEEDS: u64 = 300;
 
 /// Lets a broker live until the power fails. What it has committed, and what it was committing.
 fn live(rng: &mut Rng, store: &mut Store, committed: &mut Content) -> (Content, StoreError) {
-    loop {
+    for _ in 0..1000 {
         let mut next = committed.clone();
         let outcome = if rng.u32(..6) == 0 {
             next.begin_life();
@@ -24,6 +24,7 @@ fn live(rng: &mut Rng, store: &mut Store, committed: &mut Content) -> (Content, 
             Err(error) => return (next, error),
         }
     }
+    panic!("it writes nothing")
 }
 
 fn transaction(rng: &mut Rng, store: &mut Store, next: &mut Content) -> Result<(), StoreError> {
@@ -40,7 +41,7 @@ fn transaction(rng: &mut Rng, store: &mut Store, next: &mut Content) -> Result<(
     work.commit()
 }
 
-// Seen to fail when the disk forgot to keep what had been synced, and when commits were not durable.
+// Seen to fail when the disk lost what had been synced.
 #[test]
 fn a_crash_leaves_the_last_commit_or_the_one_under_way() {
     let (mut crashes, mut kept, mut under_way) = (0, 0, 0);

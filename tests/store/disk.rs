@@ -51,6 +51,11 @@ impl Disk {
         self.state().content.clone()
     }
 
+    /// Somebody puts something else in its place.
+    pub(crate) fn replace(&self, content: Vec<u8>) {
+        self.state().content = content;
+    }
+
     /// Whether there is no room for anything more.
     pub(crate) fn fill(&self, is_full: bool) {
         self.state().is_full = is_full;

@@ -1,5 +1,7 @@
 //! A disk that is full for a while, and a file that somebody moves away.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use msgstream::internal::broker::core::{Change, StreamChange};
 use msgstream::internal::broker::store::{Store, StoreError};
@@ -38,6 +40,25 @@ fn a_store_heals_when_a_full_disk_has_room_again() {
         }
         drop(store);
         assert_eq!(Content::of(&mut Store::with_backend(disk, NOW).unwrap()).unwrap(), content);
+    }
+}
+
+/// Else a broker would go on with a store in which most of its streams are missing.
+#[test]
+fn what_is_put_in_the_place_of_a_store_is_not_gone_on_with() {
+    let other = Disk::default();
+    drop(Store::with_backend(other.clone(), NOW + Duration::from_millis(1)).unwrap());
+    for there in [other.content(), Vec::new()] {
+        let disk = Disk::default();
+        let mut store = Store::with_backend(disk.clone(), NOW).unwrap();
+        disk.fill(true);
+        assert!(keep(&mut store, &mut Content::default(), "fit-1", 10).is_err());
+        disk.fill(false);
+        let before = disk.content();
+        disk.replace(there);
+        assert!(refused(keep(&mut store, &mut Content::default(), "fit-1", 10)).contains("put it back, or restart the broker"));
+        disk.replace(before);
+        keep(&mut store, &mut Content::default(), "fit-1", 10).unwrap();
     }
 }
 

@@ -67,7 +67,8 @@ fn load(what: &str, path: &Path) {
 
 fn commit(store: &mut Store, changes: impl Iterator<Item = Change>) {
     let mut work = store.begin().unwrap();
-    changes.for_each(|change| work.change(&change).unwrap());
+    let changes: Vec<_> = changes.collect();
+    work.changes(&changes).unwrap();
     work.commit().unwrap();
 }
 
@@ -104,7 +105,7 @@ fn main() {
         for number in 0..10_000 {
             let name = name(number);
             let runs = (0..10).map(|at| (Frame::new(header(&name, 0).bytes().into(), 1, &json_lines::ENCODER), at)).collect();
-            work.window(&SavedWindow { name, stream: None, runs }).unwrap();
+            work.windows(std::slice::from_ref(&SavedWindow { name, stream: None, runs })).unwrap();
         }
         work.commit().unwrap();
     });

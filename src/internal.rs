@@ -21,6 +21,8 @@ pub mod client {
 #[cfg(feature = "broker")]
 pub mod broker {
     pub use crate::broker::assemble::assemble;
+    #[cfg(feature = "store")]
+    pub use crate::broker::assemble::keep_without_thread;
 
     /// Who may do what.
     pub mod access {

@@ -110,6 +110,7 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
     let flags = Flags {
         listen: vec!["127.0.0.1:4".to_owned(), "unix:/tmp/a,b".to_owned()],
         http: vec!["127.0.0.1:5".to_owned(), "tls://127.0.0.1:6".to_owned()],
+        store: Some("c".to_owned()),
         port_file: Some("b".to_owned()),
         log_format: Some("json".to_owned()),
         log_level: Some("off".to_owned()),
@@ -118,7 +119,7 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
     let config = load(file, &environment, flags).unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:4", "unix:/tmp/a,b"]);
     assert_eq!((config.log.format, config.log.level, config.runtime.workers), (LogFormat::Json, LogLevel::Off, 4));
-    assert_eq!(config.port_file.as_deref(), Some(Path::new("b")));
+    assert_eq!((config.port_file.as_deref(), config.store.path.as_deref()), (Some(Path::new("b")), Some(Path::new("c"))));
     assert_eq!(config.http.listen, ["127.0.0.1:5".parse().unwrap(), "tls://127.0.0.1:6".parse().unwrap()]);
 }
 

@@ -76,13 +76,7 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
 
 /// Has an actor keep what there is in a store, and begin with what that holds.
 #[cfg(feature = "store")]
-pub(crate) fn keep(
-    actor: Actor,
-    store: Store,
-    settings: &StoreSettings,
-    mailbox: &Mailbox,
-    stats: &Stats,
-) -> Result<Actor, StoreError> {
+pub(crate) fn keep(actor: Actor, store: Store, settings: &StoreSettings, mailbox: &Mailbox, stats: &Stats) -> Result<Actor, StoreError> {
     keep_with(actor, store, mailbox, stats, |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves))
 }
 

@@ -39,10 +39,10 @@ pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerE
 pub use settings::AuthSettings;
 #[cfg(feature = "http")]
 pub use settings::HttpSettings;
-#[cfg(feature = "tls")]
-pub use settings::{ClientCertificates, TlsSettings};
 #[cfg(feature = "store")]
 pub use settings::StoreSettings;
+#[cfg(feature = "tls")]
+pub use settings::{ClientCertificates, TlsSettings};
 pub use settings::{Limits, OutboxSettings, Policy, ReplaySettings, RuntimeSettings, Settings, TcpSettings, UnixSettings};
 
 #[cfg(feature = "store")]

@@ -46,7 +46,8 @@ pub(crate) fn long_last_message(length: usize, most: usize) -> Mistake {
 
 /// The broker keeps nothing.
 pub(crate) fn not_durable(stream: &StreamName, receipt: &ReceiptId) -> Mistake {
-    let reason = "nothing can be durable: this broker has no store (store.path); nothing was done; leave \"durable\" out, or have a store set up";
+    let reason =
+        "nothing can be durable: this broker has no store (store.path); nothing was done; leave \"durable\" out, or have a store set up";
     Mistake::new(ErrorCode::BadAction, reason).on(stream, Some(receipt))
 }
 

@@ -135,7 +135,8 @@ impl Terms<'_> {
 
     /// Whether the receipt is to wait until what is done is durable.
     fn durable(&self, verb: Verb, receipt: Option<&ReceiptId>) -> Result<bool, String> {
-        let durable = value::<bool>(self.durable.as_deref()).map_err(|()| "\"durable\" must be true or false (or null for false)".to_owned())?;
+        let durable =
+            value::<bool>(self.durable.as_deref()).map_err(|()| "\"durable\" must be true or false (or null for false)".to_owned())?;
         if durable != Some(true) {
             return Ok(false);
         }

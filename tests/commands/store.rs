@@ -38,14 +38,14 @@ fn filled(path: &Path, stopped: bool) {
     let header = Frame::lasting(unit(&fit, &json_lines::ENCODER, r#"{"k":1.10}"#).into(), &json_lines::ENCODER);
     let running = SavedStream { position, bytes: 70, since: 1000, header_at: 2, header: Some(header), ended: None };
     let will = Some(SavedWill { session: SessionName::new("a session of mine"), last: end(&fit, "\"lost\"") });
-    work.change(&Change { name: fit.clone(), stream: StreamChange::Stands(running.clone()), will }).unwrap();
+    work.changes(std::slice::from_ref(&Change { name: fit.clone(), stream: StreamChange::Stands(running.clone()), will })).unwrap();
     let ended = Some(SavedEnd { forget_at: Duration::from_secs(9), last: Some(end(&over, "[null,2]")) });
     let ended = SavedStream { header: None, ended, ..running.clone() };
-    work.change(&Change { name: over, stream: StreamChange::Stands(ended), will: None }).unwrap();
+    work.changes(std::slice::from_ref(&Change { name: over, stream: StreamChange::Stands(ended), will: None })).unwrap();
     let messages: Vec<u8> = ["1", "\"two\""].iter().flat_map(|one| unit(&quiet, &message_pack::ENCODER, one)).collect();
     let runs = vec![(Frame::new(messages.into(), 2, &message_pack::ENCODER), 3)];
     let waiting = SavedStream { header: None, ..running };
-    work.window(&SavedWindow { name: quiet, stream: Some(waiting), runs }).unwrap();
+    work.windows(std::slice::from_ref(&SavedWindow { name: quiet, stream: Some(waiting), runs })).unwrap();
     work.session(&SessionName::new("a session of mine").unwrap(), 5).unwrap();
     if stopped {
         work.life(Epoch::new(3)).unwrap();

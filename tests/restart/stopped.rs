@@ -54,13 +54,10 @@ fn after_an_orderly_stop_clients_go_on_where_they_were() {
     listener.say(r#"{"action":"listen","stream":"nobody has seen it","last":5,"receipt":2}"#);
     listener.say(r#"{"action":"listen","stream":"over","receipt":3}"#);
     let lines = listener.hear_all();
-    let told: Vec<_> = lines.iter().map(|line| (line["action"].as_str().unwrap(), line["state"].as_str(), line["message"].as_str())).collect();
-    let expected = [
-        ("receipt", Some("waiting"), None),
-        ("put", None, Some("a")),
-        ("receipt", Some("ended"), None),
-        ("close", None, Some("complete")),
-    ];
+    let told: Vec<_> =
+        lines.iter().map(|line| (line["action"].as_str().unwrap(), line["state"].as_str(), line["message"].as_str())).collect();
+    let expected =
+        [("receipt", Some("waiting"), None), ("put", None, Some("a")), ("receipt", Some("ended"), None), ("close", None, Some("complete"))];
     assert_eq!(told, expected);
     broker.stop();
 }

@@ -162,7 +162,7 @@ impl Content {
                 let runs = (0..rng.u32(..4)).map(|at| (run(&name, encoding, messages, length / 4), at)).collect();
                 let saved = SavedWindow { stream: (!is_there).then_some(stream), name, runs };
                 self.window(&saved);
-                work.window(&saved)
+                work.windows(std::slice::from_ref(&saved))
             }
             1 => {
                 let name = session_name(&format!("a session of some client {}", rng.u32(..9)));
@@ -179,7 +179,7 @@ impl Content {
                 let will = (rng.u32(..4) == 0).then(|| SavedWill { session, last: lasting(&name, encoding, length, true) });
                 let change = Change { name, stream, will };
                 self.change(&change);
-                work.change(&change)
+                work.changes(std::slice::from_ref(&change))
             }
         }
     }

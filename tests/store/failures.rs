@@ -13,7 +13,7 @@ fn keep(store: &mut Store, content: &mut Content, name: &str, length: usize) -> 
     let name = stream_name(name);
     let change = Change { stream: StreamChange::Stands(running(&name, length)), name, will: None };
     let mut work = store.begin()?;
-    work.change(&change)?;
+    work.changes(std::slice::from_ref(&change))?;
     work.commit()?;
     content.change(&change);
     Ok(())
@@ -78,9 +78,9 @@ fn a_transaction_that_has_failed_keeps_nothing() {
     disk.fill(true);
     let mut work = store.begin().unwrap();
     // More than what is held back in memory.
-    let failed = (0..200).find_map(|_| work.change(&change(1 << 20)).err());
+    let failed = (0..200).find_map(|_| work.changes(std::slice::from_ref(&change(1 << 20))).err());
     disk.fill(false);
-    let outcome = work.change(&change(1)).and_then(|()| work.commit());
+    let outcome = work.changes(std::slice::from_ref(&change(1))).and_then(|()| work.commit());
     assert!(failed.is_none() || outcome.is_err(), "a part of a transaction was kept");
     assert!(outcome.is_ok() != Content::of(&mut store).unwrap().eq(&Content::default()));
 }

@@ -115,7 +115,7 @@ fn a_row_that_cannot_be_read_is_named() {
         let mut store = Store::open(&path).unwrap();
         let name = stream_name("fit-1");
         let mut work = store.begin().unwrap();
-        work.change(&Change { stream: StreamChange::Stands(running(&name, 10)), name, will: None }).unwrap();
+        work.changes(std::slice::from_ref(&Change { stream: StreamChange::Stands(running(&name, 10)), name, will: None })).unwrap();
         work.commit().unwrap();
         drop(store);
         plant(&path, table, key, row);
@@ -133,7 +133,7 @@ fn looking_changes_nothing_even_behind_a_crash() {
     for number in 0..100 {
         let name = stream_name(&format!("fit-{number}"));
         let mut work = store.begin().unwrap();
-        work.change(&Change { stream: StreamChange::Stands(running(&name, 1000)), name, will: None }).unwrap();
+        work.changes(std::slice::from_ref(&Change { stream: StreamChange::Stands(running(&name, 1000)), name, will: None })).unwrap();
         work.commit().unwrap();
     }
     // As a killed broker leaves it.

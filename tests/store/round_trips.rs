@@ -41,14 +41,14 @@ fn streams_of_every_kind_with_names_of_every_length() {
                     let will = (kind < 2).then(|| SavedWill { session, last: lasting(&name, encoding, 0, true) });
                     let change = Change { name, stream: StreamChange::Stands(stream), will };
                     content.change(&change);
-                    work.change(&change).unwrap();
+                    work.changes(std::slice::from_ref(&change)).unwrap();
                 }
             }
         }
         let name = stream_name("a");
         let change = Change { stream: StreamChange::Stands(running(&name, 0)), name, will: None };
         content.change(&change);
-        work.change(&change).unwrap();
+        work.changes(std::slice::from_ref(&change)).unwrap();
     });
 }
 
@@ -60,7 +60,7 @@ fn windows_even_empty_ones_and_sessions() {
             let runs = (0..runs).map(|at| (run(&name, at as usize % 2, 1 + at % 7, at as usize), at)).collect();
             let saved = SavedWindow { stream: Some(running(&name, 10)), name, runs };
             content.window(&saved);
-            work.window(&saved).unwrap();
+            work.windows(std::slice::from_ref(&saved)).unwrap();
         }
         for length in [SessionName::SHORTEST, SessionName::LONGEST] {
             content.session(&session_name(&"s".repeat(length)), length as u64);
@@ -76,14 +76,15 @@ fn a_message_changes_the_position_alone() {
     let mut store = Store::with_backend(Disk::default(), NOW).unwrap();
     let name = stream_name("fit-1");
     let mut work = store.begin().unwrap();
-    work.change(&Change { name: name.clone(), stream: StreamChange::Stands(running(&name, 100_000)), will: None }).unwrap();
+    work.changes(std::slice::from_ref(&Change { name: name.clone(), stream: StreamChange::Stands(running(&name, 100_000)), will: None }))
+        .unwrap();
     work.commit().unwrap();
     let mut content = Content::of(&mut store).unwrap();
     let before = store.meter().written();
     let moved = StreamChange::Moved { position: Position { epoch: Epoch::new(0xabc), sequence: 8 }, bytes: 80 };
     let change = Change { name, stream: moved, will: None };
     let mut work = store.begin().unwrap();
-    work.change(&change).unwrap();
+    work.changes(std::slice::from_ref(&change)).unwrap();
     work.commit().unwrap();
     content.change(&change);
     assert_eq!(Content::of(&mut store).unwrap(), content);
@@ -96,7 +97,7 @@ fn what_is_dropped_before_it_is_committed_is_not_kept() {
     let mut store = Store::with_backend(Disk::default(), NOW).unwrap();
     let name = stream_name("fit-1");
     let mut work = store.begin().unwrap();
-    work.change(&Change { stream: StreamChange::Stands(running(&name, 10)), name, will: None }).unwrap();
+    work.changes(std::slice::from_ref(&Change { stream: StreamChange::Stands(running(&name, 10)), name, will: None })).unwrap();
     drop(work);
     assert_eq!(Content::of(&mut store).unwrap(), Content::default());
 }
@@ -128,7 +129,7 @@ fn a_life_that_begins_takes_away_what_vouched_for_the_last_one() {
     let mut content = Content::default();
     let mut work = store.begin().unwrap();
     let saved = SavedWindow { stream: Some(running(&name, 10)), name, runs: Vec::new() };
-    work.window(&saved).unwrap();
+    work.windows(std::slice::from_ref(&saved)).unwrap();
     work.session(&session_name("a session of mine"), 7).unwrap();
     work.life(Epoch::new(5)).unwrap();
     work.commit().unwrap();

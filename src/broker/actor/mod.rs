@@ -259,7 +259,12 @@ impl Actor {
     fn is_idle(&self) -> bool {
         let is_due = self.core.has_lost_session() || self.core.has_news();
         let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || is_due;
-        self.agenda.is_empty() && !self.routes.has_queued() && !has_chores && self.listing.is_empty() && self.saving.is_empty() && !self.routes.durable.is_done()
+        self.agenda.is_empty()
+            && !self.routes.has_queued()
+            && !has_chores
+            && self.listing.is_empty()
+            && self.saving.is_empty()
+            && !self.routes.durable.is_done()
     }
 
     /// Does what is to be done at once, and puts the rest behind the connection's earlier work.

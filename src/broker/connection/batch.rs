@@ -389,7 +389,14 @@ mod tests {
 
     fn reader_limits() -> ReaderLimits {
         let decode = DecodeLimits { line: 2000, name: 1000 };
-        ReaderLimits { decode, header: 100, run: 1 << 20, errors_in_a_row: 10, intake: Arc::new(Intake::new(1 << 20)), saves: Arc::default() }
+        ReaderLimits {
+            decode,
+            header: 100,
+            run: 1 << 20,
+            errors_in_a_row: 10,
+            intake: Arc::new(Intake::new(1 << 20)),
+            saves: Arc::default(),
+        }
     }
 
     // Seen to fail: names of a kilobyte and receipts counted for nothing.

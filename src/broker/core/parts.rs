@@ -73,8 +73,7 @@ mod tests {
 
     /// A run of six messages, of which some have receipts.
     fn parts<'r>(name: &'r StreamName, run: &'r Frame) -> Parts<'r> {
-        let extra =
-            |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(ReceiptId::new(&index.to_string())) };
+        let extra = |unit: Range<usize>, index: u32| Extra { unit, index, header: None, receipt: Some(ReceiptId::new(&index.to_string())) };
         Parts::new(name, run, vec![extra(3..5, 1), extra(9..10, 3), extra(10..15, 4)])
     }
 

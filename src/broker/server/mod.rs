@@ -27,9 +27,9 @@ use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, Times};
 #[cfg(feature = "http")]
 use crate::broker::metrics::Metrics;
+use crate::broker::settings::Settings;
 #[cfg(feature = "store")]
 use crate::broker::settings::StoreSettings;
-use crate::broker::settings::Settings;
 #[cfg(feature = "store")]
 use crate::broker::store::{Store, StoreError};
 use crate::wire::json_lines::JsonLines;

@@ -34,6 +34,9 @@ const LONGEST_END: Duration = Duration::from_secs(5);
 /// What one transaction of the end holds, in bytes of messages, so that the time can be kept to.
 const END_PIECE: usize = 8 << 20;
 
+/// So many changes are handed over at once then.
+const END_CHANGES: usize = 1000;
+
 /// The end of a broker, and who waits until it is kept.
 struct End {
     core: Core,
@@ -206,9 +209,7 @@ impl Feeder {
         let mailbox = self.mailbox.clone();
         let mut transaction = self.store.begin()?;
         loop {
-            for change in &piece.changes {
-                transaction.change(change)?;
-            }
+            transaction.changes(&piece.changes)?;
             if piece.is_last {
                 break;
             }
@@ -230,9 +231,14 @@ impl Feeder {
     fn end(mut self, End { mut core, at_once, done }: End) {
         match self.keep_all(&mut core, at_once) {
             Ok(None) => debug!("all that there is was kept for the next start"),
-            Ok(Some(left_out)) if at_once => debug!(streams = left_out, "the messages of streams were not kept, since the stop was cut short"),
+            Ok(Some(left_out)) if at_once => {
+                debug!(streams = left_out, "the messages of streams were not kept, since the stop was cut short")
+            }
             Ok(Some(left_out)) => {
-                warn!(streams = left_out, "there was no time to keep all messages: listeners of these streams will be told that some may be missing");
+                warn!(
+                    streams = left_out,
+                    "there was no time to keep all messages: listeners of these streams will be told that some may be missing"
+                );
             }
             Err(error) => warn!(%error, "not all that there is was kept for the next start"),
         }
@@ -248,8 +254,12 @@ impl Feeder {
         let until = Instant::now() + LONGEST_END;
         core.begin_save(true);
         let mut transaction = self.store.begin()?;
-        while let Some(change) = core.next_change() {
-            transaction.change(&change)?;
+        loop {
+            let changes: Vec<_> = std::iter::from_fn(|| core.next_change()).take(END_CHANGES).collect();
+            if changes.is_empty() {
+                break;
+            }
+            transaction.changes(&changes)?;
         }
         for (name, taken) in core.saved_sessions() {
             transaction.session(name, taken)?;
@@ -258,16 +268,12 @@ impl Feeder {
         transaction.commit()?;
         let mut names = core.latest_first().into_iter();
         while !at_once && Instant::now() < until {
-            let (mut transaction, mut bytes) = (self.store.begin()?, 0);
-            for name in names.by_ref() {
-                if let Some(window) = core.window(&name) {
-                    bytes += window.bytes();
-                    transaction.window(&window)?;
-                }
-                if bytes >= END_PIECE {
-                    break;
-                }
+            let (mut windows, mut bytes) = (Vec::new(), 0);
+            while let Some(name) = if bytes < END_PIECE { names.next() } else { None } {
+                windows.extend(core.window(&name).inspect(|window| bytes += window.bytes()));
             }
+            let mut transaction = self.store.begin()?;
+            transaction.windows(&windows)?;
             let is_all = names.len() == 0;
             if is_all {
                 transaction.life(core.life())?;

@@ -7,11 +7,12 @@
 //! - `error`: what may be wrong, and its cure.
 //! - `meter`, `aside`: files that count what is written, and files that are only looked at.
 //! - `opening`: how a file is made, opened, and opened anew.
-//! - `reading`, `writing`: all that a file holds, and one transaction.
+//! - `reading`, `writing`, `changing`: all that a file holds, one transaction, and what it changes of streams.
 //! - `keeper`: what feeds the store of a broker that runs.
 //! - `file`: the store. `looking`: a store that nobody runs with.
 
 mod aside;
+mod changing;
 mod error;
 mod file;
 mod frames;

@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use redb::{Database, WriteTransaction};
 
-use crate::broker::core::{Change, SavedStream, SavedWill, SavedWindow, StreamChange};
-use crate::wire::ids::StreamName;
+use crate::broker::core::{Change, SavedWindow};
 use crate::wire::{Epoch, SessionName};
 
+use super::changing::Tables;
 use super::error::StoreError;
 use super::rows;
-use super::tables::{META, POSITIONS, Rows, SESSIONS, STREAMS, WILLS, WINDOWS, word};
-
-/// The longest row, in bytes. The database has its own limit not far above; limits of the broker are far below.
-const LONGEST: usize = 1 << 30;
+use super::tables::{META, Rows, SESSIONS, WINDOWS, word};
 
 /// Changes that are kept once they are committed. What is dropped before that, or has failed, leaves the store as it was.
 pub struct Transaction<'s> {
@@ -39,36 +36,20 @@ impl<'s> Transaction<'s> {
         }
     }
 
-    /// Keeps what has become of a stream and its will. Everything is copied.
+    /// Keeps what has become of streams and their wills. Everything is copied.
     ///
     /// # Errors
     /// As for all changes: then the transaction is over, and nothing of it is kept.
-    pub fn change(&mut self, change: &Change) -> Result<(), StoreError> {
-        let Change { name, stream, will } = change;
-        match stream {
-            StreamChange::Forgotten => self.forget(name)?,
-            StreamChange::Moved { position, bytes } => self.put(POSITIONS, key(name), &rows::position(*position, *bytes))?,
-            StreamChange::Stands(stream) => self.stream(name, stream)?,
-        }
-        match will {
-            Some(will) => self.will(name, will),
-            None => self.take_away(WILLS, key(name)),
-        }
+    pub fn changes(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.with_tables(|tables| changes.iter().try_for_each(|change| tables.change(change)))
     }
 
-    /// Keeps the messages that are kept of a stream.
+    /// Keeps the messages that are kept of streams.
     ///
     /// # Errors
     /// As for all changes.
-    pub fn window(&mut self, window: &SavedWindow) -> Result<(), StoreError> {
-        let SavedWindow { name, stream, runs } = window;
-        if let Some(stream) = stream {
-            self.stream(name, stream)?;
-        }
-        self.row.clear();
-        let fits = runs.iter().all(|run| rows::write_run(run, &mut self.row) && self.row.len() <= LONGEST);
-        // Without the row, nobody will say that nothing is missing.
-        if fits { self.put_row(WINDOWS, key(name)) } else { self.take_away(WINDOWS, key(name)) }
+    pub fn windows(&mut self, windows: &[SavedWindow]) -> Result<(), StoreError> {
+        self.with_tables(|tables| windows.iter().try_for_each(|window| tables.window(window)))
     }
 
     /// Keeps how many lines of a session were taken.
@@ -120,34 +101,12 @@ impl<'s> Transaction<'s> {
         self.take_away(META, word::LIFE)
     }
 
-    fn stream(&mut self, name: &StreamName, stream: &SavedStream) -> Result<(), StoreError> {
-        self.row.clear();
-        if !rows::write_stream(stream, &mut self.row) || self.row.len() > LONGEST {
-            tracing::warn!(stream = %name, "its header and last message are too long to be kept");
-            return self.forget(name);
-        }
-        self.put_row(STREAMS, key(name))?;
-        self.put(POSITIONS, key(name), &rows::position(stream.position, stream.bytes))
-    }
-
-    fn will(&mut self, name: &StreamName, will: &SavedWill) -> Result<(), StoreError> {
-        self.row.clear();
-        if rows::write_will(will, &mut self.row) && self.row.len() <= LONGEST {
-            return self.put_row(WILLS, key(name));
-        }
-        tracing::warn!(stream = %name, "its will is too long to be kept");
-        self.take_away(WILLS, key(name))
-    }
-
-    fn forget(&mut self, name: &StreamName) -> Result<(), StoreError> {
-        [STREAMS, POSITIONS, WINDOWS].into_iter().try_for_each(|table| self.take_away(table, key(name)))
-    }
-
-    fn put_row(&mut self, table: Rows, key: &[u8]) -> Result<(), StoreError> {
-        let row = std::mem::take(&mut self.row);
-        let outcome = self.put(table, key, &row);
+    /// Opens the tables of streams once for many changes.
+    fn with_tables(&mut self, work: impl FnOnce(&mut Tables<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut row = std::mem::take(&mut self.row);
+        let outcome = self.work().and_then(|(path, transaction)| work(&mut Tables::open(path, transaction, &mut row)?));
         self.row = row;
-        outcome
+        self.ending(outcome)
     }
 
     fn put(&mut self, table: Rows, key: &[u8], row: &[u8]) -> Result<(), StoreError> {
@@ -184,10 +143,6 @@ impl std::fmt::Debug for Transaction<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transaction").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-fn key(name: &StreamName) -> &[u8] {
-    name.as_str().as_bytes()
 }
 
 fn over(path: &Path) -> StoreError {

@@ -6,6 +6,7 @@
 //! - [`events`]: server-sent events: what they say, and that nothing is missing behind a lost connection.
 //! - [`websockets`]: frames, pings and ends; `tests/broker` plays all dialogues of the contract over WebSockets.
 //! - [`patience`]: those who are slow, or say more than they may.
+//! - [`full`]: what is still answered where there is no room for more connections.
 //! - [`carriers`]: encrypted connections and Unix sockets are held to the same.
 //! - [`stopping`]: what everybody is told when the broker stops.
 //! - [`asking`]: a client, and what it hears.
@@ -18,6 +19,7 @@ mod carriers;
 #[path = "../certificates/mod.rs"]
 mod certificates;
 mod events;
+mod full;
 #[path = "../broker/harness/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "it is that of many other tests")]
 mod harness;

@@ -183,7 +183,7 @@ fn there_are_no_more_connections_than_may_be() {
     until("there is room again", || {
         assert!(start.elapsed() < Duration::from_secs(20));
         let mut asking = Asking::new(&broker);
-        asking.request("GET /healthz", &["Connection: close"], "");
+        asking.request("GET /api/streams", &["Connection: close"], "");
         (asking.answer().status == 200).then_some(())
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{self, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -47,9 +47,14 @@ pub(super) async fn hold(State(front): State<Arc<Front>>, request: Request, next
     with_headers(response, named)
 }
 
+/// Whether it is for what is answered to anybody.
+pub(super) fn is_open<B>(request: &http::Request<B>) -> bool {
+    OPEN.contains(&request.uri().path())
+}
+
 /// Whether it comes from a named site; or why it is refused.
 fn judge(front: &Front, request: &Request, origin: Option<&HeaderValue>) -> Result<bool, Refused> {
-    if OPEN.contains(&request.uri().path()) {
+    if is_open(request) {
         return Ok(false);
     }
     let host =

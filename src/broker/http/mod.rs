@@ -18,6 +18,7 @@ mod health;
 mod hold;
 mod lines;
 mod listing;
+mod next;
 mod overview;
 mod page;
 mod pieces;
@@ -29,8 +30,10 @@ mod streams;
 mod upgrades;
 mod visit;
 mod websocket;
+mod without_room;
 
 pub(crate) use answer::last_word;
 pub(crate) use front::Front;
 pub(crate) use routes::router;
 pub(crate) use visit::visit;
+pub(crate) use without_room::visit_without_room;

@@ -12,7 +12,7 @@ use super::call::token_line;
 use super::caller::Caller;
 use super::events::END;
 use super::lines::{json, listen};
-use super::visit::Next;
+use super::next::Next;
 use super::websocket;
 
 /// A longer name would not fit into a piece of a line.

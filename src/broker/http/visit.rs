@@ -17,20 +17,15 @@ use hyper::service::Service;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use tokio::task::yield_now;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::debug;
 
 use crate::broker::access::Place;
-use crate::broker::connection::{ConnectionContext, Transport, drop_input, serve_placed, within};
-use crate::wire::ids::StreamName;
-use crate::wire::json_lines::JsonLines;
+use crate::broker::connection::{ConnectionContext, Transport, drop_input, within};
 
 use super::bytes_io::BytesIo;
-use super::events::Events;
-use super::framed::{Framed, Framing};
 use super::front::Front;
+use super::next::{Next, go_on};
 use super::pipe::Peer;
-use super::websocket::TextMessages;
 
 /// The most of a request's head, in bytes: a token and a long name fit several times.
 const LONGEST_HEAD: usize = 32 << 10;
@@ -39,10 +34,7 @@ const LONGEST_HEAD: usize = 32 << 10;
 const MOST_HEADERS: usize = 64;
 
 /// What the last bytes of a peer may take to come, once it has its last answer.
-const LINGER: Duration = Duration::from_secs(1);
-
-/// How often those who only listen are shown that the connection is alive: proxies end one that is silent for a minute.
-const BEAT: Duration = Duration::from_secs(20);
+pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 /// What a request knows of the connection that it came on.
 #[derive(Clone)]
@@ -63,22 +55,11 @@ struct Turn {
     is_answered: AtomicBool,
 }
 
-/// What a connection is after its last answer.
-pub(super) enum Next {
-    /// A WebSocket.
-    WebSocket,
-    /// Events of a stream; the lines that its client would say first.
-    Events {
-        /// The stream.
-        stream: StreamName,
-        /// By HTTP/1.1.
-        chunked: bool,
-        /// What is said, with the ends of the lines.
-        first: String,
-    },
-}
-
 impl Visit {
+    pub(super) fn new(transport: &impl Transport, place: Option<Place>) -> Self {
+        Self { peer: Peer::of(transport), place: Arc::new(Mutex::new(place)), turn: Arc::default() }
+    }
+
     /// Somebody who may be here has asked: the connection need not make room for others any more.
     pub(super) fn admit(&self) {
         let place = lock(&self.place).take();
@@ -94,9 +75,7 @@ impl Visit {
         *lock(&self.turn.next) = Some(next);
         Body::new(Awaited(Arc::clone(&self.turn)))
     }
-}
 
-impl Visit {
     /// What stands for the body of an answer to HEAD that would have no end to GET.
     pub(super) fn endless(&self) -> Body {
         Body::new(Awaited(Arc::default()))
@@ -125,10 +104,9 @@ pub(crate) async fn visit<T: Transport>(
     held: impl Send + 'static,
 ) {
     let access = context.access.as_ref();
-    let peer = Peer::of(&transport);
-    let place = place.or_else(|| access.map(|access| access.enter(peer.origin)));
+    let place = place.or_else(|| access.map(|access| access.enter(transport.origin())));
     let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
-    let visit = Visit { peer, place: Arc::new(Mutex::new(place)), turn: Arc::default() };
+    let visit = Visit::new(&transport, place);
     // Boxed, since what comes after it may last for days and needs no room for it.
     let mut talk = Box::pin(talk(transport, (&front, router), &context, &visit));
     let talked = match over.run_until_cancelled(&mut talk).await {
@@ -171,13 +149,8 @@ async fn talk<T: Transport>(
 ) -> Option<(T, Vec<u8>)> {
     let stuck = Arc::new(AtomicBool::new(false));
     let io = BytesIo::new(transport, context.times.write, Arc::clone(&stuck));
-    let service = Visited { router: TowerToHyperService::new(router), visit: visit.clone() };
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(context.times.first_line)
-        .max_headers(MOST_HEADERS)
-        .max_buf_size(LONGEST_HEAD)
-        .serve_connection(io, service);
+    let service = Visited::new(router, visit.clone());
+    let mut connection = builder(context.times.first_line).serve_connection(io, service);
     let mut stopping = pin!(front.end.cancelled());
     let mut is_ending = false;
     let ended = poll_fn(|cx| {
@@ -205,47 +178,23 @@ async fn talk<T: Transport>(
     None
 }
 
-/// A connection after its last answer.
-fn go_on<T: Transport>(
-    next: Next,
-    transport: T,
-    early: Vec<u8>,
-    context: Arc<ConnectionContext>,
-    place: Option<Place>,
-) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    match next {
-        Next::WebSocket => Box::pin(serve_framed(Framed::new(transport, TextMessages::default(), Vec::new(), early), context, place)),
-        Next::Events { stream, chunked, first } => {
-            Box::pin(serve_framed(Framed::new(transport, Events::new(&stream, chunked), first.into_bytes(), early), context, place))
-        }
-    }
-}
-
-async fn serve_framed<T: Transport, F: Framing>(framed: Framed<T, F>, context: Arc<ConnectionContext>, place: Option<Place>) {
-    let framed = Arc::new(framed);
-    let beaten = Arc::downgrade(&framed);
-    let beats = async {
-        let mut ticks = interval(BEAT);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first is at once.
-        ticks.tick().await;
-        loop {
-            ticks.tick().await;
-            if beaten.upgrade().is_none_or(|framed| !framed.beat()) {
-                return std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = serve_placed(framed, JsonLines::default(), context, place) => {}
-        () = beats => {}
-    }
+/// How requests are read, each head of which has this time to come.
+pub(super) fn builder(head: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head).max_headers(MOST_HEADERS).max_buf_size(LONGEST_HEAD);
+    builder
 }
 
 /// Answers the requests of one connection.
-struct Visited {
+pub(super) struct Visited {
     router: TowerToHyperService<Router>,
     visit: Visit,
+}
+
+impl Visited {
+    pub(super) fn new(router: Router, visit: Visit) -> Self {
+        Self { router: TowerToHyperService::new(router), visit }
+    }
 }
 
 impl Service<Request<Incoming>> for Visited {

@@ -1,32 +1,34 @@
 //! The accept loop: it goes on after every error, and pauses where it would spin.
 
 use std::io;
-use std::io::IoSlice;
-use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::broker::access::Place;
+use crate::broker::connection::Transport;
 #[cfg(feature = "tls")]
 use crate::broker::connection::tls::{Handshakes, Refused, TlsTransport};
 #[cfg(feature = "tls")]
-use crate::broker::connection::within;
-use crate::broker::connection::{self, ConnectionContext, Transport};
+use crate::broker::connection::{ConnectionContext, within};
+#[cfg(feature = "tls")]
+use crate::wire::ErrorCode;
 #[cfg(feature = "tls")]
 use crate::wire::units::Span;
-use crate::wire::{Codec, Encoding, ErrorCode, Event};
 
 #[cfg(feature = "tls")]
 use super::certificates::Certificates;
 use super::control::Newcomers;
 use super::listening_socket::{Accepted, ListeningSocket};
+#[cfg(feature = "tls")]
+use super::refusal::{REFUSAL, tell};
+use super::refusal::{note, turn_away};
+use super::spoken::{Admitted, Counted, Spoken};
 
 /// The first and the longest pause after an accept that failed for lack of descriptors or memory.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -34,9 +36,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// So many connections are accepted before they get a turn: else all of a crowd that has come at once would wait to be let in, and the
 /// first would have to make room before what they have sent was read.
 const AT_ONCE: usize = 16;
-
-/// How long a connection that is turned away may take to hear why.
-const REFUSAL: Duration = Duration::from_secs(1);
 
 /// Where accepted connections go.
 #[derive(Clone)]
@@ -60,71 +59,6 @@ pub(super) struct Admission {
 pub(super) struct Tls {
     pub(super) certificates: Certificates,
     pub(super) handshakes: Arc<Handshakes>,
-}
-
-/// What is spoken at an address.
-pub(super) trait Spoken: Clone + Send + Sync + 'static {
-    /// What its connections share.
-    fn context(&self, newcomers: &Newcomers) -> Arc<ConnectionContext>;
-
-    /// The last word to a connection that there will not be.
-    fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8>;
-
-    /// What is to be done at an address where TLS is spoken, by a client that does not.
-    #[cfg(feature = "tls")]
-    fn without_tls(&self) -> &'static str;
-
-    /// Serves a connection, which counts as one until it ends.
-    fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static;
-}
-
-/// What a connection has that may be served.
-pub(super) struct Admitted {
-    pub(super) context: Arc<ConnectionContext>,
-    /// Its place among those that have yet to say who they are, if it has one already.
-    pub(super) place: Option<Place>,
-    pub(super) counted: Counted,
-}
-
-/// The protocol, in one encoding.
-pub(super) struct Encoded<C>(pub(super) Encoding, PhantomData<fn() -> C>);
-
-impl<C> Encoded<C> {
-    pub(super) fn new(encoding: Encoding) -> Self {
-        Self(encoding, PhantomData)
-    }
-}
-
-impl<C> Clone for Encoded<C> {
-    fn clone(&self) -> Self {
-        Self(self.0, PhantomData)
-    }
-}
-
-impl<C: Codec + Default> Spoken for Encoded<C> {
-    fn context(&self, newcomers: &Newcomers) -> Arc<ConnectionContext> {
-        newcomers.context(self.0)
-    }
-
-    fn close(&self, code: ErrorCode, reason: &str) -> Vec<u8> {
-        let mut line = Vec::new();
-        C::default().encoder().encode(&Event::CloseConnection { why: Some((code, reason)) }, &mut line);
-        line
-    }
-
-    #[cfg(feature = "tls")]
-    fn without_tls(&self) -> &'static str {
-        "this address speaks TLS; connect to it with tls:// before the host, or to one without TLS"
-    }
-
-    fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static {
-        let Admitted { context, place, counted } = admitted;
-        let connection = connection::serve_placed(transport, C::default(), context, place);
-        async move {
-            let _counted = counted;
-            connection.await;
-        }
-    }
 }
 
 /// Accepts connections at one address until told to stop.
@@ -174,27 +108,16 @@ fn is_peers_doing(error: &io::Error) -> bool {
     )
 }
 
-/// Counts one up for as long as it lives.
-pub(super) struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    /// None if `most` are counted already.
-    fn new(count: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < most).then_some(now + 1)).ok()?;
-        Some(Self(Arc::clone(count)))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Admission {
     fn admit<T: Transport>(&self, transport: T, spoken: &impl Spoken) {
         let Some(counted) = Counted::new(&self.open, self.newcomers.most()) else {
-            return self.refuse(transport, spoken, &full(self.newcomers.most()));
+            let (context, most) = (spoken.context(&self.newcomers), self.newcomers.most());
+            // Each that is told holds a descriptor of the reserve.
+            let Some(counted) = Counted::new(&self.refusals, self.most_refusals) else {
+                return note(&context, || transport.peer(), most);
+            };
+            self.tasks.spawn(turn_away(transport, spoken.clone(), context, most, counted));
+            return;
         };
         self.tasks.spawn(spoken.serve(transport, Admitted { context: spoken.context(&self.newcomers), place: None, counted }));
     }
@@ -204,11 +127,11 @@ impl Admission {
     fn admit_encrypted<T: Transport>(&self, socket: T, spoken: &impl Spoken) {
         let Some(Tls { certificates, handshakes }) = self.tls.clone() else { return };
         let counted = Counted::new(&self.open, self.newcomers.most());
-        let refused = if counted.is_none() { self.count_refusal(&socket, &full(self.newcomers.most())) } else { None };
-        if counted.is_none() && refused.is_none() {
-            return;
-        }
         let (context, stop, most) = (spoken.context(&self.newcomers), self.stop.clone(), self.newcomers.most());
+        let refused = if counted.is_none() { Counted::new(&self.refusals, self.most_refusals) } else { None };
+        if counted.is_none() && refused.is_none() {
+            return note(&context, || socket.peer(), most);
+        }
         let spoken = spoken.clone();
         // Who it is can be said behind the handshake: that takes part of the time, and of the places, which there are for that.
         // Who is only told that there is no room takes none from others.
@@ -228,55 +151,21 @@ impl Admission {
                     context.stats.handshakes_failed.add(1);
                     return debug!(peer, reason = "others needed its place (auth.waiting)", "no encrypted connection");
                 }
-                Some(Some(None)) | None => return,
+                Some(Some(None)) | None => {
+                    if refused.is_some() {
+                        note(&context, || peer.clone(), most);
+                    }
+                    return;
+                }
             };
             drop((certificates, handshakes, stop, over));
-            let Some(counted) = counted else {
-                Box::pin(tell(transport, &spoken.close(ErrorCode::Limit, &full(most)))).await;
-                return drop(refused);
-            };
+            if let Some(refused) = refused {
+                return Box::pin(turn_away(transport, spoken, context, most, refused)).await;
+            }
+            let Some(counted) = counted else { return };
             spoken.serve(transport, Admitted { context, place, counted }).await;
         });
     }
-
-    /// Tells a connection that there are too many, and ends it.
-    fn refuse<T: Transport>(&self, transport: T, spoken: &impl Spoken, reason: &str) {
-        let Some(counted) = self.count_refusal(&transport, reason) else { return };
-        let line = spoken.close(ErrorCode::Limit, reason);
-        self.tasks.spawn(async move {
-            let _counted = counted;
-            tell(transport, &line).await;
-        });
-    }
-
-    /// Counts a connection that there is no room for. None if there is none to tell it, either.
-    fn count_refusal(&self, transport: &impl Transport, reason: &str) -> Option<Counted> {
-        let context = self.newcomers.context(Encoding::JsonLines);
-        context.stats.connections_refused.add(1);
-        context.cut_log.note(None, || transport.peer(), ErrorCode::Limit.as_str(), || reason.to_owned(), 0);
-        debug!(peer = transport.peer(), reason, "connection refused");
-        let counted = Counted::new(&self.refusals, self.most_refusals)?;
-        context.stats.tell(ErrorCode::Limit);
-        Some(counted)
-    }
-}
-
-/// Why there is no room for a connection.
-fn full(most: usize) -> String {
-    format!("there are {most} connections, the most allowed (limits.connections); try again later")
-}
-
-/// Tells a connection its last word, and ends it.
-async fn tell<T: Transport>(transport: T, line: &[u8]) {
-    // A fresh socket takes a line at once; if it does not, the peer is gone.
-    let told = async {
-        std::future::poll_fn(|cx| transport.poll_writable(cx)).await?;
-        transport.try_write(&[IoSlice::new(line)])?;
-        transport.close();
-        connection::drop_input(&transport).await;
-        io::Result::Ok(())
-    };
-    let _ = timeout(REFUSAL, told).await;
 }
 
 /// Makes an encrypted connection in the time that there is for it, if the client is able to.

@@ -4,20 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::connection::{ConnectionContext, Transport};
-use crate::broker::http::{Front, last_word, router, visit};
+use crate::broker::http::{Front, last_word, router, visit, visit_without_room};
 use crate::broker::metrics::Metrics;
 use crate::broker::settings::{HttpSettings, Settings};
 use crate::wire::{Address, Encoding, ErrorCode};
 
-use super::accept::{Admission, Admitted, Spoken, accept};
+use super::accept::{Admission, accept};
 use super::control::Newcomers;
 use super::handed_in::HandedIn;
 use super::listening_socket::{BindError, ListeningSocket};
+use super::spoken::{Admitted, Spoken};
 
 /// How long the last answers may take once the broker has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -56,7 +58,9 @@ impl Http {
         let contexts = move || newcomers.context(Encoding::JsonLines);
         let times = (admission.stop.clone(), serving.end.clone());
         let front = Front::new(&self.settings, metrics.clone(), contexts, admission.tasks.clone(), times);
-        let web = Web { router: router(&front), front };
+        // No more than half of those who may be told at once: so however many ask slowly, there is one for whoever is only told.
+        let probes = Arc::new(Semaphore::new((admission.most_refusals / 2).max(1)));
+        let web = Web { router: router(&front), front, probes };
         let admission = Admission { tasks: serving.answering.clone(), stop: serving.end.clone(), ..admission.clone() };
         if !self.sockets.is_empty() {
             serving.answering.spawn(serving.end.clone().run_until_cancelled_owned(metrics.clone().watch()));
@@ -91,6 +95,8 @@ impl Serving {
 struct Web {
     front: Arc<Front>,
     router: Router,
+    /// Places for those without room who may ask whether the broker is well.
+    probes: Arc<Semaphore>,
 }
 
 impl Spoken for Web {
@@ -110,5 +116,19 @@ impl Spoken for Web {
     fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static {
         let Admitted { context, place, counted } = admitted;
         visit(transport, (Arc::clone(&self.front), self.router.clone()), (context, place), counted)
+    }
+    fn serve_without_room<T: Transport>(
+        &self,
+        transport: T,
+        context: Arc<ConnectionContext>,
+    ) -> impl Future<Output = Option<T>> + Send + 'static {
+        let place = Arc::clone(&self.probes).try_acquire_owned();
+        let shared = (Arc::clone(&self.front), self.router.clone());
+        async move {
+            match place {
+                Ok(place) => visit_without_room(transport, shared, context, place).await,
+                Err(_) => Some(transport),
+            }
+        }
     }
 }

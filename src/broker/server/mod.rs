@@ -11,6 +11,8 @@ mod handed_in;
 mod http;
 mod listening_socket;
 mod lock_file;
+mod refusal;
+mod spoken;
 mod stopping;
 mod tokens;
 mod unix_socket;
@@ -40,9 +42,10 @@ use crate::wire::{Address, Encoding, Listen};
 use self::http::Http;
 #[cfg(feature = "tls")]
 use accept::Tls;
-use accept::{Admission, Encoded, accept};
+use accept::{Admission, accept};
 use control::{Newcomers, most_connections};
 use listening_socket::ListeningSocket;
+use spoken::Encoded;
 use stopping::{LAST_MOMENT, drain, end_of, last_word, tell_counts};
 use tokens::access;
 

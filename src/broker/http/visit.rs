@@ -17,6 +17,7 @@ use hyper::service::Service;
 use hyper_util::rt::TokioTimer;
 use hyper_util::service::TowerToHyperService;
 use tokio::task::yield_now;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::broker::access::Place;
@@ -48,6 +49,8 @@ pub(super) struct Visit {
 /// What becomes of the connection.
 #[derive(Default)]
 struct Turn {
+    /// A request has come.
+    has_asked: AtomicBool,
     /// A request has come, and its answer is being made.
     is_asked: AtomicBool,
     next: Mutex<Option<Next>>,
@@ -108,12 +111,7 @@ pub(crate) async fn visit<T: Transport>(
     let over = place.as_ref().map(|place| place.over().clone()).unwrap_or_default();
     let visit = Visit::new(&transport, place);
     // Boxed, since what comes after it may last for days and needs no room for it.
-    let mut talk = Box::pin(talk(transport, (&front, router), &context, &visit));
-    let talked = match over.run_until_cancelled(&mut talk).await {
-        Some(talked) => talked,
-        None => last_chance(talk.as_mut(), &visit).await,
-    };
-    drop(talk);
+    let talked = Box::pin(talk(transport, (&front, router), &context, (&visit, &over))).await;
     let Some((transport, early)) = talked else { return };
     let Some(next) = lock(&visit.turn.next).take() else { return };
     let place = lock(&visit.place).take();
@@ -126,56 +124,80 @@ pub(crate) async fn visit<T: Transport>(
     });
 }
 
-/// Who is to make room may have asked already, and shown who it is: what has come is read once, and answered soon, before it has to go.
-async fn last_chance<T>(mut talk: Pin<&mut impl Future<Output = Option<T>>>, visit: &Visit) -> Option<T> {
-    // It is not known what has come before the runtime has asked the system, which it does after this turn.
-    yield_now().await;
-    if let Poll::Ready(talked) = poll_fn(|cx| Poll::Ready(talk.as_mut().poll(cx))).await {
-        return talked;
-    }
-    let is_asked = visit.turn.is_asked.load(Ordering::Relaxed);
-    if is_asked && let Some(talked) = within(LINGER, talk.as_mut()).await {
-        return talked;
-    }
-    if visit.is_admitted() { talk.await } else { None }
-}
-
 /// Answers requests. None once the connection has ended; else it is something else from now on, and some of that may have come already.
 async fn talk<T: Transport>(
     transport: T,
     (front, router): (&Front, Router),
     context: &ConnectionContext,
-    visit: &Visit,
+    (visit, over): (&Visit, &CancellationToken),
 ) -> Option<(T, Vec<u8>)> {
     let stuck = Arc::new(AtomicBool::new(false));
     let io = BytesIo::new(transport, context.times.write, Arc::clone(&stuck));
     let service = Visited::new(router, visit.clone());
     let mut connection = builder(context.times.first_line).serve_connection(io, service);
-    let mut stopping = pin!(front.end.cancelled());
-    let mut is_ending = false;
-    let ended = poll_fn(|cx| {
-        if !is_ending && stopping.as_mut().poll(cx).is_ready() {
-            is_ending = true;
-            Pin::new(&mut connection).graceful_shutdown();
+    let ended = {
+        let mut answers = pin!(answer(&mut connection, &stuck, &front.end, visit));
+        match over.run_until_cancelled(answers.as_mut()).await {
+            Some(ended) => Some(ended),
+            None => last_chance(answers, visit).await,
         }
-        match connection.poll_without_shutdown(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending if visit.turn.is_answered.load(Ordering::Relaxed) && !stuck.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await;
-    if let Err(error) = &ended {
+    };
+    if let Some(Err(error)) = &ended {
         debug!(peer = &*visit.peer.name, %error, "a connection by HTTP ended");
     }
     let parts = connection.into_parts();
     let transport = parts.io.into_inner();
-    if ended.is_ok() && lock(&visit.turn.next).is_some() {
+    if let Some(Ok(())) = ended
+        && lock(&visit.turn.next).is_some()
+    {
         return Some((transport, parts.read_buf.to_vec()));
     }
+    // TLS says so itself: to its peer, an end of the socket alone would be an error.
     transport.close();
-    within(LINGER, drop_input(&transport)).await;
+    // Who makes room for others does so at once.
+    if ended.is_some() {
+        within(LINGER, drop_input(&transport)).await;
+    }
     None
+}
+
+/// Answers requests until no more is to be answered on this connection.
+async fn answer<T: Transport>(
+    connection: &mut http1::Connection<BytesIo<T>, Visited>,
+    stuck: &AtomicBool,
+    end: &CancellationToken,
+    visit: &Visit,
+) -> hyper::Result<()> {
+    let mut stopping = pin!(end.cancelled());
+    let mut is_ending = false;
+    poll_fn(|cx| {
+        if !is_ending && stopping.as_mut().poll(cx).is_ready() {
+            is_ending = true;
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        match connection.poll_without_shutdown(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending if visit.turn.is_answered.load(Ordering::Relaxed) && !stuck.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
+            // Half a head, the rest of which is not waited for any more.
+            Poll::Pending if is_ending && !visit.turn.has_asked.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Who is to make room may have asked already, and shown who it is: what has come is read once, and answered soon, before it has to go.
+async fn last_chance<T>(mut answers: Pin<&mut impl Future<Output = T>>, visit: &Visit) -> Option<T> {
+    // It is not known what has come before the runtime has asked the system, which it does after this turn.
+    yield_now().await;
+    if let Poll::Ready(ended) = poll_fn(|cx| Poll::Ready(answers.as_mut().poll(cx))).await {
+        return Some(ended);
+    }
+    let is_asked = visit.turn.is_asked.load(Ordering::Relaxed);
+    if is_asked && let Some(ended) = within(LINGER, answers.as_mut()).await {
+        return Some(ended);
+    }
+    if visit.is_admitted() { Some(answers.await) } else { None }
 }
 
 /// How requests are read, each head of which has this time to come.
@@ -205,6 +227,7 @@ impl Service<Request<Incoming>> for Visited {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.visit.clone());
         let turn = Arc::clone(&self.visit.turn);
+        turn.has_asked.store(true, Ordering::Relaxed);
         turn.is_asked.store(true, Ordering::Relaxed);
         let answer = self.router.call(request);
         Box::pin(async move {

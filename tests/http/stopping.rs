@@ -1,7 +1,7 @@
 //! What everybody is told when the broker stops.
 
 use crate::asking::{Asking, Listener};
-use crate::harness::{Broker, Encoding, Socket, Transport, settings, until};
+use crate::harness::{Broker, Encoding, Place, Socket, Transport, settings, until};
 
 // Seen to fail: whoever was sending a body was left without an answer.
 #[test]
@@ -54,7 +54,9 @@ fn everybody_is_told() {
 // Seen to fail: the broker waited for the reader of a list beyond the time in which everything has to be sent.
 #[test]
 fn readers_that_do_not_read_do_not_hold_it_up() {
-    let mut broker = Broker::start(settings().http().set("outbox.drain_time", "500ms").set("outbox.write_time", "1h"));
+    let place = Place::new();
+    let set = || settings().http().set("store.path", place.file("store").display().to_string());
+    let mut broker = Broker::start(set().set("outbox.drain_time", "500ms").set("outbox.write_time", "1h"));
     let mut publisher = broker.client();
     for number in 0..20_000 {
         publisher.send(&format!(r#"{{"action":"header","stream":"s{number:05}","message":1}}"#));
@@ -72,4 +74,6 @@ fn readers_that_do_not_read_do_not_hold_it_up() {
     assert!(broker.until_ended().success());
     assert_eq!(broker.times_logged("what is queued is dropped"), 0, "each was given up in its own time");
     drop((list, events));
+    // Seen to fail: the reader of the list kept the actor until that was aborted, before it had kept what there is.
+    assert_eq!(Broker::start(set()).times_logged("an orderly stop"), 1);
 }

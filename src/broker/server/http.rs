@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,7 +60,7 @@ impl Http {
         let front = Front::new(&self.settings, metrics.clone(), contexts, admission.tasks.clone(), times);
         // No more than half of those who may be told at once: so however many ask slowly, there is one for whoever is only told.
         let probes = Arc::new(Semaphore::new((admission.most_refusals / 2).max(1)));
-        let web = Web { router: router(&front), front, probes };
+        let web = Web { router: router(&front), front, probes, end: serving.end.clone() };
         let admission = Admission { tasks: serving.answering.clone(), stop: serving.end.clone(), ..admission.clone() };
         if !self.sockets.is_empty() {
             serving.answering.spawn(serving.end.clone().run_until_cancelled_owned(metrics.clone().watch()));
@@ -86,7 +86,8 @@ impl Serving {
         self.accepting.close();
         self.accepting.wait().await;
         self.answering.close();
-        let _ = timeout(LAST_ANSWERS, self.answering.wait()).await;
+        // All are cut off by then.
+        let _ = timeout(LAST_ANSWERS * 2, self.answering.wait()).await;
     }
 }
 
@@ -97,6 +98,25 @@ struct Web {
     router: Router,
     /// Places for those without room who may ask whether the broker is well.
     probes: Arc<Semaphore>,
+    end: CancellationToken,
+}
+
+impl Web {
+    /// Does this, but no longer than the last answers may take: the actor ends, and keeps what there is, once no connection holds it.
+    fn in_time<F: Future>(&self, done: F) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let end = self.end.clone();
+        async move {
+            let late = async {
+                end.cancelled().await;
+                sleep(LAST_ANSWERS).await;
+            };
+            tokio::select! {
+                biased;
+                done = done => Some(done),
+                () = late => None,
+            }
+        }
+    }
 }
 
 impl Spoken for Web {
@@ -115,7 +135,9 @@ impl Spoken for Web {
 
     fn serve<T: Transport>(&self, transport: T, admitted: Admitted) -> impl Future<Output = ()> + Send + 'static {
         let Admitted { context, place, counted } = admitted;
-        visit(transport, (Arc::clone(&self.front), self.router.clone()), (context, place), counted)
+        let visit = visit(transport, (Arc::clone(&self.front), self.router.clone()), (context, place), counted);
+        let visit = self.in_time(visit);
+        async move { visit.await.unwrap_or_default() }
     }
     fn serve_without_room<T: Transport>(
         &self,
@@ -124,11 +146,12 @@ impl Spoken for Web {
     ) -> impl Future<Output = Option<T>> + Send + 'static {
         let place = Arc::clone(&self.probes).try_acquire_owned();
         let shared = (Arc::clone(&self.front), self.router.clone());
-        async move {
+        let visit = self.in_time(async move {
             match place {
                 Ok(place) => visit_without_room(transport, shared, context, place).await,
                 Err(_) => Some(transport),
             }
-        }
+        });
+        async move { visit.await.flatten() }
     }
 }

@@ -9,6 +9,7 @@
 mod agenda;
 mod applying;
 mod connections;
+mod count;
 mod cut_log;
 mod durable;
 mod full;

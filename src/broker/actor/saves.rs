@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::stats::Count;
+use super::count::Count;
 
 /// How the store does.
 #[derive(Debug, Default)]

@@ -1,33 +1,12 @@
 //! What the broker counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::broker::outbox::TransportKind;
 use crate::wire::{Encode, Encoding, ErrorCode};
 
+use super::count::Count;
 use super::saves::Saves;
-
-/// A count that many tasks add to.
-#[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
-
-impl Count {
-    /// Adds to the count.
-    pub(crate) fn add(&self, more: u64) {
-        self.0.fetch_add(more, Ordering::Relaxed);
-    }
-
-    /// Sets what is a level rather than a count.
-    pub(crate) fn set(&self, level: u64) {
-        self.0.store(level, Ordering::Relaxed);
-    }
-
-    /// The count now.
-    pub(crate) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// The limits that are in force, as whoever keeps to them says.
 #[derive(Debug, Default)]

@@ -11,7 +11,18 @@ use crate::wire::showable;
 /// What is wrong with a row.
 pub(super) type Fault = &'static str;
 
-/// The store cannot be used.
+/// The store cannot be used. Each text says what helps.
+///
+/// ```
+/// use msgstream::broker::{Server, Settings, StoreError, StoreSettings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+/// let refused = server.with_store(&StoreSettings::at("/there/is/no/such/directory/store.redb")).err().ok_or("it is there")?;
+/// assert!(matches!(refused, StoreError::NoDirectory(_)) && refused.to_string().contains("mkdir"));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

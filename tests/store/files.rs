@@ -60,6 +60,9 @@ fn what_is_wrong_is_told_with_its_cure() {
     let path = |name: &str| folder.join(name);
     assert!(refused(Store::open(&path("none/store"))).contains("make it with mkdir"));
     assert!(refused(Look::open(&path("none"))).contains("no broker has run with it yet"));
+    // There is no room for the longer name under which a new file is made.
+    let long = refused(Store::open(&path(&"n".repeat(254))));
+    assert!(long.contains("nnn ") && !long.contains(".new"), "{long}");
     fs::write(path("text"), "something else".repeat(1000)).unwrap();
     fs::write(path("empty"), "").unwrap();
     for name in ["text", "."] {

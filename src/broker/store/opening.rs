@@ -144,7 +144,10 @@ fn make(path: &Path, now: Duration) -> Result<(), StoreError> {
     let beside = PathBuf::from(name);
     // An earlier process of this number may have left it.
     let _ = fs::remove_file(&beside);
-    let made = open(&beside, OpenOptions::new().read(true).write(true).create_new(true).mode(0o600)).and_then(|file| {
+    // What goes wrong is said of the store: nobody has chosen the name beside it.
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&beside).map_err(failed);
+    let made = file.and_then(|file| {
+        let file = FileBackend::new(file).map_err(|error| StoreError::of_opening(path, error))?;
         let database = database(path, file)?;
         begin(path, &database, now)?;
         database.close().map_err(|error| StoreError::of_opening(path, error))?;

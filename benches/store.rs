@@ -27,7 +27,7 @@ fn header(name: &StreamName, round: usize) -> Frame {
 fn stands(number: usize, round: usize) -> Change {
     let name = name(number);
     let position = Position { epoch: Epoch::new(number as u64 + 1), sequence: round as u64 };
-    let stream = SavedStream { position, bytes: 1, since: 1, header_at: 1, header: Some(header(&name, round)), ended: None };
+    let stream = SavedStream { position, bytes: 1, since: 1, header_at: 1, header: Some(header(&name, round)), is_old: false, ended: None };
     Change { name, stream: StreamChange::Stands(stream), will: None }
 }
 

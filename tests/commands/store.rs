@@ -36,7 +36,7 @@ fn filled(path: &Path, stopped: bool) {
     let position = Position { epoch: Epoch::new(0xabc), sequence: 7 };
     let (fit, over, quiet) = (name("fit-1"), name("over"), name("quiet"));
     let header = Frame::lasting(unit(&fit, &json_lines::ENCODER, r#"{"k":1.10}"#).into(), &json_lines::ENCODER);
-    let running = SavedStream { position, bytes: 70, since: 1000, header_at: 2, header: Some(header), ended: None };
+    let running = SavedStream { position, bytes: 70, since: 1000, header_at: 2, header: Some(header), is_old: false, ended: None };
     let will = Some(SavedWill { session: SessionName::new("a session of mine"), last: end(&fit, "\"lost\"") });
     work.changes(std::slice::from_ref(&Change { name: fit.clone(), stream: StreamChange::Stands(running.clone()), will })).unwrap();
     let ended = Some(SavedEnd { forget_at: Duration::from_secs(9), last: Some(end(&over, "[null,2]")) });

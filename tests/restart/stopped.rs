@@ -88,11 +88,14 @@ fn what_is_said_after_several_restarts_stays_true() {
     assert_eq!((&receipt["resumed"], &receipt["state"]), (&json!(false), &json!("running")));
     assert_ne!(receipt["position"]["epoch"], position["epoch"]);
     broker.stop();
-    // The header of the life that was killed is there, and one that says again what it has said takes its place.
+    // The header of the life that was killed is there, and one that says again what it has said takes its place: no orderly stop since has
+    // brought back what was lost. Seen to fail when a stop had that forgotten.
     let broker = Broker::start(&place, 0);
     let mut job = Client::connect(broker.port);
-    job.say(r#"{"action":"header","stream":"job","message":"again","if":"absent","receipt":1}"#);
-    assert_eq!(job.hear()["action"], "error", "an orderly stop lost nothing that could be said again");
+    for answer in ["receipt", "error"] {
+        job.say(r#"{"action":"header","stream":"job","message":"again","if":"absent","receipt":1}"#);
+        assert_eq!(job.hear()["action"], answer);
+    }
     broker.stop();
 }
 

@@ -45,7 +45,15 @@ pub(crate) fn run(name: &StreamName, encoding: usize, messages: u32, length: usi
 /// A stream that runs.
 pub(crate) fn running(name: &StreamName, length: usize) -> SavedStream {
     let position = Position { epoch: Epoch::new(0xabc), sequence: 7 };
-    SavedStream { position, bytes: 70, since: 1000, header_at: 2, header: Some(lasting(name, 0, length, false)), ended: None }
+    SavedStream {
+        position,
+        bytes: 70,
+        since: 1000,
+        header_at: 2,
+        header: Some(lasting(name, 0, length, false)),
+        is_old: false,
+        ended: None,
+    }
 }
 
 /// All that a store holds: what is said of each name.
@@ -63,9 +71,9 @@ fn frame(frame: &Frame) -> String {
     format!("{} {} {:x?}", frame.encoder().name(), frame.messages(), frame.bytes())
 }
 
-fn stands(SavedStream { since, header_at, header, ended, .. }: &SavedStream) -> String {
+fn stands(SavedStream { since, header_at, header, is_old, ended, .. }: &SavedStream) -> String {
     let ended = ended.as_ref().map(|SavedEnd { forget_at, last }| (forget_at.as_millis(), last.as_ref().map(frame)));
-    format!("{since} {header_at} {:?} {ended:?}", header.as_ref().map(frame))
+    format!("{since} {header_at} {is_old} {:?} {ended:?}", header.as_ref().map(frame))
 }
 
 fn window(runs: &[SavedRun]) -> String {
@@ -154,7 +162,7 @@ impl Content {
         let header = rng.bool().then(|| lasting(&name, encoding, length, false));
         let last = rng.bool().then(|| lasting(&name, encoding, length / 2, true));
         let ended = rng.bool().then(|| SavedEnd { forget_at: Duration::from_millis(rng.u64(..)), last });
-        let stream = SavedStream { position, bytes, since, header_at, header, ended };
+        let stream = SavedStream { position, bytes, since, header_at, header, is_old: rng.bool(), ended };
         let is_there = self.streams.contains_key(name.as_str());
         match rng.u32(..10) {
             0 => {

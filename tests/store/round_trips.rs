@@ -36,7 +36,8 @@ fn streams_of_every_kind_with_names_of_every_length() {
                     let last = (kind > 3).then(|| lasting(&name, encoding, length + 1, true));
                     let ended = (kind > 1).then(|| SavedEnd { forget_at: Duration::from_millis(u64::MAX), last });
                     let position = Position { epoch: Epoch::new(u64::MAX), sequence: u64::MAX };
-                    let stream = SavedStream { position, bytes: u64::MAX, since: u64::MAX, header_at: u32::MAX, header, ended };
+                    let stream =
+                        SavedStream { position, bytes: u64::MAX, since: u64::MAX, header_at: u32::MAX, header, is_old: kind == 4, ended };
                     let session = (kind == 0).then(|| session_name(&"s".repeat(SessionName::LONGEST)));
                     let will = (kind < 2).then(|| SavedWill { session, last: lasting(&name, encoding, 0, true) });
                     let change = Change { name, stream: StreamChange::Stands(stream), will };

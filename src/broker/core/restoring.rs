@@ -38,7 +38,7 @@ impl Core {
     }
 
     fn restore_stream(&mut self, name: &StreamName, saved: SavedStream, runs: Option<Vec<SavedRun>>) {
-        let SavedStream { position, bytes, since, header_at, header, ended } = saved;
+        let SavedStream { position, bytes, since, header_at, header, is_old, ended } = saved;
         let is_over = ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now);
         let is_empty = header.is_none() && ended.is_none() && runs.as_ref().is_none_or(Vec::is_empty);
         if is_over || is_empty || self.streams.get(name).is_some() {
@@ -50,7 +50,7 @@ impl Core {
         let now = self.now;
         let run = &mut self.stream(name).stream.run;
         (run.sequence, run.bytes, run.since, run.header_at) = (position.sequence, bytes, since, header_at);
-        run.is_stored = true;
+        (run.is_stored, run.is_old) = (true, is_old);
         if is_vouched_for {
             run.epoch = position.epoch;
         } else {

@@ -132,6 +132,7 @@ fn saved(Stream { header, run, .. }: &Stream) -> SavedStream {
         since: run.since,
         header_at: run.header_at,
         header: header.clone(),
+        is_old: run.is_old,
         ended: run.ended.as_ref().map(|ended| SavedEnd { forget_at: ended.forget_at, last: ended.last.clone() }),
     }
 }

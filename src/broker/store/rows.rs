@@ -12,6 +12,7 @@ use super::frames::{self, Whole};
 const HAS_HEADER: u8 = 1;
 const HAS_ENDED: u8 = 2;
 const HAS_LAST: u8 = 4;
+const IS_OLD: u8 = 8;
 const HAS_SESSION: u8 = 1;
 
 const SHORT: Fault = "it ends too soon";
@@ -41,10 +42,11 @@ pub(super) fn session_name(key: &[u8]) -> Result<SessionName, Fault> {
 
 /// Writes how a stream stands, without its position. False if a frame of it cannot be stored.
 pub(super) fn write_stream(stream: &SavedStream, out: &mut Vec<u8>) -> bool {
-    let SavedStream { position: _, bytes: _, since, header_at, header, ended } = stream;
+    let SavedStream { position: _, bytes: _, since, header_at, header, is_old, ended } = stream;
     let last = ended.as_ref().and_then(|ended| ended.last.as_ref());
     let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
-    out.push(flag(header.is_some(), HAS_HEADER) | flag(ended.is_some(), HAS_ENDED) | flag(last.is_some(), HAS_LAST));
+    let is_there = flag(header.is_some(), HAS_HEADER) | flag(ended.is_some(), HAS_ENDED) | flag(last.is_some(), HAS_LAST);
+    out.push(is_there | flag(*is_old, IS_OLD));
     out.extend(since.to_le_bytes());
     out.extend(header_at.to_le_bytes());
     out.extend(ended.as_ref().map_or(0, |ended| milliseconds(ended.forget_at)).to_le_bytes());
@@ -55,7 +57,7 @@ pub(super) fn write_stream(stream: &SavedStream, out: &mut Vec<u8>) -> bool {
 pub(super) fn read_stream(bytes: &[u8], (position, count): (Position, u64)) -> Result<SavedStream, Fault> {
     let mut row = Row(bytes);
     let flags = row.u8()?;
-    let is_known = flags & !(HAS_HEADER | HAS_ENDED | HAS_LAST) == 0 && (flags & HAS_LAST == 0 || flags & HAS_ENDED != 0);
+    let is_known = flags & !(HAS_HEADER | HAS_ENDED | HAS_LAST | IS_OLD) == 0 && (flags & HAS_LAST == 0 || flags & HAS_ENDED != 0);
     if !is_known {
         return Err("its flags mean nothing");
     }
@@ -64,7 +66,7 @@ pub(super) fn read_stream(bytes: &[u8], (position, count): (Position, u64)) -> R
     let (header, last) = (frame(HAS_HEADER)?, frame(HAS_LAST)?);
     row.end()?;
     let ended = (flags & HAS_ENDED != 0).then(|| SavedEnd { forget_at: Duration::from_millis(forget_at), last });
-    Ok(SavedStream { position, bytes: count, since, header_at, header, ended })
+    Ok(SavedStream { position, bytes: count, since, header_at, header, is_old: flags & IS_OLD != 0, ended })
 }
 
 /// Where a stream stands, and how many bytes its messages took.

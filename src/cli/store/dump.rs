@@ -83,7 +83,7 @@ struct Message {
 
 impl<'a> Line<'a> {
     fn of(name: &'a StreamName, stream: &SavedStream, runs: &[SavedRun], began: u64, with_messages: bool) -> Self {
-        let SavedStream { position, bytes, since: _, header_at, header, ended } = stream;
+        let SavedStream { position, bytes, since: _, header_at, header, is_old: _, ended } = stream;
         let state = match (ended, header) {
             (Some(_), _) => StreamState::Ended,
             (None, Some(_)) => StreamState::Running,

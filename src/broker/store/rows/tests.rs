@@ -11,7 +11,7 @@ use crate::wire::Frame;
 fn full() -> (Vec<u8>, (Position, u64)) {
     let position = Position { epoch: Epoch::new(7), sequence: 9 };
     let ended = Some(SavedEnd { forget_at: Duration::from_millis(1234), last: Some(line("{\"b\":2}\n")) });
-    let stream = SavedStream { position, bytes: 11, since: 5, header_at: 6, header: Some(line("{\"a\":1}\n")), ended };
+    let stream = SavedStream { position, bytes: 11, since: 5, header_at: 6, header: Some(line("{\"a\":1}\n")), is_old: true, ended };
     let mut row = Vec::new();
     assert!(write_stream(&stream, &mut row));
     (row, (position, 11))
@@ -48,7 +48,7 @@ fn what_means_nothing_is_refused() {
     };
     // The flags, then the encoding of the header, its length, and the line's end.
     for (at, byte, fault) in [
-        (0, 8, "its flags mean nothing"),
+        (0, 16, "its flags mean nothing"),
         (0, HAS_LAST | HAS_HEADER, "its flags mean nothing"),
         (21, 0, "its encoding is not known"),
         (21, 3, "its encoding is not known"),

@@ -191,6 +191,11 @@ async fn cut_off_while_closing(state: &str, header: &str) -> (RemoteStream, Resu
     let broken = async {
         let mut second = after_the_close(first, &peer).await;
         second.answer(&[("job", state, Some(header))]).await;
+        if (state, header) == ("running", "\"theirs\"") {
+            // The broker may have kept an older one. It has not.
+            let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+            second.stale(&receipt).await;
+        }
         second
     };
     let (closed, second) = tokio::join!(async { client.confirmed().close("job").await }, broken);
@@ -290,6 +295,26 @@ async fn a_header_that_is_refused_for_now_is_not_forgotten() {
     assert!(matches!(&closed, Err(ClientError::Refused(reason)) if reason.code == "limit"), "{closed:?}");
 }
 
+/// A broker that was killed has kept an older header: the last one takes its place, and what follows is for the run that it is now.
+// Seen to fail: the client took the older header for somebody else's, so that its own was lost, and it never ended its stream.
+#[tokio::test]
+async fn a_header_of_which_the_broker_has_kept_an_older_one_is_set_again() {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, first) = begun(&peer).await;
+    let broken = async {
+        let mut second = after_the_close(first, &peer).await;
+        second.answer(&[("job", "running", Some("\"older\""))]).await;
+        let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
+        second.receipt_of(&receipt, "00000000000000bb").await;
+        let close = second.lines(1).await.remove(0);
+        assert!(close.starts_with(r#"{"action":"close","stream":"job","#) && close.contains(r#","of":"00000000000000bb""#), "{close}");
+        second.say(&format!(r#"{{"action":"receipt","receipt":{},"listeners":0}}"#, receipt_in(&close))).await;
+    };
+    let confirmed = client.confirmed();
+    let (closed, ()) = tokio::join!(confirmed.close("job"), broken);
+    assert_eq!(closed.unwrap().listeners, Some(0));
+}
+
 /// The broker never restarted: it still has the header, or a newer one.
 #[tokio::test]
 async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
@@ -300,9 +325,9 @@ async fn a_header_is_sent_again_only_if_the_broker_has_lost_it() {
         drop(first);
         let mut second = Peer::accept(&peer).await;
         second.answer(&[("job", state, header)]).await;
-        if state == "waiting" {
+        if state == "waiting" || header == Some("\"theirs\"") {
             let receipt = second.set_again(&[("job", "\"mine\"")]).await.remove(0);
-            second.receipt_of(&receipt, RUN).await;
+            if header.is_none() { second.receipt_of(&receipt, RUN).await } else { second.stale(&receipt).await }
         }
         client.put("job", "next").await.unwrap();
         assert_eq!(second.sent_before("next").await, [""; 0], "{state} {header:?}");

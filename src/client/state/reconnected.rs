@@ -125,10 +125,21 @@ impl State {
     }
 
     /// Has the broker take the headers again that it has lost, unless somebody else has begun the stream by then. True if there are any.
+    ///
+    /// One with a store may have kept an older header. It tells: then it takes a header for a stream that has one.
     fn set_again(&mut self) -> bool {
+        let changes = changes(&self.out.parts);
         for (stream, (_, found)) in &mut self.found {
-            let may_be_lost = found.state == Some(StreamState::Waiting) || found.is_untold;
-            let lost = self.headers.get(stream).filter(|_| may_be_lost && !found.is_set_again);
+            let is_latest = |found: &Found, header: &Bytes| {
+                let is_it = |line: &Bytes| found.header.as_deref() == Some(&**line);
+                is_it(header) || changes.get(stream).into_iter().flatten().filter_map(Change::header).any(|line| is_it(&line))
+            };
+            let may_be_lost = |header: &&Bytes| match found.state {
+                Some(StreamState::Waiting) => true,
+                Some(StreamState::Running) => found.is_untold || !is_latest(found, header),
+                Some(StreamState::Ended) | None => found.is_untold,
+            };
+            let lost = self.headers.get(stream).filter(|_| !found.is_set_again).filter(may_be_lost);
             let Some(header) = lost else { continue };
             (found.is_set_again, found.run) = (true, None);
             self.latest += 1;

@@ -125,6 +125,13 @@ impl Lines {
         }
     }
 
+    /// The same for a broker to which its run means nothing.
+    pub(super) fn push_again_as_it_was(&mut self, line: &[u8], kind: Kind) {
+        if !matches!(kind, Kind::Own) {
+            self.push_as_it_was(line, kind);
+        }
+    }
+
     /// Appends other lines; of each part among them, what `push` does with it.
     pub(super) fn extend(&mut self, bytes: &[u8], parts: Vec<Part>, mut push: impl FnMut(&mut Self, &[u8], Kind)) {
         let mut at = 0;

@@ -39,13 +39,18 @@ impl Peer {
 
     /// Answers the session that a connection begins with; returns its name.
     pub(crate) async fn open(&mut self, known: &str, taken: u64) -> String {
+        self.open_in("00000000000000ab", known, taken).await
+    }
+
+    /// The same in a life of the broker.
+    pub(crate) async fn open_in(&mut self, life: &str, known: &str, taken: u64) -> String {
         let line = self.lines(1).await.remove(0);
         let (name, receipt) = line
             .strip_prefix(r#"{"action":"session","session":""#)
             .and_then(|rest| rest.strip_suffix('}')?.split_once(r#"","receipt":"#))
             .unwrap_or_else(|| panic!("no session: {line}"));
         self.say(&format!(
-            r#"{{"action":"session","session":"{name}","known":{known},"taken":{taken},"broker":"00000000000000ab","receipt":{receipt}}}"#
+            r#"{{"action":"session","session":"{name}","known":{known},"taken":{taken},"broker":"{life}","receipt":{receipt}}}"#
         ))
         .await;
         name.to_owned()

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::job::content::NonFinite;
 use crate::wire::subscriber::{Event, Reason, Receipt};
-use crate::wire::{SessionName, Token, Verb};
+use crate::wire::{Epoch, SessionName, Token, Verb};
 
 use super::error::ClientError;
 use super::options::Options;
@@ -74,6 +74,8 @@ pub(super) struct State {
     /// A connection that has asked for the session was lost before the answer: if the broker had forgotten the session, it has begun one
     /// anew under the same name, and nobody was told.
     may_be_another: bool,
+    /// Which life of the broker has answered for the session last.
+    broker: Option<Epoch>,
     /// How many connections were lost before that answer: what they had sent may still reach the broker, and take the session away.
     unanswered: u32,
     /// How many lines of the session were taken and confirmed.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::{Chunk, Headers, State, lines};
 use crate::client::resume::{Kind, Lines, Mark, Part};
-use crate::wire::Verb;
 use crate::wire::subscriber::{Reason, Receipt, Reply};
+use crate::wire::{Epoch, Verb};
 
 impl State {
     /// There is a connection, the first or, after one that was `lost` for a reason, another one.
@@ -25,12 +25,13 @@ impl State {
 
     /// The broker says how many lines of the session it has taken; none if it does not know the session, or gives none. True if there may
     /// be room again.
-    pub(super) fn opened(&mut self, taken: Option<u64>) -> bool {
+    pub(super) fn opened(&mut self, taken: Option<u64>, broker: Option<Epoch>) -> bool {
         let Some((_, lost)) = self.opening.take() else { return false };
+        let is_same = std::mem::replace(&mut self.broker, broker) == broker;
         let taken = taken.filter(|taken| !self.is_another(*taken));
         self.may_be_another = false;
         match (taken, lost) {
-            (Some(taken), Some(reason)) => self.resumed(taken, &reason),
+            (Some(taken), Some(reason)) => self.resumed(taken, is_same, &reason),
             (None, Some(reason)) => {
                 self.taken = 0;
                 self.reconnected(&reason);
@@ -72,7 +73,9 @@ impl State {
         }
     }
 
-    fn resumed(&mut self, taken: u64, reason: &str) {
+    /// To another life of the broker, which knows the session and perhaps not all else, the runs mean nothing that lines were given.
+    fn resumed(&mut self, taken: u64, is_same: bool, reason: &str) {
+        let push = if is_same { Lines::push_again } else { Lines::push_again_as_it_was };
         let mut done = taken.saturating_sub(self.taken);
         self.has_moved |= done > 0;
         self.taken = taken;
@@ -89,12 +92,12 @@ impl State {
                 }
             }
             self.actions += rest.actions;
-            out.extend(&rest.bytes, rest.parts, Lines::push_again);
+            out.extend(&rest.bytes, rest.parts, push);
         }
         changes.extend(std::mem::take(&mut self.changes));
         self.changes = changes;
         let Lines { bytes, parts } = std::mem::take(&mut self.out);
-        out.extend(&bytes, parts, Lines::push_again);
+        out.extend(&bytes, parts, push);
         self.queued = out.bytes.len();
         self.out = out;
         if self.found.is_empty() {

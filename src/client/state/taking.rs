@@ -55,9 +55,9 @@ impl State {
                 }
                 self.answer_flush(receipt);
             }
-            Reply::Session { known, taken } => return self.opened(known.then_some(taken)),
+            Reply::Session { known, taken, broker } => return self.opened(known.then_some(taken), broker),
             Reply::Error { receipt: Some(receipt), .. } if self.opening.as_ref().is_some_and(|(asked, _)| *asked == receipt) => {
-                return self.opened(None);
+                return self.opened(None, None);
             }
             Reply::Error { reason, receipt: Some(receipt), .. } if self.asking.contains_key(&receipt) => {
                 return self.answered(receipt, Err(reason));

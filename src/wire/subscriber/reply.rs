@@ -24,8 +24,9 @@ pub(crate) enum Reply {
     CloseConnection(Option<Reason>),
     /// An action has taken effect.
     Receipt { receipt: u64, answer: Answer },
-    /// The connection belongs to a session: whether the broker knew it, and how many of its lines were taken.
-    Session { known: bool, taken: u64 },
+    /// The connection belongs to a session: whether the broker knew it, how many of its lines were taken, and which life of the broker says
+    /// so.
+    Session { known: bool, taken: u64, broker: Option<Epoch> },
     /// A stream was joined by a prefix, behind its header if it has one.
     Joined { stream: String, answer: Answer },
     /// All that was sent before the ping has taken effect.
@@ -100,6 +101,8 @@ struct ReplyLine<'a> {
     known: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     taken: Option<u64>,
+    #[serde(default, deserialize_with = "lenient")]
+    broker: Option<Epoch>,
 }
 
 /// `null` is a message like any other, not the absence of one.
@@ -134,7 +137,7 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
             None => Reply::Unknown,
         },
         ("joined", Some(stream)) => Reply::Joined { answer: answer(&line), stream: stream.into_owned() },
-        ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0) },
+        ("session", _) => Reply::Session { known: line.known.unwrap_or(false), taken: line.taken.unwrap_or(0), broker: line.broker },
         ("pong", _) => Reply::Pong { receipt: line.receipt },
         ("error", stream) => {
             let unreadable = || Reason { code: "error".to_owned(), reason: "the broker gave no reason".to_owned() };
@@ -198,7 +201,7 @@ mod tests {
             ),
             (
                 r#"{"action":"session","session":"sixteen letters!","known":true,"taken":12,"broker":"00000000000000ab","receipt":3}"#,
-                Reply::Session { known: true, taken: 12 },
+                Reply::Session { known: true, taken: 12, broker: Some(Epoch::new(0xab)) },
             ),
             (
                 r#"{"action":"receipt","receipt":7,"listeners":"two","state":7,"age":"old","resumed":1,"missed":-1,"position":[]}"#,

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 #[cfg(feature = "store")]
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::debug;
 
@@ -77,31 +77,37 @@ pub fn assemble(settings: &Settings) -> (Actor, Arc<ConnectionContext>) {
 /// Has an actor keep what there is in a store, and begin with what that holds.
 #[cfg(feature = "store")]
 pub(crate) fn keep(actor: Actor, store: Store, settings: &StoreSettings, mailbox: &Mailbox, stats: &Stats) -> Result<Actor, StoreError> {
-    keep_with(actor, store, mailbox, stats, |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves))
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    keep_with(actor, store, now, mailbox, stats, |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves))
 }
 
-/// The same, and a store that is written without a thread, for simulations.
+/// The same at any time since 1970, and a store that is written without a thread, for simulations.
+///
+/// # Errors
+/// If the store cannot be read.
 #[cfg(feature = "store")]
 pub fn keep_without_thread(
     actor: Actor,
     store: Store,
     settings: &StoreSettings,
+    now: Duration,
     mailbox: &Mailbox,
     stats: &Stats,
 ) -> Result<Actor, StoreError> {
     let keeper = |store, mailbox, saves| Keeper::new(store, settings.interval.0, mailbox, saves).without_thread();
-    keep_with(actor, store, mailbox, stats, keeper)
+    keep_with(actor, store, now, mailbox, stats, keeper)
 }
 
 #[cfg(feature = "store")]
 fn keep_with(
     actor: Actor,
     mut store: Store,
+    now: Duration,
     mailbox: &Mailbox,
     stats: &Stats,
     keeper: impl FnOnce(Store, WeakUnboundedSender<Command>, Arc<Saves>) -> Keeper,
 ) -> Result<Actor, StoreError> {
-    let (now, began) = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now());
+    let began = Instant::now();
     let actor = actor.restored(|core| {
         let loaded = store.read_clock(now)?;
         core.restore_clock(loaded.clock, loaded.began);

@@ -4,6 +4,7 @@
 //! or moved in one place contradicts what is told in another. Beside that each listener is held to what it was told.
 
 mod heard;
+mod kept;
 mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use msgstream::client::{Epoch, Position};
 use serde::Deserialize;
 
 use super::history::{Client, Fact, Listening, Said};
+use kept::Lives;
 
 /// What the checker has to know of a simulation.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +57,10 @@ struct Listens {
 #[derive(Debug, Default)]
 struct Publisher {
     sessions: u32,
+    /// How many lines it has written that sessions count, since a broker began that knows nothing of the ones before.
+    written: u64,
+    /// The life in which it had one last.
+    known_in: u32,
     /// How often the broker did not know its session any more, or may not have known it.
     forgotten: u32,
     /// When its session was held by no connection.
@@ -74,7 +80,9 @@ struct Checker {
     bare_ends: BTreeSet<usize>,
     /// Streams that somebody has ended, or may have.
     ended: BTreeSet<usize>,
-    lives: u32,
+    /// Streams to which somebody has written.
+    written: BTreeSet<usize>,
+    lives: Lives,
     runs: BTreeMap<Run, BTreeMap<u64, Message>>,
     ends: BTreeMap<Run, BTreeSet<u64>>,
     /// Where each message is.
@@ -83,8 +91,8 @@ struct Checker {
     wills: BTreeMap<(usize, Message), BTreeSet<Epoch>>,
     closes: BTreeMap<(usize, Message), BTreeSet<Epoch>>,
     /// The wills of which it is certain that they stood, or stand no more, with the broker's life in which they did.
-    standing: BTreeMap<(usize, Message), u32>,
-    over: BTreeSet<(usize, Message)>,
+    standing: BTreeMap<(usize, Message), (u32, Duration)>,
+    over: BTreeMap<(usize, Message), Duration>,
     dead: BTreeSet<Client>,
     last: BTreeSet<(usize, Message)>,
     heard: BTreeSet<(Listening, Message)>,
@@ -115,7 +123,7 @@ impl Checker {
 
     /// Whether what a client said may have taken effect twice: only if the broker does not know any more what it has taken.
     fn may_repeat(&self, client: Client) -> bool {
-        self.lives > 1 || self.publishers.get(&client).is_none_or(|publisher| publisher.forgotten > 0 || publisher.sessions == 0)
+        self.lives.count() > 1 || self.publishers.get(&client).is_none_or(|publisher| publisher.forgotten > 0 || publisher.sessions == 0)
     }
 
     fn fact(&mut self, at: Duration, fact: &Fact, terms: &Terms) {
@@ -153,37 +161,70 @@ impl Checker {
                 self.listens.insert(*listening, listens);
             }
             Fact::Hears { listening, event, position } => self.hears(at, *listening, event, *position, terms),
+            Fact::Finds { client, stream, wanted, found } => {
+                if found != wanted && !self.dead.contains(client) {
+                    self.flaw(format!("client {client} finds s{stream} with {found}, and its last header is {wanted}"));
+                }
+            }
             Fact::Stays { listening } => self.stays.push(*listening),
             Fact::Last { client, stream, number } => drop(self.last.insert((*stream, (*client, *number)))),
-            Fact::BrokerBegins => self.lives += 1,
-            Fact::BrokerEnds { panics } => {
+            Fact::BrokerBegins { has_store } => self.begins(at, *has_store, terms.session_time),
+            Fact::NoBroker { why } => self.flaw(format!("no broker begins: {why}")),
+            Fact::Saves { is_well } => self.lives.is_well(at, *is_well),
+            Fact::BrokerEnds { panics, end } => {
+                self.lives.ends(at, *end);
                 if *panics > 0 {
                     self.flaw("a task of the broker has panicked".to_owned());
                 }
                 self.publishers.values_mut().for_each(|publisher| publisher.back(at));
             }
-            Fact::Session { client, known, took } => {
+            Fact::Session { client, known, taken, life } => {
+                self.told_life(*client, life);
+                if !known {
+                    self.is_forgotten(at, *client, terms);
+                }
+                let lives = self.lives.count();
                 let publisher = self.publisher(*client);
+                let written = publisher.written;
                 // One that has taken nothing may have been begun anew, as far as its client can tell.
-                publisher.forgotten += u32::from(publisher.sessions > 0 && !(*known && *took));
+                publisher.forgotten += u32::from(publisher.sessions > 0 && !(*known && *taken > 0));
                 publisher.sessions += 1;
+                publisher.known_in = lives;
                 publisher.back(at);
+                if *taken > written {
+                    self.flaw(format!("{taken} lines of client {client} are said to be taken, and {written} were written in this life"));
+                }
             }
             Fact::Away { client } => self.publisher(*client).away.push((at, None)),
-            Fact::WillStands { client, stream, number } => drop(self.standing.insert((*stream, (*client, *number)), self.lives)),
+            Fact::WillStands { client, stream, number } => {
+                self.standing.insert((*stream, (*client, *number)), (self.lives.count(), at));
+            }
             Fact::WillIsOver { client, stream, number } => {
                 // A session that was forgotten may have been the end of it.
                 if !self.may_repeat(*client) {
-                    self.over.insert((*stream, (*client, *number)));
+                    self.over.insert((*stream, (*client, *number)), at);
                 }
             }
             Fact::Retires { client } => self.standing.retain(|(_, (owner, _)), _| owner != client),
             Fact::Dies { client } => drop(self.dead.insert(*client)),
-            Fact::Flushed { .. } | Fact::Leaves { .. } | Fact::Fault(_) | Fact::Line { .. } => {}
+            Fact::Line { client, by_broker: true, line, .. } => self.told(at, *client, line),
+            Fact::Line { client, by_broker: false, line, .. } => self.asked(*client, line),
+            Fact::Flushed { .. } | Fact::Leaves { .. } | Fact::Fault(_) => {}
+        }
+    }
+
+    /// The broker does not know the session of a client, which may be its first one.
+    fn is_forgotten(&mut self, at: Duration, client: Client, terms: &Terms) {
+        let lives = self.lives.count();
+        let publisher = self.publisher(client);
+        let is_early = publisher.away.last().is_none_or(|(since, until)| until.is_some() || at - *since < terms.session_time);
+        if publisher.sessions > 0 && publisher.known_in == lives && is_early {
+            self.flaw(format!("the session of client {client} is not known any more at {:.3} s", at.as_secs_f64()));
         }
     }
 
     fn says(&mut self, client: Client, stream: usize, said: Said) {
+        self.written.insert(stream);
         let mut other = |number, what| {
             self.others.insert((stream, (client, number), what));
         };

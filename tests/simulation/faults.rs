@@ -20,6 +20,8 @@ pub(crate) struct Dangers {
     broker_stops: u32,
     broker_dies: u32,
     clock_jumps: u32,
+    disk_is_full: u32,
+    power_fails: u32,
     /// The longest time between two, in milliseconds.
     pause: u64,
 }
@@ -30,14 +32,18 @@ impl Dangers {
         let (breaks, stands_still, parts, dies) = (some(10), some(5), some(3), some(1));
         let mut seldom = |most| some(most) * some(1);
         let (broker_stops, broker_dies, clock_jumps) = (seldom(1), seldom(1), seldom(1));
-        Self { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, pause: [100, 1000, 5000][rng.usize(0..3)] }
+        let (disk_is_full, power_fails) = (seldom(1), seldom(1));
+        let pause = [100, 1000, 5000][rng.usize(0..3)];
+        Self { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, disk_is_full, power_fails, pause }
     }
 }
 
 /// Lets things go wrong until it is calm.
 pub(crate) async fn faults(world: Arc<World>, dangers: Dangers, mut rng: Rng) {
-    let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, pause } = dangers;
-    let weights = [breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps];
+    let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, disk_is_full, power_fails, pause } = dangers;
+    let of_disk = u32::from(world.network.kept.is_some());
+    let weights =
+        [breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, of_disk * disk_is_full, of_disk * power_fails];
     let total: u32 = weights.iter().sum();
     let later = |rng: &mut Rng| Instant::now() + Duration::from_millis(rng.u64(0..=pause));
     let mut next = later(&mut rng);
@@ -76,8 +82,9 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
         }
         3 => network.kill(rng.u32(0..world.clients())),
         4 => {
-            world.history.add(Fact::Fault("the broker is told to stop".to_owned()));
-            network.stop_broker().await;
+            let patience = if rng.u8(0..3) == 0 { Some(Duration::from_millis(rng.u64(0..3000))) } else { None };
+            world.history.add(Fact::Fault(format!("the broker is told to stop, and at once after {patience:?}")));
+            network.stop_broker(patience).await;
             sleep(time.min(Duration::from_secs(8))).await;
             network.start_broker();
         }
@@ -87,9 +94,36 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
             sleep(time.min(Duration::from_secs(8))).await;
             network.start_broker();
         }
-        _ => {
+        6 => {
             world.history.add(Fact::Fault(format!("nobody runs for {time:?}")));
+            // Nor is anything saved.
+            world.history.add(Fact::Saves { is_well: false });
             advance(time).await;
+            world.history.add(Fact::Saves { is_well: true });
+        }
+        7 => {
+            world.history.add(Fact::Fault(format!("the disk is full for {time:?}")));
+            network.fill_disk(true);
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                sleep(time).await;
+                world.network.fill_disk(false);
+            });
+        }
+        _ => {
+            let Some(kept) = &network.kept else { return };
+            world.history.add(Fact::Fault("the power fails".to_owned()));
+            world.history.add(Fact::Saves { is_well: false });
+            let (failures, until) = (kept.failures(), Instant::now() + Duration::from_secs(4));
+            kept.fail_soon(rng);
+            while kept.failures() == failures && Instant::now() < until {
+                sleep(Duration::from_millis(rng.u64(1..50))).await;
+            }
+            network.kill_broker();
+            kept.crash(rng);
+            sleep(time.min(Duration::from_secs(8))).await;
+            world.history.add(Fact::Saves { is_well: true });
+            network.start_broker();
         }
     }
 }

@@ -38,6 +38,17 @@ pub(crate) enum Said {
     NoWill,
 }
 
+/// How a broker has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was killed, or its machine lost its power.
+    Crashed,
+    /// It was told to stop, and could not save all that it had.
+    CutShort,
+    /// It was told to stop, and left all that it had to the next one, if it could.
+    Whole,
+}
+
 #[derive(Debug, Clone)]
 #[expect(dead_code, reason = "some of it is only for the text")]
 pub(crate) enum Fact {
@@ -90,6 +101,13 @@ pub(crate) enum Fact {
     Leaves {
         listening: Listening,
     },
+    /// How a client finds a stream of its own at the end, and what it was to find: its last header.
+    Finds {
+        client: Client,
+        stream: usize,
+        wanted: String,
+        found: String,
+    },
     /// It listens when all is over.
     Stays {
         listening: Listening,
@@ -112,15 +130,28 @@ pub(crate) enum Fact {
         stream: usize,
         number: u32,
     },
-    BrokerBegins,
+    BrokerBegins {
+        /// It begins with what others have left.
+        has_store: bool,
+    },
     BrokerEnds {
         panics: u64,
+        end: Ended,
     },
-    /// The broker has given a session, and says whether it knew it, and whether it has taken something of it.
+    /// No broker begins, although all is well with its disk.
+    NoBroker {
+        why: String,
+    },
+    /// From now on what changes is saved, or is not.
+    Saves {
+        is_well: bool,
+    },
+    /// The broker has given a session, and says whether it knew it, how many of its lines it has taken, and what it calls itself.
     Session {
         client: Client,
         known: bool,
-        took: bool,
+        taken: u64,
+        life: String,
     },
     /// The connection that held the client's session has ended at the broker.
     Away {

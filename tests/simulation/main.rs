@@ -5,18 +5,24 @@
 //! it alone and prints its history.
 //!
 //! - `direction`, `wire`, `network`: connections that delay, split, stand still and break; who reaches the broker, and the broker's lives.
-//! - `publisher`, `job`, `listener`, `prefix`, `faults`: who takes part.
+//! - `kept`, `disk`: what brokers leave behind for the next one, in some simulations.
+//! - `publisher`, `owner`, `job`, `listener`, `prefix`, `asking`, `faults`: who takes part.
 //! - `world`: what a seed decides.
 //! - `history`, `checker`: what happened, and what must be true of it. `planted` sees that the checker finds what is wrong.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod asking;
 mod checker;
 mod direction;
+#[path = "../store/disk.rs"]
+mod disk;
 mod faults;
 mod history;
 mod job;
+mod kept;
 mod listener;
 mod network;
+mod owner;
 mod planted;
 mod prefix;
 mod publisher;
@@ -30,7 +36,7 @@ use checker::{Terms, check};
 use history::{Fact, text};
 
 /// How many seeds are taken if nobody asks for more.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 /// Seeds that failed are told up to so many.
 const MOST_FAILURES: usize = 3;

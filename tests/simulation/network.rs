@@ -1,4 +1,7 @@
-//! The network: who reaches the broker, over which connections, and the broker at its other side, which ends and begins again.
+//! The network: who reaches the broker, over which connections, and who has died. [`lives`] are those of the broker at its other
+//! side, which ends and begins again.
+
+mod lives;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,24 +12,21 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use msgstream::broker::Settings;
-use msgstream::internal::broker::actor::Command;
-use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::client::{ByteStream, Connecting, Connector};
 use msgstream::internal::wire::json_lines::JsonLines;
-use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::direction::Weather;
 use super::history::{Client, Fact, History, without_session};
+use super::kept::Kept;
 use super::wire::{Tap, Wire};
-
-/// How long a broker that stops may take.
-const STOP: Duration = Duration::from_secs(8);
 
 pub(crate) struct Network {
     pub(crate) history: History,
+    /// What brokers keep beyond their lives, if anything.
+    pub(crate) kept: Option<Kept>,
     settings: Settings,
     weather: Weather,
     /// What one turn of the broker's actor may cost.
@@ -96,7 +96,7 @@ impl Tap for LinkTap {
 }
 
 impl Network {
-    pub(crate) fn new(settings: Settings, weather: Weather, turn: usize, rng: Rng) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, kept: Option<Kept>, weather: Weather, turn: usize, rng: Rng) -> Arc<Self> {
         let state = State {
             rng,
             broker: None,
@@ -107,58 +107,11 @@ impl Network {
             holders: BTreeMap::new(),
         };
         let history = History::new();
-        Arc::new_cyclic(|me| Self { history, settings, weather, turn, me: me.clone(), state: Mutex::new(state) })
+        Arc::new_cyclic(|me| Self { history, kept, settings, weather, turn, me: me.clone(), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
-    }
-
-    /// Starts a broker that remembers nothing.
-    pub(crate) fn start_broker(&self) {
-        let mut state = self.lock();
-        if state.broker.is_some() {
-            return;
-        }
-        self.history.add(Fact::BrokerBegins);
-        let (actor, context) = assemble(&self.settings);
-        let mut tasks = JoinSet::new();
-        let actor = tasks.spawn(actor.with_epochs_of(state.rng.u64(..)).with_turns_of(self.turn).run());
-        state.broker = Some(Broker { context, actor, tasks });
-    }
-
-    /// Ends the broker without a word. Its clients may learn it, or may not.
-    pub(crate) fn kill_broker(&self) {
-        let mut state = self.lock();
-        let Some(mut broker) = state.broker.take() else { return };
-        let (links, mut rng) = (std::mem::take(&mut state.links), state.rng.fork());
-        state.holders.clear();
-        drop(state);
-        for link in links {
-            link.wire.break_off(true, rng.bool());
-        }
-        let panics = broker.panics();
-        broker.tasks.abort_all();
-        self.history.add(Fact::BrokerEnds { panics });
-    }
-
-    /// Ends the broker as a server does that is told to stop.
-    pub(crate) async fn stop_broker(&self) {
-        let Some(mut broker) = self.lock().broker.take() else { return };
-        let (done, all_taken_in) = oneshot::channel();
-        broker.context.mailbox.send(Command::Quiesce(done));
-        let _ = timeout(STOP, all_taken_in).await;
-        broker.context.mailbox.send(Command::Shutdown);
-        let panics = broker.panics();
-        let Broker { context, tasks, .. } = &mut broker;
-        // The actor ends when nobody can reach it any more.
-        *context = assemble(&self.settings).1;
-        let _ = timeout(STOP, async { while tasks.join_next().await.is_some() {} }).await;
-        tasks.abort_all();
-        let mut state = self.lock();
-        state.holders.clear();
-        drop(state);
-        self.history.add(Fact::BrokerEnds { panics });
     }
 
     /// Fault: breaks one connection off.
@@ -213,6 +166,7 @@ impl Network {
     /// No more faults: whoever waits for nothing learns that, and the broker runs.
     pub(crate) fn heal(&self) {
         self.history.add(Fact::Fault("no more faults".to_owned()));
+        self.fill_disk(false);
         let mut state = self.lock();
         state.apart = state.dead.clone();
         let wires = state.wires(|_| true);
@@ -229,7 +183,7 @@ impl Network {
         links.get(at).map(|link| (link.number, link.client, link.wire.clone()))
     }
 
-    async fn connect(&self, client: Client) -> io::Result<Box<dyn ByteStream>> {
+    pub(crate) async fn connect(&self, client: Client) -> io::Result<Box<dyn ByteStream>> {
         let delay = self.lock().rng.u64(0..=self.weather.delay);
         sleep(Duration::from_millis(delay)).await;
         if self.lock().apart.contains(&client) {
@@ -249,8 +203,10 @@ impl Network {
 
     fn wrote(&self, link: u32, client: Client, by_broker: bool, line: &str) {
         if by_broker && line.starts_with("{\"action\":\"session\"") {
-            let (known, took) = (line.contains("\"known\":true"), !line.contains("\"taken\":0,"));
-            self.history.add(Fact::Session { client, known, took });
+            let known = line.contains("\"known\":true");
+            let taken = line.split_once("\"taken\":").and_then(|(_, rest)| rest.split_once(',')?.0.parse().ok()).unwrap_or_default();
+            let life = line.split_once("\"broker\":\"").and_then(|(_, rest)| rest.split_once('"')).map_or("", |(life, _)| life);
+            self.history.add(Fact::Session { client, known, taken, life: life.to_owned() });
             self.lock().holders.insert(client, link);
         }
         // It ends as its client has asked: then it leaves nothing behind.

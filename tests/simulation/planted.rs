@@ -1,12 +1,14 @@
 //! The checker finds what is wrong: in a history in which all is right, one thing is changed.
 
+mod kept;
+
 use std::time::Duration;
 
 use msgstream::client::{Epoch, Event, Position, Reason};
 use msgstream::job::Content;
 
 use super::checker::{Terms, check};
-use super::history::{Fact, Said};
+use super::history::{Ended, Fact, Said};
 
 const TERMS: Terms = Terms { session_time: Duration::from_secs(10), keeps_all: true };
 
@@ -26,6 +28,14 @@ fn message(number: u32) -> Event {
     Event::Message(content(&format!(r#"{{"p":0,"n":{number}}}"#)))
 }
 
+fn session(known: bool, life: &str) -> Fact {
+    Fact::Session { client: 0, known, taken: u64::from(known), life: life.to_owned() }
+}
+
+fn ends(end: Ended) -> Fact {
+    Fact::BrokerEnds { panics: 0, end }
+}
+
 fn says(said: Said) -> Fact {
     Fact::Says { client: 0, stream: 0, said }
 }
@@ -35,14 +45,14 @@ fn history() -> Vec<Fact> {
     let listens = |listening| Fact::Listens { listening, client: 1 + listening, stream: 0, after: None, last: None };
     let header = Event::Header(content(r#"{"p":0,"upto":2}"#));
     let end = || Event::Ended { message: Some(content(r#"{"p":0,"will":1}"#)) };
-    let mut facts = vec![Fact::BrokerBegins, Fact::Session { client: 0, known: false, took: false }, listens(0)];
+    let mut facts = vec![Fact::BrokerBegins { has_store: false }, session(false, "a"), listens(0)];
     facts.extend((1..=4).map(|number| says(Said::Message { number, has_header: number == 2 })));
     facts.push(says(Said::Will { number: 1 }));
     facts.extend([hears(0, 1, message(1)), hears(0, 2, message(2)), listens(1), hears(1, 2, header)]);
     facts.extend((3..=4).flat_map(|number| (0..2).map(move |listening| hears(listening, number.into(), message(number)))));
     facts.push(Fact::Done { client: 0, stream: 0, number: 4, position: position(4) });
     facts.extend([Fact::Away { client: 0 }, hears(0, 4, end()), hears(1, 4, end())]);
-    facts.extend([Fact::Counts { client: 0, repeated: 0, waiting: 0 }, Fact::BrokerEnds { panics: 0 }]);
+    facts.extend([Fact::Counts { client: 0, repeated: 0, waiting: 0 }, ends(Ended::Whole)]);
     facts
 }
 
@@ -133,5 +143,5 @@ fn what_is_wrong_is_found() {
     let counts = |repeated, waiting| Fact::Counts { client: 0, repeated, waiting };
     found(&|facts| replace(facts, counts(0, 0), vec![counts(1, 0)]), "has forgotten nothing");
     found(&|facts| replace(facts, counts(0, 0), vec![counts(0, 1)]), "actions waiting");
-    found(&|facts| facts.push(Fact::BrokerEnds { panics: 1 }), "panicked");
+    found(&|facts| facts.push(Fact::BrokerEnds { panics: 1, end: Ended::Whole }), "panicked");
 }

@@ -113,7 +113,9 @@ impl Listens<'_> {
         let is_new = before.is_some() && run.is_some() && run != before && self.gaps.get(&number) != Some(&None);
         let is_elsewhere = position.is_none() && matches!(event, Event::Reconnected { .. });
         if is_new && position.is_some_and(|position| position.sequence <= 1) || is_elsewhere {
-            self.begun.insert(number);
+            if is_new {
+                self.begun.insert(number);
+            }
             self.streams.remove(&number).into_iter().for_each(|listening| self.world.history.add(Fact::Leaves { listening }));
         }
         let listening = self.begin(number);

@@ -11,13 +11,16 @@ use msgstream::internal::client::start_over;
 use msgstream::units::{ByteSize, Span};
 use tokio::time::{Instant, sleep_until};
 
+use super::asking::ask;
 use super::checker::Terms;
 use super::direction::Weather;
 use super::faults::{Dangers, faults};
 use super::history::{Client, Fact, History};
 use super::job::work;
+use super::kept::Kept;
 use super::listener::listen;
 use super::network::{Network, Way};
+use super::owner::own;
 use super::prefix::listen_to_all;
 use super::publisher::{Habits, publish};
 
@@ -46,8 +49,13 @@ pub(crate) struct World {
 impl World {
     /// A new client of the simulated network, and its name.
     pub(crate) fn client(self: &Arc<Self>, options: Options) -> (Client, RemoteStream) {
-        let client = self.next_client.fetch_add(1, Ordering::Relaxed);
+        let client = self.next_client();
         (client, start_over(Way { network: Arc::clone(&self.network), client }, options))
+    }
+
+    /// A new client that speaks for itself.
+    fn next_client(&self) -> Client {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
     }
 
     /// How many clients there are.
@@ -84,7 +92,8 @@ pub(crate) async fn simulate(seed: u64) -> (History, Terms) {
     let weather =
         Weather { delay: [0, 1, 5, 40, 300][rng.usize(0..5)], splits: [0, 20, 80][rng.usize(0..3)], room: rng.usize(300..20_000) };
     let turn = if rng.bool() { 1 } else { 80_000 };
-    let network = Network::new(settings, weather, turn, rng.fork());
+    let kept = rng.bool().then(|| Kept::new(Duration::from_millis([20, 200, 1000][rng.usize(0..3)])));
+    let network = Network::new(settings, kept, weather, turn, rng.fork());
     network.start_broker();
     let calm = Instant::now() + Duration::from_secs(rng.u64(10..90));
     let world = Arc::new(World {
@@ -121,11 +130,23 @@ fn people(world: &Arc<World>, rng: &mut Rng) {
         }
     }
     // Each has a stream that nobody else writes to.
-    for number in world.streams..world.streams + rng.usize(0..3) {
+    let jobs = world.streams + rng.usize(0..3);
+    for number in world.streams..jobs {
         let (client, remote) = world.client(options(rng).session(true));
         tokio::spawn(work(Arc::clone(world), client, remote, number, rng.fork()));
         let (client, remote) = world.client(options(rng));
         tokio::spawn(listen(Arc::clone(world), client, remote, number, rng.fork()));
+    }
+    for number in jobs..jobs + rng.usize(0..2) {
+        // Without one, what is late on an old connection comes behind what was said on the next.
+        let (client, remote) = world.client(options(rng).session(true));
+        tokio::spawn(own(Arc::clone(world), client, remote, number, rng.fork()));
+        let (client, remote) = world.client(options(rng));
+        tokio::spawn(listen(Arc::clone(world), client, remote, number, rng.fork()));
+    }
+    let asking = if world.network.kept.is_some() { rng.usize(0..3) } else { 0 };
+    for _ in 0..asking {
+        tokio::spawn(ask(Arc::clone(world), world.next_client(), rng.fork()));
     }
     for _ in 0..rng.usize(1..4) {
         let (client, remote) = world.client(options(rng));

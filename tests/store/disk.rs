@@ -30,6 +30,8 @@ struct State {
     durable: Vec<u8>,
     unsynced: Vec<Unsynced>,
     is_full: bool,
+    /// How much did not succeed.
+    failures: usize,
     /// The power fails after so many writes and syncs, or with the sync behind so many.
     power: Option<(Until, usize)>,
 }
@@ -66,6 +68,11 @@ impl Disk {
         self.state().power = Some((until, count));
     }
 
+    /// How much of what was asked of it did not succeed.
+    pub(crate) fn failures(&self) -> usize {
+        self.state().failures
+    }
+
     /// What is there once the power is back: what was synced, and any part of what was not.
     pub(crate) fn after_crash(&self, rng: &mut Rng) -> Self {
         let state = self.state();
@@ -99,6 +106,7 @@ impl Disk {
         {
             if *left == 0 {
                 state.power = Some((Until::Operation, 0));
+                state.failures += 1;
                 return Err(io::Error::other("the power has failed"));
             }
             *left -= 1;
@@ -141,6 +149,7 @@ impl StorageBackend for Disk {
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.powered(Until::Operation)?;
         if state.is_full && length > state.content.len() as u64 {
+            state.failures += 1;
             return Err(ErrorKind::StorageFull.into());
         }
         state.content.resize(length as usize, 0);
@@ -163,6 +172,7 @@ impl StorageBackend for Disk {
         let mut state = self.powered(Until::Operation)?;
         // As on a file system that writes nothing over, or where the file has holes.
         if state.is_full {
+            state.failures += 1;
             return Err(ErrorKind::StorageFull.into());
         }
         put(&mut state.content, offset, data);

@@ -35,6 +35,7 @@ fn a_store_heals_when_a_full_disk_has_room_again() {
                 let said = refused(keep(&mut store, &mut content, &format!("lost-{number}"), 40_000));
                 assert!(said.contains("there is no room") && said.contains("goes on by itself"), "{said}");
             }
+            assert!(disk.failures() > 0);
             disk.fill(false);
             assert_eq!(Content::of(&mut store).unwrap(), content, "seed {seed}");
         }

@@ -108,7 +108,7 @@ impl Checker {
     fn hears_gap(&mut self, listens: &Listens, position: Option<Position>, missed: Option<u64>, who: &str, terms: &Terms) {
         // A stream without messages is forgotten when nobody listens.
         let is_kept = terms.keeps_all && listens.position.or(position).is_none_or(|position| position.sequence > 0);
-        if is_kept && self.lives == 1 && !self.ended.contains(&listens.stream) {
+        if is_kept && self.lives.count() == 1 && !self.ended.contains(&listens.stream) {
             self.flaw(format!("{who}: told that {missed:?} messages are missing, of which the broker has all"));
         }
     }
@@ -126,7 +126,7 @@ impl Checker {
             self.closes.entry(key).or_default().extend(epoch);
             return;
         }
-        if self.over.contains(&key) {
+        if self.over.contains_key(&key) {
             self.flaw(format!("{who}: the will {number} of {p} takes effect in a later run"));
         }
         let fired = self.wills.entry(key).or_default();

@@ -83,8 +83,8 @@ impl Checker {
 
     /// Whoever died is known to be dead: its will has taken effect, and somebody was told.
     pub(super) fn wills(&mut self) {
-        for ((stream, (client, number)), life) in std::mem::take(&mut self.standing) {
-            let is_certain = self.dead.contains(&client) && life == self.lives && !self.has_been_forgotten(client);
+        for ((stream, (client, number)), (life, _)) in std::mem::take(&mut self.standing) {
+            let is_certain = self.dead.contains(&client) && life == self.lives.count() && !self.has_been_forgotten(client);
             let is_watched = self.listens.values().any(|listens| listens.stream == stream && !self.dead.contains(&listens.client));
             if is_certain && is_watched && !self.wills.contains_key(&(stream, (client, number))) {
                 self.flaw(format!("s{stream}: client {client} died, and its will {number} has not taken effect"));

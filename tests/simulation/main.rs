@@ -14,6 +14,7 @@
 mod asking;
 mod checker;
 mod direction;
+#[allow(dead_code, reason = "other tests have disks that are replaced")]
 #[path = "../store/disk.rs"]
 mod disk;
 mod faults;

@@ -385,6 +385,91 @@ def test_of_a_stream_of_which_nothing_is_confirmed_all_is_sent_to_a_broker_that_
         assert back(outgoing, said, standing) == expected, (said, standing)
 
 
+def test_where_a_broker_may_have_kept_an_older_header_the_last_one_is_said_again() -> None:
+    of = wire.of("e")
+    # (is_taken, found then): it had lost the last one, or somebody else has set another since.
+    for is_taken, header in [(True, "1"), (False, "0")]:
+        # The connection is lost on which it was said first.
+        outgoing = restarted(progress(3), close(4))
+        assert outgoing.header_first("s")
+        outgoing.disconnected()
+        outgoing.take_up(known(0, "another life"))
+        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+        assert outgoing.header_before("s", "running", "0") == wire.header("s", "1", wire.condition("again 2", None, True))
+        outgoing.answered_first("again 2", ("e", 0) if is_taken else None, None if is_taken else refusal("stale", "begun", "s"))
+        assert outgoing.header_before("s", "running", header) == ""
+        assert outgoing.reconcile("s", "running", header, ("e", 0)) == (0 if is_taken else 2)
+        lost = [will(7).line, progress(3).line[:-2] + of, close(4).line[:-2] + of] if is_taken else [wire.put("s", "3")]
+        assert goes_on(outgoing) == lost and outgoing.headers == ({"s": "1"} if is_taken else {})
+
+
+def test_a_header_that_stands_as_this_client_would_have_it_is_not_said_again() -> None:
+    for said, state, header in [(unknown(), "running", "1"), (unknown(), "running", "3"), (unknown(), "ended", "0"), (None, "running", "0")]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        outgoing.add(progress(3))
+        outgoing.take(1000)
+        outgoing.disconnected()
+        outgoing.take_up(said)
+        assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", state, header) == ""
+
+
+def test_a_header_of_which_nothing_is_confirmed_takes_the_place_of_a_former_run_that_the_broker_has_kept() -> None:
+    of = wire.of("e")
+    for kind in (PUT, HEADER):
+        for is_taken in (True, False):
+            first = progress(1) if kind == PUT else Entry(HEADER, wire.header("s", "1"), "s", "1")
+            outgoing = begun()
+            for entry in (first, text(2), close(3)):
+                outgoing.add(entry)
+            outgoing.take(1000)
+            outgoing.disconnected()
+            outgoing.take_up(unknown("another life"))
+            assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+            assert outgoing.header_before("s", "running", "former") == wire.header("s", "1", wire.condition("again 1", None, True))
+            outgoing.answered_first("again 1", ("e", 0) if is_taken else None, None if is_taken else refusal("stale", "begun", "s"))
+            assert outgoing.reconcile("s", "running", "1" if is_taken else "former", ("e", 0)) == (0 if is_taken else 2)
+            rest = [wire.put("s", "1"), text(2)] if kind == PUT else [text(2)]
+            assert goes_on(outgoing) == ([first.line[:-2] + of, text(2), close(3).line[:-2] + of] if is_taken else rest)
+
+
+def test_an_end_that_a_broker_has_kept_was_not_lost() -> None:
+    outgoing = restarted(progress(3), close(4), progress(5))
+    assert outgoing.header_first("s")
+    outgoing.answered_first("again 1", None, refusal("stale", "ended", "s"))
+    assert outgoing.reconcile("s", "ended", "3", ("e", 1)) == 0
+    # What is told after it begins another run.
+    assert goes_on(outgoing) == [progress(5).line] and not outgoing.withheld and not outgoing.wills
+
+
+def test_to_another_life_of_the_broker_which_knows_the_session_the_former_runs_mean_nothing() -> None:
+    of = wire.of("e")
+    for life, end in [("life", of), ("another life", "}\n")]:
+        outgoing = begun()
+        outgoing.add(progress(1))
+        outgoing.take(1000)
+        outgoing.confirm(1)
+        last, run = close(4), Run("s")
+        run.began("e", "life")
+        last.run = run
+        for entry in (Entry(DELETE, wire.delete("s"), "s"), last):
+            outgoing.add(entry)
+        outgoing.take(1000)
+        # The session was forgotten, and so the first of them is for the run that is there.
+        assert back(outgoing, unknown(), ("s", "running", "1", ("e", 7))) == [wire.delete("s")[:-2] + of, close(4).line[:-2] + of]
+        assert back(outgoing, known(0, life)) == [wire.delete("s")[:-2] + end, close(4).line[:-2] + end], life
+    # Nor does it matter where a header was set again.
+    outgoing = restarted(close(3))
+    outgoing.header_first("s")
+    outgoing.answered_first("again 1", ("e", 0), None)
+    outgoing.disconnected()
+    outgoing.take_up(known(0, "a third life"))
+    outgoing.reconcile(*UNTOLD)
+    assert not any(of in line for line in goes_on(outgoing))
+
+
 def lost_once() -> Outgoing:
     """A client whose stream has a confirmed header, on a broker that was restarted, and is not asked, since nothing is in doubt."""
     outgoing = begun()

@@ -125,6 +125,13 @@ class Receiving(Shared):
                 for tell in self._askers.pop(stream, []):
                     tell(standing)
                 continue
+            first = self._out.header_before(stream, standing.state, standing.header)
+            if first:
+                lines = first + self._listens.ask(stream)
+                self._out.wrote(lines)
+                self._asked_first.append(lines)
+                self._wake()
+                continue
             self._out.reconcile(*standing)
             self._doubtful.discard(stream)
             if not self._doubtful:

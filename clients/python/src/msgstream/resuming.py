@@ -3,7 +3,8 @@
 A broker that knows the client's session says how many lines it has taken. To one that does not, what was not confirmed is sent again.
 Then messages may come twice, which is counted. Headers and ends do not: where they may have taken effect, the broker is asked how the
 stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and nothing that is repeated touches what somebody
-else has begun meanwhile.
+else has begun meanwhile. One that has crashed may have kept an older header: then the last one is said again before (``header_first``,
+``header_before``).
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ class Resuming(Withholding):
         before = self.session.broker
         self._set_again, self._first = set(), {}
         may_be_another = self.session.begin(said)
+        if self.session.broker != before:
+            # Where streams stood in another life of the broker means nothing.
+            self._begun_again = {}
         # One that has taken less than was confirmed was begun anew. Of one that has taken nothing nobody can tell.
         known = said is not None and said.known and said.taken >= self._sent.taken and not (may_be_another and said.taken == 0 and self._sent)
         done: List[Waiting] = []
@@ -114,9 +118,24 @@ class Resuming(Withholding):
     def header_first(self, stream: str) -> str:
         """What is said before the broker is asked how the stream stands: a header that it has lost is set again, unless somebody else has
         begun the stream by then. So what is repeated behind it is known to touch no other run."""
-        if stream not in self._set_again:
+        if stream not in self._set_again or stream in self._refused_again:
             return ""
-        again = self._header_again(stream)
+        return self._say_first(stream, self.headers[stream])
+
+    def header_before(self, stream: str, state: str, header: Optional[str]) -> str:
+        """What is said, before the broker is asked once more, where a stream stands with a header that is not this client's: it may be an
+        older one, which a broker has kept that lost the newer one in a crash. It tells: then it takes a header for a stream that has one."""
+        mine = self._header_to_set(stream)
+        if state != "running" or mine is None or self.session.broker is None or stream in self._refused_again:
+            return ""
+        if stream in self._set_again or _taken(self._uncertain_of(stream), self.headers.get(stream), (state, header)) is not None:
+            return ""
+        self._set_again.add(stream)
+        self._begun_again.pop(stream, None)
+        return self._say_first(stream, mine)
+
+    def _say_first(self, stream: str, header: str) -> str:
+        again = self._header_again(stream, header)
         self._first[again.receipt or ""] = stream
         return again.line
 
@@ -129,7 +148,6 @@ class Resuming(Withholding):
             self._begun_again[stream] = position
         else:
             self._refused_again[stream] = _WITHHELD if refusal.code == "stale" else f"{_NOT_TAKEN}: {refusal.reason}"
-            self.superseded(stream)
         return True
 
     def sets_again(self, receipt: "Optional[wire.Receipt]") -> bool:
@@ -144,26 +162,33 @@ class Resuming(Withholding):
         to it and had taken effect is not sent again, and no header or end is if somebody else has begun it anew or ended it. Returns
         how many of those are withheld. Without a ``state`` the broker does not tell: since this client has no right to listen, if that
         ``is_denied``, or since it could not."""
-        sent = [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
-        if stream in self._refused_again:
-            return self._withhold_all(stream, sent, self._refused_again[stream])
+        sent = self._uncertain_of(stream)
         confirmed = self.headers.get(stream)
-        is_set_again = stream in self._set_again
-        if not state and confirmed is not None and stream in self._begun_again:
+        if stream in self._refused_again:
+            why = self._refused_again[stream]
+            if why != _WITHHELD or state != "ended" or _taken(sent, confirmed, (state, header)) is None:
+                self.superseded(stream)
+                return self._withhold_all(stream, sent, why)
+            # The broker has kept the end that this client has sent.
+            del self._refused_again[stream]
+            self._set_again.discard(stream)
+        is_set_again = stream in self._set_again or stream in self._begun_again
+        stands = self._header_to_set(stream)
+        if not state and stands is not None and stream in self._begun_again:
             # It stands as it was set again.
-            state, header, position = "running", confirmed, self._begun_again[stream]
+            state, header, position = "running", stands, self._begun_again[stream]
         if state == "waiting" and not is_set_again:
             # It knows nothing of the stream: all is sent again, the confirmed header first.
             self._set_will_again(stream)
             if confirmed is not None and stream not in self._last and not any(entry.kind in (CLOSE, DELETE) for entry in sent):
-                self._prepend(self._header_again(stream))
+                self._prepend(self._header_again(stream, self.headers[stream]))
             return 0
         if not state and (not is_denied or (confirmed is None and self._is_anew)):
             # All is sent as if for the first time.
             self._set_will_again(stream)
             return 0
         # One that somebody else has ended since is not as it was before.
-        taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if confirmed is not None and confirmed == header else None
+        taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if stands is not None and stands == header else None
         if taken is None and state == "ended" and stream in self._wills_fired:
             taken = _taken(sent, confirmed, ("running", header))
             if taken is not None:
@@ -173,7 +198,7 @@ class Resuming(Withholding):
                 self._remove(entry)
                 entry.position = position
                 self._done(entry)
-            if position is not None and state == "running" and (sent[:taken] or confirmed is not None):
+            if position is not None and state == "running" and (sent[:taken] or stands is not None):
                 self._repeat_of(Run.of_repeated(stream, position[0], self.session.broker), sent[taken:])
             self._set_will_again(stream)
             return 0
@@ -184,7 +209,7 @@ class Resuming(Withholding):
             # The broker has begun anew. What is confirmed is set again where nobody else has begun the stream.
             self._set_will_again(stream)
             if confirmed is not None and not is_set_again and stream not in self._last:
-                self._prepend(self._header_again(stream))
+                self._prepend(self._header_again(stream, self.headers[stream]))
         return self._withhold_all(stream, sent, _WITHHELD if state else _UNTOLD)
 
     def connected(self, notice: "Callable[[str, int], Optional[str]]") -> None:
@@ -238,7 +263,6 @@ class Resuming(Withholding):
             self._wills_fired.update(self.wills)
             return
         # Who has begun such a stream instead is likely to do so again: what was refused stays so.
-        self._begun_again = {}
         waiting = [entry for entry in self if isinstance(entry, Entry) and entry.sets]
         for entry in waiting:
             if entry.sets_again:
@@ -254,16 +278,27 @@ class Resuming(Withholding):
         self._asked_about.update(changed.intersection(self.headers))
         self._set_again = self._asked_about.intersection(self.headers)
         for stream in reversed(lost):
-            self._prepend(self._header_again(stream))
+            self._prepend(self._header_again(stream, self.headers[stream]))
 
-    def _header_again(self, stream: str) -> Entry:
-        """A confirmed header for a broker that has lost it, but not if another has begun the stream anew."""
-        confirmed = self.headers[stream]
+    def _uncertain_of(self, stream: str) -> "List[Entry]":
+        """Its headers and ends that may have taken effect, in the order in which they were sent."""
+        return [entry for entry in self._uncertain.get(stream, ()) if entry.waits and entry.sets]
+
+    def _header_to_set(self, stream: str) -> Optional[str]:
+        """The header behind which all follows that may be sent again: the confirmed one, or the first that was sent."""
+        confirmed = self.headers.get(stream)
+        first = next(iter(self._uncertain_of(stream)), None)
+        if confirmed is not None or first is None or first.condition or (first.run is not None and first.run.inherited):
+            return confirmed
+        return first.header
+
+    def _header_again(self, stream: str, header: str) -> Entry:
+        """A header for a broker that has lost it, but not if another has begun the stream anew."""
         if self.session.broker is None:
-            return Entry(HEADER, wire.header(stream, confirmed), stream, confirmed)
+            return Entry(HEADER, wire.header(stream, header), stream, header)
         self._agains += 1
         receipt = f"{_AGAIN} {self._agains}"
-        return Entry(HEADER, wire.header(stream, confirmed, wire.condition(receipt, None, True)), stream, confirmed, receipt=receipt)
+        return Entry(HEADER, wire.header(stream, header, wire.condition(receipt, None, True)), stream, header, receipt=receipt)
 
     def _take_back(self, unconfirmed: "List[Waiting]", may_be_done: bool) -> None:
         """What was sent, or what is left of it, waits again before all else."""

@@ -170,6 +170,7 @@ class Sending(Receiving):
         with self._lock:
             self._connection, self._connected = None, False
             self._doubtful.clear()
+            self._asked_first.clear()
             self._out.disconnected()
             broken = self._broken or CutShort("the connection ended")
         if not (self._ending or self._parted):
@@ -194,7 +195,7 @@ class Sending(Receiving):
         connection.send(first)
         while True:
             with self._lock:
-                while self._broken is None and not self._ending and (self._doubtful or not (self._out.waiting or self._ask)):
+                while not (self._broken or self._ending or self._asked_first) and (self._doubtful or not (self._out.waiting or self._ask)):
                     if self._is_forgotten():
                         break
                     self._idle = True
@@ -208,8 +209,12 @@ class Sending(Receiving):
                     if is_said:
                         self._out.parted()
                     break
-                self._ask = False
-                text = self._out.take(_BATCH)
+                if self._asked_first:
+                    text = "".join(self._asked_first)
+                    self._asked_first.clear()
+                else:
+                    self._ask = False
+                    text = self._out.take(_BATCH)
             connection.send(text)
         if is_said:
             # Whoever goes without this word is taken for lost. So is who has given up what still waited.

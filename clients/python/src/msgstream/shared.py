@@ -72,6 +72,8 @@ class Shared:
         #: The streams that the broker is asked about before anything is sent, and since when.
         self._doubtful: Set[str] = set()
         self._doubtful_since = 0.0
+        #: What is asked of them once more, and is to be sent before all else.
+        self._asked_first: List[str] = []
         #: Who has asked how a stream stands.
         self._askers: Dict[str, List[Callable[[Standing], object]]] = {}
         #: How many actions depended on how their streams stood.

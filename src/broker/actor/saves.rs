@@ -1,5 +1,8 @@
 //! What is known of the store, by whoever watches over the broker. Counts and levels: what is stored where is not known here.
-#![cfg_attr(not(all(feature = "store", feature = "http")), allow(dead_code, reason = "without a store nothing is told, and without HTTP nobody is"))]
+#![cfg_attr(
+    not(all(feature = "store", feature = "http")),
+    allow(dead_code, reason = "without a store nothing is told, and without HTTP nobody is")
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};

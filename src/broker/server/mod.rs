@@ -243,6 +243,7 @@ impl Server {
     /// # std::fs::create_dir_all(&directory)?;
     /// let store = StoreSettings::at(directory.join("store.redb"));
     /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?.with_store(&store)?;
+    /// assert!(directory.join("store.redb").exists());
     /// # drop(server);
     /// # std::fs::remove_dir_all(directory)?;
     /// # Ok(()) }

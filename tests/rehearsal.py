@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "clients/python/src"))
 
 from msgstream import Ended, Header, Lost, Message, RemoteStream  # noqa: E402
 
-RESTARTS = 5
+RESTARTS = 3
 # Messages of one job between two restarts, and the pause between two of them: a job that is busy with something else too.
 MESSAGES, PAUSE = 200, 0.002
 # Beyond this something hangs.

@@ -154,6 +154,7 @@ fn every_setting_has_a_variable_that_is_read() {
         let path = match key {
             "port_file" => read().port_file,
             "auth.tokens" => read().auth.tokens,
+            "store.path" => read().store.path,
             "http.port_file" => {
                 let listens = ("MSGSTREAM_HTTP__LISTEN", "127.0.0.1:0");
                 from_environment(&[(&name, bad), listens]).unwrap().http.port_file

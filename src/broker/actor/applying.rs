@@ -173,8 +173,8 @@ impl Parts<'_> {
     fn waits_for_durable(&self, from: ConnectionId, input: &Input) -> bool {
         !self.is_stopping
             && match input {
-                // One that ends is sent what it waits for.
-                Input::Leave { .. } => self.routes.durable.waits(from),
+                // One that ends is sent what it waits for, unless nobody can say when that comes.
+                Input::Leave { .. } => self.routes.durable.waits(from) && self.routes.can_be_durable(),
                 Input::Header { .. } | Input::Close { .. } | Input::Delete { .. } => self.routes.durable.is_full(from),
                 Input::Put { .. }
                 | Input::Listen { .. }

@@ -83,6 +83,11 @@ impl Durable {
         (self.next, self.saving) = (Parked::new(), Parked::new());
     }
 
+    /// The connections whose receipts wait for a save.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = ConnectionId> {
+        self.next.keys().chain(self.saving.keys()).copied()
+    }
+
     /// Whether any receipts of a connection wait.
     pub(super) fn waits(&self, id: ConnectionId) -> bool {
         [&self.next, &self.saving, &self.done].into_iter().any(|parked| parked.contains_key(&id))

@@ -42,7 +42,7 @@ use agenda::{Agenda, Awaits, Flow, Progress};
 use applying::{Applying, Parts};
 use listing::Listing;
 use routes::Routes;
-use saving::Saving;
+use saving::{AT_ONCE, Saving};
 use translator::Translator;
 
 pub use connections::Connections;
@@ -211,6 +211,10 @@ impl Actor {
     pub async fn run(mut self) {
         let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
         let clock = self.core.time();
+        // What was restored may have to be saved as it is now.
+        if let Some(keep) = self.keep.as_ref().filter(|_| self.core.take_news()) {
+            keep.wake();
+        }
         if self.keep.is_none() {
             self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         }
@@ -238,7 +242,8 @@ impl Actor {
             }
         }
         if let Some(keep) = self.keep {
-            let _ = timeout(LONGEST_FINISH, keep.finish(self.core, self.at_once)).await;
+            let longest = if self.at_once { AT_ONCE } else { LONGEST_FINISH };
+            let _ = timeout(longest, keep.finish(self.core, self.at_once)).await;
         }
     }
 
@@ -318,6 +323,14 @@ impl Actor {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
+                if let Some(keep) = self.keep.as_ref().filter(|_| !self.routes.durable.is_empty()) {
+                    // Some wait for receipts, which are given out at once; or never, if the disk fails.
+                    if self.settings.stats.saves.failing().is_some() {
+                        self.routes.durable.give_up();
+                    } else {
+                        keep.hurry();
+                    }
+                }
                 // From here on nobody's answers have to be taken first: all others would wait for that.
                 self.agenda.resume_all();
                 self.tell_quiesced();
@@ -354,6 +367,13 @@ impl Actor {
                     // The stop does not wait for a disk.
                     self.routes.durable.give_up();
                 }
+                // Who has said its last line waits for no disk either.
+                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
+            }
+            Save::Over => {
+                let waiting: Vec<_> = self.routes.durable.waiting().collect();
+                self.routes.durable.give_up();
+                waiting.into_iter().for_each(|id| self.agenda.resume(id, Awaits::Room));
             }
         }
     }
@@ -493,6 +513,8 @@ impl Actor {
             }
             self.routes.give_out_durable(part);
         });
+        // Some may have waited for a receipt.
+        self.resume_roomy();
         self.tell_quiesced();
         cost
     }

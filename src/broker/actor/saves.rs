@@ -36,6 +36,11 @@ impl Saves {
         self.is_kept.store(true, Ordering::Relaxed);
     }
 
+    /// There is none any more.
+    pub(crate) fn give_up(&self) {
+        self.is_kept.store(false, Ordering::Relaxed);
+    }
+
     /// Whether there is a store, so that anything can be durable.
     pub(crate) fn is_kept(&self) -> bool {
         self.is_kept.load(Ordering::Relaxed)

@@ -19,6 +19,9 @@ const PIECE: usize = 1 << 20;
 /// How long whoever keeps it may take at the end. It is told when its thread ends, so that a disk that hangs holds nobody up.
 pub(in crate::broker) const LONGEST_FINISH: Duration = Duration::from_secs(8);
 
+/// How long it may take if the broker is to end without delay.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// Whoever keeps what the actor owns beyond its life.
 pub trait Keep: Send {
     /// The actor begins to run with what was restored.
@@ -29,6 +32,9 @@ pub trait Keep: Send {
 
     /// There is something to save, to be asked for with [`Command::Save`](super::Command::Save). It must not wait.
     fn wake(&self);
+
+    /// As [`wake`](Self::wake), and somebody waits: it is to be asked for at once.
+    fn hurry(&self);
 
     /// The actor has ended: what its core has is to be saved as it stands, with all that is kept of messages unless the end is to come
     /// at once.
@@ -54,6 +60,8 @@ pub enum Save {
     Done,
     /// It could not be saved: it is to be handed over again.
     Failed(Vec<StreamName>),
+    /// Nothing will be saved any more.
+    Over,
 }
 
 /// Some of what has changed.

@@ -145,7 +145,10 @@ impl Core {
     /// The connection has ended, whether it said so before or not. If it was lost without a session, its wills take effect. False if the
     /// budget was spent before that; then it is to be called again.
     pub fn lose(&mut self, connection: ConnectionId, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
-        self.carry_out(Owner::Connection(connection), budget, deliver) && {
+        let owner = Owner::Connection(connection);
+        let done =
+            if self.is_stopping && self.changes.is_kept() { self.hand_on(owner, budget) } else { self.carry_out(owner, budget, deliver) };
+        done && {
             self.sessions.leave(connection, self.patient_now());
             true
         }
@@ -200,7 +203,24 @@ impl Core {
 
     fn forget_session(&mut self, key: SessionKey) {
         self.sessions.forget(key);
+        self.nameless = self.nameless.filter(|nameless| *nameless != key);
         self.stored -= SESSION;
+    }
+
+    /// The broker stops, and another life of it goes on with the wills of one who cannot come back as such. False if the budget was spent
+    /// before that.
+    fn hand_on(&mut self, owner: Owner, budget: &mut Budget) -> bool {
+        while let Some(name) = self.wills.first_of(owner).cloned() {
+            let Some(key) = self.nameless_session() else { return true };
+            if let Some(will) = self.wills.remove(&name) {
+                self.wills.insert(&name, Will { owner: Owner::Session(key), ..will });
+            }
+            budget.spend(INPUT);
+            if budget.is_spent() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Ends the streams that the owner has wills for. False if the budget was spent before that.

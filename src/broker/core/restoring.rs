@@ -7,7 +7,7 @@ use crate::wire::{Epoch, SessionName};
 
 use super::machine::Core;
 use super::saved::{Restored, SavedRun, SavedStream, SavedWill};
-use super::sessions::SESSION;
+use super::sessions::{SESSION, SessionKey};
 use super::stream::Ended;
 use super::wills::Owner;
 
@@ -85,20 +85,30 @@ impl Core {
         }
     }
 
+    /// The session of all those who had none. Its time is that of the first of them.
+    pub(super) fn nameless_session(&mut self) -> Option<SessionKey> {
+        if self.nameless.is_none() {
+            self.nameless = self.enter_session(None);
+        }
+        self.nameless
+    }
+
+    /// A session that nobody holds.
+    fn enter_session(&mut self, name: Option<&SessionName>) -> Option<SessionKey> {
+        let left = self.patient_now();
+        let key = self.sessions.restore(name, None, left)?;
+        self.stored += SESSION;
+        Some(key)
+    }
+
     fn restore_will(&mut self, name: &StreamName, SavedWill { session, last }: SavedWill) {
         // Whoever had no session cannot come back as such; it is given the same time to say another will.
         let session = session.as_ref();
-        let known = match session {
-            Some(session) => self.sessions.find(session, |_| false),
-            None => self.nameless,
+        let key = match &session {
+            Some(session) => self.sessions.find(session, |_| false).or_else(|| self.enter_session(Some(session))),
+            None => self.nameless_session(),
         };
-        let left = self.patient_now();
-        let made = if known.is_none() { self.sessions.restore(session, None, left) } else { None };
-        self.stored += made.map_or(0, |_| SESSION);
-        if session.is_none() {
-            self.nameless = self.nameless.or(made);
-        }
-        if let Some(key) = known.or(made) {
+        if let Some(key) = key {
             self.take_back_will(name);
             self.enter_will(name, Owner::Session(key), last, true);
         }

@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ struct End {
 /// The way from the actor to what feeds the store.
 pub(crate) struct Keeper {
     wake: Arc<Notify>,
+    /// Somebody waits for what is woken for.
+    hurries: Arc<AtomicBool>,
     end: oneshot::Sender<End>,
     /// Before it has begun.
     feeder: Option<Feeder>,
@@ -56,9 +59,10 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Feeds the store of the actor that a mailbox reaches.
     pub(crate) fn new(store: Store, interval: Duration, mailbox: WeakUnboundedSender<Command>, saves: Arc<Saves>) -> Self {
-        let (wake, (end, ended)) = (Arc::new(Notify::new()), oneshot::channel());
-        let feeder = Feeder { store, interval, mailbox, saves, wake: Arc::clone(&wake), ended, unkept: Vec::new() };
-        Self { wake, end, feeder: Some(feeder), on_a_thread: true }
+        let (wake, hurries, (end, ended)) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)), oneshot::channel());
+        let feeder =
+            Feeder { store, interval, mailbox, saves, wake: Arc::clone(&wake), hurries: Arc::clone(&hurries), ended, unkept: Vec::new() };
+        Self { wake, hurries, end, feeder: Some(feeder), on_a_thread: true }
     }
 
     /// Has the runtime's own task feed the store, as simulations need it: what is written takes no time there.
@@ -76,9 +80,8 @@ impl Keep for Keeper {
             return Ok(());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let saves = Arc::clone(&feeder.saves);
+        let watched = Watched { saves: Arc::clone(&feeder.saves), mailbox: feeder.mailbox.clone() };
         let feed = move || {
-            let watched = Watched(saves);
             runtime.block_on(feeder.run());
             std::mem::forget(watched);
         };
@@ -87,6 +90,11 @@ impl Keep for Keeper {
     }
 
     fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn hurry(&self) {
+        self.hurries.store(true, Ordering::Relaxed);
         self.wake.notify_one();
     }
 
@@ -102,12 +110,20 @@ impl Keep for Keeper {
 }
 
 /// Says that the store is not fed any more, if that ends by a panic.
-struct Watched(Arc<Saves>);
+struct Watched {
+    saves: Arc<Saves>,
+    mailbox: WeakUnboundedSender<Command>,
+}
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.0.failed("the thread that feeds the store panicked; nothing is kept any more until the broker is restarted");
+        self.saves.give_up();
+        self.saves.failed("the thread that feeds the store panicked; nothing is kept any more until the broker is restarted");
         error!("the thread that feeds the store panicked: nothing is kept any more until the broker is restarted; please report it");
+        if let Some(mailbox) = self.mailbox.upgrade() {
+            // The actor is gone only if the broker is.
+            let _ = mailbox.send(Command::Save(Save::Over));
+        }
     }
 }
 
@@ -118,6 +134,7 @@ struct Feeder {
     mailbox: WeakUnboundedSender<Command>,
     saves: Arc<Saves>,
     wake: Arc<Notify>,
+    hurries: Arc<AtomicBool>,
     ended: oneshot::Receiver<End>,
     /// What was handed over by an actor that ended before it was kept.
     unkept: Vec<StreamName>,
@@ -141,12 +158,18 @@ impl Feeder {
         let (mut next, mut positions_at, mut retry) = (Instant::now(), Instant::now(), None);
         let mut has_more = false;
         loop {
-            let wake = Arc::clone(&self.wake);
+            let (wake, hurries) = (Arc::clone(&self.wake), Arc::clone(&self.hurries));
             let due = async {
                 if !has_more {
                     wake.notified().await;
                 }
-                sleep_until(next).await;
+                // Whoever wakes it meanwhile is served as well.
+                while !hurries.swap(false, Ordering::Relaxed) {
+                    tokio::select! {
+                        () = sleep_until(next) => break,
+                        () = wake.notified() => {}
+                    }
+                }
             };
             tokio::select! {
                 biased;
@@ -173,8 +196,8 @@ impl Feeder {
                     (has_more, next) = (false, began + self.interval);
                 }
                 Err(Unsaved::Failed(error)) => {
-                    self.tell(Command::Save(Save::Failed(names)));
                     self.saves.failed(&error.to_string());
+                    self.tell(Command::Save(Save::Failed(names)));
                     if retry.is_none() {
                         warn!(%error, "what changes is not kept beyond a restart until the store can be written again");
                     }

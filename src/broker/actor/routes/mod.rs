@@ -245,6 +245,11 @@ impl Routes {
         Duration::from_secs(self.since.get(id.index()).copied().unwrap_or(0).into())
     }
 
+    /// Whether receipts that wait for a save are given out before long.
+    pub(super) fn can_be_durable(&self) -> bool {
+        self.stats.saves.failing().is_none()
+    }
+
     /// So many messages were put.
     pub(super) fn note_messages(&self, count: u64) {
         self.stats.messages.add(count);

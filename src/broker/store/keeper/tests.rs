@@ -47,7 +47,8 @@ fn what_a_save_has_begun_with_is_kept_if_the_actor_ends_before_it() {
     let (ended, mailbox) = (oneshot::channel().1, tokio::sync::mpsc::unbounded_channel().0.downgrade());
     let store = Store::open(&path).unwrap();
     let interval = Duration::ZERO;
-    let mut feeder = Feeder { store, interval, mailbox, saves: Arc::default(), wake: Arc::default(), ended, unkept };
+    let mut feeder =
+        Feeder { store, interval, mailbox, saves: Arc::default(), wake: Arc::default(), hurries: Arc::default(), ended, unkept };
     assert!(matches!(feeder.keep_all(&mut core, false), Ok(None)));
     drop(feeder);
     let mut found = Vec::new();

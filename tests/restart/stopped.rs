@@ -89,7 +89,7 @@ fn what_is_said_after_several_restarts_stays_true() {
     assert_ne!(receipt["position"]["epoch"], position["epoch"]);
     broker.stop();
     // The header of the life that was killed is there, and one that says again what it has said takes its place: no orderly stop since has
-    // brought back what was lost. Seen to fail when a stop had that forgotten.
+    // brought back what was lost.
     let broker = Broker::start(&place, 0);
     let mut job = Client::connect(broker.port);
     for answer in ["receipt", "error"] {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::started::Started;
 
 /// How long anything may take: far more than it does.
-const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// A directory of its own, removed with it.
 pub(crate) struct Place(PathBuf);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::broker::{Broker, Client, Place};
 
 /// What the broker says at an HTTP address.
-fn get(address: &str, path: &str) -> String {
+pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

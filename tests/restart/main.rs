@@ -9,3 +9,4 @@ mod broker;
 mod full;
 mod killed;
 mod stopped;
+mod unread;

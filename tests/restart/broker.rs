@@ -63,15 +63,7 @@ impl Broker {
         command.arg("--store").arg(place.path().join("store.redb")).args(more);
         let mut process = Started::start(&mut command);
         process.wait_for(" listening");
-        let began = Instant::now();
-        loop {
-            let port = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok());
-            if let Some(port) = port {
-                return Self { process, port };
-            }
-            assert!(began.elapsed() < LONG, "the broker has told no port");
-            std::thread::yield_now();
-        }
+        Self { process, port: told_port(&port_file) }
     }
 
     /// The process.
@@ -96,6 +88,18 @@ impl Broker {
         let (code, log) = self.process.end();
         assert_eq!(code, Some(0), "{log}");
         log
+    }
+}
+
+/// The port in a file that a broker writes, as soon as it is there.
+pub(crate) fn told_port(file: &Path) -> u16 {
+    let began = Instant::now();
+    loop {
+        if let Some(port) = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()) {
+            return port;
+        }
+        assert!(began.elapsed() < LONG, "the broker has told no port");
+        std::thread::yield_now();
     }
 }
 

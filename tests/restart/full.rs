@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 
-use crate::broker::{Broker, Client, Place};
+use crate::broker::{Broker, Client, Place, told_port};
 
 /// What the broker says at an HTTP address.
 pub(crate) fn get(address: &str, path: &str) -> String {
@@ -47,7 +47,7 @@ fn a_full_disk_never_stops_the_broker_and_heals() {
     client.say(r#"{"action":"put","stream":"much","message":1,"receipt":"put"}"#);
     assert_eq!(client.hear()["receipt"], json!("put"), "a receipt that is not to be durable waits for nothing");
     assert_eq!(listener.hear()["message"], json!(1));
-    let http = format!("127.0.0.1:{}", std::fs::read_to_string(&port_file).unwrap().trim());
+    let http = format!("127.0.0.1:{}", told_port(&port_file));
     let health: Value = serde_json::from_str(&get(&http, "/healthz")).unwrap();
     assert_eq!(health["status"], json!("ok"), "a restart would not help");
     assert!(health["store"]["reason"].as_str().unwrap().contains("store.redb"), "{health}");

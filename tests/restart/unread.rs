@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
 
-use crate::broker::{Broker, Client, LONG, Place};
+use crate::broker::{Broker, Client, LONG, Place, told_port};
 use crate::full::get;
 
 const BIG: usize = 3;
@@ -24,7 +24,7 @@ fn one_that_waits_for_receipts_goes_on_though_it_has_not_read_what_came_before()
     let (port_file, settings) = (place.path().join("http-port"), place.path().join("settings.toml"));
     std::fs::write(&settings, format!("[http]\nport_file = {port_file:?}\n")).unwrap();
     let broker = Broker::start_with(&place, 0, &["--http", "127.0.0.1:0", "--config", settings.to_str().unwrap()]);
-    let http = format!("127.0.0.1:{}", std::fs::read_to_string(&port_file).unwrap().trim());
+    let http = format!("127.0.0.1:{}", told_port(&port_file));
     let mut other = Client::connect(broker.port);
     for number in 0..BIG {
         let message = "x".repeat(900_000);

@@ -180,3 +180,38 @@ fn wills_of_those_who_do_not_come_back_take_effect_after_a_crash() {
     assert_eq!(listener.hear_all().iter().find(|line| line["action"] == "receipt").unwrap()["state"], json!("running"));
     broker.stop();
 }
+
+/// A run has ended and the next has begun, when the broker is killed: it has kept the end and lost the header behind it. Whoever says that
+/// header again is heard, as long as nobody has ended the stream since.
+// Seen to fail: it was refused, as if somebody else had ended the stream.
+#[test]
+fn a_run_that_was_lost_behind_an_end_can_be_begun_again() {
+    for ends_again in [false, true] {
+        let place = Place::new("begun-again");
+        let settings = place.path().join("settings.toml");
+        std::fs::write(&settings, "[store]\ninterval = \"1h\"\n").unwrap();
+        let start = || Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+        let broker = start();
+        let mut job = Client::connect(broker.port);
+        // The first save begins at once, the next one not before the broker is killed.
+        job.say(r#"{"action":"close","stream":"job","message":"first","receipt":1,"durable":true}"#);
+        assert_eq!(job.hear()["receipt"], json!(1));
+        job.say(r#"{"action":"header","stream":"job","message":"second","receipt":2}"#);
+        assert_eq!(job.hear()["receipt"], json!(2));
+        broker.kill();
+        // An orderly stop changes nothing about that.
+        start().stop();
+        let broker = start();
+        let mut job = Client::connect(broker.port);
+        if ends_again {
+            job.say(r#"{"action":"close","stream":"job","message":"theirs","receipt":1}"#);
+            assert_eq!(job.hear()["action"], json!("receipt"));
+        }
+        let expected = if ends_again { ["error", "error"] } else { ["receipt", "error"] };
+        for answer in expected {
+            job.say(r#"{"action":"header","stream":"job","message":"second","if":"absent","receipt":3}"#);
+            assert_eq!(job.hear()["action"], json!(answer), "{ends_again}");
+        }
+        broker.stop();
+    }
+}

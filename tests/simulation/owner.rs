@@ -63,8 +63,7 @@ impl Owner {
                 self.remote.put_with_header(&name, &json!({ "p": self.client, "n": self.messages }), &self.header).await
             }
             7..=9 => self.header().await,
-            // A crash may keep the end and lose the header behind it. Then the client takes the stream for one that somebody else has ended.
-            10 if self.world.network.kept.is_none() => {
+            10 => {
                 self.others += 1;
                 self.says(Said::End { number: Some(self.others) });
                 self.remote.close_with(&name, &json!({ "p": self.client, "end": self.others })).await?;

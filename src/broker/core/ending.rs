@@ -33,6 +33,7 @@ impl Core {
         // The end of a known stream is never refused for lack of room: then it is kept without its message.
         let now = self.now;
         let run = &mut self.stream(name).stream.run;
+        run.is_old = false;
         if !again {
             run.since = millis(now);
         }

@@ -195,9 +195,10 @@ impl Core {
     /// Whether a stream has neither a header nor an end.
     pub(super) fn check_absent(&mut self, name: &StreamName) -> Result<(), Refused> {
         self.forget_if_over(name);
-        let reason = match self.streams.get(name).map(Stream::state) {
+        let stream = self.streams.get(name);
+        let reason = match stream.map(Stream::state) {
             // A newer one may have been lost, which is now said again.
-            Some(StreamState::Running) if self.streams.get(name).is_some_and(|stream| stream.run.is_old) => return Ok(()),
+            Some(StreamState::Running | StreamState::Ended) if stream.is_some_and(|stream| stream.run.is_old) => return Ok(()),
             Some(StreamState::Running) => "the stream has a header, so nothing was done; without \"if\" it is replaced",
             Some(StreamState::Ended) => "the stream has ended, so nothing was done; without \"if\" another run begins",
             Some(StreamState::Waiting) | None => return Ok(()),

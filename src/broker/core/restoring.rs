@@ -53,7 +53,9 @@ impl Core {
         (run.is_stored, run.is_old) = (true, is_old);
         if is_vouched_for {
             run.epoch = position.epoch;
-        } else {
+        }
+        if runs.is_none() {
+            // A later header may have been lost, or the one that began the run behind this end.
             run.is_old = true;
             self.note_change(name);
         }

@@ -18,7 +18,7 @@ pub struct SavedStream {
     pub header_at: u32,
     /// Its header, as those who join get it.
     pub header: Option<Frame>,
-    /// The header is from before a crash, and a newer one may have been lost.
+    /// The header, or the end, is from before a crash, and a newer header may have been lost.
     pub is_old: bool,
     /// How it ended, if it has.
     pub ended: Option<SavedEnd>,

@@ -45,7 +45,7 @@ pub(super) struct Run {
     pub(super) mark: Mark,
     /// Whether anything was saved of it.
     pub(super) is_stored: bool,
-    /// Its header is of another life of the broker, which may have had a newer one.
+    /// Its header, or its end, is of another life of the broker, which may have had a newer header.
     pub(super) is_old: bool,
 }
 

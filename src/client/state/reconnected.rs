@@ -136,8 +136,8 @@ impl State {
             };
             let may_be_lost = |header: &&Bytes| match found.state {
                 Some(StreamState::Waiting) => true,
-                Some(StreamState::Running) => found.is_untold || !is_latest(found, header),
-                Some(StreamState::Ended) | None => found.is_untold,
+                Some(StreamState::Running | StreamState::Ended) => found.is_untold || !is_latest(found, header),
+                None => found.is_untold,
             };
             let lost = self.headers.get(stream).filter(|_| !found.is_set_again).filter(may_be_lost);
             let Some(header) = lost else { continue };

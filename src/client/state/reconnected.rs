@@ -175,8 +175,14 @@ impl State {
                     push_will(&mut out, will);
                 }
                 (Some(state), Some(header)) if is_mine(&header) && is_at_work => {
-                    runs.extend(found.run.map(|run| (stream.clone(), (run, state == StreamState::Ended))));
-                    self.headers.insert(stream.clone(), header.into());
+                    let has_ended = state == StreamState::Ended;
+                    runs.extend(found.run.map(|run| (stream.clone(), (run, has_ended))));
+                    if has_ended {
+                        // By this client, as is known now: what it sets next begins another run.
+                        self.headers.remove(&stream);
+                    } else {
+                        self.headers.insert(stream.clone(), header.into());
+                    }
                     push_will(&mut out, will);
                 }
                 // Another time the broker may take the header.

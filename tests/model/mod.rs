@@ -78,7 +78,7 @@ pub(crate) struct Model {
     /// None: nobody listens to it.
     directory: Option<Directory>,
     pub(crate) delivered: Delivered,
-    now: Duration,
+    pub(crate) now: Duration,
 }
 
 impl Model {
@@ -276,7 +276,7 @@ impl Model {
     }
 
     /// Time passes.
-    fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         let now = self.now;
         self.streams.retain(|_, stream| stream.ended.as_ref().is_none_or(|ended| ended.forget_at > now));

@@ -227,6 +227,7 @@ impl Core {
     fn carry_out(&mut self, owner: Owner, budget: &mut Budget, deliver: &mut impl Deliver) -> bool {
         while let Some(name) = self.wills.first_of(owner).cloned() {
             let last = self.take_back_will(&name);
+            self.forget_if_over(&name);
             // One that has ended since the will was said has none. So this one had ended before: the run that was to be has not begun.
             let has_ended = self.streams.get(&name).is_some_and(|stream| stream.run.ended.is_some());
             if let Some(last) = last.filter(|_| !self.is_stopping && !has_ended) {
@@ -309,7 +310,7 @@ mod tests {
         /// One session of `FORMER`, which has a will, and sessions last five seconds.
         fn new() -> Self {
             let limits = CoreLimits { streams: 9, listens: 9, stored: 9000, sessions: 9, ..CoreLimits::default() };
-            let limits = CoreLimits { session_time: Duration::from_secs(5), ..limits };
+            let limits = CoreLimits { session_time: Duration::from_secs(5), ended_time: Duration::from_secs(9), ..limits };
             let mut broker = Self { core: Core::new(limits, Arc::default(), Epochs::new(0)), told: Told::default() };
             for (from, input) in [(FORMER, begin()), (FORMER, will("job")), (OTHER, listen("job"))] {
                 broker.input(from, input, usize::MAX);
@@ -359,6 +360,22 @@ mod tests {
         assert!(!broker.core.has_lost_session());
         broker.lose_sessions();
         assert_eq!((broker.told.0.as_slice(), broker.core.next_loss()), (&[][..], None));
+    }
+
+    // Seen to fail: the will was dropped, as if the end that is over still counted.
+    #[test]
+    fn an_end_whose_time_is_over_stands_in_the_way_of_no_will() {
+        let mut broker = Broker::new();
+        let last = Frame::lasting(Box::from(&b"well\n"[..]), &ENCODER);
+        broker.input(OTHER, Input::Close { stream: StreamName::new("job").unwrap(), last, of: None, receipt: None }, usize::MAX);
+        broker.input(FORMER, will("job"), usize::MAX);
+        broker.core.lose(FORMER, &mut Budget::unlimited(), &mut broker.told);
+        // Longer than ends are remembered, and nobody has had time to forget this one.
+        broker.core.set_time(Duration::from_secs(1 << 20));
+        broker.lose_sessions();
+        broker.told.0.clear();
+        broker.input(OTHER, listen("job"), usize::MAX);
+        assert_eq!(broker.told.0, [(OTHER, "lost\n".to_owned())]);
     }
 
     // Seen to fail: the one that has the former's id was taken out of its streams, and heard nothing more.

@@ -38,6 +38,8 @@ pub(crate) struct Network {
 struct State {
     rng: Rng,
     broker: Option<Broker>,
+    /// The last broker is not done yet: nobody else can have its store.
+    is_ending: bool,
     links: Vec<Link>,
     next_link: u32,
     /// Who reaches nobody.
@@ -100,6 +102,7 @@ impl Network {
         let state = State {
             rng,
             broker: None,
+            is_ending: false,
             links: Vec::new(),
             next_link: 0,
             apart: BTreeSet::new(),

@@ -25,7 +25,7 @@ impl Network {
     /// Starts a broker that remembers nothing, or what was kept.
     pub(crate) fn start_broker(&self) {
         let mut state = self.lock();
-        if state.broker.is_some() {
+        if state.broker.is_some() || state.is_ending {
             return;
         }
         let (actor, context) = assemble(&self.settings);
@@ -75,7 +75,7 @@ impl Network {
 
     /// Ends the broker as a server does that is told to stop, and perhaps after some time to do so at once.
     pub(crate) async fn stop_broker(&self, patience: Option<Duration>) {
-        let Some(mut broker) = self.lock().broker.take() else { return };
+        let Some(mut broker) = self.begin_to_end() else { return };
         let failures = self.kept.as_ref().map(Kept::failures);
         let panics = broker.panics();
         let Broker { context, tasks, actor } = &mut broker;
@@ -100,8 +100,18 @@ impl Network {
             is_whole &= kept.is_whole();
         }
         tasks.abort_all();
-        self.lock().holders.clear();
+        let mut state = self.lock();
+        state.holders.clear();
+        state.is_ending = false;
+        drop(state);
         self.history.add(Fact::BrokerEnds { panics, end: if is_whole { Ended::Whole } else { Ended::CutShort } });
+    }
+
+    fn begin_to_end(&self) -> Option<Broker> {
+        let mut state = self.lock();
+        let broker = state.broker.take()?;
+        state.is_ending = true;
+        Some(broker)
     }
 
     /// Fault: there is no room for anything more on the disk, or there is again.

@@ -26,8 +26,9 @@ sys.path.insert(0, str(ROOT / "clients/python/src"))
 from msgstream import Ended, Header, Lost, Message, RemoteStream  # noqa: E402
 
 RESTARTS = 3
-# Messages of one job between two restarts, and the pause between two of them: a job that is busy with something else too.
-MESSAGES, PAUSE = 200, 0.002
+# Messages of one job between two restarts, and the pause between two of them: a job that is busy with something else too. A broker runs for
+# more than a second, so that its clients take their connections for good ones and do not wait longer and longer before the next.
+MESSAGES, PAUSE = 200, 0.008
 # Beyond this something hangs.
 DEADLINE = 90
 

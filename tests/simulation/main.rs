@@ -85,6 +85,8 @@ fn one_seed() {
     assert!(flaws.is_empty(), "{}\n{terms:?}\nseed {seed}:\n{}\n", text(&facts), flaws.join("\n"));
 }
 
+// Seen to fail: after a restart the wills of those who did not come back took effect in the order of the names of their sessions, which
+// clients make at random.
 #[test]
 fn a_seed_has_one_history() {
     for seed in 0..20 {

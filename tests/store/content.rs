@@ -100,19 +100,19 @@ impl Content {
 
     fn take(&mut self, restored: Restored) {
         let is_new = match restored {
-            Restored::Session { name, taken } => {
-                assert!(self.streams.is_empty() && self.wills.is_empty(), "sessions come first");
-                self.sessions.insert(name.as_str().to_owned(), taken).is_none()
-            }
+            Restored::Session { name, taken } => self.sessions.insert(name.as_str().to_owned(), taken).is_none(),
             Restored::Stream { name, stream, runs } => {
-                assert!(self.wills.is_empty(), "wills come last");
+                assert!(self.wills.is_empty() && self.sessions.is_empty(), "streams come first");
                 if let Some(runs) = runs {
                     self.windows.insert(name.to_string(), window(&runs));
                 }
                 let row = (stands(&stream), position(stream.position, stream.bytes));
                 self.streams.insert(name.to_string(), row).is_none()
             }
-            Restored::Will { name, will: one } => self.wills.insert(name.to_string(), will(&one)).is_none(),
+            Restored::Will { name, will: one } => {
+                assert!(self.sessions.is_empty(), "sessions come last");
+                self.wills.insert(name.to_string(), will(&one)).is_none()
+            }
         };
         assert!(is_new, "it is handed over once");
     }

@@ -32,7 +32,7 @@ impl Core {
     pub fn restore(&mut self, restored: Restored) {
         match restored {
             Restored::Stream { name, stream, runs } => self.restore_stream(&name, stream, runs),
-            Restored::Session { name, taken } => self.restore_session(&name, Some(taken)),
+            Restored::Session { name, taken } => self.restore_session(&name, taken),
             Restored::Will { name, will } => self.restore_will(&name, will),
         }
     }
@@ -79,10 +79,10 @@ impl Core {
         }
     }
 
-    /// A session of another life. Without the number of lines that were taken it is not known to its client, but may have wills.
-    fn restore_session(&mut self, name: &SessionName, taken: Option<u64>) {
+    /// A session of another life, to which its client may come back. It is there already if it has a will.
+    fn restore_session(&mut self, name: &SessionName, taken: u64) {
         let left = self.patient_now();
-        if self.sessions.restore(Some(name), taken, left).is_some() {
+        if !self.sessions.restore_taken(name, taken) && self.sessions.restore(Some(name), Some(taken), left).is_some() {
             self.stored += SESSION;
         }
     }
@@ -95,7 +95,7 @@ impl Core {
         self.nameless
     }
 
-    /// A session that nobody holds.
+    /// A session that nobody holds. Without the number of lines that were taken it is not known to its client, but may have wills.
     fn enter_session(&mut self, name: Option<&SessionName>) -> Option<SessionKey> {
         let left = self.patient_now();
         let key = self.sessions.restore(name, None, left)?;
@@ -113,6 +113,65 @@ impl Core {
         if let Some(key) = key {
             self.take_back_will(name);
             self.enter_will(name, Owner::Session(key), last, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::core::budget::Budget;
+    use crate::broker::core::tests::Told;
+    use crate::broker::core::{CoreLimits, Epochs, Input};
+    use crate::wire::Frame;
+    use crate::wire::ids::ConnectionId;
+    use crate::wire::json_lines::ENCODER;
+
+    fn session(letter: &str) -> SessionName {
+        SessionName::new(&letter.repeat(16)).unwrap()
+    }
+
+    /// A core to which somebody listens, with the wills of two sessions that were left at once, as a store hands them over.
+    fn restored() -> (Core, Told) {
+        let limits =
+            CoreLimits { streams: 9, listens: 9, stored: 9000, sessions: 9, session_time: Duration::from_secs(5), ..CoreLimits::default() };
+        let (mut core, mut told) = (Core::new(limits, Arc::default(), Epochs::new(0)), Told::default());
+        for (name, letter) in [("one", "z"), ("two", "a")] {
+            let name = StreamName::new(name).unwrap();
+            let last = Frame::lasting(format!("{name}\n").into_bytes().into_boxed_slice(), &ENCODER);
+            core.restore(Restored::Will { name: name.clone(), will: SavedWill { session: Some(session(letter)), last } });
+            core.handle(ConnectionId(0), Input::Listen { stream: name, start: None, receipt: None }, &mut Budget::unlimited(), &mut told);
+        }
+        for (letter, taken) in [("a", 1), ("m", 2), ("z", 3)] {
+            core.restore(Restored::Session { name: session(letter), taken });
+        }
+        core.assert_invariants();
+        (core, told)
+    }
+
+    /// Names of sessions are made at random, and decide nothing.
+    #[test]
+    fn those_who_do_not_come_back_are_lost_in_the_order_of_the_streams_of_their_wills() {
+        let (mut core, mut told) = restored();
+        core.set_time(Duration::from_secs(5));
+        core.lose_sessions(&mut Budget::unlimited(), &mut told);
+        let ends: Vec<&str> = told.0.iter().map(|(_, line)| &**line).collect();
+        assert_eq!(ends, ["one\n", "two\n"]);
+        assert!(!core.has_lost_session());
+        core.assert_invariants();
+    }
+
+    #[test]
+    fn a_session_that_comes_behind_its_will_is_known() {
+        for (letter, taken) in [("a", 1), ("m", 2), ("z", 3)] {
+            let (mut core, mut told) = restored();
+            let begin = Input::Session { session: session(letter), former: None, receipt: None };
+            core.handle(ConnectionId(1), begin, &mut Budget::unlimited(), &mut told);
+            let (_, line) = told.0.last().unwrap();
+            assert!(line.contains(&format!("\"known\":true,\"taken\":{taken}")), "{line}");
+            core.assert_invariants();
         }
     }
 }

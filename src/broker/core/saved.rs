@@ -114,14 +114,14 @@ pub enum Restored {
         /// Its last messages, if nothing is missing behind them.
         runs: Option<Vec<SavedRun>>,
     },
-    /// A session, and how many of its lines were taken.
+    /// A session, and how many of its lines were taken. It may come behind its wills.
     Session {
         /// Its name.
         name: SessionName,
         /// So many lines have taken effect or been refused.
         taken: u64,
     },
-    /// A will. That of a session comes behind its session.
+    /// A will. It comes behind its stream.
     Will {
         /// The stream.
         name: StreamName,

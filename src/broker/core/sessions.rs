@@ -167,6 +167,12 @@ impl Sessions {
         Some(key)
     }
 
+    /// How many lines were taken of a session that was entered without that. False if there is none of the name.
+    pub(super) fn restore_taken(&mut self, name: &SessionName, taken: u64) -> bool {
+        let session = self.by_name.get(name).and_then(|key| self.known.get_mut(key));
+        session.map(|session| session.taken = Some(taken)).is_some()
+    }
+
     /// The name of a session that somebody may come back to.
     pub(super) fn name_of(&self, key: SessionKey) -> Option<&SessionName> {
         self.known.get(&key)?.name.as_ref()

@@ -59,7 +59,7 @@ impl Store {
         reading::clock(path, database, now)
     }
 
-    /// Hands over everything: the sessions, then the streams, then the wills. The runs of a stream are `Some` if its window was kept,
+    /// Hands over everything: the streams, then the wills, then the sessions. The runs of a stream are `Some` if its window was kept,
     /// even if that is empty.
     ///
     /// # Errors

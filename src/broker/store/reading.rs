@@ -35,21 +35,22 @@ pub(super) fn clock(path: &Path, database: &Database, now: Duration) -> Result<L
     Ok(Loaded { clock: now.saturating_sub(began).max(last), began, life })
 }
 
-/// Hands over everything: the sessions, then the streams, then the wills.
+/// Hands over everything: the streams, then the wills, then the sessions. Those whose clients do not come back are lost in the order in
+/// which they were handed over: by the streams of their wills, and not by names that were made at random.
 pub(super) fn load(path: &Path, database: &Database, each: &mut dyn FnMut(Restored)) -> Result<(), StoreError> {
     let reading = database.begin_read().map_err(|error| StoreError::of_transaction(path, error))?;
-    let mut sessions = Table::new(path, &reading, SESSIONS)?;
-    while let Some((key, row)) = sessions.next()? {
-        let name = rows::session_name(key.value()).map_err(|fault| sessions.damaged_secret(fault))?;
-        let taken = rows::number(row.value()).map_err(|fault| sessions.damaged_secret(fault))?;
-        each(Restored::Session { name, taken });
-    }
     streams(path, &reading, each)?;
     let mut wills = Table::new(path, &reading, WILLS)?;
     while let Some((key, row)) = wills.next()? {
         let name = rows::stream_name(key.value()).map_err(|fault| wills.damaged(key.value(), fault))?;
         let will = rows::read_will(row.value()).map_err(|fault| wills.damaged(key.value(), fault))?;
         each(Restored::Will { name, will });
+    }
+    let mut sessions = Table::new(path, &reading, SESSIONS)?;
+    while let Some((key, row)) = sessions.next()? {
+        let name = rows::session_name(key.value()).map_err(|fault| sessions.damaged_secret(fault))?;
+        let taken = rows::number(row.value()).map_err(|fault| sessions.damaged_secret(fault))?;
+        each(Restored::Session { name, taken });
     }
     Ok(())
 }

@@ -205,9 +205,6 @@ impl Life {
         } else {
             BTreeMap::new()
         };
-        if is_orderly {
-            self.core.restore_life_of(&mut next.core);
-        }
         let mut streams = self.shadow.streams.clone();
         for window in windows.values() {
             if let Some(stream) = &window.stream {
@@ -222,6 +219,9 @@ impl Life {
         for (name, will) in &self.shadow.wills {
             let will = SavedWill { last: copy(&will.last), ..will.clone() };
             next.core.restore(Restored::Will { name: name.clone(), will });
+        }
+        if is_orderly {
+            self.core.restore_life_of(&mut next.core);
         }
         next.core.assert_invariants();
         next.compare(&self, is_orderly, &streams);

@@ -153,7 +153,7 @@ pub(crate) enum Fact {
         taken: u64,
         life: String,
     },
-    /// The connection that held the client's session has ended at the broker.
+    /// The connection that held the client's session has ended, as the broker has read, or has let go of it.
     Away {
         client: Client,
     },

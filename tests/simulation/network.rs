@@ -90,6 +90,12 @@ impl Tap for LinkTap {
         }
     }
 
+    fn broker_read_end(&self) {
+        if let Some(network) = self.network.upgrade() {
+            network.left(self.link, self.client);
+        }
+    }
+
     fn broker_left(&self) {
         if let Some(network) = self.network.upgrade() {
             network.broker_left(self.link, self.client);
@@ -220,8 +226,13 @@ impl Network {
     }
 
     fn broker_left(&self, link: u32, client: Client) {
+        self.lock().links.retain(|other| other.number != link);
+        self.left(link, client);
+    }
+
+    /// From here on the session of the one who held it by this link waits for another.
+    fn left(&self, link: u32, client: Client) {
         let mut state = self.lock();
-        state.links.retain(|other| other.number != link);
         if state.holders.get(&client) == Some(&link) {
             state.holders.remove(&client);
             drop(state);

@@ -33,6 +33,9 @@ struct Both {
 pub(crate) trait Tap: Send + Sync {
     fn wrote(&self, by_broker: bool, bytes: &[u8]);
 
+    /// The broker has read that the client has ended the connection. It may have more to write.
+    fn broker_read_end(&self);
+
     /// The broker has let go of the connection.
     fn broker_left(&self);
 }
@@ -155,7 +158,14 @@ impl Transport for BrokerEnd {
     }
 
     fn try_read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        let piece = self.0.lock().to_broker.read(buffer.capacity() - buffer.len())?;
+        let read = self.0.lock().to_broker.read(buffer.capacity() - buffer.len());
+        if match &read {
+            Ok(piece) => piece.is_empty(),
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        } {
+            self.0.tap.broker_read_end();
+        }
+        let piece = read?;
         buffer.extend_from_slice(&piece);
         Ok(piece.len())
     }

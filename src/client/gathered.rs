@@ -227,7 +227,7 @@ mod tests {
 
     fn joined() -> Joined {
         let position = Some(Position { epoch: Epoch::new(1), sequence: 0 });
-        Joined { state: StreamState::Waiting, age: None, resumed: false, missed: None, position }
+        Joined { position, ..Joined::new(StreamState::Waiting) }
     }
 
     fn next(gathered: &Gathered) -> Option<(Arc<str>, Waits)> {

@@ -136,7 +136,7 @@ mod tests {
     }
 
     fn joined(sequence: u64) -> Joined {
-        Joined { state: StreamState::Running, age: None, resumed: true, missed: None, position: Some(at(sequence)) }
+        Joined { resumed: true, position: Some(at(sequence)), ..Joined::new(StreamState::Running) }
     }
 
     fn at(sequence: u64) -> Position {

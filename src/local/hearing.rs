@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::job::content::Content;
 use crate::wire::subscriber::{Event, Joined, Listened, Reason, Reply, Take, read};
-use crate::wire::{ErrorCode, Position, Positions, Start, Starts, StreamState};
+use crate::wire::{ErrorCode, Position, Positions, Start, Starts};
 
 use super::reading::Reading;
 use super::sink::LISTEN;
@@ -208,8 +208,7 @@ impl Hearing {
 
     /// A stream was joined, behind its header if it has one.
     fn join(&mut self, stream: &Arc<str>, start: Start, joined: Joined) {
-        let has_header = !joined.resumed && matches!(joined.state, StreamState::Running | StreamState::Ended);
-        let header = self.held.take_if(|(held, _)| has_header && held == stream).map(|(_, header)| header);
+        let header = self.held.take_if(|(held, _)| joined.has_header && held == stream).map(|(_, header)| header);
         self.tell_held();
         let mut listened = Listened::default();
         listened.join(LISTEN, start, vec![Ear { stream: Arc::clone(stream), heard: Arc::clone(&self.heard) }]);

@@ -92,6 +92,8 @@ pub struct Effect {
     pub streams: Option<usize>,
     /// How the stream stands (listen).
     pub state: Option<StreamState>,
+    /// Whether the header came before this (listen, to a stream that has ended: the other states tell).
+    pub header: Option<bool>,
     /// How long it has stood so (listen).
     pub age: Option<Duration>,
     /// Whether nothing is missing behind the position that was asked for (listen).

@@ -116,10 +116,13 @@ impl Model {
         }
         let entry = self.entry_line(stream);
         let told_state = if entry.is_some() { "running" } else { state.state() };
-        if let Some(header) = entry.or(state.header.clone()).filter(|_| resumes.is_none()) {
+        let header = entry.or(state.header.clone()).filter(|_| resumes.is_none());
+        let told_header = if told_state == "ended" { format!(",\"header\":{}", header.is_some()) } else { String::new() };
+        if let Some(header) = header {
             self.delivered.deliver(to, header);
         }
-        let mut effect = format!(",\"state\":\"{told_state}\",\"age\":{}", (self.now - state.since).as_millis() as f64 / 1000.0);
+        let age = (self.now - state.since).as_millis() as f64 / 1000.0;
+        let mut effect = format!(",\"state\":\"{told_state}\"{told_header},\"age\":{age}");
         if start.after.is_some() {
             effect += &format!(",\"resumed\":{}", resumes.is_some());
         }

@@ -158,6 +158,26 @@ def test_lines_of_the_contract_are_taken_apart(page):
     assert out[2:] == [{"action": "close", "stream": "a"}, None, None]
 
 
+# Seen to fail: a message that was on its way when the page hung up was shown as the header of a stream that has none.
+def test_of_a_stream_that_has_ended_the_broker_says_whether_it_has_a_header(page):
+    out = page.module("heard.js", """
+        const told = (receipt) => {
+            const said = [];
+            const heard = new m.Heard("s", {
+                joined: (_, event, header) => said.push(header ? `header ${header.line}` : "no header"),
+                message: (_, event) => said.push(`message ${event.raw}`), ended: () => said.push("end"), refused: () => {},
+            });
+            heard.listen(1);
+            heard.put({ stream: "s", message: 7, raw: "7" });
+            heard.receipt(receipt);
+            heard.close({});
+            return said;
+        };
+        return [told({ state: "ended", header: false }), told({ state: "ended", header: true }), told({ state: "ended" }), told({ state: "running" }), told({ state: "waiting" })];""")
+    without, with_one = ["message 7", "no header", "end"], ["header 7", "end"]
+    assert out == [without, with_one, with_one, with_one, without]
+
+
 def test_the_tail_keeps_its_limits(page):
     out = page.module("lines.js", """
         const lines = new m.Lines();

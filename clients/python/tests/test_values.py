@@ -130,6 +130,20 @@ def test_messages_before_a_second_listen_is_answered_are_for_the_first() -> None
     ]
 
 
+# Seen to fail: the message came to the second listener, as a header.
+def test_a_message_that_crossed_a_hangup_is_no_header_of_a_stream_that_has_ended_without_one() -> None:
+    listens: Listens[str] = Listens(codec.decode)
+    listens.join("s", "one")
+    heard(listens, receipt(1, "waiting"))
+    assert listens.leave("s", None) == ["s"]
+    listens.join("s", "two")
+    told = heard(listens, wire.put("s", "1"), receipt(2, 'ended","header":false,"more":"'), wire.close("s", "2"))
+    assert told == [(("two",), Ended("s", 2))]
+    listens.join("s", "three")
+    told = heard(listens, wire.put("s", "1"), receipt(3, 'ended","header":true,"more":"'), wire.close("s", "2"))
+    assert told == [(("three",), Header("s", 1)), (("three",), Ended("s", 2))]
+
+
 def test_an_ended_stream_gives_its_header_and_its_end() -> None:
     listens: Listens[str] = Listens(codec.decode)
     listens.join("s", "one")

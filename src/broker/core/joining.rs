@@ -144,12 +144,16 @@ impl Core {
         }
         // A stream of the directory has no header of its own.
         let entry = if is_entry { self.entry(name) } else { None };
-        if let Some(header) = entry.as_ref().or(stream.header.as_ref()).filter(|_| !resumed) {
+        let header = entry.as_ref().or(stream.header.as_ref()).filter(|_| !resumed);
+        if let Some(header) = header {
             deliver.frame(to, header);
             bytes += header.bytes().len();
         }
+        let state = if entry.is_some() { StreamState::Running } else { stream.state() };
         let effect = Effect {
-            state: Some(if entry.is_some() { StreamState::Running } else { stream.state() }),
+            state: Some(state),
+            // One that has ended may have one or not; and what comes directly before may be a message of a stream that was forgotten.
+            header: (state == StreamState::Ended).then_some(header.is_some()),
             age: Some(Duration::from_millis(millis(self.now).saturating_sub(run.since))),
             resumed: start.after.map(|_| resumed),
             missed: here.filter(|_| !resumed).map(|after| before.saturating_sub(after.sequence)),

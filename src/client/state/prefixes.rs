@@ -169,7 +169,7 @@ impl State {
         self.prefixes.has_asked = false;
         match reply {
             // One that resumes gets no header, and a stream without one has none.
-            Reply::Joined { stream, answer } if stream == held && answer.has_header() => {
+            Reply::Joined { stream, answer } if stream == held && answer.joined().has_header => {
                 self.announced(&stream, Some(content), answer.joined());
                 None
             }

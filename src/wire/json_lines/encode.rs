@@ -129,7 +129,7 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
 }
 
 fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
-    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
+    let Effect { listeners, streams, state, header, age, resumed, missed, position } = effect;
     if let Some(listeners) = listeners {
         write_member(out, ",\"listeners\":", listeners);
     }
@@ -139,6 +139,9 @@ fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
     if let Some(state) = state {
         out.extend_from_slice(br#","state":"#);
         write_text(out, state.as_str());
+    }
+    if let Some(header) = header {
+        write_member(out, ",\"header\":", header);
     }
     if let Some(age) = age {
         // To the millisecond, as a number that no reader has to round.
@@ -212,6 +215,7 @@ mod tests {
                         listeners: None,
                         streams: None,
                         state: Some(StreamState::Running),
+                        header: None,
                         age: Some(Duration::from_micros(1_500_999)),
                         resumed: Some(false),
                         missed: Some(3),
@@ -229,8 +233,11 @@ mod tests {
                 r#"{"action":"receipt","receipt":"a\u0062","streams":0}"#.to_owned(),
             ),
             (
-                Event::Joined { stream, effect: Effect { state: Some(StreamState::Ended), resumed: Some(true), ..Effect::default() } },
-                format!(r#"{{"action":"joined","stream":{name},"state":"ended","resumed":true}}"#),
+                Event::Joined {
+                    stream,
+                    effect: Effect { state: Some(StreamState::Ended), header: Some(false), resumed: Some(true), ..Effect::default() },
+                },
+                format!(r#"{{"action":"joined","stream":{name},"state":"ended","header":false,"resumed":true}}"#),
             ),
             (Event::Pong { receipt: None }, r#"{"action":"pong"}"#.to_owned()),
             (Event::Pong { receipt: Some(receipt) }, r#"{"action":"pong","receipt":"a\u0062"}"#.to_owned()),

@@ -150,14 +150,22 @@ fn write_receipt(out: &mut Vec<u8>, receipt: Option<&ReceiptId>) {
 
 /// How many of these are told.
 fn members(effect: &Effect) -> usize {
-    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
-    let known =
-        [listeners.is_some(), streams.is_some(), state.is_some(), age.is_some(), resumed.is_some(), missed.is_some(), position.is_some()];
+    let Effect { listeners, streams, state, header, age, resumed, missed, position } = effect;
+    let known = [
+        listeners.is_some(),
+        streams.is_some(),
+        state.is_some(),
+        header.is_some(),
+        age.is_some(),
+        resumed.is_some(),
+        missed.is_some(),
+        position.is_some(),
+    ];
     known.into_iter().map(usize::from).sum()
 }
 
 fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
-    let Effect { listeners, streams, state, age, resumed, missed, position } = effect;
+    let Effect { listeners, streams, state, header, age, resumed, missed, position } = effect;
     if let Some(listeners) = listeners {
         text(out, "listeners");
         unsigned(out, *listeners as u64);
@@ -168,6 +176,10 @@ fn write_effect(out: &mut Vec<u8>, effect: &Effect) {
     }
     if let Some(state) = state {
         pair(out, "state", state.as_str());
+    }
+    if let Some(header) = header {
+        text(out, "header");
+        boolean(out, *header);
     }
     if let Some(age) = age {
         text(out, "age");

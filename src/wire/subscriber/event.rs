@@ -198,12 +198,14 @@ pub struct Joined {
     pub missed: Option<u64>,
     /// Where the listener begins: each message that follows counts one. None if the broker does not count.
     pub position: Option<Position>,
+    /// Whether what was put directly before this is the header.
+    pub(crate) has_header: bool,
 }
 
 impl Joined {
     /// What a broker says that says only this.
     #[cfg(test)]
     pub(crate) fn new(state: StreamState) -> Self {
-        Self { state, age: None, resumed: false, missed: None, position: None }
+        Self { state, age: None, resumed: false, missed: None, position: None, has_header: state != StreamState::Waiting }
     }
 }

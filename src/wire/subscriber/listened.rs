@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::job::content::Content;
-use crate::wire::{Position, Start, StreamState};
+use crate::wire::{Position, Start};
 
 use super::event::{Event, Joined, Reason};
 
@@ -168,16 +168,10 @@ impl<L: Take> Listened<L> {
     /// The receipt of a listen action has come. If the stream has ended, its close comes next.
     pub(crate) fn joined(&mut self, receipt: u64, joined: Joined) {
         let Some(Joining { listeners, from, .. }) = self.newcomers(receipt) else { return };
-        let Joined { state, resumed, position, .. } = joined;
-        let held = self.held.take();
-        let header = match state {
-            StreamState::Running | StreamState::Ended if !resumed => held,
-            StreamState::Waiting | StreamState::Running | StreamState::Ended => {
-                self.deliver_held(held);
-                None
-            }
-        };
-        self.stand(position);
+        let mut held = self.held.take();
+        let header = held.take_if(|_| joined.has_header);
+        self.deliver_held(held);
+        self.stand(joined.position);
         for seat in listeners {
             self.enter(seat, &from, header.as_ref(), joined);
         }

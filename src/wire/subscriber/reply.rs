@@ -43,6 +43,7 @@ pub(crate) struct Answer {
     listeners: Option<usize>,
     pub(crate) streams: Option<usize>,
     pub(crate) state: Option<StreamState>,
+    header: Option<bool>,
     age: Option<Duration>,
     resumed: Option<bool>,
     missed: Option<u64>,
@@ -53,12 +54,14 @@ impl Answer {
     /// To a listener.
     pub(crate) fn joined(self) -> Joined {
         let Self { state, age, resumed, missed, position, .. } = self;
-        Joined { state: state.unwrap_or(StreamState::Waiting), age, resumed: resumed.unwrap_or(false), missed, position }
-    }
-
-    /// Whether what was put directly before it is the header.
-    pub(crate) fn has_header(&self) -> bool {
-        self.resumed != Some(true) && self.state.is_some_and(|state| state != StreamState::Waiting)
+        let (state, resumed) = (state.unwrap_or(StreamState::Waiting), resumed.unwrap_or(false));
+        let has_header = match state {
+            StreamState::Waiting => false,
+            StreamState::Running => !resumed,
+            // An older broker does not say.
+            StreamState::Ended => self.header.unwrap_or(!resumed),
+        };
+        Joined { state, age, resumed, missed, position, has_header }
     }
 
     /// The run of the stream.
@@ -89,6 +92,8 @@ struct ReplyLine<'a> {
     streams: Option<usize>,
     #[serde(default, deserialize_with = "lenient")]
     state: Option<String>,
+    #[serde(default, deserialize_with = "lenient")]
+    header: Option<bool>,
     #[serde(default, deserialize_with = "lenient")]
     age: Option<f64>,
     #[serde(default, deserialize_with = "lenient")]
@@ -149,9 +154,9 @@ pub(crate) fn read(line: &[u8]) -> serde_json::Result<Reply> {
 
 /// What is said of a stream.
 fn answer(line: &ReplyLine<'_>) -> Answer {
-    let ReplyLine { listeners, streams, resumed, missed, position, .. } = *line;
+    let ReplyLine { listeners, streams, header, resumed, missed, position, .. } = *line;
     let (state, age) = (line.state.as_deref().and_then(state), line.age.and_then(|age| Duration::try_from_secs_f64(age).ok()));
-    Answer { listeners, streams, state, age, resumed, missed, position }
+    Answer { listeners, streams, state, header, age, resumed, missed, position }
 }
 
 fn state(word: &str) -> Option<StreamState> {
@@ -181,8 +186,8 @@ mod tests {
             (r#"{"action":"close","message":{"code":"limit","reason":"too many"}}"#, Reply::CloseConnection(Some(reason()))),
             (r#"{"action":"receipt","receipt":7,"listeners":2}"#, receipt(Answer { listeners: Some(2), ..Answer::default() })),
             (
-                r#"{"action":"receipt","receipt":7,"state":"ended"}"#,
-                receipt(Answer { state: Some(StreamState::Ended), ..Answer::default() }),
+                r#"{"action":"receipt","receipt":7,"state":"ended","header":false}"#,
+                receipt(Answer { state: Some(StreamState::Ended), header: Some(false), ..Answer::default() }),
             ),
             (
                 concat!(
@@ -193,6 +198,7 @@ mod tests {
                     listeners: None,
                     streams: None,
                     state: Some(StreamState::Running),
+                    header: None,
                     age: Some(Duration::from_millis(500)),
                     resumed: Some(false),
                     missed: Some(3),
@@ -204,7 +210,7 @@ mod tests {
                 Reply::Session { known: true, taken: 12, broker: Some(Epoch::new(0xab)) },
             ),
             (
-                r#"{"action":"receipt","receipt":7,"listeners":"two","state":7,"age":"old","resumed":1,"missed":-1,"position":[]}"#,
+                r#"{"action":"receipt","receipt":7,"listeners":"two","state":7,"header":{},"age":"old","resumed":1,"missed":-1,"position":[]}"#,
                 receipt(Answer::default()),
             ),
             (r#"{"action":"receipt","receipt":"seven"}"#, Reply::Unknown),

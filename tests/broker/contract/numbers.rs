@@ -64,7 +64,7 @@ fn an_ended_stream_is_forgotten_after_its_time() {
         }
         // Whole until it is gone: never the header without the end.
         assert_eq!(first, r#"{"action":"put","stream":"job","message":1}"#);
-        client.expect(r#"{"action":"receipt","receipt":2,"state":"ended"}"#);
+        client.expect(r#"{"action":"receipt","receipt":2,"state":"ended","header":true}"#);
         client.expect(r#"{"action":"close","stream":"job"}"#);
         None
     });
@@ -83,7 +83,7 @@ fn a_reopened_stream_is_not_forgotten_with_its_former_end() {
         match client.next().as_str() {
             r#"{"action":"receipt","receipt":1,"state":"waiting"}"# => Some(()),
             receipt => {
-                assert_eq!(receipt, r#"{"action":"receipt","receipt":1,"state":"ended"}"#);
+                assert_eq!(receipt, r#"{"action":"receipt","receipt":1,"state":"ended","header":false}"#);
                 client.expect(r#"{"action":"close","stream":"clock"}"#);
                 None
             }

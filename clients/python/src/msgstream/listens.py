@@ -272,7 +272,7 @@ class Listens(Generic[T]):
     def _header(self, stream: str, line: Line) -> "Tuple[Optional[str], List[Delivery[T]]]":
         """The message that was held, if the line shows that it is the header; else it is one."""
         held = self._held.pop(stream, None)
-        if held is not None and (line.state == "waiting" or line.resumed):
+        if held is not None and not line.has_header:
             return None, self._message(stream, held)
         return held, []
 

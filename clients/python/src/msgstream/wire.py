@@ -155,6 +155,8 @@ class Line(NamedTuple):
     message: Optional[str] = None
     receipt: Optional[Receipt] = None
     state: str = ""
+    #: Of a stream that was joined: whether the message directly before this is its header.
+    has_header: bool = False
     code: str = ""
     reason: str = ""
     #: Of a listener that goes on: nothing is missing, or how many messages are, if the broker knows.
@@ -272,6 +274,7 @@ def _general(line: str) -> Line:
         _message_text(line, value) if "message" in value and has_stream else None,
         receipt if isinstance(receipt, (str, int)) and not isinstance(receipt, bool) else None,
         str(value.get("state", "")),
+        action in ("receipt", "joined") and _has_header(value),
         str(detail.get("code", "")),
         str(detail.get("reason", "")),
         value.get("resumed") is True,
@@ -295,6 +298,14 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _has_header(value: "Dict[str, Any]") -> bool:
+    state, header = value.get("state"), value.get("header")
+    if state == "ended" and isinstance(header, bool):
+        return header
+    # Of other states it is not said, nor by an older broker.
+    return state != "waiting" and value.get("resumed") is not True
 
 
 def _count(value: Any) -> Optional[int]:

@@ -134,13 +134,13 @@ struct At<'a> {
     sequence: u64,
 }
 
-/// What a listener is told when it joins: the receipt, without what only the wire needs.
+/// What a listener is told when it joins: the receipt, without what only the wire needs. Whether there is a header, an event of its own tells.
 struct JoinedData;
 
 impl JoinedData {
     fn of(line: &[u8]) -> String {
         let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(line).unwrap_or_default();
-        members.retain(|name, _| !["action", "receipt"].contains(&&**name));
+        members.retain(|name, _| !["action", "receipt", "header"].contains(&&**name));
         serde_json::Value::Object(members).to_string()
     }
 }

@@ -46,6 +46,14 @@ fn what_comes_before_the_receipt_is_the_header_and_each_message_behind_it_counts
     assert_eq!((&*text, goes_on), ("id: e.14.end\nevent: close\ndata: {\"ok\":true}\n\n", false));
 }
 
+/// What the wire needs beside, since its header comes as a message does, is not told: here it is an event of its own.
+#[test]
+fn whether_there_is_a_header_is_told_by_its_event_alone() {
+    let receipt = r#"{"action":"receipt","receipt":1,"state":"ended","header":true,"age":0.5}"#;
+    let (text, _) = sent(&mut events(false), &[HEADER, receipt]);
+    assert_eq!(text, "event: header\ndata: {\"of\":3}\n\nevent: joined\ndata: {\"age\":0.5,\"state\":\"ended\"}\n\n");
+}
+
 #[test]
 fn nothing_comes_behind_an_end() {
     for (line, expected) in [

@@ -34,7 +34,8 @@ export class Heard {
 
   receipt(event) {
     this.asked = Math.max(0, this.asked - 1);
-    const header = event.state === "waiting" || event.resumed ? null : this.held;
+    // Of a stream that has ended the broker says whether it has one.
+    const header = event.state === "waiting" || event.resumed || event.header === false ? null : this.held;
     if (!header) this.flush();
     this.held = null;
     const before = this.position;

@@ -213,13 +213,14 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
                     listeners: None,
                     streams: Some(70_000),
                     state: Some(StreamState::Ended),
+                    header: Some(true),
                     age: Some(Duration::from_micros(1_500_999)),
                     resumed: Some(false),
                     missed: Some(3),
                     position: Some(Position { epoch: Epoch::new(0xab), sequence: 300 }),
                 },
             },
-            json!({"action":"receipt","receipt":"ab","streams":70_000,"state":"ended","age":1.5,"resumed":false,"missed":3,
+            json!({"action":"receipt","receipt":"ab","streams":70_000,"state":"ended","header":true,"age":1.5,"resumed":false,"missed":3,
                 "position":{"epoch":"00000000000000ab","sequence":300}}),
         ),
         (
@@ -233,7 +234,8 @@ fn events_are_maps_in_the_order_of_the_json_lines() {
             json!({"action":"error","message":{"code":"denied","reason":"x"},"stream":"s","receipt":"ab"}),
         ),
     ];
-    let order = ["action", "receipt", "stream", "message", "listeners", "streams", "state", "age", "resumed", "missed", "position"];
+    let order =
+        ["action", "receipt", "stream", "message", "listeners", "streams", "state", "header", "age", "resumed", "missed", "position"];
     for (event, expected) in table {
         let mut out = Vec::new();
         ENCODER.encode(&event, &mut out);

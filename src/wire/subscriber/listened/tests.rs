@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::*;
-use crate::wire::Epoch;
+use crate::wire::{Epoch, StreamState};
 
 /// What a listener was told, and where it was when it joined last.
 #[derive(Clone, Default)]
@@ -190,7 +190,7 @@ fn one_that_comes_back_and_missed_nothing_is_told_nothing() {
 
     let mut stream = Listened::default();
     stream.join_again(1, listeners, back);
-    stream.joined(1, Joined { resumed: true, position: Some(at(8)), ..Joined::new(StreamState::Running) });
+    stream.joined(1, Joined { resumed: true, has_header: false, position: Some(at(8)), ..Joined::new(StreamState::Running) });
     stream.put(content("2"));
     assert_eq!(seen.text(), "running, header 0, 1, running, 2");
     assert_eq!(stream.lost("", true).0.unwrap().0.position, at(9));
@@ -294,7 +294,7 @@ fn one_that_is_ahead_of_its_connection_comes_back_to_where_it_was() {
     assert_eq!(one, ("waiting, running, 8".to_owned(), Some(7)));
     assert_eq!(other, ("waiting, 6, 1 missed, running, header 0, 8".to_owned(), Some(7)));
 
-    let resumed = Joined { resumed: true, position: Some(at(6)), ..Joined::new(StreamState::Running) };
+    let resumed = Joined { resumed: true, has_header: false, position: Some(at(6)), ..Joined::new(StreamState::Running) };
     let [one, other] = come_back(resumed);
     assert_eq!((one.1, other.1), (Some(7), Some(6)));
 }

@@ -99,7 +99,7 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
             // Nor is anything saved.
             world.history.add(Fact::Saves { is_well: false });
             advance(time).await;
-            world.history.add(Fact::Saves { is_well: true });
+            network.saves_again();
         }
         7 => {
             world.history.add(Fact::Fault(format!("the disk is full for {time:?}")));
@@ -122,7 +122,7 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
             network.kill_broker();
             kept.crash(rng);
             sleep(time.min(Duration::from_secs(8))).await;
-            world.history.add(Fact::Saves { is_well: true });
+            network.saves_again();
             network.start_broker();
         }
     }

@@ -1,6 +1,7 @@
 //! Where brokers keep what there is: a store on a disk that fails, and that outlives them.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -19,6 +20,7 @@ const BEGINNING: Duration = Duration::from_secs(1_700_000_000);
 
 pub(crate) struct Kept {
     disk: Mutex<Disk>,
+    is_full: AtomicBool,
     interval: Duration,
     born: Instant,
 }
@@ -26,7 +28,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// A new store, on a disk with which all is well.
     pub(crate) fn new(interval: Duration) -> Self {
-        let kept = Self { disk: Mutex::default(), interval, born: Instant::now() };
+        let kept = Self { disk: Mutex::default(), is_full: AtomicBool::new(false), interval, born: Instant::now() };
         Store::with_backend(kept.disk(), BEGINNING).unwrap().close().unwrap();
         kept
     }
@@ -46,9 +48,14 @@ impl Kept {
         Ok(actor)
     }
 
-    /// Whether the disk is full.
+    /// From now on the disk is full, or is not.
     pub(crate) fn fill(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
         self.disk().fill(is_full);
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Relaxed)
     }
 
     /// Lets the power fail while it writes.
@@ -71,6 +78,8 @@ impl Kept {
     /// more, whatever it still writes.
     pub(crate) fn crash(&self, rng: &mut Rng) {
         let mut disk = self.disk.lock().unwrap();
+        // There is room on what it has become.
+        self.is_full.store(false, Ordering::Relaxed);
         *disk = if disk.failures() == 0 && rng.bool() { Disk::of(disk.content()) } else { disk.after_crash(rng) };
     }
 }

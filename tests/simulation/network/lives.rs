@@ -114,6 +114,11 @@ impl Network {
         Some(broker)
     }
 
+    /// What kept the broker from saving is over; but the disk may be full.
+    pub(crate) fn saves_again(&self) {
+        self.history.add(Fact::Saves { is_well: self.kept.as_ref().is_none_or(|kept| !kept.is_full()) });
+    }
+
     /// Fault: there is no room for anything more on the disk, or there is again.
     pub(crate) fn fill_disk(&self, is_full: bool) {
         if let Some(kept) = &self.kept {

@@ -196,6 +196,15 @@ def broker(away: Broker) -> Broker:
 
 
 @pytest.fixture
+def stored(away: Broker) -> Broker:
+    """A broker that can have a store, and is not there yet."""
+    told = subprocess.run([program(), "serve", "--help"], capture_output=True, text=True, timeout=DEADLINE)
+    if "--store" not in told.stdout:
+        pytest.skip("this broker knows no store")
+    return away
+
+
+@pytest.fixture
 def authority(tmp_path: Path) -> "Authority":
     """Who makes certificates."""
     from certificates import Authority

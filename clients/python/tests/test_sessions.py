@@ -161,7 +161,6 @@ def test_a_broker_that_has_forgotten_the_session_may_get_messages_twice_which_is
 
 
 def test_a_session_that_was_begun_anew_and_of_which_the_answer_was_lost_is_not_the_former_one() -> None:
-    again = wire.header("s", "1", wire.condition("again 1", None, True))
     for confirmed in (False, True):
         outgoing = begun()
         outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
@@ -172,8 +171,7 @@ def test_a_session_that_was_begun_anew_and_of_which_the_answer_was_lost_is_not_t
         outgoing.take(1000)
         outgoing.session.ask()
         outgoing.session.ask()
-        standings = [] if confirmed else [("s", "running", "1")]
-        assert back(outgoing, known(0, "another life"), *standings) == [*([again] if confirmed else []), text(2)]
+        assert back(outgoing, known(0, "another life"), ("s", "running", "1")) == [text(2)]
         assert outgoing.repeated == 1 and outgoing.headers == {"s": "1"}
 
 
@@ -206,27 +204,79 @@ def test_doubts_that_were_not_settled_stay_doubts() -> None:
 
 
 def test_headers_are_sent_again_only_to_another_life_of_the_broker_and_in_nobodys_place() -> None:
-    again = wire.header("s", "1", wire.condition("again 1", None, True))
     for said, standings, expected in [
         (known(2), [], []),
         (unknown(), [], []),
-        (unknown("another life"), [], [again]),
         (None, [("s", "waiting", None)], [wire.header("s", "1")]),
     ]:
-        outgoing = begun()
-        outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
-        outgoing.take(1000)
-        outgoing.confirm(1)
-        assert back(outgoing, said, *standings) == expected, said
+        assert back(confirmed(), said, *standings) == expected, said
     # Should somebody else have begun the stream anew, it is not ours any more.
+    outgoing = lost_once()
+    outgoing.take(1000)
+    outgoing.superseded("s")
+    outgoing.confirm(99)
+    assert outgoing.headers == {} and outgoing.size == 0
+
+
+AGAIN = wire.header("s", "1", wire.condition("again 1", None, True))
+
+
+# Seen to fail: the header was said again before the broker was asked, which opened what had ended.
+@pytest.mark.parametrize(
+    "state, header, is_lost",
+    [
+        ("waiting", None, True),
+        ("running", "1", False),
+        ("running", "0", True),
+        # The run that began behind this end was lost.
+        ("ended", "0", True),
+        ("ended", None, True),
+        # Somebody else has ended it.
+        ("ended", "1", False),
+    ],
+)
+def test_another_life_of_the_broker_is_asked_whether_it_has_lost_a_header(state: str, header: Optional[str], is_lost: bool) -> None:
+    outgoing, is_mine = confirmed(), is_lost or state == "running"
+    # This waits until it is told.
+    outgoing.disconnected()
+    outgoing.add(text(2))
+    outgoing.add(progress(3))
+    outgoing.take_up(unknown("another life"))
+    assert outgoing.doubtful() == ["s"]
+    assert outgoing.header_before("s", state, header) == (AGAIN if is_lost else "")
+    if is_lost:
+        assert outgoing.answered_first("again 1", ("e", 0), None) and outgoing.header_before("s", "running", "1") == ""
+        outgoing.reconcile("s", "running", "1", ("e", 0))
+    else:
+        outgoing.reconcile("s", state, header, ("e", 0))
+    assert goes_on(outgoing) == [text(2), progress(3).line if is_mine else text(3)]
+    assert outgoing.headers == ({"s": "1"} if is_mine else {}) and outgoing.withheld == ({} if is_mine else {"s": 1})
+
+
+@pytest.mark.parametrize("epoch", ["e", "another"])
+def test_a_job_whose_run_was_ended_before_a_crash_does_not_begin_it_anew(epoch: str) -> None:
+    outgoing, run = begun(), Run("s")
+    for k in (1, 2):
+        outgoing.add(Entry(PUT, wire.put("s", str(k), str(k)), "s", str(k), run=run))
+        outgoing.take(1000)
+        outgoing.told(f"run {id(run)}", "e")
+    outgoing.confirm(99)
+    outgoing.disconnected()
+    outgoing.take_up(unknown("another life"))
+    assert outgoing.header_before("s", "ended", "2") == ""
+    outgoing.reconcile("s", "ended", "2", (epoch, 9))
+    outgoing.connected(lambda stream, count: None)
+    outgoing.add(Entry(PUT, wire.put("s", "3", "3"), "s", "3", run=run))
+    assert (wire.of("e") in outgoing.take(1000)) == (epoch == "e")
+
+
+def confirmed() -> Outgoing:
+    """A client whose stream has a confirmed header."""
     outgoing = begun()
     outgoing.add(Entry(HEADER, wire.header("s", "1"), "s", "1"))
     outgoing.take(1000)
     outgoing.confirm(1)
-    assert back(outgoing, unknown("another life")) == [again]
-    outgoing.superseded("s")
-    outgoing.confirm(99)
-    assert outgoing.headers == {} and outgoing.size == 0
+    return outgoing
 
 
 def test_what_is_sent_again_is_for_its_run_alone() -> None:
@@ -252,8 +302,8 @@ def test_what_is_sent_again_is_for_its_run_alone() -> None:
         assert not any(of in line for line in again)
 
 
-def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is_judged() -> None:
-    again = wire.header("s", "1", wire.condition("again 1", None, True))
+@pytest.mark.parametrize("found", [("waiting", None), ("running", "0"), ("ended", "0")])
+def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is_judged(found: Tuple[str, Optional[str]]) -> None:
     for is_taken, state, header in [(True, "running", "1"), (False, "running", "theirs"), (False, "ended", "theirs"), (False, "running", "1")]:
         outgoing = begun()
         outgoing.add(progress(1))
@@ -263,14 +313,15 @@ def test_a_header_that_a_broker_has_lost_is_set_before_what_may_be_sent_again_is
         outgoing.take(1000)
         outgoing.disconnected()
         outgoing.take_up(unknown("another life"))
-        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [again]
+        assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", *found) == AGAIN
         assert outgoing.answered_first("again 1", ("e", 0) if is_taken else None, None if is_taken else Stale("stale", "begun", "s"))
+        assert outgoing.header_before("s", state, header) == "", "it is said once"
         assert outgoing.reconcile("s", state, header, ("e", 0)) == (0 if is_taken else 1)
         assert outgoing.headers == ({"s": "1"} if is_taken else {})
         # Should this connection be lost as well, the next one is only asked.
         outgoing.disconnected()
         outgoing.take_up(known(2, "another life"))
-        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+        assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", state, header) == ""
 
 
 def restarted(*entries: Any) -> Outgoing:
@@ -308,13 +359,13 @@ def test_where_the_broker_does_not_tell_how_a_stream_stands_the_answer_to_its_he
         run.began("former", "life")
         last.run = run
         outgoing = restarted(text(2), progress(3), last)
-        assert outgoing.header_first("s") == wire.header("s", "1", wire.condition("again 1", None, True))
+        assert outgoing.header_before(*standing[:3]) == AGAIN
         assert outgoing.sets_again("again 1") and outgoing.answered_first("again 1", ("e", 0), None)
         if is_broken:
             # What is known of it is known on the next connection too.
             outgoing.disconnected()
             outgoing.take_up(known(3, "another life"))
-            assert outgoing.header_first("s") == ""
+        assert outgoing.header_before(*standing[:3]) == ""
         assert outgoing.reconcile(*standing) == 0
         assert goes_on(outgoing) == [will(7).line, text(2), progress(3).line[:-2] + of, close(4).line[:-2] + of]
         assert outgoing.headers == {"s": "1"} and outgoing.withholdings == []
@@ -324,11 +375,11 @@ def test_where_the_broker_does_not_tell_how_a_stream_stands_the_answer_to_its_he
 def test_a_header_that_was_set_again_in_one_life_of_the_broker_is_not_there_in_the_next() -> None:
     for refused, lines in [(None, [wire.put("s", "3")]), (refusal("stale", "begun", "s"), [wire.put("s", "3")])]:
         outgoing = restarted(progress(3), close(4))
-        outgoing.header_first("s")
+        outgoing.header_before(*DENIED[:3])
         outgoing.answered_first("again 1", ("e", 0), refused)
         outgoing.disconnected()
         outgoing.take_up(unknown("a third life"))
-        assert outgoing.header_first("s") == ("" if refused else wire.header("s", "1", wire.condition("again 2", None, True)))
+        assert outgoing.header_before(*DENIED[:3]) == ("" if refused else wire.header("s", "1", wire.condition("again 2", None, True)))
         outgoing.reconcile(*DENIED)
         assert [line for line in goes_on(outgoing) if "will" not in line] == lines
 
@@ -342,7 +393,7 @@ def test_where_a_header_is_not_taken_again_the_rest_of_its_stream_is_withheld(co
     outgoing.add(will(8))
     outgoing.add(text(6, "other"))
     outgoing.add(Entry(HEADER, wire.header("s", "9", wire.condition("action 1", "e", False)), "s", "9", condition=wire.condition("action 1", "e", False)))
-    assert outgoing.header_first("s")
+    assert outgoing.header_before(*DENIED[:3])
     outgoing.answered_first("again 1", None, refusal(code, "too much", "s"))
     assert outgoing.reconcile(*standing) == 2
     rest = goes_on(outgoing)
@@ -363,7 +414,7 @@ def test_one_that_can_take_no_header_again_withholds_what_was_never_sent_too() -
     outgoing.disconnected()
     outgoing.add(close(2))
     outgoing.take_up(unknown("another life"))
-    assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [wire.header("s", "1", wire.condition("again 1", None, True))]
+    assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", "running", "theirs") == AGAIN
     outgoing.answered_first("again 1", None, refusal("stale", "begun", "s"))
     assert outgoing.reconcile("s", "running", "theirs") == 0 and goes_on(outgoing) == [] and outgoing.withheld == {"s": 1}
 
@@ -391,10 +442,10 @@ def test_where_a_broker_may_have_kept_an_older_header_the_last_one_is_said_again
     for is_taken, header in [(True, "1"), (False, "0")]:
         # The connection is lost on which it was said first.
         outgoing = restarted(progress(3), close(4))
-        assert outgoing.header_first("s")
+        assert outgoing.header_before("s", "running", "0") == AGAIN
         outgoing.disconnected()
         outgoing.take_up(known(0, "another life"))
-        assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
+        assert outgoing.doubtful() == ["s"]
         assert outgoing.header_before("s", "running", "0") == wire.header("s", "1", wire.condition("again 2", None, True))
         outgoing.answered_first("again 2", ("e", 0) if is_taken else None, None if is_taken else refusal("stale", "begun", "s"))
         assert outgoing.header_before("s", "running", header) == ""
@@ -404,7 +455,9 @@ def test_where_a_broker_may_have_kept_an_older_header_the_last_one_is_said_again
 
 
 def test_a_header_that_stands_as_this_client_would_have_it_is_not_said_again() -> None:
-    for said, state, header in [(unknown(), "running", "1"), (unknown(), "running", "3"), (unknown(), "ended", "0"), (None, "running", "0")]:
+    another = unknown("another life")
+    mine = [(said, state, header) for said in (unknown(), another) for state in ("running", "ended") for header in ("1", "3")]
+    for said, state, header in [*mine, (unknown(), "ended", "0"), (None, "running", "0")]:
         outgoing = begun()
         outgoing.add(progress(1))
         outgoing.take(1000)
@@ -427,8 +480,7 @@ def test_a_header_of_which_nothing_is_confirmed_takes_the_place_of_a_former_run_
             outgoing.take(1000)
             outgoing.disconnected()
             outgoing.take_up(unknown("another life"))
-            assert [outgoing.header_first(stream) for stream in outgoing.doubtful()] == [""]
-            assert outgoing.header_before("s", "running", "former") == wire.header("s", "1", wire.condition("again 1", None, True))
+            assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", "running", "former") == AGAIN
             outgoing.answered_first("again 1", ("e", 0) if is_taken else None, None if is_taken else refusal("stale", "begun", "s"))
             assert outgoing.reconcile("s", "running", "1" if is_taken else "former", ("e", 0)) == (0 if is_taken else 2)
             rest = [wire.put("s", "1"), text(2)] if kind == PUT else [text(2)]
@@ -437,8 +489,7 @@ def test_a_header_of_which_nothing_is_confirmed_takes_the_place_of_a_former_run_
 
 def test_an_end_that_a_broker_has_kept_was_not_lost() -> None:
     outgoing = restarted(progress(3), close(4), progress(5))
-    assert outgoing.header_first("s")
-    outgoing.answered_first("again 1", None, refusal("stale", "ended", "s"))
+    assert outgoing.header_before("s", "ended", "3") == ""
     assert outgoing.reconcile("s", "ended", "3", ("e", 1)) == 0
     # What is told after it begins another run.
     assert goes_on(outgoing) == [progress(5).line] and not outgoing.withheld and not outgoing.wills
@@ -462,7 +513,7 @@ def test_to_another_life_of_the_broker_which_knows_the_session_the_former_runs_m
         assert back(outgoing, known(0, life)) == [wire.delete("s")[:-2] + end, close(4).line[:-2] + end], life
     # Nor does it matter where a header was set again.
     outgoing = restarted(close(3))
-    outgoing.header_first("s")
+    outgoing.header_before(*UNTOLD[:3])
     outgoing.answered_first("again 1", ("e", 0), None)
     outgoing.disconnected()
     outgoing.take_up(known(0, "a third life"))
@@ -471,14 +522,17 @@ def test_to_another_life_of_the_broker_which_knows_the_session_the_former_runs_m
 
 
 def lost_once() -> Outgoing:
-    """A client whose stream has a confirmed header, on a broker that was restarted, and is not asked, since nothing is in doubt."""
-    outgoing = begun()
+    """A client without a session whose stream has a confirmed header, which a broker has lost that gives it one."""
+    outgoing = Outgoing(10**9)
+    outgoing.take_up(None)
+    outgoing.connected(lambda stream, count: None)
     outgoing.add(progress(1))
     outgoing.take(1000)
     outgoing.confirm(1)
     outgoing.disconnected()
     outgoing.take_up(unknown("another life"))
-    assert outgoing.doubtful() == []
+    assert outgoing.doubtful() == ["s"] and outgoing.header_before("s", "waiting", None) == ""
+    outgoing.reconcile("s", "waiting", None)
     outgoing.connected(lambda stream, count: None)
     return outgoing
 
@@ -543,12 +597,9 @@ def test_a_will_is_set_again_where_it_was_forgotten_and_the_stream_is_still_ones
         outgoing.confirm(1)
         outgoing.disconnected()
         outgoing.take_up(said)
-        is_restarted = said.broker == "another life"
-        is_own = bool(expected)
-        assert [outgoing.header_first(stream) != "" for stream in outgoing.doubtful()] == [is_restarted for _ in standings]
-        if is_restarted:
-            outgoing.answered_first("again 1", ("e", 0) if is_own else None, None if is_own else refusal("stale", "begun", "s"))
         for standing in standings:
+            if outgoing.header_before(*standing):
+                outgoing.answered_first("again 1", None, refusal("stale", "begun", "s"))
             outgoing.reconcile(*standing)
         assert goes_on(outgoing) == expected, (said, standings)
         outgoing.confirm(99)

@@ -9,7 +9,6 @@ import json
 import os
 import random
 import socket
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -17,23 +16,14 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
-from conftest import DEADLINE, QUICK, Broker, eventually, program, unstamped
-from msgstream import Ended, Header, Job, Listener, Message, RemoteStream, monitor
+from conftest import DEADLINE, QUICK, Broker, eventually, unstamped
+from msgstream import Ended, Header, Job, Listener, Message, RemoteStream, monitor, wire
 from test_odd_brokers import Peer
 
 SEED = int(os.environ.get("MSGSTREAM_SEED", "1"))
 
 #: What is told of a stream that is somebody else's.
 WITHHELD = ("not sent again", "late and not taken")
-
-
-@pytest.fixture
-def stored(away: Broker, tmp_path: Path) -> Broker:
-    """A broker that has a store, and is not there yet."""
-    told = subprocess.run([program(), "serve", "--help"], capture_output=True, text=True, timeout=DEADLINE)
-    if "--store" not in told.stdout:
-        pytest.skip("this broker knows no store")
-    return away
 
 
 class Heard:
@@ -130,6 +120,64 @@ def test_the_last_header_takes_the_place_of_an_older_one_that_was_stored(
         # One that has confirmed all may not have noticed yet.
         eventually(lambda: stored.header_of("fit") == "mine", "the header")
         assert remote.flush() and not remote._out.withheld, caplog.text
+
+
+def ends(broker: Broker, stream: str, message: str) -> None:
+    """Somebody else ends the stream, and the broker has stored that."""
+    with socket.create_connection(("127.0.0.1", broker.port), DEADLINE) as connection, connection.makefile("rw", newline="\n") as file:
+        file.write(wire.close(stream, json.dumps(message), ',"receipt":1,"durable":true'))
+        file.flush()
+        assert json.loads(file.readline())["receipt"] == 1
+
+
+# Seen to fail: the header was said again, which opened the stream that had ended.
+def test_an_end_that_somebody_else_has_told_stays_through_a_crash(stored: Broker, tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    stored.start(STORE__PATH=store)
+    with stored.remote() as remote, Job("job", server=stored.address, options=QUICK) as job:
+        remote["fit"] = "mine"
+        job.progress(1)
+        assert remote.flush() and job.flush()
+        for stream in ("fit", "job"):
+            ends(stored, stream, "theirs")
+        stored.kill()
+        eventually(lambda: not (remote.connected or job.publisher.remote.connected))
+        stored.start(STORE__PATH=store)
+        # The job goes on, and the broker does not take that.
+        job.progress(2)
+        assert remote.flush() and not job.flush()
+        job.progress(3)
+        assert not job.flush()
+        for stream in ("fit", "job"):
+            with stored.listen(stream) as listener:
+                assert list(listener)[-1] == Ended(stream, "theirs")
+
+
+# Seen to fail: the client took the stream for one that somebody else had ended.
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_a_run_that_a_broker_has_lost_behind_an_end_is_begun_again(
+    stored: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_confirmed: bool
+) -> None:
+    store = str(tmp_path / "store")
+    # The first save begins at once, the next one not before the broker is killed.
+    stored.start(STORE__PATH=store, STORE__INTERVAL="1h")
+    with stored.remote() as remote:
+        ends(stored, "fit", "former")
+        remote["fit"] = "mine"
+        assert remote.flush()
+        if not is_confirmed:
+            stored.pause()
+        remote.close("other" if is_confirmed else "fit", "end")
+        eventually(lambda: not remote._out.waiting)
+        assert remote.flush(DEADLINE if is_confirmed else 0) == is_confirmed
+        stored.kill()
+        stored.start(STORE__PATH=store)
+        assert stored.header_of("fit") == "mine"
+        if is_confirmed:
+            remote.close("fit", "end")
+        assert remote.flush(), caplog.text
+        with stored.listen("fit") as listener:
+            assert list(listener) == [Header("fit", "mine"), Ended("fit", "end")]
 
 
 class Script(Peer):

@@ -3,8 +3,7 @@
 A broker that knows the client's session says how many lines it has taken. To one that does not, what was not confirmed is sent again.
 Then messages may come twice, which is counted. Headers and ends do not: where they may have taken effect, the broker is asked how the
 stream stands (``doubtful``, ``reconcile``). That shows which of them it had taken, and nothing that is repeated touches what somebody
-else has begun meanwhile. One that has crashed may have kept an older header: then the last one is said again before (``header_first``,
-``header_before``).
+else has begun meanwhile. Another life of the broker may have lost the last header: then it is said again before (``header_before``).
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class Resuming(Withholding):
         #: Of those, whose wills the broker has forgotten, and whose wills it has carried out.
         self._wills_forgotten: Set[str] = set()
         self._wills_fired: Set[str] = set()
-        #: Of those, to which the confirmed header is set again first, since this is another life of the broker.
+        #: Of those, whose headers were set again on this connection, since the broker may have lost them.
         self._set_again: Set[str] = set()
         #: What is so set again on this connection, by receipt, and where those streams stood after it.
         self._first: Dict[str, str] = {}
@@ -115,24 +114,29 @@ class Resuming(Withholding):
         of which a header or an end was sent and nobody knows what became of it."""
         return list(self._asked_about)
 
-    def header_first(self, stream: str) -> str:
-        """What is said before the broker is asked how the stream stands: a header that it has lost is set again, unless somebody else has
-        begun the stream by then. So what is repeated behind it is known to touch no other run."""
-        if stream not in self._set_again or stream in self._refused_again:
-            return ""
-        return self._say_first(stream, self.headers[stream])
-
     def header_before(self, stream: str, state: str, header: Optional[str]) -> str:
-        """What is said, before the broker is asked once more, where a stream stands with a header that is not this client's: it may be an
-        older one, which a broker has kept that lost the newer one in a crash. It tells: then it takes a header for a stream that has one."""
+        """What is said, before the broker is asked once more, where it may have lost the header: a crash leaves an older one, or the end of
+        the run before. A broker that has crashed takes it then; another takes it only if the stream has neither a header nor an end. A
+        stream that has ended with a header of this client's was ended by somebody else, and is left alone."""
         mine = self._header_to_set(stream)
-        if state != "running" or mine is None or self.session.broker is None or stream in self._refused_again:
+        if mine is None or self.session.broker is None or stream in self._refused_again or stream in self._set_again:
             return ""
-        if stream in self._set_again or _taken(self._uncertain_of(stream), self.headers.get(stream), (state, header)) is not None:
+        if not self._may_have_lost(stream, state, header):
             return ""
         self._set_again.add(stream)
         self._begun_again.pop(stream, None)
         return self._say_first(stream, mine)
+
+    def _may_have_lost(self, stream: str, state: str, header: Optional[str]) -> bool:
+        """Whether the broker may have lost the last header of this client, since the stream stands like that."""
+        confirmed = self.headers.get(stream)
+        if state in ("running", "ended") and header is not None:
+            if header == confirmed or any(header == entry.header for entry in self._uncertain_of(stream)):
+                return False
+        if state == "running":
+            return True
+        # Where nothing is confirmed all begins anew, as it was told; and where it was in this life of the broker, its end is somebody's doing.
+        return self._is_anew and confirmed is not None and stream not in self._begun_again
 
     def _say_first(self, stream: str, header: str) -> str:
         again = self._header_again(stream, header)
@@ -165,13 +169,8 @@ class Resuming(Withholding):
         sent = self._uncertain_of(stream)
         confirmed = self.headers.get(stream)
         if stream in self._refused_again:
-            why = self._refused_again[stream]
-            if why != _WITHHELD or state != "ended" or _taken(sent, confirmed, (state, header)) is None:
-                self.superseded(stream)
-                return self._withhold_all(stream, sent, why)
-            # The broker has kept the end that this client has sent.
-            del self._refused_again[stream]
-            self._set_again.discard(stream)
+            self.superseded(stream)
+            return self._withhold_all(stream, sent, self._refused_again[stream])
         is_set_again = stream in self._set_again or stream in self._begun_again
         stands = self._header_to_set(stream)
         if not state and stands is not None and stream in self._begun_again:
@@ -188,7 +187,7 @@ class Resuming(Withholding):
             self._set_will_again(stream)
             return 0
         # One that somebody else has ended since is not as it was before.
-        taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if stands is not None and stands == header else None
+        taken = _taken(sent, confirmed, (state, header)) if not is_set_again else 0 if state == "running" and stands == header else None
         if taken is None and state == "ended" and stream in self._wills_fired:
             taken = _taken(sent, confirmed, ("running", header))
             if taken is not None:
@@ -203,6 +202,8 @@ class Resuming(Withholding):
             self._set_will_again(stream)
             return 0
         if state or self.session.broker is None or stream in self._wills_fired:
+            if state == "ended" and self._is_anew and confirmed is not None:
+                self._was_ended(stream, position)
             self.headers.forget(stream)
             self.wills.forget(stream)
         else:
@@ -253,6 +254,14 @@ class Resuming(Withholding):
             self._take_back(list(self._sent), True)
         super().trim()
 
+    def _was_ended(self, stream: str, position: Optional[Position]) -> None:
+        """Somebody else has ended this client's run, as another life of the broker knows: nor is what waits of it sent, or what its job tells
+        later. The epoch of a run that had ended is still what it was."""
+        self._refused_again[stream] = _WITHHELD
+        run = self.runs.get(stream)
+        if run is not None and position is not None and position[0] == run.epoch:
+            run.began(position[0], self.session.broker)
+
     def _forgotten_by(self, before: Optional[str]) -> None:
         """The broker does not know the session. ``before`` is the life of the one that did."""
         broker = self.session.broker
@@ -275,10 +284,7 @@ class Resuming(Withholding):
             self._asked_about.update(lost)
             return
         self._is_anew = True
-        self._asked_about.update(changed.intersection(self.headers))
-        self._set_again = self._asked_about.intersection(self.headers)
-        for stream in reversed(lost):
-            self._prepend(self._header_again(stream, self.headers[stream]))
+        self._asked_about.update(changed.intersection(self.headers), lost)
 
     def _uncertain_of(self, stream: str) -> "List[Entry]":
         """Its headers and ends that may have taken effect, in the order in which they were sent."""

@@ -183,7 +183,7 @@ class Sending(Receiving):
         # What was said of them, and may have taken effect, is not said again before the broker has told how they stand.
         self._doubtful, self._doubtful_since = set(self._out.doubtful()), time.monotonic()
         joins = self._listens.again(self._out.controls())
-        asks = [self._out.header_first(stream) + self._listens.ask(stream) for stream in self._doubtful]
+        asks = [self._listens.ask(stream) for stream in self._doubtful]
         if not self._doubtful:
             self._go_on()
         first = "".join(joins + asks)

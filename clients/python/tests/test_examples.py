@@ -54,6 +54,8 @@ PROGRAMS = [
     ("serial.register", ""),
     ("remote.will(", ""),
     ("publisher.begin", ""),
+    # This broker has no store.
+    ("durable=True", "a crash of the broker may undo this"),
 ]
 
 

@@ -56,11 +56,13 @@ class Background(Sending):
             with self._lock:
                 self._closed = self._ending = True
                 thread, receiver = self._thread, self._receiver
-                left = self._out.unfinished
+                left, unstored = self._out.unfinished, self._out.unstored
                 self._work.notify_all()
                 self._release_all()
             if left:
                 log.warning("%d lines for %s were not confirmed and are given up", left, self.address)
+            elif unstored:
+                log.warning("%d headers or ends were to be durable, and %s has not said so: a crash of it may undo them", unstored, self.address)
             lifetime.closed(self)
         if thread is None:
             if self._opened is not None:

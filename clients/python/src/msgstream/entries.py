@@ -35,7 +35,7 @@ class Entry:
 
     __slots__ = (
         *("kind", "line", "stream", "header", "essential", "when_over", "run", "done", "place", "waits", "sent"),
-        *("condition", "receipt", "position", "refusal", "awaited"),
+        *("condition", "receipt", "position", "refusal", "awaited", "durable"),
     )
 
     def __init__(
@@ -49,6 +49,7 @@ class Entry:
         run: Optional[Run] = None,
         condition: str = "",
         receipt: Optional[str] = None,
+        durable: bool = False,
     ) -> None:
         self.kind = kind
         self.line = line
@@ -75,6 +76,8 @@ class Entry:
         self.refusal: Optional[BrokerError] = None
         #: Whether somebody waits for it.
         self.awaited = False
+        #: Whether it is to outlive a crash of the broker, and who waits for it waits for that. Of a mark: what stood there is.
+        self.durable = durable
 
     @property
     def sets(self) -> bool:
@@ -89,7 +92,7 @@ class Entry:
     @property
     def outlives_its_connection(self) -> bool:
         """Whether it concerns more than the connection on which it was sent: not if it is about listening, or nobody waits for it."""
-        return self.kind not in (CONTROL, ASK, HANGUP, REFUSED) and (self.kind != MARK or self.when_over is not None)
+        return self.kind not in (CONTROL, ASK, HANGUP, REFUSED) and (self.kind != MARK or self.when_over is not None or self.durable)
 
 
 Waiting = Union[str, Entry]

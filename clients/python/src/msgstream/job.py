@@ -51,7 +51,9 @@ class JobSettings:
         ca: Optional[File] = None,
         certificate: Optional[File] = None,
         key: Optional[File] = None,
+        durable: bool = False,
     ) -> None:
+        self._durable = durable
         settings: Dict[str, Any] = {"server": server, "remote": remote, "strict": strict, "nan": nan, "codec": codec, "options": options}
         settings.update({"token": token, "ca": ca, "certificate": certificate, "key": key})
         self._prepare(stream, Join(title=title, total=total, units=units), settings)
@@ -71,6 +73,10 @@ class Job(JobSettings):
 
     Who joins gets a ``Join`` that says how far it is, kept in step with each update. A clean end is told as ``Complete``,
     Ctrl-C as ``Abort``, an exception as ``Error``; then the stream ends. The parameters after ``units`` are those of ``Publisher``.
+
+    The beginning and the end of a ``durable`` job are to outlive a crash of the broker: ``flush``, and the end of ``with``, wait until they
+    are in its store, within ``options.exit_time``. See ``RemoteStream.header``.
+
     All methods may be called from any thread.
     """
 
@@ -141,7 +147,7 @@ class Job(JobSettings):
         self._end(Error(reason, traceback))
 
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer."""
+        """Waits until all has taken effect, as ``Publisher.flush``. False if that took longer."""
         return self.publisher.flush(timeout)
 
     def track(self, items: Iterable[T], total: Optional[float] = None, every: float = 0.1) -> Iterator[T]:
@@ -246,7 +252,7 @@ class Job(JobSettings):
         join.started = now()
         # Of a run before of the same name nothing stays.
         start, remote = Start(join.title, join.total, join.units, join.started), self.publisher.remote
-        remote.put_encoded(self.stream, remote.encoded(start), remote.encoded_header(join), True, run=self._run)
+        remote.put_encoded(self.stream, remote.encoded(start), remote.encoded_header(join), True, run=self._run, durable=self._durable)
         remote.will(self.stream, Lost(title=join.title, started=join.started))
 
     def _put(self, message: MonitorMessage, join: Join, essential: bool = False) -> None:
@@ -290,13 +296,13 @@ class Job(JobSettings):
             # As a message for who listens and as header for who comes late; the end itself carries nothing, so that
             # nobody sees it twice.
             remote.put_encoded(self.stream, text, header if self._may_open() else None, True, run=self._run)
-            remote.end_run(self.stream, run=self._run)
+            remote.end_run(self.stream, run=self._run, durable=self._durable)
         except Exception:
             self._ended = False
             raise
         except BaseException:
             # Ctrl-C while it waits for room. The message is queued already, and the end must follow it.
-            self.publisher.remote.end_run(self.stream, run=self._run)
+            self.publisher.remote.end_run(self.stream, run=self._run, durable=self._durable)
             raise
 
     def _warn(self, size: int) -> None:

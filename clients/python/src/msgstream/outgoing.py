@@ -33,8 +33,8 @@ class Outgoing(Resuming):
 
     @property
     def empty(self) -> bool:
-        """Whether everything has taken effect."""
-        return not self.waiting and next(self._unconfirmed(), None) is None
+        """Whether everything has taken effect, and is stored as far as it is to be."""
+        return not (self.waiting or self._unstored) and next(self._unconfirmed(), None) is None
 
     @property
     def unfinished(self) -> int:
@@ -48,6 +48,7 @@ class Outgoing(Resuming):
         size = taken = 0
         # Marks are no lines, and some questions are two.
         more = 0
+        durable: List[Entry] = []
         while self.waiting and size < most:
             first = self.waiting[0]
             if isinstance(first, Texts):
@@ -80,9 +81,14 @@ class Outgoing(Resuming):
             lines.append(line)
             if first.kind == ASK or first.kind == MARK:
                 more += lines_of(first) - 1
+            if first.durable:
+                durable.append(first)
             size += len(line)
             taken += weight(first)
         self._pings += 1
+        question = self._ask_store(durable, self._pings)
+        if question:
+            lines.append(question)
         lines.append(wire.ping(self._pings))
         self._sent.add(self._pings, entries, taken, time.monotonic(), len(lines) + more)
         return "".join(lines)
@@ -100,7 +106,7 @@ class Outgoing(Resuming):
 
     def confirm(self, ping: int) -> bool:
         """All up to this ping has taken effect. Whether that is anything."""
-        before = self._sent.size
+        before, self._last_answered = self._sent.size, max(ping, self._last_answered)
         confirmed = self._sent.confirm(ping)
         for entry in confirmed:
             if type(entry) is not str:
@@ -116,7 +122,7 @@ class Outgoing(Resuming):
             if entry.sets_again:
                 self.superseded(entry.stream)
             # It stays one of the lines that the broker counts.
-            entry.kind, entry.header = REFUSED, None
+            entry.kind, entry.header, entry.durable = REFUSED, None, False
             if entry.when_over is not None:
                 entry.when_over()
                 entry.when_over = None
@@ -133,20 +139,21 @@ class Outgoing(Resuming):
     def withdraw(self, mark: Entry) -> None:
         """Nobody waits for this mark any more."""
         mark.when_over = None
+        self._unstored.pop(mark, None)
         if mark.waits:
             self._remove(mark)
 
     def release(self) -> None:
         """Nothing will be confirmed any more: those who wait for it are told."""
-        for entry in [*self._unconfirmed(), *self]:
-            if isinstance(entry, Entry) and entry.when_over is not None:
+        for entry in [*self._unstored, *self._unconfirmed(), *self]:
+            if isinstance(entry, Entry) and not entry.done and entry.when_over is not None:
                 entry.when_over()
 
     def losses(self, stream: Optional[str] = None) -> int:
         """How much has not taken effect, and will not: of one stream, or of all."""
         if stream is None:
-            return self.lost + self.headers.forgotten + sum(self.withheld.values())
-        return self.dropped.get(stream, 0) + self.withheld.get(stream, 0)
+            return self.lost + self.headers.forgotten + sum(self.withheld.values()) + sum(self.not_durable.values())
+        return self.dropped.get(stream, 0) + self.withheld.get(stream, 0) + self.not_durable.get(stream, 0)
 
     def unanswered(self) -> Set[str]:
         """The lines for listening that wait, or were sent behind the last ping that was answered."""

@@ -59,29 +59,32 @@ class Publisher(Publishing):
         stream is refused as stale if that is over."""
         self.remote.put(self.stream, message, header, essential=essential, of=of)
 
-    def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
-        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended."""
-        self.remote.header(self.stream, message, of=of, if_absent=if_absent)
+    def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False, durable: bool = False) -> None:
+        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended. What is ``durable`` is
+        to outlive a crash of the broker: ``flush`` waits for that as well. See ``RemoteStream.header``."""
+        self.remote.header(self.stream, message, of=of, if_absent=if_absent, durable=durable)
 
     def begin(self, header: Any, timeout: Optional[float] = 30.0) -> str:
         """Begins the stream and returns which run that is, for ``of``. Raises ``Stale`` if somebody else has begun it, or it has ended. See
         ``RemoteStream.begin``."""
         return RemoteStream.begin(self.remote, self.stream, header, timeout)
 
-    def end(self, message: Any = ABSENT, *, of: Optional[str] = None) -> None:
-        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
-        self.remote.close(self.stream, message, of=of)
+    def end(self, message: Any = ABSENT, *, of: Optional[str] = None, durable: bool = False) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it. For
+        ``durable`` see ``header``."""
+        self.remote.close(self.stream, message, of=of, durable=durable)
 
-    def delete(self, *, of: Optional[str] = None) -> None:
-        """Ends the stream and forgets its header."""
-        self.remote.delete(self.stream, of=of)
+    def delete(self, *, of: Optional[str] = None, durable: bool = False) -> None:
+        """Ends the stream and forgets its header. For ``durable`` see ``header``."""
+        self.remote.delete(self.stream, of=of, durable=durable)
 
     def will(self, message: Any = ABSENT) -> None:
         """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""
         self.remote.will(self.stream, message)
 
     def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer, or if something of this stream was dropped or refused."""
+        """Waits until all has taken effect, and what was to be ``durable`` is in the broker's store. False if that took longer than ``timeout``
+        seconds, or if something of this stream was dropped or refused, or cannot be durable."""
         # Not that of a client for asyncio, which is awaited.
         return RemoteStream.flush(self.remote, timeout, self.stream)
 

@@ -86,6 +86,7 @@ class Receiving(Shared):
                 self._has_moved |= self._out.confirm(said.receipt)
                 if self._listens.unsettled and self._listens.overdue(self._out.unanswered()):
                     raise CutShort(DEAF)
+                self._go_on_asking_store()
                 if self._forgotten:
                     self._wake()
                 self._tell_room()
@@ -94,6 +95,9 @@ class Receiving(Shared):
             refused = refusal(said.code, said.reason, said.stream) if said.action == "error" else None
             if said.action in ("receipt", "error") and self._out.answered_first(said.receipt, said.position, refused):
                 pass
+            elif said.action in ("receipt", "error") and self._out.answered_store(said.receipt, refused):
+                is_refused = False
+                self._go_on_asking_store()
             elif said.action in ("receipt", "error") and said.receipt in self._out.conditional:
                 # Who waits for the answer tells of it.
                 is_awaited = self._out.answered(str(said.receipt), said.position, refused).awaited
@@ -109,6 +113,21 @@ class Receiving(Shared):
         if self._sayings:
             self._speak()
         self._deliver(deliveries, length)
+
+    def _go_on_asking_store(self) -> None:
+        """Asks whether what has taken effect is durable, and tells where it cannot be. Called with the lock held."""
+        for stream, why in self._out.refused_store.items():
+            self._not_durable += 1
+            if self._not_durable & (self._not_durable - 1) == 0:
+                self._sayings.append(f"{self.address} has done what it was told of {stream!r}, but that is not durable: {why.reason}")
+            if self.strict:
+                self._failure = self._failure or refusal(why.code, why.reason, stream)
+        self._out.refused_store.clear()
+        if self._out.asks_store:
+            self._ask = True
+            self._wake()
+        elif self._forgotten:
+            self._wake()
 
     def _is_expected(self, said: Line) -> bool:
         """Whether an error is the answer to something that may be refused, and is no mistake."""

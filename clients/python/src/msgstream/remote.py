@@ -107,18 +107,33 @@ class RemoteStream(Background):
             return
         self.put_encoded(stream, text, None if header is ABSENT else self.encoded_header(header), essential, of)
 
-    def put_encoded(self, stream: str, text: str, header: Optional[str], essential: bool, of: Optional[str] = None, run: Optional[Run] = None) -> None:
-        """The same with what ``encoded`` has made; of the ``run`` of a job, if given."""
+    def put_encoded(
+        self,
+        stream: str,
+        text: str,
+        header: Optional[str],
+        essential: bool,
+        of: Optional[str] = None,
+        run: Optional[Run] = None,
+        durable: bool = False,
+    ) -> None:
+        """The same with what ``encoded`` has made; of the ``run`` of a job, if given. What is ``durable`` is the header."""
         condition, receipt = self._condition(of)
         line = wire.put(checked(stream), text, header, condition)
-        self._add(Entry(PUT, line, stream, header, essential, None, None if header is None else run, condition, receipt))
+        run = None if header is None else run
+        self._add(Entry(PUT, line, stream, header, essential, None, run, condition, receipt, durable and header is not None))
 
-    def header(self, stream: str, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
+    def header(self, stream: str, message: Any, *, of: Optional[str] = None, if_absent: bool = False, durable: bool = False) -> None:
         """Sets what whoever joins the stream gets first. It opens a stream that has ended. Current listeners are not told.
 
         With ``if_absent`` it is set only if the stream has no header and has not ended; ``begin`` does the same and waits for the answer. For
-        ``of`` see ``put``."""
-        self._add(self._header_entry(stream, message, of, if_absent))
+        ``of`` see ``put``.
+
+        What is ``durable`` is to outlive a crash of the broker and of its machine: ``flush``, and the end of this client, wait until it is in
+        the broker's store, too, which takes about ``store.interval``, 200 ms. It takes effect in any case; if the broker has no store, that is
+        logged, and ``flush`` returns False, or with ``strict`` raises ``BrokerError``. A header or an end that a crash has undone before is
+        told again, as long as this client is there and nobody else has begun the stream."""
+        self._add(self._header_entry(stream, message, of, if_absent, durable))
 
     def begin(self, stream: str, header: Any, timeout: Optional[float] = 30.0) -> str:
         """Begins a stream that has no header and has not ended, by setting the header, and waits for the broker's answer. What it returns
@@ -132,10 +147,11 @@ class RemoteStream(Background):
             self._withdraw(entry)
         return self._begun(entry, timeout)
 
-    def _header_entry(self, stream: str, message: Any, of: Optional[str], if_absent: bool) -> Entry:
+    def _header_entry(self, stream: str, message: Any, of: Optional[str], if_absent: bool, durable: bool = False) -> Entry:
         text = self.encoded_header(message)
         condition, receipt = self._condition(of, if_absent)
-        return Entry(HEADER, wire.header(checked(stream), text, condition), stream, text, condition=condition, receipt=receipt)
+        line = wire.header(checked(stream), text, condition)
+        return Entry(HEADER, line, stream, text, condition=condition, receipt=receipt, durable=durable)
 
     def _beginning(self, stream: str, header: Any, when_over: Callable[[], object]) -> Entry:
         entry = self._header_entry(stream, header, None, True)
@@ -174,29 +190,41 @@ class RemoteStream(Background):
         text = None if message is ABSENT else self.encoded(message)
         self._add(Entry(WILL, wire.will(checked(stream), text), stream))
 
-    def close(self, stream: Any = ABSENT, message: Any = ABSENT, *, of: Optional[str] = None, timeout: Optional[float] = None) -> None:
+    def close(
+        self,
+        stream: Any = ABSENT,
+        message: Any = ABSENT,
+        *,
+        of: Optional[str] = None,
+        durable: bool = False,
+        timeout: Optional[float] = None,
+    ) -> None:
         """Ends the stream: its listeners get the message, if any, and are no listeners any more; the header stays for those who
-        come late. For ``of`` see ``put``. Without ``stream`` it ends this client: what waits is sent within ``timeout`` (``options.exit_time``)."""
+        come late. For ``of`` see ``put``, for ``durable`` see ``header``. Without ``stream`` it ends this client: what waits is sent within
+        ``timeout`` (``options.exit_time``)."""
         if stream is ABSENT:
-            if message is not ABSENT:
-                raise TypeError("a message needs a stream")
+            if message is not ABSENT or durable:
+                raise TypeError("a message needs a stream" if message is not ABSENT else "only the end of a stream can be durable")
             self.finish(timeout)
             return
-        self.end_run(stream, message, of=of)
+        self.end_run(stream, message, of=of, durable=durable)
 
-    def end_run(self, stream: str, message: Any = ABSENT, *, of: Optional[str] = None, run: Optional[Run] = None) -> None:
+    def end_run(
+        self, stream: str, message: Any = ABSENT, *, of: Optional[str] = None, run: Optional[Run] = None, durable: bool = False
+    ) -> None:
         """The same for a stream alone; of the ``run`` of a job, if given."""
         text = None if message is ABSENT else self.encoded(message)
         noticed = self._notices.get(stream)
         when_over = None if noticed is None else functools.partial(self._forget_notice, stream, noticed)
         condition, receipt = self._condition(of)
         line = wire.close(checked(stream), text, condition)
-        self._add(Entry(CLOSE, line, stream, when_over=when_over, run=run, condition=condition, receipt=receipt))
+        self._add(Entry(CLOSE, line, stream, when_over=when_over, run=run, condition=condition, receipt=receipt, durable=durable))
 
-    def delete(self, stream: str, *, of: Optional[str] = None) -> None:
-        """Ends the stream and forgets its header. For ``of`` see ``put``."""
+    def delete(self, stream: str, *, of: Optional[str] = None, durable: bool = False) -> None:
+        """Ends the stream and forgets its header. For ``of`` see ``put``, for ``durable`` see ``header``."""
         condition, receipt = self._condition(of)
-        self._add(Entry(DELETE, wire.delete(checked(stream), condition), stream, condition=condition, receipt=receipt))
+        line = wire.delete(checked(stream), condition)
+        self._add(Entry(DELETE, line, stream, condition=condition, receipt=receipt, durable=durable))
 
     def __delitem__(self, stream: str) -> None:
         self.delete(stream)

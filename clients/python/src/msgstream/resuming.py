@@ -18,8 +18,8 @@ from .kept import Kept
 from .run import Run
 from .sent import Sent
 from .session import Session
+from .storing import Storing
 from .wire import Position
-from .withholding import Withholding
 
 #: Why what may have taken effect is not sent again.
 _WITHHELD = "somebody else has begun or ended it meanwhile"
@@ -30,7 +30,7 @@ _NOT_TAKEN = "the broker has not taken its header again"
 _AGAIN = "again"
 
 
-class Resuming(Withholding):
+class Resuming(Storing):
     """What waits, and what was sent and is not confirmed."""
 
     def __init__(self, limit: int) -> None:
@@ -70,6 +70,7 @@ class Resuming(Withholding):
         """What was not confirmed is kept until the next broker says what it has taken of it."""
         self.away = True
         self.session.is_open = False
+        self._question = None
         self._find_uncertain([*self._sent, *self])
 
     def take_up(self, said: "Optional[wire.Session]") -> bool:
@@ -98,7 +99,8 @@ class Resuming(Withholding):
             self._take_back(rest, False)
             self._take_back(unanswered, True)
         else:
-            self._take_back(list(self._sent), True)
+            # What may have been lost of that was confirmed is as if it was not.
+            self._take_back([*self._unstored_again(), *self._sent], True)
         self._sent.restart(said.taken if said is not None and said.known else 0)
         if not known:
             self._forgotten_by(before)
@@ -373,6 +375,11 @@ class Resuming(Withholding):
         return stream in self.headers or stream in self._uncertain
 
     def _done(self, entry: Entry) -> None:
+        """It has taken effect."""
+        if not ((entry.durable or self._unstored) and self._waits_for_store(entry)):
+            self._finish(entry)
+
+    def _finish(self, entry: Entry) -> None:
         self._answered_never(entry)
         if entry.header is not None and (entry.run is None or not entry.run.inherited):
             self.headers.keep(entry.stream, entry.header)

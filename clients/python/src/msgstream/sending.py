@@ -131,7 +131,7 @@ class Sending(Receiving):
             self._broken = None
             missing = self._out.dropped.copy()
             first = self._take_up(connection)
-            self._connection, self._connected, self._ask = connection, True, bool(first)
+            self._connection, self._connected, self._ask = connection, True, bool(first) or self._out.asks_store
             self._away = self._said_dropping = False
             first_receiver, self._first = self._first, None
             if first_receiver is None or self._receiver is None:

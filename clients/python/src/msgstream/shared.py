@@ -92,6 +92,8 @@ class Shared:
         #: What is put where messages had to be dropped, by stream. Each in a tuple of its own, to tell it from one that comes after it.
         self._notices: Dict[str, Tuple[Notice]] = {}
         self._refused: Dict[Tuple[str, Optional[str]], int] = {}
+        #: How often something was not durable that was to be.
+        self._not_durable = 0
         #: What was dropped or refused when ``flush`` last told: of each stream, and, as None, of all.
         self._losses_told: Dict[Optional[str], int] = {}
         #: What is to be logged once no lock is held, since a handler of logging may publish.
@@ -101,9 +103,9 @@ class Shared:
         self._deliveries = Deliveries(f"msgstream {self.address} listeners", self.options.queue, self._give_up)
 
     def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:
-        """Waits until all that was asked before has taken effect at the broker. False if that took longer than ``timeout``
-        seconds, or if any of it, or of ``stream`` alone, was dropped or refused, which is told once; in strict mode that raises. None
-        waits for ever."""
+        """Waits until all that was asked before has taken effect at the broker, and what was to be ``durable`` is in its store. False if
+        that took longer than ``timeout`` seconds, or if any of it, or of ``stream`` alone, was dropped or refused, or cannot be durable, which
+        is told once; in strict mode that raises. None waits for ever."""
         if threading.current_thread() in (self._thread, self._receiver):
             raise RuntimeError("flush would wait for its own thread: a handler of logging cannot call it there")
         over = threading.Event()

@@ -45,6 +45,11 @@ def condition(receipt: str, of: Optional[str], absent: bool) -> str:
     return f',"receipt":{quoted(receipt)}' + ("" if of is None else f',"of":{quoted(of)}') + (',"if":"absent"' if absent else "")
 
 
+def durable(receipt: str) -> str:
+    """What an action says beside whose receipt is to wait until the action is in the broker's store."""
+    return f',"receipt":{quoted(receipt)},"durable":true'
+
+
 def put(stream: str, message: str, header: Optional[str] = None, condition: str = "") -> str:
     """A message, with the header that becomes the stream's in the same step."""
     last = "" if header is None else f"{_HEADER}{header}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Tuple
 
-from .entries import PUT, WILL, Entry
+from .entries import MARK, PUT, WILL, Entry
 from .errors import Stale
 from .places import Places
 
@@ -27,6 +27,10 @@ class Withholding(Places):
         for entry in list(self):
             if isinstance(entry, Entry) and entry.stream in self._refused_again and not entry.condition:
                 if entry.kind == WILL:
+                    self._remove(entry)
+                elif entry.kind == MARK and entry.durable:
+                    # Its header was to outlive a crash, and has not.
+                    self.withheld[entry.stream] = self.withheld.get(entry.stream, 0) + 1
                     self._remove(entry)
                 elif entry.sets:
                     rest.setdefault(entry.stream, []).append(entry)

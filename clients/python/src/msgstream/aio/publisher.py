@@ -38,7 +38,8 @@ class RemoteStream(_RemoteStream):
                 deadline = time.monotonic() + self.options.answer_time
 
     async def flush(self, timeout: Optional[float] = 30.0, stream: Optional[str] = None) -> bool:  # type: ignore[override]
-        """Waits until all that was asked before has taken effect. False if that took longer, or if some of it was dropped or refused."""
+        """Waits until all that was asked before has taken effect, and what was to be ``durable`` is in the broker's store. False if that took
+        longer, or if some of it was dropped or refused, or cannot be durable."""
         over = asyncio.Event()
         mark = self._mark(_from_thread(asyncio.get_running_loop(), over.set))
         try:
@@ -131,29 +132,32 @@ class Publisher(Publishing):
         self.remote.put(self.stream, message, header, essential=essential, of=of)
         await self.remote.room()
 
-    async def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False) -> None:
-        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended."""
-        self.remote.header(self.stream, message, of=of, if_absent=if_absent)
+    async def header(self, message: Any, *, of: Optional[str] = None, if_absent: bool = False, durable: bool = False) -> None:
+        """Sets what whoever joins gets first; with ``if_absent`` only if the stream has no header and has not ended. What is ``durable`` is
+        to outlive a crash of the broker: ``flush`` waits for that as well. See ``RemoteStream.header``."""
+        self.remote.header(self.stream, message, of=of, if_absent=if_absent, durable=durable)
         await self.remote.room()
 
     async def begin(self, header: Any, timeout: Optional[float] = 30.0) -> str:
         """Begins the stream and returns which run that is, for ``of``, as ``msgstream.Publisher.begin``."""
         return await self.remote.begin(self.stream, header, timeout)
 
-    async def end(self, message: Any = ABSENT, *, of: Optional[str] = None) -> None:
-        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it."""
-        self.remote.close(self.stream, message, of=of)
+    async def end(self, message: Any = ABSENT, *, of: Optional[str] = None, durable: bool = False) -> None:
+        """Ends the stream, with a last message if there is one; its header stays for those who come late. ``close`` does not end it. For
+        ``durable`` see ``header``."""
+        self.remote.close(self.stream, message, of=of, durable=durable)
 
-    async def delete(self, *, of: Optional[str] = None) -> None:
-        """Ends the stream and forgets its header."""
-        self.remote.delete(self.stream, of=of)
+    async def delete(self, *, of: Optional[str] = None, durable: bool = False) -> None:
+        """Ends the stream and forgets its header. For ``durable`` see ``header``."""
+        self.remote.delete(self.stream, of=of, durable=durable)
 
     async def will(self, message: Any = ABSENT) -> None:
         """How the stream ends if this client is lost; without a message that is taken back. See ``RemoteStream.will``."""
         self.remote.will(self.stream, message)
 
     async def flush(self, timeout: Optional[float] = 30.0) -> bool:
-        """Waits until all has taken effect. False if that took longer."""
+        """Waits until all has taken effect, and what was to be ``durable`` is in the broker's store. False if that took longer, or if something
+        of this stream was dropped or refused, or cannot be durable."""
         return await self.remote.flush(timeout, self.stream)
 
     async def __aenter__(self) -> "Publisher":
@@ -202,7 +206,9 @@ class Job(sync.JobSettings, Publisher):
 
     def _prepare(self, stream: str, join: Join, settings: Dict[str, Any]) -> None:
         Publisher.__init__(self, stream, **settings)
-        self._new: Callable[[], sync.Job] = lambda: sync.Job(stream, join.title, join.total, join.units, remote=self.remote)
+        self._new: Callable[[], sync.Job] = lambda: sync.Job(
+            stream, join.title, join.total, join.units, remote=self.remote, durable=self._durable
+        )
         self._job: Optional[sync.Job] = None
 
     @property

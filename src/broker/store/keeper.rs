@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::WeakUnboundedSender;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
@@ -181,7 +182,8 @@ impl Feeder {
             let mut names = Vec::new();
             match self.save(moved, &mut names).await {
                 Ok(more) => {
-                    self.tell(Command::Save(Save::Done));
+                    // The actor is gone only if the broker is.
+                    let _ = self.tell(Command::Save(Save::Done));
                     self.saves.succeeded();
                     if retry.take().is_some() {
                         info!("the store can be written again, and has all that had changed");
@@ -192,12 +194,15 @@ impl Feeder {
                     }
                 }
                 Err(Unsaved::Ended) => {
-                    self.unkept = names;
+                    self.unkept.append(&mut names);
                     (has_more, next) = (false, began + self.interval);
                 }
                 Err(Unsaved::Failed(error)) => {
                     self.saves.failed(&error.to_string());
-                    self.tell(Command::Save(Save::Failed(names)));
+                    if let Err(Command::Save(Save::Failed(names))) = self.tell(Command::Save(Save::Failed(names))) {
+                        // The actor has ended meanwhile: these are kept with all that there is then.
+                        self.unkept.extend(names);
+                    }
                     if retry.is_none() {
                         warn!(%error, "what changes is not kept beyond a restart until the store can be written again");
                     }
@@ -209,16 +214,18 @@ impl Feeder {
         }
     }
 
-    fn tell(&self, command: Command) {
-        if let Some(mailbox) = self.mailbox.upgrade() {
-            // The actor is gone only if the broker is.
-            let _ = mailbox.send(command);
+    /// Tells the actor. Gives the command back if the actor has ended.
+    fn tell(&self, command: Command) -> Result<(), Command> {
+        match self.mailbox.upgrade() {
+            Some(mailbox) => mailbox.send(command).map_err(|SendError(command)| command),
+            None => Err(command),
         }
     }
 
     async fn ask(&self, save: impl FnOnce(oneshot::Sender<Piece>) -> Save) -> Result<Piece, Unsaved> {
         let (answer, answered) = oneshot::channel();
-        self.tell(Command::Save(save(answer)));
+        // Dropped unsent if the actor is gone, which the answer tells.
+        drop(self.tell(Command::Save(save(answer))));
         answered.await.map_err(|_| Unsaved::Ended)
     }
 

@@ -57,8 +57,7 @@ impl Told {
 }
 
 /// Sends headers until the broker is gone: some with receipts that say that they are durable, some deletions.
-fn publish(port: u16, told: &Arc<Mutex<BTreeMap<String, Told>>>, seed: u64, stop: &Arc<AtomicBool>) {
-    let mut client = Client::connect(port);
+fn publish(mut client: Client, told: &Arc<Mutex<BTreeMap<String, Told>>>, seed: u64, stop: &Arc<AtomicBool>) {
     let mut say = client.clone_to_say();
     let (sent, stopped) = (Arc::clone(told), Arc::clone(stop));
     let writer = thread::spawn(move || {
@@ -149,9 +148,10 @@ fn after_each_of_two_hundred_kills_headers_are_as_they_were_within_the_interval(
         }
         let publishers: Vec<_> = (0..2)
             .map(|number| {
-                let (port, told, stop) = (broker.port, Arc::clone(&told), Arc::new(AtomicBool::new(false)));
+                // Connected before the broker may be killed.
+                let (client, told, stop) = (Client::connect(broker.port), Arc::clone(&told), Arc::new(AtomicBool::new(false)));
                 let seed = 2 * round as u64 + number;
-                thread::spawn(move || publish(port, &told, seed, &stop))
+                thread::spawn(move || publish(client, &told, seed, &stop))
             })
             .collect();
         thread::sleep(Duration::from_millis(random.u64(..350)));

@@ -85,6 +85,11 @@ impl Broker {
     /// Stops it in good order. Returns what it logged.
     pub(crate) fn stop(self) -> String {
         self.process.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits until it has stopped, as it was told to. Returns what it logged.
+    pub(crate) fn ended(self) -> String {
         let (code, log) = self.process.end();
         assert_eq!(code, Some(0), "{log}");
         log

@@ -17,7 +17,7 @@ pub(crate) fn get(address: &str, path: &str) -> String {
     answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
-fn limit_files(broker: &Broker, most: Option<u64>) {
+pub(crate) fn limit_files(broker: &Broker, most: Option<u64>) {
     prlimit(Some(broker.pid()), Resource::Fsize, Rlimit { current: most, maximum: None }).unwrap();
 }
 

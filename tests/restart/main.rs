@@ -8,5 +8,6 @@ mod started;
 mod broker;
 mod full;
 mod killed;
+mod leaving;
 mod stopped;
 mod unread;

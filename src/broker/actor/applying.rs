@@ -96,9 +96,9 @@ impl Parts<'_> {
         }
         self.routes.begin(from, fresh);
         let wanted = self.inputs(batch, budget);
-        let is_full = self.routes.end() || self.routes.is_held(from) || self.routes.durable.is_full(from) || self.waits_to_leave(batch);
+        let is_full = self.routes.end() || self.routes.is_held(from) || self.routes.durable.is_full(from);
         // The streams of a prefix come as fast as they are taken: the rest of them waits in the listener's own order.
-        let waits = is_full && (from == id || batch.is_walking()) && !self.is_stopping;
+        let waits = is_full && (from == id || batch.is_walking()) && !self.is_stopping || self.waits_to_leave(batch);
         if !wanted.is_empty() {
             batch.tries += 1;
             self.translator.translate(id, wanted);
@@ -171,20 +171,19 @@ impl Parts<'_> {
 
     /// Whether the connection is to be given a receipt before this.
     fn waits_for_durable(&self, from: ConnectionId, input: &Input) -> bool {
-        !self.is_stopping
-            && match input {
-                // One that ends is sent what it waits for, unless nobody can say when that comes.
-                Input::Leave { .. } => self.routes.durable.waits(from) && self.routes.can_be_durable(),
-                Input::Header { .. } | Input::Close { .. } | Input::Delete { .. } => self.routes.durable.is_full(from),
-                Input::Put { .. }
-                | Input::Listen { .. }
-                | Input::ListenPrefix { .. }
-                | Input::Hangup { .. }
-                | Input::HangupPrefix { .. }
-                | Input::Will { .. }
-                | Input::Session { .. }
-                | Input::Answer(_) => false,
-            }
+        match input {
+            // One that ends is sent what it waits for, unless nobody can say when that comes. A stop has that come at once.
+            Input::Leave { .. } => self.routes.durable.waits(from) && self.routes.can_be_durable(),
+            Input::Header { .. } | Input::Close { .. } | Input::Delete { .. } => !self.is_stopping && self.routes.durable.is_full(from),
+            Input::Put { .. }
+            | Input::Listen { .. }
+            | Input::ListenPrefix { .. }
+            | Input::Hangup { .. }
+            | Input::HangupPrefix { .. }
+            | Input::Will { .. }
+            | Input::Session { .. }
+            | Input::Answer(_) => false,
+        }
     }
 
     /// Whether a batch has come to the end of its connection, which waits for a receipt.

@@ -232,11 +232,7 @@ impl Actor {
                 self.admit(command);
             }
             self.turn(&mut Budget::new(self.turn));
-            if let Some(keep) = &self.keep
-                && (self.core.take_news() | self.routes.durable.take_news())
-            {
-                keep.wake();
-            }
+            self.ask_to_save();
             if !self.is_idle() {
                 yield_now().await;
             }
@@ -323,14 +319,7 @@ impl Actor {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
-                if let Some(keep) = self.keep.as_ref().filter(|_| !self.routes.durable.is_empty()) {
-                    // Some wait for receipts, which are given out at once; or never, if the disk fails.
-                    if self.settings.stats.saves.failing().is_some() {
-                        self.routes.durable.give_up();
-                    } else {
-                        keep.hurry();
-                    }
-                }
+                self.hurry_to_save();
                 // From here on nobody's answers have to be taken first: all others would wait for that.
                 self.agenda.resume_all();
                 self.tell_quiesced();
@@ -363,19 +352,38 @@ impl Actor {
             Save::Failed(names) => {
                 names.iter().for_each(|name| self.core.unsaved(name));
                 self.routes.durable.end(false);
+                // Who has said its last line waits for no disk, nor does the stop.
+                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
                 if self.quiescing.is_some() {
-                    // The stop does not wait for a disk.
                     self.routes.durable.give_up();
                 }
-                // Who has said its last line waits for no disk either.
-                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
             }
             Save::Over => {
-                let waiting: Vec<_> = self.routes.durable.waiting().collect();
+                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
                 self.routes.durable.give_up();
-                waiting.into_iter().for_each(|id| self.agenda.resume(id, Awaits::Room));
             }
         }
+    }
+
+    /// Tells whoever saves that there is something to save, if there is.
+    fn ask_to_save(&mut self) {
+        let Some(keep) = &self.keep else { return };
+        if self.core.take_news() | self.routes.durable.take_news() {
+            keep.wake();
+            self.hurry_to_save();
+        }
+    }
+
+    /// When the broker stops, receipts that wait for a save are given out at once, or never if the disk fails: also those that are asked for
+    /// by what is yet taken in.
+    fn hurry_to_save(&mut self) {
+        let Some(keep) = self.keep.as_ref().filter(|_| self.quiescing.is_some() && !self.routes.durable.is_empty()) else { return };
+        if self.routes.can_be_durable() {
+            return keep.hurry();
+        }
+        self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
+        self.routes.durable.give_up();
+        self.tell_quiesced();
     }
 
     fn last_of(&mut self, id: ConnectionId, work: Work) {

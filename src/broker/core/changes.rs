@@ -1,10 +1,11 @@
 //! Which streams and wills have changed since they were last saved, as long as somebody saves them.
 //!
 //! Each stream knows whether it is noted, so that a change costs one test. The names that are noted are no more than there are streams,
-//! wills, and saved ones that are gone.
+//! wills, and saved ones that are gone. While the disk is full, ever more may be gone: their names count as what is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::wire::allocated_name;
 use crate::wire::ids::StreamName;
 
 /// What the name of one stream takes among those that have changed, in bytes of memory: its share of a node of a tree.
@@ -21,16 +22,27 @@ pub(super) enum Mark {
     Changed,
 }
 
+/// What is known of a name that has changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Noted {
+    /// Something was saved under the name before.
+    is_stored: bool,
+    /// Neither a stream nor a will has it any more.
+    is_gone: bool,
+}
+
 /// The names of what is to be saved.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     is_kept: bool,
-    /// What has changed, and whether something was saved under the name before.
-    changed: BTreeMap<StreamName, bool>,
+    /// What has changed.
+    changed: BTreeMap<StreamName, Noted>,
+    /// What the names of those that are gone take, in bytes of memory.
+    gone: usize,
     /// The streams that have had messages, and no other change.
     moved: BTreeSet<StreamName>,
     /// What is being saved.
-    saving: (BTreeMap<StreamName, bool>, BTreeSet<StreamName>),
+    saving: (BTreeMap<StreamName, Noted>, BTreeSet<StreamName>),
     /// There is something to save, and whoever saves has not been told.
     is_news: bool,
 }
@@ -60,7 +72,11 @@ impl Changes {
         if self.is_kept && !name.is_reserved() {
             self.moved.remove(name);
             self.is_news |= self.changed.is_empty();
-            *self.changed.entry(name.clone()).or_default() |= is_stored;
+            let noted = self.changed.entry(name.clone()).or_default();
+            noted.is_stored |= is_stored;
+            if std::mem::take(&mut noted.is_gone) {
+                self.gone -= cost(name);
+            }
         }
     }
 
@@ -76,9 +92,19 @@ impl Changes {
     /// A stream or a will is gone, and nothing else has its name. What was never saved needs not be taken back.
     pub(super) fn note_gone(&mut self, name: &StreamName, is_stored: bool) {
         self.note(name, is_stored);
-        if self.changed.get(name) == Some(&false) {
-            self.changed.remove(name);
+        match self.changed.get_mut(name) {
+            Some(noted) if noted.is_stored => {
+                noted.is_gone = true;
+                self.gone += cost(name);
+            }
+            Some(_) => drop(self.changed.remove(name)),
+            None => {}
         }
+    }
+
+    /// What the names of those take that are gone and have yet to be taken back, in bytes of memory.
+    pub(super) fn gone(&self) -> usize {
+        self.gone
     }
 
     /// Whether there is something to save that nobody has been told of. Asked once.
@@ -107,7 +133,17 @@ impl Changes {
 
     /// The next name to be saved.
     pub(super) fn next(&mut self) -> Option<StreamName> {
-        self.saving.0.pop_first().map(|(name, _)| name).or_else(|| self.saving.1.pop_first())
+        let Some((name, noted)) = self.saving.0.pop_first() else { return self.saving.1.pop_first() };
+        if noted.is_gone {
+            self.gone -= cost(&name);
+        }
+        Some(name)
+    }
+
+    #[cfg(any(test, debug_assertions))]
+    pub(super) fn assert_invariants(&self) {
+        let gone = self.changed.iter().chain(&self.saving.0).filter(|(_, noted)| noted.is_gone);
+        assert_eq!(gone.map(|(name, _)| cost(name)).sum::<usize>(), self.gone, "the names of those that are gone are miscounted");
     }
 
     /// Whether it is noted.
@@ -116,4 +152,9 @@ impl Changes {
         let Self { changed, moved, saving: (one, other), .. } = self;
         changed.contains_key(name) || moved.contains(name) || one.contains_key(name) || other.contains(name)
     }
+}
+
+/// What the name of one that is gone takes, in bytes of memory.
+fn cost(name: &StreamName) -> usize {
+    NOTED + allocated_name(name)
 }

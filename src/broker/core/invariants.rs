@@ -62,6 +62,7 @@ impl Core {
         assert!(windows <= self.limits.replay.total, "windows take too much");
         self.sessions.assert_invariants();
         self.wills.assert_invariants();
+        self.changes.assert_invariants();
         stored += self.wills.stored(self.changes.place()) + SESSION * self.sessions.len();
         assert_eq!(self.order.is_kept(), !self.prefixes.is_empty(), "the order of names is kept for nobody, or is not");
         let entries = self.streams.iter().filter(|named| directory::is_entry(&named.name));

@@ -253,8 +253,12 @@ impl Core {
 
     /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way, the stream itself aside.
     pub(super) fn has_room(&mut self, name: Option<&StreamName>, more: usize) -> bool {
-        while self.stored + more > self.limits.stored && (self.forget_first() || self.forget_past_only(name)) {}
-        self.stored + more <= self.limits.stored
+        while !self.fits(more) && (self.forget_first() || self.forget_past_only(name)) {}
+        self.fits(more)
+    }
+
+    fn fits(&self, more: usize) -> bool {
+        self.stored + self.changes.gone() + more <= self.limits.stored
     }
 
     /// A frame is stored no more.

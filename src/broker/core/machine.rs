@@ -151,7 +151,7 @@ impl Core {
 
     /// What is kept of all streams, in bytes of memory.
     pub fn stored(&self) -> usize {
-        self.stored
+        self.stored + self.changes.gone()
     }
 
     /// Takes one step of one connection, delivering what follows from it. Returns what is left to do of it when the budget

@@ -43,7 +43,7 @@ impl Core {
         let is_empty = header.is_none() && ended.is_none() && runs.as_ref().is_none_or(Vec::is_empty);
         if is_over || is_empty || self.streams.get(name).is_some() {
             // What is left of it is to be taken back.
-            return self.changes.note(name, true);
+            return self.note_gone(name, true);
         }
         // Without its messages nobody can tell how many it has had since: what comes now is another epoch. One that has ended has had none.
         let is_vouched_for = runs.is_some() || ended.is_some();

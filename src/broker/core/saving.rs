@@ -61,10 +61,8 @@ impl Core {
 
     /// This was not saved, and is to be saved again.
     pub fn unsaved(&mut self, name: &StreamName) {
-        if let Some(stream) = self.streams.get_mut(name) {
-            stream.run.mark = Mark::Changed;
-        }
-        self.changes.note(name, true);
+        // It may have been saved all the same, and then is to be taken back.
+        self.note_gone(name, true);
     }
 
     /// All streams, those first in which something happened last: what is kept of the others may be left out if there is no time.
@@ -103,7 +101,7 @@ impl Core {
         }
     }
 
-    /// A stream or a will is gone.
+    /// A stream or a will may be gone.
     pub(super) fn note_gone(&mut self, name: &StreamName, is_stored: bool) {
         match (self.streams.get_mut(name), self.wills.get(name)) {
             (None, None) => self.changes.note_gone(name, is_stored),

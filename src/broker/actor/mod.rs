@@ -33,6 +33,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
 use crate::wire::ids::ConnectionId;
@@ -74,7 +75,7 @@ const UNWRITTEN: usize = 250_000;
 /// What a turn may spend on forgetting streams and on connections that were cut off, as long as others wait.
 const CHORES: usize = 25_000;
 
-/// While wills wait for sessions to come back, the actor looks at the clock this often at least, ...
+/// While wills wait for sessions to come back, or receipts for a disk, the actor looks at the clock this often at least, ...
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// ... and if it comes later than this, the broker was stopped or starved.
 const LATE: Duration = Duration::from_secs(1);
@@ -209,7 +210,7 @@ impl Actor {
 
     /// Runs until nobody can reach it any more.
     pub async fn run(mut self) {
-        let (began, mut commands) = (Instant::now(), Vec::with_capacity(COMMANDS));
+        let (began, mut next_look, mut commands) = (Instant::now(), LONGEST_WAIT, Vec::with_capacity(COMMANDS));
         let clock = self.core.time();
         // What was restored may have to be saved as it is now.
         if let Some(keep) = self.keep.as_ref().filter(|_| self.core.take_news()) {
@@ -227,9 +228,14 @@ impl Actor {
             }
             // Nobody can tell whether a stream was forgotten on time or just before somebody asks for it. So no timer runs: one
             // that does costs every turn of the runtime more than this.
-            self.core.set_time(clock + began.elapsed());
+            let passed = began.elapsed();
+            self.core.set_time(clock + passed);
             for command in commands.drain(..) {
                 self.admit(command);
+            }
+            if passed >= next_look {
+                next_look = passed + LONGEST_WAIT;
+                self.look_at_disk();
             }
             self.turn(&mut Budget::new(self.turn));
             self.ask_to_save();
@@ -239,14 +245,18 @@ impl Actor {
         }
         if let Some(keep) = self.keep {
             let longest = if self.at_once { AT_ONCE } else { LONGEST_FINISH };
-            let _ = timeout(longest, keep.finish(self.core, self.at_once)).await;
+            if timeout(longest, keep.finish(self.core, self.at_once)).await.is_err() {
+                let seconds = longest.as_secs();
+                warn!(seconds, "the store has not been written in time: what has changed since it last was is not kept for the next start");
+            }
         }
     }
 
-    /// Waits for commands, or until a will may have to take effect, or the directory has news. No timer runs for anything else. Returns by
-    /// how much later than that this went on; none if nobody can reach the actor any more.
+    /// Waits for commands, or until a will may have to take effect, or the directory has news, or a disk for which somebody waits may hang.
+    /// No timer runs for anything else. Returns by how much later than that this went on; none if nobody can reach the actor any more.
     async fn receive(&mut self, commands: &mut Vec<Command>) -> Option<Duration> {
-        let Some(wait) = self.core.next_loss().into_iter().chain(self.core.until_news()).min() else {
+        let look = Some(LONGEST_WAIT).filter(|_| !self.routes.durable.is_empty());
+        let Some(wait) = self.core.next_loss().into_iter().chain(self.core.until_news()).chain(look).min() else {
             return (self.mailbox.recv_many(commands, COMMANDS).await > 0).then_some(Duration::ZERO);
         };
         let (began, wait) = (Instant::now(), wait.min(LONGEST_WAIT));
@@ -371,6 +381,13 @@ impl Actor {
         if self.core.take_news() | self.routes.durable.take_news() {
             keep.wake();
             self.hurry_to_save();
+        }
+    }
+
+    /// Who has said its last line does not wait for a disk that hangs, of which nobody is told.
+    fn look_at_disk(&mut self) {
+        if !self.routes.durable.is_empty() && !self.routes.can_be_durable() {
+            self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
         }
     }
 

@@ -5,15 +5,20 @@
 )]
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::count::Count;
+
+/// A transaction that takes longer than this is one of a disk that hangs: nobody can say when it ends.
+const HANGS: Duration = Duration::from_secs(30);
 
 /// How the store does.
 #[derive(Debug, Default)]
 pub struct Saves {
     is_kept: AtomicBool,
+    /// Since when a transaction is being written.
+    writing: Mutex<Option<Instant>>,
     /// Since when it has failed, and why it did last.
     failing: Mutex<Option<(Instant, String)>>,
     /// Transactions that are durable.
@@ -46,6 +51,12 @@ impl Saves {
         self.is_kept.load(Ordering::Relaxed)
     }
 
+    /// A transaction begins. It counts as being written until what is returned is dropped.
+    pub(crate) fn begin(self: &Arc<Self>) -> Writing {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        Writing(Arc::clone(self))
+    }
+
     /// A transaction is durable: so many changes, after so long. The file is of this size now, and so much of it has been written.
     pub(crate) fn wrote(&self, changes: usize, took: Duration, size: u64, written: u64) {
         self.done.add(1);
@@ -71,7 +82,22 @@ impl Saves {
     /// For how long it has not been possible to write it, and why. None if all is well.
     pub(crate) fn failing(&self) -> Option<(Duration, String)> {
         let failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()))
+        let failing = failing.as_ref().map(|(since, why)| (since.elapsed(), why.clone()));
+        failing.or_else(|| {
+            let writing = *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let hangs = writing.map(|since| since.elapsed()).filter(|time| *time > HANGS)?;
+            Some((hangs, format!("the disk has not finished a write within {} s", HANGS.as_secs())))
+        })
+    }
+}
+
+/// A transaction that is being written.
+#[derive(Debug)]
+pub(crate) struct Writing(Arc<Saves>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        *self.0.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -88,5 +114,17 @@ mod tests {
         assert_eq!(saves.failing().map(|(_, why)| why), Some("still no room".to_owned()));
         saves.succeeded();
         assert_eq!((saves.failing(), saves.failed.value()), (None, 2));
+    }
+
+    // Seen to fail: a disk that hung was said to be well, and whoever had said its last line waited for it for ever.
+    #[test]
+    fn a_disk_that_hangs_fails_until_it_answers() {
+        let saves = Arc::new(Saves::default());
+        let writing = saves.begin();
+        assert_eq!(saves.failing(), None);
+        *saves.writing.lock().unwrap() = Instant::now().checked_sub(2 * HANGS);
+        assert!(saves.failing().is_some_and(|(time, why)| time > HANGS && why.contains("30 s")));
+        drop(writing);
+        assert_eq!(saves.failing(), None);
     }
 }

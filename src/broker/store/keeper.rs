@@ -238,6 +238,7 @@ impl Feeder {
             return Ok(piece.has_more);
         }
         let mailbox = self.mailbox.clone();
+        let writing = self.saves.begin();
         let mut transaction = self.store.begin()?;
         loop {
             transaction.changes(&piece.changes)?;
@@ -254,6 +255,7 @@ impl Feeder {
         }
         transaction.clock(piece.clock)?;
         transaction.commit()?;
+        drop(writing);
         self.saves.wrote(names.len(), began.elapsed(), self.store.meter().size(), self.store.meter().written());
         Ok(piece.has_more)
     }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
-use msgstream::client::{Backoff, Options, RemoteStream, ServerAddress};
+use msgstream::client::{Backoff, Options, RemoteStream, ServerAddress, ServerAddresses};
 use msgstream::job::monitor::{Complete, Improvement, Message, Progress, Start};
 use msgstream::units::Span;
 use serde_json::json;
@@ -34,7 +34,7 @@ struct Args {
     pause: Span,
     /// The broker
     #[arg(long, env = "MSGSTREAM_SERVER", default_value = ServerAddress::DEFAULT)]
-    server: ServerAddress,
+    server: ServerAddresses,
 }
 
 #[tokio::main(flavor = "current_thread")]

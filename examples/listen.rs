@@ -9,7 +9,7 @@
 
 use anyhow::bail;
 use clap::Parser;
-use msgstream::client::{Backoff, Event, Listener, Options, RemoteStream, ServerAddress, StreamState};
+use msgstream::client::{Backoff, Event, Listener, Options, RemoteStream, ServerAddress, ServerAddresses, StreamState};
 use msgstream::job::Content;
 use msgstream::job::monitor::Message;
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ struct Args {
     reconnect: bool,
     /// The broker
     #[arg(long, env = "MSGSTREAM_SERVER", default_value = ServerAddress::DEFAULT)]
-    server: ServerAddress,
+    server: ServerAddresses,
 }
 
 #[tokio::main(flavor = "current_thread")]

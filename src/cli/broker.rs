@@ -7,7 +7,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use crate::client::{
-    Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, TlsOptions, Token, list,
+    Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, ServerAddresses, TlsOptions, Token, list,
 };
 use crate::wire::holds_secret;
 use crate::wire::units::{BadUnit, Span};
@@ -26,7 +26,7 @@ use super::token_file;
 /// configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Broker {
-    server: ServerAddress,
+    server: ServerAddresses,
     token: Option<Token>,
     tls: TlsOptions,
 }
@@ -34,8 +34,8 @@ pub(crate) struct Broker {
 /// The flags that say where the broker is and who this is.
 #[derive(Debug, Clone, clap::Args)]
 struct Flags {
-    /// The broker: host, host:port, tls://host:port or unix:/path; the default port is 7342 [default: server in client.toml, or
-    /// 127.0.0.1:7342]
+    /// The broker: host, host:port, tls://host:port or unix:/path, or several with commas between them, of which the first that answers
+    /// counts; the default port is 7342 [default: server in client.toml, or 127.0.0.1:7342]
     #[arg(long, value_name = "ADDR", env = VARIABLE, hide_env_values = true, value_parser = given)]
     server: Option<Given>,
 
@@ -60,7 +60,7 @@ struct Flags {
 /// An address from a flag or the variable.
 #[derive(Debug, Clone)]
 enum Given {
-    At(ServerAddress),
+    At(ServerAddresses),
     /// The variable is empty.
     Unset,
     /// It holds a secret. The parser of the command line would repeat it.
@@ -116,7 +116,7 @@ fn token(file: Option<PathBuf>) -> Result<Option<Token>, String> {
 
 /// The broker that the configuration says, or the default, and the token and the certificates for it. Another broker is not shown that
 /// token: it could use it. Nor is it read where another was `given`.
-fn configured(given: Option<Token>) -> Result<(ServerAddress, Option<Token>, TlsOptions), String> {
+fn configured(given: Option<Token>) -> Result<(ServerAddresses, Option<Token>, TlsOptions), String> {
     let ClientConfig { server, token_file, ca, certificate, key } = ClientConfig::load()?;
     let server = match server {
         Some((server, place)) if !server.is_empty() => server.parse().map_err(|error| format!("{place}: {error}"))?,
@@ -135,26 +135,24 @@ fn configured(given: Option<Token>) -> Result<(ServerAddress, Option<Token>, Tls
 
 /// Refuses certificates that cannot be used: where nothing is encrypted, whoever has named them believes that it is; and what is wrong with a
 /// file is to be known before anybody is waited for.
-fn check(server: &ServerAddress, tls: &TlsOptions) -> Result<(), String> {
+fn check(server: &ServerAddresses, tls: &TlsOptions) -> Result<(), String> {
     let files = [("ca", &tls.ca), ("certificate", &tls.certificate), ("key", &tls.key)];
     let named = || files.iter().filter_map(|(key, file)| Some((*key, file.as_ref()?)));
-    match server {
-        ServerAddress::Tls(_) => {
-            for (_, file) in named() {
-                // What is not there is told with the cure below.
-                fs::metadata(file).map_or(Ok(()), |about| token_file::check_kind(file, about.file_type()))?;
-            }
-            tls.check().map_err(|error| error.to_string())
+    if server.iter().any(|address| matches!(address, ServerAddress::Tls(_))) {
+        for (_, file) in named() {
+            // What is not there is told with the cure below.
+            fs::metadata(file).map_or(Ok(()), |about| token_file::check_kind(file, about.file_type()))?;
         }
-        ServerAddress::Tcp(_) => named().next().map_or(Ok(()), |(key, _)| {
-            let variable = key.to_uppercase();
-            Err(format!(
-                "{server} is an address without TLS, where --{key}, MSGSTREAM_{variable} or \"{key}\" in client.toml is of no use; write \"tls://\" before the address, or take that out"
-            ))
-        }),
-        // Nobody thinks of encryption there.
-        ServerAddress::Unix(_) => Ok(()),
+        return tls.check().map_err(|error| error.to_string());
     }
+    // Nobody thinks of encryption on a Unix socket.
+    let Some(address) = server.iter().find(|address| matches!(address, ServerAddress::Tcp(_))) else { return Ok(()) };
+    named().next().map_or(Ok(()), |(key, _)| {
+        let variable = key.to_uppercase();
+        Err(format!(
+            "{address} is an address without TLS, where --{key}, MSGSTREAM_{variable} or \"{key}\" in client.toml is of no use; write \"tls://\" before the address, or take that out"
+        ))
+    })
 }
 
 impl Args for Broker {

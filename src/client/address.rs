@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -54,29 +55,95 @@ impl ServerAddress {
     pub const DEFAULT: &'static str = "127.0.0.1:7342";
 }
 
-/// Makes connections to one broker, whose address it shows. A test may put a simulated network in the place of an address.
+/// The addresses of a broker, one or several: as text, with commas between them. A client takes the first one that answers. When its
+/// connection is lost, it begins with the one behind that, and comes to the first again behind the last.
+///
+/// Several are of use where one broker can be reached by several networks, or where a second machine takes over what the first one has kept.
+/// Two brokers that know nothing of each other have streams of their own: do not name both.
+///
+/// ```
+/// # use msgstream::client::{ServerAddress, ServerAddresses};
+/// let addresses: ServerAddresses = "broker.example,tls://spare.example:7343".parse()?;
+/// assert_eq!(addresses.to_string(), "broker.example:7342,tls://spare.example:7343");
+/// assert_eq!(addresses.iter().count(), 2);
+/// let one: ServerAddress = "broker.example".parse()?;
+/// assert_eq!("broker.example".parse(), Ok(ServerAddresses::from(one)));
+/// # Ok::<(), msgstream::client::BadServerAddress>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddresses(Vec<ServerAddress>);
+
+impl ServerAddresses {
+    /// Each of them, in the order in which they are tried. There is one at least.
+    ///
+    /// ```
+    /// # use msgstream::client::{ServerAddress, ServerAddresses};
+    /// let addresses: ServerAddresses = "unix:/run/msgstream.sock,broker.example".parse()?;
+    /// assert!(matches!(addresses.iter().next(), Some(ServerAddress::Unix(_))));
+    /// # Ok::<(), msgstream::client::BadServerAddress>(())
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = &ServerAddress> {
+        self.0.iter()
+    }
+}
+
+impl From<ServerAddress> for ServerAddresses {
+    fn from(address: ServerAddress) -> Self {
+        Self(vec![address])
+    }
+}
+
+impl FromStr for ServerAddresses {
+    type Err = BadServerAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadServerAddress> {
+        text.split(',').map(|address| address.trim_ascii().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for ServerAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, address) in self.0.iter().enumerate() {
+            if number > 0 {
+                f.write_str(",")?;
+            }
+            address.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes connections to a broker, whose addresses it shows. A test may put a simulated network in the place of addresses.
 pub trait Connector: fmt::Debug + fmt::Display + Send + Sync + 'static {
-    /// Makes a connection.
+    /// Makes a connection: to the first address, and after that always to the next one.
     fn connect(&self) -> Connecting<'_>;
+
+    /// How many addresses there are.
+    fn addresses(&self) -> usize {
+        1
+    }
 }
 
 /// A connection that is being made.
 pub type Connecting<'c> = Pin<Box<dyn Future<Output = io::Result<Box<dyn ByteStream>>> + Send + 'c>>;
 
-/// An address, and what a connection to it takes beside that.
+/// Addresses, and what connections to them take beside that.
 #[derive(Debug)]
 pub(super) struct Way {
-    address: ServerAddress,
+    addresses: ServerAddresses,
+    /// How many connections have been begun.
+    begun: AtomicUsize,
     #[cfg(feature = "tls")]
     tls: TlsOptions,
 }
 
 impl Way {
-    pub(super) fn new(address: ServerAddress, options: &Options) -> Self {
+    pub(super) fn new(addresses: ServerAddresses, options: &Options) -> Self {
         #[cfg(not(feature = "tls"))]
         let _ = options;
         Self {
-            address,
+            addresses,
+            begun: AtomicUsize::new(0),
             #[cfg(feature = "tls")]
             tls: options.tls.clone(),
         }
@@ -85,14 +152,15 @@ impl Way {
 
 impl fmt::Display for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.address.fmt(f)
+        self.addresses.fmt(f)
     }
 }
 
 impl Connector for Way {
     fn connect(&self) -> Connecting<'_> {
+        let next = self.begun.fetch_add(1, Ordering::Relaxed) % self.addresses.0.len();
         Box::pin(async move {
-            Ok(match &self.address {
+            Ok(match &self.addresses.0[next] {
                 ServerAddress::Tcp(host) => Box::new(connect_tcp(host).await?) as Box<dyn ByteStream>,
                 #[cfg(feature = "tls")]
                 ServerAddress::Tls(host) => Box::new(self.tls.connect(connect_tcp(host).await?, host).await?),
@@ -103,6 +171,10 @@ impl Connector for Way {
                 ServerAddress::Unix(path) => Box::new(connect_unix(path).await?),
             })
         })
+    }
+
+    fn addresses(&self) -> usize {
+        self.addresses.0.len()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::job::content::Content;
 use crate::wire::Verb;
 use crate::wire::subscriber::{self, Reply};
 
-use super::address::{ByteStream, ServerAddress, Way};
+use super::address::{ByteStream, ServerAddresses, Way};
 use super::error::ClientError;
 use super::options::Options;
 use super::request::auth_line;
@@ -38,9 +38,9 @@ pub(crate) struct Listed {
 /// # Errors
 /// [`ClientError::Connect`]; [`ClientError::AuthFailed`]; [`ClientError::Denied`] without the right to the directory;
 /// [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
-pub(crate) async fn list(address: &ServerAddress, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
-    let connected = connect_within(options.connect_time, &Way::new(address.clone(), options)).await;
-    let connection = connected.map_err(|error| ClientError::connect(address, &error))?;
+pub(crate) async fn list(addresses: &ServerAddresses, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
+    let connected = connect_within(options.connect_time, &Way::new(addresses.clone(), options)).await;
+    let connection = connected.map_err(|error| ClientError::connect(addresses, &error))?;
     match timeout(options.answer_time, ask(connection, prefix, options)).await {
         Ok(listed) => listed,
         Err(_) => Err(ClientError::Lost(format!("the broker did not answer within {:?}", options.answer_time))),

@@ -31,7 +31,7 @@ mod waiting;
 
 pub use crate::wire::subscriber::{Event, Joined, Reason, Receipt};
 pub use crate::wire::{BadToken, DEFAULT_PORT, Epoch, Position, Positions, Start, Starts, StreamState, Token};
-pub use address::{BadServerAddress, ServerAddress};
+pub use address::{BadServerAddress, ServerAddress, ServerAddresses};
 pub use confirmed::Confirmed;
 pub use connection::Connection;
 #[cfg(feature = "cli")]

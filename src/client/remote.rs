@@ -7,7 +7,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::wire::Verb;
 
-use super::address::{Connector, ServerAddress, Way};
+use super::address::{Connector, ServerAddresses, Way};
 use super::confirmed::Confirmed;
 use super::connection::Connection;
 use super::error::ClientError;
@@ -93,7 +93,7 @@ impl RemoteStream {
             reason: error.to_string(),
             kind: io::ErrorKind::InvalidInput,
         };
-        let parsed: ServerAddress = address.parse().map_err(|error| connect(&error))?;
+        let parsed: ServerAddresses = address.parse().map_err(|error| connect(&error))?;
         Self::connect_with(parsed, Options::default()).await
     }
 
@@ -117,8 +117,8 @@ impl RemoteStream {
     /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "\"hello\""));
     /// # Ok(()) }
     /// ```
-    pub async fn connect_with(address: ServerAddress, options: Options) -> Result<Self, ClientError> {
-        let shared = Shared::new(Way::new(address, &options), options);
+    pub async fn connect_with(addresses: ServerAddresses, options: Options) -> Result<Self, ClientError> {
+        let shared = Shared::new(Way::new(addresses, &options), options);
         let connected = shared.connect().await;
         let connected = connected.map_err(|error| ClientError::connect(&*shared.address, &error))?;
         Ok(Self { link: Link::start(shared, Some(connected)) })
@@ -143,8 +143,8 @@ impl RemoteStream {
     /// assert!(matches!(job.next().await, Some(Event::Message(message)) if message == "\"hello\""));
     /// # Ok(()) }
     /// ```
-    pub fn start(address: ServerAddress, options: Options) -> Self {
-        Self::start_over(Way::new(address, &options), options)
+    pub fn start(addresses: ServerAddresses, options: Options) -> Self {
+        Self::start_over(Way::new(addresses, &options), options)
     }
 
     /// The same over any transport.

@@ -28,10 +28,17 @@ pub(super) struct Shared {
     pub(super) connection: watch::Sender<Connection>,
 }
 
-/// Makes a connection in this time. The error is for people.
-pub(super) async fn connect_within(time: Duration, address: &dyn Connector) -> io::Result<Box<dyn ByteStream>> {
+/// Makes a connection to the first address that answers within this time. The error, of the last one, is for people.
+pub(super) async fn connect_within(time: Duration, addresses: &dyn Connector) -> io::Result<Box<dyn ByteStream>> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {time:?}"));
-    timeout(time, address.connect()).await.map_err(late)?
+    let mut left = addresses.addresses();
+    loop {
+        left = left.saturating_sub(1);
+        match timeout(time, addresses.connect()).await.map_err(late).flatten() {
+            Err(_) if left > 0 => {}
+            last => return last,
+        }
+    }
 }
 
 impl Shared {
@@ -46,7 +53,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a connection in the time there is for it. The error is for people.
+    /// Makes a connection, to each address in the time there is for it. The error is for people.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
         connect_within(self.options.connect_time, &*self.address).await
     }

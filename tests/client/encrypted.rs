@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use msgstream::broker::{Address, Certificates, ClientCertificates, Limits, Server, Settings, Stats, TlsSettings};
-use msgstream::client::{ClientError, Event, Options, RemoteStream, ServerAddress, TlsOptions};
+use msgstream::client::{ClientError, Event, Options, RemoteStream, ServerAddress, ServerAddresses, TlsOptions};
 use msgstream::units::Span;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -60,7 +60,7 @@ impl Encrypted {
         Self { socket, certificates, stats }
     }
 
-    fn address(&self, host: &str) -> ServerAddress {
+    fn address(&self, host: &str) -> ServerAddresses {
         format!("tls://{host}:{}", self.socket.port()).parse().unwrap()
     }
 }
@@ -74,7 +74,7 @@ fn trusting(ca: &Path) -> Options {
 }
 
 /// Why there is no connection, or why it is of no use.
-async fn refusal(address: ServerAddress, options: Options) -> String {
+async fn refusal(address: ServerAddresses, options: Options) -> String {
     match RemoteStream::connect_with(address, options).await {
         Err(error) => error.to_string(),
         // In TLS 1.3 a client learns only then what the broker thinks of its certificate.
@@ -134,7 +134,7 @@ async fn one_side_without_tls_is_told_to_both() {
     assert!(reason.contains("no TLS is spoken there; leave tls:// out"), "{reason}");
     // A plain client on the address of one with TLS.
     let broker = Encrypted::start(shown(&authority.local().write(&folder.0, "broker")));
-    let reason = refusal(ServerAddress::Tcp(broker.socket.to_string()), Options::default()).await;
+    let reason = refusal(ServerAddress::Tcp(broker.socket.to_string()).into(), Options::default()).await;
     assert!(reason.contains("this address speaks TLS; connect to it with tls://"), "{reason}");
     until_failed(&broker, 1).await;
     // Something that hangs up at once.

@@ -184,6 +184,28 @@ async fn a_connection_that_has_brought_something_is_worth_another_soon() {
     }
 }
 
+/// Of several addresses the first that answers counts. When its connection is lost, the next one is tried, and the first again behind the
+/// last.
+#[tokio::test]
+async fn of_several_addresses_one_that_answers_is_taken() {
+    let bind = || TcpListener::bind("127.0.0.1:0");
+    let (one, other, nobody) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
+    let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+    let addresses = [&nobody, &one, &other].map(address).join(",");
+    drop(nobody);
+    let client = RemoteStream::connect_with(addresses.parse().unwrap(), forgetful()).await.unwrap();
+    let _listener = client.listen("job").await.unwrap();
+    for peer in [&one, &other, &one] {
+        let mut broker = Peer::accept(peer).await;
+        while !broker.lines(1).await.remove(0).contains("\"listen\"") {}
+    }
+    drop(other);
+    assert!(one.accept().await.is_ok(), "it is tried each time where another does not answer");
+    drop((client, one));
+    let error = RemoteStream::connect(&addresses).await.unwrap_err().to_string();
+    assert!(error.contains(&addresses), "{error}");
+}
+
 /// A broker that ends the connection without saying why has not been asked to: that is no end that this client wanted.
 #[tokio::test]
 async fn a_close_without_a_reason_is_a_lost_connection() {

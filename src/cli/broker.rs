@@ -7,7 +7,8 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use crate::client::{
-    Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, ServerAddresses, TlsOptions, Token, list,
+    Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, ServerAddresses, TlsOptions, Token,
+    list,
 };
 use crate::wire::holds_secret;
 use crate::wire::units::{BadUnit, Span};

@@ -8,6 +8,8 @@ import queue
 import socket
 import threading
 import time
+from contextlib import closing
+from pathlib import Path
 from typing import Any, List, Optional
 
 import pytest
@@ -63,6 +65,34 @@ def follow(event: Any, last: Optional[int]) -> Optional[int]:
     if isinstance(event, Message):
         assert last is None or event.message == last + 1, (last, event)
     return event.message if isinstance(event, (Header, Message)) else last
+
+
+def test_of_several_addresses_one_that_answers_is_taken(broker: Broker, tmp_path: Path) -> None:
+    """The next one is tried when a connection is lost; the header goes along."""
+    (tmp_path / "spare").mkdir()
+    spare = Broker(tmp_path / "spare")
+    spare.start()
+    try:
+        with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
+            port = nobody.getsockname()[1]
+        addresses = f"127.0.0.1:{port}, {broker.address},{spare.address}"
+        with RemoteStream(addresses, options=quick()) as remote:
+            assert str(remote.address) == f"127.0.0.1:{port},{broker.address},{spare.address}"
+            remote["fit"] = "header"
+            assert remote.flush()
+            assert broker.header_of("fit") == "header"
+            broker.kill()
+            remote.put("fit", 1)
+            assert remote.flush()
+            assert spare.header_of("fit") == "header"
+            spare.kill()
+            broker.start()
+            remote["fit"] = "again"
+            assert remote.flush()
+            assert broker.header_of("fit") == "again"
+    finally:
+        spare.kill()
+        spare.log.close()
 
 
 @pytest.mark.parametrize("ending", ["kill", "stop"])

@@ -29,6 +29,7 @@ def test_addresses_read_as_people_write_them(monkeypatch: pytest.MonkeyPatch) ->
         ("tcp://[::1]:7", Address("::1", 7)),
         ("tls://broker.example", Address("broker.example", 7342, tls=True)),
         ("tls://::1", Address("::1", 7342, tls=True)),
+        ("a, tls://b:1", Address("a", 7342, others=(Address("b", 1, tls=True),))),
     ]:
         assert Address.read(text) == address
     assert Address.of("host", 7) == Address("host", 7)

@@ -57,6 +57,7 @@ class Access:
         #: The token itself, unless it is in a file.
         self._token: Optional[str] = None
         self._shown: Optional[str] = None
+        self._turn = 0
         #: The files that were given, that of the token first.
         self._given = tuple(map(_path, (token if isinstance(token, os.PathLike) else None, ca, certificate, key)))
         self._file, self.origin = self._find(token)
@@ -77,11 +78,11 @@ class Access:
         address = Address.of(host, port, files)
         access = Access(token, ca, certificate, key, files)
         access.token()
-        if address.tls:
+        if any(each.tls for each in address.each):
             access.context()
         elif any(each is not None for each in access._given[1:]):
             raise BadAddress(f'{address} is an address without TLS, where no certificate is of use; write "tls://" before it')
-        elif not address.path:
+        elif not all(each.path for each in address.each):
             # Whoever has configured certificates takes the connection for an encrypted one.
             for found in filter(None, map(files.setting, _OF_TLS)):
                 raise BadConfig(
@@ -165,6 +166,11 @@ class Access:
             own = self._configured
             self._own_files = ca or _named("ca", own), certificate or _named("certificate", own), key or _named("key", keys)
         return self._own_files
+
+    def next_of(self, address: Address) -> Address:
+        """Where the next connection goes: to the first of several addresses, and after that always to the next one."""
+        turn, self._turn = self._turn, self._turn + 1
+        return address.each[turn % len(address.each)]
 
     def explained(self, error: OSError, address: Address) -> OSError:
         """What has gone wrong with TLS, in other words."""

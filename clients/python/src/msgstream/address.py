@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from . import configuration
 from .errors import BadAddress, BadConfig
@@ -23,14 +23,22 @@ _TLS = "tls://"
 
 
 class Address(NamedTuple):
-    """A TCP address, perhaps with TLS, or the path of a Unix socket."""
+    """A TCP address, perhaps with TLS, or the path of a Unix socket. There may be others, where the same broker is if it is not here."""
 
     host: str = ""
     port: int = 0
     path: str = ""
     tls: bool = False
+    others: "Tuple[Address, ...]" = ()
+
+    @property
+    def each(self) -> "Tuple[Address, ...]":
+        """Each of them by itself, in the order in which they are tried."""
+        return (self._replace(others=()), *self.others)
 
     def __str__(self) -> str:
+        if self.others:
+            return ",".join(map(str, self.each))
         if self.path:
             return f"unix:{self.path}"
         place = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -38,8 +46,9 @@ class Address(NamedTuple):
 
     @staticmethod
     def of(host: Optional[str] = None, port: Optional[int] = None, files: "Optional[configuration.Files]" = None) -> "Address":
-        """The address of ``host`` and ``port``. Without a port, host is ``"host:port"``, ``"tls://host:port"`` or ``"unix:/path"``; without a
-        host too, it is what MSGSTREAM_SERVER says, or the ``files`` of the clients' configuration, or ``127.0.0.1:7342``."""
+        """The address of ``host`` and ``port``. Without a port, host is ``"host:port"``, ``"tls://host:port"`` or ``"unix:/path"``, or several
+        of these with commas between them; without a host too, it is what MSGSTREAM_SERVER says, or the ``files`` of the clients' configuration,
+        or ``127.0.0.1:7342``."""
         if host is not None and port is not None:
             if isinstance(host, str) and host.startswith(_TLS):
                 return Address.of(host[len(_TLS) :], port)._replace(tls=True)
@@ -70,7 +79,13 @@ class Address(NamedTuple):
 
     @staticmethod
     def read(text: str) -> "Address":
-        """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://`` or ``tls://``, or ``"unix:/path"``."""
+        """Reads ``"host"``, ``"host:port"``, ``"[ipv6]:port"``, any of these after ``tcp://`` or ``tls://``, or ``"unix:/path"``; or several
+        of these with commas between them."""
+        first, *others = [Address._read(each.strip()) for each in text.split(",")]
+        return first._replace(others=tuple(others))
+
+    @staticmethod
+    def _read(text: str) -> "Address":
 
         def bad(why: str) -> BadAddress:
             if configuration.is_secret(text):

@@ -51,13 +51,24 @@ class Connection:
         limit: Optional[float] = None,
         greet: Callable[[], str] = lambda: wire.ping(0),
     ) -> None:
-        """Raises CutShort within ``connect_time``. What ``greet`` returns is said once there is a connection, behind the token. With ``limit``, it
-        is made within that time, if less, and the broker's answer to that is left to the caller to wait for."""
-        allowed = options.connect_time if limit is None else min(limit, options.connect_time)
-        deadline = time.monotonic() + allowed
+        """Raises CutShort within ``connect_time`` for each address. What ``greet`` returns is said once there is a connection, behind the token.
+        With ``limit``, it is made within that time, if less, and the broker's answer to that is left to the caller to wait for."""
+        end = None if limit is None else time.monotonic() + limit
         self._options = options
-        self._address = address
         self._access = access
+        for left in reversed(range(len(address.each))):
+            allowed = options.connect_time if end is None else max(0.0, min(end - time.monotonic(), options.connect_time))
+            try:
+                self._begin(access.next_of(address), allowed, limit is None, greet)
+                return
+            except CutShort:
+                if not left:
+                    raise
+
+    def _begin(self, address: Address, allowed: float, has_answer: bool, greet: Callable[[], str]) -> None:
+        options, access = self._options, self._access
+        deadline = time.monotonic() + allowed
+        self._address = address
         self.incoming = Incoming(access.cure)
         #: What came together with the broker's answer.
         self._unread: List[str] = []
@@ -78,7 +89,7 @@ class Connection:
                 self.incoming.authenticates(token)
                 first = wire.auth(token)
             self.send(first + greet(), options.connect_time)
-            if limit is None:
+            if has_answer:
                 self._greet(deadline)
         except BaseException:
             self.close()

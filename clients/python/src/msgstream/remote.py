@@ -38,7 +38,8 @@ _remaking = threading.Lock()
 
 class RemoteStream(Background):
     """The streams of a broker, named by ``host`` and ``port``; or ``"host:port"`` or ``"unix:/path"`` as host alone; or else by
-    MSGSTREAM_SERVER, or the configuration of clients, or else ``127.0.0.1:7342``.
+    MSGSTREAM_SERVER, or the configuration of clients, or else ``127.0.0.1:7342``. Of several addresses of the broker with commas between them,
+    the first that answers counts, and the next one is tried when a connection is lost.
 
     Nothing here waits for the broker, and nothing fails because of it: what is put while it is away is sent when it is back. Up
     to ``options.queue`` bytes wait; then the oldest progress is dropped and counted in ``dropped``. With ``strict`` the

@@ -58,3 +58,43 @@ fn one_that_waits_for_receipts_goes_on_though_it_has_not_read_what_came_before()
     assert_eq!(next(), None, "and ends in good order");
     broker.stop();
 }
+
+// Seen to fail: in the midst of them it was told that it was a slow listener.
+#[test]
+fn one_that_reads_late_is_not_cut_off_for_the_receipts_that_it_asked_for() {
+    const ALL: usize = 256;
+    let place = Place::new("much-at-once");
+    let (port_file, settings) = (place.path().join("http-port"), place.path().join("settings.toml"));
+    let small = "[limits]\nline = \"16KiB\"\nheader = \"4KiB\"\n[outbox]\nlimit = \"64KiB\"\n[tcp]\nsend_buffer = \"4KiB\"\n";
+    std::fs::write(&settings, format!("{small}[http]\nport_file = {port_file:?}\n")).unwrap();
+    let broker = Broker::start_with(&place, 0, &["--http", "127.0.0.1:0", "--config", settings.to_str().unwrap()]);
+    let http = format!("127.0.0.1:{}", told_port(&port_file));
+    let mut other = Client::connect(broker.port);
+    other.say(r#"{"action":"header","stream":"other","message":1,"receipt":1,"durable":true}"#);
+    assert_eq!(other.hear()["receipt"], json!(1));
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2048).unwrap();
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], broker.port)).into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let receipt = |number: usize| format!("{number:r>250}");
+    let lines: Vec<_> = (0..ALL)
+        .map(|number| format!(r#"{{"action":"header","stream":"{number}","message":1,"receipt":"{}","durable":true}}"#, receipt(number)))
+        .collect();
+    let changes = || {
+        let metrics = get(&http, "/metrics");
+        metrics.lines().find_map(|line| line.strip_prefix("msgstream_store_changes_total ")).unwrap().parse::<usize>().unwrap()
+    };
+    let before = changes();
+    (&stream).write_all(format!("{}\n", lines.join("\n")).as_bytes()).unwrap();
+    while changes() < before + ALL {
+        std::thread::yield_now();
+    }
+    // What has been made durable is given out before this is answered.
+    other.hear_all();
+    let told: Vec<Value> =
+        BufReader::new(&stream).lines().take(ALL).map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).collect();
+    let receipts: Vec<_> = told.iter().map(|line| line["receipt"].as_str().unwrap_or_else(|| panic!("{line}")).to_owned()).collect();
+    assert_eq!(receipts, (0..ALL).map(receipt).collect::<Vec<_>>());
+    broker.stop();
+}

@@ -20,6 +20,8 @@ pub(super) struct Durable {
     saving: Parked,
     /// What they answer is durable.
     done: Parked,
+    /// The same, but their connections are to take some of what waits for them first.
+    stuck: Parked,
     /// There is something to save, and whoever saves has not been told.
     is_news: bool,
 }
@@ -55,7 +57,11 @@ impl Durable {
     pub(super) fn end(&mut self, is_saved: bool) {
         let ended = std::mem::take(&mut self.saving);
         if is_saved {
-            add(&mut self.done, ended);
+            for (id, receipts) in ended {
+                // Behind those that came before.
+                let parked = if self.stuck.contains_key(&id) { &mut self.stuck } else { &mut self.done };
+                parked.entry(id).or_default().extend(receipts);
+            }
         } else {
             // In front of those that came meanwhile.
             let later = std::mem::replace(&mut self.next, ended);
@@ -73,9 +79,29 @@ impl Durable {
         self.done.pop_first()
     }
 
+    /// These, of those that were to be given out, have to wait until their connection has taken some of what waits for it.
+    pub(super) fn stick(&mut self, id: ConnectionId, receipts: Vec<Frame>) {
+        self.stuck.insert(id, receipts);
+    }
+
+    /// Whether any receipts of a connection wait for room.
+    pub(super) fn is_stuck(&self, id: ConnectionId) -> bool {
+        self.stuck.contains_key(&id)
+    }
+
+    /// There may be room for the receipts of a connection.
+    pub(super) fn unstick(&mut self, id: ConnectionId) {
+        self.done.extend(self.stuck.remove_entry(&id));
+    }
+
+    /// Nobody's receipts wait for room any more.
+    pub(super) fn unstick_all(&mut self) {
+        self.done.append(&mut self.stuck);
+    }
+
     /// Whether no receipts wait.
     pub(super) fn is_empty(&self) -> bool {
-        self.next.is_empty() && self.saving.is_empty() && self.done.is_empty()
+        self.next.is_empty() && self.saving.is_empty() && self.done.is_empty() && self.stuck.is_empty()
     }
 
     /// Nobody is given a receipt any more for what is not durable yet.
@@ -90,7 +116,7 @@ impl Durable {
 
     /// Whether any receipts of a connection wait.
     pub(super) fn waits(&self, id: ConnectionId) -> bool {
-        [&self.next, &self.saving, &self.done].into_iter().any(|parked| parked.contains_key(&id))
+        [&self.next, &self.saving, &self.done, &self.stuck].into_iter().any(|parked| parked.contains_key(&id))
     }
 
     /// Whether so many receipts of a connection wait that it is to wait too.
@@ -99,12 +125,12 @@ impl Durable {
             return false;
         }
         let count = |parked: &Parked| parked.get(&id).map_or(0, Vec::len);
-        count(&self.next) + count(&self.saving) + count(&self.done) >= MOST
+        count(&self.next) + count(&self.saving) + count(&self.done) + count(&self.stuck) >= MOST
     }
 
     /// The connection takes no more.
     pub(super) fn forget(&mut self, id: ConnectionId) {
-        for parked in [&mut self.next, &mut self.saving, &mut self.done] {
+        for parked in [&mut self.next, &mut self.saving, &mut self.done, &mut self.stuck] {
             parked.remove(&id);
         }
     }
@@ -161,6 +187,20 @@ mod tests {
         durable.begin();
         durable.end(true);
         assert_eq!(done(&mut durable), [(ONE, "ab".to_owned())]);
+    }
+
+    #[test]
+    fn receipts_that_wait_for_room_stay_in_front_of_those_that_come_later() {
+        let mut durable = Durable::default();
+        durable.stick(ONE, vec![receipt("a")]);
+        durable.park(ONE, receipt("b"));
+        durable.begin();
+        durable.end(true);
+        assert!(!durable.is_done() && durable.waits(ONE) && !durable.is_empty());
+        durable.unstick(OTHER);
+        durable.unstick(ONE);
+        assert_eq!(done(&mut durable), [(ONE, "ab".to_owned())]);
+        assert!(durable.is_empty());
     }
 
     #[test]

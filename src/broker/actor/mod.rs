@@ -299,7 +299,10 @@ impl Actor {
                 }
                 self.agenda.add(order, work);
             }
-            Command::Room(id) => self.agenda.resume(id, Awaits::Room),
+            Command::Room(id) => {
+                self.routes.durable.unstick(id);
+                self.agenda.resume(id, Awaits::Room);
+            }
             Command::Translated { order, frames } => {
                 if let Some(Work::Batch(batch)) = self.agenda.first(order) {
                     batch.translated(frames);
@@ -329,6 +332,7 @@ impl Actor {
                 let waiting = self.routes.quiesce();
                 let count = waiting.iter().filter(|waits| **waits).count();
                 self.quiescing = Some(Quiescing { waiting, count, done });
+                self.routes.durable.unstick_all();
                 self.hurry_to_save();
                 // From here on nobody's answers have to be taken first: all others would wait for that.
                 self.agenda.resume_all();
@@ -546,6 +550,7 @@ impl Actor {
 
     fn resume_roomy(&mut self) {
         while let Some(id) = self.routes.next_roomy() {
+            self.routes.durable.unstick(id);
             self.agenda.resume(id, Awaits::Room);
         }
     }

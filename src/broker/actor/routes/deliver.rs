@@ -62,10 +62,30 @@ impl Routes {
         while !budget.is_spent() {
             let Some((id, receipts)) = self.durable.pop_done() else { return };
             budget.spend(GIVE_OUT * receipts.len());
-            for receipt in receipts {
-                self.push(id, &receipt);
+            let mut receipts = receipts.into_iter();
+            while let Some(receipt) = receipts.next() {
+                if self.quiescing {
+                    self.push_last(id, &receipt);
+                } else if self.awaits_room(id) {
+                    // They are what it asked for, so that it is not cut off for them.
+                    self.durable.stick(id, std::iter::once(receipt).chain(receipts).collect());
+                    break;
+                } else {
+                    self.push(id, &receipt);
+                }
             }
-            self.roomy.push(id);
+            if !self.durable.is_stuck(id) {
+                self.roomy.push(id);
+            }
+        }
+    }
+
+    /// While the broker stops, nobody waits any more for one to take its answers. It is told why it gets no more of them.
+    fn push_last(&mut self, id: ConnectionId, receipt: &Frame) {
+        match self.outbox(id) {
+            Some(outbox) if outbox.is_full_with(receipt.bytes().len()) => tell_shutdown(outbox, &self.stats),
+            Some(_) => drop(self.push(id, receipt)),
+            None => {}
         }
     }
 

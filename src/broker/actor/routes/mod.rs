@@ -109,8 +109,13 @@ impl Routes {
     }
 
     /// Whether a connection is to take some of what waits for it before it is given more of what it asked for.
-    pub(super) fn awaits_room(&self, id: ConnectionId) -> bool {
-        self.outbox(id).is_some_and(|outbox| outbox.awaits_room())
+    pub(super) fn awaits_room(&mut self, id: ConnectionId) -> bool {
+        let awaits = self.outbox(id).is_some_and(|outbox| outbox.awaits_room());
+        if !awaits && self.durable.is_stuck(id) {
+            // It will not be told of room that is there.
+            self.roomy.push(id);
+        }
+        awaits
     }
 
     /// Whether a connection is given anything any more.

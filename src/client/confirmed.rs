@@ -76,7 +76,8 @@ impl<'r> Confirmed<'r> {
 
     /// The same actions, but their receipts wait until what was done outlives a crash of the broker and of its machine. Headers, ends and
     /// deletions can be durable, messages cannot. If the broker has no store, or for a message, they fail with [`ClientError::Refused`], and
-    /// nothing is done.
+    /// nothing is done. If the broker has taken the action and the connection is lost before its word that it is durable, they fail with
+    /// [`ClientError::Lost`], although the client connects again: the action has taken effect, and should be done again to be sure.
     ///
     /// ```
     /// use msgstream::client::{ClientError, RemoteStream};

@@ -69,7 +69,7 @@ impl Link {
         M: Serialize + ?Sized,
         H: Serialize + ?Sized,
     {
-        let Request { action, stream, message, header, condition, .. } = request;
+        let Request { action, stream, message, header, condition, durable: is_durable, .. } = request;
         let stream = stream.unwrap_or_default();
         named(stream)?;
         let Options { non_finite, reconnect, .. } = &self.shared.options;
@@ -85,7 +85,7 @@ impl Link {
         let change = if reconnect.is_some() { change(action, stream, message, header, *non_finite)? } else { None };
         let is_conditional = condition != Condition::None;
         let change = change.map(|change| Mark { stream: stream.to_owned(), change, receipt, is_conditional, added: None });
-        Ok(Line { bytes, answer, change, is_action: true })
+        Ok(Line { bytes, answer, change, is_action: true, is_durable })
     }
 
     /// Queues a will, once there is room for it.

@@ -203,7 +203,7 @@ impl RemoteStream {
         let mut bytes = Vec::with_capacity(64);
         bare(Verb::Ping, None, Some(receipt)).write(self.link.shared.options.non_finite, &mut bytes)?;
         let (answer, answered) = oneshot::channel();
-        let line = Line { bytes, answer: Some((receipt, answer)), change: None, is_action: false };
+        let line = Line { bytes, answer: Some((receipt, answer)), change: None, is_action: false, is_durable: false };
         self.link.send(line).await?;
         answered.await.unwrap_or_else(|_| Err(self.link.lost())).map(|_| ())
     }

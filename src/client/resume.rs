@@ -64,6 +64,15 @@ impl Part {
     pub(super) fn mark(&self) -> Option<&Mark> {
         if let Kind::Change(mark) = &self.kind { Some(mark) } else { None }
     }
+
+    /// The receipt that it asks for.
+    pub(super) fn receipt(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::Change(mark) => mark.receipt,
+            Kind::Asks(receipt) => Some(*receipt),
+            Kind::Own | Kind::Will => None,
+        }
+    }
 }
 
 /// What a part is.

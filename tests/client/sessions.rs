@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use msgstream::client::{Event, RemoteStream};
+use msgstream::client::{ClientError, Event, RemoteStream};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
@@ -348,5 +348,51 @@ async fn to_another_life_of_the_broker_the_former_runs_mean_nothing() {
             }
         };
         assert_eq!(put.contains("\"of\":"), has_run, "{put}");
+    }
+}
+
+/// The broker has taken it, and the connection is lost before the word that it is durable: nobody can know whether it is.
+// Seen to fail: where the line was known to be taken the caller was told that all is well, and where that had been confirmed before the
+// connection was lost it waited for ever.
+#[tokio::test]
+async fn what_was_taken_is_not_said_to_be_durable_if_the_word_of_that_was_lost() {
+    for (confirms, known) in [(true, "true"), (true, "false"), (false, "true")] {
+        let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = peer.local_addr().unwrap().to_string().parse().unwrap();
+        let client = RemoteStream::connect_with(address, patient()).await.unwrap();
+        let mut first = Peer::accept(&peer).await;
+        first.open("false", 0).await;
+        let header = tokio::spawn({
+            let client = client.clone();
+            async move { client.confirmed().durable().header("job", "mine").await }
+        });
+        if confirms {
+            assert!(first.confirm().await[0].contains("\"durable\":true"));
+            while client.waiting() > 0 {
+                tokio::task::yield_now().await;
+            }
+        } else {
+            first.lines(2).await;
+        }
+        drop(first);
+        let mut second = Peer::accept(&peer).await;
+        second.open(known, 2).await;
+        let told = tokio::time::timeout(Duration::from_secs(20), header).await.expect("it is told").unwrap();
+        assert!(matches!(&told, Err(ClientError::Lost(why)) if why.contains("durable")), "{confirms} {known}: {told:?}");
+        // It goes on: what has not been taken is sent as ever.
+        let again = client.confirmed().durable();
+        let (told, ()) = tokio::join!(again.close("job"), async {
+            let close = loop {
+                let line = second.lines(1).await.remove(0);
+                if line.contains("\"close\"") {
+                    break line;
+                }
+                if line.contains("\"receipt\"") {
+                    second.say(&format!(r#"{{"action":"receipt","receipt":{},"state":"running"}}"#, receipt_in(&line))).await;
+                }
+            };
+            second.say(&format!(r#"{{"action":"receipt","receipt":{},"listeners":3}}"#, receipt_in(&close))).await;
+        });
+        assert_eq!(told.unwrap().listeners, Some(3));
     }
 }

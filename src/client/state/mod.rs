@@ -11,7 +11,7 @@ mod reconnected;
 mod resumed;
 mod taking;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -33,6 +33,9 @@ use members::Prefixes;
 /// Changes to the headers that a new connection repeats: each stream's last header, as a line, or none.
 type Headers = HashMap<String, Option<Bytes>>;
 
+/// What is known of an action that was to be durable.
+const NOT_DURABLE: &str = "the broker has taken the action, but its word that it is durable was lost; say it again to be sure";
+
 /// Waits for an answer.
 pub(super) type Answer = oneshot::Sender<Result<Receipt, ClientError>>;
 
@@ -45,6 +48,8 @@ pub(super) struct Line {
     pub(super) change: Option<Mark>,
     /// Whether it is an action of the program, and not a question of the client.
     pub(super) is_action: bool,
+    /// Whether its receipt says that it is durable.
+    pub(super) is_durable: bool,
 }
 
 /// Lines that are written together.
@@ -94,6 +99,8 @@ pub(super) struct State {
     joins: HashMap<u64, String>,
     /// Who waits for the receipts of other actions.
     answers: BTreeMap<u64, Answer>,
+    /// Those of them that say that something is durable: they may come long after it is confirmed.
+    durable: BTreeSet<u64>,
     /// This client's last confirmed header of each stream, as a line. What is not confirmed is sent again anyway, behind
     /// these: a later header in front of it would make the stream go back.
     headers: HashMap<String, Bytes>,
@@ -150,6 +157,7 @@ impl State {
         let receipt = line.answer.as_ref().map(|(receipt, _)| *receipt);
         if let Some((receipt, answer)) = line.answer {
             self.answers.insert(receipt, answer);
+            self.durable.extend(line.is_durable.then_some(receipt));
         }
         self.actions += usize::from(line.is_action);
         match line.change {
@@ -307,9 +315,26 @@ impl State {
     }
 
     fn answer(&mut self, receipt: u64, answer: Result<Receipt, ClientError>) {
+        self.durable.remove(&receipt);
         if let Some(waits) = self.answers.remove(&receipt) {
             let _ = waits.send(answer);
         }
+    }
+
+    /// Tells whoever waits for the receipt of what has taken effect, which was lost.
+    fn answer_taken(&mut self, receipt: u64) {
+        let answer = if self.durable.contains(&receipt) { Err(ClientError::Lost(NOT_DURABLE.to_owned())) } else { Ok(Receipt::default()) };
+        self.answer(receipt, answer);
+    }
+
+    /// A new connection repeats what is in `out`: no receipt comes any more for all else that was to be durable.
+    fn give_up_durable(&mut self) {
+        if self.durable.is_empty() {
+            return;
+        }
+        let repeated: BTreeSet<u64> = self.out.parts.iter().filter_map(Part::receipt).collect();
+        let lost: Vec<_> = self.durable.difference(&repeated).copied().collect();
+        lost.into_iter().for_each(|receipt| self.answer_taken(receipt));
     }
 
     fn append_own(&mut self, action: Verb, stream: &str, receipt: Option<u64>) -> bool {

@@ -40,6 +40,7 @@ impl State {
         out.extend(&bytes, parts, repeat);
         self.out = out;
         self.queued = self.out.bytes.len();
+        self.give_up_durable();
         self.ask();
         self.join_again(reason);
     }
@@ -231,13 +232,11 @@ impl State {
     /// Tells whoever waits for an action that a new connection does not repeat.
     fn leave_out(&mut self, mark: Mark, verdict: Verdict, why: Reason) {
         self.actions = self.actions.saturating_sub(1);
-        let outcome = if verdict == Verdict::Done { Ok(Receipt::default()) } else { Err(why) };
-        match (mark.receipt, outcome) {
-            (Some(receipt), outcome) => self.answer(receipt, outcome.map_err(ClientError::from)),
-            (None, Err(reason)) => {
-                self.refused.get_or_insert(reason);
-            }
-            (None, Ok(_)) => {}
+        match mark.receipt {
+            Some(receipt) if verdict == Verdict::Done => self.answer_taken(receipt),
+            Some(receipt) => self.answer(receipt, Err(why.into())),
+            None if verdict == Verdict::Done => {}
+            None => drop(self.refused.get_or_insert(why)),
         }
     }
 }

@@ -100,6 +100,7 @@ impl State {
         out.extend(&bytes, parts, push);
         self.queued = out.bytes.len();
         self.out = out;
+        self.give_up_durable();
         if self.found.is_empty() {
             self.questions.clear();
         } else {
@@ -124,7 +125,7 @@ impl State {
                 }
             };
             if let Some(receipt) = receipt {
-                self.answer(receipt, Ok(Receipt::default()));
+                self.answer_taken(receipt);
             }
         }
     }

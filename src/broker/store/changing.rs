@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use redb::{ReadableTableMetadata, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use crate::broker::core::{Change, SavedStream, SavedWill, SavedWindow, StreamChange};
 use crate::wire::ids::StreamName;
@@ -44,7 +44,11 @@ impl<'t> Tables<'t> {
         match stream {
             StreamChange::Forgotten => self.forget(name)?,
             StreamChange::Moved { position, bytes } => {
-                insert(self.path, &mut self.positions, name, &rows::position(*position, *bytes))?;
+                let was_there = insert(self.path, &mut self.positions, name, &rows::position(*position, *bytes))?;
+                if !was_there {
+                    // Its stream was too long to be kept. A position of no stream would be damage.
+                    remove(self.path, &mut self.positions, name)?;
+                }
             }
             StreamChange::Stands(stream) => self.stream(name, stream)?,
         }
@@ -60,11 +64,12 @@ impl<'t> Tables<'t> {
         if let Some(stream) = stream {
             self.stream(name, stream)?;
         }
+        let is_kept = self.streams.get(name.as_str().as_bytes()).map_err(|error| StoreError::of_storage(self.path, error))?.is_some();
         self.row.clear();
-        let fits = runs.iter().all(|run| rows::write_run(run, self.row) && self.row.len() <= LONGEST);
+        let fits = is_kept && runs.iter().all(|run| rows::write_run(run, self.row) && self.row.len() <= LONGEST);
         if fits {
             self.has_windows = true;
-            return insert(self.path, &mut self.windows, name, self.row);
+            return insert(self.path, &mut self.windows, name, self.row).map(drop);
         }
         // Without the row, nobody will say that nothing is missing.
         remove(self.path, &mut self.windows, name)
@@ -77,14 +82,14 @@ impl<'t> Tables<'t> {
             return self.forget(name);
         }
         insert(self.path, &mut self.streams, name, self.row)?;
-        insert(self.path, &mut self.positions, name, &rows::position(stream.position, stream.bytes))
+        insert(self.path, &mut self.positions, name, &rows::position(stream.position, stream.bytes)).map(drop)
     }
 
     fn will(&mut self, name: &StreamName, will: &SavedWill) -> Result<(), StoreError> {
         self.row.clear();
         if rows::write_will(will, self.row) && self.row.len() <= LONGEST {
             self.has_wills = true;
-            return insert(self.path, &mut self.wills, name, self.row);
+            return insert(self.path, &mut self.wills, name, self.row).map(drop);
         }
         tracing::warn!(stream = %name, "its will is too long to be kept");
         remove(self.path, &mut self.wills, name)
@@ -97,8 +102,9 @@ impl<'t> Tables<'t> {
     }
 }
 
-fn insert(path: &Path, table: &mut Open<'_>, name: &StreamName, row: &[u8]) -> Result<(), StoreError> {
-    table.insert(name.as_str().as_bytes(), row).map(|_| ()).map_err(|error| StoreError::of_storage(path, error))
+/// Whether there was a row of the name.
+fn insert(path: &Path, table: &mut Open<'_>, name: &StreamName, row: &[u8]) -> Result<bool, StoreError> {
+    table.insert(name.as_str().as_bytes(), row).map(|before| before.is_some()).map_err(|error| StoreError::of_storage(path, error))
 }
 
 fn remove(path: &Path, table: &mut Open<'_>, name: &StreamName) -> Result<(), StoreError> {

@@ -5,13 +5,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use bytes::Bytes;
 
 use crate::job::content::{Content, NonFinite};
-use crate::wire::subscriber::{Reason, Receipt, Seat};
+use crate::wire::subscriber::{Reason, Seat};
 use crate::wire::{Epoch, StreamState, Verb};
 
 use super::followed::Followed;
 use super::members::Known;
 use super::{Chunk, Headers, State, bare_line, in_order};
-use crate::client::error::ClientError;
 use crate::client::request;
 use crate::client::resume::{Change, Found, Kind, Lines, Mark, Part, Verdict, judge};
 use crate::client::target::Target;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Chunk, Headers, State, lines};
 use crate::client::resume::{Kind, Lines, Mark, Part};
-use crate::wire::subscriber::{Reason, Receipt, Reply};
+use crate::wire::subscriber::{Reason, Reply};
 use crate::wire::{Epoch, Verb};
 
 impl State {

@@ -44,7 +44,7 @@ debug = false
 "#;
 
 const PROGRAM: &str = r#"
-use msgstream::client::{ClientError, Event, Options, RemoteStream, ServerAddress, ServerAddresses, StreamState};
+use msgstream::client::{ClientError, Event, Options, RemoteStream, ServerAddress, StreamState};
 use msgstream::job::monitor::{Message, Progress};
 use msgstream::units::ByteSize;
 

@@ -75,5 +75,5 @@ fn readers_that_do_not_read_do_not_hold_it_up() {
     assert_eq!(broker.times_logged("what is queued is dropped"), 0, "each was given up in its own time");
     drop((list, events));
     // Seen to fail: the reader of the list kept the actor until that was aborted, before it had kept what there is.
-    assert_eq!(Broker::start(set()).times_logged("an orderly stop"), 1);
+    Broker::start(set()).until_logged("an orderly stop");
 }

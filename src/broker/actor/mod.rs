@@ -243,6 +243,7 @@ impl Actor {
                 yield_now().await;
             }
         }
+        self.saving.note_again(&mut self.core, &mut Budget::unlimited());
         if let Some(keep) = self.keep {
             let longest = if self.at_once { AT_ONCE } else { LONGEST_FINISH };
             if timeout(longest, keep.finish(self.core, self.at_once)).await.is_err() {
@@ -276,6 +277,7 @@ impl Actor {
             && !has_chores
             && self.listing.is_empty()
             && self.saving.is_empty()
+            && self.saving.is_noted()
             && !self.routes.durable.is_done()
     }
 
@@ -356,6 +358,8 @@ impl Actor {
     fn save(&mut self, save: Save) {
         match save {
             Save::Begin { moved, answer } => {
+                // It is part of this. There was time for that, unless a stop has it begin at once.
+                self.saving.note_again(&mut self.core, &mut Budget::unlimited());
                 if self.core.begin_save(moved) {
                     self.routes.durable.begin();
                 }
@@ -364,7 +368,7 @@ impl Actor {
             Save::GoOn { answer } => self.saving.ask(answer),
             Save::Done => self.routes.durable.end(true),
             Save::Failed(names) => {
-                names.iter().for_each(|name| self.core.unsaved(name));
+                self.saving.failed(names);
                 self.routes.durable.end(false);
                 // Who has said its last line waits for no disk, nor does the stop.
                 self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
@@ -536,6 +540,9 @@ impl Actor {
             }
             if !self.listing.is_empty() {
                 self.listing.go_on(&self.core, &self.routes, part);
+            }
+            if !self.saving.is_noted() {
+                self.saving.note_again(&mut self.core, part);
             }
             if !self.saving.is_empty() {
                 self.saving.go_on(&mut self.core, self.routes.durable.wants_save(), part);

@@ -83,9 +83,34 @@ pub(super) struct Saving {
     asked: Option<oneshot::Sender<Piece>>,
     changes: Vec<Change>,
     bytes: usize,
+    /// What was not saved, and has yet to be noted again: there may be a million of them.
+    failed: Vec<StreamName>,
 }
 
 impl Saving {
+    /// These were not saved.
+    pub(super) fn failed(&mut self, names: Vec<StreamName>) {
+        if self.failed.is_empty() {
+            self.failed = names;
+        } else {
+            self.failed.extend(names);
+        }
+    }
+
+    /// Whether all that was not saved is noted again.
+    pub(super) fn is_noted(&self) -> bool {
+        self.failed.is_empty()
+    }
+
+    /// Notes again what was not saved, as far as the budget goes.
+    pub(super) fn note_again(&mut self, core: &mut Core, budget: &mut Budget) {
+        while !budget.is_spent() {
+            let Some(name) = self.failed.pop() else { return self.failed = Vec::new() };
+            budget.spend(CHANGE);
+            core.unsaved(&name);
+        }
+    }
+
     /// Somebody waits for a piece.
     pub(super) fn ask(&mut self, answer: oneshot::Sender<Piece>) {
         self.asked = Some(answer);
@@ -119,5 +144,30 @@ impl Saving {
             // Whoever asked ends with the broker only.
             let _ = answer.send(Piece { changes, is_last, has_more, clock: core.time() });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::core::{CoreLimits, Epochs};
+
+    // Seen to fail: all were noted in one step, in which nobody else was served.
+    #[test]
+    fn what_was_not_saved_is_noted_again_in_pieces() {
+        let limits = CoreLimits { streams: 9, listens: 9, stored: 1 << 30, ..CoreLimits::default() };
+        let (mut core, mut saving) = (Core::new(limits, Arc::default(), Epochs::new(0)), Saving::default());
+        core.keep_changes();
+        saving.failed((0..1000).map(|number| StreamName::new(&number.to_string()).unwrap()).collect());
+        let mut turns = 0;
+        while !saving.is_noted() {
+            saving.note_again(&mut core, &mut Budget::new(100 * CHANGE));
+            turns += 1;
+        }
+        core.begin_save(true);
+        assert_eq!(std::iter::from_fn(|| core.next_change()).count(), 1000);
+        assert!((10..20).contains(&turns), "{turns}");
     }
 }

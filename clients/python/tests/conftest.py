@@ -6,6 +6,7 @@ import dataclasses
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +32,13 @@ HERE = Path(__file__).resolve().parent
 
 # In the background of a shell without job control SIGINT is ignored, and so it would be by all programs that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Those that take longest begin first, each before a quick one: workers, which take two at a time, share them."""
+    longest = [item for item in items if item.get_closest_marker("long")]
+    others = [item for item in items if item not in longest]
+    items[:] = [each for pair in zip(longest, others) for each in pair] + others[len(longest) :]
 
 
 def program() -> str:
@@ -68,16 +76,25 @@ def unstamped(message: Any) -> Any:
     return message
 
 
+def held_port() -> socket.socket:
+    """A port that nobody else is given as long as this is open, though nobody listens there: tests run beside each other."""
+    held = socket.socket()
+    # The broker has this too, and so may listen there.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
 class Broker:
     """A broker of its own for each test, on a port that stays the same when it comes back."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self.socket = f"unix:{scratch}/socket"
-        self.port = 0
+        self.held = [held_port(), held_port()]
+        self.port, self.tls_port = (held.getsockname()[1] for held in self.held)
         #: With one, it also has an address with TLS.
         self.certificate: "Optional[Certificate]" = None
-        self.tls_port = 0
         self.process: Optional["subprocess.Popen[bytes]"] = None
         self.log = open(scratch / "broker.log", "ab")
 
@@ -108,7 +125,6 @@ class Broker:
         )
         eventually(lambda: port_file.exists() or self.process.poll() is not None, "the broker's port file")
         assert self.process.poll() is None, (self.scratch / "broker.log").read_text()
-        self.port, self.tls_port = map(int, [*port_file.read_text().split(), "0"][:2])
         return self
 
     def kill(self) -> None:
@@ -180,14 +196,14 @@ def away(tmp_path: Path) -> Iterator[Broker]:
     """A broker that is not there yet, but whose port is known."""
     broker = Broker(tmp_path)
     try:
-        broker.start()
-        broker.kill()
         yield broker
     finally:
         if broker.process is not None and broker.process.poll() is None:
             broker.resume()
             broker.kill()
         broker.log.close()
+        for held in broker.held:
+            held.close()
 
 
 @pytest.fixture

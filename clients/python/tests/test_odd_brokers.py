@@ -60,6 +60,8 @@ class Peer:
                 answer = self._answers(json.loads(line))
                 if answer is not None:
                     peer.sendall(answer.encode() + b"\n")
+            # Nobody has to wait for the end of a connection that he has ended himself.
+            peer.shutdown(socket.SHUT_RDWR)
         except (OSError, ValueError):
             pass
 

@@ -199,6 +199,7 @@ def until_all_listen(broker: Broker, count: int, server: str) -> None:
             return
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "tls"), [*((kind, "") for kind in KINDS), ("freezes", "tls://"), ("both", "tls://")])
 def test_each_message_comes_once_through_all_faults_and_the_end_says_that_the_job_was_lost(
     kind: str, tls: str, away: Broker, authority: Authority, good: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import multiprocessing
@@ -29,6 +30,10 @@ TOKEN = "mst_GoodBrokersTellNobody0123456789"
 
 #: Refused tokens are tried again soon.
 SOON = Options(first_pause=0.01, longest_pause=0.1, refused_pause=0.05, exit_time=DEADLINE)
+
+
+#: A connection that says nothing is soon given up.
+IMPATIENT = dataclasses.replace(QUICK, idle_time=0.05)
 
 
 def a_file(path: Path, text: str = TOKEN + "\n", mode: int = 0o600) -> Path:
@@ -430,7 +435,7 @@ def test_a_peer_that_says_the_token_again_has_it_told_to_nobody(
             eventually(lambda: remote.trouble or "refused" in caplog.text)
             told.append(str(remote.trouble))
         if after == "auth":
-            with msgstream.listen("fit", server=peer.address, timeout=DEADLINE, options=QUICK, token=TOKEN, reconnect=False) as listener:
+            with msgstream.listen("fit", server=peer.address, timeout=DEADLINE, options=IMPATIENT, token=TOKEN, reconnect=False) as listener:
                 told += map(str, listener)
     told.append(caplog.text)
     assert all(told) and not any(TOKEN in each for each in told), told

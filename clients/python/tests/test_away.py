@@ -92,7 +92,8 @@ def test_of_several_addresses_one_that_answers_is_taken(broker: Broker, tmp_path
             assert broker.header_of("fit") == "again"
     finally:
         spare.kill()
-        spare.log.close()
+        for each in (spare.log, *spare.held):
+            each.close()
 
 
 @pytest.mark.parametrize("ending", ["kill", "stop"])

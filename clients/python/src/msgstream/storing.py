@@ -93,7 +93,8 @@ class Storing(Withholding):
         if entry.sets and entry.stream in self._unstored_ends:
             # The broker stores what came after it. To tell it again would end that.
             self._finish(self._unstored_ends.pop(entry.stream))
-        if not entry.durable and entry.kind != MARK:
+        if not entry.durable and (entry.kind != MARK or entry.when_over is None):
+            # One that nobody waits for any more need not stay.
             return False
         self._unstored[entry] = None
         if not entry.durable:

@@ -14,10 +14,12 @@ mod cut_log;
 mod durable;
 mod full;
 mod intake;
+mod keeping;
 mod levels;
 mod listing;
 mod mailbox;
 mod page;
+mod quiescing;
 mod recent;
 mod relief;
 mod routes;
@@ -30,7 +32,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -42,6 +43,7 @@ use crate::wire::{ErrorCode, Gauge, Translations};
 use agenda::{Agenda, Awaits, Flow, Progress};
 use applying::{Applying, Parts};
 use listing::Listing;
+use quiescing::Quiescing;
 use routes::Routes;
 use saving::{AT_ONCE, Saving};
 use translator::Translator;
@@ -145,14 +147,6 @@ impl Work {
             batch.park();
         }
     }
-}
-
-/// Who has yet to take in what it has received, and who waits for that.
-struct Quiescing {
-    /// By connection id.
-    waiting: Vec<bool>,
-    count: usize,
-    done: oneshot::Sender<()>,
 }
 
 impl Actor {
@@ -329,17 +323,7 @@ impl Actor {
             Command::List(ask) => self.listing.ask(ask),
             Command::Save(save) => self.save(save),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
-            Command::Quiesce(done) => {
-                self.core.stop();
-                let waiting = self.routes.quiesce();
-                let count = waiting.iter().filter(|waits| **waits).count();
-                self.quiescing = Some(Quiescing { waiting, count, done });
-                self.routes.durable.unstick_all();
-                self.hurry_to_save();
-                // From here on nobody's answers have to be taken first: all others would wait for that.
-                self.agenda.resume_all();
-                self.tell_quiesced();
-            }
+            Command::Quiesce(done) => self.quiesce(done),
             Command::Shutdown => {
                 self.core.stop();
                 self.routes.shutdown();
@@ -353,62 +337,6 @@ impl Actor {
             // Whoever asked may be gone by now, which is no matter.
             Command::Beat(answer) => drop(answer.send(())),
         }
-    }
-
-    fn save(&mut self, save: Save) {
-        match save {
-            Save::Begin { moved, answer } => {
-                // It is part of this. There was time for that, unless a stop has it begin at once.
-                self.saving.note_again(&mut self.core, &mut Budget::unlimited());
-                if self.core.begin_save(moved) {
-                    self.routes.durable.begin();
-                }
-                self.saving.ask(answer);
-            }
-            Save::GoOn { answer } => self.saving.ask(answer),
-            Save::Done => self.routes.durable.end(true),
-            Save::Failed(names) => {
-                self.saving.failed(names);
-                self.routes.durable.end(false);
-                // Who has said its last line waits for no disk, nor does the stop.
-                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
-                if self.quiescing.is_some() {
-                    self.routes.durable.give_up();
-                }
-            }
-            Save::Over => {
-                self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
-                self.routes.durable.give_up();
-            }
-        }
-    }
-
-    /// Tells whoever saves that there is something to save, if there is.
-    fn ask_to_save(&mut self) {
-        let Some(keep) = &self.keep else { return };
-        if self.core.take_news() | self.routes.durable.take_news() {
-            keep.wake();
-            self.hurry_to_save();
-        }
-    }
-
-    /// Who has said its last line does not wait for a disk that hangs, of which nobody is told.
-    fn look_at_disk(&mut self) {
-        if !self.routes.durable.is_empty() && !self.routes.can_be_durable() {
-            self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
-        }
-    }
-
-    /// When the broker stops, receipts that wait for a save are given out at once, or never if the disk fails: also those that are asked for
-    /// by what is yet taken in.
-    fn hurry_to_save(&mut self) {
-        let Some(keep) = self.keep.as_ref().filter(|_| self.quiescing.is_some() && !self.routes.durable.is_empty()) else { return };
-        if self.routes.can_be_durable() {
-            return keep.hurry();
-        }
-        self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
-        self.routes.durable.give_up();
-        self.tell_quiesced();
     }
 
     fn last_of(&mut self, id: ConnectionId, work: Work) {
@@ -559,35 +487,6 @@ impl Actor {
         while let Some(id) = self.routes.next_roomy() {
             self.routes.durable.unstick(id);
             self.agenda.resume(id, Awaits::Room);
-        }
-    }
-
-    fn quiesced(&mut self, id: ConnectionId) {
-        if let Some(Quiescing { waiting, count, .. }) = &mut self.quiescing
-            && waiting.get_mut(id.index()).is_some_and(|waits| std::mem::replace(waits, false))
-        {
-            *count -= 1;
-            self.tell_quiesced();
-        }
-    }
-
-    /// Tells when all connections have taken in what they have received, and have been given the receipts that waited for a save.
-    fn tell_quiesced(&mut self) {
-        let is_answered = self.routes.durable.is_empty();
-        if let Some(Quiescing { done, .. }) = self.quiescing.take_if(|quiescing| quiescing.count == 0 && is_answered) {
-            // Whoever asked may be gone by now, which is no matter.
-            let _ = done.send(());
-        }
-    }
-}
-
-impl Quiescing {
-    fn wait_for(&mut self, id: ConnectionId) {
-        if self.waiting.len() <= id.index() {
-            self.waiting.resize(id.index() + 1, false);
-        }
-        if !std::mem::replace(&mut self.waiting[id.index()], true) {
-            self.count += 1;
         }
     }
 }

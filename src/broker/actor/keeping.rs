@@ -1,9 +1,13 @@
-//! What the actor does for whoever keeps what it owns beyond its life, and for those who wait for that.
+//! What the actor does for whoever keeps what it owns beyond its life, and for those who wait for that, above all when the broker stops.
+
+use tokio::sync::oneshot;
 
 use crate::broker::core::Budget;
+use crate::wire::ids::ConnectionId;
 
 use super::Actor;
 use super::agenda::Awaits;
+use super::quiescing::Quiescing;
 use super::saving::Save;
 
 impl Actor {
@@ -62,5 +66,31 @@ impl Actor {
         self.routes.durable.waiting().for_each(|id| self.agenda.resume(id, Awaits::Room));
         self.routes.durable.give_up();
         self.tell_quiesced();
+    }
+
+    /// The broker stops, and `done` is told when all connections have taken in what they have received.
+    pub(super) fn quiesce(&mut self, done: oneshot::Sender<()>) {
+        self.core.stop();
+        self.quiescing = Some(Quiescing::new(self.routes.quiesce(), done));
+        self.routes.durable.unstick_all();
+        self.hurry_to_save();
+        // From here on nobody's answers have to be taken first: all others would wait for that.
+        self.agenda.resume_all();
+        self.tell_quiesced();
+    }
+
+    /// The connection has taken in what it has received, or is gone.
+    pub(super) fn quiesced(&mut self, id: ConnectionId) {
+        if self.quiescing.as_mut().is_some_and(|quiescing| quiescing.has_taken_in(id)) {
+            self.tell_quiesced();
+        }
+    }
+
+    /// Tells when all connections have taken in what they have received, and have been given the receipts that waited for a save.
+    pub(super) fn tell_quiesced(&mut self) {
+        let is_answered = self.routes.durable.is_empty();
+        if let Some(quiescing) = self.quiescing.take_if(|quiescing| quiescing.is_over() && is_answered) {
+            quiescing.tell();
+        }
     }
 }

@@ -205,6 +205,7 @@ def test_after_a_gap_it_is_told_how_much_is_missing(away: Broker) -> None:
     broker = away.start(REPLAY__STREAM="0")
     with Proxy(broker.port) as network, broker.remote() as publisher, RemoteStream(network.address, options=QUICK) as remote:
         publisher["fit"] = "header"
+        assert publisher.flush()
         queue = Queue()
         remote.listen("fit", queue, events=True, latest=True)
         assert queue.get() == Header("fit", "header")

@@ -28,13 +28,15 @@ pub(super) struct Shared {
     pub(super) connection: watch::Sender<Connection>,
 }
 
-/// Makes a connection to the first address that answers within this time. The error, of the last one, is for people.
+/// Makes a connection in this time, of which each address has an equal share, to the first that answers. The error, of the last one, is for
+/// people.
 pub(super) async fn connect_within(time: Duration, addresses: &dyn Connector) -> io::Result<Box<dyn ByteStream>> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {time:?}"));
     let mut left = addresses.addresses();
+    let share = time / u32::try_from(left.max(1)).unwrap_or(u32::MAX);
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {share:?}"));
     loop {
         left = left.saturating_sub(1);
-        match timeout(time, addresses.connect()).await.map_err(late).flatten() {
+        match timeout(share, addresses.connect()).await.map_err(late).flatten() {
             Err(_) if left > 0 => {}
             last => return last,
         }
@@ -53,7 +55,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a connection, to each address in the time there is for it. The error is for people.
+    /// Makes a connection in the time there is for it. The error is for people.
     pub(super) async fn connect(&self) -> io::Result<Box<dyn ByteStream>> {
         connect_within(self.options.connect_time, &*self.address).await
     }
@@ -87,5 +89,44 @@ impl Shared {
         self.stands(Connection::Over { reason: why.to_owned() });
         self.lock().end(last, why);
         self.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::future::pending;
+
+    use super::*;
+    use crate::client::address::Connecting;
+
+    /// Addresses where nobody answers.
+    #[derive(Debug)]
+    struct Silent(usize);
+
+    impl fmt::Display for Silent {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("silent")
+        }
+    }
+
+    impl Connector for Silent {
+        fn connect(&self) -> Connecting<'_> {
+            Box::pin(pending())
+        }
+
+        fn addresses(&self) -> usize {
+            self.0
+        }
+    }
+
+    // Seen to fail: each address had the whole time, so that two took twice as long as was allowed.
+    #[tokio::test(start_paused = true)]
+    async fn however_many_addresses_there_are_the_time_is_the_same() {
+        for addresses in 1..=4 {
+            let began = Instant::now();
+            let failed = connect_within(Duration::from_secs(8), &Silent(addresses)).await.err();
+            assert_eq!((failed.map(|error| error.kind()), began.elapsed().as_secs()), (Some(io::ErrorKind::TimedOut), 8), "{addresses}");
+        }
     }
 }

@@ -24,6 +24,17 @@ async fn heard(listener: &mut PrefixListener, count: usize) -> Vec<String> {
     seen
 }
 
+/// A client's listener of a prefix under which there is nothing, and the broker of the test that has told it so.
+async fn listening_to(prefix: &str) -> (RemoteStream, PrefixListener, Peer) {
+    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = connect(peer.local_addr().unwrap(), Options::default()).await;
+    let listener = client.listen_prefix(prefix).await.unwrap();
+    let mut broker = Peer::accept(&peer).await;
+    broker.lines(1).await;
+    broker.say(r#"{"action":"receipt","receipt":1,"streams":0}"#).await;
+    (client, listener, broker)
+}
+
 async fn connect(address: impl ToString, options: Options) -> RemoteStream {
     RemoteStream::connect_with(address.to_string().parse().unwrap(), options).await.unwrap()
 }
@@ -279,12 +290,7 @@ async fn a_broker_that_knows_no_prefixes_refuses() {
 /// A broker forgets streams without a header without a word. This client asks at times which of them there are, and forgets the others too.
 #[tokio::test]
 async fn streams_that_are_no_more_are_forgotten() {
-    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = connect(peer.local_addr().unwrap(), Options::default()).await;
-    let mut fits = client.listen_prefix("f").await.unwrap();
-    let mut broker = Peer::accept(&peer).await;
-    broker.lines(1).await;
-    broker.say(r#"{"action":"receipt","receipt":1,"streams":0}"#).await;
+    let (_client, mut fits, mut broker) = listening_to("f").await;
     let joined = |number: u32, resumed: bool| {
         format!(
             r#"{{"action":"joined","stream":"f{number}","state":"waiting","resumed":{resumed},"position":{{"epoch":"000000000000000a","sequence":1}}}}"#
@@ -319,12 +325,7 @@ async fn streams_that_are_no_more_are_forgotten() {
 /// asked if none comes.
 #[tokio::test]
 async fn a_message_is_no_header_and_a_header_no_message_however_the_lines_come() {
-    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = connect(peer.local_addr().unwrap(), Options::default()).await;
-    let mut fits = client.listen_prefix("fit-").await.unwrap();
-    let mut broker = Peer::accept(&peer).await;
-    broker.lines(1).await;
-    broker.say(r#"{"action":"receipt","receipt":1,"streams":0}"#).await;
+    let (_client, mut fits, mut broker) = listening_to("fit-").await;
     let joined = |state: &str, epoch: &str, sequence: u64| {
         format!(r#"{{"action":"joined","stream":"fit-1","state":"{state}","position":{{"epoch":"{epoch}","sequence":{sequence}}}}}"#)
     };
@@ -353,12 +354,7 @@ async fn a_message_is_no_header_and_a_header_no_message_however_the_lines_come()
 // Seen to fail: the message was told as a header, and its place was not counted.
 #[tokio::test]
 async fn a_message_before_the_end_of_a_stream_that_came_anew_is_no_header() {
-    let peer = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = connect(peer.local_addr().unwrap(), Options::default()).await;
-    let mut fits = client.listen_prefix("fit-").await.unwrap();
-    let mut broker = Peer::accept(&peer).await;
-    broker.lines(1).await;
-    broker.say(r#"{"action":"receipt","receipt":1,"streams":0}"#).await;
+    let (_client, mut fits, mut broker) = listening_to("fit-").await;
     let joined = |state: &str, epoch: &str| {
         format!(r#"{{"action":"joined","stream":"fit-1","state":{state},"position":{{"epoch":"{epoch}","sequence":0}}}}"#)
     };

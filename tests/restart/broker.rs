@@ -27,6 +27,13 @@ impl Place {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// A file with these settings.
+    pub(crate) fn settings(&self, text: &str) -> String {
+        let file = self.0.join("settings.toml");
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
 }
 
 impl Drop for Place {

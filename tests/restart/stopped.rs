@@ -103,9 +103,8 @@ fn what_is_said_after_several_restarts_stays_true() {
 #[test]
 fn a_will_without_a_session_outlives_an_orderly_stop() {
     let place = Place::new("sessionless");
-    std::fs::write(place.path().join("settings.toml"), "[limits]\nsession_time = \"1s\"\n").unwrap();
-    let settings = place.path().join("settings.toml");
-    let broker = Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+    let settings = place.settings("[limits]\nsession_time = \"1s\"\n");
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let mut job = Client::connect(broker.port);
     job.say(r#"{"action":"header","stream":"job","message":1}"#);
     job.say(r#"{"action":"will","stream":"job","message":"lost"}"#);
@@ -117,7 +116,7 @@ fn a_will_without_a_session_outlives_an_orderly_stop() {
     assert_eq!(other.hear()["action"], json!("close"));
     job.hear_all();
     broker.stop();
-    let broker = Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let mut listener = Client::connect(broker.port);
     ["job", "other"].iter().for_each(|stream| listener.say(&format!(r#"{{"action":"listen","stream":"{stream}"}}"#)));
     assert_eq!(listener.hear_all().iter().filter(|line| is_put(line)).count(), 2);
@@ -132,9 +131,8 @@ fn a_will_without_a_session_outlives_an_orderly_stop() {
 #[test]
 fn a_stop_gives_out_durable_receipts_at_once() {
     let place = Place::new("hurry");
-    let settings = place.path().join("settings.toml");
-    std::fs::write(&settings, "[store]\ninterval = \"1h\"\n").unwrap();
-    let broker = Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+    let settings = place.settings("[store]\ninterval = \"1h\"\n");
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let mut job = Client::connect(broker.port);
     // The first save begins at once.
     job.say(r#"{"action":"header","stream":"job","message":1,"receipt":1,"durable":true}"#);
@@ -150,9 +148,8 @@ fn a_stop_gives_out_durable_receipts_at_once() {
 #[test]
 fn what_is_durable_is_so_with_all_that_took_effect_before_it() {
     let place = Place::new("before");
-    let settings = place.path().join("settings.toml");
-    std::fs::write(&settings, "[store]\ninterval = \"500ms\"\n").unwrap();
-    let broker = Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+    let settings = place.settings("[store]\ninterval = \"500ms\"\n");
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let (mut job, mut other) = (Client::connect(broker.port), Client::connect(broker.port));
     // This is saved at once, and what follows by the next save.
     job.say(r#"{"action":"header","stream":"gone","message":1,"receipt":1,"durable":true}"#);
@@ -178,8 +175,8 @@ fn what_is_durable_is_so_with_all_that_took_effect_before_it() {
 #[test]
 fn wills_of_those_who_do_not_come_back_take_effect_after_a_crash() {
     let place = Place::new("wills");
-    std::fs::write(place.path().join("settings.toml"), "[limits]\nsession_time = \"1s\"\n").unwrap();
-    let broker = Broker::start_with(&place, 0, &["--config", place.path().join("settings.toml").to_str().unwrap()]);
+    let settings = place.settings("[limits]\nsession_time = \"1s\"\n");
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let mut jobs: Vec<_> = ["a session of one job", "a session of another"]
         .iter()
         .zip(["stays", "lost"])
@@ -194,7 +191,7 @@ fn wills_of_those_who_do_not_come_back_take_effect_after_a_crash() {
         .collect();
     broker.kill();
     assert_eq!(jobs.iter_mut().map(Client::try_hear).collect::<Vec<_>>(), [None, None]);
-    let broker = Broker::start_with(&place, 0, &["--config", place.path().join("settings.toml").to_str().unwrap()]);
+    let broker = Broker::start_with(&place, 0, &["--config", &settings]);
     let began = Instant::now();
     let mut job = Client::connect(broker.port);
     job.say(r#"{"action":"session","session":"a session of one job"}"#);
@@ -218,9 +215,8 @@ fn wills_of_those_who_do_not_come_back_take_effect_after_a_crash() {
 fn a_run_that_was_lost_behind_an_end_can_be_begun_again() {
     for ends_again in [false, true] {
         let place = Place::new("begun-again");
-        let settings = place.path().join("settings.toml");
-        std::fs::write(&settings, "[store]\ninterval = \"1h\"\n").unwrap();
-        let start = || Broker::start_with(&place, 0, &["--config", settings.to_str().unwrap()]);
+        let settings = place.settings("[store]\ninterval = \"1h\"\n");
+        let start = || Broker::start_with(&place, 0, &["--config", &settings]);
         let broker = start();
         let mut job = Client::connect(broker.port);
         // The first save begins at once, the next one not before the broker is killed.

@@ -51,13 +51,13 @@ class Connection:
         limit: Optional[float] = None,
         greet: Callable[[], str] = lambda: wire.ping(0),
     ) -> None:
-        """Raises CutShort within ``connect_time`` for each address. What ``greet`` returns is said once there is a connection, behind the token.
-        With ``limit``, it is made within that time, if less, and the broker's answer to that is left to the caller to wait for."""
-        end = None if limit is None else time.monotonic() + limit
+        """Raises CutShort within ``connect_time``, of which several addresses have equal shares. What ``greet`` returns is said once there is a
+        connection, behind the token. With ``limit``, it is made within that time, if less, and the broker's answer to that is left to the caller
+        to wait for."""
+        allowed = (options.connect_time if limit is None else min(limit, options.connect_time)) / len(address.each)
         self._options = options
         self._access = access
         for left in reversed(range(len(address.each))):
-            allowed = options.connect_time if end is None else max(0.0, min(end - time.monotonic(), options.connect_time))
             try:
                 self._begin(access.next_of(address), allowed, limit is None, greet)
                 return

@@ -27,7 +27,7 @@ pub struct Options {
     /// What the client says who it is with, first on each connection. A broker that knows no tokens ignores it; to one from before there
     /// were any it is a mistake. Default: none.
     pub token: Option<Token>,
-    /// How long an attempt to connect may take. Default: 10 s.
+    /// How long an attempt to connect may take. Several addresses have equal shares of it. Default: 10 s.
     pub connect_time: Duration,
     /// When nothing has come from the broker for this time, the client sends a ping. Default: 20 s.
     pub idle_time: Duration,

@@ -6,6 +6,7 @@
 //! - `access`: who is let in, and what they may do.
 //! - `core`: every stream's header and listeners; a pure state machine.
 //! - `outbox`: what waits to be sent to one connection.
+//! - `space`: what several brokers have in common: the log of what is done, and what follows from it.
 //! - `actor`: the one owner of the core.
 //! - `store`: the file of what is kept beyond one life of the broker.
 //! - `connection`: the life of one connection.
@@ -26,6 +27,8 @@ pub(crate) mod metrics;
 pub(crate) mod outbox;
 pub(crate) mod server;
 pub(crate) mod settings;
+#[cfg(feature = "nodes")]
+pub(crate) mod space;
 #[cfg(feature = "store")]
 pub(crate) mod store;
 
@@ -39,6 +42,8 @@ pub use server::{BadSocket, BindError, Control, HandedIn, Pulse, Server, ServerE
 pub use settings::AuthSettings;
 #[cfg(feature = "http")]
 pub use settings::HttpSettings;
+#[cfg(feature = "nodes")]
+pub use settings::NodesSettings;
 #[cfg(feature = "store")]
 pub use settings::StoreSettings;
 #[cfg(feature = "tls")]

@@ -5,6 +5,8 @@ mod auth;
 mod http;
 mod limits;
 mod memory;
+#[cfg(feature = "nodes")]
+mod nodes;
 mod outbox;
 mod replay;
 mod sockets;
@@ -20,6 +22,8 @@ pub(crate) use auth::path_or_nothing;
 pub use http::HttpSettings;
 pub use limits::Limits;
 pub(super) use memory::memory;
+#[cfg(feature = "nodes")]
+pub use nodes::NodesSettings;
 pub use outbox::{OutboxSettings, Policy};
 pub use replay::ReplaySettings;
 pub use sockets::{RuntimeSettings, TcpSettings, UnixSettings};

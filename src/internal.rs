@@ -50,6 +50,11 @@ pub mod broker {
         pub use crate::broker::store::*;
     }
 
+    /// What several brokers have in common.
+    pub mod space {
+        pub use crate::broker::space::*;
+    }
+
     /// What waits to be sent to one connection.
     pub mod outbox {
         pub use crate::broker::outbox::*;

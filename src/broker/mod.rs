@@ -6,6 +6,7 @@
 //! - `access`: who is let in, and what they may do.
 //! - `core`: every stream's header and listeners; a pure state machine.
 //! - `outbox`: what waits to be sent to one connection.
+//! - `rows`: what is kept, byte by byte.
 //! - `space`: what several brokers have in common: the log of what is done, and what follows from it.
 //! - `actor`: the one owner of the core.
 //! - `store`: the file of what is kept beyond one life of the broker.
@@ -25,6 +26,8 @@ pub(crate) mod http;
 #[cfg(feature = "http")]
 pub(crate) mod metrics;
 pub(crate) mod outbox;
+#[cfg(any(feature = "store", feature = "nodes"))]
+pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod settings;
 #[cfg(feature = "nodes")]

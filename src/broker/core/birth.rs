@@ -41,6 +41,11 @@ impl Core {
         !self.prefixes.is_empty() && self.streams.get(name).is_none_or(|stream| stream.run.ended.is_some()) && self.prefixes.match_any(name)
     }
 
+    /// Whether a stream that all nodes have, and that has ended, is opened again by what comes next.
+    pub(super) fn is_reopened_on_all_nodes(&self, name: &StreamName) -> bool {
+        self.shared.is_some() && self.streams.get(name).is_some_and(|stream| stream.run.ended.is_some())
+    }
+
     /// Who joins the stream that an input brings into being, and what they are given of it that has at least `length` bytes.
     pub(super) fn born<'a>(&self, input: &'a Input, length: usize) -> Option<(Vec<ConnectionId>, Vec<&'a Frame>)> {
         let (stream, frame, extras) = match input {

@@ -185,7 +185,7 @@ pub(super) fn content(stream: &Stream, began: Duration) -> Vec<u8> {
     let time = |second: u32| (began + Duration::from_secs(second.into())).as_secs();
     let entry = Entry {
         state: stream.state().as_str(),
-        listeners: listeners.len(),
+        listeners: listeners.len() + run.elsewhere(),
         messages: *sequence,
         bytes: *bytes,
         position: EntryPosition { epoch: Epoch::to_string(&epoch), sequence: *sequence },

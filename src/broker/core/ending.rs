@@ -67,14 +67,15 @@ impl Core {
     pub(super) fn dismiss(&mut self, name: &StreamName, last: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> usize {
         let Some(stream) = self.streams.get_mut(name) else { return 0 };
         let listeners = std::mem::take(&mut stream.listeners);
+        let mut reached = stream.run.elsewhere();
         stream.run.latest = 0;
         stream.run.by_prefix = 0;
         budget.spend((PUSH + HANG_UP) * listeners.len());
         self.stored -= LISTENER * listeners.len();
         self.tally.listeners -= listeners.len();
         self.directory.note(name);
+        self.note_listeners(name);
         self.unwatch(if directory::is_entry(name) { listeners.len() } else { 0 });
-        let mut reached = 0;
         for listener in listeners {
             reached += usize::from(deliver.frame(listener, last));
             self.connections[listener.index()].remove(name);

@@ -103,6 +103,7 @@ impl Core {
         self.tally.listeners += 1;
         self.directory.watch(usize::from(directory::is_entry(&name)));
         self.directory.note(&name);
+        self.note_listeners(&name);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ impl Core {
 
     /// Whether there are streams, or messages of streams, whose time is over and that are not forgotten yet. Clients cannot see the difference.
     pub fn has_forgettable(&self) -> bool {
-        self.has_ended() || self.has_old_past() || self.order.has_waste()
+        self.has_ended() || self.has_old_past() || self.order.has_waste() || self.has_expired()
     }
 
     fn has_ended(&self) -> bool {
@@ -34,6 +34,7 @@ impl Core {
         while !budget.is_spent() && (self.forget_first() || self.forget_old_past()) {
             budget.spend(FORGET);
         }
+        self.forget_fleeting(budget);
         while !budget.is_spent() && self.order.drop_one() {
             budget.spend(ORDER);
         }
@@ -42,7 +43,7 @@ impl Core {
     }
 
     /// Forgets the stream that has been over for longest. False if there is none.
-    fn forget_first(&mut self) -> bool {
+    pub(super) fn forget_first(&mut self) -> bool {
         if !self.has_ended() {
             return false;
         }
@@ -58,16 +59,23 @@ impl Core {
         if !self.ended.is_empty() && self.streams.get(name).is_some_and(over) {
             self.remove(name);
         }
+        if self.is_applying() {
+            self.renew(name);
+        }
     }
 
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
+        let shared = if self.shared.is_some() { self.shared_epoch(name) } else { None };
         let (epochs, now, mark) = (&mut self.epochs, self.now, self.changes.at_birth());
-        let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now, mark));
+        let (named, made) = self.streams.get_or_insert(name, || Stream::new(shared.unwrap_or_else(|| epochs.draw()), now, mark));
         if made {
             self.stored += place(name) + self.order.place() + self.changes.place();
             self.order.insert(&named.name);
             self.directory.note_new(&named.name);
+            if let Some(space) = self.shared.as_mut().filter(|_| shared.is_some()) {
+                space.list(named, now);
+            }
         }
         named
     }
@@ -76,6 +84,7 @@ impl Core {
     pub(super) fn remove(&mut self, name: &StreamName) {
         self.take_back_end(name);
         if let Some(mut stream) = self.streams.remove(name) {
+            self.unlist_fleeting(name, &stream);
             debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
             self.stored -= place(name) + self.order.place() + self.changes.place() + LISTENER * stream.listeners.len();
             if self.changes.is_kept() {
@@ -153,9 +162,10 @@ impl Core {
         if !self.take_back_end(name) {
             return false;
         }
+        let shared = self.shared_epoch(name);
         if let Some(stream) = self.streams.get_mut(name) {
             self.past.clear(&mut stream.run, &self.queues);
-            (stream.run.epoch, stream.run.since) = (self.epochs.draw(), millis(self.now));
+            (stream.run.epoch, stream.run.since) = (shared.unwrap_or_else(|| self.epochs.draw()), millis(self.now));
             (stream.run.sequence, stream.run.bytes) = (0, 0);
         }
         true
@@ -212,8 +222,11 @@ impl Core {
             return Ok(());
         }
         // Streams that are over and not forgotten yet take no room from others, nor those of which only the past is left.
-        while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(Some(name))) {}
-        if self.streams.len() < self.limits.streams {
+        let has_room = self.has_shared_room(name).unwrap_or_else(|| {
+            while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(Some(name))) {}
+            self.streams.len() < self.limits.streams
+        });
+        if has_room {
             return Ok(());
         }
         let most = self.limits.streams;
@@ -253,6 +266,10 @@ impl Core {
 
     /// Whether `more` bytes can be kept. What is over and not forgotten yet is in nobody's way, the stream itself aside.
     pub(super) fn has_room(&mut self, name: Option<&StreamName>, more: usize) -> bool {
+        if self.is_applying() {
+            // There was, where it went into the log.
+            return true;
+        }
         while !self.fits(more) && (self.forget_first() || self.forget_past_only(name)) {}
         self.fits(more)
     }

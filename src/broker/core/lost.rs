@@ -180,7 +180,8 @@ impl Core {
 
     /// How long it is until the wills of a session may take effect: somebody has to wake the core then.
     pub fn next_loss(&self) -> Option<Duration> {
-        if self.wills.is_empty() || self.is_stopping {
+        // The log has a clock of its own.
+        if self.wills.is_empty() || self.is_stopping || self.shared.is_some() {
             return None;
         }
         self.sessions.first_left().map(|(since, _)| (since + self.limits.session_time).saturating_sub(self.patient_now()))
@@ -209,7 +210,7 @@ impl Core {
 
     /// The broker stops, and another life of it goes on with the wills of one who cannot come back as such. False if the budget was spent
     /// before that.
-    fn hand_on(&mut self, owner: Owner, budget: &mut Budget) -> bool {
+    pub(super) fn hand_on(&mut self, owner: Owner, budget: &mut Budget) -> bool {
         while let Some(name) = self.wills.first_of(owner).cloned() {
             let Some(key) = self.nameless_session() else { return true };
             if let Some(will) = self.wills.remove(&name) {

@@ -17,6 +17,7 @@ use super::order::Order;
 use super::past::{Past, ReplayLimits};
 use super::prefixes::Prefixes;
 use super::sessions::{SessionKey, Sessions};
+use super::shared::Shared;
 use super::stream::LISTENER;
 use super::table::Table;
 use super::tally::Tally;
@@ -85,6 +86,8 @@ pub struct Core {
     pub(super) late: Duration,
     /// The broker itself ends the connections.
     pub(super) is_stopping: bool,
+    /// What is known beside, if this is one of several nodes.
+    pub(super) shared: Option<Box<Shared>>,
 }
 
 /// Why an input was refused.
@@ -134,6 +137,7 @@ impl Core {
             now: Duration::ZERO,
             late: Duration::ZERO,
             is_stopping: false,
+            shared: None,
         }
     }
 
@@ -141,7 +145,11 @@ impl Core {
     /// was set in the beginning.
     pub fn set_limits(&mut self, limits: CoreLimits) {
         let replay = std::mem::take(&mut self.limits.replay);
-        self.limits = CoreLimits { replay, ..limits };
+        self.limits = match &self.shared {
+            None => CoreLimits { replay, ..limits },
+            // The others are those of all nodes.
+            Some(_) => CoreLimits { replay, listens: limits.listens, piece: limits.piece, stored: limits.stored, ..self.limits.clone() },
+        };
     }
 
     /// How many streams there are.
@@ -361,7 +369,9 @@ impl Core {
         }
         // Those who come back within the time find that nothing is missing, also if all others have hung up meanwhile. Of the directory
         // there is nothing that could be missing.
-        if named && comes == Comes::Perhaps && self.past.is_kept() && !directory::is_entry(name) {
+        if stream.run.common.is_some() {
+            self.note_listeners(name);
+        } else if named && comes == Comes::Perhaps && self.past.is_kept() && !directory::is_entry(name) {
             self.remember(name);
         } else if stream.is_empty() && stream.run.listed.is_none() {
             self.remove(name);

@@ -44,7 +44,8 @@ impl Core {
         }
         // A publisher that listens to its own messages gets each receipt behind its message. Whoever joins at the birth of the stream
         // joins behind the message that brings the first header.
-        let is_apart = self.listens(from, name) || self.is_born_to_listeners(name);
+        // Nodes have other listeners, and the same positions: for them it is the birth that counts.
+        let is_apart = self.listens(from, name) || self.is_born_to_listeners(name) || self.is_reopened_on_all_nodes(name);
         if run.messages() > 1 && (is_apart || !self.has_room_for(name, &extras)) {
             let mut parts = Parts::new(name, run, extras);
             while let Some(part) = parts.next() {
@@ -83,6 +84,9 @@ impl Core {
 
     /// Gives a run to every listener, and keeps it for those who come back.
     pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+        if self.shared.is_some() {
+            self.renew(name);
+        }
         let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
@@ -95,6 +99,7 @@ impl Core {
         if !latest.is_empty() {
             reached += deliver_latest(latest, &named.name, run, budget, deliver);
         }
+        reached += named.stream.run.elsewhere();
         let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
         self.directory.note(&named.name);
         // One without a header is not saved while the broker runs.
@@ -115,7 +120,7 @@ impl Core {
         if let Some(stream) = self.streams.get(name) {
             return Taken { position: Some(stream.run.position()), ..Taken::default() };
         }
-        if !self.past.is_kept() {
+        if !self.past.is_kept() && self.shared.is_none() {
             return Taken::default();
         }
         if let Err(refused) = self.room_for_stream(name, false).and_then(|()| self.room_to_keep(name, false, 0)) {

@@ -49,7 +49,7 @@ impl Core {
     fn give_up(&mut self, name: &StreamName) {
         let Some(stream) = self.streams.get_mut(name) else { return };
         self.past.clear(&mut stream.run, &self.queues);
-        if stream.is_empty() {
+        if stream.is_empty() && stream.run.common.is_none() {
             self.remove(name);
         }
     }
@@ -85,6 +85,10 @@ impl Core {
 
     /// Forgets a stream that has nothing but its past, to make room for others. False if a short search finds none. `wanted` stays.
     pub(super) fn forget_past_only(&mut self, wanted: Option<&StreamName>) -> bool {
+        if self.shared.is_some() {
+            // Other nodes would not know.
+            return false;
+        }
         // Twice, since the first look may only find that something has happened since.
         for _ in 0..LOOKS.min(2 * self.past.listed.len()) {
             let Some((listed, name, Some(named))) = self.past.take_first(&mut self.streams) else { return false };

@@ -123,7 +123,7 @@ impl Core {
     }
 }
 
-fn saved(Stream { header, run, .. }: &Stream) -> SavedStream {
+pub(super) fn saved(Stream { header, run, .. }: &Stream) -> SavedStream {
     SavedStream {
         position: run.position(),
         bytes: run.bytes,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use crate::wire::SessionName;
 use crate::wire::ids::ConnectionId;
 
+use super::shared::SavedSession;
+
 /// What a session takes, in bytes of memory: its two names, its place, and one among those that were left.
 pub(super) const SESSION: usize = 2 * (16 + SessionName::LONGEST) + 160;
 
@@ -181,6 +183,33 @@ impl Sessions {
     /// The sessions that somebody may come back to and go on with, and how many of their lines were taken.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SessionName, u64)> {
         self.known.values().filter_map(|session| Some((session.name.as_ref()?, session.taken?)))
+    }
+
+    /// All sessions, in the order of their keys.
+    pub(super) fn saved(&self) -> impl Iterator<Item = (SessionKey, SavedSession)> {
+        let saved = |Session { name, taken, holder }: &Session| SavedSession { name: name.clone(), taken: *taken, holder: *holder };
+        self.known.iter().map(move |(key, session)| (*key, saved(session)))
+    }
+
+    /// The connections whose sessions others have taken over, and that have not ended yet.
+    pub(super) fn fenced(&self) -> impl Iterator<Item = ConnectionId> {
+        let fenced = self.standings.iter().enumerate().filter(|(_, standing)| **standing == Standing::Fenced);
+        // Ids are u32, so that the index of one fits.
+        fenced.map(|(index, _)| ConnectionId(index as u32))
+    }
+
+    /// A session that was entered as one that nobody holds has a holder.
+    pub(super) fn hold(&mut self, key: SessionKey, holder: ConnectionId) {
+        let Some(session) = self.known.get_mut(&key) else { return };
+        if let Err(since) = std::mem::replace(&mut session.holder, Ok(holder)) {
+            self.left.remove(&(since, key));
+        }
+        self.stand(holder, Standing::Holds(key));
+    }
+
+    /// Another connection has taken this one's session over.
+    pub(super) fn fence(&mut self, connection: ConnectionId) {
+        self.stand(connection, Standing::Fenced);
     }
 
     /// The session that has been left for longest, and since when.

@@ -6,6 +6,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Epoch, Frame, Position, Start, StreamState, allocated_name};
 
 use super::changes::Mark;
+use super::shared::Common;
 use super::window::Window;
 
 /// What the broker stores of one stream. With its name it fills one line of the processor's cache.
@@ -47,6 +48,8 @@ pub(super) struct Run {
     pub(super) is_stored: bool,
     /// Its header, or its end, is of another life of the broker, which may have had a newer header.
     pub(super) is_old: bool,
+    /// What is known beside if it is one of those that all nodes have.
+    pub(super) common: Option<Box<Common>>,
 }
 
 /// Where a listener begins.
@@ -85,6 +88,7 @@ impl Stream {
             mark,
             is_stored: false,
             is_old: false,
+            common: None,
         };
         Self { header: None, listeners: Vec::new(), run: Box::new(run) }
     }

@@ -53,6 +53,10 @@ impl Wills {
         self.by_stream.get_mut(name)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&StreamName, &Will)> {
+        self.by_stream.iter()
+    }
+
     /// Enters the will of a stream that has none.
     pub(super) fn insert(&mut self, name: &StreamName, will: Will) {
         self.by_owner.entry(will.owner).or_default().insert(name.clone());

@@ -2,6 +2,8 @@
 //!
 //! The log is one sequence of records, which all nodes of a space read in the same order. Whoever keeps it knows nothing of what is in them.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 /// The way to whatever keeps the log. Nothing here may wait.
@@ -13,10 +15,16 @@ pub trait Log: Send {
     /// Has the state behind the record `cut` stored, from which others may begin, in place of the one before. Once it is, the log is asked to
     /// forget records at and before `forget`. Told by [`Told::Kept`].
     fn keep(&mut self, snapshot: Snapshot, forget: u64);
+
+    /// The actor has done what this record says, so that more may be told.
+    fn taken(&mut self, sequence: u64);
+
+    /// Waits until the record that was appended last is stored, for a few seconds at most.
+    fn finish(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// Which record: the life of the node that it is of, and its number in that life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId {
     /// Names a life of a node, and is drawn at random.
     pub life: u64,

@@ -5,10 +5,11 @@ use std::path::Path;
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use crate::broker::core::{Change, SavedStream, SavedWill, SavedWindow, StreamChange};
+use crate::broker::rows;
 use crate::wire::ids::StreamName;
 
 use super::error::StoreError;
-use super::rows;
+
 use super::tables::{POSITIONS, Rows, STREAMS, WILLS, WINDOWS};
 
 /// The longest row, in bytes. The database has its own limit not far above; limits of the broker are far below.

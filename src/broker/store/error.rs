@@ -8,9 +8,6 @@ use redb::{CommitError, CompactionError, DatabaseError, StorageError, TableError
 
 use crate::wire::showable;
 
-/// What is wrong with a row.
-pub(super) type Fault = &'static str;
-
 /// The store cannot be used. Each text says what helps.
 ///
 /// ```

@@ -3,7 +3,7 @@
 //! A database of redb with tables of our own. What is committed is there after a crash of the program or of the machine, all of it or
 //! nothing. What the core makes of it is not known here.
 //!
-//! - `tables`, `rows`, `frames`: what stands in the file, byte by byte.
+//! - `tables`: what stands in the file, by name.
 //! - `error`: what may be wrong, and its cure.
 //! - `meter`, `aside`: files that count what is written, and files that are only looked at.
 //! - `opening`: how a file is made, opened, and opened anew.
@@ -15,13 +15,11 @@ mod aside;
 mod changing;
 mod error;
 mod file;
-mod frames;
 mod keeper;
 mod looking;
 mod meter;
 mod opening;
 mod reading;
-mod rows;
 mod tables;
 mod writing;
 

@@ -16,9 +16,11 @@ use redb::{Builder, Database, ReadableDatabase, StorageBackend, TableHandle};
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::broker::rows;
+
 use super::error::StoreError;
 use super::meter::{Meter, Metered};
-use super::rows;
+
 use super::tables::{ALL, FORMAT, META, word};
 
 /// Memory for pages, in bytes: what is written is seldom read again, so that there is little use in more.

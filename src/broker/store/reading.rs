@@ -9,9 +9,11 @@ use redb::{AccessGuard, Database, Range, ReadOnlyTable, ReadTransaction, Readabl
 use crate::broker::core::Restored;
 use crate::wire::Epoch;
 
-use super::error::{Fault, StoreError};
+use crate::broker::rows::{self, Fault};
+
+use super::error::StoreError;
 use super::opening::meta;
-use super::rows;
+
 use super::tables::{POSITIONS, Rows, SESSIONS, STREAMS, WILLS, WINDOWS, word};
 
 /// What a broker has to know of a store before it takes in what that holds.

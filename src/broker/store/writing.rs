@@ -6,11 +6,12 @@ use std::time::Duration;
 use redb::{Database, WriteTransaction};
 
 use crate::broker::core::{Change, SavedWindow};
+use crate::broker::rows;
 use crate::wire::{Epoch, SessionName};
 
 use super::changing::Tables;
 use super::error::StoreError;
-use super::rows;
+
 use super::tables::{META, Rows, SESSIONS, WINDOWS, word};
 
 /// Changes that are kept once they are committed. What is dropped before that, or has failed, leaves the store as it was.

@@ -6,8 +6,12 @@ use crate::broker::core::{SavedEnd, SavedRun, SavedStream, SavedWill};
 use crate::wire::ids::StreamName;
 use crate::wire::{Epoch, Position, SessionName};
 
-use super::error::Fault;
-use super::frames::{self, Whole};
+use frames::Whole;
+
+pub(in crate::broker) mod frames;
+
+/// What is wrong with bytes that should be a row.
+pub(in crate::broker) type Fault = &'static str;
 
 const HAS_HEADER: u8 = 1;
 const HAS_ENDED: u8 = 2;
@@ -18,30 +22,30 @@ const HAS_SESSION: u8 = 1;
 const SHORT: Fault = "it ends too soon";
 
 /// The row of a number.
-pub(super) fn number(bytes: &[u8]) -> Result<u64, Fault> {
+pub(in crate::broker) fn number(bytes: &[u8]) -> Result<u64, Fault> {
     let mut row = Row(bytes);
     let number = row.u64()?;
     row.end().map(|()| number)
 }
 
 /// A time in whole milliseconds.
-pub(super) fn milliseconds(time: Duration) -> u64 {
+pub(in crate::broker) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The key of a stream.
-pub(super) fn stream_name(key: &[u8]) -> Result<StreamName, Fault> {
+pub(in crate::broker) fn stream_name(key: &[u8]) -> Result<StreamName, Fault> {
     let name = std::str::from_utf8(key).ok().and_then(|text| StreamName::new(text).ok());
     name.filter(|name| !name.is_reserved()).ok_or("its name is none of a stream")
 }
 
 /// The key of a session.
-pub(super) fn session_name(key: &[u8]) -> Result<SessionName, Fault> {
+pub(in crate::broker) fn session_name(key: &[u8]) -> Result<SessionName, Fault> {
     std::str::from_utf8(key).ok().and_then(SessionName::new).ok_or("its name is none of a session")
 }
 
 /// Writes how a stream stands, without its position. False if a frame of it cannot be stored.
-pub(super) fn write_stream(stream: &SavedStream, out: &mut Vec<u8>) -> bool {
+pub(in crate::broker) fn write_stream(stream: &SavedStream, out: &mut Vec<u8>) -> bool {
     let SavedStream { position: _, bytes: _, since, header_at, header, is_old, ended } = stream;
     let last = ended.as_ref().and_then(|ended| ended.last.as_ref());
     let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
@@ -54,7 +58,7 @@ pub(super) fn write_stream(stream: &SavedStream, out: &mut Vec<u8>) -> bool {
 }
 
 /// Reads how a stream stands.
-pub(super) fn read_stream(bytes: &[u8], (position, count): (Position, u64)) -> Result<SavedStream, Fault> {
+pub(in crate::broker) fn read_stream(bytes: &[u8], (position, count): (Position, u64)) -> Result<SavedStream, Fault> {
     let mut row = Row(bytes);
     let flags = row.u8()?;
     let is_known = flags & !(HAS_HEADER | HAS_ENDED | HAS_LAST | IS_OLD) == 0 && (flags & HAS_LAST == 0 || flags & HAS_ENDED != 0);
@@ -70,7 +74,7 @@ pub(super) fn read_stream(bytes: &[u8], (position, count): (Position, u64)) -> R
 }
 
 /// Where a stream stands, and how many bytes its messages took.
-pub(super) fn position(Position { epoch, sequence }: Position, bytes: u64) -> [u8; 24] {
+pub(in crate::broker) fn position(Position { epoch, sequence }: Position, bytes: u64) -> [u8; 24] {
     let mut row = [0; 24];
     let numbers = [epoch.number(), sequence, bytes];
     for (place, number) in row.chunks_exact_mut(8).zip(numbers) {
@@ -80,19 +84,19 @@ pub(super) fn position(Position { epoch, sequence }: Position, bytes: u64) -> [u
 }
 
 /// Reads where a stream stands.
-pub(super) fn read_position(bytes: &[u8]) -> Result<(Position, u64), Fault> {
+pub(in crate::broker) fn read_position(bytes: &[u8]) -> Result<(Position, u64), Fault> {
     let mut row = Row(bytes);
     let (epoch, sequence, count) = (epoch(row.u64()?)?, row.u64()?, row.u64()?);
     row.end().map(|()| (Position { epoch, sequence }, count))
 }
 
 /// The epoch of a number.
-pub(super) fn epoch(number: u64) -> Result<Epoch, Fault> {
+pub(in crate::broker) fn epoch(number: u64) -> Result<Epoch, Fault> {
     Some(Epoch::new(number)).filter(|epoch| epoch.number() == number).ok_or("its epoch is none")
 }
 
 /// Writes a will. False if its frame cannot be stored.
-pub(super) fn write_will(SavedWill { session, last }: &SavedWill, out: &mut Vec<u8>) -> bool {
+pub(in crate::broker) fn write_will(SavedWill { session, last }: &SavedWill, out: &mut Vec<u8>) -> bool {
     out.push(if session.is_some() { HAS_SESSION } else { 0 });
     if let Some(text) = session.as_ref().map(SessionName::as_str) {
         out.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -102,7 +106,7 @@ pub(super) fn write_will(SavedWill { session, last }: &SavedWill, out: &mut Vec<
 }
 
 /// Reads a will.
-pub(super) fn read_will(bytes: &[u8]) -> Result<SavedWill, Fault> {
+pub(in crate::broker) fn read_will(bytes: &[u8]) -> Result<SavedWill, Fault> {
     let mut row = Row(bytes);
     let session = match row.u8()? {
         0 => None,
@@ -114,14 +118,14 @@ pub(super) fn read_will(bytes: &[u8]) -> Result<SavedWill, Fault> {
 }
 
 /// Writes one run of a window. False if its frame cannot be stored.
-pub(super) fn write_run((frame, at): &SavedRun, out: &mut Vec<u8>) -> bool {
+pub(in crate::broker) fn write_run((frame, at): &SavedRun, out: &mut Vec<u8>) -> bool {
     out.extend(frame.messages().to_le_bytes());
     out.extend(at.to_le_bytes());
     frames::write(frame, out)
 }
 
 /// Reads a window.
-pub(super) fn read_window(bytes: &[u8]) -> Result<Vec<SavedRun>, Fault> {
+pub(in crate::broker) fn read_window(bytes: &[u8]) -> Result<Vec<SavedRun>, Fault> {
     let (mut row, mut runs) = (Row(bytes), Vec::new());
     while !row.0.is_empty() {
         let (messages, at) = (row.u32()?, row.u32()?);
@@ -131,40 +135,55 @@ pub(super) fn read_window(bytes: &[u8]) -> Result<Vec<SavedRun>, Fault> {
 }
 
 /// What is left of a row.
-struct Row<'a>(&'a [u8]);
+pub(in crate::broker) struct Row<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+    /// A row that has yet to be read.
+    pub(in crate::broker) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether nothing is left.
+    pub(in crate::broker) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes are left.
+    pub(in crate::broker) fn left(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(in crate::broker) fn take<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(SHORT)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, Fault> {
+    pub(in crate::broker) fn u8(&mut self) -> Result<u8, Fault> {
         self.take().map(|[byte]| byte)
     }
 
-    fn u32(&mut self) -> Result<u32, Fault> {
+    pub(in crate::broker) fn u32(&mut self) -> Result<u32, Fault> {
         self.take().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Fault> {
+    pub(in crate::broker) fn u64(&mut self) -> Result<u64, Fault> {
         self.take().map(u64::from_le_bytes)
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Fault> {
+    pub(in crate::broker) fn bytes(&mut self) -> Result<&'a [u8], Fault> {
         let length = self.u32()? as usize;
         let (taken, rest) = self.0.split_at_checked(length).ok_or(SHORT)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn frame(&mut self) -> Result<Whole<'a>, Fault> {
+    pub(in crate::broker) fn frame(&mut self) -> Result<Whole<'a>, Fault> {
         let encoding = self.u8()?;
         Whole::new(encoding, self.bytes()?)
     }
 
-    fn end(&self) -> Result<(), Fault> {
+    pub(in crate::broker) fn end(&self) -> Result<(), Fault> {
         if self.0.is_empty() { Ok(()) } else { Err("it goes on behind its end") }
     }
 }

@@ -4,10 +4,10 @@ use crate::wire::json_lines::{self, JsonLines};
 use crate::wire::message_pack::{self, MessagePack};
 use crate::wire::{Codec, Encode, Encoding, Frame, UnitEnd};
 
-use super::error::Fault;
+use super::Fault;
 
 /// Writes a frame. False if it is longer than a row can say, or in an encoding that has no number.
-pub(super) fn write(frame: &Frame, out: &mut Vec<u8>) -> bool {
+pub(in crate::broker) fn write(frame: &Frame, out: &mut Vec<u8>) -> bool {
     let encoding = Encoding::ALL.iter().find(|encoding| frame.is_in(encoder(**encoding)));
     let (Some(encoding), Ok(length)) = (encoding, u32::try_from(frame.bytes().len())) else { return false };
     out.push(encoding.number());
@@ -17,7 +17,7 @@ pub(super) fn write(frame: &Frame, out: &mut Vec<u8>) -> bool {
 }
 
 /// The bytes of a frame, of which it is known how many units they are.
-pub(super) struct Whole<'a> {
+pub(in crate::broker) struct Whole<'a> {
     bytes: &'a [u8],
     units: u32,
     encoder: &'static dyn Encode,
@@ -25,7 +25,7 @@ pub(super) struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     /// Looks through the units.
-    pub(super) fn new(number: u8, bytes: &'a [u8]) -> Result<Self, Fault> {
+    pub(in crate::broker) fn new(number: u8, bytes: &'a [u8]) -> Result<Self, Fault> {
         let encoding = Encoding::ALL.iter().find(|encoding| encoding.number() == number).ok_or("its encoding is not known")?;
         let units = match encoding {
             Encoding::JsonLines => units(&JsonLines::default(), bytes),
@@ -35,12 +35,12 @@ impl<'a> Whole<'a> {
     }
 
     /// As a header or a last message.
-    pub(super) fn lasting(self) -> Result<Frame, Fault> {
+    pub(in crate::broker) fn lasting(self) -> Result<Frame, Fault> {
         if self.units == 1 { Ok(Frame::lasting(self.bytes.into(), self.encoder)) } else { Err(COUNT) }
     }
 
     /// As so many messages.
-    pub(super) fn run(self, messages: u32) -> Result<Frame, Fault> {
+    pub(in crate::broker) fn run(self, messages: u32) -> Result<Frame, Fault> {
         if self.units == messages && messages > 0 { Ok(Frame::new(self.bytes.into(), messages, self.encoder)) } else { Err(COUNT) }
     }
 }

@@ -1,0 +1,268 @@
+//! What is different where several nodes have one space of streams.
+//!
+//! What they have in common follows from the records of one log, and from nothing else, so that it is the same on all of them: which streams
+//! there are, their headers, ends, epochs and positions, wills and sessions. Who listens is each node's own, and so are windows.
+//! So time is that of the log, epochs are made of places in it, and a stream stays for a time after the last that was done to it,
+//! whoever listens.
+
+mod fleeting;
+mod restoring;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::wire::Epoch;
+use crate::wire::ids::{ConnectionId, StreamName};
+
+use super::budget::{Budget, FORGET};
+use super::directory;
+use super::input::{Deliver, Input};
+use super::machine::{Core, Refused};
+use super::parts::Parts;
+use super::stream::ENDED;
+use super::wills::{Owner, place};
+
+pub use restoring::{SavedCommon, SavedOwner, SavedSession, SavedShared};
+
+/// The settings that have to be the same on all nodes. Those of the node that came last count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// The most streams at once.
+    pub streams: u64,
+    /// The most sessions at once.
+    pub sessions: u64,
+    /// How long an ended stream is remembered.
+    pub ended_time: Duration,
+    /// How long a session waits for a connection.
+    pub session_time: Duration,
+    /// How long a stream is remembered that has neither a header nor an end, after its last message.
+    pub remember_time: Duration,
+}
+
+/// What the core knows beside, as one of several nodes.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Names the log.
+    log: u64,
+    /// The record that is being applied, ...
+    sequence: u64,
+    /// ... and what of it.
+    step: u32,
+    /// What is done is in the log, so that it must not depend on anything else.
+    applying: bool,
+    remember_time: Duration,
+    /// The streams without a header by the second in which something was last done to them, or an earlier one.
+    fleeting: BTreeSet<(u32, StreamName)>,
+    /// How many streams there are on all nodes.
+    streams: usize,
+    /// The streams whose number of listeners has changed since the other nodes were told.
+    counted: BTreeSet<StreamName>,
+}
+
+/// What is known beside of a stream that all nodes have.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    /// In which second something was last done to it.
+    touched: u32,
+    /// Under which second it stands among the fleeting ones, if it does.
+    listed: Option<u32>,
+    /// How many listen on other nodes, as was last heard.
+    elsewhere: u32,
+    /// For all other nodes it is not there. It is here because somebody listens.
+    is_over: bool,
+}
+
+impl Core {
+    /// The core is that of a node. To be called before anything else happens.
+    pub fn share(&mut self, log: u64) {
+        debug_assert!(self.streams.len() == 0, "what there is already is not in the log");
+        self.life = Epoch::new(mix(log));
+        self.shared = Some(Box::new(Shared {
+            log,
+            sequence: 0,
+            step: 0,
+            applying: false,
+            remember_time: Duration::ZERO,
+            fleeting: BTreeSet::new(),
+            streams: 0,
+            counted: BTreeSet::new(),
+        }));
+    }
+
+    /// Keeps to these limits from now on, as all nodes do.
+    pub fn set_shared_limits(&mut self, limits: &SharedLimits) {
+        let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        (self.limits.streams, self.limits.sessions) = (most(limits.streams), most(limits.sessions));
+        (self.limits.ended_time, self.limits.session_time) = (limits.ended_time, limits.session_time);
+        if let Some(shared) = &mut self.shared {
+            shared.remember_time = limits.remember_time;
+        }
+    }
+
+    /// A record begins, at this time of the log. What is over by then has to be lost before anything of it is done:
+    /// see [`lose_sessions`](Self::lose_sessions).
+    pub fn begin_record(&mut self, sequence: u64, now: Duration) {
+        self.now = self.now.max(now);
+        if let Some(shared) = &mut self.shared {
+            (shared.sequence, shared.step, shared.applying) = (sequence, 0, true);
+        }
+    }
+
+    /// The next of what a record says is to be done. All nodes call this as often for each record.
+    pub fn next_step(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.step += 1;
+            shared.applying = true;
+        }
+    }
+
+    /// What follows is not in the log, and changes nothing that nodes have in common.
+    pub fn leave_log(&mut self) {
+        if let Some(shared) = &mut self.shared {
+            shared.applying = false;
+        }
+    }
+
+    /// Whether what is done now has to be done on all nodes alike.
+    pub(super) fn is_applying(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.applying)
+    }
+
+    /// The epoch of a run that begins now, if all nodes have its stream.
+    pub(super) fn shared_epoch(&self, name: &StreamName) -> Option<Epoch> {
+        let Shared { log, sequence, step, .. } = &**self.shared.as_ref().filter(|_| !directory::is_entry(name))?;
+        let text =
+            name.as_str().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let place = [*log, *sequence, u64::from(*step), text];
+        Some(Epoch::new(place.into_iter().fold(0, |mixed, number| mix(mixed ^ number))))
+    }
+
+    /// Why an action of a client cannot be taken, for lack of room here. To be asked before it goes into the log: from there on all nodes
+    /// have to take it.
+    pub fn refusal(&mut self, from: ConnectionId, input: &Input) -> Option<Refusal> {
+        let room = match input {
+            Input::Header { stream, header, .. } => self.room_for_header(stream, header.cost()),
+            Input::Put { stream, extras, .. } => {
+                let largest = extras.iter().filter_map(|extra| extra.header.as_ref()).map(|header| header.cost()).max();
+                largest.map_or(Ok(()), |largest| self.room_for_header(stream, largest))
+            }
+            Input::Close { stream, .. } if self.streams.get(stream).is_none() => self.room_to_keep(stream, false, ENDED),
+            Input::Will { stream, last: Some(last), .. } => {
+                let before = self.wills.get(stream).map_or(0, |will| place(stream) + will.last.cost());
+                self.room_for(Some(stream), (place(stream) + last.cost()).saturating_sub(before))
+            }
+            Input::Session { .. } if self.sessions.held_by(from).is_none() => self.room_for(None, super::sessions::SESSION),
+            _ => Ok(()),
+        };
+        room.err().map(Refusal)
+    }
+
+    fn room_for_header(&mut self, name: &StreamName, cost: usize) -> Result<(), Refused> {
+        let stream = self.streams.get(name);
+        let before = stream.and_then(|stream| stream.header.as_ref()).map_or(0, |header| header.cost());
+        let known = stream.is_some();
+        self.room_to_keep(name, known, cost.saturating_sub(before))
+    }
+
+    /// Refuses an action for a reason that was found before it went into the log.
+    pub fn refuse(&self, from: ConnectionId, input: &Input, Refusal(refused): &Refusal, deliver: &mut impl Deliver) {
+        let (stream, receipt) = match input {
+            Input::Header { stream, receipt, .. } | Input::Close { stream, receipt, .. } | Input::Will { stream, receipt, .. } => {
+                (Some(stream), receipt.as_ref())
+            }
+            Input::Put { stream, extras, .. } => (Some(stream), extras.first().and_then(|extra| extra.receipt.as_ref())),
+            Input::Session { receipt, .. } => (None, receipt.as_ref()),
+            _ => (None, None),
+        };
+        super::machine::refuse(from, refused, stream, receipt, deliver);
+    }
+
+    /// The messages of a run one by one, since not all of them can be taken.
+    pub fn apart(input: Input) -> Vec<Input> {
+        match input {
+            Input::Put { stream, run, of, extras } if run.messages() > 1 => {
+                let mut parts = Parts::new(&stream, &run, extras);
+                std::iter::from_fn(|| parts.next()).map(|part| part.of(of)).collect()
+            }
+            input => vec![input],
+        }
+    }
+
+    /// Whether the stream is one that all nodes have: then a connection can join it at once.
+    pub fn is_common(&self, name: &StreamName) -> bool {
+        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_expired(stream))
+    }
+
+    /// A connection's node is gone: whoever it was may come back to another one. False if the budget was spent before that.
+    pub fn depart(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
+        let done = self.hand_on(Owner::Connection(connection), budget);
+        if done {
+            self.sessions.leave(connection, self.patient_now());
+        }
+        done
+    }
+
+    /// Those who have no session and depart from now on are given their time together.
+    pub fn begin_departing(&mut self) {
+        self.nameless = None;
+    }
+
+    /// So many listen to a stream on other nodes.
+    pub fn set_elsewhere(&mut self, name: &StreamName, listeners: u32) {
+        if let Some(common) = self.streams.get_mut(name).and_then(|stream| stream.run.common.as_mut())
+            && std::mem::replace(&mut common.elsewhere, listeners) != listeners
+        {
+            self.directory.note(name);
+        }
+    }
+
+    /// The number of a stream's listeners may have changed.
+    pub(super) fn note_listeners(&mut self, name: &StreamName) {
+        if let Some(shared) = self.shared.as_mut().filter(|_| !directory::is_entry(name)) {
+            shared.counted.insert(name.clone());
+        }
+    }
+
+    /// A stream whose number of listeners has changed since this was last asked, and how many there are now.
+    pub fn next_count(&mut self) -> Option<(StreamName, u32)> {
+        let name = self.shared.as_mut()?.counted.pop_first()?;
+        let count = self.streams.get(&name).map_or(0, |stream| stream.listeners.len());
+        Some((name, u32::try_from(count).unwrap_or(u32::MAX)))
+    }
+
+    /// Whether the number of any stream's listeners has changed.
+    pub fn has_counts(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| !shared.counted.is_empty())
+    }
+
+    /// Whether there may be one more stream, if that is for all nodes to decide. Streams whose time is over take no room.
+    pub(super) fn has_shared_room(&mut self, name: &StreamName) -> Option<bool> {
+        self.shared.as_ref()?;
+        let most = self.limits.streams;
+        let count = |core: &Self| core.shared.as_ref().map_or(0, |shared| shared.streams);
+        if directory::is_entry(name) {
+            // They are this node's own.
+            return Some(self.streams.len().saturating_sub(count(self)) < most);
+        }
+        while count(self) >= most && (self.forget_first() || self.expire_first()) {}
+        Some(count(self) < most)
+    }
+
+    /// Forgets what nobody can ask for any more, for the sake of memory: it cannot be seen.
+    pub(super) fn forget_fleeting(&mut self, budget: &mut Budget) {
+        while !budget.is_spent() && self.expire_first() {
+            budget.spend(FORGET);
+        }
+    }
+}
+
+/// Why an action was not taken.
+pub struct Refusal(Refused);
+
+/// SplitMix64: numbers that follow one another come out as if drawn at random.
+fn mix(number: u64) -> u64 {
+    let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}

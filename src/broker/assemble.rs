@@ -12,10 +12,16 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 #[cfg(feature = "store")]
 use crate::broker::actor::Mailbox;
+#[cfg(feature = "nodes")]
+use crate::broker::actor::NodeSettings;
 use crate::broker::actor::{Actor, ActorSettings, Command, CutLog, Ids, Intake, Saves, Stats};
 use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
+#[cfg(feature = "nodes")]
+use crate::broker::core::SharedLimits;
 use crate::broker::core::{CoreLimits, ReplayLimits};
 use crate::broker::outbox::OutboxLimits;
+#[cfg(feature = "nodes")]
+use crate::broker::settings::NodesSettings;
 #[cfg(feature = "store")]
 use crate::broker::settings::StoreSettings;
 use crate::broker::settings::{Settings, memory};
@@ -120,6 +126,31 @@ fn keep_with(
     })?;
     stats.saves.keep();
     Ok(actor.kept_by(Box::new(keeper(store, mailbox.downgrade(), Arc::clone(&stats.saves)))))
+}
+
+/// Makes an actor that of a node, and begins to follow the log of its space.
+#[cfg(feature = "nodes")]
+pub(crate) fn share(
+    actor: Actor,
+    nodes: &NodesSettings,
+    settings: &Settings,
+    addresses: Vec<String>,
+    context: &ConnectionContext,
+) -> Result<Actor, crate::broker::nats::NatsError> {
+    let mailbox = context.mailbox.downgrade();
+    let tell = move |told| mailbox.upgrade().is_some_and(|mailbox| mailbox.send(Command::Log(told)).is_ok());
+    let port = crate::broker::nats::follow(nodes, tell)?;
+    let name = if nodes.name.is_empty() { host_name() } else { nodes.name.clone() };
+    let (limits, lease) = (SharedLimits::of(&Derived::of(settings).core), nodes.lease.0);
+    let seed = RandomState::new().hash_one(std::process::id());
+    context.stats.saves.keep();
+    Ok(actor.shared_by(Box::new(port), NodeSettings { name, addresses, limits, lease, seed }))
+}
+
+/// What this machine is called.
+#[cfg(feature = "nodes")]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Has a running broker keep to other limits, and returns what connections that are made from now on are given. The rest of the

@@ -26,11 +26,9 @@ pub(crate) mod http;
 #[cfg(feature = "http")]
 pub(crate) mod metrics;
 pub(crate) mod outbox;
-#[cfg(any(feature = "store", feature = "nodes"))]
 pub(crate) mod rows;
 pub(crate) mod server;
 pub(crate) mod settings;
-#[cfg(feature = "nodes")]
 pub(crate) mod space;
 #[cfg(feature = "store")]
 pub(crate) mod store;

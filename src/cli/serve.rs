@@ -115,10 +115,12 @@ fn runtime(workers: usize) -> io::Result<Runtime> {
 
 async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<HandedIn>) -> Result<(), Failure> {
     let signals = Signals::catch().context("cannot catch signals").or_exit(Exit::Io)?;
-    let Config { listen, port_file, log: _, limits, outbox, replay, store, auth, tcp, unix, tls, http, runtime: _ } = loaded.config.clone();
+    let Config { listen, port_file, log: _, limits, outbox, replay, store, nodes, auth, tcp, unix, tls, http, runtime: _ } =
+        loaded.config.clone();
     let settings = Settings { limits, outbox, replay, auth, tcp, unix, tls, http: http.settings() };
     let server = Server::bind_beside(&listen, handed_in, &settings).or_exit(Exit::Unavailable)?;
     let server = server.with_store(&store).map_err(|error| Failure { exit: exit_of(&error), error: error.into() })?;
+    let server = server.with_nodes(&nodes, &settings).or_exit(Exit::Config)?;
     let (has_tokens, has_certificates) = (settings.auth.tokens.is_some(), settings.requires_certificates());
     let web = server.http_addresses();
     let spoken = server.addresses().iter().zip(&listen).map(|(address, asked)| Listen { address: address.clone(), ..asked.clone() });

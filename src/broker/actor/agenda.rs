@@ -35,6 +35,8 @@ pub(super) enum Awaits {
     Room,
     /// A translation.
     Translation,
+    /// What it has said to come back from the log.
+    Log,
 }
 
 /// How far work has come.

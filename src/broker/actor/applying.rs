@@ -29,12 +29,14 @@ pub(super) struct Applying {
     translated: Vec<Frame>,
     /// How often something was translated for it.
     tries: u32,
+    /// How many of the next may be done, if that is for the log to say.
+    cleared: Option<usize>,
     claim: Claim,
 }
 
 impl Applying {
     pub(super) fn new(from: ConnectionId, inputs: Vec<Input>, claim: Claim) -> Self {
-        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, claim }
+        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, cleared: None, claim }
     }
 
     /// Whose actions these are.
@@ -53,9 +55,34 @@ impl Applying {
     }
 
     /// Nothing is left to do of it.
-    fn drop_all(&mut self) {
+    pub(super) fn drop_all(&mut self) {
         (self.begun, self.inputs) = (None, Vec::new().into_iter());
         drop(std::mem::take(&mut self.claim));
+    }
+
+    /// What has to be done on all nodes goes into the log first.
+    pub(super) fn ask_log(&mut self) {
+        self.cleared.get_or_insert(0);
+    }
+
+    /// Whether the next may be done.
+    pub(super) fn is_cleared(&self) -> bool {
+        self.cleared != Some(0)
+    }
+
+    /// One more may be done.
+    pub(super) fn clear_one(&mut self) {
+        self.cleared = self.cleared.map(|cleared| cleared + 1);
+    }
+
+    /// The next one.
+    pub(super) fn peek(&self) -> Option<&Input> {
+        self.begun.as_ref().or_else(|| self.inputs.as_slice().first())
+    }
+
+    /// Takes the next one.
+    pub(super) fn take(&mut self) -> Option<Input> {
+        self.begun.take().or_else(|| self.inputs.next())
     }
 
     /// What it needed is translated.
@@ -115,7 +142,9 @@ impl Parts<'_> {
     /// Takes inputs as far as the budget goes, and up to one that needs what is not translated yet; returns that.
     fn inputs(&mut self, batch: &mut Applying, budget: &mut Budget) -> Vec<ToTranslate> {
         let (mut translated, mut lines, mut messages) = (self.translations.bytes(), 0, 0);
-        while let Some(input) = batch.begun.take().or_else(|| batch.inputs.next()) {
+        while batch.is_cleared()
+            && let Some(input) = batch.take()
+        {
             if self.is_held_back(batch.from, &input, budget) || self.waits_for_durable(batch.from, &input) {
                 batch.begun = Some(input);
                 break;
@@ -127,7 +156,7 @@ impl Parts<'_> {
             let wanted = self.untranslated(batch, &input);
             if !wanted.is_empty() {
                 batch.begun = Some(input);
-                self.core.taken(batch.from, lines);
+                self.core.taken(batch.from, if batch.cleared.is_none() { lines } else { 0 });
                 self.routes.note_messages(messages);
                 return wanted;
             }
@@ -145,6 +174,9 @@ impl Parts<'_> {
             lines += input.lines();
             messages += input.messages();
             batch.begun = self.core.handle(batch.from, input, budget, self.routes);
+            if batch.begun.is_none() {
+                batch.cleared = batch.cleared.map(|cleared| cleared.saturating_sub(1));
+            }
             lines -= batch.begun.as_ref().map_or(0, Input::lines);
             messages -= batch.begun.as_ref().map_or(0, Input::messages);
             self.routes.listen_to_less(&leaving);
@@ -158,7 +190,10 @@ impl Parts<'_> {
                 break;
             }
         }
-        self.core.taken(batch.from, lines);
+        if batch.cleared.is_none() {
+            // Otherwise the log counts.
+            self.core.taken(batch.from, lines);
+        }
         self.routes.note_messages(messages);
         Vec::new()
     }

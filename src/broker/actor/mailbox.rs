@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::core::{CoreLimits, Input};
 use crate::broker::outbox::{Outbox, Sink};
+use crate::broker::space::Told;
 use crate::wire::Frame;
 use crate::wire::ids::ConnectionId;
 
@@ -58,6 +59,8 @@ pub enum Command {
     Save(Save),
     /// Somebody wants a page of the list of connections.
     List(Ask),
+    /// Whatever keeps the log of the space tells something.
+    Log(Told),
     /// Somebody wants to know whether the actor takes commands: it answers.
     Beat(oneshot::Sender<()>),
 }

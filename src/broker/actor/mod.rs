@@ -25,6 +25,7 @@ mod relief;
 mod routes;
 mod saves;
 mod saving;
+mod sharing;
 mod stats;
 mod translator;
 
@@ -36,7 +37,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT};
+use crate::broker::core::{Budget, Core, CoreLimits, Epochs, INPUT, SharedLimits};
+use crate::broker::space::Log;
 use crate::wire::ids::ConnectionId;
 use crate::wire::{ErrorCode, Gauge, Translations};
 
@@ -46,6 +48,7 @@ use listing::Listing;
 use quiescing::Quiescing;
 use routes::Routes;
 use saving::{AT_ONCE, Saving};
+use sharing::{Asked, Reading, Sharing, StateWork};
 use translator::Translator;
 
 pub use connections::Connections;
@@ -58,6 +61,7 @@ pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
 pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
+pub use sharing::{Contact, NodeSettings};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -120,6 +124,8 @@ pub struct Actor {
     /// Whoever keeps what there is beyond the actor's life.
     keep: Option<Box<dyn Keep>>,
     saving: Saving,
+    /// What it has beside, as that of a node.
+    sharing: Option<Box<Sharing>>,
     /// The broker is to end without delay.
     at_once: bool,
 }
@@ -133,6 +139,10 @@ enum Work {
     Gone,
     /// It has taken in what it has received.
     Quiesced,
+    /// What the log says: nobody's own.
+    Read(Box<Reading>),
+    /// The state of the space is written down, between two records.
+    Keep(Box<StateWork>),
 }
 
 impl Work {
@@ -159,9 +169,23 @@ impl Actor {
         let (agenda, turn, listing, saving) = (Agenda::default(), TURN, Listing::default(), Saving::default());
         settings.stats.set_most(&settings.core);
         settings.stats.most.queued.set(settings.total as u64);
-        let (unwritten, quiescing, keep, at_once) = (0, None, None, false);
-        let actor =
-            Self { core, routes, agenda, mailbox, translator, settings, turn, unwritten, quiescing, listing, keep, saving, at_once };
+        let (unwritten, quiescing, keep, sharing, at_once) = (0, None, None, None, false);
+        let actor = Self {
+            core,
+            routes,
+            agenda,
+            mailbox,
+            translator,
+            settings,
+            turn,
+            unwritten,
+            quiescing,
+            listing,
+            keep,
+            saving,
+            sharing,
+            at_once,
+        };
         (actor, sender)
     }
 
@@ -194,6 +218,16 @@ impl Actor {
         Self { keep: Some(keep), ..self }
     }
 
+    /// Makes it the actor of a node: what clients want goes through the log, and what comes from there is done.
+    #[must_use]
+    pub fn shared_by(mut self, port: Box<dyn Log>, settings: NodeSettings) -> Self {
+        let flow = self.settings.ids.take();
+        self.routes.is_durable_at_once = true;
+        self.settings.stats.contact.begin(&settings.name);
+        let contact = Arc::clone(&self.settings.stats.contact);
+        Self { sharing: Some(Box::new(Sharing::new(port, settings, flow, contact))), ..self }
+    }
+
     /// Begins to keep what there is. To be called before it runs, and before anything reaches it.
     ///
     /// # Errors
@@ -210,7 +244,7 @@ impl Actor {
         if let Some(keep) = self.keep.as_ref().filter(|_| self.core.take_news()) {
             keep.wake();
         }
-        if self.keep.is_none() {
+        if self.keep.is_none() && self.sharing.is_none() {
             self.core.set_beginning(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         }
         loop {
@@ -223,7 +257,9 @@ impl Actor {
             // Nobody can tell whether a stream was forgotten on time or just before somebody asks for it. So no timer runs: one
             // that does costs every turn of the runtime more than this.
             let passed = began.elapsed();
-            self.core.set_time(clock + passed);
+            if self.sharing.is_none() {
+                self.core.set_time(clock + passed);
+            }
             for command in commands.drain(..) {
                 self.admit(command);
             }
@@ -233,9 +269,19 @@ impl Actor {
             }
             self.turn(&mut Budget::new(self.turn));
             self.ask_to_save();
+            if let Some(sharing) = &mut self.sharing {
+                let (core, stats) = (&mut self.core, &self.settings.stats);
+                sharing.speak(core, || stats.of_node());
+                if let Some(why) = sharing.over.take() {
+                    return self.settings.stats.contact.end(why);
+                }
+            }
             if !self.is_idle() {
                 yield_now().await;
             }
+        }
+        if let Some(sharing) = self.sharing {
+            return sharing.finish().await;
         }
         self.saving.note_again(&mut self.core, &mut Budget::unlimited());
         if let Some(keep) = self.keep {
@@ -251,20 +297,22 @@ impl Actor {
     /// No timer runs for anything else. Returns by how much later than that this went on; none if nobody can reach the actor any more.
     async fn receive(&mut self, commands: &mut Vec<Command>) -> Option<Duration> {
         let look = Some(LONGEST_WAIT).filter(|_| !self.routes.durable.is_empty());
-        let Some(wait) = self.core.next_loss().into_iter().chain(self.core.until_news()).chain(look).min() else {
+        let tick = self.sharing.as_ref().map(|sharing| sharing.until_tick());
+        let Some(wait) = self.core.next_loss().into_iter().chain(self.core.until_news()).chain(look).chain(tick).min() else {
             return (self.mailbox.recv_many(commands, COMMANDS).await > 0).then_some(Duration::ZERO);
         };
         let (began, wait) = (Instant::now(), wait.min(LONGEST_WAIT));
         match timeout(wait, self.mailbox.recv_many(commands, COMMANDS)).await {
             Ok(0) => None,
             // While the broker was stopped or starved, nobody could come back to a session.
+            Ok(_) | Err(_) if self.sharing.is_some() => Some(Duration::ZERO),
             Ok(_) | Err(_) => Some(began.elapsed().saturating_sub(wait + LATE)),
         }
     }
 
     /// Whether there is nothing to do.
     fn is_idle(&self) -> bool {
-        let is_due = self.core.has_lost_session() || self.core.has_news();
+        let is_due = self.sharing.is_none() && self.core.has_lost_session() || self.core.has_news();
         let has_chores = self.routes.first_cut().is_some() || self.core.has_forgettable() || is_due;
         self.agenda.is_empty()
             && !self.routes.has_queued()
@@ -289,7 +337,11 @@ impl Actor {
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
-                let mut work = Work::Batch(Applying::new(from, inputs, claim));
+                let mut batch = Applying::new(from, inputs, claim);
+                if self.sharing.is_some() {
+                    batch.ask_log();
+                }
+                let mut work = Work::Batch(batch);
                 if self.agenda.waits(order) {
                     work.park();
                 }
@@ -317,6 +369,9 @@ impl Actor {
                 self.last_of(id, Work::Gone);
             }
             Command::SetLimits(limits) => {
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.set_limits(SharedLimits::of(&limits));
+                }
                 self.core.set_limits(*limits);
                 self.settings.stats.set_most(self.core.limits());
             }
@@ -324,8 +379,12 @@ impl Actor {
             Command::Save(save) => self.save(save),
             Command::Quiesced(id) => self.agenda.add(id, Work::Quiesced),
             Command::Quiesce(done) => self.quiesce(done),
+            Command::Log(told) => self.hear(told),
             Command::Shutdown => {
-                self.core.stop();
+                match &mut self.sharing {
+                    Some(sharing) => sharing.leave(),
+                    None => self.core.stop(),
+                }
                 self.routes.shutdown();
                 self.agenda.resume_all();
             }
@@ -408,11 +467,27 @@ impl Actor {
     /// Does some work of one connection.
     fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> Progress {
         let done = match work {
-            Work::Batch(batch) => return self.parts().apply(id, batch, fresh, budget),
+            Work::Batch(batch) => {
+                return match self.ask(id, batch) {
+                    Asked::Here => self.parts().apply(id, batch, fresh, budget),
+                    Asked::Waits => Progress { done: false, awaits: Some(Awaits::Log) },
+                    Asked::Dropped => {
+                        batch.drop_all();
+                        self.routes.applied(batch.from());
+                        Progress { done: true, awaits: None }
+                    }
+                };
+            }
+            Work::Read(reading) => self.read(reading, budget),
+            Work::Keep(state) => self.keep_state(state, budget),
             Work::Cut => self.core.forget_connection(id, budget),
             Work::Gone => {
+                if self.sharing.as_mut().is_some_and(|sharing| sharing.lose(id)) {
+                    return Progress { done: false, awaits: Some(Awaits::Log) };
+                }
                 self.routes.nobody_begins();
-                let done = self.core.lose(id, budget, &mut self.routes) && self.core.forget_connection(id, budget);
+                let lost = self.sharing.is_some() || self.core.lose(id, budget, &mut self.routes);
+                let done = lost && self.core.forget_connection(id, budget);
                 self.routes.all_listen_to_less();
                 if done {
                     self.gone(id);
@@ -437,6 +512,9 @@ impl Actor {
         if let Some(outbox) = self.routes.disconnect(id) {
             self.settings.stats.closed(outbox.kind(), outbox.encoder());
         }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.gone(id);
+        }
         self.settings.ids.give_back(id);
     }
 
@@ -445,7 +523,7 @@ impl Actor {
     fn chores(&mut self, budget: &mut Budget, most: usize) -> usize {
         let ((), cost) = budget.part(most, |part| {
             self.core.forget(part);
-            if self.core.has_lost_session() {
+            if self.sharing.is_none() && self.core.has_lost_session() {
                 self.routes.nobody_begins();
                 self.core.lose_sessions(part, &mut self.routes);
                 self.routes.all_listen_to_less();

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::broker::outbox::TransportKind;
+use crate::broker::space::Status;
 use crate::wire::{Encode, Encoding, ErrorCode};
 
 use super::count::Count;
 use super::saves::Saves;
+use super::sharing::Contact;
 
 /// The limits that are in force, as whoever keeps to them says.
 #[derive(Debug, Default)]
@@ -97,6 +99,8 @@ macro_rules! stats {
             pub(crate) most: Most,
             /// What is kept beyond this life of the broker.
             pub(crate) saves: Arc<Saves>,
+            /// How it stands to the other nodes, if there are any.
+            pub(crate) contact: Arc<Contact>,
         }
 
         /// The counts at one moment.
@@ -118,6 +122,17 @@ macro_rules! stats {
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 
         impl Stats {
+            /// What the other nodes are told of this one.
+            pub(crate) fn of_node(&self) -> Status {
+                Status {
+                    addresses: Vec::new(),
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    connections: self.connections_opened.value().saturating_sub(self.connections_closed.value()),
+                    listeners: self.listeners.value(),
+                    messages: self.messages.value(),
+                }
+            }
+
             /// The counts now.
             pub fn snapshot(&self) -> StatsSnapshot {
                 StatsSnapshot { $($name: self.$name.value(),)* }

@@ -11,7 +11,7 @@ use frames::Whole;
 pub(in crate::broker) mod frames;
 
 /// What is wrong with bytes that should be a row.
-pub(in crate::broker) type Fault = &'static str;
+pub type Fault = &'static str;
 
 const HAS_HEADER: u8 = 1;
 const HAS_ENDED: u8 = 2;
@@ -135,7 +135,7 @@ pub(in crate::broker) fn read_window(bytes: &[u8]) -> Result<Vec<SavedRun>, Faul
 }
 
 /// What is left of a row.
-pub(in crate::broker) struct Row<'a>(&'a [u8]);
+pub struct Row<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
     /// A row that has yet to be read.

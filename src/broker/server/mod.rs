@@ -29,6 +29,10 @@ use crate::broker::assemble::assemble;
 use crate::broker::connection::{ConnectionContext, Times};
 #[cfg(feature = "http")]
 use crate::broker::metrics::Metrics;
+#[cfg(feature = "nodes")]
+use crate::broker::nats::NatsError;
+#[cfg(feature = "nodes")]
+use crate::broker::settings::NodesSettings;
 use crate::broker::settings::Settings;
 #[cfg(feature = "store")]
 use crate::broker::settings::StoreSettings;
@@ -256,6 +260,28 @@ impl Server {
         Ok(self)
     }
 
+    /// Shares its streams with the other brokers of a space, its nodes. Without an address of a NATS server nothing changes. It begins at once
+    /// to follow the log of the space, and holds its clients back until it has read that.
+    ///
+    /// # Errors
+    /// If the settings, or files that they name, cannot be used; each text says what to do. That NATS does not answer is no error: it is
+    /// tried again for as long as the server runs.
+    ///
+    /// # Panics
+    /// Outside of a runtime of tokio.
+    #[cfg(feature = "nodes")]
+    pub fn with_nodes(mut self, nodes: &NodesSettings, settings: &Settings) -> Result<Self, NatsError> {
+        let Some(actor) = self.actor.take() else { return Ok(self) };
+        if !nodes.is_on() {
+            self.actor = Some(actor);
+            return Ok(self);
+        }
+        let addresses = self.addresses.iter().map(ToString::to_string).collect();
+        let context = self.admission.newcomers.context(Encoding::JsonLines);
+        self.actor = Some(crate::broker::assemble::share(actor, nodes, settings, addresses, &context)?);
+        Ok(self)
+    }
+
     /// The addresses in use, in the order asked for, with the ports that the system chose.
     ///
     /// ```
@@ -470,9 +496,10 @@ impl Server {
         context.cut_log.tell_rest();
         context.mistake_log.tell();
         tell_counts(&context.stats.snapshot());
+        let over = context.stats.contact.over();
         drop((mailbox, admission, context));
         match (ended, actor) {
-            (Some(_), _) => Err(ServerError::ActorPanicked),
+            (Some(_), _) => Err(over.map_or(ServerError::ActorPanicked, ServerError::Node)),
             (None, Some(actor)) => last_word(actor).await,
             (None, None) => Ok(()),
         }

@@ -37,6 +37,9 @@ pub enum ServerError {
     /// The store cannot be written, so that the broker did not begin.
     #[error("{0}")]
     Store(Box<dyn std::error::Error + Send + Sync>),
+    /// It is one of several nodes, and does not know any more how the streams of all stand.
+    #[error("this node cannot go on: {0}")]
+    Node(String),
 }
 
 /// Waits for the actor to end. Before its server does, it ends only by a panic, which has been printed.

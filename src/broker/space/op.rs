@@ -183,7 +183,9 @@ fn write_input(connection: Option<u32>, input: &Input, out: &mut Vec<u8>) {
             begin(tag::WILL);
             write_text(stream.as_str(), out);
             out.push(u8::from(last.is_some()));
-            last.iter().for_each(|last| drop(frames::write(last, out)));
+            if let Some(last) = last {
+                frames::write(last, out);
+            }
         }
         Input::Session { session, .. } => {
             begin(tag::SESSION);
@@ -239,7 +241,9 @@ fn write_headers(extras: &[Extra], out: &mut Vec<u8>) {
     for Extra { unit, index, header, .. } in kept {
         let place = [unit.start, unit.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
         [place[0], place[1], *index].iter().for_each(|number| out.extend(number.to_le_bytes()));
-        header.iter().for_each(|header| drop(frames::write(header, out)));
+        if let Some(header) = header {
+            frames::write(header, out);
+        }
     }
 }
 

@@ -216,7 +216,9 @@ fn write_stream(SavedCommon { name, stream, touched, runs }: &SavedCommon, out: 
     write_count(row.len(), out);
     out.extend(&row);
     row.clear();
-    runs.iter().for_each(|run| drop(rows::write_run(run, &mut row)));
+    for run in runs {
+        rows::write_run(run, &mut row);
+    }
     write_count(row.len(), out);
     out.extend(&row);
 }

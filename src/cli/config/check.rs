@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Config;
-use crate::broker::settings::{ClientCertificates, TlsSettings};
+use crate::broker::settings::{ClientCertificates, NodesSettings, TlsSettings};
 use crate::wire::units::{ByteSize, Span};
 use crate::wire::{Address, Encoding, Listen, showable};
 
@@ -35,6 +35,16 @@ const OUTBOX_SLACK: usize = 1 << 10;
 
 /// The longest path of a Unix socket: `sun_path` has 108 bytes, and the last is NUL (see unix(7)).
 const LONGEST_UNIX_PATH: usize = 107;
+
+/// Longer names of spaces and nodes help nobody.
+const LONGEST_SPACE: usize = 64;
+const LONGEST_NODE: usize = 64;
+
+/// Nodes say something once a second, and NATS may pause.
+const LEAST_LEASE: Span = Span::from_secs(3);
+
+/// The least log: a few records of the longest kind.
+const LEAST_LOG: ByteSize = ByteSize(8 << 20);
 
 /// More threads than this are a typing error: no machine has that many cores.
 const MOST_WORKERS: usize = 1024;
@@ -80,6 +90,7 @@ impl Config {
         self.check_listen(&mut bad);
         self.check_limits(&mut bad);
         self.check_outbox(&mut bad);
+        self.check_nodes(&mut bad);
         self.check_auth(&mut bad);
         self.check_sockets(&mut bad);
         self.check_tls(&mut bad);
@@ -188,6 +199,32 @@ impl Config {
         bad.some_time("outbox.throttle_time", outbox.throttle_time, "publishers would never be held back; set outbox.policy instead");
         bad.some_time("outbox.write_time", outbox.write_time, "every listener would be cut off at once");
         bad.some_time("outbox.drain_time", outbox.drain_time, "nobody would be sent what is queued, nor told why the connection ends");
+    }
+
+    fn check_nodes(&self, bad: &mut BadValues) {
+        let nodes = &self.nodes;
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        let NodesSettings { space, name, replicas, lease, log, .. } = nodes;
+        bad.unless(!space.is_empty() && space.len() <= LONGEST_SPACE && plain(space), "nodes.space", format!("{space:?}"), || {
+            format!("NATS could not use it; write up to {LONGEST_SPACE} letters, digits, - and _")
+        });
+        bad.unless(name.len() <= LONGEST_NODE, "nodes.name", format!("{name:?}"), || {
+            format!("is too long; write at most {LONGEST_NODE} bytes")
+        });
+        bad.unless(matches!(replicas, 1 | 3 | 5), "nodes.replicas", replicas, || "NATS keeps 1, 3 or 5; write one of them".to_owned());
+        bad.unless(*lease >= LEAST_LEASE, "nodes.lease", lease, || format!("nodes speak once a second; write {LEAST_LEASE} or more"));
+        bad.unless(*log >= LEAST_LOG, "nodes.log", log, || format!("the state of the space has to fit beside; write {LEAST_LOG} or more"));
+        let is_kept = nodes.is_on() && self.store.path.is_some();
+        bad.unless(!is_kept, "store.path", format!("{:?}", self.store.path.as_deref().unwrap_or_default()), || {
+            "the streams of nodes are kept in NATS (nodes.nats); remove one of the two".to_owned()
+        });
+        for (key, file, other, of) in [
+            ("nodes.certificate", &nodes.certificate, "nodes.key", &nodes.key),
+            ("nodes.key", &nodes.key, "nodes.certificate", &nodes.certificate),
+        ] {
+            let is_alone = file.is_some() && of.is_none();
+            bad.unless(!is_alone, key, format!("{:?}", file.as_deref().unwrap_or_default()), || format!("needs {other}; set both or none"));
+        }
     }
 
     fn check_auth(&self, bad: &mut BadValues) {

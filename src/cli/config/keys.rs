@@ -15,6 +15,10 @@ pub(super) enum ValueType {
     WebAddresses,
     /// Sites, as browsers write them.
     Origins,
+    /// Addresses of NATS servers.
+    NatsServers,
+    /// A text, such as this one.
+    Text(&'static str),
     /// A path, such as this one.
     Path(&'static str),
     OneOf(&'static [&'static str]),
@@ -27,7 +31,7 @@ pub(super) enum ValueType {
 }
 
 /// Every setting there is. A test proves that it is equal to the fields of [`Config`](super::Config).
-pub(super) const KEYS: [(&str, ValueType); 50] = [
+pub(super) const KEYS: [(&str, ValueType); 60] = [
     ("listen", ValueType::Addresses),
     ("port_file", ValueType::Path("/run/msgstream/port")),
     ("log.format", ValueType::OneOf(&LogFormat::NAMES)),
@@ -58,6 +62,16 @@ pub(super) const KEYS: [(&str, ValueType); 50] = [
     ("replay.time", ValueType::Time),
     ("store.path", ValueType::Path("/var/lib/msgstream/store.redb")),
     ("store.interval", ValueType::Time),
+    ("nodes.nats", ValueType::NatsServers),
+    ("nodes.space", ValueType::Text("lab")),
+    ("nodes.name", ValueType::Text("north")),
+    ("nodes.replicas", ValueType::Count(5)),
+    ("nodes.credentials", ValueType::Path("/etc/msgstream/nats.creds")),
+    ("nodes.ca", ValueType::Path("/etc/msgstream/nats-ca.pem")),
+    ("nodes.certificate", ValueType::Path("/etc/msgstream/node.pem")),
+    ("nodes.key", ValueType::Path("/etc/msgstream/node-key.pem")),
+    ("nodes.lease", ValueType::Time),
+    ("nodes.log", ValueType::Size),
     ("auth.tokens", ValueType::Path("/etc/msgstream/tokens.toml")),
     ("auth.allow_anonymous", ValueType::Switch),
     ("auth.time", ValueType::Time),
@@ -144,7 +158,7 @@ pub(super) fn nearest(unknown: &str) -> &'static str {
 impl ValueType {
     /// Whether it is several texts, which a variable separates by commas.
     pub(super) fn is_list(self) -> bool {
-        matches!(self, Self::Addresses | Self::WebAddresses | Self::Origins)
+        matches!(self, Self::Addresses | Self::WebAddresses | Self::Origins | Self::NatsServers)
     }
 
     /// Why a value cannot be used, if so.
@@ -181,6 +195,8 @@ impl ValueType {
                 let reason = || format!("is not a whole number from {range}: write digits only, such as 64");
                 number.is_none_or(|number| number > most).then(reason)
             }
+            Self::NatsServers => texts_fault(value, "NATS server", "nats://127.0.0.1:4222", nats_fault),
+            Self::Text(example) => text.is_none().then(|| format!("is not a text: write it in quotes, such as {example:?}")),
             Self::Switch => {
                 let known = matches!(value.kind, ValueKind::Boolean(_)) || text.is_some_and(|text| ["true", "false"].contains(&text));
                 (!known).then(|| "is neither true nor false: write one of them, in a file without quotes".to_owned())
@@ -214,6 +230,17 @@ fn origin_fault(text: &str) -> Option<String> {
     });
     (!is_good).then(|| {
         format!("{text:?} is not a site: write http:// or https://, a host and, if it has one, a port, such as \"https://lab.example.org\"")
+    })
+}
+
+/// What is wrong with the address of a NATS server. It may hold a password, which is not repeated.
+fn nats_fault(text: &str) -> Option<String> {
+    let rest = ["nats://", "tls://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let server = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, server)| server));
+    let is_good = server
+        .is_some_and(|server| !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte)));
+    (!is_good).then(|| {
+        "one is not the address of a NATS server: write nats:// or tls://, a host and a port, such as \"nats://127.0.0.1:4222\"".to_owned()
     })
 }
 

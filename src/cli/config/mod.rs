@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::broker::settings::{AuthSettings, Limits, path_or_nothing};
+use crate::broker::settings::{AuthSettings, Limits, NodesSettings, path_or_nothing};
 use crate::broker::settings::{OutboxSettings, ReplaySettings};
 use crate::broker::settings::{RuntimeSettings, StoreSettings, TcpSettings, TlsSettings, UnixSettings};
 use crate::wire::{Address, DEFAULT_PORT, Listen};
@@ -49,6 +49,8 @@ pub struct Config {
     pub replay: ReplaySettings,
     /// What is kept beyond a restart.
     pub store: StoreSettings,
+    /// Which other brokers it shares its streams with.
+    pub nodes: NodesSettings,
     /// Who is let in.
     pub auth: AuthSettings,
     /// Options of TCP connections.
@@ -74,6 +76,7 @@ impl Default for Config {
             outbox: OutboxSettings::default(),
             replay: ReplaySettings::default(),
             store: StoreSettings::default(),
+            nodes: NodesSettings::default(),
             auth: AuthSettings::default(),
             tcp: TcpSettings::default(),
             unix: UnixSettings::default(),

@@ -35,6 +35,14 @@ impl Routes {
         });
     }
 
+    /// From now on the actions of this connection are taken, between those of others.
+    pub(in crate::broker::actor) fn turn_to(&mut self, id: ConnectionId) {
+        if self.origin.as_ref().is_none_or(|origin| origin.id != id) {
+            self.queue_answers();
+            self.begin(id, true);
+        }
+    }
+
     /// What is delivered now is nobody's doing.
     pub(in crate::broker::actor) fn nobody_begins(&mut self) {
         self.origin = None;
@@ -184,6 +192,7 @@ impl Deliver for Routes {
         }
         if let Event::Receipt { receipt, .. } = event
             && receipt.is_durable()
+            && !self.is_durable_at_once
         {
             return self.durable.park(to, outbox.encode(event));
         }

@@ -60,6 +60,8 @@ pub(super) struct Routes {
     encoding: Option<&'static dyn Encode>,
     /// Receipts that wait until what they answer is durable.
     pub(super) durable: Durable,
+    /// What has taken effect is durable already.
+    pub(super) is_durable_at_once: bool,
     stats: Arc<Stats>,
     pub(super) cut_log: Arc<CutLog>,
 }
@@ -81,6 +83,7 @@ impl Routes {
             several_encodings: false,
             encoding: None,
             durable: Durable::default(),
+            is_durable_at_once: false,
             stats,
             cut_log,
         }

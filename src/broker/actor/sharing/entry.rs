@@ -7,7 +7,7 @@ use crate::broker::space::Op;
 use crate::wire::ids::ConnectionId;
 
 /// One thing that waits. Only steps are in the record itself.
-pub(super) enum Entry {
+pub(in crate::broker::actor) enum Entry {
     /// What all nodes do, and for which connection.
     Step(Option<ConnectionId>, Op),
     /// What has its place in a connection's order.

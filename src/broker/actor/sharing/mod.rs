@@ -22,16 +22,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::broker::core::{Core, SharedLimits};
-use crate::broker::space::{Clock, Join, Log, Members, Op, Status};
+use crate::broker::core::{Budget, Core, SharedLimits};
+use crate::broker::space::{Clock, Join, Log, Members, Op, Status, Told};
 use crate::wire::ids::{ConnectionId, StreamName};
 
-use entry::Entry;
-use outgoing::Outgoing;
+use super::agenda::Awaits;
+use super::applying::Applying;
+use super::{Actor, Work};
 pub(super) use asking::Asked;
 pub use contact::Contact;
+use entry::Entry;
+use outgoing::Outgoing;
 pub(super) use reading::{Reading, Replay};
-pub(super) use starting::StateWork;
+pub(super) use starting::{Next, StateWork};
 
 /// A node says something this often at least.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -221,5 +224,49 @@ impl Sharing {
     /// Whose work may go on.
     pub(super) fn take_resumed(&mut self) -> Vec<ConnectionId> {
         std::mem::take(&mut self.resumed)
+    }
+}
+
+impl Actor {
+    /// What is told by whatever keeps the log.
+    pub(super) fn hear(&mut self, told: Told) {
+        let Some(sharing) = &mut self.sharing else { return };
+        if let Next::Read(reading) = sharing.hear(told, &mut self.core, &self.settings.ids) {
+            self.agenda.add(sharing.flow, Work::Read(reading));
+        }
+    }
+
+    /// Takes out of a batch what has to go into the log.
+    pub(super) fn ask(&mut self, order: ConnectionId, batch: &mut Applying) -> Asked {
+        let Some(sharing) = &mut self.sharing else { return Asked::Here };
+        let from = batch.from();
+        if self.core.is_fenced(from) || from == order && self.routes.is_held(from) {
+            return Asked::Here;
+        }
+        sharing.ask(order, batch, &mut self.core)
+    }
+
+    /// Goes on with what a record says. True if it is done.
+    pub(super) fn read(&mut self, reading: &mut Reading, budget: &mut Budget) -> bool {
+        let Some(sharing) = &mut self.sharing else { return true };
+        let (core, routes, ids) = (&mut self.core, &mut self.routes, &*self.settings.ids);
+        let done = Replay { core, routes, sharing, ids }.go_on(reading, budget);
+        for order in sharing.take_resumed() {
+            self.agenda.resume(order, Awaits::Log);
+        }
+        if done && let Some(state) = sharing.state_to_keep(&self.core) {
+            self.agenda.add(sharing.flow, Work::Keep(state));
+        }
+        done
+    }
+
+    /// Goes on with writing the state down. True if it is done.
+    pub(super) fn keep_state(&mut self, state: &mut StateWork, budget: &mut Budget) -> bool {
+        let Some(sharing) = &mut self.sharing else { return true };
+        let done = state.go_on(&self.core, budget);
+        if done {
+            sharing.keep(std::mem::take(state));
+        }
+        done
     }
 }

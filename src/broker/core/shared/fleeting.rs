@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::wire::ids::StreamName;
 
+use super::super::budget::Budget;
+use super::super::input::Deliver;
 use super::super::machine::Core;
 use super::super::past::seconds;
 use super::super::stream::{Run, Stream, millis};
@@ -32,10 +34,11 @@ impl Run {
 
 impl Core {
     /// Something is done to a stream, which comes into being if it is not there or its time is over.
-    pub fn touch(&mut self, name: &StreamName) {
-        self.renew(name);
+    pub fn touch(&mut self, name: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
+        self.forget_if_over(name);
         if self.streams.get(name).is_none() && self.room_for_stream(name, false).is_ok() {
             self.stream(name);
+            self.announce(name, budget, deliver);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use super::budget::{Budget, FORGET};
 use super::directory;
 use super::input::{Deliver, Input};
-use super::machine::{Core, Refused};
+use super::machine::{Core, CoreLimits, Refused};
 use super::parts::Parts;
 use super::stream::ENDED;
 use super::wills::{Owner, place};
@@ -38,6 +38,23 @@ pub struct SharedLimits {
     /// How long a stream is remembered that has neither a header nor an end, after its last message.
     pub remember_time: Duration,
 }
+
+impl SharedLimits {
+    /// What of a broker's limits all nodes have in common.
+    pub fn of(limits: &CoreLimits) -> Self {
+        let CoreLimits { streams, sessions, ended_time, session_time, replay, .. } = limits;
+        Self {
+            streams: *streams as u64,
+            sessions: *sessions as u64,
+            ended_time: *ended_time,
+            session_time: *session_time,
+            remember_time: replay.time.max(LEAST_REMEMBERED),
+        }
+    }
+}
+
+/// What nobody listens to is remembered for this long at least, so that nodes have the time to say that somebody does.
+const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 
 /// What the core knows beside, as one of several nodes.
 #[derive(Debug)]
@@ -112,6 +129,13 @@ impl Core {
     pub fn next_step(&mut self) {
         if let Some(shared) = &mut self.shared {
             shared.step += 1;
+            shared.applying = true;
+        }
+    }
+
+    /// What follows goes on with what was begun of a record.
+    pub fn enter_log(&mut self) {
+        if let Some(shared) = &mut self.shared {
             shared.applying = true;
         }
     }
@@ -243,6 +267,10 @@ impl Core {
         if directory::is_entry(name) {
             // They are this node's own.
             return Some(self.streams.len().saturating_sub(count(self)) < most);
+        }
+        if !self.is_applying() {
+            // Nothing comes into being here that other nodes do not know.
+            return Some(false);
         }
         while count(self) >= most && (self.forget_first() || self.expire_first()) {}
         Some(count(self) < most)

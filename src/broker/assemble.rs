@@ -12,9 +12,9 @@ use tokio::sync::mpsc::WeakUnboundedSender;
 
 #[cfg(feature = "store")]
 use crate::broker::actor::Mailbox;
-#[cfg(feature = "nodes")]
-use crate::broker::actor::NodeSettings;
 use crate::broker::actor::{Actor, ActorSettings, Command, CutLog, Ids, Intake, Saves, Stats};
+#[cfg(feature = "nodes")]
+use crate::broker::actor::{KEEP_AFTER, NodeSettings};
 use crate::broker::connection::{ConnectionContext, ReaderLimits, Times};
 #[cfg(feature = "nodes")]
 use crate::broker::core::SharedLimits;
@@ -144,7 +144,7 @@ pub(crate) fn share(
     let (limits, lease) = (SharedLimits::of(&Derived::of(settings).core), nodes.lease.0);
     let seed = RandomState::new().hash_one(std::process::id());
     context.stats.saves.keep();
-    Ok(actor.shared_by(Box::new(port), NodeSettings { name, addresses, limits, lease, seed }))
+    Ok(actor.shared_by(Box::new(port), NodeSettings { name, addresses, limits, lease, seed, keep_after: KEEP_AFTER }))
 }
 
 /// What this machine is called.

@@ -195,6 +195,7 @@ impl Checker {
                     self.flaw(format!("{taken} lines of client {client} are said to be taken, and {written} were written in this life"));
                 }
             }
+            Fact::Back { client } => self.publisher(*client).back(at),
             Fact::Away { client } => self.publisher(*client).away.push((at, None)),
             Fact::WillStands { client, stream, number } => {
                 self.standing.insert((*stream, (*client, *number)), (self.lives.count(), at));

@@ -22,6 +22,10 @@ pub(crate) struct Dangers {
     clock_jumps: u32,
     disk_is_full: u32,
     power_fails: u32,
+    node_dies: u32,
+    node_stops: u32,
+    node_is_apart: u32,
+    log_is_away: u32,
     /// The longest time between two, in milliseconds.
     pause: u64,
 }
@@ -34,16 +38,52 @@ impl Dangers {
         let (broker_stops, broker_dies, clock_jumps) = (seldom(1), seldom(1), seldom(1));
         let (disk_is_full, power_fails) = (seldom(1), seldom(1));
         let pause = [100, 1000, 5000][rng.usize(0..3)];
-        Self { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, disk_is_full, power_fails, pause }
+        Self {
+            breaks,
+            stands_still,
+            parts,
+            dies,
+            broker_stops,
+            broker_dies,
+            clock_jumps,
+            disk_is_full,
+            power_fails,
+            node_dies: 0,
+            node_stops: 0,
+            node_is_apart: 0,
+            log_is_away: 0,
+            pause,
+        }
+    }
+
+    /// What may happen to nodes in place of a broker.
+    pub(crate) fn of_nodes(rng: &mut Rng) -> Self {
+        let of_one = Self { broker_stops: 0, broker_dies: 0, clock_jumps: 0, disk_is_full: 0, power_fails: 0, ..Self::new(rng) };
+        let mut some = |most: u32| if rng.bool() { rng.u32(1..=most) } else { 0 };
+        Self { node_dies: some(4), node_stops: some(3), node_is_apart: some(4), log_is_away: some(3), ..of_one }
     }
 }
 
 /// Lets things go wrong until it is calm.
 pub(crate) async fn faults(world: Arc<World>, dangers: Dangers, mut rng: Rng) {
-    let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, disk_is_full, power_fails, pause } = dangers;
+    let Dangers { breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, disk_is_full, power_fails, .. } = dangers;
+    let Dangers { node_dies, node_stops, node_is_apart, log_is_away, pause, .. } = dangers;
     let of_disk = u32::from(world.network.kept.is_some());
-    let weights =
-        [breaks, stands_still, parts, dies, broker_stops, broker_dies, clock_jumps, of_disk * disk_is_full, of_disk * power_fails];
+    let weights = [
+        breaks,
+        stands_still,
+        parts,
+        dies,
+        broker_stops,
+        broker_dies,
+        clock_jumps,
+        of_disk * disk_is_full,
+        of_disk * power_fails,
+        node_dies,
+        node_stops,
+        node_is_apart,
+        log_is_away,
+    ];
     let total: u32 = weights.iter().sum();
     let later = |rng: &mut Rng| Instant::now() + Duration::from_millis(rng.u64(0..=pause));
     let mut next = later(&mut rng);
@@ -110,6 +150,7 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
                 world.network.fill_disk(false);
             });
         }
+        9..=12 => fault_of_nodes(world, kind, time, rng).await,
         _ => {
             let Some(kept) = &network.kept else { return };
             world.history.add(Fact::Fault("the power fails".to_owned()));
@@ -124,6 +165,44 @@ async fn one(world: &Arc<World>, kind: usize, rng: &mut Rng) {
             sleep(time.min(Duration::from_secs(8))).await;
             network.saves_again();
             network.start_broker();
+        }
+    }
+}
+
+async fn fault_of_nodes(world: &Arc<World>, kind: usize, time: Duration, rng: &mut Rng) {
+    let network = &world.network;
+    let node = rng.usize(0..network.nodes());
+    let after = Arc::clone(world);
+    match kind {
+        9 => {
+            network.kill_node(node);
+            tokio::spawn(async move {
+                sleep(time).await;
+                after.network.start_node(node);
+            });
+        }
+        10 => {
+            tokio::spawn(async move {
+                after.network.stop_node(node).await;
+                sleep(time).await;
+                after.network.start_node(node);
+            });
+        }
+        11 => {
+            network.leave_log(node);
+            tokio::spawn(async move {
+                sleep(time).await;
+                after.network.reach_log(node);
+            });
+        }
+        _ => {
+            let Some(log) = network.log.clone() else { return };
+            world.history.add(Fact::Fault(format!("nobody reaches the log for {time:?}")));
+            log.set_away(true);
+            tokio::spawn(async move {
+                sleep(time).await;
+                log.set_away(false);
+            });
         }
     }
 }

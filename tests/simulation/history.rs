@@ -153,6 +153,10 @@ pub(crate) enum Fact {
         taken: u64,
         life: String,
     },
+    /// It holds it still.
+    Back {
+        client: Client,
+    },
     /// The connection that held the client's session has ended, as the broker has read, or has let go of it.
     Away {
         client: Client,

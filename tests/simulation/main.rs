@@ -22,6 +22,7 @@ mod history;
 mod job;
 mod kept;
 mod listener;
+mod log;
 mod network;
 mod owner;
 mod planted;
@@ -46,10 +47,19 @@ type Facts = Vec<(Duration, Fact)>;
 
 /// The history of a seed.
 fn live(seed: u64) -> (Facts, Terms) {
+    live_as(seed, false)
+}
+
+/// The same with several nodes in place of one broker.
+fn live_on_nodes(seed: u64) -> (Facts, Terms) {
+    live_as(seed, true)
+}
+
+fn live_as(seed: u64, on_nodes: bool) -> (Facts, Terms) {
     // Of it come the pauses of clients that connect again.
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let (history, terms) = runtime.block_on(world::simulate(seed));
+    let (history, terms) = runtime.block_on(world::simulate(seed, on_nodes));
     (history.take(), terms)
 }
 
@@ -59,6 +69,15 @@ fn number(variable: &str) -> Option<u64> {
 
 #[test]
 fn the_promise_is_kept() {
+    keeps_the_promise("one_seed", live);
+}
+
+#[test]
+fn the_promise_is_kept_on_several_nodes() {
+    keeps_the_promise("one_seed_on_nodes", live_on_nodes);
+}
+
+fn keeps_the_promise(one: &str, live: fn(u64) -> (Facts, Terms)) {
     let first = number("SIMULATION_FIRST").unwrap_or(0);
     let (mut failures, mut told) = (0, String::new());
     for seed in first..first + number("SIMULATION_SEEDS").unwrap_or(SEEDS) {
@@ -66,7 +85,7 @@ fn the_promise_is_kept() {
         let flaws = check(&facts, &terms);
         if let Some(flaw) = flaws.first() {
             failures += 1;
-            let command = format!("SIMULATION_SEED={seed} cargo test --test simulation -- one_seed");
+            let command = format!("SIMULATION_SEED={seed} cargo test --test simulation -- {one} --exact");
             let _ = writeln!(told, "{command}\n    {flaw}");
             if failures == MOST_FAILURES {
                 break;
@@ -79,6 +98,15 @@ fn the_promise_is_kept() {
 /// The one that is asked for, with its history if it fails.
 #[test]
 fn one_seed() {
+    see(live);
+}
+
+#[test]
+fn one_seed_on_nodes() {
+    see(live_on_nodes);
+}
+
+fn see(live: fn(u64) -> (Facts, Terms)) {
     let Some(seed) = number("SIMULATION_SEED") else { return };
     let (facts, terms) = live(seed);
     let flaws = check(&facts, &terms);
@@ -89,7 +117,7 @@ fn one_seed() {
 // clients make at random.
 #[test]
 fn a_seed_has_one_history() {
-    for seed in 0..20 {
+    for (seed, live) in (0..20).flat_map(|seed| [(seed, live as fn(u64) -> (Facts, Terms)), (seed, live_on_nodes)]) {
         let (one, other) = (text(&live(seed).0), text(&live(seed).0));
         let differs = one.lines().zip(other.lines()).find(|(one, other)| one != other);
         assert_eq!(differs, None, "seed {seed}");

@@ -2,6 +2,7 @@
 //! side, which ends and begins again.
 
 mod lives;
+mod nodes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,17 +17,20 @@ use msgstream::internal::broker::connection::{ConnectionContext, serve};
 use msgstream::internal::client::{ByteStream, Connecting, Connector};
 use msgstream::internal::wire::json_lines::JsonLines;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::direction::Weather;
 use super::history::{Client, Fact, History, without_session};
 use super::kept::Kept;
+use super::log::SharedLog;
 use super::wire::{Tap, Wire};
 
 pub(crate) struct Network {
     pub(crate) history: History,
     /// What brokers keep beyond their lives, if anything.
     pub(crate) kept: Option<Kept>,
+    /// The log, if there are nodes.
+    pub(crate) log: Option<Arc<SharedLog>>,
     settings: Settings,
     weather: Weather,
     /// What one turn of the broker's actor may cost.
@@ -37,9 +41,12 @@ pub(crate) struct Network {
 
 struct State {
     rng: Rng,
-    broker: Option<Broker>,
+    /// The broker, or each of the nodes that there may be.
+    brokers: Vec<Option<Broker>>,
     /// The last broker is not done yet: nobody else can have its store.
     is_ending: bool,
+    /// Which nodes do not reach the log, since when, and who was left there.
+    apart_nodes: BTreeMap<usize, (Instant, Vec<(Client, u32)>)>,
     links: Vec<Link>,
     next_link: u32,
     /// Who reaches nobody.
@@ -65,6 +72,8 @@ impl Broker {
 struct Link {
     number: u32,
     client: Client,
+    /// At which of the brokers it ends.
+    node: usize,
     wire: Wire,
 }
 
@@ -104,11 +113,18 @@ impl Tap for LinkTap {
 }
 
 impl Network {
-    pub(crate) fn new(settings: Settings, kept: Option<Kept>, weather: Weather, turn: usize, rng: Rng) -> Arc<Self> {
+    pub(crate) fn new(
+        settings: Settings,
+        (kept, log, nodes): (Option<Kept>, Option<Arc<SharedLog>>, usize),
+        weather: Weather,
+        turn: usize,
+        rng: Rng,
+    ) -> Arc<Self> {
         let state = State {
             rng,
-            broker: None,
+            brokers: (0..nodes).map(|_| None).collect(),
             is_ending: false,
+            apart_nodes: BTreeMap::new(),
             links: Vec::new(),
             next_link: 0,
             apart: BTreeSet::new(),
@@ -116,7 +132,7 @@ impl Network {
             holders: BTreeMap::new(),
         };
         let history = History::new();
-        Arc::new_cyclic(|me| Self { history, kept, settings, weather, turn, me: me.clone(), state: Mutex::new(state) })
+        Arc::new_cyclic(|me| Self { history, kept, log, settings, weather, turn, me: me.clone(), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -181,7 +197,15 @@ impl Network {
         let wires = state.wires(|_| true);
         drop(state);
         wires.iter().for_each(|wire| wire.break_off(true, true));
-        self.start_broker();
+        if let Some(log) = &self.log {
+            log.set_away(false);
+            for node in 0..self.nodes() {
+                self.reach_log(node);
+                self.start_node(node);
+            }
+        } else {
+            self.start_broker();
+        }
     }
 
     fn pick(&self) -> Option<(u32, Client, Wire)> {
@@ -200,13 +224,15 @@ impl Network {
         }
         let mut state = self.lock();
         let (number, rng) = (state.next_link, state.rng.fork());
-        let Some(broker) = &mut state.broker else { return Err(io::ErrorKind::ConnectionRefused.into()) };
+        let nodes = state.brokers.len();
+        let node = if nodes > 1 { state.rng.usize(0..nodes) } else { 0 };
+        let Some(broker) = &mut state.brokers[node] else { return Err(io::ErrorKind::ConnectionRefused.into()) };
         let tap = LinkTap { network: self.me.clone(), link: number, client, unfinished: Mutex::default() };
         let wire = Wire::new(self.weather, rng, Arc::new(tap));
         let (broker_end, client_end) = wire.ends();
         broker.tasks.spawn(serve(broker_end, JsonLines::default(), Arc::clone(&broker.context)));
         state.next_link += 1;
-        state.links.push(Link { number, client, wire });
+        state.links.push(Link { number, client, node, wire });
         Ok(Box::new(client_end))
     }
 

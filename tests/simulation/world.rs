@@ -19,6 +19,7 @@ use super::history::{Client, Fact, History};
 use super::job::work;
 use super::kept::Kept;
 use super::listener::listen;
+use super::log::SharedLog;
 use super::network::{Network, Way};
 use super::owner::own;
 use super::prefix::listen_to_all;
@@ -82,7 +83,7 @@ pub(crate) fn pause(rng: &mut Rng) -> Duration {
 }
 
 /// Lives through what follows from a seed. Returns what the checker has to know.
-pub(crate) async fn simulate(seed: u64) -> (History, Terms) {
+pub(crate) async fn simulate(seed: u64, on_nodes: bool) -> (History, Terms) {
     let mut rng = Rng::with_seed(seed);
     let settings = settings(&mut rng);
     let ReplaySettings { stream, total, time, .. } = &settings.replay;
@@ -92,9 +93,15 @@ pub(crate) async fn simulate(seed: u64) -> (History, Terms) {
     let weather =
         Weather { delay: [0, 1, 5, 40, 300][rng.usize(0..5)], splits: [0, 20, 80][rng.usize(0..3)], room: rng.usize(300..20_000) };
     let turn = if rng.bool() { 1 } else { 80_000 };
-    let kept = rng.bool().then(|| Kept::new(Duration::from_millis([20, 200, 1000][rng.usize(0..3)])));
-    let network = Network::new(settings, kept, weather, turn, rng.fork());
-    network.start_broker();
+    let kept = (!on_nodes && rng.bool()).then(|| Kept::new(Duration::from_millis([20, 200, 1000][rng.usize(0..3)])));
+    let nodes = if on_nodes { rng.usize(1..4) } else { 1 };
+    let log = on_nodes.then(|| SharedLog::new(nodes, [0, 1, 5, 100][rng.usize(0..4)], rng.fork()));
+    let network = Network::new(settings, (kept, log, nodes), weather, turn, rng.fork());
+    if on_nodes {
+        network.start_nodes();
+    } else {
+        network.start_broker();
+    }
     let calm = Instant::now() + Duration::from_secs(rng.u64(10..90));
     let world = Arc::new(World {
         history: network.history.clone(),
@@ -108,10 +115,14 @@ pub(crate) async fn simulate(seed: u64) -> (History, Terms) {
         next_listening: AtomicU32::new(0),
     });
     people(&world, &mut rng);
-    let dangers = Dangers::new(&mut rng);
+    let dangers = if on_nodes { Dangers::of_nodes(&mut rng) } else { Dangers::new(&mut rng) };
     tokio::spawn(faults(Arc::clone(&world), dangers, rng.fork()));
     sleep_until(world.end + Duration::from_secs(1)).await;
-    world.network.kill_broker();
+    if on_nodes {
+        world.network.end_nodes();
+    } else {
+        world.network.kill_broker();
+    }
     (world.history.clone(), terms)
 }
 

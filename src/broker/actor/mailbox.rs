@@ -89,6 +89,11 @@ impl Mailbox {
         self.0.downgrade()
     }
 
+    /// The same for whatever keeps the log.
+    pub fn weak(&self) -> mpsc::WeakUnboundedSender<Command> {
+        self.downgrade()
+    }
+
     /// A way to ask whether the actor takes commands, which does not keep it alive.
     pub fn pulse(&self) -> Pulse {
         Pulse(self.downgrade())

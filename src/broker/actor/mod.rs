@@ -61,7 +61,7 @@ pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
 pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
-pub use sharing::{Contact, NodeSettings};
+pub use sharing::{Contact, KEEP_AFTER, NodeSettings};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -200,6 +200,11 @@ impl Actor {
     pub fn with_epochs_of(self, seed: u64) -> Self {
         let core = Core::new(self.settings.core.clone(), Arc::clone(&self.settings.gauge), Epochs::new(seed));
         Self { core, ..self }
+    }
+
+    /// The limits that it was given.
+    pub fn limits(&self) -> &CoreLimits {
+        &self.settings.core
     }
 
     /// Begins with what another life has left, which `restore` puts into the core. From here on what changes is noted.

@@ -122,6 +122,11 @@ macro_rules! stats {
         pub struct StatsSnapshot { $($(#[$doc])* pub $name: u64,)* }
 
         impl Stats {
+            /// Why the broker cannot go on as one of several nodes, if it cannot.
+            pub fn why_over(&self) -> Option<String> {
+                self.contact.over()
+            }
+
             /// What the other nodes are told of this one.
             pub(crate) fn of_node(&self) -> Status {
                 Status {

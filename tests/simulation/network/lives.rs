@@ -25,7 +25,7 @@ impl Network {
     /// Starts a broker that remembers nothing, or what was kept.
     pub(crate) fn start_broker(&self) {
         let mut state = self.lock();
-        if state.broker.is_some() || state.is_ending {
+        if state.brokers[0].is_some() || state.is_ending {
             return;
         }
         let (actor, context) = assemble(&self.settings);
@@ -41,7 +41,7 @@ impl Network {
         self.history.add(Fact::BrokerBegins { has_store: self.kept.is_some() });
         let mut tasks = JoinSet::new();
         let actor = tasks.spawn(actor.run());
-        state.broker = Some(Broker { context, actor, tasks });
+        state.brokers[0] = Some(Broker { context, actor, tasks });
     }
 
     fn start_later(&self, why: &str) {
@@ -58,7 +58,7 @@ impl Network {
     /// Ends the broker without a word. Its clients may learn it, or may not. What it was saving may be lost.
     pub(crate) fn kill_broker(&self) {
         let mut state = self.lock();
-        let Some(mut broker) = state.broker.take() else { return };
+        let Some(mut broker) = state.brokers[0].take() else { return };
         let (links, mut rng) = (std::mem::take(&mut state.links), state.rng.fork());
         state.holders.clear();
         drop(state);
@@ -109,7 +109,7 @@ impl Network {
 
     fn begin_to_end(&self) -> Option<Broker> {
         let mut state = self.lock();
-        let broker = state.broker.take()?;
+        let broker = state.brokers[0].take()?;
         state.is_ending = true;
         Some(broker)
     }

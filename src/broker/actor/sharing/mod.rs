@@ -34,6 +34,7 @@ pub use contact::Contact;
 use entry::Entry;
 use outgoing::Outgoing;
 pub(super) use reading::{Reading, Replay};
+pub use starting::KEEP_AFTER;
 pub(super) use starting::{Next, StateWork};
 
 /// A node says something this often at least.
@@ -58,6 +59,8 @@ pub struct NodeSettings {
     pub lease: Duration,
     /// Makes its lives others than those of other nodes.
     pub seed: u64,
+    /// After so many records the state is kept for nodes that come later.
+    pub keep_after: usize,
 }
 
 /// What a connection of this node has that the others know of.
@@ -107,6 +110,7 @@ pub(super) struct Sharing {
 impl Sharing {
     pub(super) fn new(port: Box<dyn Log>, settings: NodeSettings, flow: ConnectionId, contact: std::sync::Arc<Contact>) -> Self {
         let (limits, lease) = (settings.limits.clone(), settings.lease);
+        let keeping = starting::Keeping::after(settings.keep_after);
         let mut sharing = Self {
             port,
             settings,
@@ -128,7 +132,7 @@ impl Sharing {
             next_tick: Instant::now(),
             ticks: 0,
             to_touch: None,
-            keeping: starting::Keeping::default(),
+            keeping,
             contact,
             over: None,
         };

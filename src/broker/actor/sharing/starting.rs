@@ -13,8 +13,8 @@ use super::reading::Reading;
 
 /// The state is kept when the log has grown by as much as it takes, and by this many bytes at least, ...
 const LEAST: usize = 16 << 20;
-/// ... or by this many records.
-const RECORDS: usize = 50_000;
+/// ... or by this many records, if nobody says another number.
+pub const KEEP_AFTER: usize = 50_000;
 
 /// What it costs to write a stream, and each byte of it.
 const STREAM: usize = 300;
@@ -32,9 +32,15 @@ pub(super) struct Keeping {
     /// Up to where the state was kept last.
     cut: u64,
     is_under_way: bool,
+    /// After so many records it is due.
+    after: usize,
 }
 
 impl Keeping {
+    pub(super) fn after(records: usize) -> Self {
+        Self { after: records, ..Self::default() }
+    }
+
     pub(super) fn read(&mut self, bytes: usize) {
         self.records += 1;
         self.bytes += bytes;
@@ -52,7 +58,7 @@ impl Keeping {
     }
 
     fn is_due(&self) -> bool {
-        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > RECORDS)
+        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > self.after)
     }
 }
 

@@ -12,6 +12,9 @@ use super::status::Status;
 /// If nothing comes for longer than this, then nobody could write: that time does not count against anybody.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// No record comes later than this.
+const LATEST: Duration = Duration::from_secs(3600);
+
 /// The time of the log: that at which its records were stored, counted from the first, and never going back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Clock {
@@ -77,6 +80,8 @@ pub enum Standing {
 #[derive(Debug, Default)]
 pub struct Members {
     by_life: BTreeMap<u64, Member>,
+    /// The lives that are over, and since when, on the log's clock: a record of one may come late.
+    over: BTreeMap<u64, Duration>,
 }
 
 impl Members {
@@ -84,7 +89,7 @@ impl Members {
     pub fn standing(&self, id: RecordId) -> Standing {
         match self.by_life.get(&id.life) {
             Some(member) if member.number + 1 == id.number => Standing::Next,
-            None if id.number == 1 => Standing::First,
+            None if id.number == 1 && !self.over.contains_key(&id.life) => Standing::First,
             Some(_) | None => Standing::Void,
         }
     }
@@ -105,8 +110,21 @@ impl Members {
     }
 
     /// A node is gone.
-    pub fn remove(&mut self, life: u64) -> Option<Member> {
-        self.by_life.remove(&life)
+    pub fn remove(&mut self, life: u64, now: Duration) -> Option<Member> {
+        self.over.retain(|_, since| *since + LATEST > now);
+        let member = self.by_life.remove(&life)?;
+        self.over.insert(life, now);
+        Some(member)
+    }
+
+    /// The lives that are over, and since when.
+    pub fn over(&self) -> &BTreeMap<u64, Duration> {
+        &self.over
+    }
+
+    /// These lives are over.
+    pub fn set_over(&mut self, over: BTreeMap<u64, Duration>) {
+        self.over = over;
     }
 
     /// All nodes.

@@ -26,6 +26,8 @@ pub struct Beside {
     pub lease: Duration,
     /// The nodes by their lives.
     pub members: Vec<(u64, Member)>,
+    /// The lives that are over, and since when.
+    pub over: BTreeMap<u64, Duration>,
     /// Sessions and wills.
     pub shared: SavedShared,
 }
@@ -113,7 +115,7 @@ fn write_count(count: usize, out: &mut Vec<u8>) {
     out.extend(u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn write_beside(Beside { clock, limits, lease, members, shared }: &Beside, out: &mut Vec<u8>) {
+fn write_beside(Beside { clock, limits, lease, members, over, shared }: &Beside, out: &mut Vec<u8>) {
     [clock.began.unwrap_or_default(), clock.now, clock.late, *lease].iter().for_each(|time| write_time(*time, out));
     write_limits(limits, out);
     // By what a connection is called here, where it is.
@@ -122,6 +124,11 @@ fn write_beside(Beside { clock, limits, lease, members, shared }: &Beside, out: 
     for (life, member) in members {
         write_member(*life, member, out);
         places.extend(member.clients.values().map(|id| *id).zip(places.len() as u32..));
+    }
+    write_count(over.len(), out);
+    for (life, since) in over {
+        out.extend(life.to_le_bytes());
+        write_time(*since, out);
     }
     write_count(shared.sessions.len(), out);
     let place = |id: &ConnectionId| places.get(id).copied().unwrap_or(NOWHERE);
@@ -155,6 +162,7 @@ fn read_beside(row: &mut Row<'_>, name: &mut dyn FnMut() -> ConnectionId) -> Res
     let limits = read_limits(row)?;
     let mut places = Vec::new();
     let members = (0..row.u32()?).map(|_| read_member(row, name, &mut places)).collect::<Result<_, _>>()?;
+    let over = (0..row.u32()?).map(|_| Ok((row.u64()?, read_time(row)?))).collect::<Result<_, Fault>>()?;
     let mut sessions = Vec::new();
     for _ in 0..row.u32()? {
         let text = row.bytes()?;
@@ -174,7 +182,7 @@ fn read_beside(row: &mut Row<'_>, name: &mut dyn FnMut() -> ConnectionId) -> Res
     let fenced = (0..row.u32()?).map(|_| row.u32().map(|place| place as usize)).collect::<Result<Vec<_>, _>>()?;
     let fenced = fenced.into_iter().filter_map(|place| places.get(place).copied()).collect();
     let shared = SavedShared { now, began, late, sessions, wills, fenced };
-    Ok(Beside { clock: Clock { began: Some(began), now, late }, limits, lease, members, shared })
+    Ok(Beside { clock: Clock { began: Some(began), now, late }, limits, lease, members, over, shared })
 }
 
 fn write_member(life: u64, member: &Member, out: &mut Vec<u8>) {

@@ -5,9 +5,10 @@ use std::time::Duration;
 use msgstream::internal::broker::actor::{Command, NodeSettings};
 use msgstream::internal::broker::assemble;
 use msgstream::internal::broker::core::SharedLimits;
+use msgstream::internal::broker::space::Told;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Broker, Link, Network};
 use crate::history::{Client, Ended, Fact};
@@ -40,7 +41,22 @@ impl Network {
         self.history.add(Fact::Fault(format!("node {node} begins")));
         let (actor, context) = assemble(&self.settings);
         let mailbox = context.mailbox.weak();
-        let tell = move |told| mailbox.upgrade().is_some_and(|mailbox| mailbox.send(Command::Log(told)).is_ok());
+        let me = self.me.clone();
+        let tell = move |told| {
+            if let Told::Over(why) = told {
+                // As a supervisor does.
+                let me = me.clone();
+                tokio::spawn(async move {
+                    let Some(network) = me.upgrade() else { return };
+                    network.history.add(Fact::Fault(format!("node {node} cannot go on: {why}")));
+                    network.kill_node(node);
+                    sleep(Duration::from_secs(1)).await;
+                    network.start_node(node);
+                });
+                return false;
+            }
+            mailbox.upgrade().is_some_and(|mailbox| mailbox.send(Command::Log(told)).is_ok())
+        };
         let mut tasks = JoinSet::new();
         let port = log.follow(node, &mut tasks, tell);
         let limits = SharedLimits::of(actor.limits());

@@ -153,11 +153,11 @@ impl Sharing {
         self.heard.is_some_and(|heard| heard.elapsed() < FRESH)
     }
 
-    /// Introduces the node to the others.
+    /// Introduces the node to the others, before it says anything else.
     fn introduce(&mut self) {
         let NodeSettings { name, limits, lease, .. } = &self.settings;
         let join = Join { name: name.clone(), limits: limits.clone(), lease: *lease };
-        self.outgoing.push(Entry::Step(None, Op::Join(Box::new(join))));
+        self.outgoing.push_first(Entry::Step(None, Op::Join(Box::new(join))));
     }
 
     /// It has other settings from now on, and so have all nodes.

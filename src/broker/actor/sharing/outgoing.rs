@@ -36,6 +36,11 @@ impl Outgoing {
         self.waiting.push_back(entry);
     }
 
+    /// This is to be said before all that waits.
+    pub(super) fn push_first(&mut self, entry: Entry) {
+        self.waiting.push_front(entry);
+    }
+
     /// Whether nothing is on its way, and nothing waits.
     pub(super) fn is_free(&self) -> bool {
         self.under_way.is_none() && self.waiting.is_empty()

@@ -157,7 +157,7 @@ impl Replay<'_> {
     fn come(&mut self, id: RecordId, Join { name, limits, lease }: &Join, reading: &mut Reading) {
         if let Some(former) = self.sharing.members.named(name) {
             self.take_out(former, "replaced", reading);
-            if former == self.sharing.life {
+            if former == self.sharing.life && !self.sharing.is_leaving {
                 self.sharing.over =
                     Some(format!("another node has come that is called {name:?} too; give each node a name of its own (nodes.name)"));
             }
@@ -172,7 +172,7 @@ impl Replay<'_> {
     }
 
     fn take_out(&mut self, life: u64, why: &'static str, reading: &mut Reading) {
-        if let Some(member) = self.sharing.members.remove(life) {
+        if let Some(member) = self.sharing.members.remove(life, self.sharing.clock.now) {
             tracing::info!(node = %member.name, why, "a node is gone");
             self.core.begin_departing();
             reading.departing.push_back(Departing { life, member, why });

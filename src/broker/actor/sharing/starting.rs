@@ -157,12 +157,13 @@ impl Sharing {
     }
 
     fn restore(&mut self, State { beside, streams }: State, core: &mut Core) {
-        let Beside { clock, limits, lease, members, shared } = beside;
+        let Beside { clock, limits, lease, members, over, shared } = beside;
         core.set_shared_limits(&limits);
         core.enter_log();
         core.restore_shared(shared);
         streams.into_iter().for_each(|stream| core.restore_common(stream));
         (self.clock, self.limits, self.lease) = (clock, limits, lease);
+        self.members.set_over(over);
         for (life, member) in members {
             self.members.insert(life, member);
         }
@@ -180,8 +181,15 @@ impl Sharing {
         }
         self.keeping.is_under_way = true;
         let members = self.members.iter().map(|(life, member)| (life, member.clone())).collect();
-        let beside =
-            Beside { clock: self.clock.clone(), limits: self.limits.clone(), lease: self.lease, members, shared: core.saved_shared() };
+        let over = self.members.over().clone();
+        let beside = Beside {
+            clock: self.clock.clone(),
+            limits: self.limits.clone(),
+            lease: self.lease,
+            members,
+            over,
+            shared: core.saved_shared(),
+        };
         Some(Box::new(StateWork { writer: StateWriter::new(&beside), part: 0, names: Vec::new(), size: 0 }))
     }
 

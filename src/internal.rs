@@ -50,6 +50,18 @@ pub mod broker {
         pub use crate::broker::store::*;
     }
 
+    /// The log of a space, on NATS JetStream.
+    #[cfg(feature = "nodes")]
+    pub mod nats {
+        pub use crate::broker::nats::*;
+    }
+
+    /// What several brokers have in common.
+    #[cfg(feature = "nodes")]
+    pub mod space {
+        pub use crate::broker::space::*;
+    }
+
     /// What waits to be sent to one connection.
     pub mod outbox {
         pub use crate::broker::outbox::*;

@@ -13,6 +13,10 @@ pub trait Log: Send {
     /// Has the state behind the record `cut` stored, from which others may begin, in place of the one before. Once it is, the log is asked to
     /// forget records at and before `forget`. Told by [`Told::Kept`].
     fn keep(&mut self, snapshot: Snapshot, forget: u64);
+
+    /// Says that all records up to this one have been applied. While too much has been told that was not, nothing more of the log is read: so
+    /// it must be said, if not for each record.
+    fn taken(&mut self, sequence: u64);
 }
 
 /// Which record: the life of the node that it is of, and its number in that life.

@@ -50,6 +50,12 @@ pub mod broker {
         pub use crate::broker::store::*;
     }
 
+    /// The log of a space, on NATS JetStream.
+    #[cfg(feature = "nodes")]
+    pub mod nats {
+        pub use crate::broker::nats::*;
+    }
+
     /// What several brokers have in common.
     pub mod space {
         pub use crate::broker::space::*;

@@ -10,6 +10,7 @@
 //! - `space`: what several brokers have in common: the log of what is done, and what follows from it.
 //! - `actor`: the one owner of the core.
 //! - `store`: the file of what is kept beyond one life of the broker.
+//! - `nats`: the log of a space, on NATS JetStream.
 //! - `connection`: the life of one connection.
 //! - `metrics`: what whoever watches over the broker is told.
 //! - `http`: requests, events and WebSockets.
@@ -25,6 +26,8 @@ pub(crate) mod core;
 pub(crate) mod http;
 #[cfg(feature = "http")]
 pub(crate) mod metrics;
+#[cfg(feature = "nodes")]
+pub(crate) mod nats;
 pub(crate) mod outbox;
 pub(crate) mod rows;
 pub(crate) mod server;

@@ -44,7 +44,10 @@ const ORDERS: [(&str, &[&str]); 3] = [
             "message_pack",
         ],
     ),
-    ("broker", &["settings", "access", "core", "outbox", "actor", "store", "connection", "metrics", "http", "assemble", "server"]),
+    (
+        "broker",
+        &["settings", "access", "core", "outbox", "space", "actor", "store", "nats", "connection", "metrics", "http", "assemble", "server"],
+    ),
 ];
 
 /// What a room must not use, though it stands before it. The load generator holds a broker to the wire, in words of its own.

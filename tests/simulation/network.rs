@@ -45,6 +45,8 @@ struct State {
     brokers: Vec<Option<Broker>>,
     /// The last broker is not done yet: nobody else can have its store.
     is_ending: bool,
+    /// The nodes that are not done yet: nobody else has their names.
+    ending_nodes: BTreeSet<usize>,
     /// Which nodes do not reach the log, since when, and who was left there.
     apart_nodes: BTreeMap<usize, (Instant, Vec<(Client, u32)>)>,
     links: Vec<Link>,
@@ -124,6 +126,7 @@ impl Network {
             rng,
             brokers: (0..nodes).map(|_| None).collect(),
             is_ending: false,
+            ending_nodes: BTreeSet::new(),
             apart_nodes: BTreeMap::new(),
             links: Vec::new(),
             next_link: 0,

@@ -215,7 +215,7 @@ impl Config {
         bad.unless(*lease >= LEAST_LEASE, "nodes.lease", lease, || format!("nodes speak once a second; write {LEAST_LEASE} or more"));
         bad.unless(*log >= LEAST_LOG, "nodes.log", log, || format!("the state of the space has to fit beside; write {LEAST_LOG} or more"));
         let is_kept = nodes.is_on() && self.store.path.is_some();
-        bad.unless(!is_kept, "store.path", format!("{:?}", self.store.path.as_deref().unwrap_or_default()), || {
+        bad.unless(!is_kept, "store.path", format!("{:?}", self.store.path.as_deref().unwrap_or("".as_ref())), || {
             "the streams of nodes are kept in NATS (nodes.nats); remove one of the two".to_owned()
         });
         for (key, file, other, of) in [
@@ -223,7 +223,9 @@ impl Config {
             ("nodes.key", &nodes.key, "nodes.certificate", &nodes.certificate),
         ] {
             let is_alone = file.is_some() && of.is_none();
-            bad.unless(!is_alone, key, format!("{:?}", file.as_deref().unwrap_or_default()), || format!("needs {other}; set both or none"));
+            bad.unless(!is_alone, key, format!("{:?}", file.as_deref().unwrap_or("".as_ref())), || {
+                format!("needs {other}; set both or none")
+            });
         }
     }
 

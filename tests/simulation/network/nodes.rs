@@ -37,7 +37,7 @@ impl Network {
     /// Starts a node, unless it runs.
     pub(crate) fn start_node(&self, node: usize) {
         let mut state = self.lock();
-        let Some(log) = self.log.as_ref().filter(|_| state.brokers[node].is_none()) else { return };
+        let Some(log) = self.log.as_ref().filter(|_| state.brokers[node].is_none() && !state.ending_nodes.contains(&node)) else { return };
         self.history.add(Fact::Fault(format!("node {node} begins")));
         let (actor, context) = assemble(&self.settings);
         let mailbox = context.mailbox.weak();
@@ -89,7 +89,10 @@ impl Network {
 
     /// A node is told to stop.
     pub(crate) async fn stop_node(&self, node: usize) {
-        let Some(mut broker) = self.lock().brokers[node].take() else { return };
+        let mut state = self.lock();
+        let Some(mut broker) = state.brokers[node].take() else { return };
+        state.ending_nodes.insert(node);
+        drop(state);
         self.history.add(Fact::Fault(format!("node {node} is told to stop")));
         let Broker { context, tasks, .. } = &mut broker;
         let (done, all_taken_in) = oneshot::channel();
@@ -115,6 +118,7 @@ impl Network {
         })
         .await;
         tasks.abort_all();
+        self.lock().ending_nodes.remove(&node);
         self.reach_log(node);
     }
 

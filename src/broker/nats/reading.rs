@@ -1,0 +1,280 @@
+//! Reads the log from its snapshot on, over as many connections and consumers as it takes, and tells each record once.
+
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::broker::space::{Snapshot, Told};
+
+use super::api::{Api, Fault, Info};
+use super::credit::{Taken, Untaken};
+use super::feed::{Delivery, Feed};
+use super::snapshot::Head;
+use super::streams::Streams;
+use super::telling::{GRACE, Teller, Trouble};
+
+/// A consumer that says nothing for this long is gone: it would have said four times that there is nothing.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// After a failure, the next try waits this long, then twice as long each time, ...
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// ... up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What would be the end is believed when it is found so often in a row: a server that has just become the leader may be behind.
+const BELIEVED: usize = 5;
+
+/// A snapshot that is replaced while it is read is read anew so often.
+const READINGS: usize = 5;
+
+/// Why reading stopped.
+enum Stop {
+    /// It may go on later.
+    Away(String),
+    /// If that is so, it never can.
+    Doubt(String),
+    /// It never can.
+    Over(String),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Away(fault.to_string())
+    }
+}
+
+/// How far a log was read.
+struct Place {
+    log: u64,
+    next: u64,
+    /// What was there at the beginning, as long as not all of it has been told.
+    behind: Option<u64>,
+    /// A record was told.
+    has_read: bool,
+}
+
+/// Reads the log.
+pub(super) struct Reader {
+    pub(super) api: Api,
+    pub(super) streams: Streams,
+    pub(super) teller: Arc<Teller>,
+    pub(super) trouble: Trouble,
+    pub(super) taken: Arc<Taken>,
+    /// Which log it is, for whoever keeps snapshots of it.
+    pub(super) log: Arc<OnceLock<u64>>,
+    untaken: Untaken,
+    place: Option<Place>,
+}
+
+impl Reader {
+    pub(super) fn new(
+        api: Api,
+        streams: Streams,
+        teller: Arc<Teller>,
+        trouble: Trouble,
+        taken: Arc<Taken>,
+        log: Arc<OnceLock<u64>>,
+    ) -> Self {
+        Self { api, streams, teller, trouble, taken, log, untaken: Untaken::default(), place: None }
+    }
+
+    /// Reads for ever.
+    pub(super) async fn run(mut self) {
+        let (mut pause, mut doubts) = (FIRST_PAUSE, 0);
+        loop {
+            self.connected().await;
+            let (before, began) = (self.next(), Instant::now());
+            let stop = self.read().await;
+            if self.next() != before || began.elapsed() > LONGEST_PAUSE * 5 {
+                (pause, doubts) = (FIRST_PAUSE, 0);
+            }
+            match stop {
+                Stop::Doubt(reason) if doubts + 1 >= BELIEVED => return self.teller.tell(Told::Over(reason)),
+                Stop::Over(reason) => return self.teller.tell(Told::Over(reason)),
+                Stop::Doubt(reason) => {
+                    doubts += 1;
+                    self.trouble.failed(&reason);
+                }
+                Stop::Away(reason) => {
+                    doubts = 0;
+                    self.trouble.failed(&reason);
+                }
+            }
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
+    /// Waits for a connection.
+    async fn connected(&mut self) {
+        let link = self.api.link();
+        while !link.is_up() {
+            self.trouble.failed(&link.why_down());
+            tokio::select! {
+                () = link.up() => {}
+                () = sleep(GRACE) => {}
+            }
+        }
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.place.as_ref().map(|place| place.next)
+    }
+
+    /// Reads until something is wrong.
+    async fn read(&mut self) -> Stop {
+        let connection = self.api.link().connection();
+        let mut feed = match self.open().await {
+            Ok(feed) => feed,
+            Err(stop) => return stop,
+        };
+        self.trouble.is_over();
+        let link = self.api.link().clone();
+        let (mut lost, mut silence) = (pin!(link.lost(connection)), pin!(sleep(SILENCE)));
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = feed.next() => message,
+                () = &mut lost => return Stop::Away(link.why_down()),
+                () = &mut silence => return Stop::Away(link.why_silent()),
+            };
+            let Some(message) = message else { return Stop::Away(link.why_down()) };
+            match feed.record(message).await {
+                Ok(None) => {}
+                Ok(Some(delivery)) => {
+                    if let Err(stop) = self.told(delivery) {
+                        return stop;
+                    }
+                }
+                Err(reason) => return Stop::Away(format!("what NATS sends of the log has broken off: {reason}; it is asked for again")),
+            }
+            if !self.untaken.has_room() {
+                tokio::select! {
+                    () = self.untaken.room(&self.taken) => {}
+                    () = &mut lost => return Stop::Away(link.why_down()),
+                }
+            }
+            silence.as_mut().reset(Instant::now() + SILENCE);
+        }
+    }
+
+    /// Begins, if it has not begun, and has the log sent from the next record on.
+    async fn open(&mut self) -> Result<Feed, Stop> {
+        if self.place.is_none() {
+            let (place, snapshot) = self.beginning().await?;
+            self.log.get_or_init(|| place.log);
+            self.teller.tell(Told::Begins { log: place.log, snapshot });
+            self.place = Some(place);
+            self.caught_up();
+        }
+        let Some(next) = self.next() else { return Err(Stop::Away("it has not begun".to_owned())) };
+        let feed = match Feed::open(&self.api, &self.streams.names, next).await {
+            Ok(feed) => feed,
+            // Perhaps because there is no such stream any more.
+            Err(fault) => return Err(self.checked().await.err().unwrap_or_else(|| fault.into())),
+        };
+        // Behind that, since what is forgotten later is seen by the records that it leaves out.
+        self.checked().await?;
+        Ok(feed)
+    }
+
+    /// Where to begin.
+    async fn beginning(&self) -> Result<(Place, Option<Snapshot>), Stop> {
+        let mut stop = Stop::Away("the snapshots are replaced faster than they can be read".to_owned());
+        for _ in 0..READINGS {
+            self.streams.make(&self.api).await?;
+            let snapshot = match self.snapshot().await? {
+                Ok(snapshot) => snapshot,
+                Err(doubt) => {
+                    stop = doubt;
+                    continue;
+                }
+            };
+            let info = self.info().await?;
+            let (log, next) = (info.identity(), snapshot.as_ref().map_or(1, |(head, _)| head.cut + 1));
+            let place = Place { log, next, behind: Some(info.state.last), has_read: false };
+            if snapshot.as_ref().is_some_and(|(head, _)| head.log != log) {
+                return Err(Stop::Doubt(format!("the snapshots in {} are of another log; {}", self.streams.names.state, self.anew())));
+            }
+            match self.gap(&info, &place) {
+                None => return Ok((place, snapshot.map(|(_, snapshot)| snapshot))),
+                // A newer snapshot may be there by now.
+                Some(gap) => stop = Stop::Doubt(gap),
+            }
+        }
+        Err(stop)
+    }
+
+    /// The last snapshot, if there is any. In doubt, it is not whole.
+    async fn snapshot(&self) -> Result<Result<Option<(Head, Snapshot)>, Stop>, Stop> {
+        let names = &self.streams.names;
+        let Some((head, _)) = Head::read(&self.api, names).await? else { return Ok(Ok(None)) };
+        Ok(match head.snapshot(&self.api, names).await? {
+            Some(snapshot) => Ok(Some((head, snapshot))),
+            None => Err(Stop::Doubt(format!("the snapshot in {} is not whole; {}", names.state, self.anew()))),
+        })
+    }
+
+    async fn info(&self) -> Result<Info, Stop> {
+        let gone = || Stop::Doubt(format!("the stream {} is gone from NATS; start all nodes again to begin anew", self.streams.names.log));
+        self.api.info(&self.streams.names.log).await?.ok_or_else(gone)
+    }
+
+    /// Whether the log is the same one, and has the next record or will have.
+    async fn checked(&self) -> Result<(), Stop> {
+        let (info, Some(place)) = (self.info().await?, &self.place) else { return Ok(()) };
+        if info.identity() != place.log {
+            let name = &self.streams.names.log;
+            return Err(Stop::Over(format!("the stream {name} in NATS was made anew; start this node again, and all others")));
+        }
+        self.gap(&info, place).map_or(Ok(()), |gap| Err(Stop::Doubt(gap)))
+    }
+
+    /// What is wrong if a record is read next.
+    fn gap(&self, info: &Info, place: &Place) -> Option<String> {
+        let name = &self.streams.names.log;
+        if info.state.last + 1 < place.next {
+            return Some(format!("the stream {name} in NATS has lost its last records; {}", self.anew()));
+        }
+        (info.state.first > place.next).then(|| {
+            if place.has_read {
+                "this node was away for so long that records it has not read are gone; start it again".to_owned()
+            } else {
+                format!("the log's beginning is gone and no snapshot stands for it; {}", self.anew())
+            }
+        })
+    }
+
+    /// What helps when what NATS keeps is of no use.
+    fn anew(&self) -> String {
+        let (log, state) = (&self.streams.names.log, &self.streams.names.state);
+        format!(
+            "stop all nodes, delete both streams with \"nats stream rm {log}\" and \"nats stream rm {state}\", and start the nodes again"
+        )
+    }
+
+    /// The next record has come.
+    fn told(&mut self, delivery: Delivery) -> Result<(), Stop> {
+        let Delivery { sequence, at, record } = delivery;
+        match &mut self.place {
+            Some(place) if place.next == sequence => (place.next, place.has_read) = (sequence + 1, true),
+            _ => return Err(Stop::Doubt("records that this node has not read are gone from the log; start it again".to_owned())),
+        }
+        self.untaken.told(sequence, record.len(), &self.taken);
+        self.teller.tell(Told::Record { sequence, at, record: record.into() });
+        self.caught_up();
+        Ok(())
+    }
+
+    /// Tells once that all has been told that was there at the beginning.
+    fn caught_up(&mut self) {
+        let Some(place) = &mut self.place else { return };
+        if place.behind.is_some_and(|last| place.next > last) {
+            place.behind = None;
+            self.teller.tell(Told::CaughtUp);
+        }
+    }
+}

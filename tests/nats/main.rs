@@ -1,0 +1,16 @@
+//! The log of a space on a NATS server that runs, is killed, and is out of reach.
+//!
+//! - `server`, `proxy`, `node`: what a test runs.
+//! - `records`, `snapshots`, `trouble`, `over`.
+//!
+//! Without the program nats-server they are skipped, and say so.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed unwrap in a test is a failed test")]
+
+mod node;
+mod over;
+mod proxy;
+mod records;
+mod server;
+mod snapshots;
+mod trouble;

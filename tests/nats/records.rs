@@ -1,0 +1,125 @@
+//! What is appended is told, in order and once.
+
+use std::time::{Duration, SystemTime};
+
+use msgstream::internal::broker::nats::follow;
+use msgstream::internal::broker::space::{LARGEST, Log, RecordId, Told};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::node::Node;
+use crate::proxy::Proxy;
+use crate::server::Server;
+
+#[tokio::test]
+async fn records_come_back_in_order_to_all() {
+    let Some(server) = Server::start() else { return };
+    let (mut north, mut south) = (Node::on(&server.settings()), Node::on(&server.settings()));
+    let (log, nothing) = north.begins().await;
+    assert_eq!((nothing, south.begins().await), (None, (log, None)));
+    north.caught_up().await;
+    south.caught_up().await;
+    for number in 1..=50_u64 {
+        let node = if number % 3 == 0 { &mut south } else { &mut north };
+        node.append(format!("record {number}"));
+        let expected = (number, format!("record {number}").into_bytes());
+        assert_eq!((north.record().await, south.record().await), (expected.clone(), expected));
+    }
+    let mut late = Node::on(&server.settings());
+    assert_eq!(late.begins().await, (log, None));
+    for number in 1..=50 {
+        assert_eq!(late.record().await.0, number);
+    }
+    late.caught_up().await;
+}
+
+#[tokio::test]
+async fn spaces_do_not_see_each_other() {
+    let Some(server) = Server::start() else { return };
+    let (mut lab, mut other) = (Node::begun(&server.settings()).await, Node::begun(&server.settings().space("lab2".to_owned())).await);
+    lab.say("of the lab").await;
+    assert_eq!(other.say("of the other").await, 1);
+}
+
+#[tokio::test]
+async fn a_record_has_the_time_at_which_it_was_stored() {
+    let Some(server) = Server::start() else { return };
+    let (tell, mut told) = unbounded_channel();
+    let mut way = follow(&server.settings(), move |one| tell.send(one).is_ok()).unwrap();
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let before = now();
+    way.append(RecordId { life: 1, number: 1 }, b"a".to_vec());
+    loop {
+        if let Told::Record { at, .. } = told.recv().await.unwrap() {
+            let leeway = Duration::from_secs(10);
+            assert!(before - leeway < at && at < now() + leeway, "{at:?}");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_appended_twice_is_stored_once() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("first").await;
+    node.append_again("first");
+    node.append_again("first");
+    assert_eq!(node.say("second").await, 2);
+    let mut late = Node::on(&server.settings());
+    assert_eq!((late.record().await, late.record().await), ((1, b"first".to_vec()), (2, b"second".to_vec())));
+}
+
+#[tokio::test]
+async fn the_largest_record_is_carried() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    let record: Vec<u8> = (0..LARGEST).map(|_| fastrand::u8(..)).collect();
+    node.append(record.clone());
+    assert_eq!(node.record().await, (1, record));
+}
+
+#[tokio::test]
+async fn no_more_is_told_than_is_taken() {
+    let Some(server) = Server::start() else { return };
+    let (mut busy, mut slow) = (Node::begun(&server.settings()).await, Node::begun(&server.settings()).await);
+    let (all, told_at_once) = (40, (16 << 20) / LARGEST as u64);
+    for number in 0..all {
+        busy.say(vec![number as u8; LARGEST]).await;
+    }
+    for number in 1..=told_at_once {
+        assert_eq!(slow.untaken().await.0, number);
+    }
+    assert!(!slow.has_more());
+    slow.way.taken(told_at_once);
+    for number in told_at_once + 1..=all {
+        assert_eq!(slow.record().await.0, number);
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_told_twice_on_connections_that_break() {
+    let Some(server) = Server::start() else { return };
+    let proxy = Proxy::to(server.port()).await;
+    let (mut node, mut other) = (Node::begun(&proxy.settings()).await, Node::begun(&server.settings()).await);
+    for number in 1..=100_u64 {
+        node.append(number.to_string());
+        if number % 10 == 0 {
+            proxy.cut();
+            other.append(format!("other {number}"));
+            proxy.heal();
+        }
+        while node.record().await.1 != number.to_string().into_bytes() {}
+    }
+    node.say("the end").await;
+    let (mut numbers, mut others) = (Vec::new(), 0);
+    for sequence in 1.. {
+        let (told, record) = other.record().await;
+        assert_eq!(told, sequence);
+        match String::from_utf8(record).unwrap() {
+            end if end == "the end" => break,
+            record if record.starts_with("other") => others += 1,
+            record => numbers.push(record.parse::<u64>().unwrap()),
+        }
+    }
+    assert_eq!((numbers, others), ((1..=100).collect(), 10));
+}

@@ -1,0 +1,124 @@
+//! A NATS server of a test's own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use async_nats::Client;
+use msgstream::broker::NodesSettings;
+use serde_json::Value;
+
+/// A server, and what it has stored. Both are gone when it is dropped.
+pub(crate) struct Server {
+    folder: PathBuf,
+    port: u16,
+    options: Vec<String>,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// None, and a word, if there is no such program.
+    pub(crate) fn start() -> Option<Self> {
+        Self::with(&[])
+    }
+
+    /// With options of its own.
+    pub(crate) fn with(options: &[&str]) -> Option<Self> {
+        let mut server = Self::stopped(options);
+        for _ in 0..20 {
+            match server.run() {
+                Ok(true) => return Some(server),
+                // Somebody else has the port by now.
+                Ok(false) => server.port = free_port(),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    println!("skipped: there is no nats-server; install it with \"apt-get install nats-server\"");
+                    return None;
+                }
+                Err(error) => panic!("nats-server: {error}"),
+            }
+        }
+        panic!("nats-server does not start")
+    }
+
+    /// One that does not run yet.
+    fn stopped(options: &[&str]) -> Self {
+        let folder = std::env::temp_dir().join(format!("msgstream-nats-{}-{:x}", std::process::id(), fastrand::u64(..)));
+        fs::create_dir_all(&folder).unwrap();
+        Self { folder, port: free_port(), options: options.iter().map(|&option| option.to_owned()).collect(), process: None }
+    }
+
+    /// Runs it, until it is ready. False if it ends before.
+    fn run(&mut self) -> std::io::Result<bool> {
+        let path = format!("{}:/usr/sbin:/usr/local/sbin", std::env::var("PATH").unwrap_or_default());
+        let mut process = Command::new("nats-server")
+            .env("PATH", path)
+            .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
+            .arg(&self.folder)
+            .args(&self.options)
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let is_ready = lines.any(|line| line.contains("Server is ready"));
+        thread::spawn(move || lines.for_each(drop));
+        self.process = Some(process);
+        if !is_ready {
+            self.kill();
+        }
+        Ok(is_ready)
+    }
+
+    /// Kills it, whatever it does.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// Starts it again, with what it had stored.
+    pub(crate) fn restart(&mut self) {
+        // For a moment the port may belong to a connection that looks for it.
+        assert!((0..100).any(|_| self.run().unwrap()), "nats-server does not start again on port {}", self.port);
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn settings(&self) -> NodesSettings {
+        NodesSettings::on([self.address()]).space("lab".to_owned())
+    }
+
+    /// Asks JetStream for something.
+    pub(crate) async fn ask(&self, what: &str, body: &str) -> Value {
+        let client = self.client().await;
+        let answer = client.request(format!("$JS.API.{what}"), body.to_owned().into()).await.unwrap();
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert_eq!(answer.get("error"), None, "{what}");
+        answer
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        async_nats::connect(self.address()).await.unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.process.is_some() {
+            self.kill();
+        }
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// Below those that systems give to whoever asks for any, so that it is free later, too.
+fn free_port() -> u16 {
+    (0..).map(|_| fastrand::u16(10_000..32_000)).find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok()).unwrap()
+}

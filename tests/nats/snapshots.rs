@@ -1,0 +1,106 @@
+//! Snapshots, from which others begin.
+
+use msgstream::internal::broker::space::{LARGEST, Snapshot};
+use serde_json::Value;
+
+use crate::node::Node;
+use crate::server::Server;
+
+fn snapshot(cut: u64, pieces: &[&[u8]]) -> Option<Snapshot> {
+    Some(Snapshot { cut, pieces: pieces.iter().map(|piece| piece.to_vec()).collect() })
+}
+
+async fn state(server: &Server, stream: &str) -> Value {
+    server.ask(&format!("STREAM.INFO.{stream}"), "").await["state"].clone()
+}
+
+#[tokio::test]
+async fn a_newcomer_begins_with_what_was_kept() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    for number in 1..=10 {
+        node.say(number.to_string()).await;
+    }
+    let large = vec![7; LARGEST];
+    node.keep(8, &[b"one", &large, b""], 5);
+    assert_eq!(node.kept().await, Ok(8));
+    assert_eq!(state(&server, "msgstream-lab").await["first_seq"], 6);
+    let mut late = Node::on(&server.settings());
+    assert_eq!(late.begins().await.1, snapshot(8, &[b"one", &large, b""]));
+    assert_eq!((late.record().await.0, late.record().await.0), (9, 10));
+    late.caught_up().await;
+    assert_eq!(node.say("next").await, 11);
+    assert_eq!(late.record().await.0, 11);
+}
+
+#[tokio::test]
+async fn a_newcomer_begins_behind_a_snapshot_of_all() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    for _ in 1..=3 {
+        node.say("a record").await;
+    }
+    node.keep(3, &[], 3);
+    assert_eq!(node.kept().await, Ok(3));
+    let mut late = Node::on(&server.settings());
+    assert_eq!(late.begins().await.1, snapshot(3, &[]));
+    late.caught_up().await;
+    assert_eq!((node.say("next").await, late.record().await.0), (4, 4));
+}
+
+#[tokio::test]
+async fn an_older_snapshot_replaces_none() {
+    let Some(server) = Server::start() else { return };
+    let (mut north, mut south) = (Node::begun(&server.settings()).await, Node::begun(&server.settings()).await);
+    for _ in 1..=5 {
+        north.say("a record").await;
+    }
+    north.keep(4, &[b"four"], 2);
+    assert_eq!(north.kept().await, Ok(4));
+    south.keep(3, &[b"three"], 3);
+    assert_eq!(south.kept().await, Ok(4));
+    south.keep(4, &[b"also four"], 3);
+    assert_eq!(south.kept().await, Ok(4));
+    south.keep(5, &[b"five", b"and more"], 3);
+    assert_eq!(south.kept().await, Ok(5));
+    assert_eq!(Node::on(&server.settings()).begins().await.1, snapshot(5, &[b"five", b"and more"]));
+    // The pieces of the last one, and its head.
+    assert_eq!(state(&server, "msgstream-lab-state").await["messages"], 3);
+}
+
+#[tokio::test]
+async fn one_snapshot_is_stored_at_a_time() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("a record").await;
+    node.keep(1, &[b"one"], 0);
+    node.keep(1, &[b"one"], 0);
+    let refused = node.kept().await.unwrap_err();
+    assert!(refused.contains("still being stored"), "{refused}");
+    assert_eq!(node.kept().await, Ok(1));
+}
+
+#[tokio::test]
+async fn of_snapshots_at_the_same_time_the_newest_stays_whole() {
+    let Some(server) = Server::start() else { return };
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(Node::begun(&server.settings()).await);
+    }
+    for _ in 1..=60 {
+        nodes[0].say("a record").await;
+    }
+    for cut in (1..=58).step_by(3) {
+        for (node, cut) in nodes.iter_mut().zip(cut..) {
+            let content = cut.to_string();
+            node.keep(cut, &[content.as_bytes(); 4], cut - 1);
+        }
+        for (node, cut) in nodes.iter_mut().zip(cut..) {
+            assert!(node.kept().await.unwrap() >= cut);
+        }
+        let newest = (cut + 2).to_string();
+        assert_eq!(Node::on(&server.settings()).begins().await.1, snapshot(cut + 2, &[newest.as_bytes(); 4]));
+    }
+    assert_eq!(state(&server, "msgstream-lab-state").await["messages"], 5);
+    assert_eq!(state(&server, "msgstream-lab").await["first_seq"], 60);
+}

@@ -36,7 +36,7 @@ class NatsServer(Program):
             lines.append(f'cluster {{ name: "lab", listen: "{self.place.address}:{self.routes}", routes: [{routes}] }}')
         (self.folder / "nats.conf").write_text("\n".join(lines) + "\n")
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self.spawn("nats-server", "-c", str(self.folder / "nats.conf"))
 
     def ask(self, path: str) -> Optional[Dict[str, Any]]:
@@ -86,7 +86,7 @@ class Cluster:
     def start(self) -> None:
         for server in self.servers:
             if not server.is_alive:
-                server.start()
+                server.begin()
 
     def until_ready(self) -> None:
         """Waits until all servers have a leader and all that they should have, and JetStream answers."""

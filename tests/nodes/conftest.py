@@ -13,7 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from cluster import Cluster  # noqa: E402
 from place import HERE, Network, Place  # noqa: E402
+from lab import Lab  # noqa: E402
 from program import Program, last_words  # noqa: E402
+from talk import Runner  # noqa: E402
 
 _running: List[Program] = []
 
@@ -29,6 +31,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") 
 @pytest.fixture(autouse=True)
 def everything_ends() -> Iterator[None]:
     yield
+    _end()
+
+
+def _end() -> None:
+    while Runner.begun:
+        Runner.begun.pop().abandon()
     while _running:
         _running.pop().close()
 
@@ -63,10 +71,30 @@ def network() -> Iterator[Callable[..., Network]]:
         return made[-1]
 
     yield make
-    while _running:
-        _running.pop().close()
+    _end()
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def lab(cluster: Callable[..., Cluster], tmp_path: Path) -> Callable[..., Lab]:
+    """Makes a space: ``lab(3)`` is one of two nodes on three NATS servers."""
+
+    def make(servers: int = 1, places: Sequence[Place] = (), **settings: str) -> Lab:
+        return Lab(cluster(servers, places), tmp_path, settings, _running.append)
+
+    return make
+
+
+@pytest.fixture
+def say(capsys: "pytest.CaptureFixture[str]") -> Callable[[str], None]:
+    """Says something whether or not the test fails."""
+
+    def aloud(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end="", flush=True)
+
+    return aloud
 
 
 @pytest.fixture

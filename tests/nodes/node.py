@@ -53,7 +53,6 @@ class Node(Program):
         return self.addresses[0]
 
     def begin(self) -> None:
-        """Starts it without waiting."""
         assert BIN, "run tests/nodes/run, or set MSGSTREAM_BIN to the program"
         self.spawn(BIN, "serve", "--config", str(self.folder / "msgstream.toml"), environment=environment())
 

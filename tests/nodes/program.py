@@ -30,6 +30,10 @@ class Program:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         self.began = time.monotonic()
 
+    def begin(self) -> None:
+        """Starts it without waiting."""
+        raise NotImplementedError
+
     @property
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None

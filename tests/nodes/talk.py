@@ -137,17 +137,23 @@ class Client:
         self._lines.end(in_order=False)
 
 
-class _Runner:
+class Runner:
     """A client with a thread of its own, which goes on at the next address when something fails."""
+
+    #: All that there are, so that a test that fails leaves none behind.
+    begun: "List[Runner]" = []
 
     def __init__(self, name: str, addresses: Sequence[Address], place: Place, patience: float) -> None:
         self.name, self._addresses, self._place, self._patience = name, list(addresses), place, patience
         self._which, self._over = 0, threading.Event()
         self._connection: Optional[Lines] = None
+        #: When something was confirmed, or came.
+        self.times: List[float] = []
         #: What had it go on elsewhere, and when.
         self.failures: List[Tuple[float, str]] = []
         self._trouble: Optional[BaseException] = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.begun.append(self)
 
     @property
     def address(self) -> Address:
@@ -187,13 +193,17 @@ class _Runner:
     def is_running(self) -> bool:
         return self._thread.is_alive()
 
+    def abandon(self) -> None:
+        """Has it end soon, however it is."""
+        self._over.set()
+
     def _join(self, what: str, deadline: float) -> None:
         self._thread.join(deadline)
         self.must_be_well()
         assert not self.is_running, f"{self.name} {what} not in {deadline:.0f} s; its failures: {self.failures[-5:]}"
 
 
-class Publisher(_Runner):
+class Publisher(Runner):
     """Says numbered messages in its streams in turn, as fast as it is answered or so many a second, under one session. Goes on as the protocol
     says: from the line that the broker has not taken. Every tenth message is a header as well."""
 
@@ -219,8 +229,6 @@ class Publisher(_Runner):
         self._kept: Deque[Tuple[bytes, Optional[Tuple[str, Message]]]] = collections.deque()
         self._count, self._finishing, self._quiet = 0, threading.Event(), threading.Event()
         self._began = time.monotonic()
-        #: When something was confirmed.
-        self.times: List[float] = []
         #: What was refused; how often the session was forgotten; and what the receipts say of listeners.
         self.refused: List[Event] = []
         self.forgotten = 0
@@ -364,7 +372,7 @@ class Publisher(_Runner):
             self._connection.end(in_order=False)
 
 
-class Listener(_Runner):
+class Listener(Runner):
     """Listens to a stream to its end, and goes on at the next address behind what it has."""
 
     def __init__(
@@ -373,8 +381,7 @@ class Listener(_Runner):
         super().__init__(name, addresses, place, patience)
         self.heard, self.stream = Heard(name, stream, is_whole), stream
         self._position: Optional[Position] = None
-        #: When each message came; and the last message of the stream, if that has ended.
-        self.times: List[float] = []
+        #: The last message of the stream, if that has ended.
         self.last: Any = None
         self.joins = 0
         self._thread.start()
@@ -459,7 +466,6 @@ def _message(content: Any) -> Message:
     return Message(content["by"], content["n"], content["heads"])
 
 
-def pause_around(times: Sequence[float], moment: float) -> float:
-    """How long nothing came around or after a moment, in seconds: the longest of the ten seconds behind it."""
-    near = [at for at in times if moment - 1 <= at <= moment + 20]
-    return max((later - earlier for earlier, later in zip(near, near[1:])), default=float("inf"))
+def longest_pause(times: Sequence[float], since: float) -> float:
+    """The longest time in which nothing came, of those that ended after a moment, in seconds."""
+    return max((later - earlier for earlier, later in zip(times, times[1:]) if later >= since), default=float("inf"))

@@ -40,7 +40,7 @@ def test_one_server_keeps_what_it_has_when_it_is_killed(cluster: Callable[..., C
     assert put(one) == 1
     one.kill()
     assert not one.place.reaches(one.place.address, one.port)
-    one.start()
+    one.begin()
     servers.until_ready()
     assert put(one) == 2
 
@@ -62,7 +62,7 @@ def test_three_servers_go_on_without_their_leader(cluster: Callable[..., Cluster
     first.kill()
     second = servers.until_led("msgstream-lab", other_than=first)
     until(lambda: puts(second), "the second leader takes what is put")
-    first.start()
+    first.begin()
     servers.until_ready()
     # Stopped: it is there for the system, and does not answer.
     leader = servers.until_led("msgstream-lab")

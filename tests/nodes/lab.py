@@ -10,7 +10,7 @@ from cluster import Cluster
 from node import Node, knows_nodes
 from place import HERE, Place
 from program import Program
-from talk import Address, Client, Event, Listener, Publisher
+from talk import PATIENCE, Address, Client, Event, Listener, Publisher
 from waiting import until
 
 #: The stream of JetStream in which the space has its log.
@@ -55,9 +55,18 @@ class Lab:
 
     def listener(self, name: str, stream: str, nodes: Sequence[Node], **more: Any) -> Listener:
         """One that has joined."""
+        more.setdefault("is_whole", not any(stream in publisher.said for publisher in self.publishers))
         self.listeners.append(Listener(name, stream, self.from_(*nodes), **more))
         self.listeners[-1].until_joined()
         return self.listeners[-1]
+
+    def pairs(self, stream: str, first: Node, second: Node, rate: float, patience: float = PATIENCE, **of_publishers: Any) -> None:
+        """A listener and then a publisher at each of two nodes, which know the other. Those of the first have a 0 in their names."""
+        ways = [(first, second), (second, first)]
+        for number, nodes in enumerate(ways):
+            self.listener(f"listener-{number}", stream, nodes, place=nodes[0].place, patience=patience)
+        for number, nodes in enumerate(ways):
+            self.publisher(f"p{number}", [stream], nodes, place=nodes[0].place, rate=rate, patience=patience, **of_publishers)
 
     def until_all_go_on(self, deadline: float) -> None:
         """Waits until each publisher has had something confirmed, and each listener has heard something."""

@@ -40,7 +40,7 @@ def test_two_nodes_have_one_order(lab: Callable[..., Lab]) -> None:
         it.publisher(f"p{number}", ["s0", "s1"], [(north, south), (south, north)][number % 2], most=1500)
     for number in range(6):
         it.publishers[number % 4].until_confirmed(100)
-        it.listener(f"late-{number}", f"s{number % 2}", [(north, south), (south, north)][number // 3], is_whole=False)
+        it.listener(f"late-{number}", f"s{number % 2}", [(north, south), (south, north)][number // 3])
     for publisher in it.publishers:
         publisher.until_said()
     agreed("s0", north, south)
@@ -168,7 +168,7 @@ def test_nothing_is_lost_or_doubled_while_all_kinds_of_things_fail(lab: Callable
             paused = max(longest_pause(each.times, begun) for each in (*it.publishers, *it.listeners))
             say(f"{rounds:3} {what}: all went on {took:.1f} s after it was over, the longest pause was {paused:.1f} s; {it.in_numbers()}")
         if rounds % 4 == 0:
-            it.listener(f"late-{rounds}", f"s{rounds // 4 % 2}", dice.choice(ways), is_whole=False)
+            it.listener(f"late-{rounds}", f"s{rounds // 4 % 2}", dice.choice(ways))
     it.finish(north)
     assert set(faults.done) == set(KINDS) and sum(faults.done.values()) == rounds >= len(KINDS)
     say(f"{rounds} faults in {began():.0f} s: {it.in_numbers()}")
@@ -204,11 +204,9 @@ def test_a_node_that_is_cut_off_with_a_minority(
     north, south = it.make("north", net["node-a"]), it.make("south", net["node-b"])
     for node in (north, south):
         node.start()
+    it.pairs("s", north, south, rate=100)
     for number, nodes in enumerate([(north, south), (south, north)]):
-        place = nodes[0].place
-        it.listener(f"listener-{number}", "s", nodes, place=place)
-        it.publisher(f"p{number}", ["s"], nodes, place=place, rate=100)
-        it.publisher(f"q{number}", ["s"], nodes, place=place, rate=100, patience=60)
+        it.publisher(f"q{number}", ["s"], nodes, place=nodes[0].place, rate=100, patience=60)
     it.until_all_go_on(RECOVERY)
     lead(it, first if with_leader else second)
     it.until_all_go_on(RECOVERY)
@@ -249,9 +247,7 @@ def test_a_node_that_is_cut_off_with_a_minority(
 def test_clients_of_a_dead_node_go_on_at_the_other(lab: Callable[..., Lab], say: Say) -> None:
     it = lab(1)
     north, south = it.two()
-    for number, nodes in enumerate([(north, south), (south, north)]):
-        it.listener(f"listener-{number}", "s", nodes)
-        it.publisher(f"p{number}", ["s"], nodes, rate=200)
+    it.pairs("s", north, south, rate=200)
     it.until_all_go_on(RECOVERY)
     killed = time.monotonic()
     north.kill()
@@ -268,11 +264,8 @@ def test_clients_of_a_dead_node_go_on_at_the_other(lab: Callable[..., Lab], say:
 def test_a_node_that_stood_still_cuts_its_publishers_off_and_goes_on(lab: Callable[..., Lab], say: Say) -> None:
     it = lab(1)
     north, south = it.two()
-    # These would wait for their node for as long as it takes.
-    it.listener("listener-0", "s", (north, south), patience=60)
-    it.publisher("p0", ["s"], (north, south), rate=100, patience=60)
-    it.listener("listener-1", "s", (south, north))
-    it.publisher("p1", ["s"], (south, north), rate=100)
+    # They would wait for their node for as long as it takes.
+    it.pairs("s", north, south, rate=100, patience=60)
     it.until_all_go_on(RECOVERY)
     north.stop()
     began = Stopwatch()
@@ -284,16 +277,15 @@ def test_a_node_that_stood_still_cuts_its_publishers_off_and_goes_on(lab: Callab
     say(f"the publisher was told: {it.publishers[0].failures[0][1]}")
     it.until_all_go_on(RECOVERY)
     it.finish(north)
-    assert it.gaps == 0 and stands(north, "s") == stands(south, "s")
+    assert it.gaps == 0
+    agreed("s", north, south)
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_without_nats_publishers_wait(lab: Callable[..., Lab], say: Say, how: str) -> None:
     it = lab(1)
     north, south = it.two()
-    for number, nodes in enumerate([(north, south), (south, north)]):
-        it.listener(f"listener-{number}", "s", nodes, patience=60)
-        it.publisher(f"p{number}", ["s"], nodes, rate=200, patience=60)
+    it.pairs("s", north, south, rate=200, patience=60)
     it.until_all_go_on(RECOVERY)
     assert (north.health(), south.health()) == (200, 200)
     server = it.cluster.servers[0]
@@ -399,7 +391,7 @@ def test_a_node_that_comes_late_has_everything(lab: Callable[..., Lab]) -> None:
     it.until_all_go_on(RECOVERY)
     late = it.make("late")
     late.start()
-    it.listener("at the late one", "s", (late,), is_whole=False)
+    it.listener("at the late one", "s", (late,))
     it.publisher("q", ["s"], (late,), rate=200)
     it.until_all_go_on(RECOVERY)
     until(lambda: sorted({*streams, "s"}) == names(late) == names(north), "both list all streams", 10)
@@ -417,9 +409,7 @@ def test_a_node_that_is_stopped_in_order_loses_nothing(lab: Callable[..., Lab], 
     session = 4
     it = lab(1, limits__session_time=f"{session}s")
     north, south = it.two()
-    for number, nodes in enumerate([(north, south), (south, north)]):
-        it.listener(f"listener-{number}", "s", nodes)
-        it.publisher(f"p{number}", ["s"], nodes, rate=200, will=("s", "lost"))
+    it.pairs("s", north, south, rate=200, will=("s", "lost"))
     it.until_all_go_on(RECOVERY)
     stopped = time.monotonic()
     assert north.terminate() == 0
@@ -440,9 +430,7 @@ def test_all_nodes_are_started_again(lab: Callable[..., Lab], how: str) -> None:
     north, south = it.two()
     streams = filled(south)
     before = {stream: agreed(stream, north, south) for stream in streams}
-    for number, nodes in enumerate([(north, south), (south, north)]):
-        it.listener(f"listener-{number}", "s", nodes)
-        it.publisher(f"p{number}", ["s"], nodes, rate=200)
+    it.pairs("s", north, south, rate=200)
     it.until_all_go_on(RECOVERY)
     for node in (north, south):
         node.kill() if how == "kill" else node.terminate()

@@ -26,10 +26,9 @@ class Lab:
         self.publishers: List[Publisher] = []
         self.listeners: List[Listener] = []
 
-    def make(self, name: str, place: Place = HERE, nats: Optional[Sequence[str]] = None) -> Node:
+    def make(self, name: str, place: Place = HERE, **settings: str) -> Node:
         """A node that has not begun."""
-        urls = self.cluster.urls if nats is None else nats
-        node = Node(name, self._folder / name, urls, self.cluster.replicas, place, settings=self._settings)
+        node = Node(name, self._folder / name, self.cluster.urls, self.cluster.replicas, place, settings={**self._settings, **settings})
         self._run(node)
         self.nodes.append(node)
         return node

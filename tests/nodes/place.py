@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import subprocess
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from waiting import until
 
@@ -93,15 +93,18 @@ def _enter(namespace: int) -> None:
 HERE = Place("here", "127.0.0.1")
 
 
-def free_port(taken: Dict[int, None] = {}) -> int:  # noqa: B006 - it is to be remembered
+_taken: Set[int] = set()
+
+
+def free_port() -> int:
     """A port that nobody has, and that the system gives nobody: not of those that connections begin from. So whoever had it can come back."""
     while True:
         port = random.SystemRandom().randrange(20000, 32000)
         with socket.socket() as probe:
             with contextlib.suppress(OSError):
-                if port not in taken:
+                if port not in _taken:
                     probe.bind(("127.0.0.1", port))
-                    taken[port] = None
+                    _taken.add(port)
                     return port
 
 

@@ -205,7 +205,7 @@ class Runner:
 
 class Publisher(Runner):
     """Says numbered messages in its streams in turn, as fast as it is answered or so many a second, under one session. Goes on as the protocol
-    says: from the line that the broker has not taken. Every tenth message is a header as well."""
+    says: from the line that the broker has not taken. Every tenth message is a header as well. ``filler`` makes each so many bytes longer."""
 
     def __init__(
         self,
@@ -219,10 +219,12 @@ class Publisher(Runner):
         patience: float = PATIENCE,
         will: Optional[Tuple[str, Any]] = None,
         most: Optional[int] = None,
+        filler: int = 0,
     ) -> None:
         super().__init__(name, addresses, place, patience)
         self.said = {stream: Said(name, stream) for stream in streams}
         self._streams, self._rate, self._window, self._most = list(streams), rate, window, most
+        self._filler = {"filler": "x" * filler} if filler else {}
         self._session, self._known_before = secrets.token_hex(16), False
         #: Lines that have not been confirmed: the number of the first, and what each says.
         self._taken = 0
@@ -247,9 +249,9 @@ class Publisher(Runner):
         message = Message(self.name, self._count, self._count // len(self._streams) % 10 == 0)
         self._count += 1
         content = {"by": message.by, "n": message.n, "heads": message.heads}
-        more = {"header": content} if message.heads else {}
+        more: Dict[str, Any] = {"header": content} if message.heads else {}
         number = self._taken + len(self._kept) + 1
-        self._kept.append((line("put", stream=stream, message=content, **more, receipt=number), (stream, message)))
+        self._kept.append((line("put", stream=stream, message={**content, **self._filler}, **more, receipt=number), (stream, message)))
         self.said[stream].messages.append(message)
 
     def _wants(self) -> bool:

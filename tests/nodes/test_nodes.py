@@ -8,7 +8,7 @@ import queue
 import random
 import subprocess
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 import pytest
 
@@ -17,7 +17,7 @@ from lab import LOG, Lab, agreed, stands
 from node import BIN, LEASE, Node, Stopwatch
 from place import Network
 from program import Program, environment
-from talk import Client, Listener, Publisher, longest_pause
+from talk import Client, Ended, longest_pause
 from waiting import holds_for, until
 
 Say = Callable[[str], None]
@@ -97,6 +97,36 @@ def test_receipts_count_the_listeners_of_all_nodes(lab: Callable[..., Lab], say:
         say(f"and one fewer after {took():.2f} s")
 
 
+def test_a_session_goes_on_at_another_node(lab: Callable[..., Lab]) -> None:
+    it = lab(1)
+    north, south = it.two()
+    with Client(north.address) as a, Client(south.address) as b:
+        session = "a session of the tests of nodes"
+        assert (a.do("session", session=session)["known"], a.do("put", stream="s", message=1)["action"]) == (False, "receipt")
+        answer = b.do("session", session=session)
+        assert (answer["known"], answer["taken"]) == (True, 1)
+        with pytest.raises(Ended, match="taken_over"):
+            a.until_heard(lambda event: False, "that the session is another's", 10)
+        b.do("put", stream="s", message=2)
+        b.end()
+    # It ended in order, so it is over.
+    with Client(north.address) as a:
+        assert a.do("session", session=session)["known"] is False
+
+
+def test_spaces_are_apart(lab: Callable[..., Lab]) -> None:
+    it = lab(1)
+    north, _ = it.two()
+    elsewhere = it.make("elsewhere", nodes__space="another")
+    elsewhere.start()
+    with Client(north.address) as a, Client(elsewhere.address) as b:
+        a.do("header", stream="s", message=1)
+        b.do("put", stream="t", message=1, header=1)
+        assert b.do("listen", stream="s")["state"] == "waiting"
+        assert names(north) == ["s"]
+        until(lambda: "t" in names(elsewhere), "the other space has its own", 10)
+
+
 # Faults
 
 
@@ -139,7 +169,9 @@ class Faults:
 KINDS = [f"{how} {what}" for how in ("kill", "stop") for what in ("north", "south", "leader", "follower")]
 
 
-def test_nothing_is_lost_or_doubled_while_all_kinds_of_things_fail(lab: Callable[..., Lab], say: Say, seed: int, request: pytest.FixtureRequest) -> None:
+def test_nothing_is_lost_or_doubled_while_all_kinds_of_things_fail(
+    lab: Callable[..., Lab], say: Say, seed: int, request: pytest.FixtureRequest
+) -> None:
     say(f"NODES_SEED={seed}")
     dice = random.Random(seed)
     it = lab(3)
@@ -405,6 +437,33 @@ def test_a_node_that_comes_late_has_everything(lab: Callable[..., Lab]) -> None:
     assert it.gaps == 0
 
 
+def test_a_log_that_is_full_forgets_what_all_have(lab: Callable[..., Lab], say: Say) -> None:
+    """So much is said that the log cannot keep it. Nodes that begin then have everything nevertheless."""
+    it = lab(1, nodes__log="16MiB", replay__stream="1MiB")
+    north, south = it.two()
+    streams = filled(south)
+    before = {stream: agreed(stream, north, south) for stream in streams}
+    it.listener("listener", "s", (south, north))
+    it.publisher("p0", ["s"], (north, south), most=1500, filler=16000)
+    it.publishers[0].until_confirmed(200)
+    north.kill()
+    it.publishers[0].until_said(120)
+    it.publisher("p1", ["s"], (south,), most=1500, filler=16000)
+    it.publishers[1].until_said(120)
+    took = Stopwatch()
+    north.start()
+    say(f"a node that has missed 40 MB was there after {took():.1f} s")
+    late = it.make("late")
+    took = Stopwatch()
+    late.start()
+    say(f"a new node was there after {took():.1f} s")
+    for node in (north, late):
+        assert {stream: stands(node, stream) for stream in streams} == before
+    agreed("s", north, south, late)
+    it.finish(late)
+    assert it.gaps == 0
+
+
 def test_a_node_that_is_stopped_in_order_loses_nothing(lab: Callable[..., Lab], say: Say) -> None:
     session = 4
     it = lab(1, limits__session_time=f"{session}s")
@@ -462,13 +521,13 @@ def test_nodes_are_told_of(lab: Callable[..., Lab]) -> None:
 
 
 def test_the_clients_go_on_at_another_node(lab: Callable[..., Lab]) -> None:
-    from msgstream import Ended, Lost, Message, RemoteStream
+    import msgstream
 
     it = lab(1)
     north, south = it.two()
     both = f"{north.address},{south.address}"
     events: "queue.Queue[Any]" = queue.Queue()
-    job, remote = RemoteStream(both), RemoteStream(both)
+    job, remote = msgstream.RemoteStream(both), msgstream.RemoteStream(both)
     command = [BIN, "listen", "job", "--server", both, "--json", "--reconnect"]
     by_program = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     command = [BIN, "put", "job", "--server", both]
@@ -494,9 +553,9 @@ def test_the_clients_go_on_at_another_node(lab: Callable[..., Lab]) -> None:
         job.flush()
         assert job.dropped == 0
         heard: List[Any] = []
-        while not heard or not isinstance(heard[-1], Ended):
+        while not heard or not isinstance(heard[-1], msgstream.Ended):
             heard.append(events.get(timeout=30))
-        assert [event for event in heard if isinstance(event, Lost)] == []
+        assert [event for event in heard if isinstance(event, msgstream.Lost)] == []
         said, _ = by_program.communicate(timeout=30)
         printed = [json.loads(line) for line in said.splitlines()]
     finally:
@@ -506,7 +565,7 @@ def test_the_clients_go_on_at_another_node(lab: Callable[..., Lab]) -> None:
         job.close()
         remote.close()
     for messages in (
-        [event.message for event in heard if isinstance(event, Message)],
+        [event.message for event in heard if isinstance(event, msgstream.Message)],
         [event["message"] for event in printed if event["action"] == "put"],
     ):
         for key in ("job", "put"):

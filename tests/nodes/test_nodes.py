@@ -15,7 +15,7 @@ import pytest
 from cluster import NatsServer
 from lab import LOG, Lab, agreed, stands
 from node import BIN, LEASE, Node, Stopwatch
-from place import Network
+from place import HERE, Network
 from program import Program, environment
 from talk import Client, Ended, longest_pause
 from waiting import holds_for, until
@@ -528,9 +528,9 @@ def test_the_clients_go_on_at_another_node(lab: Callable[..., Lab]) -> None:
     both = f"{north.address},{south.address}"
     events: "queue.Queue[Any]" = queue.Queue()
     job, remote = msgstream.RemoteStream(both), msgstream.RemoteStream(both)
-    command = [BIN, "listen", "job", "--server", both, "--json", "--reconnect"]
+    command = HERE.command(BIN, "listen", "job", "--server", both, "--json", "--reconnect")
     by_program = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    command = [BIN, "put", "job", "--server", both]
+    command = HERE.command(BIN, "put", "job", "--server", both)
     lines = subprocess.Popen(command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
     try:
         remote.listen("job", events, events=True)

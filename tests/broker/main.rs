@@ -12,7 +12,8 @@
 //! - [`faults`]: one module for each thing that goes wrong in the world.
 //!
 //! The program under test is the one that cargo built, or the one that `MSGSTREAM_BIN` names: an installed or a
-//! release build can be held to the same tests.
+//! release build can be held to the same tests. With `MSGSTREAM_TEST_NATS` set to the address of a NATS server, each broker is a node
+//! with a space of its own: see `tests/nodes/run --contract`.
 
 // A failed unwrap in a test is a failed test. Clippy knows that of test functions, not of what they call.
 #![allow(clippy::unwrap_used, clippy::expect_used)]

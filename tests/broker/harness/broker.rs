@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -17,6 +18,9 @@ use super::{Client, Encoding, Process, Socket, Transport, descriptors_for, encry
 
 /// The variable that names another program to be tested than the one that cargo built.
 const PROGRAM: &str = "MSGSTREAM_BIN";
+
+/// The variable with the address of a NATS server, `nats://HOST:PORT`. With it, each broker is the only node of a space of its own there.
+const NATS: &str = "MSGSTREAM_TEST_NATS";
 
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +52,13 @@ impl Settings {
     /// Lets lines have so many bytes at most. Other limits must have room for a line, so this is what lowers them all.
     pub(crate) fn short_lines(self, most: usize) -> Self {
         self.set("limits.line", most).set("limits.header", most)
+    }
+
+    /// The same broker as the only node of a space that nobody else has, if the tests are to be held by such.
+    fn as_a_node(self) -> Self {
+        let Ok(nats) = std::env::var(NATS) else { return self };
+        let space = format!("test-{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
+        self.set("nodes.nats", format!("[{nats:?}]")).set("nodes.space", space).set("nodes.name", "only").set("nodes.log", "64MiB")
     }
 
     fn toml(&self) -> String {
@@ -104,7 +115,7 @@ impl Broker {
     pub(crate) fn start(settings: Settings) -> Self {
         // Before the start, since the child inherits the limit.
         descriptors_for(usize::MAX);
-        let (place, mut settings) = (Place::new(), settings);
+        let (place, mut settings) = (Place::new(), settings.as_a_node());
         if !settings.tokens.is_empty() {
             fs::write(place.file("tokens.toml"), &settings.tokens).unwrap();
             settings = settings.set("auth.tokens", place.file("tokens.toml").display());
@@ -332,7 +343,7 @@ pub(crate) fn command(descriptors: Option<u32>) -> Command {
         }
     };
     // A setting that the broker does not know would stop it.
-    command.env_remove(PROGRAM);
+    command.env_remove(PROGRAM).env_remove(NATS);
     command
 }
 

@@ -280,6 +280,7 @@ impl Actor {
                 if let Some(why) = sharing.over.take() {
                     return self.settings.stats.contact.end(why);
                 }
+                self.look_at_state();
             }
             if !self.is_idle() {
                 yield_now().await;

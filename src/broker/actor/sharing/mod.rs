@@ -146,6 +146,7 @@ impl Sharing {
         let mixed = (self.settings.seed ^ self.lives.rotate_left(48)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.life = mixed ^ mixed >> 29;
         self.outgoing.begin_life(self.life);
+        self.keeping.give_up();
     }
 
     /// Whether it knows how the streams stand, as far as one can.
@@ -258,16 +259,21 @@ impl Actor {
         for order in sharing.take_resumed() {
             self.agenda.resume(order, Awaits::Log);
         }
-        if done && let Some(state) = sharing.state_to_keep(&self.core) {
-            self.agenda.add(sharing.flow, Work::Keep(state));
-        }
         done
+    }
+
+    /// Has the state written down behind the records that are there, if it is time.
+    pub(super) fn look_at_state(&mut self) {
+        if let Some(sharing) = self.sharing.as_mut().filter(|sharing| sharing.is_to_keep()) {
+            sharing.begin_to_keep();
+            self.agenda.add(sharing.flow, Work::Keep(Box::default()));
+        }
     }
 
     /// Goes on with writing the state down. True if it is done.
     pub(super) fn keep_state(&mut self, state: &mut StateWork, budget: &mut Budget) -> bool {
         let Some(sharing) = &mut self.sharing else { return true };
-        let done = state.go_on(&self.core, budget);
+        let done = sharing.write(state, &self.core, budget);
         if done {
             sharing.keep(std::mem::take(state));
         }

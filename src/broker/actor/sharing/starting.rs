@@ -52,9 +52,15 @@ impl Keeping {
 
     /// Some node has kept the state up to this record.
     pub(super) fn kept(&mut self, cut: u64) {
+        self.is_under_way = false;
         if cut > self.cut {
             (self.records, self.bytes, self.cut) = (0, 0, cut);
         }
+    }
+
+    /// Nobody will say that it is kept.
+    pub(super) fn give_up(&mut self) {
+        self.is_under_way = false;
     }
 
     fn is_due(&self) -> bool {
@@ -65,31 +71,10 @@ impl Keeping {
 /// A state that is being written. It stands in the order of records, so that nothing changes meanwhile.
 #[derive(Default)]
 pub(in crate::broker::actor) struct StateWork {
-    writer: StateWriter,
+    writer: Option<StateWriter>,
     part: usize,
     names: Vec<StreamName>,
     size: usize,
-}
-
-impl StateWork {
-    /// Goes on as far as the budget goes. True if all of it is written.
-    pub(in crate::broker::actor) fn go_on(&mut self, core: &Core, budget: &mut Budget) -> bool {
-        while !budget.is_spent() {
-            let Some(name) = self.names.pop() else {
-                if self.part == Core::PARTS {
-                    return true;
-                }
-                self.names = core.common_names(self.part);
-                self.part += 1;
-                budget.spend(STREAM);
-                continue;
-            };
-            let bytes = core.saved_common(&name).map_or(0, |stream| self.writer.add(&stream));
-            self.size += bytes;
-            budget.spend(STREAM + bytes / BYTES);
-        }
-        false
-    }
 }
 
 /// What the actor is to do next, of what it was told by the log.
@@ -109,10 +94,8 @@ impl Sharing {
                 self.introduce();
                 tracing::info!(streams = core.streams(), nodes = self.members.iter().count(), "the log of the space is read");
             }
-            Told::Kept(Ok(cut)) => {
-                self.keeping.is_under_way = false;
-                self.outgoing.push(Entry::Step(None, Op::Kept(cut)));
-            }
+            // It is under way until all nodes know.
+            Told::Kept(Ok(cut)) => self.outgoing.push(Entry::Step(None, Op::Kept(cut))),
             Told::Kept(Err(why)) => {
                 self.keeping.is_under_way = false;
                 // It is tried again with the next that is due.
@@ -174,29 +157,45 @@ impl Sharing {
         core.leave_log();
     }
 
-    /// The state that is to be written, if it is this node's turn and there is need.
-    pub(in crate::broker::actor) fn state_to_keep(&mut self, core: &Core) -> Option<Box<StateWork>> {
-        if !self.keeping.is_due() || self.members.eldest() != Some(self.life) || self.is_leaving {
-            return None;
-        }
+    /// Whether the state is to be written, by this node.
+    pub(in crate::broker::actor) fn is_to_keep(&self) -> bool {
+        self.keeping.is_due() && self.members.eldest() == Some(self.life) && !self.is_leaving
+    }
+
+    /// The state is going to be written.
+    pub(in crate::broker::actor) fn begin_to_keep(&mut self) {
         self.keeping.is_under_way = true;
-        let members = self.members.iter().map(|(life, member)| (life, member.clone())).collect();
-        let over = self.members.over().clone();
-        let beside = Beside {
-            clock: self.clock.clone(),
-            limits: self.limits.clone(),
-            lease: self.lease,
-            members,
-            over,
-            shared: core.saved_shared(),
-        };
-        Some(Box::new(StateWork { writer: StateWriter::new(&beside), part: 0, names: Vec::new(), size: 0 }))
+    }
+
+    /// Writes the state, as far as the budget goes. True if all of it is written. Nothing changes it meanwhile.
+    pub(in crate::broker::actor) fn write(&self, state: &mut StateWork, core: &Core, budget: &mut Budget) -> bool {
+        let writer = state.writer.get_or_insert_with(|| {
+            let members = self.members.iter().map(|(life, member)| (life, member.clone())).collect();
+            let (clock, limits, over) = (self.clock.clone(), self.limits.clone(), self.members.over().clone());
+            StateWriter::new(&Beside { clock, limits, lease: self.lease, members, over, shared: core.saved_shared() })
+        });
+        while !budget.is_spent() {
+            let Some(name) = state.names.pop() else {
+                if state.part == Core::PARTS {
+                    return true;
+                }
+                state.names = core.common_names(state.part);
+                state.part += 1;
+                budget.spend(STREAM);
+                continue;
+            };
+            let bytes = core.saved_common(&name).map_or(0, |stream| writer.add(&stream));
+            state.size += bytes;
+            budget.spend(STREAM + bytes / BYTES);
+        }
+        false
     }
 
     /// A state is written: it is to be kept.
     pub(in crate::broker::actor) fn keep(&mut self, work: StateWork) {
+        let Some(writer) = work.writer else { return };
         self.keeping.size = work.size;
         let forget = self.keeping.cut;
-        self.port.keep(work.writer.finish(self.keeping.sequence), forget);
+        self.port.keep(writer.finish(self.keeping.sequence), forget);
     }
 }

@@ -34,13 +34,24 @@ impl Server {
                 // Somebody else has the port by now.
                 Ok(false) => server.port = free_port(),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    println!("skipped: there is no nats-server; install it with \"apt-get install nats-server\"");
+                    eprintln!("skipped: there is no nats-server; install it with \"apt-get install nats-server\"");
                     return None;
                 }
                 Err(error) => panic!("nats-server: {error}"),
             }
         }
         panic!("nats-server does not start")
+    }
+
+    /// Three that belong together.
+    pub(crate) fn cluster() -> Option<Vec<Self>> {
+        let ports = [free_port(), free_port(), free_port()];
+        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}")).join(",");
+        let one = |port: &u16| {
+            let own = format!("nats://127.0.0.1:{port}");
+            Self::with(&["--cluster_name", "lab", "--cluster", &own, "--routes", &routes])
+        };
+        ports.iter().map(one).collect()
     }
 
     /// One that does not run yet.
@@ -57,6 +68,7 @@ impl Server {
             .env("PATH", path)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(&self.folder)
+            .args(["-n", &self.name()])
             .args(&self.options)
             .stderr(Stdio::piped())
             .spawn()?;
@@ -81,6 +93,17 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         // For a moment the port may belong to a connection that looks for it.
         assert!((0..100).any(|_| self.run().unwrap()), "nats-server does not start again on port {}", self.port);
+    }
+
+    /// A file that is gone with the server.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("server-{}", self.port)
     }
 
     pub(crate) fn port(&self) -> u16 {

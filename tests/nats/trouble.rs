@@ -1,6 +1,5 @@
 //! Servers that are killed, that are not there, and that refuse.
 
-use msgstream::broker::NodesSettings;
 use msgstream::units::ByteSize;
 
 use crate::node::Node;
@@ -65,11 +64,11 @@ async fn a_full_log_refuses_and_goes_on_when_it_has_forgotten() {
 #[tokio::test]
 async fn what_a_server_refuses_is_told_with_the_setting() {
     let Some(server) = Server::with(&["--user", "me", "--pass", "right"]) else { return };
-    let settings = |who: &str| NodesSettings::on([format!("nats://{who}@127.0.0.1:{}", server.port())]);
-    let reason = Node::on(&settings("me:wrong")).away().await.unwrap();
+    let settings = |password: &str| server.settings().credentials(server.file("credentials", &format!("me:{password}\n")));
+    let reason = Node::on(&settings("wrong")).away().await.unwrap();
     assert!(reason.contains("nodes.credentials") && !reason.contains("wrong"), "{reason}");
-    Node::begun(&settings("me:right")).await;
-    let reason = Node::on(&settings("me:right").replicas(3).space("more".to_owned())).away().await.unwrap();
+    Node::begun(&settings("right")).await;
+    let reason = Node::on(&settings("right").replicas(3).space("more".to_owned())).away().await.unwrap();
     assert!(reason.contains("nodes.replicas"), "{reason}");
 }
 

@@ -35,5 +35,9 @@ async fn a_server_is_trusted_by_its_authority_alone() {
         let reason = Node::on(&settings(address, "other.pem")).away().await.unwrap();
         assert!(reason.contains("nodes.ca"), "{reason}");
     }
+    // Whoever names an authority is not talked to in clear.
+    let plain = Server::start().unwrap();
+    Node::begun(&NodesSettings::on([plain.address()])).await;
+    assert!(Node::on(&settings(plain.address(), "ca.pem")).away().await.is_some());
     fs::remove_dir_all(folder).unwrap();
 }

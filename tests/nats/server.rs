@@ -1,13 +1,16 @@
 //! A NATS server of a test's own.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use async_nats::Client;
+use async_nats::{Client, Subscriber};
+use futures_core::Stream;
 use msgstream::broker::NodesSettings;
 use serde_json::Value;
 
@@ -127,8 +130,33 @@ impl Server {
         answer
     }
 
-    pub(crate) async fn client(&self) -> Client {
+    async fn client(&self) -> Client {
         async_nats::connect(self.address()).await.unwrap()
+    }
+
+    /// Hears what is sent to a subject, stored or not.
+    pub(crate) async fn listen(&self, subject: &'static str) -> Heard {
+        let client = self.client().await;
+        let messages = client.subscribe(subject).await.unwrap();
+        client.flush().await.unwrap();
+        // Whatever is answered, the server has served what was sent before.
+        assert!(client.request("nobody.listens", "".into()).await.is_err());
+        Heard(messages)
+    }
+
+    /// Stops it where it is, or lets it go on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let process = self.process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([if is_frozen { "-STOP" } else { "-CONT" }, &process]).status().unwrap().success());
+    }
+}
+
+/// What is sent to a subject.
+pub(crate) struct Heard(Subscriber);
+
+impl Heard {
+    pub(crate) async fn next(&mut self) -> Vec<u8> {
+        poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await.unwrap().payload.to_vec()
     }
 }
 

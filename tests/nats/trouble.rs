@@ -29,6 +29,21 @@ async fn it_goes_on_when_a_killed_server_is_back() {
 }
 
 #[tokio::test]
+async fn it_goes_on_when_a_frozen_server_does() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("before").await;
+    server.freeze(true);
+    // It is sent again and again, on a connection that takes it.
+    node.append("meanwhile");
+    assert!(node.away().await.is_some());
+    server.freeze(false);
+    assert_eq!(node.record().await, (2, b"meanwhile".to_vec()));
+    assert_eq!(node.away().await, None);
+    assert_eq!(node.say("behind").await, 3);
+}
+
+#[tokio::test]
 async fn it_begins_when_the_server_is_there() {
     let Some(mut server) = Server::start() else { return };
     server.kill();

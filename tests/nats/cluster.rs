@@ -10,6 +10,8 @@ async fn the_leader_may_be_killed() {
     let Some(mut servers) = Server::cluster() else { return };
     let settings = NodesSettings::on(servers.iter().map(Server::address)).space("lab".to_owned()).replicas(3);
     let (mut node, mut other) = (Node::on(&settings), Node::on(&settings));
+    // Before there is a snapshot to begin with.
+    other.has_begun().await;
     for sequence in 1..=20 {
         assert_eq!(node.say(sequence.to_string()).await, sequence);
     }

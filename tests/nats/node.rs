@@ -129,6 +129,11 @@ impl Node {
         }
     }
 
+    /// Waits until it has begun, whatever else is told before.
+    pub(crate) async fn has_begun(&mut self) {
+        while !matches!(self.other().await, Told::Begins { .. }) {}
+    }
+
     /// Waits until there is no way, whatever else is told before.
     pub(crate) async fn is_away(&mut self) {
         while !matches!(self.other().await, Told::Away(Some(_))) {}

@@ -9,6 +9,7 @@
 mod agenda;
 mod applying;
 mod connections;
+mod contact;
 mod count;
 mod cut_log;
 mod durable;
@@ -25,6 +26,7 @@ mod relief;
 mod routes;
 mod saves;
 mod saving;
+mod shared;
 mod sharing;
 mod stats;
 mod translator;
@@ -52,6 +54,7 @@ use sharing::{Asked, Reading, Sharing, StateWork};
 use translator::Translator;
 
 pub use connections::Connections;
+pub use contact::Contact;
 pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
 pub(super) use saving::LONGEST_FINISH;
@@ -61,7 +64,7 @@ pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
 pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
-pub use sharing::{Contact, KEEP_AFTER, NodeSettings};
+pub use sharing::{KEEP_AFTER, NodeSettings};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.

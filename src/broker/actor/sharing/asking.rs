@@ -6,8 +6,8 @@ use crate::broker::core::{Core, Input};
 use crate::broker::space::Op;
 use crate::wire::ids::{ConnectionId, StreamName};
 
-use super::Sharing;
 use super::entry::Entry;
+use super::node::Sharing;
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,79 +3,13 @@
 use std::mem;
 
 use crate::broker::actor::mailbox::Ids;
-use crate::broker::core::{Budget, Core};
-use crate::broker::space::{Beside, Op, Snapshot, State, StateWriter, Told};
+use crate::broker::core::Core;
+use crate::broker::space::{Beside, Op, Snapshot, State, Told};
 use crate::wire::ids::StreamName;
 
-use super::Sharing;
 use super::entry::Entry;
+use super::node::Sharing;
 use super::reading::Reading;
-
-/// The state is kept when the log has grown by as much as it takes, and by this many bytes at least, ...
-const LEAST: usize = 16 << 20;
-/// ... or by this many records, if nobody says another number.
-pub const KEEP_AFTER: usize = 50_000;
-
-/// What it costs to write a stream, and each byte of it.
-const STREAM: usize = 300;
-const BYTES: usize = 8;
-
-/// What the log has had since the state was kept.
-#[derive(Debug, Default)]
-pub(super) struct Keeping {
-    records: usize,
-    bytes: usize,
-    /// What the last state took.
-    size: usize,
-    /// The last record that was done.
-    sequence: u64,
-    /// Up to where the state was kept last.
-    cut: u64,
-    is_under_way: bool,
-    /// After so many records it is due.
-    after: usize,
-}
-
-impl Keeping {
-    pub(super) fn after(records: usize) -> Self {
-        Self { after: records, ..Self::default() }
-    }
-
-    pub(super) fn read(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes;
-    }
-
-    pub(super) fn done(&mut self, sequence: u64) {
-        self.sequence = sequence;
-    }
-
-    /// Some node has kept the state up to this record.
-    pub(super) fn kept(&mut self, cut: u64) {
-        self.is_under_way = false;
-        if cut > self.cut {
-            (self.records, self.bytes, self.cut) = (0, 0, cut);
-        }
-    }
-
-    /// Nobody will say that it is kept.
-    pub(super) fn give_up(&mut self) {
-        self.is_under_way = false;
-    }
-
-    fn is_due(&self) -> bool {
-        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > self.after)
-    }
-}
-
-/// A state that is being written. It stands in the order of records, so that nothing changes meanwhile.
-#[derive(Default)]
-pub(in crate::broker::actor) struct StateWork {
-    writer: Option<StateWriter>,
-    part: usize,
-    names: Vec<StreamName>,
-    size: usize,
-}
 
 /// What the actor is to do next, of what it was told by the log.
 pub(in crate::broker::actor) enum Next {
@@ -155,47 +89,5 @@ impl Sharing {
             core.set_elsewhere(&stream, self.members.elsewhere(&stream, self.life));
         }
         core.leave_log();
-    }
-
-    /// Whether the state is to be written, by this node.
-    pub(in crate::broker::actor) fn is_to_keep(&self) -> bool {
-        self.keeping.is_due() && self.members.eldest() == Some(self.life) && !self.is_leaving
-    }
-
-    /// The state is going to be written.
-    pub(in crate::broker::actor) fn begin_to_keep(&mut self) {
-        self.keeping.is_under_way = true;
-    }
-
-    /// Writes the state, as far as the budget goes. True if all of it is written. Nothing changes it meanwhile.
-    pub(in crate::broker::actor) fn write(&self, state: &mut StateWork, core: &Core, budget: &mut Budget) -> bool {
-        let writer = state.writer.get_or_insert_with(|| {
-            let members = self.members.iter().map(|(life, member)| (life, member.clone())).collect();
-            let (clock, limits, over) = (self.clock.clone(), self.limits.clone(), self.members.over().clone());
-            StateWriter::new(&Beside { clock, limits, lease: self.lease, members, over, shared: core.saved_shared() })
-        });
-        while !budget.is_spent() {
-            let Some(name) = state.names.pop() else {
-                if state.part == Core::PARTS {
-                    return true;
-                }
-                state.names = core.common_names(state.part);
-                state.part += 1;
-                budget.spend(STREAM);
-                continue;
-            };
-            let bytes = core.saved_common(&name).map_or(0, |stream| writer.add(&stream));
-            state.size += bytes;
-            budget.spend(STREAM + bytes / BYTES);
-        }
-        false
-    }
-
-    /// A state is written: it is to be kept.
-    pub(in crate::broker::actor) fn keep(&mut self, work: StateWork) {
-        let Some(writer) = work.writer else { return };
-        self.keeping.size = work.size;
-        let forget = self.keeping.cut;
-        self.port.keep(writer.finish(self.keeping.sequence), forget);
     }
 }

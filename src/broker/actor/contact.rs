@@ -39,7 +39,7 @@ impl Contact {
     }
 
     /// There is no way to the log, and why; or there is one again.
-    pub(super) fn tell(&self, away: Option<String>) {
+    pub(in crate::broker::actor) fn tell(&self, away: Option<String>) {
         self.with(|state| {
             if away.is_some() {
                 state.since.get_or_insert_with(Instant::now);
@@ -49,7 +49,7 @@ impl Contact {
     }
 
     /// When it said last what it has heard, and whether the others know it.
-    pub(super) fn look(&self, heard: Option<Instant>, is_known: bool) {
+    pub(in crate::broker::actor) fn look(&self, heard: Option<Instant>, is_known: bool) {
         let is_fresh = is_known && heard.is_some_and(|heard| heard.elapsed() < CUT_OFF);
         self.with(|state| {
             if is_fresh && state.why.is_none() {
@@ -71,7 +71,7 @@ impl Contact {
     }
 
     /// So many nodes are there.
-    pub(super) fn count(&self, nodes: usize) {
+    pub(in crate::broker::actor) fn count(&self, nodes: usize) {
         self.with(|state| state.nodes = nodes);
     }
 

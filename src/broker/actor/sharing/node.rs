@@ -208,4 +208,17 @@ impl Sharing {
     pub(in crate::broker::actor) fn take_resumed(&mut self) -> Vec<ConnectionId> {
         std::mem::take(&mut self.resumed)
     }
+
+    /// What the connections are called here of which all nodes know, and what all call them.
+    #[cfg(test)]
+    pub(super) fn called(&self) -> BTreeMap<ConnectionId, String> {
+        let members = self.members.iter();
+        members.flat_map(|(life, member)| member.clients.iter().map(move |(number, id)| (*id, format!("{number} of {life:x}")))).collect()
+    }
+
+    /// Says what it has to say.
+    #[cfg(test)]
+    pub(super) fn speak_for_test(&mut self) {
+        self.outgoing.send(&mut *self.port);
+    }
 }

@@ -228,6 +228,24 @@ impl Core {
         Some(count(self) < most)
     }
 
+    /// What must hold of what nodes have in common.
+    #[cfg(test)]
+    pub fn assert_common(&self) {
+        let Some(shared) = &self.shared else { return };
+        let common = self.streams.iter().filter_map(|named| Some((&named.name, named.stream.run.common.as_ref()?)));
+        let (mut count, mut listed) = (0, 0);
+        for (name, common) in common {
+            count += usize::from(!common.is_over);
+            if let Some(second) = common.listed {
+                assert!(shared.fleeting.contains(&(second, name.clone())), "{name} is not listed");
+                listed += 1;
+            }
+        }
+        assert_eq!((count, listed), (shared.streams, shared.fleeting.len()), "streams are miscounted");
+        self.sessions.assert_invariants();
+        self.wills.assert_invariants();
+    }
+
     /// Forgets what nobody can ask for any more, for the sake of memory: it cannot be seen.
     pub(super) fn forget_fleeting(&mut self, budget: &mut Budget) {
         while !budget.is_spent() && self.expire_first() {

@@ -39,6 +39,8 @@ pub struct NodeSettings {
     pub seed: u64,
     /// After so many records the state is kept for nodes that come later.
     pub keep_after: usize,
+    /// The most that the log may take, in bytes.
+    pub log: usize,
 }
 
 /// What a connection of this node has that the others know of.
@@ -88,7 +90,7 @@ pub(in crate::broker::actor) struct Sharing {
 impl Sharing {
     pub(in crate::broker::actor) fn new(port: Box<dyn Log>, settings: NodeSettings, flow: ConnectionId, contact: Arc<Contact>) -> Self {
         let (limits, lease) = (settings.limits.clone(), settings.lease);
-        let keeping = Keeping::after(settings.keep_after);
+        let keeping = Keeping::after(settings.keep_after, settings.log);
         let mut sharing = Self {
             port,
             settings,
@@ -196,6 +198,16 @@ impl Sharing {
     /// Waits until what the node has said last is stored, or until that takes too long.
     pub(in crate::broker::actor) async fn finish(self) {
         self.port.finish().await;
+    }
+
+    /// Whether one that comes is turned away, since the node has not heard the others for longer than the lease: what it wants could wait for
+    /// ever, and so could what thousands of others want that come after it.
+    pub(in crate::broker::actor) fn turns_away(&mut self, id: ConnectionId) -> bool {
+        let is_cut_off = self.contact.cut_off().is_some_and(|(time, _)| time > self.lease);
+        if is_cut_off {
+            self.cut.insert(id);
+        }
+        is_cut_off
     }
 
     /// The connection is gone, and its id may be given to another.

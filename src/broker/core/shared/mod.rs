@@ -21,7 +21,7 @@ use super::input::{Deliver, Input};
 use super::machine::{Core, CoreLimits, Refused};
 use super::parts::Parts;
 use super::saved::SharedLimits;
-use super::stream::ENDED;
+use super::stream::{ENDED, LISTENER};
 use super::wills::{Owner, place};
 
 impl SharedLimits {
@@ -131,6 +131,11 @@ impl Core {
             _ => Ok(()),
         };
         room.err().map(Refusal)
+    }
+
+    /// Whether there is room here for one more stream, which is to be on all nodes.
+    pub fn has_room_to_touch(&mut self, name: &StreamName) -> bool {
+        self.streams.get(name).is_some() || self.room_to_keep(name, false, LISTENER).is_ok()
     }
 
     fn room_for_header(&mut self, name: &StreamName, cost: usize) -> Result<(), Refused> {

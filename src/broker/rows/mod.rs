@@ -11,7 +11,7 @@ use frames::Whole;
 pub(in crate::broker) mod frames;
 
 /// What is wrong with bytes that should be a row.
-pub type Fault = &'static str;
+pub(crate) type Fault = &'static str;
 
 const HAS_HEADER: u8 = 1;
 const HAS_ENDED: u8 = 2;

@@ -59,7 +59,7 @@ mod tests {
     fn what_is_too_long_is_said_in_parts() {
         for length in [0, 1, LARGEST - HEAD, LARGEST - HEAD + 1, 3 * LARGEST] {
             let content: Vec<u8> = (0..length).map(|index| index as u8).collect();
-            let (mut read, mut ended) = (Vec::new(), false);
+            let (mut read, mut ended) = (Vec::<u8>::new(), false);
             for (number, record) in (7..).zip(Envelope::write(RecordId { life: 5, number: 7 }, &content)) {
                 assert!(record.len() <= LARGEST && !ended);
                 let (envelope, piece) = Envelope::read(&record).unwrap();

@@ -61,6 +61,8 @@ pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
 pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
+#[cfg(feature = "http")]
+pub(crate) use sharing::Records;
 pub use sharing::{Contact, KEEP_AFTER, NodeSettings};
 pub use stats::{Stats, StatsSnapshot};
 

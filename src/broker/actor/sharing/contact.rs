@@ -1,9 +1,12 @@
 //! Whether a node hears the others, for whoever watches over it.
+#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "without HTTP nobody is told"))]
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::broker::actor::count::Count;
 
 /// A node that has heard nothing of itself for this long is cut off.
 const CUT_OFF: Duration = Duration::from_secs(5);
@@ -21,17 +24,30 @@ struct State {
     over: Option<String>,
 }
 
+/// Records of the log that were read.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    pub(crate) count: Count,
+    pub(crate) bytes: Count,
+}
+
 /// How a node stands to the others. A broker on its own has none.
 #[derive(Debug, Default)]
-pub struct Contact(Mutex<State>);
+pub struct Contact {
+    state: Mutex<State>,
+    /// What this node has said, as it came back.
+    pub(crate) own: Records,
+    /// What other nodes have said.
+    pub(crate) others: Records,
+}
 
 impl Contact {
     fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The broker is a node, which has yet to hear the others.
-    pub(in crate::broker::actor) fn begin(&self, name: &str) {
+    pub(crate) fn begin(&self, name: &str) {
         self.with(|state| {
             (state.is_node, state.name, state.since) = (true, name.to_owned(), Some(Instant::now()));
             state.why = Some("it has not read the log yet".to_owned());
@@ -58,6 +74,13 @@ impl Contact {
                 state.since.get_or_insert_with(|| heard.unwrap_or_else(Instant::now));
             }
         });
+    }
+
+    /// A record has come, of so many bytes.
+    pub(super) fn read(&self, is_own: bool, bytes: usize) {
+        let records = if is_own { &self.own } else { &self.others };
+        records.count.add(1);
+        records.bytes.add(bytes as u64);
     }
 
     /// The node cannot go on.

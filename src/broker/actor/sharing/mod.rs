@@ -31,6 +31,8 @@ use super::applying::Applying;
 use super::{Actor, Work};
 pub(super) use asking::Asked;
 pub use contact::Contact;
+#[cfg(feature = "http")]
+pub(crate) use contact::Records;
 use entry::Entry;
 use outgoing::Outgoing;
 pub(super) use reading::{Reading, Replay};

@@ -15,9 +15,11 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use files::TlsError;
-pub(crate) use files::{PemFile, certified_key};
+#[cfg(any(feature = "cli", feature = "nodes"))]
+pub(crate) use files::cure;
 #[cfg(feature = "cli")]
-pub(crate) use files::{cure, faults};
+pub(crate) use files::faults;
+pub(crate) use files::{PemFile, certified_key};
 #[cfg(feature = "broker")]
 pub(crate) use identity::{names_of, own_name};
 

@@ -46,7 +46,22 @@ const ORDERS: [(&str, &[&str]); 3] = [
     ),
     (
         "broker",
-        &["settings", "access", "core", "outbox", "space", "actor", "store", "nats", "connection", "metrics", "http", "assemble", "server"],
+        &[
+            "settings",
+            "access",
+            "core",
+            "outbox",
+            "rows",
+            "space",
+            "actor",
+            "store",
+            "nats",
+            "connection",
+            "metrics",
+            "http",
+            "assemble",
+            "server",
+        ],
     ),
 ];
 

@@ -120,6 +120,25 @@ impl Node {
         }
     }
 
+    /// What became of a snapshot; whatever else is told before.
+    pub(crate) async fn whatever_is_kept(&mut self) -> Result<u64, String> {
+        loop {
+            if let Told::Kept(kept) = self.other().await {
+                return kept;
+            }
+        }
+    }
+
+    /// Waits until it has begun, whatever else is told before.
+    pub(crate) async fn has_begun(&mut self) {
+        while !matches!(self.other().await, Told::Begins { .. }) {}
+    }
+
+    /// Waits until there is no way, whatever else is told before.
+    pub(crate) async fn is_away(&mut self) {
+        while !matches!(self.other().await, Told::Away(Some(_))) {}
+    }
+
     pub(crate) async fn away(&mut self) -> Option<String> {
         match self.other().await {
             Told::Away(reason) => reason,

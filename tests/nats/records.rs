@@ -61,9 +61,10 @@ async fn a_record_has_the_time_at_which_it_was_stored() {
 async fn a_record_that_is_appended_twice_is_stored_once() {
     let Some(server) = Server::start() else { return };
     let mut node = Node::begun(&server.settings()).await;
+    let mut sent = server.listen("msgstream.lab.log").await;
     node.say("first").await;
     node.append_again("first");
-    node.append_again("first");
+    assert_eq!((sent.next().await, sent.next().await), (b"first".to_vec(), b"first".to_vec()));
     assert_eq!(node.say("second").await, 2);
     let mut late = Node::on(&server.settings());
     assert_eq!((late.record().await, late.record().await), ((1, b"first".to_vec()), (2, b"second".to_vec())));

@@ -1,13 +1,16 @@
 //! A NATS server of a test's own.
 
 use std::fs;
+use std::future::poll_fn;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use async_nats::Client;
+use async_nats::{Client, Subscriber};
+use futures_core::Stream;
 use msgstream::broker::NodesSettings;
 use serde_json::Value;
 
@@ -34,13 +37,24 @@ impl Server {
                 // Somebody else has the port by now.
                 Ok(false) => server.port = free_port(),
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    println!("skipped: there is no nats-server; install it with \"apt-get install nats-server\"");
+                    eprintln!("skipped: there is no nats-server; install it with \"apt-get install nats-server\"");
                     return None;
                 }
                 Err(error) => panic!("nats-server: {error}"),
             }
         }
         panic!("nats-server does not start")
+    }
+
+    /// Three that belong together.
+    pub(crate) fn cluster() -> Option<Vec<Self>> {
+        let ports = [free_port(), free_port(), free_port()];
+        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}")).join(",");
+        let one = |port: &u16| {
+            let own = format!("nats://127.0.0.1:{port}");
+            Self::with(&["--cluster_name", "lab", "--cluster", &own, "--routes", &routes])
+        };
+        ports.iter().map(one).collect()
     }
 
     /// One that does not run yet.
@@ -57,6 +71,7 @@ impl Server {
             .env("PATH", path)
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(&self.folder)
+            .args(["-n", &self.name()])
             .args(&self.options)
             .stderr(Stdio::piped())
             .spawn()?;
@@ -83,6 +98,17 @@ impl Server {
         assert!((0..100).any(|_| self.run().unwrap()), "nats-server does not start again on port {}", self.port);
     }
 
+    /// A file that is gone with the server.
+    pub(crate) fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("server-{}", self.port)
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -104,8 +130,33 @@ impl Server {
         answer
     }
 
-    pub(crate) async fn client(&self) -> Client {
+    async fn client(&self) -> Client {
         async_nats::connect(self.address()).await.unwrap()
+    }
+
+    /// Hears what is sent to a subject, stored or not.
+    pub(crate) async fn listen(&self, subject: &'static str) -> Heard {
+        let client = self.client().await;
+        let messages = client.subscribe(subject).await.unwrap();
+        client.flush().await.unwrap();
+        // Whatever is answered, the server has served what was sent before.
+        assert!(client.request("nobody.listens", "".into()).await.is_err());
+        Heard(messages)
+    }
+
+    /// Stops it where it is, or lets it go on.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let process = self.process.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args([if is_frozen { "-STOP" } else { "-CONT" }, &process]).status().unwrap().success());
+    }
+}
+
+/// What is sent to a subject.
+pub(crate) struct Heard(Subscriber);
+
+impl Heard {
+    pub(crate) async fn next(&mut self) -> Vec<u8> {
+        poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await.unwrap().payload.to_vec()
     }
 }
 

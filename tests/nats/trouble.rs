@@ -1,6 +1,5 @@
 //! Servers that are killed, that are not there, and that refuse.
 
-use msgstream::broker::NodesSettings;
 use msgstream::units::ByteSize;
 
 use crate::node::Node;
@@ -27,6 +26,21 @@ async fn it_goes_on_when_a_killed_server_is_back() {
     }
     node.say("the end").await;
     assert_eq!(late.record().await, (7, b"the end".to_vec()));
+}
+
+#[tokio::test]
+async fn it_goes_on_when_a_frozen_server_does() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("before").await;
+    server.freeze(true);
+    // It is sent again and again, on a connection that takes it.
+    node.append("meanwhile");
+    assert!(node.away().await.is_some());
+    server.freeze(false);
+    assert_eq!(node.record().await, (2, b"meanwhile".to_vec()));
+    assert_eq!(node.away().await, None);
+    assert_eq!(node.say("behind").await, 3);
 }
 
 #[tokio::test]
@@ -65,11 +79,11 @@ async fn a_full_log_refuses_and_goes_on_when_it_has_forgotten() {
 #[tokio::test]
 async fn what_a_server_refuses_is_told_with_the_setting() {
     let Some(server) = Server::with(&["--user", "me", "--pass", "right"]) else { return };
-    let settings = |who: &str| NodesSettings::on([format!("nats://{who}@127.0.0.1:{}", server.port())]);
-    let reason = Node::on(&settings("me:wrong")).away().await.unwrap();
+    let settings = |password: &str| server.settings().credentials(server.file("credentials", &format!("me:{password}\n")));
+    let reason = Node::on(&settings("wrong")).away().await.unwrap();
     assert!(reason.contains("nodes.credentials") && !reason.contains("wrong"), "{reason}");
-    Node::begun(&settings("me:right")).await;
-    let reason = Node::on(&settings("me:right").replicas(3).space("more".to_owned())).away().await.unwrap();
+    Node::begun(&settings("right")).await;
+    let reason = Node::on(&settings("right").replicas(3).space("more".to_owned())).away().await.unwrap();
     assert!(reason.contains("nodes.replicas"), "{reason}");
 }
 

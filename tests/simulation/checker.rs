@@ -207,7 +207,11 @@ impl Checker {
                 }
             }
             Fact::Retires { client } => self.standing.retain(|(_, (owner, _)), _| owner != client),
-            Fact::Dies { client } => drop(self.dead.insert(*client)),
+            Fact::Dies { client } => {
+                self.dead.insert(*client);
+                // Whoever is gone is away, also if a connection of it is taken in later.
+                self.publisher(*client).away.push((at, None));
+            }
             Fact::Line { client, by_broker: true, line, .. } => self.told(at, *client, line),
             Fact::Line { client, by_broker: false, line, .. } => self.asked(*client, line),
             Fact::Flushed { .. } | Fact::Leaves { .. } | Fact::Fault(_) => {}

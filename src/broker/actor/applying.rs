@@ -31,12 +31,14 @@ pub(super) struct Applying {
     tries: u32,
     /// How many of the next may be done, if that is for the log to say.
     cleared: Option<usize>,
+    /// How often the log was asked for the next once more.
+    asked: u32,
     claim: Claim,
 }
 
 impl Applying {
     pub(super) fn new(from: ConnectionId, inputs: Vec<Input>, claim: Claim) -> Self {
-        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, cleared: None, claim }
+        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, cleared: None, asked: 0, claim }
     }
 
     /// Whose actions these are.
@@ -68,6 +70,12 @@ impl Applying {
     /// Whether the next may be done.
     pub(super) fn is_cleared(&self) -> bool {
         self.cleared != Some(0)
+    }
+
+    /// Asks the log once more for the next. False if that was done several times.
+    pub(super) fn asks_again(&mut self) -> bool {
+        self.asked += 1;
+        self.asked < TRIES
     }
 
     /// One more may be done.
@@ -176,6 +184,7 @@ impl Parts<'_> {
             batch.begun = self.core.handle(batch.from, input, budget, self.routes);
             if batch.begun.is_none() {
                 batch.cleared = batch.cleared.map(|cleared| cleared.saturating_sub(1));
+                batch.asked = 0;
             }
             lines -= batch.begun.as_ref().map_or(0, Input::lines);
             messages -= batch.begun.as_ref().map_or(0, Input::messages);

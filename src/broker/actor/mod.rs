@@ -9,6 +9,7 @@
 mod agenda;
 mod applying;
 mod connections;
+mod contact;
 mod count;
 mod cut_log;
 mod durable;
@@ -25,6 +26,7 @@ mod relief;
 mod routes;
 mod saves;
 mod saving;
+mod shared;
 mod sharing;
 mod stats;
 mod translator;
@@ -52,6 +54,9 @@ use sharing::{Asked, Reading, Sharing, StateWork};
 use translator::Translator;
 
 pub use connections::Connections;
+pub use contact::Contact;
+#[cfg(feature = "http")]
+pub(crate) use contact::Records;
 pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
 pub(super) use saving::LONGEST_FINISH;
@@ -61,9 +66,7 @@ pub use page::{LONGEST_PAGE, Listed, Page};
 pub use recent::Removed;
 pub use saves::Saves;
 pub use saving::{Keep, Piece, Save};
-#[cfg(feature = "http")]
-pub(crate) use sharing::Records;
-pub use sharing::{Contact, KEEP_AFTER, NodeSettings};
+pub use sharing::{KEEP_AFTER, NodeSettings};
 pub use stats::{Stats, StatsSnapshot};
 
 /// Commands that are taken out of the mailbox before other work.
@@ -282,6 +285,7 @@ impl Actor {
                 if let Some(why) = sharing.over.take() {
                     return self.settings.stats.contact.end(why);
                 }
+                self.look_at_state();
             }
             if !self.is_idle() {
                 yield_now().await;

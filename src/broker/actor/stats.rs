@@ -6,9 +6,9 @@ use crate::broker::outbox::TransportKind;
 use crate::broker::space::Status;
 use crate::wire::{Encode, Encoding, ErrorCode};
 
+use super::contact::Contact;
 use super::count::Count;
 use super::saves::Saves;
-use super::sharing::Contact;
 
 /// The limits that are in force, as whoever keeps to them says.
 #[derive(Debug, Default)]

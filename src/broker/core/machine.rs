@@ -9,6 +9,7 @@ use crate::wire::{Effect, Epoch, ErrorCode, Event, Frame, Gauge, Position, Recei
 
 use super::budget::{Budget, FORGET, HANG_UP, INPUT, PUSH};
 use super::changes::Changes;
+use super::common::Shared;
 use super::directory::{self, Directory};
 use super::epochs::Epochs;
 use super::input::{Deliver, Extra, Input};
@@ -17,7 +18,6 @@ use super::order::Order;
 use super::past::{Past, ReplayLimits};
 use super::prefixes::Prefixes;
 use super::sessions::{SessionKey, Sessions};
-use super::shared::Shared;
 use super::stream::LISTENER;
 use super::table::Table;
 use super::tally::Tally;

@@ -8,6 +8,7 @@
 mod birth;
 mod budget;
 mod changes;
+mod common;
 mod directory;
 mod ending;
 mod epochs;
@@ -49,5 +50,6 @@ pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};
 pub use past::ReplayLimits;
 pub use saved::{Change, Restored, SavedEnd, SavedRun, SavedStream, SavedWill, SavedWindow, StreamChange};
-pub use shared::{Refusal, SavedCommon, SavedOwner, SavedSession, SavedShared, SharedLimits};
+pub use saved::{SavedCommon, SavedOwner, SavedSession, SavedShared, SharedLimits};
+pub use shared::Refusal;
 pub use tally::Tally;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::wire::ids::StreamName;
+use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Frame, Position, SessionName};
 
 /// How a stream stands, without its messages.
@@ -128,4 +128,69 @@ pub enum Restored {
         /// How it ends.
         will: SavedWill,
     },
+}
+
+/// A stream that all nodes have.
+#[derive(Debug, Clone)]
+pub struct SavedCommon {
+    /// Its name.
+    pub name: StreamName,
+    /// How it stands.
+    pub stream: SavedStream,
+    /// In which second of the core's clock something was last done to it.
+    pub touched: u32,
+    /// Its last messages, the oldest first.
+    pub runs: Vec<SavedRun>,
+}
+
+/// A session, as all nodes have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedSession {
+    /// Its name; none for those who had none.
+    pub name: Option<SessionName>,
+    /// How many of its lines have taken effect or been refused, if that is known.
+    pub taken: Option<u64>,
+    /// Who holds it, or since when nobody does, on the core's clock without the time in which nobody could come back.
+    pub holder: Result<ConnectionId, Duration>,
+}
+
+/// Whose will it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedOwner {
+    /// That of a connection.
+    Connection(ConnectionId),
+    /// That of a session, by its place among all.
+    Session(usize),
+}
+
+/// What there is beside streams.
+#[derive(Debug, Clone, Default)]
+pub struct SavedShared {
+    /// The time on the core's clock, ...
+    pub now: Duration,
+    /// ... how long after 1970 that began, ...
+    pub began: Duration,
+    /// ... and how much of it was time in which nobody could come back to a session.
+    pub late: Duration,
+    /// The sessions, in their order.
+    pub sessions: Vec<SavedSession>,
+    /// The wills: of which stream, whose, and how it ends.
+    pub wills: Vec<(StreamName, SavedOwner, Frame)>,
+    /// Who has no name and a place among the sessions.
+    pub fenced: Vec<ConnectionId>,
+}
+
+/// The settings that have to be the same on all nodes. Those of the node that came last count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedLimits {
+    /// The most streams at once.
+    pub streams: u64,
+    /// The most sessions at once.
+    pub sessions: u64,
+    /// How long an ended stream is remembered.
+    pub ended_time: Duration,
+    /// How long a session waits for a connection.
+    pub session_time: Duration,
+    /// How long a stream is remembered that has neither a header nor an end, after its last message.
+    pub remember_time: Duration,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::wire::SessionName;
 use crate::wire::ids::ConnectionId;
 
-use super::shared::SavedSession;
+use super::saved::SavedSession;
 
 /// What a session takes, in bytes of memory: its two names, its place, and one among those that were left.
 pub(super) const SESSION: usize = 2 * (16 + SessionName::LONGEST) + 160;

@@ -6,7 +6,7 @@ use crate::wire::ids::{ConnectionId, StreamName};
 use crate::wire::{Epoch, Frame, Position, Start, StreamState, allocated_name};
 
 use super::changes::Mark;
-use super::shared::Common;
+use super::common::Common;
 use super::window::Window;
 
 /// What the broker stores of one stream. With its name it fills one line of the processor's cache.

@@ -1,5 +1,5 @@
-//! Has the records of this node stored, one at a time: each is sent again, with the same name, until JetStream says that it stands in the log
-//! or another takes its place.
+//! Has the records of this node stored, one at a time: each is sent again, with the same name, until JetStream says that it stands in the
+//! log or another takes its place.
 
 use std::future::poll_fn;
 use std::pin::Pin;

@@ -108,8 +108,8 @@ struct Place {
 }
 
 impl Place {
-    /// `$JS.ACK.` stream, consumer, deliveries, sequence, number in the consumer, time, how many are left. Later versions put a domain and an
-    /// account before the stream, and more behind.
+    /// `$JS.ACK.` stream, consumer, deliveries, sequence, number in the consumer, time, how many are left. Later versions put a domain and
+    /// an account before the stream, and more behind.
     fn read(subject: &str) -> Option<Self> {
         let parts = subject.strip_prefix("$JS.ACK.")?;
         let skipped = if parts.split('.').count() > 7 { 5 } else { 3 };

@@ -1,10 +1,10 @@
 //! The log of a space, on NATS JetStream.
 //!
-//! The records stand in one stream, whose numbers are theirs, and the snapshots in another. Both are made by the node that comes first. What is
-//! in records and snapshots is not known here.
+//! The records stand in one stream, whose numbers are theirs, and the snapshots in another. Both are made by the node that comes first.
+//! What is in records and snapshots is not known here.
 //!
-//! Of the library, only connections and messages are used. The few requests to JetStream are our own: no record may be told twice or left out,
-//! which depends on when a consumer is made anew, and the library's way with JetStream hides that.
+//! Of the library, only connections and messages are used. The few requests to JetStream are our own: no record may be told twice or left
+//! out, which depends on when a consumer is made anew, and the library's way with JetStream hides that.
 //!
 //! - `error`, `names`, `options`: what is wrong with settings, what things are called in NATS, how NATS is called.
 //! - `link`, `api`, `streams`: the connection, requests to JetStream, the two streams.
@@ -53,8 +53,8 @@ pub use error::NatsError;
 pub(crate) use options::faults;
 pub use way::Way;
 
-/// Begins to follow the log of a space, on tasks of the current runtime. What it tells is given to `tell`, which must not wait; false from it
-/// means that nobody listens any more, and everything ends. So it does when the way is dropped.
+/// Begins to follow the log of a space, on tasks of the current runtime. What it tells is given to `tell`, which must not wait; false from
+/// it means that nobody listens any more, and everything ends. So it does when the way is dropped.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ impl Parts {
             biased;
             () = stop.cancelled() => {}
             // None of them ends before; the way is dropped behind its stop.
-            _ = tasks.join_next() => teller.tell(Told::Over("a task of the log ended by itself; start the node again, and report it".to_owned())),
+            _ = tasks.join_next() => teller.tell(Told::Over("a task of the log has ended; start the node again, and report it".to_owned())),
         }
     }
 

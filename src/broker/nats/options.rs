@@ -136,6 +136,9 @@ fn decoded(text: &str) -> String {
 fn address(text: &str) -> Result<ServerAddr, NatsError> {
     let address: ServerAddr = text.parse().map_err(|error| NatsError::address(text, error))?;
     match address.scheme() {
+        _ if address.has_user_pass() => {
+            Err(NatsError::address(text, "a name and a password do not belong in it, but in a file (nodes.credentials)"))
+        }
         "nats" | "tls" if !address.host().is_empty() => Ok(address),
         "nats" | "tls" => Err(NatsError::address(text, "there is no host in it")),
         _ => Err(NatsError::address(text, "it is of another kind")),
@@ -159,13 +162,23 @@ pub(crate) fn faults(settings: &NodesSettings) -> Vec<NatsError> {
 
 fn with_credentials(path: &Path) -> Result<ConnectOptions, NatsError> {
     let text = fs::read_to_string(path).map_err(|error| NatsError::credentials(path, format!("{error}{}", cure(&error))))?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let alone = lines.next().filter(|_| lines.next().is_none()).unwrap_or_default();
+    if is_seed(alone) {
+        return Ok(ConnectOptions::with_nkey(alone.to_owned()));
+    }
+    if let Some((name, password)) = alone.split_once(':') {
+        return Ok(ConnectOptions::with_user_and_password(name.to_owned(), password.to_owned()));
+    }
     // What the library says of it could repeat a secret.
     ConnectOptions::with_credentials(&text).map_err(|_| {
-        NatsError::credentials(
-            path,
-            "there is no token with its key in it; name the file that \"nsc generate creds\" or the NATS service gives",
-        )
+        NatsError::credentials(path, "it is none of credentials of \"nsc generate creds\", a seed of an nkey, and a line of NAME:PASSWORD")
     })
+}
+
+/// Whether it is the secret half of a user's nkey.
+fn is_seed(text: &str) -> bool {
+    text.len() == 58 && text.starts_with("SU") && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 fn encryption(settings: &NodesSettings) -> Result<ClientConfig, NatsError> {
@@ -217,7 +230,11 @@ mod tests {
             (NodesSettings::default(), "nodes.nats"),
             (NodesSettings::on(["ws://127.0.0.1"]), "nodes.nats"),
             (NodesSettings::on(["nats://"]), "nodes.nats"),
+<<<<<<< HEAD
             (NodesSettings::on(["nats://a:b@c", "nats://d", "nats://a:c@d"]), "another name or password"),
+=======
+            (NodesSettings::on(["nats://me:secret@127.0.0.1"]), "nodes.credentials"),
+>>>>>>> main
             (good().replicas(2), "nodes.replicas"),
             (good().log(ByteSize(1000)), "nodes.log"),
             (good().credentials(Path::new("/nowhere/a.creds").to_owned()), "/nowhere/a.creds (nodes.credentials)"),
@@ -238,6 +255,7 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn what_stands_before_a_host_is_shown_to_all_servers_and_to_nobody_else() {
         let read = |text: &str| servers(&["nats://h".to_owned(), text.to_owned()]).unwrap();
         let (addresses, login) = read("tls://me:%70%4@[::1]:7");
@@ -245,6 +263,24 @@ mod tests {
         assert!(!format!("{addresses:?}").contains("\"me\"") && !format!("{addresses:?}").contains("p%"), "{addresses:?}");
         assert_eq!(read("nats://%C3%A9@h").1, Some(Login::Token("\u{e9}".to_owned())));
         assert_eq!(read("nats://g").1, None);
+=======
+    fn credentials_have_three_forms() {
+        let path = std::env::temp_dir().join(format!("msgstream-credentials-{}", std::process::id()));
+        let seed = format!("SU{}\n", "A".repeat(56));
+        let token = "-----BEGIN NATS USER JWT-----\neyJ0\n------END NATS USER JWT------\n";
+        let key = format!(
+            "-----BEGIN USER NKEY SEED-----\n{}\n------END USER NKEY SEED------\n",
+            "SUACH75SWCM5D2JMJM6EKLR2WDARVGZT4QC6LX3AGHSWOMVAKERABBBRWM"
+        );
+        for (text, told) in
+            [("me:secret\n", ""), (&*seed, ""), (&*format!("{token}\n{key}"), ""), ("secret", "NAME:PASSWORD"), (token, "NAME:PASSWORD")]
+        {
+            fs::write(&path, text).unwrap();
+            let fault = fault(&NodesSettings::on(["nats://127.0.0.1"]).credentials(path.clone()));
+            assert!(fault.contains(told) && fault.is_empty() == told.is_empty() && !fault.contains("secret"), "{fault}");
+        }
+        fs::remove_file(path).unwrap();
+>>>>>>> main
     }
 
     #[test]

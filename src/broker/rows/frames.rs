@@ -4,7 +4,8 @@ use crate::wire::json_lines::{self, JsonLines};
 use crate::wire::message_pack::{self, MessagePack};
 use crate::wire::{Codec, Encode, Encoding, Frame, UnitEnd};
 
-use super::Fault;
+/// What is wrong with bytes that should be a row.
+pub(in crate::broker) type Fault = &'static str;
 
 /// Writes a frame. False if it is longer than a row can say, or in an encoding that has no number.
 pub(in crate::broker) fn write(frame: &Frame, out: &mut Vec<u8>) -> bool {

@@ -10,8 +10,7 @@ use frames::Whole;
 
 pub(in crate::broker) mod frames;
 
-/// What is wrong with bytes that should be a row.
-pub(crate) type Fault = &'static str;
+pub(in crate::broker) use frames::Fault;
 
 const HAS_HEADER: u8 = 1;
 const HAS_ENDED: u8 = 2;

@@ -30,7 +30,8 @@ pub struct NodesSettings {
     pub name: String,
     /// How many NATS servers keep each message: 1, 3 or 5. It counts for the node that makes the space. Default: 1.
     pub replicas: usize,
-    /// The file of credentials that NATS asks for. Default: none.
+    /// The file of credentials that NATS asks for: what `nsc generate creds` gives, a seed of an nkey, or a line of `NAME:PASSWORD`.
+    /// Default: none.
     #[serde(deserialize_with = "path_or_nothing")]
     pub credentials: Option<PathBuf>,
     /// The authorities that the NATS servers' certificates are signed by. Default: those of the system.

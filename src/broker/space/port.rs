@@ -16,8 +16,8 @@ pub trait Log: Send {
     /// forget records at and before `forget`. Told by [`Told::Kept`].
     fn keep(&mut self, snapshot: Snapshot, forget: u64);
 
-    /// Says that all records up to this one have been applied. While too much has been told that was not, nothing more of the log is read: so
-    /// it must be said, if not for each record.
+    /// Says that all records up to this one have been applied. While too much has been told that was not, nothing more of the log is read:
+    /// so it must be said, if not for each record.
     fn taken(&mut self, sequence: u64);
 
     /// Waits until the record that was appended last is stored, for a few seconds at most.

@@ -89,16 +89,14 @@ impl Network {
 
     /// A node is told to stop.
     pub(crate) async fn stop_node(&self, node: usize) {
-        let mut state = self.lock();
-        let Some(mut broker) = state.brokers[node].take() else { return };
-        state.ending_nodes.insert(node);
-        drop(state);
+        let Some(mut broker) = self.begin_to_end_node(node) else { return };
         self.history.add(Fact::Fault(format!("node {node} is told to stop")));
         let Broker { context, tasks, .. } = &mut broker;
         let (done, all_taken_in) = oneshot::channel();
         context.mailbox.send(Command::Quiesce(done));
         let _ = timeout(STOP, all_taken_in).await;
         context.mailbox.send(Command::Shutdown);
+        self.let_go(node);
         // The tasks of the log and the actor are left.
         let ended = timeout(STOP, async {
             while tasks.len() > 3 {
@@ -122,6 +120,26 @@ impl Network {
         self.reach_log(node);
     }
 
+    /// From here on the sessions of a node's clients wait for other connections.
+    fn let_go(&self, node: usize) -> Vec<(Client, u32)> {
+        let mut state = self.lock();
+        let held: Vec<(Client, u32)> = state.links.iter().filter(|link| link.node == node).map(|link| (link.client, link.number)).collect();
+        let held: Vec<_> = held.into_iter().filter(|(client, link)| state.holders.get(client) == Some(link)).collect();
+        for (client, _) in &held {
+            state.holders.remove(client);
+        }
+        drop(state);
+        held.iter().for_each(|(client, _)| self.history.add(Fact::Away { client: *client }));
+        held
+    }
+
+    fn begin_to_end_node(&self, node: usize) -> Option<Broker> {
+        let mut state = self.lock();
+        let broker = state.brokers[node].take()?;
+        state.ending_nodes.insert(node);
+        Some(broker)
+    }
+
     /// Fault: a node does not reach the log.
     pub(crate) fn leave_log(&self, node: usize) {
         let mut state = self.lock();
@@ -130,15 +148,13 @@ impl Network {
         };
         self.history.add(Fact::Fault(format!("node {node} does not reach the log")));
         log.set_apart(node, true);
-        // For the others its clients are away from when it was heard of last.
-        let held: Vec<(Client, u32)> = state.links.iter().filter(|link| link.node == node).map(|link| (link.client, link.number)).collect();
-        let held: Vec<_> = held.into_iter().filter(|(client, link)| state.holders.get(client) == Some(link)).collect();
-        for (client, _) in &held {
-            state.holders.remove(client);
-        }
-        state.apart_nodes.insert(node, (Instant::now(), held.clone()));
+        state.apart_nodes.insert(node, (Instant::now(), Vec::new()));
         drop(state);
-        held.into_iter().for_each(|(client, _)| self.history.add(Fact::Away { client }));
+        // For the others its clients are away from when it was heard of last.
+        let held = self.let_go(node);
+        if let Some((_, left)) = self.lock().apart_nodes.get_mut(&node) {
+            *left = held;
+        }
     }
 
     /// A node reaches the log again.

@@ -4,10 +4,10 @@
 use crate::broker::actor::applying::Applying;
 use crate::broker::core::{Core, Input};
 use crate::broker::space::Op;
-use crate::wire::ids::ConnectionId;
+use crate::wire::ids::{ConnectionId, StreamName};
 
-use super::Sharing;
 use super::entry::Entry;
+use super::node::Sharing;
 
 /// What becomes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,11 @@ impl Sharing {
             return Asked::Dropped;
         }
         if batch.is_cleared() {
-            return Asked::Here;
+            let Some(stream) = unknown(batch, core).filter(|_| batch.asks_again()) else { return Asked::Here };
+            // It has been deleted meanwhile; or there is no room for one more, which is said if it is asked again.
+            self.outgoing.push(Entry::Step(None, Op::Touch(stream)));
+            self.outgoing.push(Entry::Done(order));
+            return Asked::Waits;
         }
         let (asked, lines) = self.take_shared(from, batch, core);
         if !asked && !self.clear_next(from, batch, core) {
@@ -87,10 +91,7 @@ impl Sharing {
     /// The next of a batch is between the client and this node. True if it has to wait for the log all the same.
     fn clear_next(&mut self, from: ConnectionId, batch: &mut Applying, core: &Core) -> bool {
         let Some(input) = batch.peek() else { return false };
-        let unknown = match input {
-            Input::Listen { stream, .. } => Some(stream).filter(|stream| !core.is_common(stream)).cloned(),
-            _ => None,
-        };
+        let unknown = unknown(batch, core);
         let asks_how_it_stands = matches!(input, Input::Listen { .. } | Input::ListenPrefix { .. });
         let lines = if self.has_session(from) { input.lines() } else { 0 };
         let waits = unknown.is_some() || asks_how_it_stands && !self.is_fresh() || lines > 0;
@@ -123,5 +124,13 @@ impl Sharing {
         self.outgoing.push(Entry::Step(Some(id), Op::Client(Some(id.0), leave)));
         self.outgoing.push(Entry::Done(id));
         true
+    }
+}
+
+/// The stream that the next of a batch listens to, if not all nodes have it.
+fn unknown(batch: &Applying, core: &Core) -> Option<StreamName> {
+    match batch.peek() {
+        Some(Input::Listen { stream, .. }) => Some(stream).filter(|stream| !core.is_common(stream)).cloned(),
+        _ => None,
     }
 }

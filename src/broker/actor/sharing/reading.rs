@@ -11,8 +11,8 @@ use crate::broker::space::{Envelope, Join, Member, Op, RecordId, Standing};
 use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
 
-use super::Sharing;
 use super::entry::Entry;
+use super::node::Sharing;
 
 const GONE: &str =
     "the other nodes have heard nothing of this one for longer than nodes.lease, so what it took and had not stored is lost; connect again";

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::wire::ids::StreamName;
 
 use super::super::budget::Budget;
+use super::super::common::{Common, Shared};
 use super::super::input::Deliver;
 use super::super::machine::Core;
 use super::super::past::seconds;
 use super::super::stream::{Run, Stream, millis};
 use super::super::table::Named;
-use super::{Common, Shared};
 
 impl Shared {
     /// A stream has come into being on all nodes.

@@ -15,29 +15,14 @@ use crate::wire::Epoch;
 use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::budget::{Budget, FORGET};
+use super::common::Shared;
 use super::directory;
 use super::input::{Deliver, Input};
 use super::machine::{Core, CoreLimits, Refused};
 use super::parts::Parts;
+use super::saved::SharedLimits;
 use super::stream::ENDED;
 use super::wills::{Owner, place};
-
-pub use restoring::{SavedCommon, SavedOwner, SavedSession, SavedShared};
-
-/// The settings that have to be the same on all nodes. Those of the node that came last count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SharedLimits {
-    /// The most streams at once.
-    pub streams: u64,
-    /// The most sessions at once.
-    pub sessions: u64,
-    /// How long an ended stream is remembered.
-    pub ended_time: Duration,
-    /// How long a session waits for a connection.
-    pub session_time: Duration,
-    /// How long a stream is remembered that has neither a header nor an end, after its last message.
-    pub remember_time: Duration,
-}
 
 impl SharedLimits {
     /// What of a broker's limits all nodes have in common.
@@ -55,39 +40,6 @@ impl SharedLimits {
 
 /// What nobody listens to is remembered for this long at least, so that nodes have the time to say that somebody does.
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
-
-/// What the core knows beside, as one of several nodes.
-#[derive(Debug)]
-pub(super) struct Shared {
-    /// Names the log.
-    log: u64,
-    /// The record that is being applied, ...
-    sequence: u64,
-    /// ... and what of it.
-    step: u32,
-    /// What is done is in the log, so that it must not depend on anything else.
-    applying: bool,
-    remember_time: Duration,
-    /// The streams without a header by the second in which something was last done to them, or an earlier one.
-    fleeting: BTreeSet<(u32, StreamName)>,
-    /// How many streams there are on all nodes.
-    streams: usize,
-    /// The streams whose number of listeners has changed since the other nodes were told.
-    counted: BTreeSet<StreamName>,
-}
-
-/// What is known beside of a stream that all nodes have.
-#[derive(Debug, Default)]
-pub(super) struct Common {
-    /// In which second something was last done to it.
-    touched: u32,
-    /// Under which second it stands among the fleeting ones, if it does.
-    listed: Option<u32>,
-    /// How many listen on other nodes, as was last heard.
-    elsewhere: u32,
-    /// For all other nodes it is not there. It is here because somebody listens.
-    is_over: bool,
-}
 
 impl Core {
     /// The core is that of a node. To be called before anything else happens.

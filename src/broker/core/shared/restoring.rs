@@ -2,66 +2,15 @@
 
 use std::time::Duration;
 
-use crate::wire::ids::{ConnectionId, StreamName};
-use crate::wire::{Frame, SessionName};
+use crate::wire::ids::StreamName;
 
 use super::super::machine::Core;
-use super::super::saved::{SavedRun, SavedStream};
+use super::super::saved::{SavedCommon, SavedOwner, SavedSession, SavedShared, SavedStream};
 use super::super::saving::saved;
 use super::super::sessions::{SESSION, SessionKey};
 use super::super::stream::Ended;
 use super::super::table::PARTS;
 use super::super::wills::Owner;
-
-/// A stream.
-#[derive(Debug, Clone)]
-pub struct SavedCommon {
-    /// Its name.
-    pub name: StreamName,
-    /// How it stands.
-    pub stream: SavedStream,
-    /// In which second of the core's clock something was last done to it.
-    pub touched: u32,
-    /// Its last messages, the oldest first.
-    pub runs: Vec<SavedRun>,
-}
-
-/// A session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SavedSession {
-    /// Its name; none for those who had none.
-    pub name: Option<SessionName>,
-    /// How many of its lines have taken effect or been refused, if that is known.
-    pub taken: Option<u64>,
-    /// Who holds it, or since when nobody does, on the core's clock without the time in which nobody could come back.
-    pub holder: Result<ConnectionId, Duration>,
-}
-
-/// Whose will it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SavedOwner {
-    /// That of a connection.
-    Connection(ConnectionId),
-    /// That of a session, by its place among all.
-    Session(usize),
-}
-
-/// What there is beside streams.
-#[derive(Debug, Clone, Default)]
-pub struct SavedShared {
-    /// The time on the core's clock, ...
-    pub now: Duration,
-    /// ... how long after 1970 that began, ...
-    pub began: Duration,
-    /// ... and how much of it was time in which nobody could come back to a session.
-    pub late: Duration,
-    /// The sessions, in their order.
-    pub sessions: Vec<SavedSession>,
-    /// The wills: of which stream, whose, and how it ends.
-    pub wills: Vec<(StreamName, SavedOwner, Frame)>,
-    /// Who has no name and a place among the sessions.
-    pub fenced: Vec<ConnectionId>,
-}
 
 impl Core {
     /// Some of the streams that all nodes have: those of one of so many [parts](Self::PARTS).

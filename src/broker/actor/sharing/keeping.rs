@@ -1,0 +1,66 @@
+//! When the state is kept for nodes that come later.
+
+use crate::broker::space::StateWriter;
+use crate::wire::ids::StreamName;
+
+/// The state is kept when the log has grown by as much as it takes, and by this many bytes at least, ...
+const LEAST: usize = 16 << 20;
+/// ... or by this many records, if nobody says another number.
+pub const KEEP_AFTER: usize = 50_000;
+
+/// What the log has had since the state was kept.
+#[derive(Debug, Default)]
+pub(super) struct Keeping {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    /// What the last state took.
+    pub(super) size: usize,
+    /// The last record that was done.
+    pub(super) sequence: u64,
+    /// Up to where the state was kept last.
+    pub(super) cut: u64,
+    pub(super) is_under_way: bool,
+    /// After so many records it is due.
+    after: usize,
+}
+
+impl Keeping {
+    pub(super) fn after(records: usize) -> Self {
+        Self { after: records, ..Self::default() }
+    }
+
+    pub(super) fn read(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn done(&mut self, sequence: u64) {
+        self.sequence = sequence;
+    }
+
+    /// Some node has kept the state up to this record.
+    pub(super) fn kept(&mut self, cut: u64) {
+        self.is_under_way = false;
+        if cut > self.cut {
+            (self.records, self.bytes, self.cut) = (0, 0, cut);
+        }
+    }
+
+    /// Nobody will say that it is kept.
+    pub(super) fn give_up(&mut self) {
+        self.is_under_way = false;
+    }
+
+    pub(super) fn is_due(&self) -> bool {
+        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > self.after)
+    }
+}
+
+/// A state that is being written. It stands in the order of records, so that nothing changes meanwhile.
+#[derive(Default)]
+pub(in crate::broker::actor) struct StateWork {
+    pub(super) writer: Option<StateWriter>,
+    pub(super) part: usize,
+    pub(super) names: Vec<StreamName>,
+    pub(super) size: usize,
+}

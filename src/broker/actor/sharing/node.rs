@@ -1,0 +1,211 @@
+//! What a node has beside the streams: its way to the log, what it says there, and what it knows of the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::actor::contact::Contact;
+use crate::broker::core::{Core, SharedLimits};
+use crate::broker::space::{Clock, Join, Log, Members, Op, Status};
+use crate::wire::ids::{ConnectionId, StreamName};
+
+use super::entry::Entry;
+use super::keeping::Keeping;
+use super::outgoing::Outgoing;
+
+/// A node says something this often at least.
+const TICK: Duration = Duration::from_secs(1);
+/// How often it says how it does.
+const STATUS: u64 = 5;
+/// If it has heard nothing of itself for this long, it does not know how the streams stand.
+const FRESH: Duration = Duration::from_secs(3);
+/// So many streams are told of at once.
+const COUNTS: usize = 1000;
+
+/// What a node is given.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// Its name.
+    pub name: String,
+    /// Where its clients find it.
+    pub addresses: Vec<String>,
+    /// What it brings of the settings that all nodes have in common.
+    pub limits: SharedLimits,
+    /// How long a node may be silent.
+    pub lease: Duration,
+    /// Makes its lives others than those of other nodes.
+    pub seed: u64,
+    /// After so many records the state is kept for nodes that come later.
+    pub keep_after: usize,
+}
+
+/// What a connection of this node has that the others know of.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    pub(super) has_session: bool,
+}
+
+/// What the actor has beside, if it is that of a node.
+pub(in crate::broker::actor) struct Sharing {
+    pub(super) port: Box<dyn Log>,
+    pub(super) settings: NodeSettings,
+    /// In whose order records are read. No connection has this id.
+    pub(in crate::broker::actor) flow: ConnectionId,
+    /// Which life of the node this is.
+    pub(super) life: u64,
+    pub(super) lives: u64,
+    pub(super) members: Members,
+    pub(super) clock: Clock,
+    pub(super) limits: SharedLimits,
+    pub(super) lease: Duration,
+    /// It has a state to begin with.
+    pub(super) has_begun: bool,
+    /// It has read what there was when it began.
+    pub(super) has_caught_up: bool,
+    /// It has said that it goes.
+    pub(in crate::broker::actor) is_leaving: bool,
+    pub(super) outgoing: Outgoing,
+    /// Its connections that have a session or a will.
+    pub(super) clients: BTreeMap<ConnectionId, Client>,
+    /// Its connections of which something was lost, so that nothing more of them is taken.
+    pub(super) cut: BTreeSet<ConnectionId>,
+    /// Whose work may go on.
+    pub(super) resumed: Vec<ConnectionId>,
+    /// When it last said something of which it has heard since.
+    pub(super) heard: Option<Instant>,
+    pub(super) next_tick: Instant,
+    pub(super) ticks: u64,
+    /// Where it has come to among the streams that are to stay.
+    pub(super) to_touch: Option<(u32, StreamName)>,
+    pub(super) keeping: Keeping,
+    pub(super) contact: Arc<Contact>,
+    /// Why it cannot go on.
+    pub(in crate::broker::actor) over: Option<String>,
+}
+
+impl Sharing {
+    pub(in crate::broker::actor) fn new(port: Box<dyn Log>, settings: NodeSettings, flow: ConnectionId, contact: Arc<Contact>) -> Self {
+        let (limits, lease) = (settings.limits.clone(), settings.lease);
+        let keeping = Keeping::after(settings.keep_after);
+        let mut sharing = Self {
+            port,
+            settings,
+            flow,
+            life: 0,
+            lives: 0,
+            members: Members::default(),
+            clock: Clock::default(),
+            limits,
+            lease,
+            has_begun: false,
+            has_caught_up: false,
+            is_leaving: false,
+            outgoing: Outgoing::default(),
+            clients: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            resumed: Vec::new(),
+            heard: None,
+            next_tick: Instant::now(),
+            ticks: 0,
+            to_touch: None,
+            keeping,
+            contact,
+            over: None,
+        };
+        sharing.begin_life();
+        sharing
+    }
+
+    /// Another life of the node: nothing that it has said before counts any more.
+    pub(super) fn begin_life(&mut self) {
+        self.lives += 1;
+        let mixed = (self.settings.seed ^ self.lives.rotate_left(48)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.life = mixed ^ mixed >> 29;
+        self.outgoing.begin_life(self.life);
+        self.keeping.give_up();
+    }
+
+    /// Whether it knows how the streams stand, as far as one can.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() < FRESH)
+    }
+
+    /// Introduces the node to the others, before it says anything else.
+    pub(super) fn introduce(&mut self) {
+        let NodeSettings { name, limits, lease, .. } = &self.settings;
+        let join = Join { name: name.clone(), limits: limits.clone(), lease: *lease };
+        self.outgoing.push_first(Entry::Step(None, Op::Join(Box::new(join))));
+    }
+
+    /// It has other settings from now on, and so have all nodes.
+    pub(in crate::broker::actor) fn set_limits(&mut self, limits: SharedLimits) {
+        if self.settings.limits != limits {
+            self.settings.limits = limits.clone();
+            self.outgoing.push(Entry::Step(None, Op::Limits(limits)));
+        }
+    }
+
+    /// How long it may be until it has something to say.
+    pub(in crate::broker::actor) fn until_tick(&self) -> Duration {
+        self.next_tick.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+    }
+
+    /// Says what there is to say, if it may.
+    pub(in crate::broker::actor) fn speak(&mut self, core: &mut Core, status: impl FnOnce() -> Status) {
+        if !self.has_caught_up || self.over.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        if now >= self.next_tick && !self.is_leaving {
+            self.next_tick = now + TICK;
+            self.contact.look(self.heard, self.members.get(self.life).is_some());
+            if self.outgoing.is_free() {
+                self.tick(core, status);
+            }
+        }
+        self.outgoing.send(&mut *self.port);
+    }
+
+    fn tick(&mut self, core: &mut Core, status: impl FnOnce() -> Status) {
+        if self.members.get(self.life).is_some() {
+            if self.ticks.is_multiple_of(STATUS) {
+                let status = Status { addresses: self.settings.addresses.clone(), ..status() };
+                self.outgoing.push(Entry::Step(None, Op::Status(Box::new(status))));
+            }
+            self.ticks += 1;
+            let counts: Vec<_> = std::iter::from_fn(|| core.next_count()).take(COUNTS).collect();
+            if !counts.is_empty() {
+                self.outgoing.push(Entry::Step(None, Op::Counts(counts)));
+            }
+            let mut wanted = Vec::new();
+            self.to_touch = core.to_touch(self.to_touch.take(), COUNTS, &mut wanted);
+            wanted.into_iter().for_each(|stream| self.outgoing.push(Entry::Step(None, Op::Touch(stream))));
+        }
+        self.outgoing.push(Entry::Tick(Instant::now()));
+    }
+
+    /// The node goes: all that it has to say is said, and then that.
+    pub(in crate::broker::actor) fn leave(&mut self) {
+        if !std::mem::replace(&mut self.is_leaving, true) {
+            self.outgoing.push(Entry::Step(None, Op::Stop));
+        }
+    }
+
+    /// Waits until what the node has said last is stored, or until that takes too long.
+    pub(in crate::broker::actor) async fn finish(self) {
+        self.port.finish().await;
+    }
+
+    /// The connection is gone, and its id may be given to another.
+    pub(in crate::broker::actor) fn gone(&mut self, id: ConnectionId) {
+        self.cut.remove(&id);
+        self.clients.remove(&id);
+    }
+
+    /// Whose work may go on.
+    pub(in crate::broker::actor) fn take_resumed(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.resumed)
+    }
+}

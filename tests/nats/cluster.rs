@@ -1,0 +1,55 @@
+//! Three servers that keep the log together.
+
+use msgstream::broker::NodesSettings;
+
+use crate::node::Node;
+use crate::server::Server;
+
+#[tokio::test]
+async fn the_leader_may_be_killed() {
+    let Some(mut servers) = Server::cluster() else { return };
+    let settings = NodesSettings::on(servers.iter().map(Server::address)).space("lab".to_owned()).replicas(3);
+    let (mut node, mut other) = (Node::on(&settings), Node::on(&settings));
+    // Before there is a snapshot to begin with.
+    other.has_begun().await;
+    for sequence in 1..=20 {
+        assert_eq!(node.say(sequence.to_string()).await, sequence);
+    }
+    let info = servers[0].ask("STREAM.INFO.msgstream-lab", "").await;
+    let leader = servers.iter().position(|server| info["cluster"]["leader"] == server.name()).unwrap();
+    servers[leader].kill();
+    let mut last = 20;
+    for number in 21..=40 {
+        // It may be stored twice, where the servers did not agree in time.
+        last = node.say(number.to_string()).await;
+    }
+    node.keep(last, &[b"forty"], 0);
+    while node.whatever_is_kept().await != Ok(last) {
+        node.keep(last, &[b"forty"], 0);
+    }
+    servers[leader].restart();
+    let mut told = Vec::new();
+    while told.len() < 40 {
+        let (_, record) = other.record().await;
+        if told.last() != Some(&record) {
+            told.push(record);
+        }
+    }
+    assert_eq!(told, (1..=40).map(|number: u64| number.to_string().into_bytes()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn without_most_servers_it_is_away() {
+    let Some(mut servers) = Server::cluster() else { return };
+    let settings = NodesSettings::on([servers[0].address()]).space("lab".to_owned()).replicas(3);
+    let mut node = Node::on(&settings);
+    node.say("with all").await;
+    servers[1].kill();
+    servers[2].kill();
+    node.append("with one");
+    node.is_away().await;
+    servers[1].restart();
+    assert_eq!(node.record().await.1, b"with one");
+    let mut late = Node::on(&settings);
+    assert_eq!((late.record().await, late.record().await), ((1, b"with all".to_vec()), (2, b"with one".to_vec())));
+}

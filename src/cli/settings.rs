@@ -43,7 +43,7 @@ pub(crate) struct SettingsArgs {
     /// Share the streams with other brokers through this NATS server; repeat it for several [default: none]
     ///
     /// nats://host:port, or tls://host:port. All brokers that give the same servers and the same nodes.space are nodes with one space of
-    /// streams. The command line can be seen by other users of this machine: a password belongs into MSGSTREAM_NODES__NATS or a file.
+    /// streams. Names and passwords belong in a file (MSGSTREAM_NODES__CREDENTIALS).
     #[arg(long, value_name = "URL")]
     nats: Vec<String>,
 

@@ -87,17 +87,6 @@ async fn what_a_server_refuses_is_told_with_the_setting() {
     assert!(reason.contains("nodes.replicas"), "{reason}");
 }
 
-// Seen to fail as long as what stands in an address was left to the library, which takes no notice of it.
-#[tokio::test]
-async fn a_name_and_a_password_or_a_token_may_stand_in_an_address() {
-    let Some(server) = Server::with(&["--user", "me", "--pass", "p@ss:/%41"]) else { return };
-    let plain = format!("nats://127.0.0.1:{}", server.port());
-    let with = |who: &str| NodesSettings::on([plain.replace("//", &format!("//{who}@")), plain.clone()]);
-    Node::begun(&with("me:p%40ss%3A%2F%2541")).await;
-    let Some(server) = Server::with(&["--auth", "token"]) else { return };
-    Node::begun(&NodesSettings::on([format!("nats://token@127.0.0.1:{}", server.port())])).await;
-}
-
 #[tokio::test]
 async fn everything_ends_with_the_way() {
     let Some(server) = Server::start() else { return };

@@ -47,17 +47,15 @@ impl Options {
         if settings.log.0 < SMALLEST_LOG {
             return Err(NatsError::Log(settings.log.0));
         }
-        let (servers, login) = servers(&settings.nats)?;
+        let servers = settings.nats.iter().map(|text| address(text)).collect::<Result<Vec<_>, _>>()?;
+        if servers.is_empty() {
+            return Err(NatsError::NoAddress);
+        }
         // Whoever names certificates, or nothing but encrypted servers, means it: also of servers that are heard of later.
         let is_encrypted = settings.ca.is_some() || settings.certificate.is_some() || servers.iter().all(ServerAddr::tls_required);
         let connect = match &settings.credentials {
             Some(path) => with_credentials(path)?,
             None => ConnectOptions::new(),
-        };
-        let connect = match login {
-            Some(Login::Password(name, password)) => connect.user_and_password(name, password),
-            Some(Login::Token(token)) => connect.token(token),
-            None => connect,
         };
         let connect = connect
             .name(format!("msgstream {} {}", settings.space, settings.name))
@@ -81,58 +79,6 @@ fn pause(calls: usize) -> Duration {
     }
 }
 
-/// What stands before the hosts.
-#[derive(Debug, PartialEq, Eq)]
-enum Login {
-    Password(String, String),
-    Token(String),
-}
-
-/// The servers, and what is shown to each of them. The library takes no notice of what stands in addresses, and would log it.
-fn servers(texts: &[String]) -> Result<(Vec<ServerAddr>, Option<Login>), NatsError> {
-    let (mut servers, mut login) = (Vec::new(), None);
-    for text in texts {
-        let address = address(text)?;
-        let found = match (address.username(), address.password()) {
-            (Some(name), Some(password)) => Some(Login::Password(decoded(name), decoded(password))),
-            (Some(token), None) => Some(Login::Token(decoded(token))),
-            (None, _) => None,
-        };
-        if found.is_some() && login.is_some() && found != login {
-            return Err(NatsError::address(text, "another name or password stands before its host than before that of another server"));
-        }
-        login = login.or(found);
-        servers.push(without_login(address).map_err(|error| NatsError::address(text, error))?);
-    }
-    if servers.is_empty() { Err(NatsError::NoAddress) } else { Ok((servers, login)) }
-}
-
-fn without_login(address: ServerAddr) -> std::io::Result<ServerAddr> {
-    let mut address = address.into_inner();
-    // An address with a host can be without them.
-    let _ = (address.set_username(""), address.set_password(None));
-    ServerAddr::from_url(address)
-}
-
-/// What is percent-encoded, in plain. What is no such code stays as it is.
-fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let code = after.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 fn address(text: &str) -> Result<ServerAddr, NatsError> {
     let address: ServerAddr = text.parse().map_err(|error| NatsError::address(text, error))?;
     match address.scheme() {
@@ -143,21 +89,6 @@ fn address(text: &str) -> Result<ServerAddr, NatsError> {
         "nats" | "tls" => Err(NatsError::address(text, "there is no host in it")),
         _ => Err(NatsError::address(text, "it is of another kind")),
     }
-}
-
-/// What is wrong with the addresses and with the files, each of which is looked at. Nothing if this broker is on its own.
-#[cfg(feature = "cli")]
-pub(crate) fn faults(settings: &NodesSettings) -> Vec<NatsError> {
-    if !settings.is_on() {
-        return Vec::new();
-    }
-    let credentials = settings.credentials.as_deref().map(with_credentials).transpose().map(drop);
-    let ca = settings.ca.as_ref().map(|path| PemFile { path, setting: "nodes.ca" }.authorities()).transpose().map(drop);
-    let pair = |path, setting| PemFile { path, setting };
-    let [certificate, key] = [&settings.certificate, &settings.key].map(Option::as_ref);
-    let own = crate::tls::faults(certificate.map(|path| pair(path, "nodes.certificate")), key.map(|path| pair(path, "nodes.key")));
-    let files = ca.err().into_iter().chain(own).map(NatsError::from);
-    servers(&settings.nats).err().into_iter().chain(credentials.err()).chain(files).collect()
 }
 
 fn with_credentials(path: &Path) -> Result<ConnectOptions, NatsError> {
@@ -212,6 +143,21 @@ fn of_the_system() -> RootCertStore {
     roots
 }
 
+/// What is wrong with the addresses and with the files, each of which is looked at. Nothing if this broker is on its own.
+#[cfg(feature = "cli")]
+pub(crate) fn faults(settings: &NodesSettings) -> Vec<NatsError> {
+    if !settings.is_on() {
+        return Vec::new();
+    }
+    let addresses = settings.nats.iter().filter_map(|text| address(text).err());
+    let credentials = settings.credentials.as_deref().and_then(|path| with_credentials(path).err());
+    let ca = settings.ca.as_ref().and_then(|path| PemFile { path, setting: "nodes.ca" }.authorities().err());
+    let named = |path, setting| PemFile { path, setting };
+    let certificate = settings.certificate.as_ref().map(|path| named(path, "nodes.certificate"));
+    let own = crate::tls::faults(certificate, settings.key.as_ref().map(|path| named(path, "nodes.key")));
+    addresses.chain(credentials).chain(ca.into_iter().chain(own).map(NatsError::from)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use crate::wire::units::ByteSize;
@@ -230,11 +176,7 @@ mod tests {
             (NodesSettings::default(), "nodes.nats"),
             (NodesSettings::on(["ws://127.0.0.1"]), "nodes.nats"),
             (NodesSettings::on(["nats://"]), "nodes.nats"),
-<<<<<<< HEAD
-            (NodesSettings::on(["nats://a:b@c", "nats://d", "nats://a:c@d"]), "another name or password"),
-=======
             (NodesSettings::on(["nats://me:secret@127.0.0.1"]), "nodes.credentials"),
->>>>>>> main
             (good().replicas(2), "nodes.replicas"),
             (good().log(ByteSize(1000)), "nodes.log"),
             (good().credentials(Path::new("/nowhere/a.creds").to_owned()), "/nowhere/a.creds (nodes.credentials)"),
@@ -255,15 +197,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
-    fn what_stands_before_a_host_is_shown_to_all_servers_and_to_nobody_else() {
-        let read = |text: &str| servers(&["nats://h".to_owned(), text.to_owned()]).unwrap();
-        let (addresses, login) = read("tls://me:%70%4@[::1]:7");
-        assert_eq!(login, Some(Login::Password("me".to_owned(), "p%4".to_owned())));
-        assert!(!format!("{addresses:?}").contains("\"me\"") && !format!("{addresses:?}").contains("p%"), "{addresses:?}");
-        assert_eq!(read("nats://%C3%A9@h").1, Some(Login::Token("\u{e9}".to_owned())));
-        assert_eq!(read("nats://g").1, None);
-=======
     fn credentials_have_three_forms() {
         let path = std::env::temp_dir().join(format!("msgstream-credentials-{}", std::process::id()));
         let seed = format!("SU{}\n", "A".repeat(56));
@@ -280,7 +213,6 @@ mod tests {
             assert!(fault.contains(told) && fault.is_empty() == told.is_empty() && !fault.contains("secret"), "{fault}");
         }
         fs::remove_file(path).unwrap();
->>>>>>> main
     }
 
     #[test]

@@ -21,8 +21,7 @@ use crate::wire::{setters, without_passwords};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NodesSettings {
-    /// The addresses of the NATS servers, `nats://HOST:PORT` or `tls://HOST:PORT`, with `NAME:PASSWORD@` or `TOKEN@` before the host if they
-    /// ask for that; it is never shown. Default: none, so this broker is on its own.
+    /// The addresses of the NATS servers, `nats://HOST:PORT` or `tls://HOST:PORT`. Default: none, so this broker is on its own.
     pub nats: Vec<String>,
     /// The name of the space: brokers that give the same one have the same streams. Letters, digits, `-` and `_`. Default: `msgstream`.
     pub space: String,
@@ -66,7 +65,7 @@ impl NodesSettings {
     }
 }
 
-/// Without the passwords.
+/// Without a password that stands where it does not belong.
 impl fmt::Debug for NodesSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { nats, space, name, replicas, credentials, ca, certificate, key, lease, log } = self;

@@ -55,6 +55,8 @@ use translator::Translator;
 
 pub use connections::Connections;
 pub use contact::Contact;
+#[cfg(feature = "http")]
+pub(crate) use contact::Records;
 pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
 pub(super) use saving::LONGEST_FINISH;

@@ -171,7 +171,7 @@ impl Core {
 
     /// Whether the stream is one that all nodes have: then a connection can join it at once.
     pub fn is_common(&self, name: &StreamName) -> bool {
-        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_expired(stream))
+        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_forgettable(stream) && !self.is_expired(stream))
     }
 
     /// A connection's node is gone: whoever it was may come back to another one. False if the budget was spent before that.

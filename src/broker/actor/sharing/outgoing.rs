@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 
-use crate::broker::space::{Envelope, LARGEST, Log, RecordId};
+use crate::broker::rows::{Fault, Row};
+use crate::broker::space::{Envelope, LARGEST, Log, Op, RecordId};
 
 use super::entry::Entry;
 
@@ -55,7 +56,10 @@ impl Outgoing {
         while content.len() < FULL {
             let Some(entry) = self.waiting.pop_front() else { break };
             if let Entry::Step(_, op) = &entry {
+                let start = content.len();
                 op.write(&mut content);
+                // What cannot be read would end all nodes, and each again when it starts.
+                debug_assert_eq!(read(&content[start..]), Ok(()), "{op:?}");
             }
             entries.push_back(entry);
         }
@@ -86,4 +90,11 @@ impl Outgoing {
         given_up.append(&mut self.waiting);
         given_up
     }
+}
+
+/// Whether what is written of one thing can be read.
+fn read(written: &[u8]) -> Result<(), Fault> {
+    let mut row = Row::new(written);
+    Op::read(&mut row)?;
+    row.end()
 }

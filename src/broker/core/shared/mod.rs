@@ -262,6 +262,13 @@ impl Core {
 /// Why an action was not taken.
 pub struct Refusal(Refused);
 
+impl Refusal {
+    /// It cannot be said to other nodes.
+    pub fn unwritable() -> Self {
+        Self(Refused::limit("this node cannot pass it on to the others, so nothing was done; please report it".to_owned()))
+    }
+}
+
 /// SplitMix64: numbers that follow one another come out as if drawn at random.
 fn mix(number: u64) -> u64 {
     let mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -93,6 +93,14 @@ impl Applying {
         self.begun.take().or_else(|| self.inputs.next())
     }
 
+    /// Takes the next one, which may be done.
+    #[cfg(test)]
+    pub(super) fn take_cleared(&mut self) -> Option<Input> {
+        let taken = self.take();
+        self.cleared = self.cleared.map(|cleared| cleared.saturating_sub(1));
+        taken
+    }
+
     /// What it needed is translated.
     pub(super) fn translated(&mut self, frames: Vec<Frame>) {
         self.translated = frames;

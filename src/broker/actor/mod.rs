@@ -345,6 +345,7 @@ impl Actor {
                 }
                 self.settings.stats.opened(outbox.kind(), outbox.encoder());
                 self.routes.connect(id, outbox, self.core.time());
+                self.turn_away(id);
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);

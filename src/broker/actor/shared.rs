@@ -2,6 +2,7 @@
 
 use crate::broker::core::Budget;
 use crate::broker::space::Told;
+use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
 
 use super::agenda::Awaits;
@@ -9,12 +10,22 @@ use super::applying::Applying;
 use super::sharing::{Asked, Next, Reading, Replay, StateWork};
 use super::{Actor, Work};
 
+/// What one is told that comes while the node is cut off.
+const CUT_OFF: &str = "this node does not hear the others, so it cannot tell how streams stand; connect to another node, or again later";
+
 impl Actor {
     /// What is told by whatever keeps the log.
     pub(super) fn hear(&mut self, told: Told) {
         let Some(sharing) = &mut self.sharing else { return };
         if let Next::Read(reading) = sharing.hear(told, &mut self.core, &self.settings.ids) {
             self.agenda.add(sharing.flow, Work::Read(reading));
+        }
+    }
+
+    /// Has one that comes look for another node, if this one has not heard the others for long.
+    pub(super) fn turn_away(&mut self, id: ConnectionId) {
+        if self.sharing.as_mut().is_some_and(|sharing| sharing.turns_away(id)) {
+            self.routes.expel(id, ErrorCode::Shutdown, CUT_OFF);
         }
     }
 

@@ -22,6 +22,11 @@ const PROGRAM: &str = "MSGSTREAM_BIN";
 /// The variable with the address of a NATS server, `nats://HOST:PORT`. With it, each broker is the only node of a space of its own there.
 const NATS: &str = "MSGSTREAM_TEST_NATS";
 
+/// Whether brokers are nodes.
+pub(crate) fn are_nodes() -> bool {
+    std::env::var_os(NATS).is_some()
+}
+
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {

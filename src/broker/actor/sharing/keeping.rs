@@ -5,6 +5,8 @@ use crate::wire::ids::StreamName;
 
 /// The state is kept when the log has grown by as much as it takes, and by this many bytes at least, ...
 const LEAST: usize = 16 << 20;
+/// ... but before it takes this share of what it may: it is forgotten up to where the state was kept before the last time, ...
+const SHARE: usize = 5;
 /// ... or by this many records, if nobody says another number.
 pub const KEEP_AFTER: usize = 50_000;
 
@@ -22,11 +24,13 @@ pub(super) struct Keeping {
     pub(super) is_under_way: bool,
     /// After so many records it is due.
     after: usize,
+    /// The most that the log may take.
+    log: usize,
 }
 
 impl Keeping {
-    pub(super) fn after(records: usize) -> Self {
-        Self { after: records, ..Self::default() }
+    pub(super) fn after(records: usize, log: usize) -> Self {
+        Self { after: records, log, ..Self::default() }
     }
 
     pub(super) fn read(&mut self, bytes: usize) {
@@ -52,7 +56,7 @@ impl Keeping {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > self.after)
+        !self.is_under_way && (self.bytes > LEAST.max(self.size).min(self.log / SHARE) || self.records > self.after)
     }
 }
 

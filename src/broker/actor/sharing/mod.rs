@@ -18,6 +18,8 @@ mod nodes;
 mod outgoing;
 mod reading;
 mod starting;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 pub(super) use asking::Asked;

@@ -39,6 +39,8 @@ pub struct NodeSettings {
     pub seed: u64,
     /// After so many records the state is kept for nodes that come later.
     pub keep_after: usize,
+    /// The most that the log may take, in bytes.
+    pub log: usize,
 }
 
 /// What a connection of this node has that the others know of.
@@ -88,7 +90,7 @@ pub(in crate::broker::actor) struct Sharing {
 impl Sharing {
     pub(in crate::broker::actor) fn new(port: Box<dyn Log>, settings: NodeSettings, flow: ConnectionId, contact: Arc<Contact>) -> Self {
         let (limits, lease) = (settings.limits.clone(), settings.lease);
-        let keeping = Keeping::after(settings.keep_after);
+        let keeping = Keeping::after(settings.keep_after, settings.log);
         let mut sharing = Self {
             port,
             settings,
@@ -198,6 +200,16 @@ impl Sharing {
         self.port.finish().await;
     }
 
+    /// Whether one that comes is turned away, since the node has not heard the others for longer than the lease: what it wants could wait for
+    /// ever, and so could what thousands of others want that come after it.
+    pub(in crate::broker::actor) fn turns_away(&mut self, id: ConnectionId) -> bool {
+        let is_cut_off = self.contact.cut_off().is_some_and(|(time, _)| time > self.lease);
+        if is_cut_off {
+            self.cut.insert(id);
+        }
+        is_cut_off
+    }
+
     /// The connection is gone, and its id may be given to another.
     pub(in crate::broker::actor) fn gone(&mut self, id: ConnectionId) {
         self.cut.remove(&id);
@@ -207,5 +219,18 @@ impl Sharing {
     /// Whose work may go on.
     pub(in crate::broker::actor) fn take_resumed(&mut self) -> Vec<ConnectionId> {
         std::mem::take(&mut self.resumed)
+    }
+
+    /// What the connections are called here of which all nodes know, and what all call them.
+    #[cfg(test)]
+    pub(super) fn called(&self) -> BTreeMap<ConnectionId, String> {
+        let members = self.members.iter();
+        members.flat_map(|(life, member)| member.clients.iter().map(move |(number, id)| (*id, format!("{number} of {life:x}")))).collect()
+    }
+
+    /// Says what it has to say.
+    #[cfg(test)]
+    pub(super) fn speak_for_test(&mut self) {
+        self.outgoing.send(&mut *self.port);
     }
 }

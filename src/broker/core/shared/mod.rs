@@ -21,7 +21,7 @@ use super::input::{Deliver, Input};
 use super::machine::{Core, CoreLimits, Refused};
 use super::parts::Parts;
 use super::saved::SharedLimits;
-use super::stream::ENDED;
+use super::stream::{ENDED, LISTENER};
 use super::wills::{Owner, place};
 
 impl SharedLimits {
@@ -133,6 +133,11 @@ impl Core {
         room.err().map(Refusal)
     }
 
+    /// Whether there is room here for one more stream, which is to be on all nodes.
+    pub fn has_room_to_touch(&mut self, name: &StreamName) -> bool {
+        self.streams.get(name).is_some() || self.room_to_keep(name, false, LISTENER).is_ok()
+    }
+
     fn room_for_header(&mut self, name: &StreamName, cost: usize) -> Result<(), Refused> {
         let stream = self.streams.get(name);
         let before = stream.and_then(|stream| stream.header.as_ref()).map_or(0, |header| header.cost());
@@ -166,7 +171,7 @@ impl Core {
 
     /// Whether the stream is one that all nodes have: then a connection can join it at once.
     pub fn is_common(&self, name: &StreamName) -> bool {
-        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_expired(stream))
+        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_forgettable(stream) && !self.is_expired(stream))
     }
 
     /// A connection's node is gone: whoever it was may come back to another one. False if the budget was spent before that.
@@ -226,6 +231,24 @@ impl Core {
         }
         while count(self) >= most && (self.forget_first() || self.expire_first()) {}
         Some(count(self) < most)
+    }
+
+    /// What must hold of what nodes have in common.
+    #[cfg(test)]
+    pub fn assert_common(&self) {
+        let Some(shared) = &self.shared else { return };
+        let common = self.streams.iter().filter_map(|named| Some((&named.name, named.stream.run.common.as_ref()?)));
+        let (mut count, mut listed) = (0, 0);
+        for (name, common) in common {
+            count += usize::from(!common.is_over);
+            if let Some(second) = common.listed {
+                assert!(shared.fleeting.contains(&(second, name.clone())), "{name} is not listed");
+                listed += 1;
+            }
+        }
+        assert_eq!((count, listed), (shared.streams, shared.fleeting.len()), "streams are miscounted");
+        self.sessions.assert_invariants();
+        self.wills.assert_invariants();
     }
 
     /// Forgets what nobody can ask for any more, for the sake of memory: it cannot be seen.

@@ -222,6 +222,8 @@ impl Replay<'_> {
         tracing::warn!("the other nodes had given this one up (nodes.lease); its publishers have to connect again");
         self.sharing.begin_life();
         self.sharing.introduce();
+        // Nor do they know any more who listens here.
+        self.core.count_again();
     }
 
     fn lose(&mut self, entries: VecDeque<Entry>) {
@@ -280,7 +282,7 @@ impl Replay<'_> {
                 self.core.refuse(from, &input, &refusal, self.routes);
             }
             Some(Entry::Done(order)) => self.sharing.resumed.push(order),
-            Some(Entry::Tick(said)) => self.sharing.heard = Some(said),
+            Some(Entry::Tick(said)) => (self.sharing.heard, self.sharing.tick_waits) = (Some(said), false),
         }
         true
     }

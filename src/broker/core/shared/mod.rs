@@ -204,6 +204,14 @@ impl Core {
         }
     }
 
+    /// Nothing is known any more of what was told of listeners here.
+    pub fn count_again(&mut self) {
+        let listened = self.streams.iter().filter(|named| !named.stream.listeners.is_empty() && !directory::is_entry(&named.name));
+        if let Some(shared) = &mut self.shared {
+            shared.counted.extend(listened.map(|named| named.name.clone()));
+        }
+    }
+
     /// A stream whose number of listeners has changed since this was last asked, and how many there are now.
     pub fn next_count(&mut self) -> Option<(StreamName, u32)> {
         let name = self.shared.as_mut()?.counted.pop_first()?;

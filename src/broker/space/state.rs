@@ -123,7 +123,7 @@ fn write_beside(Beside { clock, limits, lease, members, over, shared }: &Beside,
     write_count(members.len(), out);
     for (life, member) in members {
         write_member(*life, member, out);
-        places.extend(member.clients.values().map(|id| *id).zip(places.len() as u32..));
+        places.extend(member.clients.values().copied().zip(places.len() as u32..));
     }
     write_count(over.len(), out);
     for (life, since) in over {

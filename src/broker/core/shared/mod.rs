@@ -206,6 +206,14 @@ impl Core {
         }
     }
 
+    /// Nothing is known any more of what was told of listeners here.
+    pub fn count_again(&mut self) {
+        let listened = self.streams.iter().filter(|named| !named.stream.listeners.is_empty() && !directory::is_entry(&named.name));
+        if let Some(shared) = &mut self.shared {
+            shared.counted.extend(listened.map(|named| named.name.clone()));
+        }
+    }
+
     /// A stream whose number of listeners has changed since this was last asked, and how many there are now.
     pub fn next_count(&mut self) -> Option<(StreamName, u32)> {
         let name = self.shared.as_mut()?.counted.pop_first()?;
@@ -263,6 +271,13 @@ impl Core {
 
 /// Why an action was not taken.
 pub struct Refusal(Refused);
+
+impl Refusal {
+    /// It cannot be said to other nodes.
+    pub fn unwritable() -> Self {
+        Self(Refused::limit("this node cannot pass it on to the others, so nothing was done; please report it".to_owned()))
+    }
+}
 
 /// SplitMix64: numbers that follow one another come out as if drawn at random.
 fn mix(number: u64) -> u64 {

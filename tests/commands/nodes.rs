@@ -58,6 +58,31 @@ fn all_nodes_are_listed_by_any_of_them() {
 }
 
 #[test]
+fn the_directory_says_which_nodes_listeners_are_on() {
+    let Some(nats) = Server::start() else { return };
+    let [north, south] = ["north", "south"].map(|name| node(&nats, name));
+    until(&south, "both are there", |nodes| nodes.len() == 2);
+    north.ok(&["header", "s", "1"]);
+    let listening = [north.listen(&["s"]), south.listen(&["s"]), south.listen(&["s"])];
+    let entry = |broker: &Broker| serde_json::from_str::<Value>(broker.ok(&["streams", "--json", "s"]).trim()).unwrap();
+    let until = |wanted: Value, listeners: u64| {
+        for broker in [&north, &south] {
+            let end = Instant::now() + Duration::from_secs(30);
+            while entry(broker)["nodes"] != wanted {
+                assert!(Instant::now() < end, "{}", entry(broker));
+            }
+            assert_eq!(entry(broker)["listeners"], listeners);
+        }
+    };
+    until(serde_json::json!({"north": 1, "south": 2}), 3);
+    let [mut first, others @ ..] = listening;
+    first.child.kill().and_then(|()| first.child.wait()).unwrap();
+    until(serde_json::json!({"south": 2}), 2);
+    north.ok(&["close", "s"]);
+    others.into_iter().for_each(|listening| assert_eq!(listening.end().0, Some(0)));
+}
+
+#[test]
 fn a_broker_that_is_no_node_says_so() {
     let mut broker = Broker::start();
     for more in [&["nodes"][..], &["nodes", "--json"]] {
@@ -65,6 +90,8 @@ fn a_broker_that_is_no_node_says_so() {
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
         assert_eq!(text(&output.stderr), "msgstream: this broker is on its own: nodes.nats is not set\n");
     }
+    broker.ok(&["header", "s", "1"]);
+    assert!(!broker.ok(&["streams", "--json"]).contains("nodes"));
     broker.stop();
     assert_fails(&broker.output(&["nodes"]), 69, "cannot connect to");
 }

@@ -4,14 +4,12 @@ use crate::broker::core::Budget;
 use crate::broker::space::Told;
 use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
+use crate::wire::refusal::CUT_OFF;
 
 use super::agenda::Awaits;
 use super::applying::Applying;
 use super::sharing::{Asked, Next, Reading, Replay, StateWork};
 use super::{Actor, Work};
-
-/// What one is told that comes while the node is cut off.
-const CUT_OFF: &str = "this node does not hear the others, so it cannot tell how streams stand; connect to another node, or again later";
 
 impl Actor {
     /// What is told by whatever keeps the log.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::broker::core::Elsewhere;
 use crate::broker::rows::milliseconds;
 use crate::wire::ids::{ConnectionId, StreamName};
 
@@ -153,9 +154,9 @@ impl Members {
     }
 
     /// How many listen to a stream on all nodes but this one.
-    pub fn elsewhere(&self, stream: &StreamName, own: u64) -> u32 {
+    pub fn elsewhere(&self, stream: &StreamName, own: u64) -> Elsewhere {
         let others = self.iter().filter(|(life, _)| *life != own);
-        others.map(|(_, member)| member.counts.get(stream).copied().unwrap_or(0)).fold(0, u32::saturating_add)
+        others.filter_map(|(_, member)| Some((member.name.as_str().into(), *member.counts.get(stream)?))).collect()
     }
 }
 

@@ -60,7 +60,7 @@ impl Sharing {
         if mem::replace(&mut self.has_begun, true) {
             return;
         }
-        core.share(log);
+        core.share(log, &self.settings.name);
         core.set_shared_limits(&self.limits);
         let Some(Snapshot { cut, pieces }) = snapshot else { return };
         self.keeping.size = pieces.iter().map(Vec::len).sum();

@@ -15,7 +15,7 @@ use crate::wire::Epoch;
 use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::budget::{Budget, FORGET};
-use super::common::Shared;
+use super::common::{Elsewhere, Shared};
 use super::directory;
 use super::input::{Deliver, Input};
 use super::machine::{Core, CoreLimits, Refused};
@@ -42,12 +42,13 @@ impl SharedLimits {
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// The core is that of a node. To be called before anything else happens.
-    pub fn share(&mut self, log: u64) {
+    /// The core is that of a node of this name. To be called before anything else happens.
+    pub fn share(&mut self, log: u64, node: &str) {
         debug_assert!(self.streams.len() == 0, "what there is already is not in the log");
         self.life = Epoch::new(mix(log));
         self.shared = Some(Box::new(Shared {
             log,
+            node: node.into(),
             sequence: 0,
             step: 0,
             applying: false,
@@ -189,10 +190,11 @@ impl Core {
     }
 
     /// So many listen to a stream on other nodes.
-    pub fn set_elsewhere(&mut self, name: &StreamName, listeners: u32) {
+    pub fn set_elsewhere(&mut self, name: &StreamName, listeners: Elsewhere) {
         if let Some(common) = self.streams.get_mut(name).and_then(|stream| stream.run.common.as_mut())
-            && std::mem::replace(&mut common.elsewhere, listeners) != listeners
+            && common.elsewhere != listeners
         {
+            common.elsewhere = listeners;
             self.directory.note(name);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, PublishErrorKind, StatusCode, Subscriber};
@@ -17,6 +18,7 @@ use crate::broker::space::RecordId;
 
 use super::api::{Fault, PATIENCE, no_responders, parse, too_large};
 use super::link::Link;
+use super::overdue::Stored;
 use super::telling::{GRACE, Trouble};
 
 /// After a failure, the record is sent again behind this pause, then twice as long a one each time, ...
@@ -44,6 +46,8 @@ pub(super) struct Appender {
     appends: UnboundedReceiver<Append>,
     /// How many are done with.
     done: watch::Sender<u64>,
+    /// Up to where its own records stand in the log.
+    stored: Arc<Stored>,
     sender: Sender,
     trouble: Trouble,
 }
@@ -52,10 +56,16 @@ pub(super) struct Appender {
 pub(super) type Appends = (UnboundedReceiver<Append>, watch::Sender<u64>);
 
 impl Appender {
-    pub(super) async fn new(link: Link, subject: String, (appends, done): Appends, trouble: Trouble) -> Result<Self, String> {
+    pub(super) async fn new(
+        link: Link,
+        subject: String,
+        (appends, done): Appends,
+        stored: Arc<Stored>,
+        trouble: Trouble,
+    ) -> Result<Self, String> {
         let inbox = link.client().new_inbox();
         let answers = link.client().subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
-        Ok(Self { appends, done, sender: Sender { link, subject, inbox, answers, sent: 0 }, trouble })
+        Ok(Self { appends, done, stored, sender: Sender { link, subject, inbox, answers, sent: 0 }, trouble })
     }
 
     /// Stores what there is, until whoever appends is gone.
@@ -87,7 +97,10 @@ impl Appender {
                 biased;
                 newer = self.appends.recv() => return newer,
                 tried = self.sender.send(append, &mut self.trouble) => match tried {
-                    Ok(()) => return None,
+                    Ok(sequence) => {
+                        self.stored.up_to(sequence);
+                        return None;
+                    }
                     Err(reason) => self.trouble.failed(&reason),
                 }
             }
@@ -111,8 +124,8 @@ struct Sender {
 }
 
 impl Sender {
-    /// Sends a record once. An error says why it is not known to be stored.
-    async fn send(&mut self, append: &Append, trouble: &mut Trouble) -> Result<(), String> {
+    /// Sends a record once, and returns where it stands. An error says why it is not known to be stored.
+    async fn send(&mut self, append: &Append, trouble: &mut Trouble) -> Result<u64, String> {
         let (link, connection) = (self.link.clone(), self.link.connection());
         tokio::select! {
             biased;
@@ -121,7 +134,7 @@ impl Sender {
         }
     }
 
-    async fn stored(&mut self, append: &Append, trouble: &mut Trouble) -> Result<(), String> {
+    async fn stored(&mut self, append: &Append, trouble: &mut Trouble) -> Result<u64, String> {
         self.sent += 1;
         let mut headers = HeaderMap::new();
         headers.insert("Nats-Msg-Id", format!("{:x}-{:x}", append.id.life, append.id.number));
@@ -149,14 +162,14 @@ impl Sender {
 }
 
 /// What became of a record.
-fn outcome(answer: &Message) -> Result<(), String> {
+fn outcome(answer: &Message) -> Result<u64, String> {
     if answer.status == Some(StatusCode::NO_RESPONDERS) {
         return Err(no_responders().to_owned());
     }
     match parse(&answer.payload) {
         // The same record was sent before, and the servers have yet to agree on it.
         Ok(Answer { sequence: 0 }) => Err("most of the NATS servers have not stored the record yet; check that they run".to_owned()),
-        Ok(Answer { .. }) => Ok(()),
+        Ok(Answer { sequence }) => Ok(sequence),
         Err(Fault::Silent(reason)) => Err(reason),
         Err(fault @ Fault::Refused(_)) => Err(fault.to_string()),
     }

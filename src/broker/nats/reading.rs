@@ -11,6 +11,7 @@ use crate::broker::space::{Snapshot, Told};
 use super::api::{Api, Fault, Info};
 use super::credit::{Taken, Untaken};
 use super::feed::{Delivery, Feed};
+use super::overdue::{Overdue, Stored};
 use super::snapshot::Head;
 use super::streams::Streams;
 use super::telling::{GRACE, Teller, Trouble};
@@ -24,8 +25,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What would be the end is believed when it is found so often in a row: a server that has just become the leader may be behind.
+/// What would be the end is believed when it is found so often in a row: a server that has just become the leader may be behind, ...
 const BELIEVED: usize = 5;
+
+/// ... and behind what was read of the log until all have agreed, which takes an election or two.
+const BELIEVED_BEHIND: usize = 30;
 
 /// A snapshot that is replaced while it is read is read anew so often.
 const READINGS: usize = 5;
@@ -36,6 +40,8 @@ enum Stop {
     Away(String),
     /// If that is so, it never can.
     Doubt(String),
+    /// The same, but there is less of the log than was read of it.
+    Behind(String),
     /// It never can.
     Over(String),
 }
@@ -65,6 +71,7 @@ pub(super) struct Reader {
     pub(super) taken: Arc<Taken>,
     /// Which log it is, for whoever keeps snapshots of it.
     pub(super) log: Arc<OnceLock<u64>>,
+    stored: Arc<Stored>,
     untaken: Untaken,
     place: Option<Place>,
 }
@@ -77,8 +84,9 @@ impl Reader {
         trouble: Trouble,
         taken: Arc<Taken>,
         log: Arc<OnceLock<u64>>,
+        stored: Arc<Stored>,
     ) -> Self {
-        Self { api, streams, teller, trouble, taken, log, untaken: Untaken::default(), place: None }
+        Self { api, streams, teller, trouble, taken, log, stored, untaken: Untaken::default(), place: None }
     }
 
     /// Reads for ever.
@@ -93,8 +101,9 @@ impl Reader {
             }
             match stop {
                 Stop::Doubt(reason) if doubts + 1 >= BELIEVED => return self.teller.tell(Told::Over(reason)),
+                Stop::Behind(reason) if doubts + 1 >= BELIEVED_BEHIND => return self.teller.tell(Told::Over(reason)),
                 Stop::Over(reason) => return self.teller.tell(Told::Over(reason)),
-                Stop::Doubt(reason) => {
+                Stop::Doubt(reason) | Stop::Behind(reason) => {
                     doubts += 1;
                     self.trouble.failed(&reason);
                 }
@@ -133,7 +142,7 @@ impl Reader {
         };
         self.trouble.is_over();
         let link = self.api.link().clone();
-        let (mut lost, mut silence) = (pin!(link.lost(connection)), pin!(sleep(SILENCE)));
+        let (mut lost, mut silence, mut overdue) = (pin!(link.lost(connection)), pin!(sleep(SILENCE)), Overdue::default());
         loop {
             let message = tokio::select! {
                 biased;
@@ -143,8 +152,15 @@ impl Reader {
             };
             let Some(message) = message else { return Stop::Away(link.why_down()) };
             match feed.record(message).await {
-                Ok(None) => {}
+                Ok(None) => {
+                    if self.next().is_some_and(|next| overdue.is_so(&self.stored, next)) {
+                        return Stop::Away(
+                            "what is stored in the log does not come from the server that sends it; another is asked".to_owned(),
+                        );
+                    }
+                }
                 Ok(Some(delivery)) => {
+                    overdue.came();
                     if let Err(stop) = self.told(delivery) {
                         return stop;
                     }
@@ -202,7 +218,7 @@ impl Reader {
             match self.gap(&info, &place) {
                 None => return Ok((place, snapshot.map(|(_, snapshot)| snapshot))),
                 // A newer snapshot may be there by now.
-                Some(gap) => stop = Stop::Doubt(gap),
+                Some(gap) => stop = gap,
             }
         }
         Err(stop)
@@ -230,21 +246,21 @@ impl Reader {
             let name = &self.streams.names.log;
             return Err(Stop::Over(format!("the stream {name} in NATS was made anew; start this node again, and all others")));
         }
-        self.gap(&info, place).map_or(Ok(()), |gap| Err(Stop::Doubt(gap)))
+        self.gap(&info, place).map_or(Ok(()), Err)
     }
 
     /// What is wrong if a record is read next.
-    fn gap(&self, info: &Info, place: &Place) -> Option<String> {
+    fn gap(&self, info: &Info, place: &Place) -> Option<Stop> {
         let name = &self.streams.names.log;
         if info.state.last + 1 < place.next {
-            return Some(format!("the stream {name} in NATS has lost its last records; {}", self.anew()));
+            return Some(Stop::Behind(format!("the stream {name} in NATS has lost its last records; {}", self.anew())));
         }
         (info.state.first > place.next).then(|| {
-            if place.has_read {
+            Stop::Doubt(if place.has_read {
                 "this node was away for so long that records it has not read are gone; start it again".to_owned()
             } else {
                 format!("the log's beginning is gone and no snapshot stands for it; {}", self.anew())
-            }
+            })
         })
     }
 

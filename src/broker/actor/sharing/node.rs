@@ -203,6 +203,12 @@ impl Sharing {
         self.outgoing.push(Entry::Tick(Instant::now()));
     }
 
+    /// It hears what it said at this moment, so it is not cut off: nobody is turned away any more from now on.
+    pub(super) fn hear_tick(&mut self, said: Instant) {
+        (self.heard, self.tick_waits) = (Some(said), false);
+        self.contact.look(self.heard, self.members.get(self.life).is_some());
+    }
+
     /// The node goes: all that it has to say is said, and then that.
     pub(in crate::broker::actor) fn leave(&mut self, mailbox: Option<Mailbox>) {
         if !std::mem::replace(&mut self.is_leaving, true) && self.has_caught_up {

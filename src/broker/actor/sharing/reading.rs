@@ -172,6 +172,10 @@ impl Replay<'_> {
         (sharing.limits, sharing.lease) = (limits.clone(), *lease);
         self.core.set_shared_limits(limits);
         let since = sharing.clock.now;
+        if id.life == sharing.life {
+            // What there is to say of it is said at once.
+            sharing.next_tick = tokio::time::Instant::now();
+        }
         sharing.members.insert(id.life, Member { name: name.clone(), since, ..Member::default() });
         tracing::info!(node = %name, "a node has come");
         self.tell_node(id.life);
@@ -282,7 +286,7 @@ impl Replay<'_> {
                 self.core.refuse(from, &input, &refusal, self.routes);
             }
             Some(Entry::Done(order)) => self.sharing.resumed.push(order),
-            Some(Entry::Tick(said)) => (self.sharing.heard, self.sharing.tick_waits) = (Some(said), false),
+            Some(Entry::Tick(said)) => self.sharing.hear_tick(said),
         }
         true
     }

@@ -54,7 +54,7 @@ fn the_help_has_every_flag_and_every_exit_code() {
     let help = output(&["serve", "--help"]);
     assert_eq!(help.status.code(), Some(0));
     let help = text(&help.stdout);
-    for flag in ["--listen", "--config", "--port-file", "--log-format", "--log-level", "--workers", "--check", "--help"] {
+    for flag in ["--listen", "--nats", "--config", "--port-file", "--log-format", "--log-level", "--workers", "--check", "--help"] {
         assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag} is not in: {help}");
     }
     for code in ["   0  ", "  64  ", "  69  ", "  70  ", "  74  ", "  78  ", "[default: 127.0.0.1:7342]"] {
@@ -111,6 +111,45 @@ fn a_secret_in_the_place_of_a_setting_is_not_shown() {
     assert!(text(&shown.stdout).contains("key = ") && !text(&shown.stdout).contains("secret"), "{}", text(&shown.stdout));
 }
 
+#[test]
+fn a_password_of_nats_is_not_shown() {
+    for arguments in [&["show"][..], &["check"], &["check", "--nats", "nats://me:secret@h,x"], &["check", "--listen", "nats://me:secret@h"]]
+    {
+        let output = program(&["config"]).args(arguments).env("MSGSTREAM_NODES__NATS", "nats://me:secret@h:4222").output().unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.code() == Some(78) && said.contains("...@h") && !said.contains("secret"), "{said}");
+    }
+    let shown = program(&["config", "show", "--changed"]).env("MSGSTREAM_TLS__KEY", "nats://me:secret@h").output().unwrap();
+    assert!(text(&shown.stdout).contains("key = \"nats://...@h\"") && !text(&shown.stdout).contains("secret"), "{}", text(&shown.stdout));
+}
+
+/// Whatever the library has to say, at any level: the broker says the same in its own words.
+#[test]
+fn a_password_of_nats_is_not_in_the_log() {
+    let credentials = scratch("nats.credentials");
+    fs::write(&credentials, "me:secret\n").unwrap();
+    let nats = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("nats://{}", nats.local_addr().unwrap());
+    let mut broker = Started::start(
+        program(&["serve", "--listen", "127.0.0.1:0", "--nats", &address, "--log-level", "trace"])
+            .env("MSGSTREAM_NODES__CREDENTIALS", &credentials),
+    );
+    let (mut connection, _) = nats.accept().unwrap();
+    connection.write_all(b"INFO {\"server_id\":\"a\",\"version\":\"2.10.0\",\"max_payload\":1048576,\"headers\":true}\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&connection).read_line(&mut line).unwrap();
+    assert!(line.starts_with("CONNECT ") && line.contains("\"pass\":\"secret\""), "{line}");
+    drop((connection, nats));
+    let mut log = String::new();
+    while !log.contains("no way to NATS") {
+        log += &broker.wait_for("\n");
+    }
+    broker.signal(Signal::TERM);
+    let (code, rest) = broker.end();
+    assert!(code == Some(0) && !log.contains("secret") && !log.contains("async_nats") && !rest.contains("secret"), "{log}{rest}");
+    fs::remove_file(credentials).unwrap();
+}
+
 /// Each file is looked at, whatever is wrong with the others.
 #[test]
 fn all_files_that_cannot_be_used_are_named_at_once() {
@@ -120,6 +159,9 @@ fn all_files_that_cannot_be_used_are_named_at_once() {
         let mut check = program(arguments);
         check.args(["--listen", "tls://127.0.0.1:0"]).env("MSGSTREAM_AUTH__TOKENS", &tokens);
         check.env("MSGSTREAM_TLS__CERTIFICATE", "/nonexistent/broker.pem").env("MSGSTREAM_TLS__KEY", "/nonexistent/broker-key.pem");
+        check.env("MSGSTREAM_NODES__NATS", "nats://a").env("MSGSTREAM_NODES__CREDENTIALS", "/nonexistent/nats.creds");
+        check.env("MSGSTREAM_NODES__CA", "/nonexistent/nats-ca.pem");
+        check.env("MSGSTREAM_NODES__CERTIFICATE", "/nonexistent/node.pem").env("MSGSTREAM_NODES__KEY", "/nonexistent/node-key.pem");
         check.env("MSGSTREAM_TLS__CLIENT_CA", "/nonexistent/ca.pem").env("MSGSTREAM_TLS__CLIENT_CERTIFICATES", "required");
         let output = check.output().unwrap();
         let said = text(&output.stderr);
@@ -128,6 +170,10 @@ fn all_files_that_cannot_be_used_are_named_at_once() {
             "\n  cannot use /nonexistent/broker.pem (tls.certificate): No such file",
             "\n  cannot use /nonexistent/broker-key.pem (tls.key): No such file",
             "\n  cannot use /nonexistent/ca.pem (tls.client_ca): No such file",
+            "\n  cannot use /nonexistent/nats.creds (nodes.credentials): No such file",
+            "\n  cannot use /nonexistent/nats-ca.pem (nodes.ca): No such file",
+            "\n  cannot use /nonexistent/node.pem (nodes.certificate): No such file",
+            "\n  cannot use /nonexistent/node-key.pem (nodes.key): No such file",
             &format!("\n  the tokens in {} cannot be used: line 3: ", tokens.display()),
             "\n    [fit-jobs]\n",
         ] {

@@ -111,6 +111,7 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
         listen: vec!["127.0.0.1:4".to_owned(), "unix:/tmp/a,b".to_owned()],
         http: vec!["127.0.0.1:5".to_owned(), "tls://127.0.0.1:6".to_owned()],
         store: Some("c".to_owned()),
+        nats: Vec::new(),
         port_file: Some("b".to_owned()),
         log_format: Some("json".to_owned()),
         log_level: Some("off".to_owned()),
@@ -121,6 +122,19 @@ fn a_flag_counts_more_than_a_variable_and_that_more_than_the_file() {
     assert_eq!((config.log.format, config.log.level, config.runtime.workers), (LogFormat::Json, LogLevel::Off, 4));
     assert_eq!((config.port_file.as_deref(), config.store.path.as_deref()), (Some(Path::new("b")), Some(Path::new("c"))));
     assert_eq!(config.http.listen, ["127.0.0.1:5".parse().unwrap(), "tls://127.0.0.1:6".parse().unwrap()]);
+}
+
+#[test]
+fn nodes_are_set_in_the_file_in_variables_or_by_a_flag() {
+    let file = "[nodes]\nnats = ['nats://a:4222', 'tls://b', 'nats://[::1]:4222']\nname = 'north'\nlease = '5s'";
+    let config = from_file(file).unwrap();
+    assert_eq!(config.nodes.nats, ["nats://a:4222", "tls://b", "nats://[::1]:4222"]);
+    assert_eq!((config.nodes.name.as_str(), config.nodes.lease, config.nodes.is_on()), ("north", Span::from_secs(5), true));
+    let config = load(file, &[("MSGSTREAM_NODES__NATS", "nats://c, nats://d")], Flags::default()).unwrap();
+    assert_eq!(config.nodes.nats, ["nats://c", "nats://d"]);
+    let flags = Flags { nats: vec!["nats://e".to_owned(), "nats://f,nats://g".to_owned()], ..Flags::default() };
+    let config = load(file, &[("MSGSTREAM_NODES__NATS", "nats://c")], flags).unwrap();
+    assert_eq!(config.nodes.nats, ["nats://e", "nats://f", "nats://g"]);
 }
 
 #[test]
@@ -165,6 +179,11 @@ fn every_setting_has_a_variable_that_is_read() {
                 let asks = ("MSGSTREAM_TLS__CLIENT_CERTIFICATES", "optional");
                 from_environment(&[(&name, bad), asks]).unwrap().tls.client_ca
             }
+            "nodes.credentials" => read().nodes.credentials,
+            "nodes.ca" => read().nodes.ca,
+            "nodes.certificate" => from_environment(&[(&name, bad), ("MSGSTREAM_NODES__KEY", "k")]).unwrap().nodes.certificate,
+            "nodes.key" => from_environment(&[(&name, bad), ("MSGSTREAM_NODES__CERTIFICATE", "c")]).unwrap().nodes.key,
+            "nodes.name" => Some(read().nodes.name.into()),
             _ => None,
         };
         if let Some(path) = path {
@@ -275,6 +294,14 @@ fn a_value_of_the_wrong_kind_is_named_with_its_origin_and_the_cure() {
         ("http.origins = ['https://lab.example.org/page']", ["http.origins", "is not a site"]),
         ("http.origins = ['*']", ["http.origins = [\"*\"]", "is not a site"]),
         ("port_file = 1", ["port_file = 1", "is not a path"]),
+        ("nodes.nats = 'nats://a'", ["nodes.nats = \"nats://a\" (in here.toml)", "write it in brackets"]),
+        ("nodes.nats = ['localhost:4222']", ["nodes.nats = [\"localhost:4222\"]", "write nats:// or tls://"]),
+        ("nodes.nats = ['nats://']", ["nodes.nats = [\"nats://...\"]", "write nats:// or tls://"]),
+        ("nodes.nats = ['nats://me:secret@a']", ["nodes.nats = [\"nats://...@a\"]", "name it in nodes.credentials"]),
+        ("nodes.nats = ['nats://a:port']", ["nodes.nats = [\"nats://...\"]", "a host and a port"]),
+        ("nodes.nats = [1]", ["nodes.nats = [1]", "1 is not a NATS server"]),
+        ("nodes.name = 1", ["nodes.name = 1", "is not a text"]),
+        ("nodes.replicas = 6", ["nodes.replicas = 6", "from 0 to 5"]),
         ("[tls]\nclient_certificates = 'yes'", ["tls.client_certificates = \"yes\"", "is not one of \"off\", \"optional\", \"required\""]),
     ] {
         assert_fails(from_file(file), &parts);
@@ -341,6 +368,19 @@ fn a_value_that_cannot_work_is_refused() {
         ),
         ("listen = ['tls://127.0.0.1:1']\ntls.certificate = 'c'", "tls.key = \"\" (by default): an address"),
         ("listen = ['127.0.0.1:1', 'tls://127.0.0.1:1']", "has the same port"),
+        ("[nodes]\nspace = ''", "nodes.space = \"\" (in here.toml): NATS could not use it"),
+        ("[nodes]\nspace = 'a.b'", "write up to 64 letters, digits, - and _"),
+        ("[nodes]\nspace = 'lab-state'", "nodes.space = \"lab-state\" (in here.toml): ends as the stream of a state does"),
+        ("[nodes]\nname = 'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklm'", "write at most 64 bytes"),
+        ("[nodes]\nreplicas = 2", "nodes.replicas = 2 (in here.toml): NATS keeps 1, 3 or 5"),
+        ("[nodes]\nlease = '2s'", "nodes.lease = 2s (in here.toml): nodes speak once a second; write 3s or more"),
+        ("[nodes]\nlog = '8MB'", "write 8MiB or more"),
+        ("[nodes]\ncertificate = 'c'", "nodes.certificate = \"c\" (in here.toml): needs nodes.key; set both or none"),
+        ("[nodes]\nkey = 'k'", "nodes.key = \"k\" (in here.toml): needs nodes.certificate"),
+        (
+            "[nodes]\nnats = ['nats://a']\n[store]\npath = 's'",
+            "store.path = \"s\" (in here.toml): the streams of nodes are kept in NATS (nodes.nats); remove one of the two",
+        ),
         ("[tls]\nclient_ca = 'c'", "tls.client_certificates = \"off\" (by default): clients are asked for no certificate"),
         ("[tls]\nclient_certificates = 'required'", "tls.client_ca = \"\" (by default): nobody's certificate could be verified"),
     ] {
@@ -383,6 +423,31 @@ fn a_secret_that_was_pasted_into_the_configuration_is_shown_by_no_error() {
     assert!(!told.contains("secret") && told.contains("MSGSTREAM_AUTH__WAITING"), "{told}");
 }
 
+// Each of them seen to be shown before passwords were left out.
+#[test]
+fn a_password_of_nats_is_shown_by_no_error() {
+    for file in [
+        "nodes.nats = 'nats://me:secret@h'",
+        "nodes.nats = ['nats://me:secret@h/path', 'x']",
+        "nodes.nats = ['nats://me:se cret@h']",
+        "nodes.nats = ['me:secret@h:4222']",
+        "nodes.nats = ['nats://me:secret']",
+        "nodes.space = 'nats://me:secret@h'",
+        "listen = ['nats://me:secret@h']",
+        "http.origins = ['nats://me:secret@h']",
+        "limits.line = 'nats://me:secret@h'",
+        "[nodes]\nnats = ['nats://me:secret@h'",
+        "[nodes]\nnats = nats://me:secret@h",
+    ] {
+        let told = from_file(file).unwrap_err().to_string();
+        assert!(!told.contains("secret") && !told.contains("cret"), "{file}: {told}");
+    }
+    let told = from_environment(&[("MSGSTREAM_NODES__NATS", "nats://me:se,cret@h")]).unwrap_err().to_string();
+    assert!(told.contains("nodes.nats = ") && told.contains("...@h") && !told.contains("me:se") && !told.contains("cret"), "{told}");
+    let settings = msgstream::broker::NodesSettings::on(["nats://me:secret@h"]);
+    assert!(format!("{settings:?}").contains("nats://...@h") && !format!("{settings:?}").contains("secret"));
+}
+
 #[test]
 fn what_is_just_within_the_bounds_is_taken() {
     let longest = format!("listen = ['unix:/{}']", "x".repeat(106));
@@ -396,6 +461,8 @@ fn what_is_just_within_the_bounds_is_taken() {
         "[outbox]\nlimit = '16385KiB'\ntotal = '16385KiB'",
         "[tcp]\nkeepalive_time = '1s'\nkeepalive_retries = 127\nsend_buffer = 0\nuser_timeout = 0",
         "[unix]\nmode = '0o200'",
+        "[nodes]\nnats = ['nats://a', 'tls://b-c.example:65535']\nreplicas = 5\nlease = '3s'\nlog = '8MiB'",
+        "[nodes]\nspace = 'A-z_9'\n[store]\npath = 's'",
     ] {
         assert!(from_file(file).is_ok(), "{file}: {:?}", from_file(file));
     }

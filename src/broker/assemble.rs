@@ -144,7 +144,7 @@ pub(crate) fn share(
     let (limits, lease) = (SharedLimits::of(&Derived::of(settings).core), nodes.lease.0);
     let seed = RandomState::new().hash_one(std::process::id());
     context.stats.saves.keep();
-    Ok(actor.shared_by(Box::new(port), NodeSettings { name, addresses, limits, lease, seed, keep_after: KEEP_AFTER }))
+    Ok(actor.shared_by(Box::new(port), NodeSettings { name, addresses, limits, lease, seed, keep_after: KEEP_AFTER, log: nodes.log.0 }))
 }
 
 /// What this machine is called.

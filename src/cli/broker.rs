@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use crate::client::{
     Backoff, BadServerAddress, BadToken, ClientError, Listed, Options, RemoteStream, ServerAddress, ServerAddresses, TlsOptions, Token,
-    list,
+    list, nodes,
 };
+use crate::job::content::Content;
 use crate::wire::holds_secret;
 use crate::wire::units::{BadUnit, Span};
 use anyhow::Context;
@@ -224,6 +225,11 @@ impl Broker {
     pub(crate) async fn list(&self, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, Failure> {
         let listed = list(&self.server, prefix, &self.known(options.clone())).await;
         listed.map_err(|error| who_may_not_see_all(error.into(), "msgstream streams PREFIX"))
+    }
+
+    /// What is told of each node of the broker's space.
+    pub(crate) async fn nodes(&self, options: &Options) -> Result<BTreeMap<String, Content>, ClientError> {
+        nodes(&self.server, &self.known(options.clone())).await
     }
 
     /// Connects in the background, for as long as it takes.

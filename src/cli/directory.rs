@@ -1,7 +1,6 @@
 //! `msgstream streams`: which streams there are, and how they stand.
 
 use std::cmp::Reverse;
-use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -18,8 +17,9 @@ use super::ending::{Ending, How};
 use super::entry::Entry;
 use super::exit::{Exit, Failure, Outcome};
 use super::standard::{is_read, say};
-use super::text::{cut, inline, width};
-use super::view::{Colours, Paint, amount, size};
+use super::table::Table;
+use super::text::inline;
+use super::view::{Colours, amount, size};
 
 /// Show which streams there are, and how they stand
 ///
@@ -171,38 +171,14 @@ impl Row {
     }
 }
 
-const HEADINGS: [&str; 6] = ["stream", "state", "listeners", "messages", "quiet for", ""];
+const TABLE: Table<6> = Table {
+    headings: ["stream", "state", "listeners", "messages", "quiet for", ""],
+    right: [false, false, true, true, true, false],
+    painted: 1,
+};
 
-/// Numbers stand to the right.
-const RIGHT: [bool; 6] = [false, false, true, true, true, false];
-
-/// The rows of the table, no wider than the terminal. Names give way first.
+/// The rows of the table, no wider than the terminal.
 fn table(streams: &[Row], columns: usize, colours: Colours, now: Timestamp) -> Vec<String> {
-    let cells: Vec<[String; 6]> = streams.iter().map(|stream| stream.cells(now)).collect();
-    let mut widths = HEADINGS.map(width);
-    for row in &cells {
-        for (most, cell) in widths.iter_mut().zip(row) {
-            *most = (*most).max(width(cell));
-        }
-    }
-    let fixed: usize = widths[1..5].iter().map(|width| width + 2).sum();
-    let room = columns.saturating_sub(fixed + 1);
-    widths[0] = widths[0].min(room.max(12));
-    widths[5] = widths[5].min(room.saturating_sub(widths[0] + 2));
-    let row = |cells: [&str; 6], paint: Option<Paint>| {
-        let mut line = String::new();
-        for (index, cell) in cells.into_iter().enumerate().filter(|(index, _)| *index < 5 || widths[5] > 0) {
-            let cell = cut(cell, widths[index]);
-            let blank = " ".repeat(widths[index].saturating_sub(width(&cell)));
-            let gap = if index == 0 { "" } else { "  " };
-            let cell = if index == 1 { colours.paint(paint.unwrap_or(Paint::Plain), &cell) } else { cell };
-            // A string can always be written to.
-            let _ = if RIGHT[index] { write!(line, "{gap}{blank}{cell}") } else { write!(line, "{gap}{cell}{blank}") };
-        }
-        line.trim_end().to_owned()
-    };
-    let heading = colours.paint(Paint::Dim, &row(HEADINGS, None));
-    let rows =
-        cells.iter().zip(streams).map(|(cells, stream)| row(cells.each_ref().map(String::as_str), Some(stream.entry.paint(stream.how))));
-    std::iter::once(heading).chain(rows).collect()
+    let rows: Vec<_> = streams.iter().map(|stream| (stream.cells(now), stream.entry.paint(stream.how))).collect();
+    TABLE.lines(&rows, columns, colours)
 }

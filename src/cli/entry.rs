@@ -1,5 +1,7 @@
 //! What the directory says of a stream, and what that is to people: a word and a colour.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -17,6 +19,8 @@ pub(super) struct Entry {
     pub(super) listeners: u64,
     pub(super) messages: u64,
     pub(super) position: Option<Position>,
+    /// The listeners by node, if the broker is one of several.
+    pub(super) nodes: BTreeMap<String, u64>,
     header_time: Option<i64>,
     message_time: Option<i64>,
 }

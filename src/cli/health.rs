@@ -5,6 +5,7 @@ use std::time::Instant;
 use tokio::time::timeout;
 
 use crate::client::{ClientError, Options};
+use crate::wire::refusal::CUT_OFF;
 use crate::wire::units::Span;
 
 use super::broker::{Broker, block_on, limit};
@@ -35,7 +36,7 @@ Exit codes:
    0  the broker answers
   64  the command line cannot be understood
   69  the broker cannot be reached, or the connection was lost
-  77  the broker turned this client away, or has no room for it: it is alive
+  77  the broker turned this client away, has no room for it, or is a node that does not hear the others: it is alive
   78  the configuration of clients cannot be used
  124  the time was up";
 
@@ -48,8 +49,9 @@ pub(crate) fn run(args: Args) -> Outcome {
             // The whole has its limit.
             let remote = args.broker.connect(Options::default().connect_time(time.saturating_mul(2))).await?;
             remote.flush().await.map_err(|error| match error {
-                // Whoever restarts what is dead must not restart this: those who have found room would lose it.
-                ClientError::Lost(why) if why.ends_with("(limit)") => Failure::new(Exit::Refused, why),
+                // Whoever restarts what is dead must not restart this: those who have found room would lose it, and a node that does not
+                // hear the others would not hear them sooner.
+                ClientError::Lost(why) if why.ends_with("(limit)") || why.contains(CUT_OFF) => Failure::new(Exit::Refused, why),
                 error => error.into(),
             })
         });

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use crate::cli::config::{LogFormat, LogLevel, LogSettings};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::layer;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -15,7 +15,7 @@ const QUEUE: usize = 10_000;
 
 /// The log of the process.
 pub(crate) struct Log {
-    level: reload::Handle<LevelFilter, Registry>,
+    level: reload::Handle<Targets, Registry>,
 }
 
 impl Log {
@@ -45,13 +45,17 @@ impl Log {
     }
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
+/// What the library that speaks to NATS says would not be understood beside the broker's own words, which say the same.
+const NOT_OURS: &str = "async_nats";
+
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Off => LevelFilter::OFF,
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    }
+    };
+    Targets::new().with_default(level).with_target(NOT_OURS, LevelFilter::OFF)
 }

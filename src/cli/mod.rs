@@ -21,6 +21,7 @@ mod input;
 mod listen;
 mod log;
 mod man;
+mod nodes;
 mod port_file;
 mod prefixed;
 mod put;
@@ -35,6 +36,7 @@ mod stream_args;
 mod stream_names;
 mod streams;
 mod supervisor;
+mod table;
 mod text;
 mod token;
 mod token_file;
@@ -86,6 +88,7 @@ enum Commands {
     Get(get::Args),
     Wait(wait::Args),
     Streams(directory::Args),
+    Nodes(nodes::Args),
     Top(top::Args),
     Health(health::Args),
     Run(run::Args),
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
         Commands::Get(args) => get::run(args),
         Commands::Wait(args) => wait::run(args),
         Commands::Streams(args) => directory::run(args),
+        Commands::Nodes(args) => nodes::run(args),
         Commands::Top(args) => top::run(args),
         Commands::Health(args) => health::run(args),
         Commands::Run(args) => run::run(args),

@@ -153,8 +153,7 @@ async fn serve(args: SettingsArgs, loaded: Loaded, log: Log, handed_in: Vec<Hand
     tokio::spawn(signals.watch(shutdown.clone(), cut_short.clone(), reload.start(shutdown.clone())));
     tracing::debug!("ready");
     supervisor::tell(&[NotifyState::Ready]);
-    let stats = server.stats();
-    tokio::spawn(supervisor::watch(server.pulse(), move || stats.snapshot()));
+    tokio::spawn(supervisor::watch(server.pulse(), server.stats()));
     let draining = async move {
         shutdown.cancelled().await;
         supervisor::tell(&[NotifyState::Stopping]);

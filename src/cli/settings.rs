@@ -10,7 +10,7 @@ use clap::builder::PossibleValuesParser;
 use crate::broker::Certificates;
 use crate::broker::access::read_tokens;
 use crate::cli::config::{Config, ConfigError, Flags, LogFormat, LogLevel, Setting, Sources};
-use crate::wire::{Address, BadAddress, Listen, holds_secret, showable};
+use crate::wire::{Address, BadAddress, Listen, holds_secret, showable, without_passwords};
 
 use super::exit::{Exit, Failure, OrExit};
 use super::standard::print;
@@ -39,6 +39,13 @@ pub(crate) struct SettingsArgs {
     /// It is made if there is none; its directory must be there. After an orderly stop the last messages and the sessions are in it as well.
     #[arg(long, value_name = "FILE")]
     store: Option<String>,
+
+    /// Share the streams with other brokers through this NATS server; repeat it for several [default: none]
+    ///
+    /// nats://host:port, or tls://host:port. All brokers that give the same servers and the same nodes.space are nodes with one space of
+    /// streams. Names and passwords belong in a file (MSGSTREAM_NODES__CREDENTIALS).
+    #[arg(long, value_name = "URL")]
+    nats: Vec<String>,
 
     /// Read settings from this TOML file [default: none]
     #[arg(long, value_name = "FILE")]
@@ -76,7 +83,9 @@ impl Loaded {
         let has_tls = addresses.any(|address| matches!(address, Address::Tls(_)));
         let faults = Certificates::faults(&self.config.tls, has_tls);
         let tokens = self.config.auth.tokens.as_deref().and_then(|file| read_tokens(file).err());
-        let faults: Vec<_> = faults.iter().map(ToString::to_string).chain(tokens.map(|error| error.to_string())).collect();
+        let of_nodes = crate::broker::nats::faults(&self.config.nodes);
+        let faults = faults.iter().map(ToString::to_string).chain(of_nodes.iter().map(ToString::to_string));
+        let faults: Vec<_> = faults.chain(tokens.map(|error| error.to_string())).collect();
         match &*faults {
             [] => Ok(()),
             [one] => Err(Failure::new(Exit::Config, one)),
@@ -101,6 +110,7 @@ impl SettingsArgs {
                 listen: self.listen.clone(),
                 http: self.http.clone(),
                 store: self.store.clone(),
+                nats: self.nats.clone(),
                 port_file: self.port_file.clone(),
                 log_format: self.log_format.clone(),
                 log_level: self.log_level.clone(),
@@ -124,7 +134,7 @@ fn read(file: &Path) -> io::Result<String> {
 fn address(text: &str) -> Result<String, BadAddress> {
     match text.parse::<Listen>() {
         // An error of the command line would repeat it.
-        Err(_) if holds_secret(text) => Ok(text.to_owned()),
+        Err(_) if holds_secret(text) || text.contains('@') => Ok(text.to_owned()),
         parsed => parsed.map(|_| text.to_owned()),
     }
 }
@@ -132,7 +142,7 @@ fn address(text: &str) -> Result<String, BadAddress> {
 /// The same where nothing but HTTP is spoken.
 fn web_address(text: &str) -> Result<String, BadAddress> {
     match text.parse::<Address>() {
-        Err(_) if holds_secret(text) => Ok(text.to_owned()),
+        Err(_) if holds_secret(text) || text.contains('@') => Ok(text.to_owned()),
         parsed => parsed.map(|_| text.to_owned()),
     }
 }
@@ -228,8 +238,17 @@ fn show(args: &SettingsArgs, changed: bool, json: bool) -> Result<(), Failure> {
         if holds_secret(&text) {
             setting.value = showable(&text).into();
         }
+        hide_passwords(&mut setting.value);
     }
     print(if json { as_json(&settings) } else { as_toml(&settings) }.as_bytes())
+}
+
+fn hide_passwords(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::String(text) => *text = without_passwords(text).into_owned(),
+        serde_json::Value::Array(items) => items.iter_mut().for_each(hide_passwords),
+        _ => {}
+    }
 }
 
 /// The origin of what nobody has set.

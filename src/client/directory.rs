@@ -1,4 +1,4 @@
-//! What a broker knows of its streams, asked once.
+//! What a broker knows of its streams and of its nodes, asked once.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +18,9 @@ use super::shared::connect_within;
 
 /// How the names of the directory's own streams begin.
 pub(crate) const ENTRIES: &str = "$streams/";
+
+/// How the names of the streams begin that tell of nodes.
+const NODES: &str = "$nodes/";
 
 /// The receipts of the two questions.
 const ENTRIES_LISTED: u64 = 1;
@@ -39,27 +42,43 @@ pub(crate) struct Listed {
 /// [`ClientError::Connect`]; [`ClientError::AuthFailed`]; [`ClientError::Denied`] without the right to the directory;
 /// [`ClientError::Refused`] if the broker does not know prefixes; [`ClientError::Lost`].
 pub(crate) async fn list(addresses: &ServerAddresses, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
+    // The entries first: the headers are asked for by listening, which would count.
+    let entries = line(Verb::Listen, &format!("{ENTRIES}{prefix}"), Some(ENTRIES_LISTED));
+    let leave = line(Verb::Hangup, &format!("{ENTRIES}{prefix}"), None);
+    let headers = line(Verb::Listen, prefix, Some(HEADERS_LISTED));
+    ask(addresses, format!("{entries}{leave}{headers}"), options).await
+}
+
+/// What is told of each node of the broker's space, by its name. Nothing if the broker is on its own.
+///
+/// # Errors
+/// As [`list`].
+pub(crate) async fn nodes(addresses: &ServerAddresses, options: &Options) -> Result<BTreeMap<String, Content>, ClientError> {
+    let told = ask(addresses, line(Verb::Listen, NODES, Some(HEADERS_LISTED)), options).await?;
+    // One that is gone has ended with a message.
+    let there = told.into_iter().filter(|(_, listed)| listed.last.is_none());
+    Ok(there.filter_map(|(name, listed)| Some((name.strip_prefix(NODES)?.to_owned(), listed.header?))).collect())
+}
+
+/// Says these lines, and gathers what is told until the last of them is answered.
+async fn ask(addresses: &ServerAddresses, lines: String, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
     let connected = connect_within(options.connect_time, &Way::new(addresses.clone(), options)).await;
     let connection = connected.map_err(|error| ClientError::connect(addresses, &error))?;
-    match timeout(options.answer_time, ask(connection, prefix, options)).await {
+    match timeout(options.answer_time, gather(connection, lines, options)).await {
         Ok(listed) => listed,
         Err(_) => Err(ClientError::Lost(format!("the broker did not answer within {:?}", options.answer_time))),
     }
 }
 
-async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
+async fn gather(connection: Box<dyn ByteStream>, lines: String, options: &Options) -> Result<BTreeMap<String, Listed>, ClientError> {
     let lost = |error: io::Error| ClientError::Lost(error.to_string());
     let (read, mut write) = tokio::io::split(connection);
     let mut read = BufReader::with_capacity(64 << 10, read);
-    // The entries first: the headers are asked for by listening, which would count.
-    let entries = line(Verb::Listen, &format!("{ENTRIES}{prefix}"), Some(ENTRIES_LISTED));
-    let leave = line(Verb::Hangup, &format!("{ENTRIES}{prefix}"), None);
-    let headers = line(Verb::Listen, prefix, Some(HEADERS_LISTED));
     let mut asked = options.token.as_ref().map_or_else(Vec::new, auth_line);
-    asked.extend_from_slice(format!("{entries}{leave}{headers}").as_bytes());
+    asked.extend_from_slice(lines.as_bytes());
     write.write_all(&asked).await.map_err(lost)?;
     let mut streams = BTreeMap::<String, Listed>::new();
-    let (mut bytes, mut latest) = (Vec::new(), None);
+    let (mut bytes, mut latest, mut has_entries) = (Vec::new(), None, false);
     loop {
         bytes.clear();
         let most = options.longest_line.0 as u64;
@@ -75,6 +94,8 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
                 let header = latest.take_if(|(of, _)| *of == stream).map(|(_, header)| header);
                 match stream.strip_prefix(ENTRIES) {
                     Some(subject) => streams.entry(subject.to_owned()).or_default().entry = header,
+                    None if !has_entries => streams.entry(stream).or_default().header = header,
+                    // Of one that has come since the entries were told, nothing else is known.
                     None => {
                         if let Some(listed) = streams.get_mut(&stream) {
                             listed.header = header;
@@ -88,6 +109,7 @@ async fn ask(connection: Box<dyn ByteStream>, prefix: &str, options: &Options) -
                     listed.last = message;
                 }
             }
+            Reply::Receipt { receipt: ENTRIES_LISTED, .. } => has_entries = true,
             Reply::Receipt { receipt: HEADERS_LISTED, .. } => {
                 // In order, so that nothing is left to be sent.
                 let _ = write.write_all(b"{\"action\":\"close\"}\n").await;

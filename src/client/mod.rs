@@ -35,7 +35,7 @@ pub use address::{BadServerAddress, ServerAddress, ServerAddresses};
 pub use confirmed::Confirmed;
 pub use connection::Connection;
 #[cfg(feature = "cli")]
-pub(crate) use directory::{ENTRIES, Listed, list};
+pub(crate) use directory::{ENTRIES, Listed, list, nodes};
 pub use error::ClientError;
 pub use listener::Listener;
 pub use options::{Backoff, Options};

@@ -24,7 +24,7 @@ pub struct Epoch(NonZeroU64);
 
 impl Epoch {
     /// What a client wrote that is no epoch of any broker: it equals no stream's.
-    const FOREIGN: Self = Self(NonZeroU64::MAX);
+    pub(crate) const FOREIGN: Self = Self(NonZeroU64::MAX);
 
     /// The epoch of a random number. Two numbers have none: their neighbours' are given instead.
     pub fn new(number: u64) -> Self {

@@ -63,6 +63,10 @@ pub(crate) fn late_token(receipt: Option<ReceiptId>) -> Mistake {
     Mistake { receipt, ..Mistake::new(ErrorCode::BadAction, reason) }
 }
 
+/// The broker is a node that does not hear the others.
+pub(crate) const CUT_OFF: &str =
+    "this node does not hear the others, so it cannot tell how streams stand; connect to another node, or again later";
+
 /// There is no token in the line that should show one.
 pub(crate) const NEEDS_TOKEN: &str = "\"auth\" needs a token: add \"token\":TEXT, as it was given to you";
 

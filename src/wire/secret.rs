@@ -1,5 +1,7 @@
 //! The token that a client shows to be let in.
 
+#[cfg(feature = "broker")]
+use std::borrow::Cow;
 use std::fmt;
 
 /// How the tokens begin that the broker's program makes, so that one that is found somewhere can be recognised.
@@ -19,6 +21,22 @@ pub(crate) fn holds_secret(text: &str) -> bool {
 /// A text of somebody else's as an error or a log may repeat it: itself, if no secret is in it.
 pub(crate) fn showable(text: &str) -> &str {
     if holds_secret(text) { NOT_SHOWN } else { text }
+}
+
+/// A text of somebody else's without the passwords that stand in addresses, as in `nats://NAME:PASSWORD@HOST`.
+#[cfg(feature = "broker")]
+pub(crate) fn without_passwords(text: &str) -> Cow<'_, str> {
+    if !text.contains("//") || !text.contains('@') {
+        return Cow::Borrowed(text);
+    }
+    let hidden = |word: &str| {
+        let (start, rest) = word.split_at(word.find("//").map_or(0, |at| at + 2));
+        match rest.rsplit_once('@') {
+            Some((_, host)) if !start.is_empty() => format!("{start}...@{host}"),
+            _ => word.to_owned(),
+        }
+    };
+    Cow::Owned(text.split_inclusive(char::is_whitespace).map(hidden).collect())
 }
 
 /// A client's token: who knows it has its rights. It is never shown: its `Debug` is empty, and no error repeats it.
@@ -83,6 +101,20 @@ mod tests {
             assert!(showable(secret).starts_with("(not shown: "), "{secret}");
         }
         assert_eq!(showable("/etc/msgstream/tokens.toml"), "/etc/msgstream/tokens.toml");
+    }
+
+    #[cfg(feature = "broker")]
+    #[test]
+    fn passwords_in_addresses_are_left_out() {
+        for (text, shown) in [
+            ("nats://me:secret@h:4222", "nats://...@h:4222"),
+            ("nats = [\"tls://secret@h\", \"nats://g\"] # me", "nats = [\"tls://...@h\", \"nats://g\"] # me"),
+            ("nats://a:se@cret@h,nats://b:secret@g\nnats://c:secret@h\n", "nats://...@g\nnats://...@h\n"),
+            ("https://lab.example.org", "https://lab.example.org"),
+            ("me@lab.example.org", "me@lab.example.org"),
+        ] {
+            assert_eq!(super::without_passwords(text), shown);
+        }
     }
 
     #[test]

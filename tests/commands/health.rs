@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::certificates::{Authority, replace};
 use crate::{Broker, program, text};
@@ -109,6 +110,20 @@ fn a_broker_that_has_no_room_says_so() {
         ends_with(broker.command(command), 69, "the most allowed (limits.connections)");
     }
     drop(listening);
+}
+
+/// It would not hear them sooner if it were restarted.
+#[test]
+fn a_node_that_does_not_hear_the_others_is_alive() {
+    let mut serve = program(&["serve", "--listen", "127.0.0.1:0", "--nats", "nats://127.0.0.1:1"]);
+    serve.env("MSGSTREAM_NODES__LEASE", "3s");
+    let broker = Broker::serve(serve);
+    let end = Instant::now() + Duration::from_secs(30);
+    while broker.output(&["health"]).status.code() == Some(0) {
+        assert!(Instant::now() < end, "it goes on taking clients");
+    }
+    ends_with(broker.command(&["health"]), 77, "this node does not hear the others");
+    ends_with(broker.command(&["put", "s", "1"]), 69, "this node does not hear the others");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! - `messages`: listen, put, header, get, close, delete.
 //! - `jobs`: wait.
 //! - `directory`: streams.
+//! - `nodes`: nodes, on a NATS server.
 //! - `top`: top, on the pseudo-terminal of `screen`.
 //! - `prefixes`: listen --prefix.
 //! - `server`: which broker is talked to.
@@ -30,6 +31,10 @@ mod given;
 mod health;
 mod jobs;
 mod messages;
+#[path = "../nats/server.rs"]
+#[allow(dead_code, reason = "it is that of other tests")]
+mod nats;
+mod nodes;
 mod pages;
 mod prefixes;
 mod put;

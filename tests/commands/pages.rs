@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::{program, text};
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 26] = [
     "serve",
     "token",
     "token new",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 25] = [
     "get",
     "wait",
     "streams",
+    "nodes",
     "top",
     "health",
     "run",
@@ -132,7 +133,7 @@ fn a_manual_page_names_variables_and_files() {
         "MSGSTREAM_KEY",
         "XDG_CONFIG_HOME",
     ];
-    for command in ["listen", "put", "header", "close", "delete", "get", "wait", "streams", "top", "health", "run"] {
+    for command in ["listen", "put", "header", "close", "delete", "get", "wait", "streams", "nodes", "top", "health", "run"] {
         let page = &pages[&format!("msgstream-{command}.1")];
         let (_, environment) = page.split_once(".SH ENVIRONMENT\n").unwrap();
         let (variables, files) = environment.split_once(".SH FILES\n").unwrap();

@@ -145,6 +145,22 @@ fn mistakes_are_told_as_json_with_a_status() {
 }
 
 #[test]
+fn a_node_that_is_cut_off_says_so() {
+    let broker = Broker::start(settings().http().set("nodes.nats", "[\"nats://127.0.0.1:1\"]"));
+    let mut asking = Asking::new(&broker);
+    for path in ["/healthz", "/readyz"] {
+        let answer = until("it knows why", || {
+            let answer = asking.ask(&format!("GET {path}"), &[], "");
+            assert_eq!((answer.status, answer.json()["status"].as_str()), (503, Some("cut_off")), "{answer:?}");
+            answer.text().contains("nodes.nats").then_some(answer)
+        });
+        let node = &answer.json()["node"];
+        assert!(node["cut_off_seconds"].is_u64(), "{node}");
+    }
+    assert_eq!(asking.ask("GET /metrics", &[], "").status, 200);
+}
+
+#[test]
 fn what_the_broker_says_of_itself() {
     let broker = broker();
     let mut asking = Asking::new(&broker);

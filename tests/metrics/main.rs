@@ -2,6 +2,7 @@
 //!
 //! - `figures`: what is counted, while all goes well.
 //! - `trouble`: what is counted when it does not.
+//! - `nodes`: what a node tells of itself and of the others.
 //! - `names`: the document, the dashboard and the rules name the metrics that there are.
 //! - `broker`: the broker, its clients, and what it tells.
 //!
@@ -14,4 +15,10 @@ mod broker;
 mod certificates;
 mod figures;
 mod names;
+#[cfg(feature = "nodes")]
+#[path = "../nats/server.rs"]
+#[allow(dead_code, reason = "it is that of other tests")]
+mod nats;
+#[cfg(feature = "nodes")]
+mod nodes;
 mod trouble;

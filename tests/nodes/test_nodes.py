@@ -319,7 +319,7 @@ def test_without_nats_publishers_wait(lab: Callable[..., Lab], say: Say, how: st
     north, south = it.two()
     it.pairs("s", north, south, rate=200, patience=60)
     it.until_all_go_on(RECOVERY)
-    assert (north.health(), south.health()) == (200, 200)
+    until(lambda: (north.health(), south.health()) == (200, 200), "both are well", 10)
     server = it.cluster.servers[0]
     server.kill() if how == "kill" else server.stop()
     began = Stopwatch()

@@ -37,7 +37,6 @@ struct State {
     is_away: bool,
     /// Who does not reach it.
     apart: Vec<bool>,
-    kept: usize,
 }
 
 /// The log of a simulation.
@@ -53,7 +52,7 @@ pub(crate) struct SharedLog {
 impl SharedLog {
     pub(crate) fn new(nodes: usize, delay: u64, mut rng: Rng) -> Arc<Self> {
         let name = rng.u64(..);
-        let state = State { rng, records: VecDeque::new(), last: 0, head: None, is_away: false, apart: vec![false; nodes], kept: 0 };
+        let state = State { rng, records: VecDeque::new(), last: 0, head: None, is_away: false, apart: vec![false; nodes] };
         Arc::new(Self { name, born: Instant::now(), delay, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -67,11 +66,6 @@ impl SharedLog {
     pub(crate) fn set_apart(&self, node: usize, is_apart: bool) {
         self.state.lock().unwrap().apart[node] = is_apart;
         self.changed.notify_waiters();
-    }
-
-    /// How often the state was kept.
-    pub(crate) fn kept(&self) -> usize {
-        self.state.lock().unwrap().kept
     }
 
     fn reaches(&self, node: usize) -> bool {
@@ -180,7 +174,6 @@ impl SharedLog {
                     let mut state = self.state.lock().unwrap();
                     if state.head.as_ref().is_none_or(|head| head.cut < cut) {
                         state.head = Some(snapshot);
-                        state.kept += 1;
                     }
                     state.records.retain(|stored| stored.sequence > forget);
                     drop(state);

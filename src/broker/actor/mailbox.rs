@@ -79,6 +79,11 @@ impl Mailbox {
         (Self(sender), receiver)
     }
 
+    /// The way that a sender is.
+    pub(super) fn of(sender: mpsc::UnboundedSender<Command>) -> Self {
+        Self(sender)
+    }
+
     /// Sends at once. False if the actor is gone, and with it the broker.
     pub fn send(&self, command: Command) -> bool {
         self.0.send(command).is_ok()

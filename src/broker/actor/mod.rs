@@ -34,7 +34,7 @@ mod translator;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
@@ -55,6 +55,8 @@ use translator::Translator;
 
 pub use connections::Connections;
 pub use contact::Contact;
+#[cfg(feature = "http")]
+pub(crate) use contact::Records;
 pub use cut_log::{Cut, CutLog};
 pub use intake::{Claim, Intake};
 pub(super) use saving::LONGEST_FINISH;
@@ -115,6 +117,8 @@ pub struct Actor {
     routes: Routes,
     agenda: Agenda<Work>,
     mailbox: UnboundedReceiver<Command>,
+    /// The way to itself, which does not keep it alive.
+    me: WeakUnboundedSender<Command>,
     translator: Translator,
     settings: ActorSettings,
     /// What a turn may cost.
@@ -173,11 +177,13 @@ impl Actor {
         settings.stats.set_most(&settings.core);
         settings.stats.most.queued.set(settings.total as u64);
         let (unwritten, quiescing, keep, sharing, at_once) = (0, None, None, None, false);
+        let me = sender.downgrade();
         let actor = Self {
             core,
             routes,
             agenda,
             mailbox,
+            me,
             translator,
             settings,
             turn,
@@ -343,6 +349,7 @@ impl Actor {
                 }
                 self.settings.stats.opened(outbox.kind(), outbox.encoder());
                 self.routes.connect(id, outbox, self.core.time());
+                self.turn_away(id);
             }
             Command::Batch { from, inputs, order, claim } => {
                 self.settings.stats.actions.add(inputs.len() as u64);
@@ -391,7 +398,7 @@ impl Actor {
             Command::Log(told) => self.hear(told),
             Command::Shutdown => {
                 match &mut self.sharing {
-                    Some(sharing) => sharing.leave(),
+                    Some(sharing) => sharing.leave(self.me.upgrade().map(Mailbox::of)),
                     None => self.core.stop(),
                 }
                 self.routes.shutdown();

@@ -2,7 +2,9 @@
 
 use crate::broker::core::Budget;
 use crate::broker::space::Told;
+use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
+use crate::wire::refusal::CUT_OFF;
 
 use super::agenda::Awaits;
 use super::applying::Applying;
@@ -15,6 +17,13 @@ impl Actor {
         let Some(sharing) = &mut self.sharing else { return };
         if let Next::Read(reading) = sharing.hear(told, &mut self.core, &self.settings.ids) {
             self.agenda.add(sharing.flow, Work::Read(reading));
+        }
+    }
+
+    /// Has one that comes look for another node, if this one has not heard the others for long.
+    pub(super) fn turn_away(&mut self, id: ConnectionId) {
+        if self.sharing.as_mut().is_some_and(|sharing| sharing.turns_away(id)) {
+            self.routes.expel(id, ErrorCode::Shutdown, CUT_OFF);
         }
     }
 

@@ -10,6 +10,8 @@ use crate::wire::ids::StreamName;
 pub(super) struct Shared {
     /// Names the log.
     pub(super) log: u64,
+    /// What this node is called.
+    pub(super) node: Box<str>,
     /// The record that is being applied, ...
     pub(super) sequence: u64,
     /// ... and what of it.
@@ -25,6 +27,9 @@ pub(super) struct Shared {
     pub(super) counted: BTreeSet<StreamName>,
 }
 
+/// How many listen to a stream, by the names of the nodes. Those where nobody does are left out.
+pub type Elsewhere = Box<[(Box<str>, u32)]>;
+
 /// What is known beside of a stream that all nodes have.
 #[derive(Debug, Default)]
 pub(super) struct Common {
@@ -33,7 +38,7 @@ pub(super) struct Common {
     /// Under which second it stands among the fleeting ones, if it does.
     pub(super) listed: Option<u32>,
     /// How many listen on other nodes, as was last heard.
-    pub(super) elsewhere: u32,
+    pub(super) elsewhere: Elsewhere,
     /// For all other nodes it is not there. It is here because somebody listens.
     pub(super) is_over: bool,
 }

@@ -3,7 +3,7 @@
 //! Its streams are not kept: what they say is made of the streams themselves when somebody joins or something has changed. Only the
 //! names of those that have changed are kept, and only while somebody listens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -161,7 +161,7 @@ pub(super) fn subjects(prefix: &Prefix) -> Option<Prefix> {
 
 /// What the directory says of a stream. Times are in seconds since 1970.
 #[derive(Serialize)]
-struct Entry {
+struct Entry<'a> {
     state: &'static str,
     listeners: usize,
     messages: u64,
@@ -169,6 +169,9 @@ struct Entry {
     position: EntryPosition,
     header_time: Option<u64>,
     message_time: Option<u64>,
+    /// The listeners by node, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<BTreeMap<&'a str, usize>>,
 }
 
 #[derive(Serialize)]
@@ -177,8 +180,8 @@ struct EntryPosition {
     sequence: u64,
 }
 
-/// The same as JSON text. `began` is the time at the beginning of the core's clock.
-pub(super) fn content(stream: &Stream, began: Duration) -> Vec<u8> {
+/// The same as JSON text. `began` is the time at the beginning of the core's clock, and `node` what this broker is called if it is a node.
+pub(super) fn content(stream: &Stream, began: Duration, node: Option<&str>) -> Vec<u8> {
     let Stream { header, listeners, run } = stream;
     let Run { sequence, bytes, header_at, window, .. } = &**run;
     let Position { epoch, .. } = run.position();
@@ -191,6 +194,11 @@ pub(super) fn content(stream: &Stream, began: Duration) -> Vec<u8> {
         position: EntryPosition { epoch: Epoch::to_string(&epoch), sequence: *sequence },
         header_time: header.is_some().then(|| time(*header_at)),
         message_time: window.as_ref().map(|window| time(seconds(window.latest()))),
+        nodes: node.map(|node| {
+            let here = Some((node, listeners.len())).filter(|(_, count)| *count > 0);
+            let elsewhere = run.common.iter().flat_map(|common| &common.elsewhere).map(|(node, count)| (&**node, *count as usize));
+            elsewhere.chain(here).collect()
+        }),
     };
     // What is made of texts and numbers can always be written.
     serde_json::to_vec(&entry).unwrap_or_default()

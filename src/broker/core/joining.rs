@@ -88,6 +88,10 @@ impl Core {
             return Ok(());
         }
         self.room_to_listen(from)?;
+        if self.shared.is_some() {
+            // One that is not known was not brought into being for lack of room.
+            self.room_to_keep(name, is_known, LISTENER)?;
+        }
         self.room_for_stream(name, is_known)?;
         self.room_to_keep(name, is_known, LISTENER)?;
         let Named { name, stream } = self.stream(name);

@@ -55,13 +55,17 @@ impl Core {
 
     /// Forgets the stream if its time is over.
     pub(super) fn forget_if_over(&mut self, name: &StreamName) {
-        let over = |stream: &Stream| stream.run.ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now);
-        if !self.ended.is_empty() && self.streams.get(name).is_some_and(over) {
+        if !self.ended.is_empty() && self.streams.get(name).is_some_and(|stream| self.is_forgettable(stream)) {
             self.remove(name);
         }
         if self.is_applying() {
             self.renew(name);
         }
+    }
+
+    /// Whether the time of an ended stream is over.
+    pub(super) fn is_forgettable(&self, stream: &Stream) -> bool {
+        stream.run.ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now)
     }
 
     /// The stream of this name, made if there is none yet.

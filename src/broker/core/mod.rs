@@ -45,6 +45,7 @@ mod window;
 
 pub use budget::Budget;
 pub(super) use budget::{INPUT, sending};
+pub use common::Elsewhere;
 pub use epochs::Epochs;
 pub use input::{Deliver, Extra, Input};
 pub use machine::{Core, CoreLimits};

@@ -114,7 +114,7 @@ impl Core {
     /// What one of the directory's streams tells now. None if it is none of them, or if its stream is not there.
     pub(super) fn entry(&self, entry: &StreamName) -> Option<Frame> {
         let stream = self.streams.get(&directory::subject(entry)?)?;
-        let content = directory::content(stream, self.began);
+        let content = directory::content(stream, self.began, self.shared.as_ref().map(|shared| &*shared.node));
         Some(frame(&Event::Put { stream: entry, message: &content }))
     }
 

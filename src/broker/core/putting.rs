@@ -85,6 +85,10 @@ impl Core {
     /// Gives a run to every listener, and keeps it for those who come back.
     pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
         if self.shared.is_some() {
+            if !self.is_applying() {
+                // There was no room for it, and it is not in the log.
+                return Taken::default();
+            }
             self.renew(name);
         }
         let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use crate::broker::actor::{Cut, StatsSnapshot};
+use crate::broker::actor::{Cut, Records, StatsSnapshot};
 use crate::broker::outbox::TransportKind;
 use crate::wire::{Encoding, ErrorCode};
 
@@ -22,6 +22,7 @@ impl Collector for Sources {
         traffic(self, &mut to, &counts)?;
         self.kept(&mut to, &counts)?;
         self.store(&mut to)?;
+        self.nodes(&mut to)?;
         self.trouble(&mut to, &counts)?;
         self.actor(&mut to)?;
         self.process(&mut to)
@@ -88,6 +89,19 @@ impl Sources {
         to.counter("msgstream_store_commit_seconds", "The time that took, the disk's included.", seconds)?;
         to.gauge("msgstream_store_size_bytes", "The file's size.", saves.size.value())?;
         to.counter("msgstream_store_written_bytes", "All bytes written to it.", saves.written.value())
+    }
+
+    /// As of the store: of a broker that is on its own, too.
+    fn nodes(&self, to: &mut Writer<'_>) -> fmt::Result {
+        let contact = &self.stats.contact;
+        let nodes = contact.nodes().unwrap_or(0) as u64;
+        to.gauge("msgstream_nodes", "Nodes of the space, as this one sees it; 0 if the broker is on its own.", nodes)?;
+        let cut_off = contact.cut_off().map_or(0.0, |(time, _)| time.as_secs_f64());
+        to.gauge("msgstream_node_cut_off_seconds", "For how long the node has not heard the others; 0 if all is well.", cut_off)?;
+        let by =
+            |count: fn(&Records) -> u64| [([("from", "this_node")], count(&contact.own)), ([("from", "others")], count(&contact.others))];
+        to.counters("msgstream_log_records", "Records of the log of all nodes that were read.", by(|records| records.count.value()))?;
+        to.counters("msgstream_log_bytes", "The bytes of those records.", by(|records| records.bytes.value()))
     }
 
     fn trouble(&self, to: &mut Writer<'_>, counts: &StatsSnapshot) -> fmt::Result {

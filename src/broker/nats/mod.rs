@@ -49,6 +49,8 @@ use streams::Streams;
 use telling::{Part, Teller, Trouble};
 
 pub use error::NatsError;
+#[cfg(feature = "cli")]
+pub(crate) use options::faults;
 pub use way::Way;
 
 /// Begins to follow the log of a space, on tasks of the current runtime. What it tells is given to `tell`, which must not wait; false from

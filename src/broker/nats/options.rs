@@ -143,6 +143,21 @@ fn of_the_system() -> RootCertStore {
     roots
 }
 
+/// What is wrong with the addresses and with the files, each of which is looked at. Nothing if this broker is on its own.
+#[cfg(feature = "cli")]
+pub(crate) fn faults(settings: &NodesSettings) -> Vec<NatsError> {
+    if !settings.is_on() {
+        return Vec::new();
+    }
+    let addresses = settings.nats.iter().filter_map(|text| address(text).err());
+    let credentials = settings.credentials.as_deref().and_then(|path| with_credentials(path).err());
+    let ca = settings.ca.as_ref().and_then(|path| PemFile { path, setting: "nodes.ca" }.authorities().err());
+    let named = |path, setting| PemFile { path, setting };
+    let certificate = settings.certificate.as_ref().map(|path| named(path, "nodes.certificate"));
+    let own = crate::tls::faults(certificate, settings.key.as_ref().map(|path| named(path, "nodes.key")));
+    addresses.chain(credentials).chain(ca.into_iter().chain(own).map(NatsError::from)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use crate::wire::units::ByteSize;

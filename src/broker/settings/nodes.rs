@@ -1,13 +1,14 @@
 //! The `[nodes]` section of the configuration.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::auth::path_or_nothing;
-use crate::wire::setters;
 use crate::wire::units::{ByteSize, Span};
+use crate::wire::{setters, without_passwords};
 
 /// Several brokers with one space of streams, on NATS JetStream.
 ///
@@ -16,7 +17,7 @@ use crate::wire::units::{ByteSize, Span};
 /// let settings = NodesSettings::on(["nats://nats-1.example.org:4222", "nats://nats-2.example.org:4222"]).replicas(3);
 /// assert_eq!((settings.space.as_str(), settings.is_on()), ("msgstream", true));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NodesSettings {
@@ -61,6 +62,18 @@ impl NodesSettings {
     /// Whether the broker is one of several.
     pub fn is_on(&self) -> bool {
         !self.nats.is_empty()
+    }
+}
+
+/// Without a password that stands where it does not belong.
+impl fmt::Debug for NodesSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nats, space, name, replicas, credentials, ca, certificate, key, lease, log } = self;
+        let nats: Vec<_> = nats.iter().map(|address| without_passwords(address)).collect();
+        let mut told = f.debug_struct("NodesSettings");
+        told.field("nats", &nats).field("space", space).field("name", name).field("replicas", replicas);
+        told.field("credentials", credentials).field("ca", ca).field("certificate", certificate).field("key", key);
+        told.field("lease", lease).field("log", log).finish()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::broker::core::Elsewhere;
 use crate::broker::rows::milliseconds;
 use crate::wire::ids::{ConnectionId, StreamName};
 
@@ -15,12 +16,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// No record comes later than this.
 const LATEST: Duration = Duration::from_secs(3600);
 
-/// The time of the log: that at which its records were stored, counted from the first, and never going back.
+/// The time of the log: what has passed between its records, as far as it went forward. Another server may store the next with another clock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Clock {
     /// When the first was stored, since 1970.
     pub began: Option<Duration>,
-    /// When the last was stored, from then.
+    /// When the last was stored, since 1970.
+    pub last: Duration,
+    /// What has passed from the first to the last.
     pub now: Duration,
     /// How much of that was time in which nobody could write.
     pub late: Duration,
@@ -31,10 +34,10 @@ impl Clock {
     pub fn advance(&mut self, at: Duration) -> Duration {
         // As it is kept for newcomers, so that no node has it more exactly than another.
         let at = Duration::from_millis(milliseconds(at));
-        let now = at.saturating_sub(*self.began.get_or_insert(at));
-        let passed = now.saturating_sub(self.now);
+        let passed = if self.began.is_some() { at.saturating_sub(self.last) } else { Duration::ZERO };
+        self.began.get_or_insert(at);
         let late = passed.saturating_sub(LONGEST_PAUSE);
-        (self.now, self.late) = (self.now.max(now), self.late + late);
+        (self.last, self.now, self.late) = (at, self.now + passed, self.late + late);
         late
     }
 
@@ -151,9 +154,9 @@ impl Members {
     }
 
     /// How many listen to a stream on all nodes but this one.
-    pub fn elsewhere(&self, stream: &StreamName, own: u64) -> u32 {
+    pub fn elsewhere(&self, stream: &StreamName, own: u64) -> Elsewhere {
         let others = self.iter().filter(|(life, _)| *life != own);
-        others.map(|(_, member)| member.counts.get(stream).copied().unwrap_or(0)).fold(0, u32::saturating_add)
+        others.filter_map(|(_, member)| Some((member.name.as_str().into(), *member.counts.get(stream)?))).collect()
     }
 }
 
@@ -172,6 +175,8 @@ mod tests {
         // Another server's clock.
         assert_eq!(clock.advance(began + 5 * SECOND), Duration::ZERO);
         assert_eq!((clock.now, clock.patient()), (11 * SECOND, 3 * SECOND));
+        assert_eq!(clock.advance(began + 6 * SECOND), Duration::ZERO);
+        assert_eq!((clock.now, clock.patient()), (12 * SECOND, 4 * SECOND), "it goes on, though that clock is behind");
     }
 
     #[test]

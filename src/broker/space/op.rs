@@ -267,5 +267,25 @@ fn write_epoch(of: Option<Epoch>, out: &mut Vec<u8>) {
 }
 
 fn read_epoch(row: &mut Row<'_>) -> Result<Option<Epoch>, Fault> {
-    Some(row.u64()?).filter(|number| *number != 0).map(rows::epoch).transpose()
+    let number = row.u64()?;
+    Ok(match number {
+        0 => None,
+        // A client may ask for what is no epoch at all, and is told so by whoever reads this.
+        _ if number == Epoch::FOREIGN.number() => Some(Epoch::FOREIGN),
+        _ => Some(rows::epoch(number)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_client_takes_for_an_epoch_can_be_read() {
+        for of in [None, Some(Epoch::new(7)), Some(Epoch::of_text("another")), Some(Epoch::of_text("ffffffffffffffff"))] {
+            let mut written = Vec::new();
+            write_epoch(of, &mut written);
+            assert_eq!(read_epoch(&mut Row::new(&written)), Ok(of));
+        }
+    }
 }

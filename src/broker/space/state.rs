@@ -116,14 +116,14 @@ fn write_count(count: usize, out: &mut Vec<u8>) {
 }
 
 fn write_beside(Beside { clock, limits, lease, members, over, shared }: &Beside, out: &mut Vec<u8>) {
-    [clock.began.unwrap_or_default(), clock.now, clock.late, *lease].iter().for_each(|time| write_time(*time, out));
+    [clock.began.unwrap_or_default(), clock.last, clock.now, clock.late, *lease].iter().for_each(|time| write_time(*time, out));
     write_limits(limits, out);
     // By what a connection is called here, where it is.
     let mut places = BTreeMap::new();
     write_count(members.len(), out);
     for (life, member) in members {
         write_member(*life, member, out);
-        places.extend(member.clients.values().map(|id| *id).zip(places.len() as u32..));
+        places.extend(member.clients.values().copied().zip(places.len() as u32..));
     }
     write_count(over.len(), out);
     for (life, since) in over {
@@ -158,7 +158,8 @@ fn write_beside(Beside { clock, limits, lease, members, over, shared }: &Beside,
 const NOWHERE: u32 = u32::MAX;
 
 fn read_beside(row: &mut Row<'_>, name: &mut dyn FnMut() -> ConnectionId) -> Result<Beside, Fault> {
-    let (began, now, late, lease) = (read_time(row)?, read_time(row)?, read_time(row)?, read_time(row)?);
+    let (began, last) = (read_time(row)?, read_time(row)?);
+    let (now, late, lease) = (read_time(row)?, read_time(row)?, read_time(row)?);
     let limits = read_limits(row)?;
     let mut places = Vec::new();
     let members = (0..row.u32()?).map(|_| read_member(row, name, &mut places)).collect::<Result<_, _>>()?;
@@ -182,7 +183,7 @@ fn read_beside(row: &mut Row<'_>, name: &mut dyn FnMut() -> ConnectionId) -> Res
     let fenced = (0..row.u32()?).map(|_| row.u32().map(|place| place as usize)).collect::<Result<Vec<_>, _>>()?;
     let fenced = fenced.into_iter().filter_map(|place| places.get(place).copied()).collect();
     let shared = SavedShared { now, began, late, sessions, wills, fenced };
-    Ok(Beside { clock: Clock { began: Some(began), now, late }, limits, lease, members, over, shared })
+    Ok(Beside { clock: Clock { began: Some(began), last, now, late }, limits, lease, members, over, shared })
 }
 
 fn write_member(life: u64, member: &Member, out: &mut Vec<u8>) {

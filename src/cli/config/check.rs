@@ -208,6 +208,9 @@ impl Config {
         bad.unless(!space.is_empty() && space.len() <= LONGEST_SPACE && plain(space), "nodes.space", format!("{space:?}"), || {
             format!("NATS could not use it; write up to {LONGEST_SPACE} letters, digits, - and _")
         });
+        bad.unless(!space.ends_with("-state"), "nodes.space", format!("{space:?}"), || {
+            "ends as the stream of a state does in NATS; write another name".to_owned()
+        });
         bad.unless(name.len() <= LONGEST_NODE, "nodes.name", format!("{name:?}"), || {
             format!("is too long; write at most {LONGEST_NODE} bytes")
         });

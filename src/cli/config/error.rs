@@ -5,7 +5,7 @@ use std::io;
 
 use super::BadValue;
 use crate::tls::cure;
-use crate::wire::{holds_secret, showable};
+use crate::wire::{holds_secret, showable, without_passwords};
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +78,8 @@ impl fmt::Display for Problem {
                 write!(f, "unknown variable {name} in the environment; did you mean {nearest}?")
             }
             Self::BadValue { key, value, origin, reason } => {
-                write!(f, "{} = {} ({origin}): {}", showable(key), showable(value), showable(reason))
+                let [key, value, reason] = [key, value, reason].map(|text| without_passwords(showable(text)));
+                write!(f, "{key} = {value} ({origin}): {reason}")
             }
         }
     }

@@ -161,6 +161,19 @@ impl ValueType {
         matches!(self, Self::Addresses | Self::WebAddresses | Self::Origins | Self::NatsServers)
     }
 
+    /// A value as an error may show it: without the passwords of NATS.
+    pub(super) fn shown(self, value: &Value) -> Value {
+        let hide = |item: &Value| match &item.kind {
+            ValueKind::String(text) => Value::new(None, shown_server(text)),
+            _ => item.clone(),
+        };
+        match &value.kind {
+            ValueKind::Array(items) if self == Self::NatsServers => Value::new(None, items.iter().map(hide).collect::<Vec<_>>()),
+            ValueKind::String(_) if self == Self::NatsServers => hide(value),
+            _ => value.clone(),
+        }
+    }
+
     /// Why a value cannot be used, if so.
     ///
     /// Stricter than the deserializer underneath, which takes `true` for 1, rounds 1.5, and reads a TOML `0o660` as decimal.
@@ -235,13 +248,33 @@ fn origin_fault(text: &str) -> Option<String> {
 
 /// What is wrong with the address of a NATS server. It may hold a password, which is not repeated.
 fn nats_fault(text: &str) -> Option<String> {
-    let rest = ["nats://", "tls://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let server = rest.map(|rest| rest.rsplit_once('@').map_or(rest, |(_, server)| server));
-    let is_good = server
-        .is_some_and(|server| !server.is_empty() && server.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte)));
+    if text.contains('@') {
+        return Some("one holds a name or a password: write that into a file, and name it in nodes.credentials".to_owned());
+    }
+    let server = ["nats://", "tls://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let is_good = server.is_some_and(|server| {
+        // An IPv6 address has colons of its own.
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (server, None),
+        };
+        let is_host = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte));
+        is_host && port.is_none_or(|port| port.parse::<u16>().is_ok())
+    });
     (!is_good).then(|| {
         "one is not the address of a NATS server: write nats:// or tls://, a host and a port, such as \"nats://127.0.0.1:4222\"".to_owned()
     })
+}
+
+/// The address of a NATS server as it may be shown, or what somebody took for one.
+fn shown_server(text: &str) -> String {
+    let scheme = text.find("://").map_or("", |at| &text[..at + 3]);
+    match text.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}...@{host}"),
+        // A password without a host.
+        None if !scheme.is_empty() && nats_fault(text).is_some() => format!("{scheme}..."),
+        None => text.to_owned(),
+    }
 }
 
 /// The plain reason, without the key and the origin that are reported beside it.

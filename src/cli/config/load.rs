@@ -8,7 +8,7 @@ use config::{ConfigError as LayerError, Environment, File, FileFormat, Map, Sour
 use super::error::{ConfigError, Problem};
 use super::keys::{self, KEYS, PREFIX, ValueType};
 use super::{Config, keys::nearest};
-use crate::wire::{holds_secret, showable};
+use crate::wire::{holds_secret, showable, without_passwords};
 
 /// Everything that a configuration is read from.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Flags {
     pub http: Vec<String>,
     /// `--store`.
     pub store: Option<String>,
+    /// `--nats`, once for each address.
+    pub nats: Vec<String>,
     /// `--port-file`.
     pub port_file: Option<String>,
     /// `--log-format`.
@@ -69,7 +71,7 @@ impl Config {
                 && let Some(reason) = kind.fault(value)
             {
                 let (key, origin) = ((*key).to_owned(), origin(value));
-                problems.push(Problem::BadValue { key, value: text_of(value), origin, reason });
+                problems.push(Problem::BadValue { key, value: text_of(&kind.shown(value)), origin, reason });
             }
         }
         if !problems.is_empty() {
@@ -153,14 +155,16 @@ fn read_file(name: &str, text: &str, problems: &mut Vec<Problem>) -> Result<Laye
 
 /// What the parser says. It shows the line, unless there is a secret in the file: the rest of a key does not look like one.
 fn fault(text: &str, error: &toml::de::Error) -> String {
-    if !holds_secret(text) {
+    let why = if holds_secret(text) {
+        "there is a token or a key in the file, which are no settings"
+    } else if without_passwords(text) != text {
+        "there is a password in the file"
+    } else {
         return error.to_string();
-    }
+    };
     let line = error.span().map_or(0, |span| text.get(..span.start).unwrap_or_default().matches('\n').count()) + 1;
-    format!(
-        "line {line}: {}; the line is not shown, since there is a token or a key in the file, which are no settings",
-        showable(error.message())
-    )
+    let message = without_passwords(showable(error.message()));
+    format!("line {line}: {message}; the line is not shown, since {why}")
 }
 
 fn read_environment(environment: Vec<(OsString, OsString)>, problems: &mut Vec<Problem>) -> Layer {
@@ -228,6 +232,8 @@ fn read_flags(flags: Flags) -> Layer {
     set("listen", "--listen", listen);
     let http = (!flags.http.is_empty()).then(|| list(flags.http.iter().map(String::as_str), "from --http"));
     set("http.listen", "--http", http);
+    let nats = flags.nats.iter().flat_map(|servers| servers.split(','));
+    set("nodes.nats", "--nats", (!flags.nats.is_empty()).then(|| list(nats, "from --nats")));
     set("store.path", "--store", flags.store.map(ValueKind::from));
     set("port_file", "--port-file", flags.port_file.map(ValueKind::from));
     set("log.format", "--log-format", flags.log_format.map(ValueKind::from));

@@ -14,7 +14,7 @@ fn listen(mut client: Client, stream: &str) -> Client {
 fn translated(mut broker: Broker) -> u64 {
     broker.terminate();
     broker.until_ended();
-    let last: Value = serde_json::from_str(&broker.until_logged("\"stopped\"")).expect("the log is JSON");
+    let last: Value = serde_json::from_str(&broker.until_logged("\"message\":\"stopped\"")).expect("the log is JSON");
     last["translated"].as_u64().expect("a count")
 }
 

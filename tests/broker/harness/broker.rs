@@ -22,6 +22,11 @@ const PROGRAM: &str = "MSGSTREAM_BIN";
 /// The variable with the address of a NATS server, `nats://HOST:PORT`. With it, each broker is the only node of a space of its own there.
 const NATS: &str = "MSGSTREAM_TEST_NATS";
 
+/// Whether brokers are nodes.
+pub(crate) fn are_nodes() -> bool {
+    std::env::var_os(NATS).is_some()
+}
+
 /// The settings that a broker starts with. Those that are not set have their defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Settings {
@@ -55,7 +60,7 @@ impl Settings {
     }
 
     /// The same broker as the only node of a space that nobody else has, if the tests are to be held by such.
-    fn as_a_node(self) -> Self {
+    fn into_a_node(self) -> Self {
         let Ok(nats) = std::env::var(NATS) else { return self };
         let space = format!("test-{}-{:016x}", std::process::id(), RandomState::new().build_hasher().finish());
         self.set("nodes.nats", format!("[{nats:?}]")).set("nodes.space", space).set("nodes.name", "only").set("nodes.log", "64MiB")
@@ -115,7 +120,7 @@ impl Broker {
     pub(crate) fn start(settings: Settings) -> Self {
         // Before the start, since the child inherits the limit.
         descriptors_for(usize::MAX);
-        let (place, mut settings) = (Place::new(), settings.as_a_node());
+        let (place, mut settings) = (Place::new(), settings.into_a_node());
         if !settings.tokens.is_empty() {
             fs::write(place.file("tokens.toml"), &settings.tokens).unwrap();
             settings = settings.set("auth.tokens", place.file("tokens.toml").display());

@@ -12,7 +12,7 @@ mod transcript;
 mod wait;
 mod websocket;
 
-pub(crate) use broker::{Broker, Place, Settings, command, settings};
+pub(crate) use broker::{Broker, Place, Settings, are_nodes, command, settings};
 pub(crate) use bystander::Bystander;
 pub(crate) use client::{Client, is_end};
 pub(crate) use dialect::{Dialect, Encoding, JSON_LINES};

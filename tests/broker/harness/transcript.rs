@@ -7,6 +7,7 @@
 //! == the title of a case
 //! only json lines                  about the characters of JSON or the ends of lines: not played in other encodings
 //! not over websockets              about what comes before there is a WebSocket: not played over one
+//! not of nodes: why                what a broker alone does otherwise than one of several: not played if brokers are nodes
 //! set limits.line = 64KiB
 //! token mst_a: listen = ['a']      who shows this token may do that; several rights are separated by "; "
 //! A> {"action":"ping"}             client A says this line
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::{Broker, Client, Encoding, Settings, Transport, settings};
+use super::{Broker, Client, Encoding, Settings, Transport, are_nodes, settings};
 
 /// A file of cases.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ struct Case {
     title: String,
     only_json_lines: bool,
     not_over_websockets: bool,
+    not_of_nodes: bool,
     settings: Settings,
     steps: Vec<Step>,
 }
@@ -87,7 +89,7 @@ impl Transcript {
             Transport::WebSocket => !case.not_over_websockets,
             Transport::Tcp | Transport::Tls | Transport::Unix => encoding == Encoding::JsonLines || !case.only_json_lines,
         };
-        for case in self.cases.iter().filter(is_played) {
+        for case in self.cases.iter().filter(is_played).filter(|case| !(case.not_of_nodes && are_nodes())) {
             let settings = case.settings.clone();
             let broker = Broker::start(match transport {
                 Transport::Tls => settings.encrypted(),
@@ -275,6 +277,7 @@ fn parse(name: &str, text: &str) -> Vec<Case> {
                 title: title.to_owned(),
                 only_json_lines: false,
                 not_over_websockets: false,
+                not_of_nodes: false,
                 settings: settings(),
                 steps: Vec::new(),
             });
@@ -287,6 +290,11 @@ fn parse(name: &str, text: &str) -> Vec<Case> {
         }
         if line == "not over websockets" {
             case.not_over_websockets = true;
+            continue;
+        }
+        if let Some(why) = line.strip_prefix("not of nodes: ") {
+            assert!(!why.is_empty());
+            case.not_of_nodes = true;
             continue;
         }
         if let Some((key, value)) = line.strip_prefix("set ").and_then(|rest| rest.split_once(" = ")) {

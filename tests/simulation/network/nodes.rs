@@ -61,7 +61,7 @@ impl Network {
         let port = log.follow(node, &mut tasks, tell);
         let limits = SharedLimits::of(actor.limits());
         let (name, addresses, seed) = (format!("n{node}"), Vec::new(), state.rng.u64(..));
-        let settings = NodeSettings { name, addresses, limits, lease: LEASE, seed, keep_after: KEEP };
+        let settings = NodeSettings { name, addresses, limits, lease: LEASE, seed, keep_after: KEEP, log: 1 << 30 };
         let actor = actor.with_turns_of(self.turn).shared_by(Box::new(port), settings);
         let actor = tasks.spawn(actor.run());
         state.brokers[node] = Some(Broker { context, actor, tasks });

@@ -78,6 +78,14 @@ impl Sharing {
             self.outgoing.push(Entry::Refused(from, input, refusal));
             return lines;
         }
+        if let Input::Put { stream, .. } = &input
+            && !core.has_room_to_touch(stream)
+        {
+            // It is for a stream that nobody knows, and reaches nobody.
+            let lines = input.lines();
+            self.outgoing.push(Entry::Aside(from, input));
+            return lines;
+        }
         match input {
             Input::Session { .. } => self.clients.entry(from).or_default().has_session = true,
             Input::Will { last: Some(_), .. } => drop(self.clients.entry(from).or_default()),
@@ -89,9 +97,10 @@ impl Sharing {
     }
 
     /// The next of a batch is between the client and this node. True if it has to wait for the log all the same.
-    fn clear_next(&mut self, from: ConnectionId, batch: &mut Applying, core: &Core) -> bool {
+    fn clear_next(&mut self, from: ConnectionId, batch: &mut Applying, core: &mut Core) -> bool {
+        // Without room for one more it is refused.
+        let unknown = unknown(batch, core).filter(|stream| core.has_room_to_touch(stream));
         let Some(input) = batch.peek() else { return false };
-        let unknown = unknown(batch, core);
         let asks_how_it_stands = matches!(input, Input::Listen { .. } | Input::ListenPrefix { .. });
         let lines = if self.has_session(from) { input.lines() } else { 0 };
         let waits = unknown.is_some() || asks_how_it_stands && !self.is_fresh() || lines > 0;

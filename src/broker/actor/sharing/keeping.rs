@@ -1,10 +1,18 @@
 //! When the state is kept for nodes that come later.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::broker::space::StateWriter;
 use crate::wire::ids::StreamName;
 
 /// The state is kept when the log has grown by as much as it takes, and by this many bytes at least, ...
 const LEAST: usize = 16 << 20;
+/// ... but before it takes this share of what it may, since it is forgotten only up to where the state was kept before the last time, ...
+const SHARE: usize = 5;
+/// A state that may not have been kept is written again after so long.
+const AGAIN: Duration = Duration::from_secs(10);
 /// ... or by this many records, if nobody says another number.
 pub const KEEP_AFTER: usize = 50_000;
 
@@ -20,13 +28,19 @@ pub(super) struct Keeping {
     /// Up to where the state was kept last.
     pub(super) cut: u64,
     pub(super) is_under_way: bool,
+    /// All that was said before is to be forgotten then, since nothing more fits.
+    pub(super) forgets_all: bool,
+    /// When this node last tried to keep it.
+    pub(super) tried: Option<Instant>,
     /// After so many records it is due.
     after: usize,
+    /// The most that the log may take.
+    log: usize,
 }
 
 impl Keeping {
-    pub(super) fn after(records: usize) -> Self {
-        Self { after: records, ..Self::default() }
+    pub(super) fn after(records: usize, log: usize) -> Self {
+        Self { after: records, log, ..Self::default() }
     }
 
     pub(super) fn read(&mut self, bytes: usize) {
@@ -51,8 +65,13 @@ impl Keeping {
         self.is_under_way = false;
     }
 
+    /// Whether the log may be so full that nothing more fits, as far as this node knows.
+    pub(super) fn may_be_stuck(&self) -> bool {
+        self.bytes > self.log / SHARE && self.tried.is_none_or(|tried| tried.elapsed() > AGAIN)
+    }
+
     pub(super) fn is_due(&self) -> bool {
-        !self.is_under_way && (self.bytes > LEAST.max(self.size) || self.records > self.after)
+        !self.is_under_way && (self.bytes > LEAST.max(self.size).min(self.log / SHARE) || self.records > self.after)
     }
 }
 

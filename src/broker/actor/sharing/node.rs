@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::broker::actor::contact::Contact;
+use crate::broker::actor::mailbox::Mailbox;
 use crate::broker::core::{Core, SharedLimits};
 use crate::broker::space::{Clock, Join, Log, Members, Op, Status};
 use crate::wire::ids::{ConnectionId, StreamName};
@@ -21,6 +22,8 @@ const TICK: Duration = Duration::from_secs(1);
 const STATUS: u64 = 5;
 /// If it has heard nothing of itself for this long, it does not know how the streams stand.
 const FRESH: Duration = Duration::from_secs(3);
+/// When the broker stops, that may take so long.
+const LAST_WORD: Duration = Duration::from_secs(2);
 /// So many streams are told of at once.
 const COUNTS: usize = 1000;
 
@@ -39,6 +42,8 @@ pub struct NodeSettings {
     pub seed: u64,
     /// After so many records the state is kept for nodes that come later.
     pub keep_after: usize,
+    /// The most that the log may take, in bytes.
+    pub log: usize,
 }
 
 /// What a connection of this node has that the others know of.
@@ -77,6 +82,10 @@ pub(in crate::broker::actor) struct Sharing {
     pub(super) heard: Option<Instant>,
     pub(super) next_tick: Instant,
     pub(super) ticks: u64,
+    /// What it says once a second has not come back yet.
+    pub(super) tick_waits: bool,
+    /// Keeps the actor alive until the node has said that it goes, or until it takes too long.
+    alive: Option<(Mailbox, Instant)>,
     /// Where it has come to among the streams that are to stay.
     pub(super) to_touch: Option<(u32, StreamName)>,
     pub(super) keeping: Keeping,
@@ -88,7 +97,7 @@ pub(in crate::broker::actor) struct Sharing {
 impl Sharing {
     pub(in crate::broker::actor) fn new(port: Box<dyn Log>, settings: NodeSettings, flow: ConnectionId, contact: Arc<Contact>) -> Self {
         let (limits, lease) = (settings.limits.clone(), settings.lease);
-        let keeping = Keeping::after(settings.keep_after);
+        let keeping = Keeping::after(settings.keep_after, settings.log);
         let mut sharing = Self {
             port,
             settings,
@@ -109,6 +118,8 @@ impl Sharing {
             heard: None,
             next_tick: Instant::now(),
             ticks: 0,
+            tick_waits: false,
+            alive: None,
             to_touch: None,
             keeping,
             contact,
@@ -124,6 +135,7 @@ impl Sharing {
         let mixed = (self.settings.seed ^ self.lives.rotate_left(48)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.life = mixed ^ mixed >> 29;
         self.outgoing.begin_life(self.life);
+        self.tick_waits = false;
         self.keeping.give_up();
     }
 
@@ -149,6 +161,9 @@ impl Sharing {
 
     /// How long it may be until it has something to say.
     pub(in crate::broker::actor) fn until_tick(&self) -> Duration {
+        if !self.has_caught_up {
+            return TICK;
+        }
         self.next_tick.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
@@ -161,11 +176,13 @@ impl Sharing {
         if now >= self.next_tick && !self.is_leaving {
             self.next_tick = now + TICK;
             self.contact.look(self.heard, self.members.get(self.life).is_some());
-            if self.outgoing.is_free() {
+            // What is said once a second does not pile up while nothing can be said.
+            if !std::mem::replace(&mut self.tick_waits, true) {
                 self.tick(core, status);
             }
         }
         self.outgoing.send(&mut *self.port);
+        self.let_end();
     }
 
     fn tick(&mut self, core: &mut Core, status: impl FnOnce() -> Status) {
@@ -186,16 +203,38 @@ impl Sharing {
         self.outgoing.push(Entry::Tick(Instant::now()));
     }
 
+    /// It hears what it said at this moment, so it is not cut off: nobody is turned away any more from now on.
+    pub(super) fn hear_tick(&mut self, said: Instant) {
+        (self.heard, self.tick_waits) = (Some(said), false);
+        self.contact.look(self.heard, self.members.get(self.life).is_some());
+    }
+
     /// The node goes: all that it has to say is said, and then that.
-    pub(in crate::broker::actor) fn leave(&mut self) {
-        if !std::mem::replace(&mut self.is_leaving, true) {
+    pub(in crate::broker::actor) fn leave(&mut self, mailbox: Option<Mailbox>) {
+        if !std::mem::replace(&mut self.is_leaving, true) && self.has_caught_up {
             self.outgoing.push(Entry::Step(None, Op::Stop));
+            self.alive = mailbox.map(|mailbox| (mailbox, Instant::now() + LAST_WORD));
         }
+    }
+
+    /// Lets the actor end once the node has said that it goes.
+    fn let_end(&mut self) {
+        self.alive.take_if(|(_, until)| self.outgoing.is_free() || *until <= Instant::now());
     }
 
     /// Waits until what the node has said last is stored, or until that takes too long.
     pub(in crate::broker::actor) async fn finish(self) {
         self.port.finish().await;
+    }
+
+    /// Whether one that comes is turned away, since the node has not heard the others for longer than the lease: what it wants could wait for
+    /// ever, and so could what thousands of others want that come after it.
+    pub(in crate::broker::actor) fn turns_away(&mut self, id: ConnectionId) -> bool {
+        let is_cut_off = self.contact.cut_off().is_some_and(|(time, _)| time > self.lease);
+        if is_cut_off {
+            self.cut.insert(id);
+        }
+        is_cut_off
     }
 
     /// The connection is gone, and its id may be given to another.

@@ -3,7 +3,9 @@
 
 use std::collections::VecDeque;
 
-use crate::broker::space::{Envelope, LARGEST, Log, RecordId};
+use crate::broker::core::Refusal;
+use crate::broker::rows::{Fault, Row};
+use crate::broker::space::{Envelope, LARGEST, Log, Op, RecordId};
 
 use super::entry::Entry;
 
@@ -54,10 +56,7 @@ impl Outgoing {
         let (mut content, mut entries) = (Vec::new(), VecDeque::new());
         while content.len() < FULL {
             let Some(entry) = self.waiting.pop_front() else { break };
-            if let Entry::Step(_, op) = &entry {
-                op.write(&mut content);
-            }
-            entries.push_back(entry);
+            entries.extend(write(entry, &mut content));
         }
         let first = RecordId { number: self.last.number + 1, ..self.last };
         let mut records: VecDeque<_> = Envelope::write(first, &content).into();
@@ -86,4 +85,26 @@ impl Outgoing {
         given_up.append(&mut self.waiting);
         given_up
     }
+}
+
+/// Writes what a record says of one thing. Nobody does what cannot be read, so it is refused here.
+fn write(entry: Entry, content: &mut Vec<u8>) -> Option<Entry> {
+    let Entry::Step(of, op) = entry else { return Some(entry) };
+    let start = content.len();
+    op.write(content);
+    let Err(fault) = read(content.get(start..).unwrap_or_default()) else { return Some(Entry::Step(of, op)) };
+    debug_assert!(false, "{fault}: {op:?}");
+    content.truncate(start);
+    tracing::error!(%fault, "an action cannot be written to the log: this is a bug, please report it");
+    match (of, op) {
+        (Some(from), Op::Client(_, input)) => Some(Entry::Refused(from, input, Refusal::unwritable())),
+        _ => None,
+    }
+}
+
+/// Whether what is written of one thing can be read.
+fn read(written: &[u8]) -> Result<(), Fault> {
+    let mut row = Row::new(written);
+    Op::read(&mut row)?;
+    row.end()
 }

@@ -76,9 +76,10 @@ impl Replay<'_> {
         self.routes.all_listen_to_less();
         self.core.leave_log();
         done.unwrap_or_else(|fault| {
+            // All nodes leave it out alike. One that cannot be read must not end them all, and each again when it starts.
             let sequence = reading.sequence;
-            self.sharing.over =
-                Some(format!("the record {sequence} of the log cannot be read: {fault}; a newer version may have written it"));
+            tracing::error!(sequence, %fault, "a record of the log cannot be read, and the rest of it is left out: this is a bug, please report it");
+            self.end(reading);
             true
         })
     }
@@ -120,7 +121,12 @@ impl Replay<'_> {
     /// Moves the clock on, and finds out whose record it is and what it says.
     fn begin(&mut self, reading: &mut Reading) -> Result<(), Fault> {
         let record = std::mem::take(&mut reading.record);
-        let (envelope, content) = Envelope::read(&record)?;
+        let Ok((envelope, content)) = Envelope::read(&record) else {
+            let sequence = reading.sequence;
+            self.sharing.over =
+                Some(format!("the record {sequence} of the log is of another version of the program; use the newest on all nodes"));
+            return Ok(());
+        };
         let sharing = &mut *self.sharing;
         let is_first = sharing.clock.began.is_none();
         let late = sharing.clock.advance(reading.at);
@@ -166,6 +172,10 @@ impl Replay<'_> {
         (sharing.limits, sharing.lease) = (limits.clone(), *lease);
         self.core.set_shared_limits(limits);
         let since = sharing.clock.now;
+        if id.life == sharing.life {
+            // What there is to say of it is said at once.
+            sharing.next_tick = tokio::time::Instant::now();
+        }
         sharing.members.insert(id.life, Member { name: name.clone(), since, ..Member::default() });
         tracing::info!(node = %name, "a node has come");
         self.tell_node(id.life);
@@ -216,6 +226,8 @@ impl Replay<'_> {
         tracing::warn!("the other nodes had given this one up (nodes.lease); its publishers have to connect again");
         self.sharing.begin_life();
         self.sharing.introduce();
+        // Nor do they know any more who listens here.
+        self.core.count_again();
     }
 
     fn lose(&mut self, entries: VecDeque<Entry>) {
@@ -274,7 +286,7 @@ impl Replay<'_> {
                 self.core.refuse(from, &input, &refusal, self.routes);
             }
             Some(Entry::Done(order)) => self.sharing.resumed.push(order),
-            Some(Entry::Tick(said)) => self.sharing.heard = Some(said),
+            Some(Entry::Tick(said)) => self.sharing.hear_tick(said),
         }
         true
     }

@@ -50,7 +50,9 @@ impl Sharing {
 
     fn receive(&mut self, sequence: u64, at: std::time::Duration, record: Vec<u8>) -> Next {
         let own = crate::broker::space::Envelope::read(&record).ok().map(|(envelope, _)| envelope.id);
-        let own = own.filter(|id| id.life == self.life).and_then(|id| self.outgoing.came_back(id, &mut *self.port));
+        let own = own.filter(|id| id.life == self.life);
+        self.contact.read(own.is_some(), record.len());
+        let own = own.and_then(|id| self.outgoing.came_back(id, &mut *self.port));
         Next::Read(Box::new(Reading::new(sequence, at, record, own)))
     }
 
@@ -58,7 +60,7 @@ impl Sharing {
         if mem::replace(&mut self.has_begun, true) {
             return;
         }
-        core.share(log);
+        core.share(log, &self.settings.name);
         core.set_shared_limits(&self.limits);
         let Some(Snapshot { cut, pieces }) = snapshot else { return };
         self.keeping.size = pieces.iter().map(Vec::len).sum();

@@ -92,6 +92,7 @@ impl Node {
             lease: Duration::from_secs(5),
             seed: rng.u64(..),
             keep_after: 30,
+            log: 1 << 30,
         };
         let port = Box::new(Port { shelf: Arc::clone(shelf) });
         let sharing = Sharing::new(port, settings, ids.take(), Arc::default());

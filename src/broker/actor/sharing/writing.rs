@@ -1,10 +1,17 @@
 //! How the state is written, between two records.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::broker::core::{Budget, Core};
 use crate::broker::space::{Beside, StateWriter};
 
 use super::keeping::StateWork;
 use super::node::Sharing;
+
+/// If nothing has come back for so long, the log may be full.
+const STUCK: Duration = Duration::from_secs(6);
 
 /// What it costs to write a stream, and each byte of it.
 const STREAM: usize = 300;
@@ -13,11 +20,20 @@ const BYTES: usize = 8;
 impl Sharing {
     /// Whether the state is to be written, by this node.
     pub(in crate::broker::actor) fn is_to_keep(&self) -> bool {
-        self.keeping.is_due() && self.members.eldest() == Some(self.life) && !self.is_leaving
+        let is_mine = self.members.eldest() == Some(self.life);
+        !self.is_leaving && (self.keeping.is_due() && is_mine || self.is_stuck())
+    }
+
+    /// Whether nothing can be said any more, perhaps since the log is full. Then it may be that the one whose turn it is has gone, which nobody can
+    /// say either. As nothing changes, it is no matter who keeps the state.
+    fn is_stuck(&self) -> bool {
+        let is_cut_off = || self.contact.cut_off().is_some_and(|(time, _)| time > STUCK);
+        self.has_caught_up && self.keeping.may_be_stuck() && is_cut_off()
     }
 
     /// The state is going to be written.
     pub(in crate::broker::actor) fn begin_to_keep(&mut self) {
+        (self.keeping.forgets_all, self.keeping.tried) = (self.is_stuck(), Some(Instant::now()));
         self.keeping.is_under_way = true;
     }
 
@@ -49,7 +65,7 @@ impl Sharing {
     pub(in crate::broker::actor) fn keep(&mut self, work: StateWork) {
         let Some(writer) = work.writer else { return };
         self.keeping.size = work.size;
-        let forget = self.keeping.cut;
+        let forget = if self.keeping.forgets_all { self.keeping.sequence } else { self.keeping.cut };
         self.port.keep(writer.finish(self.keeping.sequence), forget);
     }
 }

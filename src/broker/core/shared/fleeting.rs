@@ -20,7 +20,7 @@ impl Shared {
         let second = seconds(now);
         self.streams += 1;
         self.fleeting.insert((second, name.clone()));
-        let elsewhere = stream.run.common.as_ref().map_or(0, |common| common.elsewhere);
+        let elsewhere = stream.run.common.take().map(|common| common.elsewhere).unwrap_or_default();
         stream.run.common = Some(Box::new(Common { touched: second, listed: Some(second), elsewhere, is_over: false }));
     }
 }
@@ -28,7 +28,7 @@ impl Shared {
 impl Run {
     /// How many listen to it on other nodes.
     pub(in crate::broker::core) fn elsewhere(&self) -> usize {
-        self.common.as_ref().map_or(0, |common| common.elsewhere as usize)
+        self.common.as_ref().map_or(0, |common| common.elsewhere.iter().map(|(_, count)| *count as usize).sum())
     }
 }
 

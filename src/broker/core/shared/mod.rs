@@ -15,13 +15,13 @@ use crate::wire::Epoch;
 use crate::wire::ids::{ConnectionId, StreamName};
 
 use super::budget::{Budget, FORGET};
-use super::common::Shared;
+use super::common::{Elsewhere, Shared};
 use super::directory;
 use super::input::{Deliver, Input};
 use super::machine::{Core, CoreLimits, Refused};
 use super::parts::Parts;
 use super::saved::SharedLimits;
-use super::stream::ENDED;
+use super::stream::{ENDED, LISTENER};
 use super::wills::{Owner, place};
 
 impl SharedLimits {
@@ -42,12 +42,13 @@ impl SharedLimits {
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// The core is that of a node. To be called before anything else happens.
-    pub fn share(&mut self, log: u64) {
+    /// The core is that of a node of this name. To be called before anything else happens.
+    pub fn share(&mut self, log: u64, node: &str) {
         debug_assert!(self.streams.len() == 0, "what there is already is not in the log");
         self.life = Epoch::new(mix(log));
         self.shared = Some(Box::new(Shared {
             log,
+            node: node.into(),
             sequence: 0,
             step: 0,
             applying: false,
@@ -133,6 +134,11 @@ impl Core {
         room.err().map(Refusal)
     }
 
+    /// Whether there is room here for one more stream, which is to be on all nodes.
+    pub fn has_room_to_touch(&mut self, name: &StreamName) -> bool {
+        self.streams.get(name).is_some() || self.room_to_keep(name, false, LISTENER).is_ok()
+    }
+
     fn room_for_header(&mut self, name: &StreamName, cost: usize) -> Result<(), Refused> {
         let stream = self.streams.get(name);
         let before = stream.and_then(|stream| stream.header.as_ref()).map_or(0, |header| header.cost());
@@ -166,7 +172,7 @@ impl Core {
 
     /// Whether the stream is one that all nodes have: then a connection can join it at once.
     pub fn is_common(&self, name: &StreamName) -> bool {
-        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_expired(stream))
+        directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_forgettable(stream) && !self.is_expired(stream))
     }
 
     /// A connection's node is gone: whoever it was may come back to another one. False if the budget was spent before that.
@@ -184,10 +190,11 @@ impl Core {
     }
 
     /// So many listen to a stream on other nodes.
-    pub fn set_elsewhere(&mut self, name: &StreamName, listeners: u32) {
+    pub fn set_elsewhere(&mut self, name: &StreamName, listeners: Elsewhere) {
         if let Some(common) = self.streams.get_mut(name).and_then(|stream| stream.run.common.as_mut())
-            && std::mem::replace(&mut common.elsewhere, listeners) != listeners
+            && common.elsewhere != listeners
         {
+            common.elsewhere = listeners;
             self.directory.note(name);
         }
     }
@@ -196,6 +203,14 @@ impl Core {
     pub(super) fn note_listeners(&mut self, name: &StreamName) {
         if let Some(shared) = self.shared.as_mut().filter(|_| !directory::is_entry(name)) {
             shared.counted.insert(name.clone());
+        }
+    }
+
+    /// Nothing is known any more of what was told of listeners here.
+    pub fn count_again(&mut self) {
+        let listened = self.streams.iter().filter(|named| !named.stream.listeners.is_empty() && !directory::is_entry(&named.name));
+        if let Some(shared) = &mut self.shared {
+            shared.counted.extend(listened.map(|named| named.name.clone()));
         }
     }
 
@@ -256,6 +271,13 @@ impl Core {
 
 /// Why an action was not taken.
 pub struct Refusal(Refused);
+
+impl Refusal {
+    /// It cannot be said to other nodes.
+    pub fn unwritable() -> Self {
+        Self(Refused::limit("this node cannot pass it on to the others, so nothing was done; please report it".to_owned()))
+    }
+}
 
 /// SplitMix64: numbers that follow one another come out as if drawn at random.
 fn mix(number: u64) -> u64 {

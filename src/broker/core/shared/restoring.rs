@@ -25,7 +25,7 @@ impl Core {
     pub fn saved_common(&self, name: &StreamName) -> Option<SavedCommon> {
         let stream = self.streams.get(name)?;
         let common = stream.run.common.as_ref()?;
-        let is_over = stream.run.ended.as_ref().is_some_and(|ended| ended.forget_at <= self.now) || self.is_expired(stream);
+        let is_over = self.is_forgettable(stream) || self.is_expired(stream);
         let runs = stream.run.window.as_ref().map_or(Vec::new(), |window| window.runs().collect());
         (!is_over).then(|| SavedCommon { name: name.clone(), stream: saved(stream), touched: common.touched, runs })
     }

@@ -21,7 +21,7 @@ export class Facts {
     this.fill = el("span", { class: "fill" });
     this.bar = el("div", { class: "bar", role: "progressbar", "aria-label": `Progress of ${inline(name, 60)}`, "aria-valuemin": 0, "aria-valuemax": 100 }, this.fill);
     this.values = new Map();
-    this.list = el("dl", {}, ...["elapsed", "time left", "rate", "best", "listeners", "messages", "last heard"].map((term) => {
+    this.list = el("dl", {}, ...["elapsed", "time left", "rate", "best", "listeners", "by node", "messages", "last heard"].map((term) => {
       const value = el("dd", { dir: "auto" });
       const pair = el("div", {}, el("dt", {}, term), value);
       this.values.set(term, { value, pair });
@@ -59,6 +59,7 @@ export class Facts {
     this.value("rate", job.rate(now));
     this.value("best", job.best == null ? "" : typeof job.best === "number" ? reading(job.best) : inline(shown(job.best, 60), 60));
     this.value("listeners", stream.listeners == null ? "" : grouped(stream.listeners));
+    this.value("by node", stream.nodes);
     this.value("messages", stream.count == null ? "" : `${grouped(stream.count)}${stream.bytes ? ` (${size(stream.bytes)})` : ""}`);
     this.value("last heard", stream.heardAt == null || job.ending ? "" : `${age(now - stream.heardAt)} ago`);
     this.end(stream, at);

@@ -9,7 +9,7 @@ import { Lines } from "./lines.js";
 import { read } from "./message.js";
 import { numbersOf } from "./numbers.js";
 import { Run } from "./series.js";
-import { counted, size } from "./words.js";
+import { byNode, counted, size } from "./words.js";
 import { LARGEST_READ, Wire } from "./wire.js";
 
 /** What is asked for of the messages that have been: more than a window usually has. */
@@ -27,6 +27,8 @@ class Followed {
     this.missed = 0;
     this.messages = 0;
     this.listeners = null;
+    /** The listeners by node, this page among them, if the broker is a node. */
+    this.nodes = "";
     this.count = null;
     /** When something last came of it, in seconds since 1970 by the broker's clock. */
     this.heardAt = null;
@@ -112,7 +114,7 @@ export class Follow {
   entry(name, event) {
     const [stream, heard] = [this.by.get(name), this.heard.get(name)];
     if (event.action === "close") {
-      Object.assign(stream, { isForgotten: true, listeners: 0 });
+      Object.assign(stream, { isForgotten: true, listeners: 0, nodes: "" });
       this.wire.send({ action: "listen", stream: event.stream });
       return;
     }
@@ -122,6 +124,7 @@ export class Follow {
     // This page is one of them, as long as it listens.
     const ours = heard.asked === 0 && !stream.isOver && !stream.refused ? 1 : 0;
     stream.listeners = Number.isFinite(told.listeners) ? Math.max(0, told.listeners - ours) : null;
+    stream.nodes = byNode(told.nodes, ours === 1);
     stream.count = Number.isFinite(told.messages) ? told.messages : null;
     stream.bytes = Number.isFinite(told.bytes) ? told.bytes : null;
     for (const time of [told.header_time, told.message_time]) {

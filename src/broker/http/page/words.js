@@ -125,6 +125,13 @@ export function grouped(count) {
   return String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
+/** `north 2, south 1`: how many listen at which node, as the directory says it; nothing of a broker that is on its own. */
+export function byNode(nodes, isOurs) {
+  const counts = typeof nodes === "object" && nodes !== null ? Object.entries(nodes) : [];
+  const told = counts.filter(([, count]) => Number.isFinite(count) && count > 0).map(([node, count]) => `${inline(node, 40)} ${grouped(count)}`);
+  return told.length ? `${told.join(", ")}${isOurs ? " (with this page)" : ""}` : "";
+}
+
 /** `1.2 MiB`. */
 export function size(bytes) {
   const names = ["B", "KiB", "MiB", "GiB", "TiB"];

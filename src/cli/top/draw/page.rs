@@ -73,6 +73,10 @@ fn progress(mut line: Line<'_>, row: Option<&Row>, now: Timestamp) {
 fn numbers(mut line: Line<'_>, row: Option<&Row>, now: Timestamp) {
     let Some(row) = row else { return };
     line.put(Paint::Dim, &format!("messages {}  listeners {}", row.entry.messages, row.listeners()));
+    if !row.entry.nodes.is_empty() {
+        let nodes: Vec<_> = row.entry.nodes.iter().map(|(node, count)| format!("{} {count}", inline(node))).collect();
+        line.put(Paint::Dim, &format!(" ({}{})", nodes.join(", "), if row.is_counted() { ", with this one" } else { "" }));
+    }
     let each = speed(row.speed(now));
     if !each.is_empty() {
         line.put(Paint::Dim, &format!("  {each} messages/s"));

@@ -163,6 +163,10 @@ fn the_page_of_a_stream_shows_its_header_and_what_it_says() {
             "Esc back  ↑↓ scroll  ? keys  q quit",
         ]
     );
+    let entry = r#"{"state":"running","listeners":3,"messages":41,"nodes":{"north":2,"south\u001b[2J":1}}"#;
+    model.enter("fit-1".into(), Some(Entry::of(&content(entry))), now());
+    let numbers = shown(&mut model, 70, 9)[2].clone();
+    assert!(numbers.starts_with("messages 41  listeners 2 (north 2, south␛[2J 1, with this one)"), "{numbers}");
     model.enter("fit-1".into(), None, now());
     assert!(shown(&mut model, 70, 9)[0].starts_with("fit-1  not there"));
 }

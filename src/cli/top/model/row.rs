@@ -208,6 +208,11 @@ impl Row {
         self.how.is_none() && self.entry.state != "ended"
     }
 
+    /// Whether this program counts among its listeners.
+    pub(in crate::cli::top) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
     /// How many listen to it, beside this program.
     pub(in crate::cli::top) fn listeners(&self) -> u64 {
         self.entry.listeners.saturating_sub(u64::from(self.is_counted))

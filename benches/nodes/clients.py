@@ -65,7 +65,10 @@ class Msgstream(Connection):
 
     def confirmation(self):
         """Waits for the next receipt."""
-        if b'"receipt"' not in (line := self.line()):
+        line = self.line()
+        if line.startswith(b'{"action":"close"'):
+            raise ConnectionError(f"the node has ended the connection: {line!r}")
+        if b'"receipt"' not in line:
             raise RuntimeError(f"no receipt: {line[:300]!r}")
 
     def listen(self, stream):

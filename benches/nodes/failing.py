@@ -21,7 +21,7 @@ class Client(threading.Thread):
     def __init__(self, ports):
         super().__init__(daemon=True)
         self.ports, self.over, self.trouble = ports, threading.Event(), None
-        #: When something was confirmed or came, and at which port.
+        #: When something was confirmed or came, and at which port; or else what the condition of `until` is about.
         self.times = []
 
     def run(self):
@@ -45,7 +45,7 @@ class Client(threading.Thread):
         def found():
             if self.trouble:
                 raise self.trouble
-            return next((at for at, port in self.times[-2000:] if condition(at, port)), None)
+            return next((at for at, what in self.times[-2000:] if condition(at, what)), None)
 
         return until(found, what)
 
@@ -125,34 +125,16 @@ def node_deaths(program, folder, deaths, tell):
     return found
 
 
-class Prober(threading.Thread):
-    """Publishes one message after the other, and says when each was sent and confirmed."""
+class Prober(Client):
+    """Publishes one message after the other at one node, and remembers when each was confirmed and sent."""
 
-    def __init__(self, port):
-        super().__init__(daemon=True)
-        self.port, self.over, self.times, self.trouble = port, threading.Event(), [], None
-
-    def run(self):
-        try:
-            with Msgstream(self.port, PATIENCE) as connection:
-                while not self.over.is_set():
-                    sent = time.monotonic()
-                    connection.say(connection.published(b"job", CONTENT, True))
-                    connection.confirmation()
-                    self.times.append((sent, time.monotonic()))
-                    time.sleep(EVERY)
-        except BaseException as trouble:
-            self.trouble = trouble
-
-    def goes_on(self, since):
-        """How long it took until something was confirmed that was sent after that time."""
-
-        def found():
-            if self.trouble:
-                raise self.trouble
-            return next((confirmed for sent, confirmed in self.times[-2000:] if sent > since), None)
-
-        return until(found, "publishing goes on") - since
+    def talk(self, connection):
+        while not self.over.is_set():
+            sent = time.monotonic()
+            connection.say(connection.published(b"job", CONTENT, True))
+            connection.confirmation()
+            self.times.append((time.monotonic(), sent))
+            time.sleep(EVERY)
 
 
 def leader_deaths(program, folder, deaths, tell):
@@ -166,7 +148,7 @@ def leader_deaths(program, folder, deaths, tell):
             name = leader(servers[0], log)
             leading = next(server for server in servers if server.name == name)
             other = next(server for server in servers if server is not leading)
-            probers = [Prober(each.port) for each in nodes]
+            probers = [Prober([each.port]) for each in nodes]
             for prober in probers:
                 prober.start()
             until(lambda probers=probers: all(len(prober.times) > 50 for prober in probers), "both publish")
@@ -174,7 +156,8 @@ def leader_deaths(program, folder, deaths, tell):
             leading.kill()
             until(lambda name=name, other=other: leader(other, log, patience=0.1) not in (None, name), "there is another leader")
             elected = time.monotonic() - begin
-            found.append({"elected": elected, "nodes": [prober.goes_on(begin) for prober in probers]})
+            gone_on = [prober.until(lambda _, sent, begin=begin: sent > begin, "publishing goes on") for prober in probers]
+            found.append({"elected": elected, "nodes": [at - begin for at in gone_on]})
             tell(f"a leader's death: {json.dumps(found[-1])}")
             for prober in probers:
                 prober.over.set()

@@ -54,7 +54,7 @@ macro_rules! encodings {
             pub(crate) const ALL: &[Self] = &[$(Self::$encoding),*];
 
             /// Its number in files. It never changes, and no other encoding is given it.
-            #[cfg(feature = "store")]
+            #[cfg(feature = "broker")]
             pub(crate) const fn number(self) -> u8 {
                 match self {
                     $(Self::$encoding => $number,)*

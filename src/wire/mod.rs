@@ -49,7 +49,7 @@ pub use endpoint::{DEFAULT_PORT, Encoding};
 pub use error::{ErrorCode, Mistake};
 pub use event::{Effect, Event, StreamState};
 pub use position::{Epoch, Position, Positions, Start, Starts};
-#[cfg(feature = "broker")]
+#[cfg(feature = "nodes")]
 pub(crate) use secret::without_passwords;
 pub use secret::{BadToken, TOKEN_START, Token};
 pub(crate) use secret::{holds_secret, showable};

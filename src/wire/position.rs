@@ -32,7 +32,7 @@ impl Epoch {
     }
 
     /// Its number.
-    #[cfg(feature = "store")]
+    #[cfg(feature = "broker")]
     pub(crate) fn number(self) -> u64 {
         self.0.get()
     }

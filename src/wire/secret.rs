@@ -1,6 +1,6 @@
 //! The token that a client shows to be let in.
 
-#[cfg(feature = "broker")]
+#[cfg(feature = "nodes")]
 use std::borrow::Cow;
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub(crate) fn showable(text: &str) -> &str {
 }
 
 /// A text of somebody else's without the passwords that stand in addresses, as in `nats://NAME:PASSWORD@HOST`.
-#[cfg(feature = "broker")]
+#[cfg(feature = "nodes")]
 pub(crate) fn without_passwords(text: &str) -> Cow<'_, str> {
     if !text.contains("//") || !text.contains('@') {
         return Cow::Borrowed(text);
@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(showable("/etc/msgstream/tokens.toml"), "/etc/msgstream/tokens.toml");
     }
 
-    #[cfg(feature = "broker")]
+    #[cfg(feature = "nodes")]
     #[test]
     fn passwords_in_addresses_are_left_out() {
         for (text, shown) in [

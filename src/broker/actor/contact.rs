@@ -1,5 +1,5 @@
 //! Whether a node hears the others, for whoever watches over it.
-#![cfg_attr(not(feature = "http"), allow(dead_code, reason = "without HTTP nobody is told"))]
+#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "without HTTP and the program nobody is told"))]
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -123,6 +123,15 @@ macro_rules! stats {
 
         impl Stats {
             /// Why the broker cannot go on as one of several nodes, if it cannot.
+            ///
+            /// ```
+            /// # use msgstream::broker::{Server, Settings};
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// let server = Server::bind(&["127.0.0.1:0".parse()?], &Settings::default())?;
+            /// assert_eq!(server.stats().why_over(), None);
+            /// # Ok(()) }
+            /// ```
             pub fn why_over(&self) -> Option<String> {
                 self.contact.over()
             }

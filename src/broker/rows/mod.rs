@@ -1,4 +1,5 @@
 //! Rows as bytes: fixed integers, lowest byte first, and bytes behind their length. What is read back is checked to its last byte.
+#![cfg_attr(not(feature = "store"), allow(dead_code, reason = "wills and sessions are in rows of their own only in a store"))]
 
 use std::time::Duration;
 

@@ -269,6 +269,17 @@ impl Server {
     ///
     /// # Panics
     /// Outside of a runtime of tokio.
+    ///
+    /// ```
+    /// use msgstream::broker::{NodesSettings, Server, Settings};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (settings, nodes) = (Settings::default(), NodesSettings::on(["nats://127.0.0.1:4222"]).name("north".to_owned()));
+    /// let server = Server::bind(&["127.0.0.1:0".parse()?], &settings)?.with_nodes(&nodes, &settings)?;
+    /// assert_eq!(server.addresses().len(), 1);
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "nodes")]
     pub fn with_nodes(mut self, nodes: &NodesSettings, settings: &Settings) -> Result<Self, NatsError> {
         let Some(actor) = self.actor.take() else { return Ok(self) };

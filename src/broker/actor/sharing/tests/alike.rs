@@ -93,3 +93,23 @@ fn lines_are_counted_before_what_is_said_behind_them() {
     }
     assert_eq!((stored, taken(&nodes[1])), (2, Some(3)));
 }
+
+fn will(stream: &str) -> Input {
+    Input::Will { stream: StreamName::new(stream).unwrap(), last: Some(frame("lost")), receipt: None }
+}
+
+// Seen to fail: the others did what stood behind the stop in one record, as if nobody had said it, and the node that had said it did not.
+#[test]
+fn what_a_node_says_behind_its_stop_is_done_nowhere() {
+    let mut rng = Rng::with_seed(1);
+    let (shelf, mut nodes) = three(&mut rng);
+    let ids: Vec<ConnectionId> = nodes.iter().map(|node| node.ids.take()).collect();
+    nodes[0].say(ids[0], vec![put("one")]);
+    // The first is under way.
+    nodes[0].sharing.leave(None);
+    let other = nodes[0].ids.take();
+    nodes[0].say(other, vec![will("job"), put("two")]);
+    settle(&mut nodes, &shelf, &mut rng);
+    let name = StreamName::new("two").unwrap();
+    assert!(nodes.iter().all(|node| node.core.saved_common(&name).is_none()));
+}

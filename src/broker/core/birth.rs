@@ -38,7 +38,9 @@ impl Core {
 
     /// Whether the stream comes into being, or is opened again, by what comes next, and somebody listens to a prefix of its name.
     pub(super) fn is_born_to_listeners(&self, name: &StreamName) -> bool {
-        !self.prefixes.is_empty() && self.streams.get(name).is_none_or(|stream| stream.run.ended.is_some()) && self.prefixes.match_any(name)
+        !self.prefixes.is_empty()
+            && self.streams.get(name).is_none_or(|stream| stream.run.ended.is_some() || stream.run.is_over())
+            && self.prefixes.match_any(name)
     }
 
     /// Whether a stream that all nodes have, and that has ended, is opened again by what comes next.

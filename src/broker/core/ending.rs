@@ -21,7 +21,7 @@ impl Core {
     ) -> Result<usize, Refused> {
         self.check_epoch(name, of, false)?;
         self.forget_if_over(name);
-        let is_known = self.streams.get(name).is_some();
+        let is_known = self.is_there(name);
         self.room_for_stream(name, is_known)?;
         if !is_known {
             self.room_to_keep(name, is_known, ENDED)?;

@@ -71,6 +71,9 @@ impl Core {
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
         let shared = if self.shared.is_some() { self.shared_epoch(name) } else { None };
+        if self.shared.is_some() {
+            self.bear_again(name);
+        }
         let (epochs, now, mark) = (&mut self.epochs, self.now, self.changes.at_birth());
         let (named, made) = self.streams.get_or_insert(name, || Stream::new(shared.unwrap_or_else(|| epochs.draw()), now, mark));
         if made {
@@ -114,8 +117,7 @@ impl Core {
     /// Stores a header in place of the one before; reopens the stream if it has ended. True if a run begins with it.
     pub(super) fn store_header(&mut self, name: &StreamName, header: Frame) -> Result<bool, Refused> {
         self.forget_if_over(name);
-        let stream = self.streams.get(name);
-        let (known, before) = (stream.is_some(), header_cost(stream));
+        let (known, before) = (self.is_there(name), header_cost(self.streams.get(name)));
         self.room_for_stream(name, known)?;
         self.room_to_keep(name, known, header.cost().saturating_sub(before))?;
         let begins = self.reopen(name) || !known;
@@ -138,8 +140,7 @@ impl Core {
     /// Whether each of these headers could be stored in turn.
     pub(super) fn has_room_for(&mut self, name: &StreamName, extras: &[Extra]) -> bool {
         let largest = extras.iter().filter_map(|extra| extra.header.as_ref()).map(Frame::cost).max();
-        let stream = self.streams.get(name);
-        let (known, before) = (stream.is_some(), header_cost(stream));
+        let (known, before) = (self.is_there(name), header_cost(self.streams.get(name)));
         largest.is_none_or(|largest| {
             self.room_for_stream(name, known).is_ok() && self.room_to_keep(name, known, largest.saturating_sub(before)).is_ok()
         })
@@ -193,7 +194,7 @@ impl Core {
     pub(super) fn check_epoch(&mut self, name: &StreamName, of: Option<Epoch>, opens: bool) -> Result<(), Refused> {
         let Some(of) = of else { return Ok(()) };
         self.forget_if_over(name);
-        let reason = match self.streams.get(name) {
+        let reason = match self.streams.get(name).filter(|stream| !stream.run.is_over()) {
             None => format!("there is no stream of this name, so its run {of} is over; nothing was done"),
             Some(stream) if stream.run.epoch != of => {
                 format!("the stream is in another run, {}, and {of} is over; nothing was done", stream.run.epoch)

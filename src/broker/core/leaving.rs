@@ -51,7 +51,7 @@ impl Core {
         place.named = false;
         let Some(stream) = self.streams.get_mut(name) else { return };
         stream.run.by_prefix += 1;
-        if stream.is_empty() && stream.run.listed.is_none() && stream.run.common.is_none() {
+        if stream.is_empty() && stream.run.listed.is_none() && stream.run.common.as_ref().is_none_or(|common| common.is_over) {
             self.remove(name);
         }
     }

@@ -369,7 +369,10 @@ impl Core {
         }
         // Those who come back within the time find that nothing is missing, also if all others have hung up meanwhile. Of the directory
         // there is nothing that could be missing.
-        if stream.run.common.is_some() {
+        if stream.run.is_over() && stream.is_empty() {
+            // It was here for this listener alone.
+            self.remove(name);
+        } else if stream.run.common.is_some() {
             self.note_listeners(name);
         } else if named && comes == Comes::Perhaps && self.past.is_kept() && !directory::is_entry(name) {
             self.remember(name);

@@ -91,7 +91,8 @@ impl Core {
             }
             self.renew(name);
         }
-        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
+        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none() && !named.stream.run.is_over())
+        else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
         let counted = u64::from(run.messages());
@@ -121,7 +122,7 @@ impl Core {
     /// Takes a run for a stream that nobody has seen, or that has ended: nobody listens. There may be somebody who looks back at it.
     pub(super) fn deliver_nowhere(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
         self.forget_if_over(name);
-        if let Some(stream) = self.streams.get(name) {
+        if let Some(stream) = self.streams.get(name).filter(|stream| !stream.run.is_over()) {
             return Taken { position: Some(stream.run.position()), ..Taken::default() };
         }
         if !self.past.is_kept() && self.shared.is_none() {

@@ -57,6 +57,8 @@ impl Sharing {
             let Some(input) = batch.take() else { break };
             asked = true;
             if is_shared {
+                // Nobody may know that this was taken and not what was taken before: a record may end between.
+                self.count(from, std::mem::take(&mut lines));
                 lines += self.share(from, input, core);
             } else {
                 lines += input.lines();
@@ -73,7 +75,11 @@ impl Sharing {
         {
             let lines = input.lines();
             if lines > 1 {
-                return Core::apart(input).into_iter().map(|input| self.share(from, input, core)).sum();
+                for input in Core::apart(input) {
+                    let lines = self.share(from, input, core);
+                    self.count(from, lines);
+                }
+                return 0;
             }
             self.outgoing.push(Entry::Refused(from, input, refusal));
             return lines;

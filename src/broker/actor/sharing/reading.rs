@@ -252,6 +252,13 @@ impl Replay<'_> {
             self.act(from, input, reading, budget);
             return Ok(true);
         }
+        if self.sharing.members.get(reading.id.life).is_none() {
+            // It came too late, or stands behind the node's last word.
+            if let Some(lost) = reading.own.take() {
+                self.lose(lost);
+            }
+            return Ok(false);
+        }
         if reading.own.is_some() {
             return Ok(self.next_own(reading, budget));
         }
@@ -266,20 +273,17 @@ impl Replay<'_> {
     }
 
     fn next_own(&mut self, reading: &mut Reading, budget: &mut Budget) -> bool {
-        if self.sharing.members.get(reading.id.life).is_none() {
-            // It came too late.
-            if let Some(lost) = reading.own.take() {
-                self.lose(lost);
-            }
-            return false;
-        }
         match reading.own.as_mut().and_then(VecDeque::pop_front) {
             None => return false,
             Some(Entry::Step(from, op)) => self.step(from, op, reading, budget),
             Some(Entry::Aside(from, input)) => {
                 self.routes.turn_to(from);
                 self.core.leave_log();
-                self.core.handle(from, input, budget, self.routes);
+                // It reaches nobody, so that all of it is done at once.
+                let mut left = Some(input);
+                while let Some(input) = left {
+                    left = self.core.handle(from, input, budget, self.routes);
+                }
             }
             Some(Entry::Refused(from, input, refusal)) => {
                 self.routes.turn_to(from);

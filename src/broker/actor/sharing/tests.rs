@@ -1,5 +1,7 @@
 //! Nodes that read one log know the same, whoever listens where, and whenever they come.
 
+mod alike;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
@@ -272,7 +274,7 @@ fn live(seed: u64) {
                 }
                 node.say(from, inputs);
             }
-            13 => shelf.lock().unwrap().now += Duration::from_millis([10, 900, 1500, 20_000][rng.usize(0..4)]),
+            13 => shelf.lock().unwrap().now += Duration::from_millis([10, 900, 1500, 20_000, 100_000][rng.usize(0..5)]),
             14 if step % 3 == 0 => {
                 // It is gone without a word.
                 if let Some(id) = nodes[number].connections.remove(&rng.usize(0..6)) {
@@ -280,6 +282,13 @@ fn live(seed: u64) {
                     nodes[number].sharing.speak_for_test();
                 }
             }
+            15 => {
+                let remember_time = Duration::from_secs([20, 60, 90, 600][rng.usize(0..4)]);
+                nodes[number].sharing.set_limits(SharedLimits { remember_time, ..SharedLimits::of(&limits()) });
+                nodes[number].sharing.speak_for_test();
+            }
+            // It goes; what is said meanwhile comes too late.
+            16 if step % 4 == 0 => nodes[number].sharing.leave(None),
             _ => drop(nodes[number].read(&shelf, &mut rng)),
         }
     }

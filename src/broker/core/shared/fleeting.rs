@@ -32,26 +32,30 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Whether it is here only since somebody listens, and not there for all other nodes.
+    pub(in crate::broker::core) fn is_over(&self) -> bool {
+        self.common.as_ref().is_some_and(|common| common.is_over)
+    }
+}
+
 impl Core {
     /// Something is done to a stream, which comes into being if it is not there or its time is over.
     pub fn touch(&mut self, name: &StreamName, budget: &mut Budget, deliver: &mut impl Deliver) {
         self.forget_if_over(name);
-        if self.streams.get(name).is_none() && self.room_for_stream(name, false).is_ok() {
+        if !self.is_there(name) && self.room_for_stream(name, false).is_ok() {
             self.stream(name);
             self.announce(name, budget, deliver);
         }
     }
 
-    /// Something is done to a stream. If its time is over, it is not there any more, or is another one that nobody has seen.
+    /// Something is done to a stream. If its time is over, it is not there any more.
     pub(in crate::broker::core) fn renew(&mut self, name: &StreamName) {
         let Some(stream) = self.streams.get(name) else { return };
         if self.is_expired(stream) {
             self.expire(name);
         }
         let now = seconds(self.now);
-        if self.streams.get(name).is_some_and(|stream| stream.run.common.as_ref().is_some_and(|common| common.is_over)) {
-            return self.bear_again(name);
-        }
         if let Some(common) = self.streams.get_mut(name).and_then(|stream| stream.run.common.as_mut()) {
             common.touched = now;
         }
@@ -124,8 +128,16 @@ impl Core {
         shared.streams -= usize::from(!std::mem::replace(&mut common.is_over, true));
     }
 
-    /// A stream that was over on all nodes, and that somebody listens to here, comes into being again.
-    fn bear_again(&mut self, name: &StreamName) {
+    /// Whether a stream is there, for all nodes.
+    pub(in crate::broker::core) fn is_there(&self, name: &StreamName) -> bool {
+        self.streams.get(name).is_some_and(|stream| !stream.run.is_over())
+    }
+
+    /// A stream comes into being. If it was over on all nodes, and somebody has stayed with it here, it is another one from now on.
+    pub(in crate::broker::core) fn bear_again(&mut self, name: &StreamName) {
+        if !self.is_applying() || self.is_there(name) {
+            return;
+        }
         let (epoch, now) = (self.shared_epoch(name), millis(self.now));
         let (Some(named), Some(shared)) = (self.streams.get_named(name), &mut self.shared) else { return };
         let run = &mut named.stream.run;

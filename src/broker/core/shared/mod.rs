@@ -64,6 +64,8 @@ impl Core {
         let most = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         (self.limits.streams, self.limits.sessions) = (most(limits.streams), most(limits.sessions));
         (self.limits.ended_time, self.limits.session_time) = (limits.ended_time, limits.session_time);
+        // What is over by the former settings is over, also where nobody has had the time to forget it.
+        while self.shared.as_ref().is_some_and(|shared| shared.remember_time < limits.remember_time) && self.expire_first() {}
         if let Some(shared) = &mut self.shared {
             shared.remember_time = limits.remember_time;
         }

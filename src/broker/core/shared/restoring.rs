@@ -49,8 +49,13 @@ impl Core {
         let Some(stream) = self.streams.get_mut(&name) else { return };
         let run = &mut stream.run;
         (run.epoch, run.sequence, run.bytes, run.since, run.header_at) = (position.epoch, position.sequence, bytes, since, header_at);
-        if let Some(common) = &mut run.common {
+        if let (Some(shared), Some(common)) = (&mut self.shared, &mut run.common) {
             common.touched = touched;
+            // Its time runs from there, as on all other nodes.
+            if let Some(listed) = common.listed.replace(touched) {
+                shared.fleeting.remove(&(listed, name.clone()));
+                shared.fleeting.insert((touched, name.clone()));
+            }
         }
         if let Some(header) = header {
             self.stored += header.cost();

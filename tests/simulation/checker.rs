@@ -210,7 +210,10 @@ impl Checker {
             Fact::Dies { client } => {
                 self.dead.insert(*client);
                 // Whoever is gone is away, also if a connection of it is taken in later.
-                self.publisher(*client).away.push((at, None));
+                let publisher = self.publisher(*client);
+                if publisher.away.last().is_none_or(|(_, until)| until.is_some()) {
+                    publisher.away.push((at, None));
+                }
             }
             Fact::Line { client, by_broker: true, line, .. } => self.told(at, *client, line),
             Fact::Line { client, by_broker: false, line, .. } => self.asked(*client, line),

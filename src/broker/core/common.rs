@@ -39,6 +39,8 @@ pub(super) struct Common {
     pub(super) listed: Option<u32>,
     /// How many listen on other nodes, as was last heard.
     pub(super) elsewhere: Elsewhere,
+    /// The others may have been told that somebody listens here.
+    pub(super) is_told: bool,
     /// For all other nodes it is not there. It is here because somebody listens.
     pub(super) is_over: bool,
 }

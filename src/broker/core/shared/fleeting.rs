@@ -20,8 +20,10 @@ impl Shared {
         let second = seconds(now);
         self.streams += 1;
         self.fleeting.insert((second, name.clone()));
-        let elsewhere = stream.run.common.take().map(|common| common.elsewhere).unwrap_or_default();
-        stream.run.common = Some(Box::new(Common { touched: second, listed: Some(second), elsewhere, is_over: false }));
+        let (elsewhere, was_told) = stream.run.common.take().map(|common| (common.elsewhere, common.is_told)).unwrap_or_default();
+        // Of the one before it that was told is yet to be taken back, if it is noted here.
+        let is_told = was_told || self.counted.contains(name);
+        stream.run.common = Some(Box::new(Common { touched: second, listed: Some(second), elsewhere, is_told, is_over: false }));
     }
 }
 
@@ -68,6 +70,10 @@ impl Core {
             shared.fleeting.remove(&(listed, name.clone()));
         }
         shared.streams -= usize::from(!common.is_over);
+        if !common.is_told {
+            // Nobody has heard of its listeners, and nobody has to: names that come and go fast do not pile up.
+            shared.counted.remove(name);
+        }
     }
 
     /// Whether the time of a stream is over that has neither a header nor an end.

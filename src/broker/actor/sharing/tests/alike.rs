@@ -4,7 +4,7 @@ use super::*;
 
 /// What one says, on all nodes in turn until nobody says anything more.
 fn settle(nodes: &mut [Node], shelf: &Arc<Mutex<Shelf>>, rng: &mut Rng) {
-    for _ in 0..30 {
+    for _ in 0..5 {
         for node in nodes.iter_mut() {
             while node.read(shelf, rng) {}
         }
@@ -16,6 +16,18 @@ fn three(rng: &mut Rng) -> (Arc<Mutex<Shelf>>, Vec<Node>) {
     let mut nodes: Vec<Node> = (0..3).map(|number| Node::new(number, &shelf, rng)).collect();
     settle(&mut nodes, &shelf, rng);
     (shelf, nodes)
+}
+
+/// So much time in which these nodes write.
+fn pass(seconds: usize, nodes: &mut [Node], shelf: &Arc<Mutex<Shelf>>, rng: &mut Rng) {
+    for _ in 0..seconds.div_ceil(2) {
+        shelf.lock().unwrap().now += Duration::from_secs(2);
+        for node in nodes.iter_mut() {
+            node.sharing.next_tick = tokio::time::Instant::now();
+            node.sharing.speak(&mut node.core, Default::default);
+        }
+        settle(nodes, shelf, rng);
+    }
 }
 
 fn put(stream: &str) -> Input {
@@ -35,18 +47,11 @@ fn a_node_that_begins_with_a_snapshot_forgets_streams_when_the_others_do() {
     // With three of nodes, there is room for five.
     nodes[1].say(ids[1], (0..5).map(|number| put(&format!("s{number}"))).collect());
     settle(&mut nodes, &shelf, &mut rng);
-    for _ in 0..40 {
-        shelf.lock().unwrap().now += Duration::from_millis(1500);
-        nodes.iter_mut().for_each(|node| {
-            node.sharing.next_tick = tokio::time::Instant::now();
-            node.sharing.speak(&mut node.core, Default::default);
-        });
-        settle(&mut nodes, &shelf, &mut rng);
-    }
+    pass(60, &mut nodes, &shelf, &mut rng);
     assert!(shelf.lock().unwrap().kept.is_some());
     nodes[2] = Node::new(2, &shelf, &mut rng);
     settle(&mut nodes, &shelf, &mut rng);
-    shelf.lock().unwrap().now += Duration::from_secs(31);
+    pass(31, &mut nodes, &shelf, &mut rng);
     nodes[1].say(ids[1], vec![put("another")]);
     settle(&mut nodes, &shelf, &mut rng);
 }
@@ -59,7 +64,7 @@ fn what_is_over_stays_over_when_streams_are_remembered_for_longer() {
     let ids: Vec<ConnectionId> = nodes.iter().map(|node| node.ids.take()).collect();
     nodes[1].say(ids[1], vec![put("job")]);
     settle(&mut nodes, &shelf, &mut rng);
-    shelf.lock().unwrap().now += Duration::from_secs(91);
+    pass(92, &mut nodes, &shelf, &mut rng);
     nodes[1].say(ids[1], vec![put("other")]);
     settle(&mut nodes, &shelf, &mut rng);
     // One node has the time for it, another has not.
@@ -125,8 +130,8 @@ fn a_stream_whose_time_is_over_is_over_also_where_somebody_listens() {
     nodes[0].say(ids[0], vec![listen("job")]);
     settle(&mut nodes, &shelf, &mut rng);
     let epoch = nodes[0].core.saved_common(&StreamName::new("job").unwrap()).unwrap().stream.position.epoch;
-    // Nobody could write for long.
-    shelf.lock().unwrap().now += Duration::from_secs(1000);
+    // It is away for long.
+    pass(100, &mut nodes[1..], &shelf, &mut rng);
     nodes[1].say(ids[1], vec![put("job").of(Some(epoch))]);
     settle(&mut nodes, &shelf, &mut rng);
     nodes[1].say(ids[1], vec![put("job")]);
@@ -141,7 +146,7 @@ fn a_stream_whose_time_is_over_comes_again_only_if_there_is_room() {
     let ids: Vec<ConnectionId> = nodes.iter().map(|node| node.ids.take()).collect();
     nodes[0].say(ids[0], vec![listen("job")]);
     settle(&mut nodes, &shelf, &mut rng);
-    shelf.lock().unwrap().now += Duration::from_secs(1000);
+    pass(100, &mut nodes[1..], &shelf, &mut rng);
     let fill = |number: usize| Input::Header {
         stream: StreamName::new(&format!("f{number}")).unwrap(),
         header: frame("h"),
@@ -178,4 +183,20 @@ fn nobody_is_told_of_the_listeners_of_streams_that_come_and_go() {
     nodes[1].say(ids[1], vec![delete("job"), put("job"), delete("job")]);
     settle(&mut nodes, &shelf, &mut rng);
     assert_eq!((nodes[0].core.next_count(), nodes[0].core.next_count()), (Some((job, 0)), None));
+}
+
+// Seen to fail: when NATS had been away, the streams that were listened to all the time were others.
+#[test]
+fn time_in_which_nobody_could_write_ends_no_stream() {
+    let mut rng = Rng::with_seed(1);
+    let (shelf, mut nodes) = three(&mut rng);
+    let ids: Vec<ConnectionId> = nodes.iter().map(|node| node.ids.take()).collect();
+    nodes[0].say(ids[0], vec![listen("job")]);
+    settle(&mut nodes, &shelf, &mut rng);
+    let position = |node: &Node| node.core.saved_common(&StreamName::new("job").unwrap()).unwrap().stream.position;
+    let epoch = position(&nodes[0]).epoch;
+    shelf.lock().unwrap().now += Duration::from_secs(1000);
+    nodes[1].say(ids[1], vec![put("job").of(Some(epoch))]);
+    settle(&mut nodes, &shelf, &mut rng);
+    assert_eq!((position(&nodes[2]).epoch, position(&nodes[2]).sequence), (epoch, 1));
 }

@@ -39,7 +39,8 @@ def test_two_nodes_have_one_order(lab: Callable[..., Lab]) -> None:
     for number in range(4):
         it.publisher(f"p{number}", ["s0", "s1"], [(north, south), (south, north)][number % 2], most=1500)
     for number in range(6):
-        it.publishers[number % 4].until_confirmed(100)
+        publisher, some = it.publishers[number % 4], 100 * (number + 1)
+        until(lambda: publisher.confirmed >= some, f"{some} messages of {publisher.name} are confirmed")
         it.listener(f"late-{number}", f"s{number % 2}", [(north, south), (south, north)][number // 3])
     for publisher in it.publishers:
         publisher.until_said()

@@ -33,12 +33,14 @@ pub type Elsewhere = Box<[(Box<str>, u32)]>;
 /// What is known beside of a stream that all nodes have.
 #[derive(Debug, Default)]
 pub(super) struct Common {
-    /// In which second something was last done to it.
+    /// In which second something was last done to it, in time in which somebody could write.
     pub(super) touched: u32,
     /// Under which second it stands among the fleeting ones, if it does.
     pub(super) listed: Option<u32>,
     /// How many listen on other nodes, as was last heard.
     pub(super) elsewhere: Elsewhere,
+    /// The others may have been told that somebody listens here.
+    pub(super) is_told: bool,
     /// For all other nodes it is not there. It is here because somebody listens.
     pub(super) is_over: bool,
 }

@@ -71,9 +71,10 @@ impl Core {
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
         let shared = if self.shared.is_some() { self.shared_epoch(name) } else { None };
-        if self.shared.is_some() {
+        if shared.is_some() {
             self.bear_again(name);
         }
+        let patient = self.patient_now();
         let (epochs, now, mark) = (&mut self.epochs, self.now, self.changes.at_birth());
         let (named, made) = self.streams.get_or_insert(name, || Stream::new(shared.unwrap_or_else(|| epochs.draw()), now, mark));
         if made {
@@ -81,7 +82,7 @@ impl Core {
             self.order.insert(&named.name);
             self.directory.note_new(&named.name);
             if let Some(space) = self.shared.as_mut().filter(|_| shared.is_some()) {
-                space.list(named, now);
+                space.list(named, patient);
             }
         }
         named

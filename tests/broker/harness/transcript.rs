@@ -189,7 +189,7 @@ fn without_times(line: &str, epochs: &mut Vec<String>, with_position: bool) -> S
     if line.starts_with(ENTRY) {
         return ["bytes", "header_time", "message_time"]
             .iter()
-            .fold(with_short_epoch(line, epochs), |line, key| without_number(&line, key));
+            .fold(with_short_epoch(&without_nodes(line), epochs), |line, key| without_number(&line, key));
     }
     if !["receipt", "joined"].iter().any(|action| line.starts_with(&format!("{{\"action\":\"{action}\""))) {
         return line.to_owned();
@@ -209,6 +209,17 @@ fn without_times(line: &str, epochs: &mut Vec<String>, with_position: bool) -> S
 }
 
 const EPOCH: &str = ",\"position\":{\"epoch\":";
+
+/// An entry of the directory without what only nodes tell: at which of them the listeners are.
+fn without_nodes(line: &str) -> String {
+    match line.rfind(",\"nodes\":{").filter(|_| are_nodes()) {
+        Some(at) => {
+            let end = at + line[at..].find('}').unwrap() + 1;
+            format!("{}{}", &line[..at], &line[end..])
+        }
+        None => line.to_owned(),
+    }
+}
 
 /// A line with 0 in place of the number behind a key.
 fn without_number(line: &str, key: &str) -> String {

@@ -209,7 +209,8 @@ impl Replay<'_> {
             let (name, why) = (std::mem::take(&mut member.name), *why);
             self.tell_gone(&name, why);
             reading.departing.pop_front();
-            if is_own && !self.sharing.is_leaving {
+            // One that another has replaced ends.
+            if is_own && !self.sharing.is_leaving && self.sharing.over.is_none() {
                 self.begin_again();
             }
         }

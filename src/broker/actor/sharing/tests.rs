@@ -283,7 +283,7 @@ fn live(seed: u64) {
                 }
             }
             15 => {
-                let remember_time = Duration::from_secs([20, 60, 90, 600][rng.usize(0..4)]);
+                let remember_time = Duration::from_secs([2, 5, 20, 90][rng.usize(0..4)]);
                 nodes[number].sharing.set_limits(SharedLimits { remember_time, ..SharedLimits::of(&limits()) });
                 nodes[number].sharing.speak_for_test();
             }

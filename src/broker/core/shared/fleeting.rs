@@ -1,6 +1,6 @@
 //! Streams that have neither a header nor an end: a node alone keeps them as long as somebody listens, but nodes do not know each other's
 //! listeners. So they stay for a time after the last that was done to them, on all nodes alike. Nodes with listeners say in time that they
-//! are to stay.
+//! are to stay. Time in which nobody could write does not count, since nobody could say so then.
 
 use std::time::Duration;
 
@@ -16,12 +16,14 @@ use super::super::table::Named;
 
 impl Shared {
     /// A stream has come into being on all nodes.
-    pub(in crate::broker::core) fn list(&mut self, Named { name, stream }: &mut Named, now: Duration) {
-        let second = seconds(now);
+    pub(in crate::broker::core) fn list(&mut self, Named { name, stream }: &mut Named, patient: Duration) {
+        let second = seconds(patient);
         self.streams += 1;
         self.fleeting.insert((second, name.clone()));
-        let elsewhere = stream.run.common.take().map(|common| common.elsewhere).unwrap_or_default();
-        stream.run.common = Some(Box::new(Common { touched: second, listed: Some(second), elsewhere, is_over: false }));
+        let (elsewhere, was_told) = stream.run.common.take().map(|common| (common.elsewhere, common.is_told)).unwrap_or_default();
+        // Of the one before it that was told is yet to be taken back, if it is noted here.
+        let is_told = was_told || self.counted.contains(name);
+        stream.run.common = Some(Box::new(Common { touched: second, listed: Some(second), elsewhere, is_told, is_over: false }));
     }
 }
 
@@ -55,7 +57,7 @@ impl Core {
         if self.is_expired(stream) {
             self.expire(name);
         }
-        let now = seconds(self.now);
+        let now = seconds(self.patient_now());
         if let Some(common) = self.streams.get_mut(name).and_then(|stream| stream.run.common.as_mut()) {
             common.touched = now;
         }
@@ -68,6 +70,10 @@ impl Core {
             shared.fleeting.remove(&(listed, name.clone()));
         }
         shared.streams -= usize::from(!common.is_over);
+        if !common.is_told {
+            // Nobody has heard of its listeners, and nobody has to: names that come and go fast do not pile up.
+            shared.counted.remove(name);
+        }
     }
 
     /// Whether the time of a stream is over that has neither a header nor an end.
@@ -77,7 +83,7 @@ impl Core {
     }
 
     fn is_past(&self, shared: &Shared, second: u32) -> bool {
-        Duration::from_secs(second.into()) + shared.remember_time <= self.now
+        Duration::from_secs(second.into()) + shared.remember_time <= self.patient_now()
     }
 
     /// Looks at the stream to which nothing has been done for longest, and forgets it if its time is over. False if there is none
@@ -138,18 +144,18 @@ impl Core {
         if !self.is_applying() || self.is_there(name) {
             return;
         }
-        let (epoch, now) = (self.shared_epoch(name), millis(self.now));
+        let (epoch, now, patient) = (self.shared_epoch(name), millis(self.now), self.patient_now());
         let (Some(named), Some(shared)) = (self.streams.get_named(name), &mut self.shared) else { return };
         let run = &mut named.stream.run;
         (run.epoch, run.sequence, run.bytes, run.since) = (epoch.unwrap_or(run.epoch), 0, 0, now);
-        shared.list(named, self.now);
+        shared.list(named, patient);
     }
 
     /// The streams that are to stay since somebody listens to them here, and to which nothing has been done for half of their time. Looks at
     /// no more than `most`, behind `at`; returns where it has come to, or none if there are no more.
     pub fn to_touch(&self, at: Option<(u32, StreamName)>, most: usize, wanted: &mut Vec<StreamName>) -> Option<(u32, StreamName)> {
         let shared = self.shared.as_ref()?;
-        let due = seconds(self.now.saturating_sub(shared.remember_time / 2));
+        let due = seconds(self.patient_now().saturating_sub(shared.remember_time / 2));
         let from = at.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
         let mut looked = shared.fleeting.range((from, std::ops::Bound::Unbounded)).take_while(|(second, _)| *second <= due);
         let mut last = None;

@@ -219,7 +219,11 @@ impl Core {
     /// A stream whose number of listeners has changed since this was last asked, and how many there are now.
     pub fn next_count(&mut self) -> Option<(StreamName, u32)> {
         let name = self.shared.as_mut()?.counted.pop_first()?;
-        let count = self.streams.get(&name).map_or(0, |stream| stream.listeners.len());
+        let Some(stream) = self.streams.get_mut(&name) else { return Some((name, 0)) };
+        let count = stream.listeners.len();
+        if let Some(common) = &mut stream.run.common {
+            common.is_told = count > 0;
+        }
         Some((name, u32::try_from(count).unwrap_or(u32::MAX)))
     }
 

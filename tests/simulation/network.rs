@@ -103,6 +103,12 @@ impl Tap for LinkTap {
 
     fn broker_read_end(&self) {
         if let Some(network) = self.network.upgrade() {
+            // The last line counts without its end too, if it is whole.
+            let rest = std::mem::take(&mut self.unfinished.lock().unwrap()[0]);
+            let rest = String::from_utf8_lossy(&rest).into_owned();
+            if rest.ends_with('}') {
+                network.wrote(self.link, self.client, false, &rest);
+            }
             network.left(self.link, self.client);
         }
     }

@@ -89,7 +89,9 @@ pub(crate) async fn simulate(seed: u64, on_nodes: bool) -> (History, Terms) {
     let ReplaySettings { stream, total, time, .. } = &settings.replay;
     // A window takes no more than half of a queue.
     let keeps_all = stream.0.min(total.0).min(settings.outbox.limit.0) >= 1 << 20 && time.0 > SETTLES;
-    let terms = Terms { session_time: settings.limits.session_time.0, keeps_all };
+    // For nodes a client is away from when one of them has said so, which may be before its connection has ended.
+    let slack = if on_nodes { Duration::from_millis(1500) } else { Duration::ZERO };
+    let terms = Terms { session_time: settings.limits.session_time.0.saturating_sub(slack), keeps_all };
     let weather =
         Weather { delay: [0, 1, 5, 40, 300][rng.usize(0..5)], splits: [0, 20, 80][rng.usize(0..3)], room: rng.usize(300..20_000) };
     let turn = if rng.bool() { 1 } else { 80_000 };

@@ -38,6 +38,27 @@ async fn the_leader_may_be_killed() {
     assert_eq!(told, (1..=40).map(|number: u64| number.to_string().into_bytes()).collect::<Vec<_>>());
 }
 
+/// A consumer that is given to a server that is down is never there: nobody answers.
+#[tokio::test]
+async fn another_consumer_is_asked_for_at_once() {
+    let Some(mut server) = Server::start() else { return };
+    // Nobody answers here, either: what asks for one is sent elsewhere.
+    let mappings = server.file("held.conf", "mappings { \"$JS.API.CONSUMER.CREATE.msgstream-lab\": \"held\" }");
+    server.kill();
+    let Some(server) = Server::with(&["-c", mappings.to_str().unwrap()]) else { return };
+    let mut all = server.listen(">").await;
+    let _node = Node::on(&server.settings());
+    let mut asked = Vec::new();
+    while asked.iter().filter(|what| *what == "a consumer").count() < 2 {
+        match String::from_utf8_lossy(&all.next().await) {
+            said if said.contains("deliver_subject") => asked.push("a consumer".to_owned()),
+            said if said == "{}" => asked.push("how the log is".to_owned()),
+            _ => {}
+        }
+    }
+    assert_eq!(asked[asked.len() - 2..], ["a consumer", "a consumer"], "{asked:?}");
+}
+
 #[tokio::test]
 async fn without_most_servers_it_is_away() {
     let Some(mut servers) = Server::cluster() else { return };

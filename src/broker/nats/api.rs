@@ -20,6 +20,13 @@ use super::link::Link;
 /// An answer may take this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
+/// What may be asked more than once is asked again if no answer comes within one of these, the last of which is for those who are slow: whoever
+/// was to answer may be down, and another be there by now.
+pub(super) const TRIES: [Duration; 5] = [SOON, SOON, SOON, SOON, PATIENCE];
+
+/// Within this, most answers come.
+const SOON: Duration = Duration::from_millis(500);
+
 /// What JetStream calls some of its refusals.
 const NO_MESSAGE: u64 = 10037;
 const NAME_IN_USE: u64 = 10058;
@@ -47,6 +54,10 @@ pub(super) struct Refusal {
 impl Fault {
     pub(super) fn is(&self, code: u64) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.err_code == code)
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self, Self::Silent(_))
     }
 }
 
@@ -119,7 +130,15 @@ impl Api {
 
     /// What there is to know of a stream, if it is there.
     pub(super) async fn info(&self, stream: &str) -> Result<Option<Info>, Fault> {
-        or_nothing(self.call(&format!("STREAM.INFO.{stream}"), &json!({})).await, NO_STREAM)
+        let (what, body) = (format!("STREAM.INFO.{stream}"), json!({}));
+        let mut answer = Err(Fault::Silent(self.link.why_silent()));
+        for patience in TRIES {
+            answer = self.call_for(patience, &what, &body).await;
+            if !answer.as_ref().is_err_and(Fault::is_silent) {
+                break;
+            }
+        }
+        or_nothing(answer, NO_STREAM)
     }
 
     /// The subjects in a stream that match, as many as one answer holds.
@@ -162,10 +181,10 @@ impl Api {
         self.call(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": sequence })).await.map(|IgnoredAny| ())
     }
 
-    /// Has a stream sent to a subject.
-    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value) -> Result<(), Fault> {
+    /// Has a stream sent to a subject. The answer is waited for so long.
+    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value, patience: Duration) -> Result<(), Fault> {
         let body = json!({ "stream_name": stream, "config": config });
-        self.call(&format!("CONSUMER.CREATE.{stream}"), &body).await.map(|IgnoredAny| ())
+        self.call_for(patience, &format!("CONSUMER.CREATE.{stream}"), &body).await.map(|IgnoredAny| ())
     }
 
     /// Stores a message, if the last one at its subject has this sequence, where that is asked for. 0 is for none.
@@ -179,16 +198,20 @@ impl Api {
             }
             None => request,
         };
-        parse(&self.request(subject, request).await?.payload).map(|IgnoredAny| ())
+        parse(&self.request(subject, request, PATIENCE).await?.payload).map(|IgnoredAny| ())
     }
 
     async fn call<T: DeserializeOwned>(&self, what: &str, body: &impl Serialize) -> Result<T, Fault> {
+        self.call_for(PATIENCE, what, body).await
+    }
+
+    async fn call_for<T: DeserializeOwned>(&self, patience: Duration, what: &str, body: &impl Serialize) -> Result<T, Fault> {
         let body = serde_json::to_vec(body).map_err(|error| Fault::Silent(error.to_string()))?;
-        parse(&self.request(format!("$JS.API.{what}"), Request::new().payload(body.into())).await?.payload)
+        parse(&self.request(format!("$JS.API.{what}"), Request::new().payload(body.into()), patience).await?.payload)
     }
 
     /// Nothing is sent without a connection: it would wait for one, and be served when nobody waits any more.
-    async fn request(&self, subject: String, request: Request) -> Result<Message, Fault> {
+    async fn request(&self, subject: String, request: Request, patience: Duration) -> Result<Message, Fault> {
         if !self.link.is_up() {
             return Err(Fault::Silent(self.link.why_down()));
         }
@@ -196,7 +219,7 @@ impl Api {
         // With an inbox of its own: the library does not forget requests without one that are never answered.
         let request = client.send_request(subject, request.inbox(client.new_inbox()).timeout(None));
         let answer = tokio::select! {
-            answer = timeout(PATIENCE, request) => answer,
+            answer = timeout(patience, request) => answer,
             () = self.link.lost(connection) => return Err(Fault::Silent(self.link.why_down())),
         };
         match answer {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use serde_json::json;
 
-use super::api::{Api, Fault};
+use super::api::{Api, Fault, TRIES};
 use super::link::Link;
 use super::names::Names;
 
@@ -40,7 +40,21 @@ pub(super) struct Feed {
 
 impl Feed {
     /// Has the log sent from this sequence on.
+    ///
+    /// JetStream gives a consumer to any server that has the log, also to one that is down, and then nobody answers. So that a node does not
+    /// stand still for long while one is down, another consumer is soon asked for. The server forgets those that nobody listens to.
     pub(super) async fn open(api: &Api, names: &Names, next: u64) -> Result<Self, Fault> {
+        let mut opened = Err(Fault::Silent(api.link().why_silent()));
+        for patience in TRIES {
+            opened = Self::try_to_open(api, names, next, patience).await;
+            if !opened.as_ref().is_err_and(Fault::is_silent) {
+                break;
+            }
+        }
+        opened
+    }
+
+    async fn try_to_open(api: &Api, names: &Names, next: u64, patience: Duration) -> Result<Self, Fault> {
         let client = api.link().client();
         let inbox = client.new_inbox();
         let messages = client.subscribe(inbox.clone()).await.map_err(|error| Fault::Silent(error.to_string()))?;
@@ -56,7 +70,7 @@ impl Feed {
             "mem_storage": true,
             "num_replicas": 1,
         });
-        api.consume(&names.log, &config).await?;
+        api.consume(&names.log, &config, patience).await?;
         Ok(Self { link: api.link().clone(), messages, delivered: 0, last: next - 1 })
     }
 

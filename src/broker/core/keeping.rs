@@ -92,7 +92,9 @@ impl Core {
     pub(super) fn remove(&mut self, name: &StreamName) {
         self.take_back_end(name);
         if let Some(mut stream) = self.streams.remove(name) {
-            self.unlist_fleeting(name, &stream);
+            if stream.run.common.is_some() {
+                self.unlist_fleeting(name, &stream);
+            }
             debug_assert_eq!(stream.listeners.len(), stream.run.by_prefix as usize, "{name:?} is forgotten while it is listened to");
             self.stored -= place(name) + self.order.place() + self.changes.place() + LISTENER * stream.listeners.len();
             if self.changes.is_kept() {

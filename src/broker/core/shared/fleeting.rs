@@ -52,6 +52,7 @@ impl Core {
     }
 
     /// Something is done to a stream. If its time is over, it is not there any more.
+    #[cold]
     pub(in crate::broker::core) fn renew(&mut self, name: &StreamName) {
         let Some(stream) = self.streams.get(name) else { return };
         if self.is_expired(stream) {
@@ -64,6 +65,7 @@ impl Core {
     }
 
     /// A stream has been taken out of the table.
+    #[cold]
     pub(in crate::broker::core) fn unlist_fleeting(&mut self, name: &StreamName, stream: &Stream) {
         let (Some(shared), Some(common)) = (&mut self.shared, &stream.run.common) else { return };
         if let Some(listed) = common.listed {

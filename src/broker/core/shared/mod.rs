@@ -202,7 +202,16 @@ impl Core {
     }
 
     /// The number of a stream's listeners may have changed.
+    #[inline]
     pub(super) fn note_listeners(&mut self, name: &StreamName) {
+        if self.shared.is_some() {
+            self.note_shared_listeners(name);
+        }
+    }
+
+    /// A broker on its own never comes here.
+    #[cold]
+    fn note_shared_listeners(&mut self, name: &StreamName) {
         if let Some(shared) = self.shared.as_mut().filter(|_| !directory::is_entry(name)) {
             shared.counted.insert(name.clone());
         }

@@ -14,6 +14,13 @@ from program import last_words
 ROOT = Path(__file__).resolve().parents[2]
 #: Far more than it takes.
 LONGEST = 900
+#: What nodes do not hold to by their nature, and why. Dialogues have a line for that themselves: "not of nodes".
+NOT_OF_NODES = {
+    "faults::throttle": "a node holds no publishers back: what they say is done when it comes back from the log",
+    "faults::many_streams::names_that_come_and_go": "nodes remember a stream for a minute at least after the last that was done to it",
+    "faults::many_streams::two_hundred_thousand": "the same",
+    "faults::stalled::one_that_reads_slowly": "4,000 receipts, one by one, take longer than the write time in which nothing is read",
+}
 
 
 def main() -> int:
@@ -24,7 +31,8 @@ def main() -> int:
         servers.start()
         servers.until_ready()
         environment = {**os.environ, "MSGSTREAM_TEST_NATS": servers.urls[0]}
-        command = ["cargo", "test", "--locked", "--test", "broker", "--", *(sys.argv[2:] or ["contract::"])]
+        left_out = [word for name in NOT_OF_NODES for word in ("--skip", name)]
+        command = ["cargo", "test", "--locked", "--test", "broker", "--", *(sys.argv[2:] or ["contract::"]), *left_out]
         code = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, timeout=LONGEST).returncode
         if not all(server.is_alive for server in servers.servers):
             print(last_words([*servers.servers]))

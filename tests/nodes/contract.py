@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 900
 #: What nodes do not hold to by their nature, and why. Dialogues have a line for that themselves: "not of nodes".
 NOT_OF_NODES = {
-    "faults::throttle": "a node holds no publishers back: what they say is done when it comes back from the log",
     "faults::many_streams::names_that_come_and_go": "nodes remember a stream for a minute at least after the last that was done to it",
     "faults::many_streams::two_hundred_thousand": "the same",
     "faults::stalled::one_that_reads_slowly": "4,000 receipts, one by one, take longer than the write time in which nothing is read",

@@ -484,7 +484,7 @@ impl Actor {
     fn work(&mut self, id: ConnectionId, work: &mut Work, fresh: bool, budget: &mut Budget) -> Progress {
         let done = match work {
             Work::Batch(batch) => {
-                return match self.ask(id, batch) {
+                return match self.ask(id, batch, budget) {
                     Asked::Here => self.parts().apply(id, batch, fresh, budget),
                     Asked::Waits => Progress { done: false, awaits: Some(Awaits::Log) },
                     Asked::Dropped => {

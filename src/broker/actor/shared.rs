@@ -1,6 +1,6 @@
 //! What the actor of a node does beside: it hears the log, and has what clients want go there first.
 
-use crate::broker::core::Budget;
+use crate::broker::core::{Budget, Input};
 use crate::broker::space::Told;
 use crate::wire::ErrorCode;
 use crate::wire::ids::ConnectionId;
@@ -28,11 +28,21 @@ impl Actor {
     }
 
     /// Takes out of a batch what has to go into the log.
-    pub(super) fn ask(&mut self, order: ConnectionId, batch: &mut Applying) -> Asked {
+    pub(super) fn ask(&mut self, order: ConnectionId, batch: &mut Applying, budget: &mut Budget) -> Asked {
         let Some(sharing) = &mut self.sharing else { return Asked::Here };
         let from = batch.from();
-        if self.core.is_fenced(from) || from == order && self.routes.is_held(from) {
+        if self.core.is_fenced(from) {
             return Asked::Here;
+        }
+        // Before it is in the log: from there on it is on its way to all who listen.
+        if from == order && self.quiescing.is_none() && self.routes.has_full() {
+            let listeners = match batch.peek() {
+                Some(Input::Put { stream, .. }) => self.core.listeners(stream),
+                _ => &[],
+            };
+            if self.routes.hold_back(from, listeners, budget) {
+                return Asked::Here;
+            }
         }
         sharing.ask(order, batch, &mut self.core)
     }

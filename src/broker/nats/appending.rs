@@ -25,7 +25,7 @@ use super::telling::{GRACE, Trouble};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// ... up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A record to be stored.
 #[derive(Debug)]

@@ -87,6 +87,9 @@ impl Core {
         if self.shared.is_some() {
             if !self.is_applying() {
                 // There was no room for it, and it is not in the log.
+                if let Err(refused) = self.room_to_keep(name, false, 0) {
+                    self.tell_missed(name, &refused, budget, deliver);
+                }
                 return Taken::default();
             }
             self.renew(name);

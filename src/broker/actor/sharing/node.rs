@@ -24,6 +24,10 @@ const STATUS: u64 = 5;
 const FRESH: Duration = Duration::from_secs(3);
 /// When the broker stops, that may take so long.
 const LAST_WORD: Duration = Duration::from_secs(2);
+/// While it goes, the node looks this often whether it has said so.
+const LEAVING: Duration = Duration::from_millis(20);
+/// So many streams are looked at each time to find those that are to stay.
+const LOOKS: usize = 10_000;
 /// So many streams are told of at once.
 const COUNTS: usize = 1000;
 
@@ -164,6 +168,10 @@ impl Sharing {
         if !self.has_caught_up {
             return TICK;
         }
+        if self.is_leaving {
+            // It only looks whether it may end.
+            return LEAVING;
+        }
         self.next_tick.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }
 
@@ -197,7 +205,7 @@ impl Sharing {
                 self.outgoing.push(Entry::Step(None, Op::Counts(counts)));
             }
             let mut wanted = Vec::new();
-            self.to_touch = core.to_touch(self.to_touch.take(), COUNTS, &mut wanted);
+            self.to_touch = core.to_touch(self.to_touch.take(), LOOKS, &mut wanted);
             wanted.into_iter().for_each(|stream| self.outgoing.push(Entry::Step(None, Op::Touch(stream))));
         }
         self.outgoing.push(Entry::Tick(Instant::now()));

@@ -46,7 +46,8 @@ pub struct Join {
 
 const NOBODY: u32 = u32::MAX;
 
-/// The tags. They stand in the log, so that none may ever mean something else.
+/// The tags. They stand in the log, so that none may ever mean something else. A new one needs another format of the envelope, so that nodes
+/// which do not know it end rather than leave it out.
 mod tag {
     pub(super) const PUT: u8 = 1;
     pub(super) const HEADER: u8 = 2;

@@ -18,7 +18,7 @@ impl Shared {
     /// A stream has come into being on all nodes.
     pub(in crate::broker::core) fn list(&mut self, Named { name, stream }: &mut Named, patient: Duration) {
         let second = seconds(patient);
-        self.streams += 1;
+        self.streams += usize::from(!name.is_reserved());
         self.fleeting.insert((second, name.clone()));
         let (elsewhere, was_told) = stream.run.common.take().map(|common| (common.elsewhere, common.is_told)).unwrap_or_default();
         // Of the one before it that was told is yet to be taken back, if it is noted here.
@@ -71,7 +71,7 @@ impl Core {
         if let Some(listed) = common.listed {
             shared.fleeting.remove(&(listed, name.clone()));
         }
-        shared.streams -= usize::from(!common.is_over);
+        shared.streams -= usize::from(!common.is_over && !name.is_reserved());
         if !common.is_told {
             // Nobody has heard of its listeners, and nobody has to: names that come and go fast do not pile up.
             shared.counted.remove(name);
@@ -133,7 +133,7 @@ impl Core {
         if let Some(listed) = common.listed.take() {
             shared.fleeting.remove(&(listed, name.clone()));
         }
-        shared.streams -= usize::from(!std::mem::replace(&mut common.is_over, true));
+        shared.streams -= usize::from(!std::mem::replace(&mut common.is_over, true) && !name.is_reserved());
     }
 
     /// Whether a stream is there, for all nodes.

@@ -254,6 +254,10 @@ impl Core {
             // Nothing comes into being here that other nodes do not know.
             return Some(false);
         }
+        if name.is_reserved() {
+            // Those that tell of nodes take nobody's room.
+            return Some(true);
+        }
         while count(self) >= most && (self.forget_first() || self.expire_first()) {}
         Some(count(self) < most)
     }
@@ -265,7 +269,7 @@ impl Core {
         let common = self.streams.iter().filter_map(|named| Some((&named.name, named.stream.run.common.as_ref()?)));
         let (mut count, mut listed) = (0, 0);
         for (name, common) in common {
-            count += usize::from(!common.is_over);
+            count += usize::from(!common.is_over && !name.is_reserved());
             if let Some(second) = common.listed {
                 assert!(shared.fleeting.contains(&(second, name.clone())), "{name} is not listed");
                 listed += 1;

@@ -44,8 +44,8 @@ fn a_node_that_begins_with_a_snapshot_forgets_streams_when_the_others_do() {
     let mut rng = Rng::with_seed(1);
     let (shelf, mut nodes) = three(&mut rng);
     let ids: Vec<ConnectionId> = nodes.iter().map(|node| node.ids.take()).collect();
-    // With three of nodes, there is room for five.
-    nodes[1].say(ids[1], (0..5).map(|number| put(&format!("s{number}"))).collect());
+    // There is no room for more.
+    nodes[1].say(ids[1], (0..8).map(|number| put(&format!("s{number}"))).collect());
     settle(&mut nodes, &shelf, &mut rng);
     pass(60, &mut nodes, &shelf, &mut rng);
     assert!(shelf.lock().unwrap().kept.is_some());

@@ -70,7 +70,23 @@ impl Core {
 
     /// The stream of this name, made if there is none yet.
     pub(super) fn stream(&mut self, name: &StreamName) -> &mut Named {
-        let shared = if self.shared.is_some() { self.shared_epoch(name) } else { None };
+        if self.shared.is_some() {
+            return self.shared_stream(name);
+        }
+        let (epochs, now, mark) = (&mut self.epochs, self.now, self.changes.at_birth());
+        let (named, made) = self.streams.get_or_insert(name, || Stream::new(epochs.draw(), now, mark));
+        if made {
+            self.stored += place(name) + self.order.place() + self.changes.place();
+            self.order.insert(&named.name);
+            self.directory.note_new(&named.name);
+        }
+        named
+    }
+
+    /// The same where nodes share it, unless it is this node's own.
+    #[cold]
+    fn shared_stream(&mut self, name: &StreamName) -> &mut Named {
+        let shared = self.shared_epoch(name);
         if shared.is_some() {
             self.bear_again(name);
         }
@@ -230,10 +246,12 @@ impl Core {
             return Ok(());
         }
         // Streams that are over and not forgotten yet take no room from others, nor those of which only the past is left.
-        let has_room = self.has_shared_room(name).unwrap_or_else(|| {
+        let has_room = if self.shared.is_some() {
+            self.has_shared_room(name)
+        } else {
             while self.streams.len() >= self.limits.streams && (self.forget_first() || self.forget_past_only(Some(name))) {}
             self.streams.len() < self.limits.streams
-        });
+        };
         if has_room {
             return Ok(());
         }

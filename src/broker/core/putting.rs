@@ -84,18 +84,31 @@ impl Core {
 
     /// Gives a run to every listener, and keeps it for those who come back.
     pub(super) fn deliver_run(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
-        if self.shared.is_some() {
-            if !self.is_applying() {
-                // There was no room for it, and it is not in the log.
-                if let Err(refused) = self.room_to_keep(name, false, 0) {
-                    self.tell_missed(name, &refused, budget, deliver);
-                }
-                return Taken::default();
+        if self.shared.is_some() { self.deliver_shared(name, run, budget, deliver) } else { self.deliver_here(name, run, budget, deliver) }
+    }
+
+    /// The same where nodes share the stream.
+    #[cold]
+    fn deliver_shared(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+        if !self.is_applying() {
+            // There was no room for it, and it is not in the log.
+            if let Err(refused) = self.room_to_keep(name, false, 0) {
+                self.tell_missed(name, &refused, budget, deliver);
             }
-            self.renew(name);
+            return Taken::default();
         }
-        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none() && !named.stream.run.is_over())
-        else {
+        self.renew(name);
+        if self.streams.get(name).is_some_and(|stream| stream.run.is_over()) {
+            return self.deliver_nowhere(name, run, budget, deliver);
+        }
+        let taken = self.deliver_here(name, run, budget, deliver);
+        let elsewhere = self.streams.get(name).filter(|_| taken.counted > 0).map_or(0, |stream| stream.run.elsewhere());
+        Taken { reached: taken.reached + elsewhere, ..taken }
+    }
+
+    #[inline]
+    fn deliver_here(&mut self, name: &StreamName, run: &Frame, budget: &mut Budget, deliver: &mut impl Deliver) -> Taken {
+        let Some(named) = self.streams.get_named(name).filter(|named| named.stream.run.ended.is_none()) else {
             return self.deliver_nowhere(name, run, budget, deliver);
         };
         let counted = u64::from(run.messages());
@@ -107,7 +120,6 @@ impl Core {
         if !latest.is_empty() {
             reached += deliver_latest(latest, &named.name, run, budget, deliver);
         }
-        reached += named.stream.run.elsewhere();
         let taken = Taken { reached, position: Some(named.stream.run.position()), counted };
         self.directory.note(&named.name);
         // One without a header is not saved while the broker runs.
@@ -137,7 +149,7 @@ impl Core {
         }
         self.stream(name);
         self.announce(name, budget, deliver);
-        self.deliver_run(name, run, budget, deliver)
+        self.deliver_here(name, run, budget, deliver)
     }
 }
 

@@ -242,24 +242,24 @@ impl Core {
     }
 
     /// Whether there may be one more stream, if that is for all nodes to decide. Streams whose time is over take no room.
-    pub(super) fn has_shared_room(&mut self, name: &StreamName) -> Option<bool> {
-        self.shared.as_ref()?;
+    #[cold]
+    pub(super) fn has_shared_room(&mut self, name: &StreamName) -> bool {
         let most = self.limits.streams;
         let count = |core: &Self| core.shared.as_ref().map_or(0, |shared| shared.streams);
         if directory::is_entry(name) {
             // They are this node's own.
-            return Some(self.streams.len().saturating_sub(count(self)) < most);
+            return self.streams.len().saturating_sub(count(self)) < most;
         }
         if !self.is_applying() {
             // Nothing comes into being here that other nodes do not know.
-            return Some(false);
+            return false;
         }
         if name.is_reserved() {
             // Those that tell of nodes take nobody's room.
-            return Some(true);
+            return true;
         }
         while count(self) >= most && (self.forget_first() || self.expire_first()) {}
-        Some(count(self) < most)
+        count(self) < most
     }
 
     /// What must hold of what nodes have in common.

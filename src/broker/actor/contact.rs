@@ -21,8 +21,10 @@ struct State {
     is_node: bool,
     /// It has heard itself.
     has_heard: bool,
-    /// Why there is no way to the log.
+    /// Why there is no way to the log, ...
     why: Option<String>,
+    /// ... and when that was told.
+    told: Option<Instant>,
     /// Since when it is cut off.
     since: Option<Instant>,
     nodes: usize,
@@ -65,6 +67,7 @@ impl Contact {
         self.with(|state| {
             if away.is_some() {
                 state.since.get_or_insert_with(Instant::now);
+                state.told = Some(Instant::now());
             }
             state.why = away;
         });
@@ -75,6 +78,10 @@ impl Contact {
         let is_fresh = is_known && heard.is_some_and(|heard| heard.elapsed() < CUT_OFF);
         self.with(|state| {
             state.has_heard |= is_fresh;
+            if is_fresh && heard > state.told {
+                // What was said since then has come back.
+                state.why = None;
+            }
             if is_fresh && state.why.is_none() {
                 state.since = None;
             } else {
@@ -159,5 +166,9 @@ mod tests {
         assert_eq!(contact.cut_off(), None);
         contact.tell(Some("no way".to_owned()));
         assert_eq!(contact.cut_off(), cut_off(0, "no way"));
+        // Seen to fail: a node to which nobody said that there was a way again turned its clients away for ever, and heard all.
+        advance(Duration::from_secs(1)).await;
+        contact.look(Some(Instant::now()), true);
+        assert_eq!(contact.cut_off(), None, "what it said since then has come back");
     }
 }

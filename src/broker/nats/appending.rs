@@ -95,7 +95,7 @@ impl Appender {
             }
             tokio::select! {
                 biased;
-                newer = self.appends.recv() => return newer,
+                newer = self.appends.recv() => return self.replaced(newer),
                 tried = self.sender.send(append, &mut self.trouble) => match tried {
                     Ok(sequence) => {
                         self.stored.up_to(sequence);
@@ -105,11 +105,18 @@ impl Appender {
                 }
             }
             tokio::select! {
-                newer = self.appends.recv() => return newer,
+                newer = self.appends.recv() => return self.replaced(newer),
                 () = sleep(pause) => {}
             }
             pause = LONGEST_PAUSE.min(pause * 2);
         }
+    }
+
+    /// Another takes the place of one that nobody has answered for. It comes when that one has come back from the log, so there is a way to it, be
+    /// the answers lost or not.
+    fn replaced(&mut self, newer: Option<Append>) -> Option<Append> {
+        self.trouble.is_over();
+        newer
     }
 }
 

@@ -182,9 +182,10 @@ impl Feeder {
             let mut names = Vec::new();
             match self.save(moved, &mut names).await {
                 Ok(more) => {
+                    // Before anybody is told: whoever asks behind a receipt finds that all is well.
+                    self.saves.succeeded();
                     // The actor is gone only if the broker is.
                     let _ = self.tell(Command::Save(Save::Done));
-                    self.saves.succeeded();
                     if retry.take().is_some() {
                         info!("the store can be written again, and has all that had changed");
                     }

@@ -152,9 +152,12 @@ impl Replay<'_> {
         let now = self.sharing.clock.patient();
         let Some(member) = self.sharing.members.get_mut(envelope.id.life) else { return Ok(()) };
         (member.number, member.seen) = (envelope.id.number, now);
-        member.begun.extend(content);
-        if !envelope.goes_on {
-            reading.content = std::mem::take(&mut member.begun);
+        if envelope.goes_on || !member.begun.is_empty() {
+            member.begun.extend(content);
+            reading.content = if envelope.goes_on { Vec::new() } else { std::mem::take(&mut member.begun) };
+        } else {
+            // Most are whole: nothing of them is copied.
+            (reading.done, reading.content) = (record.len() - content.len(), record);
         }
         Ok(())
     }
@@ -177,6 +180,7 @@ impl Replay<'_> {
             sharing.next_tick = tokio::time::Instant::now();
         }
         sharing.members.insert(id.life, Member { name: name.clone(), since, ..Member::default() });
+        sharing.contact.count(sharing.members.iter().count());
         tracing::info!(node = %name, "a node has come");
         self.tell_node(id.life);
     }
@@ -184,6 +188,7 @@ impl Replay<'_> {
     fn take_out(&mut self, life: u64, why: &'static str, reading: &mut Reading) {
         if let Some(member) = self.sharing.members.remove(life, self.sharing.clock.now) {
             tracing::info!(node = %member.name, why, "a node is gone");
+            self.sharing.contact.count(self.sharing.members.iter().count());
             self.core.begin_departing();
             reading.departing.push_back(Departing { life, member, why });
         }
@@ -404,7 +409,6 @@ impl Replay<'_> {
         if let Some(lost) = reading.own.take().filter(|entries| !entries.is_empty()) {
             self.lose(lost);
         }
-        self.sharing.contact.count(self.sharing.members.iter().count());
         self.sharing.port.taken(reading.sequence);
         self.sharing.keeping.done(reading.sequence);
     }

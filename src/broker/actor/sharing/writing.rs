@@ -20,8 +20,8 @@ const BYTES: usize = 8;
 impl Sharing {
     /// Whether the state is to be written, by this node.
     pub(in crate::broker::actor) fn is_to_keep(&self) -> bool {
-        let is_mine = self.members.eldest() == Some(self.life);
-        !self.is_leaving && (self.keeping.is_due() && is_mine || self.is_stuck())
+        // Asked in every turn: the dear question comes last.
+        !self.is_leaving && (self.keeping.is_due() && self.members.eldest() == Some(self.life) || self.is_stuck())
     }
 
     /// Whether nothing can be said any more, perhaps since the log is full. Then it may be that the one whose turn it is has gone, which nobody can

@@ -86,7 +86,11 @@ class Lab:
         try:
             until(have, "all go on", deadline)
         except AssertionError:
-            raise AssertionError(f"in {deadline:.0f} s these did not go on: {standing()}; {[(each.name, each.failures[-2:]) for each in everybody]}")
+            raise AssertionError(
+                f"in {deadline:.0f} s these did not go on: {standing()}; {[(each.name, str(each.address), each.failures[-2:]) for each in everybody]}; "
+                f"{[(node.name, str(node.address), node.http_text('/healthz'), node.http_text('/metrics')) for node in self.nodes]}; "
+                f"{[(server.name, server.ask('/jsz?streams=1&consumers=1&config=1')) for server in self.cluster.servers]}"
+            )
 
     def finish(self, at: Node) -> None:
         """Has all publishers end and all streams be closed, waits until all listeners know, and checks everything."""

@@ -77,7 +77,7 @@ class Program:
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
-    def last_words(self, lines: int = 40) -> str:
+    def last_words(self, lines: int = 200) -> str:
         return "\n".join(self.said().splitlines()[-lines:])
 
     def close(self) -> None:

@@ -181,10 +181,14 @@ impl Api {
         self.call(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": sequence })).await.map(|IgnoredAny| ())
     }
 
-    /// Has a stream sent to a subject. The answer is waited for so long.
-    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value, patience: Duration) -> Result<(), Fault> {
+    /// Has a stream sent to a subject, and returns what JetStream calls the consumer. The answer is waited for so long.
+    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value, patience: Duration) -> Result<String, Fault> {
+        #[derive(Deserialize)]
+        struct Consumer {
+            name: String,
+        }
         let body = json!({ "stream_name": stream, "config": config });
-        self.call_for(patience, &format!("CONSUMER.CREATE.{stream}"), &body).await.map(|IgnoredAny| ())
+        self.call_for(patience, &format!("CONSUMER.CREATE.{stream}"), &body).await.map(|Consumer { name }| name)
     }
 
     /// Stores a message, if the last one at its subject has this sequence, where that is asked for. 0 is for none.

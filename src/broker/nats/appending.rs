@@ -101,7 +101,10 @@ impl Appender {
                         self.stored.up_to(sequence);
                         return None;
                     }
-                    Err(reason) => self.trouble.failed(&reason),
+                    Err(reason) => {
+                        tracing::debug!(id = ?append.id, %reason, "a record is not known to be stored, and is sent again");
+                        self.trouble.failed(&reason);
+                    }
                 }
             }
             tokio::select! {

@@ -31,6 +31,7 @@ pub(super) struct Delivery {
 /// A consumer of the log.
 pub(super) struct Feed {
     link: Link,
+    name: String,
     messages: Subscriber,
     /// How many deliveries there were.
     delivered: u64,
@@ -70,8 +71,13 @@ impl Feed {
             "mem_storage": true,
             "num_replicas": 1,
         });
-        api.consume(&names.log, &config, patience).await?;
-        Ok(Self { link: api.link().clone(), messages, delivered: 0, last: next - 1 })
+        let name = api.consume(&names.log, &config, patience).await?;
+        Ok(Self { link: api.link().clone(), name, messages, delivered: 0, last: next - 1 })
+    }
+
+    /// What JetStream calls the consumer.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The next message. None once there will be none.

@@ -46,6 +46,14 @@ enum Stop {
     Over(String),
 }
 
+impl Stop {
+    fn why(&self) -> &str {
+        match self {
+            Self::Away(reason) | Self::Doubt(reason) | Self::Behind(reason) | Self::Over(reason) => reason,
+        }
+    }
+}
+
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         Self::Away(fault.to_string())
@@ -96,6 +104,7 @@ impl Reader {
             self.connected().await;
             let (before, began) = (self.next(), Instant::now());
             let stop = self.read().await;
+            tracing::debug!(next = self.next(), elapsed = ?began.elapsed(), why = stop.why(), "reading of the log has stopped");
             if self.next() != before || began.elapsed() > LONGEST_PAUSE * 5 {
                 (pause, doubts) = (FIRST_PAUSE, 0);
             }
@@ -194,6 +203,7 @@ impl Reader {
         };
         // Behind that, since what is forgotten later is seen by the records that it leaves out.
         self.checked().await?;
+        tracing::debug!(next, consumer = %feed.name(), "the log is read");
         Ok(feed)
     }
 

@@ -1,8 +1,9 @@
 //! Three servers that keep the log together.
 
 use msgstream::broker::NodesSettings;
+use tokio::time::timeout;
 
-use crate::node::Node;
+use crate::node::{LONGEST, Node};
 use crate::server::Server;
 
 #[tokio::test]
@@ -57,6 +58,32 @@ async fn another_consumer_is_asked_for_at_once() {
         }
     }
     assert_eq!(asked[asked.len() - 2..], ["a consumer", "a consumer"], "{asked:?}");
+}
+
+/// Seen to fail: a node read a copy of the log that the others had not agreed to, and was deaf to another node for ever.
+#[tokio::test]
+async fn a_node_reads_from_the_server_that_leads() {
+    let Some(servers) = Server::cluster() else { return };
+    let settings = NodesSettings::on(servers.iter().map(Server::address)).space("lab".to_owned()).replicas(3);
+    let mut node = Node::begun(&settings).await;
+    let mut led = None;
+    for record in ["one", "two", "three"] {
+        node.say(record).await;
+        // Of three servers, it may have found the right one by chance; hardly three times.
+        timeout(LONGEST, async {
+            loop {
+                let (leader, senders) = servers[0].senders().await;
+                if leader.is_some() && leader != led && senders == [leader.clone()] {
+                    led = leader;
+                    break;
+                }
+            }
+        })
+        .await
+        .expect("another server sends");
+        servers[0].ask("STREAM.LEADER.STEPDOWN.msgstream-lab", "").await;
+    }
+    node.say("the end").await;
 }
 
 #[tokio::test]

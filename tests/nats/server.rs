@@ -123,11 +123,24 @@ impl Server {
 
     /// Asks JetStream for something.
     pub(crate) async fn ask(&self, what: &str, body: &str) -> Value {
-        let client = self.client().await;
-        let answer = client.request(format!("$JS.API.{what}"), body.to_owned().into()).await.unwrap();
+        self.try_to_ask(what, body).await.expect(what)
+    }
+
+    /// The same, if it answers and does not refuse.
+    async fn try_to_ask(&self, what: &str, body: &str) -> Option<Value> {
+        let answer = self.client().await.request(format!("$JS.API.{what}"), body.to_owned().into()).await.ok()?;
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
-        assert_eq!(answer.get("error"), None, "{what}");
-        answer
+        answer.get("error").is_none().then_some(answer)
+    }
+
+    /// Which server leads the log, if that is known, and which servers send it to somebody.
+    pub(crate) async fn senders(&self) -> (Option<String>, Vec<Option<String>>) {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let info = self.try_to_ask("STREAM.INFO.msgstream-lab", "").await.unwrap_or_default();
+        let consumers = self.try_to_ask("CONSUMER.LIST.msgstream-lab", "").await.unwrap_or_default();
+        let all = consumers["consumers"].as_array().into_iter().flatten();
+        let heard = all.filter(|consumer| consumer["push_bound"] == true).map(|consumer| text(&consumer["cluster"]["leader"]));
+        (text(&info["cluster"]["leader"]), heard.collect())
     }
 
     async fn client(&self) -> Client {

@@ -59,15 +59,31 @@ class NatsServer(Program):
     def connect(self) -> Nats:
         return Nats(self.place, self.place.address, self.port)
 
-    def leads(self, stream: str) -> bool:
-        """Whether it holds itself for the leader of a stream."""
+    def _detail(self, stream: str) -> Optional[Dict[str, Any]]:
         told = self.ask("/jsz?streams=1&config=1") or {}
         for account in told.get("account_details", []):
             for detail in account.get("stream_detail", []):
                 if detail["name"] == stream:
-                    cluster = detail.get("cluster")
-                    return cluster is None or cluster.get("leader") == self.name
-        return False
+                    found: Dict[str, Any] = detail
+                    return found
+        return None
+
+    def leads(self, stream: str) -> bool:
+        """Whether it holds itself for the leader of a stream."""
+        detail = self._detail(stream)
+        if detail is None:
+            return False
+        cluster = detail.get("cluster")
+        return cluster is None or bool(cluster.get("leader") == self.name)
+
+    def log_in_words(self, stream: str) -> str:
+        """How its copy of a stream stands."""
+        detail = self._detail(stream)
+        if detail is None:
+            return "no answer"
+        state = detail["state"]
+        leader = (detail.get("cluster") or {}).get("leader")
+        return f"leader {leader}, {state['messages']} messages up to {state['last_seq']} of {state['last_ts']}"
 
 
 class Cluster:

@@ -11,7 +11,7 @@ from node import Node, knows_nodes
 from place import HERE, Place
 from program import Program
 from talk import PATIENCE, Address, Client, Event, Listener, Publisher
-from waiting import until
+from waiting import Late, until
 
 #: The stream of JetStream in which the space has its log.
 LOG = "msgstream-lab"
@@ -85,24 +85,31 @@ class Lab:
 
         try:
             until(have, "all go on", deadline)
-        except AssertionError:
-            raise AssertionError(
-                f"in {deadline:.0f} s these did not go on: {standing()}; {[(each.name, str(each.address), each.failures[-2:]) for each in everybody]}; "
-                f"{[(node.name, str(node.address), node.http_text('/healthz'), node.http_text('/metrics')) for node in self.nodes]}; "
-                f"{[(server.name, server.ask('/jsz?streams=1&consumers=1&config=1')) for server in self.cluster.servers]}"
-            )
+        except Late:
+            clients = "; ".join(f"{each.name} at {each.address}, after {each.failures[-2:]}" for each in everybody)
+            nodes = "; ".join(f"{node.name} at {node.address}: {node.health_in_words()}" for node in self.nodes)
+            servers = "; ".join(f"{server.name}: {server.log_in_words(LOG)}" for server in self.cluster.servers)
+            raise Late(f"in {deadline:.0f} s these did not go on: {standing()}\n{clients}\n{nodes}\n{servers}") from None
 
     def finish(self, at: Node) -> None:
         """Has all publishers end and all streams be closed, waits until all listeners know, and checks everything."""
         for publisher in self.publishers:
             if publisher.is_running:
                 publisher.finish()
-        with Client(at.address, at.place) as client:
-            for stream in sorted({listener.stream for listener in self.listeners}):
-                client.do("close", stream=stream, message="over")
+        until(lambda: self._close(at), "all streams are closed")
         for listener in self.listeners:
             listener.until_over()
         self.check()
+
+    def _close(self, at: Node) -> bool:
+        try:
+            with Client(at.address, at.place, patience=PATIENCE) as client:
+                for stream in sorted({listener.stream for listener in self.listeners}):
+                    client.do("close", stream=stream, message="over")
+        except OSError:
+            # As long as NATS elects, a node may have its clients connect again.
+            return False
+        return True
 
     def check(self) -> None:
         found = check([said for each in self.publishers for said in each.said.values()], [each.heard for each in self.listeners])

@@ -77,9 +77,9 @@ class Node(Program):
         answer = self.place.http(self.place.address, self.http, "/healthz")
         return answer[0] if answer else None
 
-    def http_text(self, path: str) -> str:
-        answer = self.place.http(self.place.address, self.http, path)
-        return answer[1].decode() if answer else "no answer"
+    def health_in_words(self) -> str:
+        answer = self.place.http(self.place.address, self.http, "/healthz")
+        return answer[1].decode().strip() if answer else "no answer"
 
     def streams(self) -> List[Dict[str, object]]:
         """What the node says of all streams."""

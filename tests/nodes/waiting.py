@@ -11,6 +11,10 @@ T = TypeVar("T")
 DEADLINE = float(os.environ.get("NODES_DEADLINE", "60"))
 
 
+class Late(AssertionError):
+    """Something did not come in time."""
+
+
 def until(condition: Callable[[], Optional[T]], what: str, deadline: float = DEADLINE) -> T:
     """Waits until a condition holds, and returns what it gave."""
     end, pause = time.monotonic() + deadline, threading.Event()
@@ -19,7 +23,7 @@ def until(condition: Callable[[], Optional[T]], what: str, deadline: float = DEA
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"in {deadline:.0f} s it did not come to it: {what}")
+            raise Late(f"in {deadline:.0f} s it did not come to it: {what}")
         pause.wait(0.02)
 
 

@@ -93,6 +93,37 @@ pub(super) struct Info {
     /// When it was made, to the nanosecond: no other has the same.
     pub(super) created: String,
     pub(super) state: State,
+    #[serde(default)]
+    cluster: Cluster,
+}
+
+impl Info {
+    /// The server that leads it, if there are several.
+    pub(super) fn leader(&self) -> Option<&str> {
+        self.cluster.leader.as_deref()
+    }
+}
+
+/// The servers that have something.
+#[derive(Debug, Default, Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    leader: Option<String>,
+}
+
+/// A consumer that was made.
+#[derive(Debug, Deserialize)]
+pub(super) struct Consumer {
+    pub(super) name: String,
+    #[serde(default)]
+    cluster: Cluster,
+}
+
+impl Consumer {
+    /// The server that has it, if there are several.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.cluster.leader.as_deref()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,14 +212,10 @@ impl Api {
         self.call(&format!("STREAM.PURGE.{stream}"), &json!({ "seq": sequence })).await.map(|IgnoredAny| ())
     }
 
-    /// Has a stream sent to a subject, and returns what JetStream calls the consumer. The answer is waited for so long.
-    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value, patience: Duration) -> Result<String, Fault> {
-        #[derive(Deserialize)]
-        struct Consumer {
-            name: String,
-        }
+    /// Has a stream sent to a subject. The answer is waited for so long.
+    pub(super) async fn consume(&self, stream: &str, config: &serde_json::Value, patience: Duration) -> Result<Consumer, Fault> {
         let body = json!({ "stream_name": stream, "config": config });
-        self.call_for(patience, &format!("CONSUMER.CREATE.{stream}"), &body).await.map(|Consumer { name }| name)
+        self.call_for(patience, &format!("CONSUMER.CREATE.{stream}"), &body).await
     }
 
     /// Stores a message, if the last one at its subject has this sequence, where that is asked for. 0 is for none.

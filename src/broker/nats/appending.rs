@@ -1,12 +1,15 @@
-//! Has the records of this node stored, one at a time: each is sent again, with the same name, until JetStream says that it stands in the
-//! log or another takes its place.
+//! Has the records of this node stored, one at a time: each is sent again until JetStream says that it stands in the log, or another takes its
+//! place.
+//!
+//! It is not named for JetStream, which would leave out what it has already: a server that does so while the leader changes may lose count of
+//! the records that follow, and its copy of the log then lacks some for ever (2.9.10 does). Whoever reads a record twice knows it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, PublishErrorKind, StatusCode, Subscriber};
+use async_nats::{Message, PublishErrorKind, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_core::Stream;
 use serde::Deserialize;
@@ -18,8 +21,8 @@ use crate::broker::space::RecordId;
 
 use super::api::{Fault, PATIENCE, no_responders, parse, too_large};
 use super::link::Link;
-use super::overdue::Stored;
 use super::telling::{GRACE, Trouble};
+use super::touch::Touch;
 
 /// After a failure, the record is sent again behind this pause, then twice as long a one each time, ...
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -37,7 +40,7 @@ pub(super) struct Append {
 /// What JetStream says of a record.
 #[derive(Debug, Deserialize)]
 struct Answer {
-    #[serde(rename = "seq", default)]
+    #[serde(rename = "seq")]
     sequence: u64,
 }
 
@@ -46,8 +49,7 @@ pub(super) struct Appender {
     appends: UnboundedReceiver<Append>,
     /// How many are done with.
     done: watch::Sender<u64>,
-    /// Up to where its own records stand in the log.
-    stored: Arc<Stored>,
+    touch: Arc<Touch>,
     sender: Sender,
     trouble: Trouble,
 }
@@ -60,12 +62,12 @@ impl Appender {
         link: Link,
         subject: String,
         (appends, done): Appends,
-        stored: Arc<Stored>,
+        touch: Arc<Touch>,
         trouble: Trouble,
     ) -> Result<Self, String> {
         let inbox = link.client().new_inbox();
         let answers = link.client().subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
-        Ok(Self { appends, done, stored, sender: Sender { link, subject, inbox, answers, sent: 0 }, trouble })
+        Ok(Self { appends, done, touch, sender: Sender { link, subject, inbox, answers, sent: 0 }, trouble })
     }
 
     /// Stores what there is, until whoever appends is gone.
@@ -81,13 +83,14 @@ impl Appender {
 
     /// Tries until the record is stored. Returns the one that takes its place, if one does.
     async fn store(&mut self, append: &Append) -> Option<Append> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, first) = (FIRST_PAUSE, self.sender.sent + 1);
+        self.touch.asked();
         loop {
             let link = &self.sender.link;
             if !link.is_up() {
                 self.trouble.failed(&link.why_down());
                 tokio::select! {
-                    newer = self.appends.recv() => return newer,
+                    newer = self.appends.recv() => return self.replaced(newer),
                     () = link.up() => {}
                     () = sleep(GRACE) => {}
                 }
@@ -96,14 +99,19 @@ impl Appender {
             tokio::select! {
                 biased;
                 newer = self.appends.recv() => return self.replaced(newer),
-                tried = self.sender.send(append, &mut self.trouble) => match tried {
+                tried = self.sender.send(append, first) => match tried {
                     Ok(sequence) => {
-                        self.stored.up_to(sequence);
+                        self.touch.stored(sequence);
+                        self.trouble.is_over();
                         return None;
                     }
-                    Err(reason) => {
-                        tracing::debug!(id = ?append.id, %reason, "a record is not known to be stored, and is sent again");
-                        self.trouble.failed(&reason);
+                    Err(fault) => {
+                        tracing::debug!(id = ?append.id, reason = %fault, "a record is not known to be stored, and is sent again");
+                        self.trouble.failed(&fault.to_string());
+                        if !fault.is_silent() {
+                            // It was answered.
+                            self.touch.asked();
+                        }
                     }
                 }
             }
@@ -119,6 +127,7 @@ impl Appender {
     /// the answers lost or not.
     fn replaced(&mut self, newer: Option<Append>) -> Option<Append> {
         self.trouble.is_over();
+        self.touch.is_done();
         newer
     }
 }
@@ -134,37 +143,35 @@ struct Sender {
 }
 
 impl Sender {
-    /// Sends a record once, and returns where it stands. An error says why it is not known to be stored.
-    async fn send(&mut self, append: &Append, trouble: &mut Trouble) -> Result<u64, String> {
+    /// Sends a record once more, which was sent `first` with this number, and returns where it stands. A fault says why it is not known to be
+    /// stored.
+    async fn send(&mut self, append: &Append, first: u64) -> Result<u64, Fault> {
         let (link, connection) = (self.link.clone(), self.link.connection());
         tokio::select! {
             biased;
-            stored = timeout(PATIENCE, self.stored(append, trouble)) => stored.unwrap_or_else(|_| Err(link.why_silent())),
-            () = link.lost(connection) => Err(link.why_down()),
+            stored = timeout(PATIENCE, self.stored(append, first)) => stored.unwrap_or_else(|_| Err(Fault::Silent(link.why_silent()))),
+            () = link.lost(connection) => Err(Fault::Silent(link.why_down())),
         }
     }
 
-    async fn stored(&mut self, append: &Append, trouble: &mut Trouble) -> Result<u64, String> {
+    async fn stored(&mut self, append: &Append, first: u64) -> Result<u64, Fault> {
         self.sent += 1;
-        let mut headers = HeaderMap::new();
-        headers.insert("Nats-Msg-Id", format!("{:x}-{:x}", append.id.life, append.id.number));
-        let inbox = format!("{}.{}", self.inbox, self.sent);
-        let client = self.link.client();
-        let sent = client.publish_with_reply_and_headers(self.subject.clone(), inbox.clone(), headers, append.record.clone()).await;
-        sent.map_err(|error| match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => too_large(&error),
-            PublishErrorKind::Send | PublishErrorKind::InvalidSubject => error.to_string(),
+        let (inbox, client) = (format!("{}.{}", self.inbox, self.sent), self.link.client());
+        let sent = client.publish_with_reply(self.subject.clone(), inbox, append.record.clone()).await;
+        sent.map_err(|error| {
+            Fault::Silent(match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => too_large(&error),
+                PublishErrorKind::Send | PublishErrorKind::InvalidSubject => error.to_string(),
+            })
         })?;
         loop {
             let Some(answer) = poll_fn(|context| Pin::new(&mut self.answers).poll_next(context)).await else {
-                return Err(self.link.why_down());
+                return Err(Fault::Silent(self.link.why_down()));
             };
             let outcome = outcome(&answer);
-            if outcome.is_ok() {
-                // Also of one before, which was read before its answer came.
-                trouble.is_over();
-            }
-            if *answer.subject == *inbox {
+            let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            // One that comes late is as good, if it is good and of the same record.
+            if number == self.sent || outcome.is_ok() && number >= first {
                 return outcome;
             }
         }
@@ -172,15 +179,9 @@ impl Sender {
 }
 
 /// What became of a record.
-fn outcome(answer: &Message) -> Result<u64, String> {
+fn outcome(answer: &Message) -> Result<u64, Fault> {
     if answer.status == Some(StatusCode::NO_RESPONDERS) {
-        return Err(no_responders().to_owned());
+        return Err(Fault::Silent(no_responders().to_owned()));
     }
-    match parse(&answer.payload) {
-        // The same record was sent before, and the servers have yet to agree on it.
-        Ok(Answer { sequence: 0 }) => Err("most of the NATS servers have not stored the record yet; check that they run".to_owned()),
-        Ok(Answer { sequence }) => Ok(sequence),
-        Err(Fault::Silent(reason)) => Err(reason),
-        Err(fault @ Fault::Refused(_)) => Err(fault.to_string()),
-    }
+    parse(&answer.payload).map(|Answer { sequence }| sequence)
 }

@@ -19,6 +19,9 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The server forgets a consumer that nobody has listened to for this long.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
+/// So many consumers are made, in the hope that the leader has one: of three servers, one in three.
+const CONSUMERS: usize = 30;
+
 /// A record, as it stands in the log.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -32,6 +35,8 @@ pub(super) struct Delivery {
 pub(super) struct Feed {
     link: Link,
     name: String,
+    /// The server that sends, if there are several.
+    server: Option<String>,
     messages: Subscriber,
     /// How many deliveries there were.
     delivered: u64,
@@ -40,19 +45,24 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Has the log sent from this sequence on.
+    /// Has the log sent from this sequence on, by the server that leads it.
     ///
-    /// JetStream gives a consumer to any server that has the log, also to one that is down, and then nobody answers. So that a node does not
-    /// stand still for long while one is down, another consumer is soon asked for. The server forgets those that nobody listens to.
-    pub(super) async fn open(api: &Api, names: &Names, next: u64) -> Result<Self, Fault> {
-        let mut opened = Err(Fault::Silent(api.link().why_silent()));
-        for patience in TRIES {
-            opened = Self::try_to_open(api, names, next, patience).await;
-            if !opened.as_ref().is_err_and(Fault::is_silent) {
-                break;
+    /// JetStream gives a consumer to any server that has the log, and a copy may be behind, or not be what the others agreed to; so another is
+    /// asked for until the leader has it. It also gives one to a server that is down, and then nobody answers. So that a node does not stand
+    /// still for long while one is down, another is soon asked for. The server forgets those that nobody listens to.
+    pub(super) async fn open(api: &Api, names: &Names, next: u64, leader: Option<&str>) -> Result<Self, Fault> {
+        let mut tries = TRIES.into_iter();
+        for _ in 0..CONSUMERS {
+            let Some(patience) = tries.next() else { break };
+            let opened = Self::try_to_open(api, names, next, patience).await;
+            match opened {
+                Ok(feed) if leader.is_none() || feed.server.as_deref() == leader => return Ok(feed),
+                Ok(_) => tries = TRIES.into_iter(),
+                Err(fault) if fault.is_silent() => {}
+                Err(fault) => return Err(fault),
             }
         }
-        opened
+        Err(Fault::Silent(api.link().why_silent()))
     }
 
     async fn try_to_open(api: &Api, names: &Names, next: u64, patience: Duration) -> Result<Self, Fault> {
@@ -71,13 +81,19 @@ impl Feed {
             "mem_storage": true,
             "num_replicas": 1,
         });
-        let name = api.consume(&names.log, &config, patience).await?;
-        Ok(Self { link: api.link().clone(), name, messages, delivered: 0, last: next - 1 })
+        let consumer = api.consume(&names.log, &config, patience).await?;
+        let server = consumer.server().map(str::to_owned);
+        Ok(Self { link: api.link().clone(), name: consumer.name, server, messages, delivered: 0, last: next - 1 })
     }
 
     /// What JetStream calls the consumer.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The server that sends, if there are several.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// The next message. None once there will be none.

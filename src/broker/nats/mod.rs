@@ -10,7 +10,7 @@
 //! - `link`, `api`, `streams`: the connection, requests to JetStream, the two streams.
 //! - `telling`, `credit`: what is told, and how much may be told that was not taken.
 //! - `snapshot`, `feed`: what stands in the one stream, and what is sent of the other.
-//! - `overdue`: whether what was stored comes back.
+//! - `touch`: whether the leader answers, and whether what was stored comes back.
 //! - `reading`, `appending`, `keeping`: the three tasks.
 //! - `way`: what the node has in hand.
 
@@ -23,11 +23,11 @@ mod keeping;
 mod link;
 mod names;
 mod options;
-mod overdue;
 mod reading;
 mod snapshot;
 mod streams;
 mod telling;
+mod touch;
 mod way;
 
 use std::sync::{Arc, OnceLock};
@@ -111,11 +111,11 @@ impl Parts {
         let Self { streams, teller, taken, to_append, to_keep, is_busy } = self;
         let link = Link::open(options, stop).await.map_err(|error| error.to_string())?;
         let (api, log, names) = (Api::new(link.clone()), Arc::new(OnceLock::new()), streams.names.clone());
-        let stored = Arc::default();
+        let touch = Arc::default();
         let appending = Trouble::new(Arc::clone(&teller), Part::Appending);
-        let appender = Appender::new(link, names.records.clone(), to_append, Arc::clone(&stored), appending).await?;
+        let appender = Appender::new(link, names.records.clone(), to_append, Arc::clone(&touch), appending).await?;
         let reading = Trouble::new(Arc::clone(&teller), Part::Reading);
-        let reader = Reader::new(api.clone(), streams, Arc::clone(&teller), reading, taken, Arc::clone(&log), stored);
+        let reader = Reader::new(api.clone(), streams, Arc::clone(&teller), reading, taken, Arc::clone(&log), touch);
         let keeper = Keeper { api, names, teller, keeps: to_keep, is_busy, log };
         let mut tasks = JoinSet::new();
         tasks.spawn(reader.run());

@@ -1,5 +1,6 @@
 //! Reads the log from its snapshot on, over as many connections and consumers as it takes, and tells each record once.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,13 +12,16 @@ use crate::broker::space::{Snapshot, Told};
 use super::api::{Api, Fault, Info};
 use super::credit::{Taken, Untaken};
 use super::feed::{Delivery, Feed};
-use super::overdue::{Overdue, Stored};
 use super::snapshot::Head;
 use super::streams::Streams;
 use super::telling::{GRACE, Teller, Trouble};
+use super::touch::{Overdue, Touch};
 
 /// A consumer that says nothing for this long is gone: it would have said four times that there is nothing.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// The server that leads the log is asked for so often.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// After a failure, the next try waits this long, then twice as long each time, ...
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -79,7 +83,7 @@ pub(super) struct Reader {
     pub(super) taken: Arc<Taken>,
     /// Which log it is, for whoever keeps snapshots of it.
     pub(super) log: Arc<OnceLock<u64>>,
-    stored: Arc<Stored>,
+    touch: Arc<Touch>,
     untaken: Untaken,
     place: Option<Place>,
 }
@@ -92,9 +96,9 @@ impl Reader {
         trouble: Trouble,
         taken: Arc<Taken>,
         log: Arc<OnceLock<u64>>,
-        stored: Arc<Stored>,
+        touch: Arc<Touch>,
     ) -> Self {
-        Self { api, streams, teller, trouble, taken, log, stored, untaken: Untaken::default(), place: None }
+        Self { api, streams, teller, trouble, taken, log, touch, untaken: Untaken::default(), place: None }
     }
 
     /// Reads for ever.
@@ -102,6 +106,7 @@ impl Reader {
         let (mut pause, mut doubts) = (FIRST_PAUSE, 0);
         loop {
             self.connected().await;
+            self.answered().await;
             let (before, began) = (self.next(), Instant::now());
             let stop = self.read().await;
             tracing::debug!(next = self.next(), elapsed = ?began.elapsed(), why = stop.why(), "reading of the log has stopped");
@@ -138,6 +143,17 @@ impl Reader {
         }
     }
 
+    /// Waits until a leader answers this node.
+    async fn answered(&mut self) {
+        while self.touch.is_lost() {
+            self.trouble.failed(&self.api.link().why_silent());
+            tokio::select! {
+                () = self.touch.found() => {}
+                () = sleep(GRACE) => {}
+            }
+        }
+    }
+
     fn next(&self) -> Option<u64> {
         self.place.as_ref().map(|place| place.next)
     }
@@ -150,19 +166,24 @@ impl Reader {
             Err(stop) => return stop,
         };
         self.trouble.is_over();
-        let link = self.api.link().clone();
-        let (mut lost, mut silence, mut overdue) = (pin!(link.lost(connection)), pin!(sleep(SILENCE)), Overdue::default());
+        let (link, touch) = (self.api.link().clone(), Arc::clone(&self.touch));
+        let mut lost = pin!(link.lost(connection));
+        let mut unanswered = pin!(touch.lost());
+        let mut follows = pin!(follows(self.api.clone(), self.streams.names.log.clone(), feed.server().map(str::to_owned)));
+        let (mut silence, mut overdue) = (pin!(sleep(SILENCE)), Overdue::default());
         loop {
             let message = tokio::select! {
                 biased;
-                message = feed.next() => message,
                 () = &mut lost => return Stop::Away(link.why_down()),
+                () = &mut unanswered => return Stop::Away(link.why_silent()),
+                () = &mut follows => return Stop::Away("another NATS server leads the log, and is asked".to_owned()),
+                message = feed.next() => message,
                 () = &mut silence => return Stop::Away(link.why_silent()),
             };
             let Some(message) = message else { return Stop::Away(link.why_down()) };
             match feed.record(message).await {
                 Ok(None) => {
-                    if self.next().is_some_and(|next| overdue.is_so(&self.stored, next)) {
+                    if self.next().is_some_and(|next| overdue.is_so(&touch, next)) {
                         return Stop::Away(
                             "what is stored in the log does not come from the server that sends it; another is asked".to_owned(),
                         );
@@ -196,14 +217,15 @@ impl Reader {
             self.caught_up();
         }
         let Some(next) = self.next() else { return Err(Stop::Away("it has not begun".to_owned())) };
-        let feed = match Feed::open(&self.api, &self.streams.names, next).await {
+        let leader = self.checked().await?;
+        let feed = match Feed::open(&self.api, &self.streams.names, next, leader.as_deref()).await {
             Ok(feed) => feed,
             // Perhaps because there is no such stream any more.
             Err(fault) => return Err(self.checked().await.err().unwrap_or_else(|| fault.into())),
         };
-        // Behind that, since what is forgotten later is seen by the records that it leaves out.
+        // Also behind that, since what is forgotten later is seen by the records that it leaves out.
         self.checked().await?;
-        tracing::debug!(next, consumer = %feed.name(), "the log is read");
+        tracing::debug!(next, consumer = %feed.name(), server = feed.server(), "the log is read");
         Ok(feed)
     }
 
@@ -249,14 +271,16 @@ impl Reader {
         self.api.info(&self.streams.names.log).await?.ok_or_else(gone)
     }
 
-    /// Whether the log is the same one, and has the next record or will have.
-    async fn checked(&self) -> Result<(), Stop> {
-        let (info, Some(place)) = (self.info().await?, &self.place) else { return Ok(()) };
+    /// Whether the log is the same one, and has the next record or will have. Returns the server that leads it, if there are several.
+    async fn checked(&self) -> Result<Option<String>, Stop> {
+        let info = self.info().await?;
+        let leader = info.leader().map(str::to_owned);
+        let Some(place) = &self.place else { return Ok(leader) };
         if info.identity() != place.log {
             let name = &self.streams.names.log;
             return Err(Stop::Over(format!("the stream {name} in NATS was made anew; start this node again, and all others")));
         }
-        self.gap(&info, place).map_or(Ok(()), Err)
+        self.gap(&info, place).map_or(Ok(leader), Err)
     }
 
     /// What is wrong if a record is read next.
@@ -301,6 +325,20 @@ impl Reader {
         if place.behind.is_some_and(|last| place.next > last) {
             place.behind = None;
             self.teller.tell(Told::CaughtUp);
+        }
+    }
+}
+
+/// Waits until a server of several is known not to lead a stream any more.
+async fn follows(api: Api, stream: String, server: Option<String>) {
+    let Some(server) = server else { return pending().await };
+    loop {
+        sleep(LOOK).await;
+        // If nobody answers, nobody is known.
+        if let Ok(Some(info)) = api.info(&stream).await
+            && info.leader().is_some_and(|leader| leader != server)
+        {
+            return;
         }
     }
 }

@@ -8,9 +8,6 @@ use crate::broker::settings::NodesSettings;
 use super::api::{Api, Fault, Info};
 use super::names::Names;
 
-/// A record that is sent again within this time is known, in nanoseconds.
-const DUPLICATES: u64 = 120_000_000_000;
-
 /// How the streams of a space are made.
 #[derive(Debug, Clone)]
 pub(super) struct Streams {
@@ -49,7 +46,6 @@ impl Streams {
                 "max_bytes": self.bytes,
                 // It says that it is full, and loses nothing.
                 "discard": "new",
-                "duplicate_window": DUPLICATES,
             });
             api.create(&self.names.log, &config).await?;
         }

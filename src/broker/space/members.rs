@@ -77,6 +77,9 @@ pub enum Standing {
     First,
     /// It has been read before, or comes from one that is gone.
     Void,
+    /// One of the same node that came before it has not been read. A node says nothing more before that has come back to it, so the log that it
+    /// reads has what this one lacks.
+    Torn,
 }
 
 /// All nodes.
@@ -92,6 +95,7 @@ impl Members {
     pub fn standing(&self, id: RecordId) -> Standing {
         match self.by_life.get(&id.life) {
             Some(member) if member.number + 1 == id.number => Standing::Next,
+            Some(member) if member.number + 1 < id.number => Standing::Torn,
             None if id.number == 1 && !self.over.contains_key(&id.life) => Standing::First,
             Some(_) | None => Standing::Void,
         }
@@ -202,6 +206,6 @@ mod tests {
         let id = |number| RecordId { life: 1, number };
         assert_eq!([1, 2].map(|number| members.standing(id(number))), [Standing::First, Standing::Void]);
         members.insert(1, Member { number: 4, ..Member::default() });
-        assert_eq!([4, 5, 6].map(|number| members.standing(id(number))), [Standing::Void, Standing::Next, Standing::Void]);
+        assert_eq!([4, 5, 6].map(|number| members.standing(id(number))), [Standing::Void, Standing::Next, Standing::Torn]);
     }
 }

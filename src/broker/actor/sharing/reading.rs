@@ -148,6 +148,10 @@ impl Replay<'_> {
                 _ => return Ok(()),
             },
             Standing::Void => return Ok(()),
+            Standing::Torn => {
+                self.tell_torn(reading);
+                return Ok(());
+            }
         }
         let now = self.sharing.clock.patient();
         let Some(member) = self.sharing.members.get_mut(envelope.id.life) else { return Ok(()) };
@@ -160,6 +164,18 @@ impl Replay<'_> {
             (reading.done, reading.content) = (record.len() - content.len(), record);
         }
         Ok(())
+    }
+
+    /// The log lacks what another node has read in it, so that NATS has lost it, or its servers do not agree. Whoever goes on is not at one with
+    /// the others. One that only begins can do nothing about it: for all that begin, that node is gone until it comes again.
+    fn tell_torn(&mut self, reading: &Reading) {
+        let name = self.sharing.members.get(reading.id.life).map_or("", |member| &member.name);
+        let why = format!("NATS has lost records of the node {name:?} before the record {} of the log", reading.sequence);
+        if self.sharing.heard.is_none() {
+            tracing::error!(why, "what that node says is left out until it comes again");
+        } else if self.sharing.over.is_none() {
+            self.sharing.over = Some(format!("{why}, which it has read; start this node again, and check the NATS servers"));
+        }
     }
 
     /// A node has come.

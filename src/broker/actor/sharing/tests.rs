@@ -307,3 +307,31 @@ fn nodes_that_read_one_log_know_the_same() {
         live(seed);
     }
 }
+
+// Seen to fail: a node that read another copy of the log passed over all that the other said from then on, and was well.
+#[test]
+fn a_node_that_lacks_records_of_another_does_not_go_on() {
+    let (mut rng, shelf) = (Rng::with_seed(7), Arc::<Mutex<Shelf>>::default());
+    let (mut one, mut other) = (Node::new(0, &shelf, &mut rng), Node::new(1, &shelf, &mut rng));
+    let speak = |node: &mut Node, rng: &mut Rng| {
+        shelf.lock().unwrap().now += Duration::from_millis(300);
+        node.sharing.next_tick = tokio::time::Instant::now();
+        node.sharing.speak(&mut node.core, Default::default);
+        while node.read(&shelf, rng) {}
+    };
+    for _ in 0..5 {
+        speak(&mut one, &mut rng);
+        speak(&mut other, &mut rng);
+    }
+    while one.read(&shelf, &mut rng) || other.read(&shelf, &mut rng) {}
+    let lacking = one.at;
+    speak(&mut one, &mut rng);
+    speak(&mut one, &mut rng);
+    let torn = Arc::<Mutex<Shelf>>::default();
+    torn.lock().unwrap().records = shelf.lock().unwrap().records.clone();
+    torn.lock().unwrap().records.remove(lacking);
+    assert!(other.at == lacking && other.sharing.over.is_none());
+    while other.read(&torn, &mut rng) {}
+    let why = other.sharing.over.unwrap();
+    assert!(why.contains("\"n0\"") && why.contains("start this node again"), "{why}");
+}

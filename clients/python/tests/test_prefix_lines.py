@@ -78,6 +78,22 @@ def test_who_was_on_the_way_is_told_of_the_rest() -> None:
     assert listens.again() == [wire.listen_prefix("f", "listen 6", {"f1": ("e", 1)}, whole=True)]
 
 
+def test_who_is_on_the_way_is_told_no_end_twice() -> None:
+    listens = made()
+    lines(listens, "f", "one")
+    ended = [wire.put("f1", "0"), joined("f1", 3, "ended", more=',"age":1.0'), wire.close("f1", '"end"')]
+    assert heard(listens, *ended) == [(("one",), Header("f1", 0)), (("one",), Ended("f1", "end", 1.0))]
+    listens.interrupted(None, "gone", True)
+    lines(listens, "f", "two")
+    listens.again()
+    # Seen to fail: who had not been told of all streams yet was told of this one again on each new connection.
+    assert heard(listens, *ended, receipt(3)) == [(("two",), Header("f1", 0)), (("two",), Ended("f1", "end", 1.0))]
+    # Another run is another end.
+    again = [line.replace('"e"', '"g"') for line in ended]
+    assert heard(listens, *again) == [(("one", "two"), Header("f1", 0)), (("one", "two"), Ended("f1", "end", 1.0))]
+    assert listens._prefixes._ended == {}
+
+
 def test_a_line_that_was_not_sent_keeps_its_place_and_may_be_taken_back() -> None:
     listens = made()
     (line,) = lines(listens, "f", "one")

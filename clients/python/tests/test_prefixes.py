@@ -506,6 +506,14 @@ def test_on_a_network_that_breaks_again_and_again_nothing_is_missing(broker: Bro
         queue = Queue()
         remote.listen_prefix("fit-", queue)
         last: Dict[str, int] = {}
+        seen: Dict[str, List[Any]] = {stream: [] for stream in streams}
+
+        def hear() -> Any:
+            event = queue.get()
+            if event.stream != "fit-":
+                seen[event.stream].append(event)
+            return event
+
         for k in range(300):
             stream = drawn.choice(streams)
             last[stream] = last.get(stream, 0) + 1
@@ -516,17 +524,16 @@ def test_on_a_network_that_breaks_again_and_again_nothing_is_missing(broker: Bro
                 publisher.header(stream, last[stream])
             if k % 10 == 0:
                 assert publisher.flush()
+            if k % 30 == 0:
+                # It hears most of them as they come, so that there are connections to break.
+                while not any(event.message == last[stream] for event in seen[stream][-1:]):
+                    hear()
         for stream in last:
             publisher.close(stream, "end")
         assert publisher.flush()
-        seen: Dict[str, List[Any]] = {stream: [] for stream in last}
         ended = 0
         while ended < len(last):
-            event = queue.get()
-            if event.stream == "fit-":
-                continue
-            ended += isinstance(event, Ended)
-            seen[event.stream].append(event)
+            ended += isinstance(hear(), Ended)
         assert network.resets > 3
         for stream, events in seen.items():
             numbers = [event.message for event in events[:-1]]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, Callable, Collection, Dict, List, NamedTuple, Optional, Set, Tuple, TypeVar, Union
 
 from . import wire
-from .events import CutOff, Lost
+from .events import CutOff, Ended, Lost
 from .listens import Delivery, Listens, loss
 from .options import Options
 from .prefixes import Prefixes, matches
@@ -234,7 +234,7 @@ class PrefixListens(Listens[T]):
         # One that is resumed has no header. Who is new gets that on the way of their own listen.
         new = [] if line.resumed else [target for target in self._prefixes.matching(stream) if target not in there]
         if line.state == "ended" and now is not None and self._is_told(stream, now):
-            told = set(self._prefixes.matching(stream, settled=True))
+            told = set(self._prefixes.told_end(stream))
             new = [target for target in new if target not in told]
         if gap is None and self._gap is not None and now is not None and now[1] > 0:
             missing = [target for target in self._prefixes.matching(stream, settled=True) if target in new]
@@ -319,6 +319,7 @@ class PrefixListens(Listens[T]):
                 del self._ended[next(iter(self._ended))]
                 self._has_forgotten = True
         self._prefixes.over(stream)
+        self._prefixes.tell_end(stream, {target for targets, event in deliveries if isinstance(event, Ended) for target in targets}, self._most)
         return deliveries
 
     def _forget_stream(self, stream: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Generic, Iterator, List, Optional, Set, Tuple, TypeVar
+from typing import Callable, Collection, Dict, Generic, Iterator, List, Optional, Set, Tuple, TypeVar
 
 T = TypeVar("T")
 
@@ -21,6 +21,8 @@ class Prefixes(Generic[T]):
         self._joining: Set[Tuple[str, T]] = set()
         #: Who has been given up at single streams, until those end.
         self._left: Dict[str, Set[T]] = {}
+        #: Of those who have not been told of all streams: who has been told that this one has ended.
+        self._ended: Dict[str, Set[T]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._wanted)
@@ -36,6 +38,8 @@ class Prefixes(Generic[T]):
     def told(self, prefix: str, target: T) -> None:
         """The target has been told of all streams that there were."""
         self._joining.discard((prefix, target))
+        if self._ended and not any(target == other for _, other in self._joining):
+            self._ended = {stream: others - {target} for stream, others in self._ended.items() if others - {target}}
 
     def is_joining(self, prefix: str, target: T) -> bool:
         """Whether that has yet to be done."""
@@ -68,9 +72,10 @@ class Prefixes(Generic[T]):
             else:
                 del self._wanted[name]
                 left_alone.append(name)
-        if self._left:
+        if self._left or self._ended:
             here = {target for targets in self._wanted.values() for target in targets}
             self._left = {stream: left & here for stream, left in self._left.items() if left & here}
+            self._ended = {stream: told & here for stream, told in self._ended.items() if told & here}
         return left_alone
 
     def leave_stream(self, stream: str, target: T, most: int) -> None:
@@ -83,8 +88,22 @@ class Prefixes(Generic[T]):
         """The stream has ended, or is forgotten. Should it come again, it is for everybody."""
         self._left.pop(stream, None)
 
+    def tell_end(self, stream: str, targets: "Collection[T]", most: int) -> None:
+        """These have been told that a run of the stream has ended. Of more than so many streams the first is forgotten."""
+        self._ended.pop(stream, None)
+        joining = {target for _, target in self._joining}.intersection(targets)
+        if joining:
+            self._ended[stream] = joining
+        while len(self._ended) > most:
+            del self._ended[next(iter(self._ended))]
+
+    def told_end(self, stream: str) -> "List[T]":
+        """Who has been told that the last run of the stream has ended: all who have been told of all streams, and others."""
+        return [*self.matching(stream, settled=True), *self._ended.get(stream, ())]
+
     def copy(self) -> "Prefixes[T]":
         """As it is now."""
         copied: Prefixes[T] = Prefixes()
-        copied._wanted, copied._joining, copied._left = self._wanted.copy(), self._joining.copy(), self._left.copy()
+        copied._wanted, copied._joining = self._wanted.copy(), self._joining.copy()
+        copied._left, copied._ended = self._left.copy(), self._ended.copy()
         return copied

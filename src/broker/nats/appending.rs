@@ -90,7 +90,7 @@ impl Appender {
             if !link.is_up() {
                 self.trouble.failed(&link.why_down());
                 tokio::select! {
-                    newer = self.appends.recv() => return self.replaced(newer),
+                    newer = self.appends.recv() => return newer,
                     () = link.up() => {}
                     () = sleep(GRACE) => {}
                 }

@@ -19,8 +19,8 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The server forgets a consumer that nobody has listened to for this long.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// So many consumers are made, in the hope that the leader has one: of three servers, one in three.
-const CONSUMERS: usize = 30;
+/// So many consumers are made in a row, in the hope that the leader has one: of three servers, each has one in three.
+const CONSUMERS: usize = 12;
 
 /// A record, as it stands in the log.
 #[derive(Debug)]

@@ -7,16 +7,18 @@
 //! A server whose copy stays behind the others' says nothing of it either: its consumers have all that it has, and go on saying so. But of what
 //! this node has stored, JetStream has said where in the log it stands.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// An answer, and what is stored, comes within this.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked at whether one waits.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What JetStream says of the records of this node. Told from anywhere.
 #[derive(Debug, Default)]
@@ -25,7 +27,8 @@ pub(super) struct Touch {
     stored: AtomicU64,
     /// Since when one waits to be answered for.
     waits: Mutex<Option<Instant>>,
-    news: Notify,
+    /// An answer has come that had not for too long.
+    found: Notify,
 }
 
 impl Touch {
@@ -46,8 +49,10 @@ impl Touch {
     }
 
     fn set(&self, waits: Option<Instant>) {
-        *self.waits.lock().unwrap_or_else(PoisonError::into_inner) = waits;
-        self.news.notify_one();
+        let was = std::mem::replace(&mut *self.waits.lock().unwrap_or_else(PoisonError::into_inner), waits);
+        if was.is_some_and(is_too_long) {
+            self.found.notify_one();
+        }
     }
 
     fn waits(&self) -> Option<Instant> {
@@ -56,30 +61,32 @@ impl Touch {
 
     /// Whether no answer has come for too long.
     pub(super) fn is_lost(&self) -> bool {
-        self.waits().is_some_and(|since| since.elapsed() >= PATIENCE)
+        self.waits().is_some_and(is_too_long)
     }
 
-    /// Waits until no answer has come for too long. Only one may wait, here or for what is below.
+    /// Waits until no answer has come for too long.
     pub(super) async fn lost(&self) {
         while !self.is_lost() {
-            let until = self.waits().map_or_else(|| Instant::now() + PATIENCE, |since| since + PATIENCE);
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = self.news.notified() => {}
-            }
+            // Nobody is woken for each record: it is looked at now and then.
+            let left = self.waits().map_or(PATIENCE, |since| PATIENCE.saturating_sub(since.elapsed()));
+            sleep(left.min(LOOK)).await;
         }
     }
 
-    /// Waits until an answer has come.
+    /// Waits until an answer has come. Only one may wait.
     pub(super) async fn found(&self) {
         while self.is_lost() {
-            self.news.notified().await;
+            self.found.notified().await;
         }
     }
 
     fn has(&self, next: u64) -> bool {
         self.stored.load(Ordering::Relaxed) >= next
     }
+}
+
+fn is_too_long(since: Instant) -> bool {
+    since.elapsed() >= PATIENCE
 }
 
 /// For how long nothing has come of a log that has more.

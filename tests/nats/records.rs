@@ -57,7 +57,7 @@ async fn a_record_has_the_time_at_which_it_was_stored() {
     }
 }
 
-/// Seen to fail: a NATS server that leaves out what it has already may lose count of what follows, and lacks it for ever.
+/// Seen to fail under load: a server that leaves out what it knows by name may lose count of what follows, and lacks it for ever.
 #[tokio::test]
 async fn a_record_is_not_named_for_nats() {
     let Some(server) = Server::start() else { return };

@@ -94,21 +94,15 @@ pub(super) struct Info {
     pub(super) created: String,
     pub(super) state: State,
     #[serde(default)]
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
 }
 
-impl Info {
-    /// The server that leads it, if there are several.
-    pub(super) fn leader(&self) -> Option<&str> {
-        self.cluster.leader.as_deref()
-    }
-}
-
-/// The servers that have something.
+/// The servers that have a stream or a consumer.
 #[derive(Debug, Default, Deserialize)]
-struct Cluster {
+pub(super) struct Cluster {
+    /// The one that leads, if there are several.
     #[serde(default)]
-    leader: Option<String>,
+    pub(super) leader: Option<String>,
 }
 
 /// A consumer that was made.
@@ -116,14 +110,7 @@ struct Cluster {
 pub(super) struct Consumer {
     pub(super) name: String,
     #[serde(default)]
-    cluster: Cluster,
-}
-
-impl Consumer {
-    /// The server that has it, if there are several.
-    pub(super) fn server(&self) -> Option<&str> {
-        self.cluster.leader.as_deref()
-    }
+    pub(super) cluster: Cluster,
 }
 
 #[derive(Debug, Deserialize)]

@@ -51,18 +51,17 @@ impl Feed {
     /// asked for until the leader has it. It also gives one to a server that is down, and then nobody answers. So that a node does not stand
     /// still for long while one is down, another is soon asked for. The server forgets those that nobody listens to.
     pub(super) async fn open(api: &Api, names: &Names, next: u64, leader: Option<&str>) -> Result<Self, Fault> {
-        let mut tries = TRIES.into_iter();
+        let (mut tries, mut why) = (TRIES.into_iter(), Fault::Silent(api.link().why_silent()));
         for _ in 0..CONSUMERS {
             let Some(patience) = tries.next() else { break };
-            let opened = Self::try_to_open(api, names, next, patience).await;
-            match opened {
+            match Self::try_to_open(api, names, next, patience).await {
                 Ok(feed) if leader.is_none() || feed.server.as_deref() == leader => return Ok(feed),
-                Ok(_) => tries = TRIES.into_iter(),
-                Err(fault) if fault.is_silent() => {}
+                Ok(_) => (tries, why) = (TRIES.into_iter(), Fault::Silent("NATS has others than the leader send the log".to_owned())),
+                Err(fault) if fault.is_silent() => why = fault,
                 Err(fault) => return Err(fault),
             }
         }
-        Err(Fault::Silent(api.link().why_silent()))
+        Err(why)
     }
 
     async fn try_to_open(api: &Api, names: &Names, next: u64, patience: Duration) -> Result<Self, Fault> {
@@ -82,8 +81,8 @@ impl Feed {
             "num_replicas": 1,
         });
         let consumer = api.consume(&names.log, &config, patience).await?;
-        let server = consumer.server().map(str::to_owned);
-        Ok(Self { link: api.link().clone(), name: consumer.name, server, messages, delivered: 0, last: next - 1 })
+        let (name, server) = (consumer.name, consumer.cluster.leader);
+        Ok(Self { link: api.link().clone(), name, server, messages, delivered: 0, last: next - 1 })
     }
 
     /// What JetStream calls the consumer.

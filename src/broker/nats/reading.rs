@@ -274,13 +274,12 @@ impl Reader {
     /// Whether the log is the same one, and has the next record or will have. Returns the server that leads it, if there are several.
     async fn checked(&self) -> Result<Option<String>, Stop> {
         let info = self.info().await?;
-        let leader = info.leader().map(str::to_owned);
-        let Some(place) = &self.place else { return Ok(leader) };
+        let Some(place) = &self.place else { return Ok(info.cluster.leader) };
         if info.identity() != place.log {
             let name = &self.streams.names.log;
             return Err(Stop::Over(format!("the stream {name} in NATS was made anew; start this node again, and all others")));
         }
-        self.gap(&info, place).map_or(Ok(leader), Err)
+        self.gap(&info, place).map_or(Ok(info.cluster.leader), Err)
     }
 
     /// What is wrong if a record is read next.
@@ -336,7 +335,7 @@ async fn follows(api: Api, stream: String, server: Option<String>) {
         sleep(LOOK).await;
         // If nobody answers, nobody is known.
         if let Ok(Some(info)) = api.info(&stream).await
-            && info.leader().is_some_and(|leader| leader != server)
+            && info.cluster.leader.is_some_and(|leader| leader != server)
         {
             return;
         }

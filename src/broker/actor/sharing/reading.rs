@@ -168,11 +168,12 @@ impl Replay<'_> {
 
     /// The log lacks what another node has read in it, so that NATS has lost it, or its servers do not agree. Whoever goes on is not at one with
     /// the others. One that only begins can do nothing about it: for all that begin, that node is gone until it comes again.
-    fn tell_torn(&mut self, reading: &Reading) {
+    fn tell_torn(&mut self, reading: &mut Reading) {
         let name = self.sharing.members.get(reading.id.life).map_or("", |member| &member.name);
         let why = format!("NATS has lost records of the node {name:?} before the record {} of the log", reading.sequence);
         if self.sharing.heard.is_none() {
             tracing::error!(why, "what that node says is left out until it comes again");
+            self.take_out(reading.id.life, "lost", reading);
         } else if self.sharing.over.is_none() {
             self.sharing.over = Some(format!("{why}, which it has read; start this node again, and check the NATS servers"));
         }

@@ -334,4 +334,10 @@ fn a_node_that_lacks_records_of_another_does_not_go_on() {
     while other.read(&torn, &mut rng) {}
     let why = other.sharing.over.unwrap();
     assert!(why.contains("\"n0\"") && why.contains("start this node again"), "{why}");
+    // One that begins with such a log goes on without that node, until that comes again.
+    torn.lock().unwrap().known.clear();
+    let mut late = Node::new(2, &torn, &mut rng);
+    while late.read(&torn, &mut rng) {}
+    let there = |name| late.sharing.members.named(name).is_some();
+    assert!(late.sharing.over.is_none() && !there("n0") && there("n1") && there("n2"));
 }

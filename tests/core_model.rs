@@ -72,22 +72,22 @@ fn check<T: std::fmt::Debug>(cases: u32, histories: &impl Strategy<Value = T>, r
 
 #[test]
 fn core_does_as_the_naive_model_does() {
-    check(10_000, &steps(), |history| model::core::run(history, &tight()));
+    check(5000, &steps(), |history| model::core::run(history, &tight()));
 }
 
 #[test]
 fn core_with_a_past_does_as_the_naive_model_does() {
-    check(10_000, &steps(), |history| model::core::run(history, &remembering()));
+    check(5000, &steps(), |history| model::core::run(history, &remembering()));
 }
 
 #[test]
 fn the_directory_is_told_as_the_naive_model_tells_it() {
-    check(10_000, &steps_with_directory(), |history| model::core::run(history, &tight()));
+    check(5000, &steps_with_directory(), |history| model::core::run(history, &tight()));
 }
 
 #[test]
 fn the_directory_of_streams_with_a_past_is_told_as_the_naive_model_tells_it() {
-    check(10_000, &steps_with_directory(), |history| model::core::run(history, &remembering()));
+    check(5000, &steps_with_directory(), |history| model::core::run(history, &remembering()));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn core_in_turns_does_as_the_naive_model_does() {
         let count = steps.len();
         (Just(steps), vec(any::<bool>(), count)).prop_map(|(steps, go_on)| steps.into_iter().zip(go_on).collect::<Vec<_>>())
     });
-    check(10_000, &history, |history| model::core::run_in_turns(history, &tight()));
+    check(5000, &history, |history| model::core::run_in_turns(history, &tight()));
 }
 
 #[test]

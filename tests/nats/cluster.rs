@@ -86,6 +86,20 @@ async fn a_node_reads_from_the_server_that_leads() {
     node.say("the end").await;
 }
 
+/// Copies of the log may differ where another began to lead.
+#[tokio::test]
+async fn another_leader_is_told() {
+    let Some(servers) = Server::cluster() else { return };
+    let settings = NodesSettings::on(servers.iter().map(Server::address)).space("lab".to_owned()).replicas(3);
+    let mut node = Node::begun(&settings).await;
+    for number in 1..=3 {
+        assert_eq!(node.say(number.to_string()).await, number);
+    }
+    servers[0].ask("STREAM.LEADER.STEPDOWN.msgstream-lab", "").await;
+    assert_eq!(node.led().await, 3);
+    node.say("the end").await;
+}
+
 #[tokio::test]
 async fn without_most_servers_it_is_away() {
     let Some(mut servers) = Server::cluster() else { return };

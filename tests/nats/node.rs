@@ -146,6 +146,15 @@ impl Node {
         }
     }
 
+    /// At which record another server began to send the log; whatever else is told before.
+    pub(crate) async fn led(&mut self) -> u64 {
+        loop {
+            if let Told::Led(sequence) = self.other().await {
+                return sequence;
+            }
+        }
+    }
+
     /// Why it cannot go on; whatever else is told before.
     pub(crate) async fn over(&mut self) -> String {
         loop {

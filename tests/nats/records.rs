@@ -71,6 +71,29 @@ async fn a_record_is_not_named_for_nats() {
     assert_eq!(told, [(1, b"first".to_vec()), (2, b"first".to_vec()), (3, b"second".to_vec())]);
 }
 
+/// Each acknowledgement wakes the node, and what comes back from the log says the same.
+#[tokio::test]
+async fn nobody_acknowledges_what_comes_back_at_once() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("the first").await;
+    let mut heard = server.listen("_INBOX.>").await;
+    // Nothing is known of how soon its first record comes back.
+    Node::begun(&server.settings()).await.say("another first").await;
+    for number in 0..20 {
+        node.say(number.to_string()).await;
+    }
+    server.say("_INBOX.end", "the end").await;
+    let mut acknowledged = 0;
+    loop {
+        match heard.next().await {
+            end if end == b"the end" => break,
+            said => acknowledged += usize::from(said.starts_with(b"{\"stream\"")),
+        }
+    }
+    assert!((1..=20).contains(&acknowledged), "{acknowledged}");
+}
+
 #[tokio::test]
 async fn the_largest_record_is_carried() {
     let Some(server) = Server::start() else { return };

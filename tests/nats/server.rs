@@ -147,6 +147,13 @@ impl Server {
         async_nats::connect(self.address()).await.unwrap()
     }
 
+    /// Sends something to a subject.
+    pub(crate) async fn say(&self, subject: &'static str, content: &'static str) {
+        let client = self.client().await;
+        client.publish(subject, content.into()).await.unwrap();
+        client.flush().await.unwrap();
+    }
+
     /// Hears what is sent to a subject, stored or not.
     pub(crate) async fn listen(&self, subject: &'static str) -> Heard {
         let client = self.client().await;

@@ -68,6 +68,36 @@ async fn an_older_snapshot_replaces_none() {
     assert_eq!(state(&server, "msgstream-lab-state").await["messages"], 3);
 }
 
+// Seen to fail: what was stored of snapshots that failed stayed, as long as none was kept.
+#[tokio::test]
+async fn nothing_is_left_of_a_snapshot_that_is_not_kept() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("a record").await;
+    node.keep(1, &[b"small", &vec![0; 2 << 20]], 0);
+    let refused = node.kept().await.unwrap_err();
+    assert!(refused.contains("max_payload"), "{refused}");
+    assert_eq!(state(&server, "msgstream-lab-state").await["messages"], 0);
+    node.keep(1, &[b"one"], 0);
+    assert_eq!(node.kept().await, Ok(1));
+}
+
+// Seen to fail: all pieces of it were stored, and stayed.
+#[tokio::test]
+async fn nothing_is_left_of_a_snapshot_whose_head_is_refused() {
+    let Some(server) = Server::start() else { return };
+    let mut node = Node::begun(&server.settings()).await;
+    node.say("a record").await;
+    let mut config = server.ask("STREAM.INFO.msgstream-lab-state", "").await["config"].take();
+    config["max_msg_size"] = 20.into();
+    let updated = server.ask("STREAM.UPDATE.msgstream-lab-state", &config.to_string()).await;
+    assert_eq!(updated["config"]["max_msg_size"], 20, "{updated}");
+    node.keep(1, &[b"one", b"two"], 0);
+    let refused = node.kept().await.unwrap_err();
+    assert!(refused.contains("size"), "{refused}");
+    assert_eq!(state(&server, "msgstream-lab-state").await["messages"], 0);
+}
+
 #[tokio::test]
 async fn one_snapshot_is_stored_at_a_time() {
     let Some(server) = Server::start() else { return };

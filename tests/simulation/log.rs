@@ -159,7 +159,8 @@ impl SharedLog {
             }
             self.pause().await;
             self.reach(node).await;
-            if !tell(told) {
+            let is_led = self.state.lock().unwrap().rng.u8(0..200) == 0;
+            if is_led && !tell(Told::Led(at)) || !tell(told) {
                 return;
             }
         }

@@ -97,6 +97,7 @@ fn what_is_wrong_is_found() {
     // A gap that was told, and is not as long as that; a gap that is none.
     let gap = |missed| hears(0, 3, Event::Reconnected { reason: String::new(), missed });
     found(&|facts| replace(facts, third(), vec![gap(Some(2))]), "was told of Some(Some(2))");
+    found(&|facts| replace(facts, third(), vec![third(), gap(None), third()]), "sent back to");
     let without_will = |facts: &mut Vec<Fact>| replace(facts, says(Said::Will { number: 1 }), vec![]);
     found(
         &|facts| {

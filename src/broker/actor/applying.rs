@@ -33,12 +33,25 @@ pub(super) struct Applying {
     cleared: Option<usize>,
     /// How often the log was asked for the next once more.
     asked: u32,
+    /// The log was asked for something since the batch came, so all that was in it then is read.
+    is_abreast: bool,
     claim: Claim,
 }
 
 impl Applying {
     pub(super) fn new(from: ConnectionId, inputs: Vec<Input>, claim: Claim) -> Self {
-        Self { from, begun: None, inputs: inputs.into_iter(), ahead: 0, translated: Vec::new(), tries: 0, cleared: None, asked: 0, claim }
+        Self {
+            from,
+            begun: None,
+            inputs: inputs.into_iter(),
+            ahead: 0,
+            translated: Vec::new(),
+            tries: 0,
+            cleared: None,
+            asked: 0,
+            is_abreast: false,
+            claim,
+        }
     }
 
     /// Whose actions these are.
@@ -76,6 +89,16 @@ impl Applying {
     pub(super) fn asks_again(&mut self) -> bool {
         self.asked += 1;
         self.asked < TRIES
+    }
+
+    /// Whether this node has read all that others had when the batch came, once what it waits for is over.
+    pub(super) fn is_abreast(&self) -> bool {
+        self.is_abreast
+    }
+
+    /// The log is asked for something, and the batch waits for it.
+    pub(super) fn come_abreast(&mut self) {
+        self.is_abreast = true;
     }
 
     /// One more may be done.

@@ -90,9 +90,7 @@ mod tests {
     use super::*;
     use crate::broker::core::{CoreLimits, Epochs};
     use crate::broker::outbox::{Outbox, OutboxLimits, Sink};
-    use crate::broker::settings::Policy;
     use crate::wire::ids::ConnectionId;
-    use crate::wire::json_lines::ENCODER;
 
     struct Void;
 
@@ -108,15 +106,7 @@ mod tests {
 
     /// Every second place has a connection.
     fn crowd(count: u32) -> (Core, Routes) {
-        let limits = Arc::new(OutboxLimits {
-            encoder: &ENCODER,
-            limit: 1,
-            policy: Policy::Disconnect,
-            gauge: Arc::default(),
-            translations: Arc::default(),
-            permits: Arc::default(),
-            sent: Arc::default(),
-        });
+        let limits = Arc::new(OutboxLimits::disconnecting(1));
         let mut routes = Routes::new(Arc::default(), Arc::default());
         for number in 0..count {
             routes.connect(ConnectionId(2 * number), Arc::new(Outbox::new(Void, Arc::clone(&limits))), Duration::ZERO);

@@ -159,6 +159,12 @@ impl Api {
         or_nothing(answer, NO_STREAM)
     }
 
+    /// Waits until the server that leads a stream answers, for a short time. Without one, others may say so.
+    pub(super) async fn is_led(&self, stream: &str) -> Result<(), Fault> {
+        let answer: Result<IgnoredAny, _> = self.call_for(SOON, &format!("STREAM.INFO.{stream}"), &json!({})).await;
+        answer.map(drop).map_err(|fault| Fault::Silent(fault.to_string()))
+    }
+
     /// The subjects in a stream that match, as many as one answer holds.
     pub(super) async fn subjects(&self, stream: &str, filter: &str) -> Result<Vec<String>, Fault> {
         let info: Info = self.call(&format!("STREAM.INFO.{stream}"), &json!({ "subjects_filter": filter })).await?;

@@ -1,41 +1,36 @@
-//! Has the records of this node stored, one at a time: each is sent again until JetStream says that it stands in the log, or another takes its
-//! place.
+//! Has the records of this node stored, one at a time: each is sent again until it comes back from the log, or JetStream says that it stands
+//! there.
+//!
+//! Before it is sent once more, the leader has to answer something else: what is sent to one that is down waits there, and all of it is proposed
+//! when that one is back and does not know yet that others lead. Servers of NATS 2.9 do not forget what they have proposed then.
 //!
 //! It is not named for JetStream, which would leave out what it has already: a server that does so while the leader changes may lose count of
 //! the records that follow, and its copy of the log then lacks some for ever (2.9.10 does). Whoever reads a record twice knows it.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use async_nats::subject::Subject;
 use async_nats::{Message, PublishErrorKind, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_core::Stream;
 use serde::Deserialize;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::broker::space::RecordId;
-
-use super::api::{Fault, PATIENCE, no_responders, parse, too_large};
+use super::api::{Api, Fault, PATIENCE, no_responders, parse, too_large};
 use super::link::Link;
+use super::names::Names;
+use super::pending::{Append, Due, Pending};
 use super::telling::{GRACE, Trouble};
-use super::touch::Touch;
 
 /// After a failure, the record is sent again behind this pause, then twice as long a one each time, ...
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// ... up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-
-/// A record to be stored.
-#[derive(Debug)]
-pub(super) struct Append {
-    pub(super) id: RecordId,
-    pub(super) record: Bytes,
-}
 
 /// What JetStream says of a record.
 #[derive(Debug, Deserialize)]
@@ -44,53 +39,63 @@ struct Answer {
     sequence: u64,
 }
 
-/// Has records stored.
+/// Sends a record, and asks nobody to acknowledge it.
+pub(super) struct QuietSender {
+    link: Link,
+    subject: Subject,
+}
+
+impl QuietSender {
+    pub(super) fn new(link: Link, subject: &str) -> Self {
+        Self { link, subject: subject.into() }
+    }
+
+    /// Sends it at once, or not at all.
+    pub(super) fn send(&self, record: &Bytes) -> bool {
+        if !self.link.is_up() {
+            return false;
+        }
+        let sent = pin!(self.link.client().publish(self.subject.clone(), record.clone()));
+        matches!(sent.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
+    }
+}
+
+/// Has those records stored that do not come back at once.
 pub(super) struct Appender {
-    appends: UnboundedReceiver<Append>,
-    /// How many are done with.
-    done: watch::Sender<u64>,
-    touch: Arc<Touch>,
+    pending: Arc<Pending>,
     sender: Sender,
     trouble: Trouble,
 }
 
-/// What is to be appended, and where it is told how much of it is done with.
-pub(super) type Appends = (UnboundedReceiver<Append>, watch::Sender<u64>);
-
 impl Appender {
-    pub(super) async fn new(
-        link: Link,
-        subject: String,
-        (appends, done): Appends,
-        touch: Arc<Touch>,
-        trouble: Trouble,
-    ) -> Result<Self, String> {
-        let inbox = link.client().new_inbox();
-        let answers = link.client().subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
-        Ok(Self { appends, done, touch, sender: Sender { link, subject, inbox, answers, sent: 0 }, trouble })
+    pub(super) async fn new(api: Api, names: &Names, pending: Arc<Pending>, trouble: Trouble) -> Result<Self, String> {
+        let client = api.link().client();
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(format!("{inbox}.*")).await.map_err(|error| error.to_string())?;
+        let sender = Sender { api, stream: names.log.clone(), subject: names.records.clone(), inbox, answers, sent: 0 };
+        Ok(Self { pending, sender, trouble })
     }
 
-    /// Stores what there is, until whoever appends is gone.
+    /// Stores what there is, for ever.
     pub(super) async fn run(mut self) {
-        while let Some(first) = self.appends.recv().await {
-            let mut next = Some(first);
-            while let Some(append) = next {
-                next = self.store(&append).await;
-                self.done.send_modify(|done| *done += 1);
-            }
+        let pending = Arc::clone(&self.pending);
+        loop {
+            let due = pending.due().await;
+            self.store(&pending, &due).await;
+            self.trouble.is_over();
         }
     }
 
-    /// Tries until the record is stored. Returns the one that takes its place, if one does.
-    async fn store(&mut self, append: &Append) -> Option<Append> {
-        let (mut pause, first) = (FIRST_PAUSE, self.sender.sent + 1);
-        self.touch.asked();
+    /// Tries until the record is stored, or does not wait any more.
+    async fn store(&mut self, pending: &Pending, due: &Due) {
+        let (mut pause, first, mut is_again) = (FIRST_PAUSE, self.sender.sent + 1, due.is_sent);
+        let mut is_over = pin!(pending.is_over(due.number));
         loop {
-            let link = &self.sender.link;
+            let link = self.sender.api.link();
             if !link.is_up() {
                 self.trouble.failed(&link.why_down());
                 tokio::select! {
-                    newer = self.appends.recv() => return newer,
+                    () = &mut is_over => return,
                     () = link.up() => {}
                     () = sleep(GRACE) => {}
                 }
@@ -98,43 +103,34 @@ impl Appender {
             }
             tokio::select! {
                 biased;
-                newer = self.appends.recv() => return self.replaced(newer),
-                tried = self.sender.send(append, first) => match tried {
-                    Ok(sequence) => {
-                        self.touch.stored(sequence);
-                        self.trouble.is_over();
-                        return None;
-                    }
+                // It has come back from the log, so there is a way to it, be the answers lost or not.
+                () = &mut is_over => return,
+                tried = self.sender.send(&due.append, first, is_again) => match tried {
+                    Ok(sequence) => return pending.stored(due.number, sequence),
                     Err(fault) => {
-                        tracing::debug!(id = ?append.id, reason = %fault, "a record is not known to be stored, and is sent again");
+                        tracing::debug!(id = ?due.append.id, reason = %fault, "a record is not known to be stored, and is sent again");
                         self.trouble.failed(&fault.to_string());
                         if !fault.is_silent() {
-                            // It was answered.
-                            self.touch.asked();
+                            pending.answered();
                         }
+                        is_again = true;
                     }
                 }
             }
             tokio::select! {
-                newer = self.appends.recv() => return self.replaced(newer),
+                () = &mut is_over => return,
                 () = sleep(pause) => {}
             }
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
-
-    /// Another takes the place of one that nobody has answered for. It comes when that one has come back from the log, so there is a way to it, be
-    /// the answers lost or not.
-    fn replaced(&mut self, newer: Option<Append>) -> Option<Append> {
-        self.trouble.is_over();
-        self.touch.is_done();
-        newer
-    }
 }
 
 /// Sends records, and hears what becomes of them.
 struct Sender {
-    link: Link,
+    api: Api,
+    /// The stream that is the log.
+    stream: String,
     subject: String,
     /// Answers come to its subjects, of which each sending has another.
     inbox: String,
@@ -143,10 +139,19 @@ struct Sender {
 }
 
 impl Sender {
-    /// Sends a record once more, which was sent `first` with this number, and returns where it stands. A fault says why it is not known to be
-    /// stored.
-    async fn send(&mut self, append: &Append, first: u64) -> Result<u64, Fault> {
-        let (link, connection) = (self.link.clone(), self.link.connection());
+    /// Sends a record, perhaps once more, whose first answer would have the number `first`, and returns where it stands. A fault says why it is not
+    /// known to be stored.
+    async fn send(&mut self, append: &Append, first: u64, is_again: bool) -> Result<u64, Fault> {
+        let (api, stream) = (self.api.clone(), self.stream.clone());
+        let (link, connection) = (api.link(), api.link().connection());
+        if is_again {
+            tokio::select! {
+                biased;
+                // To what was sent before.
+                outcome = self.outcome(first, None) => return outcome,
+                led = api.is_led(&stream) => led?,
+            }
+        }
         tokio::select! {
             biased;
             stored = timeout(PATIENCE, self.stored(append, first)) => stored.unwrap_or_else(|_| Err(Fault::Silent(link.why_silent()))),
@@ -156,7 +161,7 @@ impl Sender {
 
     async fn stored(&mut self, append: &Append, first: u64) -> Result<u64, Fault> {
         self.sent += 1;
-        let (inbox, client) = (format!("{}.{}", self.inbox, self.sent), self.link.client());
+        let (inbox, client) = (format!("{}.{}", self.inbox, self.sent), self.api.link().client());
         let sent = client.publish_with_reply(self.subject.clone(), inbox, append.record.clone()).await;
         sent.map_err(|error| {
             Fault::Silent(match error.kind() {
@@ -164,14 +169,19 @@ impl Sender {
                 PublishErrorKind::Send | PublishErrorKind::InvalidSubject => error.to_string(),
             })
         })?;
+        self.outcome(first, Some(self.sent)).await
+    }
+
+    /// Waits for the answer with this number, or a good one with any number from `first` on: one that comes late is as good, if it is of the same
+    /// record.
+    async fn outcome(&mut self, first: u64, wanted: Option<u64>) -> Result<u64, Fault> {
         loop {
             let Some(answer) = poll_fn(|context| Pin::new(&mut self.answers).poll_next(context)).await else {
-                return Err(Fault::Silent(self.link.why_down()));
+                return Err(Fault::Silent(self.api.link().why_down()));
             };
             let outcome = outcome(&answer);
             let number = answer.subject.rsplit('.').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-            // One that comes late is as good, if it is good and of the same record.
-            if number == self.sent || outcome.is_ok() && number >= first {
+            if Some(number) == wanted || outcome.is_ok() && number >= first {
                 return outcome;
             }
         }

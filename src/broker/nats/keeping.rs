@@ -28,6 +28,8 @@ pub(super) struct Keeper {
     pub(super) is_busy: Arc<AtomicBool>,
     /// Which log it is, once that is known.
     pub(super) log: Arc<OnceLock<u64>>,
+    /// A snapshot of which there are pieces that can never count.
+    pub(super) left: Option<String>,
 }
 
 impl Keeper {
@@ -41,32 +43,51 @@ impl Keeper {
     }
 
     /// Returns the cut of the snapshot that stands there then: this one, or a newer one.
-    async fn keep(&self, snapshot: Snapshot, forget: u64) -> Result<u64, String> {
-        let Some(log) = self.log.get() else { return Err("the log has not been read yet; keep a snapshot when it has begun".to_owned()) };
-        let head = self.stored(snapshot, *log).await.map_err(|fault| fault.to_string())?;
+    async fn keep(&mut self, snapshot: Snapshot, forget: u64) -> Result<u64, String> {
+        let Some(log) = self.log.get().copied() else {
+            return Err("the log has not been read yet; keep a snapshot when it has begun".to_owned());
+        };
+        // Only then are there new ones: otherwise those that fail would fill the disk.
+        self.clear().await.map_err(|fault| fault.to_string())?;
+        let stored = self.stored(snapshot, log).await;
+        if stored.is_err() {
+            // If that fails too, it is done before the next.
+            drop(self.clear().await);
+        }
+        let head = stored.map_err(|fault| fault.to_string())?;
         self.forgotten(&head, forget).await.map_err(|fault| format!("the snapshot is kept, but the log does not forget: {fault}"))?;
         Ok(head.cut)
     }
 
     /// Returns the head that stands there then.
-    async fn stored(&self, snapshot: Snapshot, log: u64) -> Result<Head, Fault> {
-        let head = Head::of(&snapshot, log);
+    async fn stored(&mut self, snapshot: Snapshot, log: u64) -> Result<Head, Fault> {
+        let (head, snapshot) = Head::of(snapshot, log).await?;
         let mut before = match self.before(&head).await? {
             Before::Newer(newer) => return Ok(newer),
             Before::Older(sequence) => sequence,
         };
+        self.left = Some(head.id.clone());
         for (number, piece) in snapshot.pieces.into_iter().enumerate() {
             self.api.store(self.names.piece(&head.id, number), piece.into(), None).await?;
         }
         let content = serde_json::to_vec(&head).map_err(|error| Fault::Silent(error.to_string()))?;
         for _ in 0..TRIES {
             match self.api.store(self.names.head(), content.clone().into(), Some(before)).await {
-                Ok(_) => return Ok(head),
+                Ok(_) => {
+                    self.left = None;
+                    return Ok(head);
+                }
                 // Another node was faster; or it is not known who was.
-                Err(fault) if fault.is(WRONG_LAST_SEQUENCE) || matches!(fault, Fault::Silent(_)) => match self.before(&head).await? {
-                    Before::Newer(newer) => return Ok(newer),
-                    Before::Older(sequence) => before = sequence,
-                },
+                Err(fault) if fault.is(WRONG_LAST_SEQUENCE) || matches!(fault, Fault::Silent(_)) => {
+                    if matches!(fault, Fault::Silent(_)) {
+                        // From here on it may count.
+                        self.left = None;
+                    }
+                    match self.before(&head).await? {
+                        Before::Newer(newer) => return Ok(newer),
+                        Before::Older(sequence) => before = sequence,
+                    }
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -83,6 +104,15 @@ impl Keeper {
             Some((other, _)) if other.cut >= head.cut => Before::Newer(other),
             Some((_, sequence)) => Before::Older(sequence),
         })
+    }
+
+    /// Has the pieces forgotten of a snapshot that was not stored.
+    async fn clear(&mut self) -> Result<(), Fault> {
+        if let Some(id) = &self.left {
+            self.api.purge(&self.names.state, &self.names.pieces(Some(id))).await?;
+            self.left = None;
+        }
+        Ok(())
     }
 
     /// Has the pieces forgotten that never count any more, and the records that the snapshot stands for.

@@ -10,7 +10,8 @@
 //! - `link`, `api`, `streams`: the connection, requests to JetStream, the two streams.
 //! - `telling`, `credit`: what is told, and how much may be told that was not taken.
 //! - `snapshot`, `feed`: what stands in the one stream, and what is sent of the other.
-//! - `touch`: whether the leader answers, and whether what was stored comes back.
+//! - `pending`: the record that waits to be stored, and whether NATS answers for it.
+//! - `watch`: what may go wrong with what is sent, without a word from it.
 //! - `reading`, `appending`, `keeping`: the three tasks.
 //! - `way`: what the node has in hand.
 
@@ -23,16 +24,17 @@ mod keeping;
 mod link;
 mod names;
 mod options;
+mod pending;
 mod reading;
 mod snapshot;
 mod streams;
 mod telling;
-mod touch;
+mod watch;
 mod way;
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,12 +42,13 @@ use crate::broker::settings::NodesSettings;
 use crate::broker::space::Told;
 
 use api::Api;
-use appending::{Appender, Appends};
+use appending::{Appender, QuietSender};
 use credit::Taken;
 use keeping::{Keep, Keeper};
 use link::Link;
 use names::Names;
 use options::Options;
+use pending::Pending;
 use reading::Reader;
 use streams::Streams;
 use telling::{Part, Teller, Trouble};
@@ -64,19 +67,20 @@ pub use way::Way;
 pub fn follow(settings: &NodesSettings, tell: impl Fn(Told) -> bool + Send + Sync + 'static) -> Result<Way, NatsError> {
     let (options, streams) = (Options::of(settings)?, Streams::of(settings, Names::of(&settings.space)?));
     let (stop, taken, is_busy) = (CancellationToken::new(), Arc::new(Taken::default()), Arc::default());
+    let (pending, sender) = (Arc::<Pending>::default(), Arc::<OnceLock<QuietSender>>::default());
     let teller = Arc::new(Teller::new(tell, stop.clone()));
-    let ((appends, to_append), (keeps, to_keep), (counts, done)) = (mpsc::unbounded_channel(), mpsc::channel(1), watch::channel(0));
+    let (keeps, to_keep) = mpsc::channel(1);
     let way = Way {
-        appends,
-        appended: 0,
-        done,
+        pending: Arc::clone(&pending),
+        sender: Arc::clone(&sender),
         keeps,
         is_busy: Arc::clone(&is_busy),
         taken: Arc::clone(&taken),
         teller: Arc::clone(&teller),
-        _stop: stop.clone().drop_guard(),
+        stop: stop.clone(),
+        _stops: stop.clone().drop_guard(),
     };
-    let parts = Parts { streams, teller, taken, to_append: (to_append, counts), to_keep, is_busy };
+    let parts = Parts { streams, teller, taken, pending, sender, to_keep, is_busy };
     tokio::spawn(parts.run(options, stop));
     Ok(way)
 }
@@ -86,7 +90,8 @@ struct Parts {
     streams: Streams,
     teller: Arc<Teller>,
     taken: Arc<Taken>,
-    to_append: Appends,
+    pending: Arc<Pending>,
+    sender: Arc<OnceLock<QuietSender>>,
     to_keep: mpsc::Receiver<Keep>,
     is_busy: Arc<std::sync::atomic::AtomicBool>,
 }
@@ -108,15 +113,15 @@ impl Parts {
 
     /// All tasks, which end when they are dropped.
     async fn begin(self, options: Options, stop: CancellationToken) -> Result<JoinSet<()>, String> {
-        let Self { streams, teller, taken, to_append, to_keep, is_busy } = self;
+        let Self { streams, teller, taken, pending, sender, to_keep, is_busy } = self;
         let link = Link::open(options, stop).await.map_err(|error| error.to_string())?;
         let (api, log, names) = (Api::new(link.clone()), Arc::new(OnceLock::new()), streams.names.clone());
-        let touch = Arc::default();
+        sender.get_or_init(|| QuietSender::new(link, &names.records));
         let appending = Trouble::new(Arc::clone(&teller), Part::Appending);
-        let appender = Appender::new(link, names.records.clone(), to_append, Arc::clone(&touch), appending).await?;
+        let appender = Appender::new(api.clone(), &names, Arc::clone(&pending), appending).await?;
         let reading = Trouble::new(Arc::clone(&teller), Part::Reading);
-        let reader = Reader::new(api.clone(), streams, Arc::clone(&teller), reading, taken, Arc::clone(&log), touch);
-        let keeper = Keeper { api, names, teller, keeps: to_keep, is_busy, log };
+        let reader = Reader::new(api.clone(), streams, Arc::clone(&teller), reading, taken, Arc::clone(&log), pending);
+        let keeper = Keeper { api, names, teller, keeps: to_keep, is_busy, log, left: None };
         let mut tasks = JoinSet::new();
         tasks.spawn(reader.run());
         tasks.spawn(appender.run());

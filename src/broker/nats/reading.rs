@@ -1,27 +1,22 @@
 //! Reads the log from its snapshot on, over as many connections and consumers as it takes, and tells each record once.
 
-use std::future::pending;
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::task::JoinError;
 use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::broker::space::{Snapshot, Told};
 
-use super::api::{Api, Fault, Info};
+use super::api::{Api, Cluster, Fault, Info};
 use super::credit::{Taken, Untaken};
 use super::feed::{Delivery, Feed};
+use super::pending::{Overdue, Pending};
 use super::snapshot::Head;
 use super::streams::Streams;
 use super::telling::{GRACE, Teller, Trouble};
-use super::touch::{Overdue, Touch};
-
-/// A consumer that says nothing for this long is gone: it would have said four times that there is nothing.
-const SILENCE: Duration = Duration::from_secs(2);
-
-/// The server that leads the log is asked for so often.
-const LOOK: Duration = Duration::from_secs(2);
+use super::watch::{Heard, LED_BY_ANOTHER, Watch};
 
 /// After a failure, the next try waits this long, then twice as long each time, ...
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -83,9 +78,11 @@ pub(super) struct Reader {
     pub(super) taken: Arc<Taken>,
     /// Which log it is, for whoever keeps snapshots of it.
     pub(super) log: Arc<OnceLock<u64>>,
-    touch: Arc<Touch>,
+    pending: Arc<Pending>,
     untaken: Untaken,
     place: Option<Place>,
+    /// The server that was found to lead the log last, if there are several.
+    leader: Option<String>,
 }
 
 impl Reader {
@@ -96,9 +93,9 @@ impl Reader {
         trouble: Trouble,
         taken: Arc<Taken>,
         log: Arc<OnceLock<u64>>,
-        touch: Arc<Touch>,
+        pending: Arc<Pending>,
     ) -> Self {
-        Self { api, streams, teller, trouble, taken, log, touch, untaken: Untaken::default(), place: None }
+        Self { api, streams, teller, trouble, taken, log, pending, untaken: Untaken::default(), place: None, leader: None }
     }
 
     /// Reads for ever.
@@ -145,10 +142,10 @@ impl Reader {
 
     /// Waits until a leader answers this node.
     async fn answered(&mut self) {
-        while self.touch.is_lost() {
+        while self.pending.is_lost() {
             self.trouble.failed(&self.api.link().why_silent());
             tokio::select! {
-                () = self.touch.found() => {}
+                () = self.pending.found() => {}
                 () = sleep(GRACE) => {}
             }
         }
@@ -166,24 +163,33 @@ impl Reader {
             Err(stop) => return stop,
         };
         self.trouble.is_over();
-        let (link, touch) = (self.api.link().clone(), Arc::clone(&self.touch));
-        let mut lost = pin!(link.lost(connection));
-        let mut unanswered = pin!(touch.lost());
-        let mut follows = pin!(follows(self.api.clone(), self.streams.names.log.clone(), feed.server().map(str::to_owned)));
-        let (mut silence, mut overdue) = (pin!(sleep(SILENCE)), Overdue::default());
+        let heard = Arc::new(Heard::default());
+        let watch = Watch {
+            api: self.api.clone(),
+            connection,
+            stream: self.streams.names.log.clone(),
+            server: feed.server().map(str::to_owned),
+            pending: Arc::clone(&self.pending),
+            heard: Arc::clone(&heard),
+        };
+        // On a task of its own, so that its timers are not looked at for each message.
+        let mut watch = AbortOnDropHandle::new(tokio::spawn(watch.run()));
+        let (link, mut overdue) = (self.api.link().clone(), Overdue::default());
+        let stopped = |watched: Result<String, JoinError>| Stop::Away(watched.unwrap_or_else(|error| error.to_string()));
         loop {
             let message = tokio::select! {
                 biased;
-                () = &mut lost => return Stop::Away(link.why_down()),
-                () = &mut unanswered => return Stop::Away(link.why_silent()),
-                () = &mut follows => return Stop::Away("another NATS server leads the log, and is asked".to_owned()),
+                watched = &mut watch => return stopped(watched),
                 message = feed.next() => message,
-                () = &mut silence => return Stop::Away(link.why_silent()),
             };
             let Some(message) = message else { return Stop::Away(link.why_down()) };
+            // What has come while this node was stopped may be what a leader sends that others have given up meanwhile.
+            if !heard.in_time() {
+                return Stop::Away(link.why_silent());
+            }
             match feed.record(message).await {
                 Ok(None) => {
-                    if self.next().is_some_and(|next| overdue.is_so(&touch, next)) {
+                    if self.next().is_some_and(|next| overdue.is_so(&self.pending, next)) {
                         return Stop::Away(
                             "what is stored in the log does not come from the server that sends it; another is asked".to_owned(),
                         );
@@ -191,6 +197,10 @@ impl Reader {
                 }
                 Ok(Some(delivery)) => {
                     overdue.came();
+                    let is_next = self.next() == Some(delivery.sequence);
+                    if is_next && !self.pending.came(&delivery.record) {
+                        return Stop::Away(link.why_silent());
+                    }
                     if let Err(stop) = self.told(delivery) {
                         return stop;
                     }
@@ -198,12 +208,12 @@ impl Reader {
                 Err(reason) => return Stop::Away(format!("what NATS sends of the log has broken off: {reason}; it is asked for again")),
             }
             if !self.untaken.has_room() {
+                heard.nobody_listens();
                 tokio::select! {
-                    () = self.untaken.room(&self.taken) => {}
-                    () = &mut lost => return Stop::Away(link.why_down()),
+                    () = self.untaken.room(&self.taken) => heard.again(),
+                    watched = &mut watch => return stopped(watched),
                 }
             }
-            silence.as_mut().reset(Instant::now() + SILENCE);
         }
     }
 
@@ -217,14 +227,20 @@ impl Reader {
             self.caught_up();
         }
         let Some(next) = self.next() else { return Err(Stop::Away("it has not begun".to_owned())) };
-        let leader = self.checked().await?;
+        let Info { cluster: Cluster { leader }, state, .. } = self.checked().await?;
         let feed = match Feed::open(&self.api, &self.streams.names, next, leader.as_deref()).await {
             Ok(feed) => feed,
             // Perhaps because there is no such stream any more.
             Err(fault) => return Err(self.checked().await.err().unwrap_or_else(|| fault.into())),
         };
-        // Also behind that, since what is forgotten later is seen by the records that it leaves out.
-        self.checked().await?;
+        // Also behind that, since what is forgotten later is seen by the records that it leaves out. A leader that was frozen says at first that
+        // it leads, and what it alone has was never agreed to.
+        if self.checked().await?.cluster.leader != leader {
+            return Err(Stop::Away(LED_BY_ANOTHER.to_owned()));
+        }
+        if leader != self.leader && self.leader.replace(leader.unwrap_or_default()).is_some() {
+            self.teller.tell(Told::Led(state.last));
+        }
         tracing::debug!(next, consumer = %feed.name(), server = feed.server(), "the log is read");
         Ok(feed)
     }
@@ -242,6 +258,10 @@ impl Reader {
                 }
             };
             let info = self.info().await?;
+            if !self.streams.counts(&info, || self.info()).await? {
+                stop = Stop::Away(format!("the stream {} has just been made by several nodes", self.streams.names.log));
+                continue;
+            }
             let (log, next) = (info.identity(), snapshot.as_ref().map_or(1, |(head, _)| head.cut + 1));
             let place = Place { log, next, behind: Some(info.state.last), has_read: false };
             if snapshot.as_ref().is_some_and(|(head, _)| head.log != log) {
@@ -271,15 +291,15 @@ impl Reader {
         self.api.info(&self.streams.names.log).await?.ok_or_else(gone)
     }
 
-    /// Whether the log is the same one, and has the next record or will have. Returns the server that leads it, if there are several.
-    async fn checked(&self) -> Result<Option<String>, Stop> {
+    /// Whether the log is the same one, and has the next record or will have. Returns what there is to know of it.
+    async fn checked(&self) -> Result<Info, Stop> {
         let info = self.info().await?;
-        let Some(place) = &self.place else { return Ok(info.cluster.leader) };
+        let Some(place) = &self.place else { return Ok(info) };
         if info.identity() != place.log {
             let name = &self.streams.names.log;
             return Err(Stop::Over(format!("the stream {name} in NATS was made anew; start this node again, and all others")));
         }
-        self.gap(&info, place).map_or(Ok(info.cluster.leader), Err)
+        self.gap(&info, place).map_or(Ok(info), Err)
     }
 
     /// What is wrong if a record is read next.
@@ -324,20 +344,6 @@ impl Reader {
         if place.behind.is_some_and(|last| place.next > last) {
             place.behind = None;
             self.teller.tell(Told::CaughtUp);
-        }
-    }
-}
-
-/// Waits until a server of several is known not to lead a stream any more.
-async fn follows(api: Api, stream: String, server: Option<String>) {
-    let Some(server) = server else { return pending().await };
-    loop {
-        sleep(LOOK).await;
-        // If nobody answers, nobody is known.
-        if let Ok(Some(info)) = api.info(&stream).await
-            && info.cluster.leader.is_some_and(|leader| leader != server)
-        {
-            return;
         }
     }
 }

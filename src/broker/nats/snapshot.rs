@@ -26,16 +26,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// A new name, and all that there is to know of a snapshot.
-    pub(super) fn of(snapshot: &Snapshot, log: u64) -> Self {
-        Self {
-            log,
-            cut: snapshot.cut,
-            id: format!("{:016x}{:016x}", snapshot.cut, fastrand::u64(..)),
-            pieces: snapshot.pieces.len(),
-            bytes: snapshot.pieces.iter().map(Vec::len).sum(),
-            sha256: digest(&snapshot.pieces),
-        }
+    /// A new name, and all that there is to know of a snapshot, which is given back.
+    pub(super) async fn of(snapshot: Snapshot, log: u64) -> Result<(Self, Snapshot), Fault> {
+        let Snapshot { cut, pieces } = snapshot;
+        let (sha256, pieces) = digested(pieces).await?;
+        let id = format!("{cut:016x}{:016x}", fastrand::u64(..));
+        let head = Self { log, cut, id, pieces: pieces.len(), bytes: pieces.iter().map(Vec::len).sum(), sha256 };
+        Ok((head, Snapshot { cut, pieces }))
     }
 
     /// The one that stands there, and its sequence.
@@ -58,9 +55,16 @@ impl Head {
             let Some(piece) = api.last(&names.state, &names.piece(&self.id, number)).await? else { return Ok(None) };
             pieces.push(piece.content);
         }
-        let is_whole = pieces.iter().map(Vec::len).sum::<usize>() == self.bytes && digest(&pieces) == self.sha256;
+        let (sha256, pieces) = digested(pieces).await?;
+        let is_whole = pieces.iter().map(Vec::len).sum::<usize>() == self.bytes && sha256 == self.sha256;
         Ok(is_whole.then_some(Snapshot { cut: self.cut, pieces }))
     }
+}
+
+/// The digest of all pieces, which are given back. It takes a second for a gigabyte, so the others do not wait for it.
+async fn digested(pieces: Vec<Vec<u8>>) -> Result<(String, Vec<Vec<u8>>), Fault> {
+    let digested = tokio::task::spawn_blocking(move || (digest(&pieces), pieces)).await;
+    digested.map_err(|error| Fault::Silent(error.to_string()))
 }
 
 /// Of all pieces, and of where each ends.
@@ -85,18 +89,19 @@ mod tests {
         Snapshot { cut, pieces: vec![b"ab".to_vec(), b"c".to_vec()] }
     }
 
-    #[test]
-    fn a_digest_tells_where_pieces_end() {
-        let (whole, moved) = (snapshot(1), vec![b"a".to_vec(), b"bc".to_vec()]);
-        assert_eq!(Head::of(&whole, 1).sha256, digest(&whole.pieces));
+    #[tokio::test]
+    async fn a_digest_tells_where_pieces_end() {
+        let moved = vec![b"a".to_vec(), b"bc".to_vec()];
+        let (head, whole) = Head::of(snapshot(1), 1).await.unwrap();
+        assert_eq!((&head.sha256, &whole.pieces), (&digest(&whole.pieces), &snapshot(1).pieces));
         assert_ne!(digest(&whole.pieces), digest(&moved));
     }
 
-    #[test]
-    fn only_what_can_never_count_is_outlived() {
-        let head = Head::of(&snapshot(300), 1);
+    #[tokio::test]
+    async fn only_what_can_never_count_is_outlived() {
+        let (head, _) = Head::of(snapshot(300), 1).await.unwrap();
         for (cut, outlived) in [(20, true), (300, true), (301, false), (4096, false)] {
-            assert_eq!(head.outlives(&Head::of(&snapshot(cut), 1).id), outlived, "{cut}");
+            assert_eq!(head.outlives(&Head::of(snapshot(cut), 1).await.unwrap().0.id), outlived, "{cut}");
         }
         assert!(!head.outlives(&head.id) && head.outlives("odd"));
     }

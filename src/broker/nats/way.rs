@@ -2,19 +2,20 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
-use tokio_util::sync::DropGuard;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::broker::space::{Log, RecordId, Snapshot, Told};
 
-use super::appending::Append;
+use super::appending::QuietSender;
 use super::credit::Taken;
 use super::keeping::Keep;
+use super::pending::{Append, Pending};
 use super::telling::Teller;
 
 /// The last record is waited for this long at the end.
@@ -22,24 +23,22 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// The way to a log in JetStream. It ends when it is dropped.
 pub struct Way {
-    pub(super) appends: mpsc::UnboundedSender<Append>,
-    /// How many records were appended, ...
-    pub(super) appended: u64,
-    /// ... and of how many of them it is known that they are stored, or replaced by another.
-    pub(super) done: watch::Receiver<u64>,
+    pub(super) pending: Arc<Pending>,
+    /// There as soon as NATS is called.
+    pub(super) sender: Arc<OnceLock<QuietSender>>,
     pub(super) keeps: mpsc::Sender<Keep>,
     /// A snapshot is being stored.
     pub(super) is_busy: Arc<AtomicBool>,
     pub(super) taken: Arc<Taken>,
     pub(super) teller: Arc<Teller>,
-    pub(super) _stop: DropGuard,
+    pub(super) stop: CancellationToken,
+    pub(super) _stops: DropGuard,
 }
 
 impl Log for Way {
     fn append(&mut self, id: RecordId, record: Vec<u8>) {
-        self.appended += 1;
-        // Nobody is there only behind the end, which has been told.
-        let _ = self.appends.send(Append { id, record: record.into() });
+        let append = Append { id, record: record.into() };
+        self.pending.append(append, |record| self.sender.get().is_some_and(|sender| sender.send(record)));
     }
 
     fn keep(&mut self, snapshot: Snapshot, forget: u64) {
@@ -53,10 +52,13 @@ impl Log for Way {
         self.taken.up_to(sequence);
     }
 
-    fn finish(mut self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn finish(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let appended = self.appended;
-            let _ = timeout(LAST_WORD, self.done.wait_for(|done| *done >= appended)).await;
+            tokio::select! {
+                () = self.pending.free() => {}
+                () = self.stop.cancelled() => {}
+                () = sleep(LAST_WORD) => {}
+            }
         })
     }
 }

@@ -142,19 +142,9 @@ mod tests {
     use super::*;
     use crate::broker::outbox::narrow::{GONE, Narrow};
     use crate::broker::outbox::{OutboxLimits, Pushed};
-    use crate::broker::settings::Policy;
-    use crate::wire::json_lines::ENCODER;
 
     fn outbox() -> Outbox<Narrow> {
-        let limits = OutboxLimits {
-            encoder: &ENCODER,
-            limit: 1 << 20,
-            policy: Policy::Disconnect,
-            gauge: Arc::default(),
-            translations: Arc::default(),
-            permits: Arc::default(),
-            sent: Arc::default(),
-        };
+        let limits = OutboxLimits::disconnecting(1 << 20);
         Outbox::new(Narrow::default(), Arc::new(limits))
     }
 

@@ -40,6 +40,22 @@ pub struct OutboxLimits {
     pub sent: Arc<AtomicU64>,
 }
 
+#[cfg(test)]
+impl OutboxLimits {
+    /// Whoever has more waiting than this is cut off.
+    pub(crate) fn disconnecting(limit: usize) -> Self {
+        Self {
+            encoder: &crate::wire::json_lines::ENCODER,
+            limit,
+            policy: Policy::Disconnect,
+            gauge: Arc::default(),
+            translations: Arc::default(),
+            permits: Arc::default(),
+            sent: Arc::default(),
+        }
+    }
+}
+
 /// The outbox of one connection.
 pub struct Outbox<S: ?Sized> {
     pub(super) limits: Arc<OutboxLimits>,

@@ -64,6 +64,9 @@ pub enum Told {
     },
     /// All records that there were when reading began have been told.
     CaughtUp,
+    /// Another server sends the log from here on. Copies of it may differ behind what all had agreed to when that one began, at about the record
+    /// of this number.
+    Led(u64),
     /// A snapshot has been kept, or has not and why.
     Kept(Result<u64, String>),
     /// There is no way to the log, and why; or there is one again.

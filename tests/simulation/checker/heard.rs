@@ -61,7 +61,12 @@ impl Checker {
         let expected = match listens.gap {
             None => before.sequence + messages,
             Some(Some(missed)) => before.sequence + missed + messages,
-            Some(None) => return,
+            Some(None) => {
+                if position.epoch == before.epoch && position.sequence < before.sequence + messages {
+                    self.flaw(format!("{who}: sent back to {position:?}, after {before:?}"));
+                }
+                return;
+            }
         };
         if position.epoch != before.epoch || position.sequence != expected {
             let told = listens.gap;

@@ -31,15 +31,20 @@ impl Sharing {
             let Some(stream) = unknown(batch, core).filter(|_| batch.asks_again()) else { return Asked::Here };
             // It has been deleted meanwhile; or there is no room for one more, which is said if it is asked again.
             self.outgoing.push(Entry::Step(None, Op::Touch(stream)));
-            self.outgoing.push(Entry::Done(order));
-            return Asked::Waits;
+            return self.wait(order, batch);
         }
         let (asked, lines) = self.take_shared(from, batch, core);
         if !asked && !self.clear_next(from, batch, core) {
             return Asked::Here;
         }
         self.count(from, lines);
+        self.wait(order, batch)
+    }
+
+    /// It goes on when all that was said so far has come back.
+    fn wait(&mut self, order: ConnectionId, batch: &mut Applying) -> Asked {
         self.outgoing.push(Entry::Done(order));
+        batch.come_abreast();
         Asked::Waits
     }
 
@@ -109,7 +114,8 @@ impl Sharing {
         let Some(input) = batch.peek() else { return false };
         let asks_how_it_stands = matches!(input, Input::Listen { .. } | Input::ListenPrefix { .. });
         let lines = if self.has_session(from) { input.lines() } else { 0 };
-        let waits = unknown.is_some() || asks_how_it_stands && !self.is_fresh() || lines > 0;
+        let is_behind = asks_how_it_stands && !self.is_fresh() || !batch.is_abreast() && is_ahead(input, core);
+        let waits = unknown.is_some() || is_behind || lines > 0;
         batch.clear_one();
         if let Some(stream) = unknown {
             self.outgoing.push(Entry::Step(None, Op::Touch(stream)));
@@ -139,6 +145,16 @@ impl Sharing {
         self.outgoing.push(Entry::Step(Some(id), Op::Client(Some(id.0), leave)));
         self.outgoing.push(Entry::Done(id));
         true
+    }
+}
+
+/// Whether one that goes on listening may have heard at another node what this one has yet to read.
+fn is_ahead(input: &Input, core: &Core) -> bool {
+    match input {
+        Input::Listen { stream, start: Some(start), .. } => start.after.is_some_and(|after| !core.has_had(stream, after)),
+        // There may be any number of streams, and looking at each takes longer than that way.
+        Input::ListenPrefix { start: Some(starts), .. } => starts.after.is_some(),
+        _ => false,
     }
 }
 

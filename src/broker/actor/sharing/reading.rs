@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::broker::actor::mailbox::Ids;
 use crate::broker::actor::routes::Routes;
-use crate::broker::core::{Budget, Core, Input, sending};
+use crate::broker::core::{Budget, Core, Input, Refusal, sending};
 use crate::broker::rows::{Fault, Row};
 use crate::broker::space::{Envelope, Join, Member, Op, RecordId, Standing};
 use crate::wire::ErrorCode;
@@ -241,7 +241,8 @@ impl Replay<'_> {
 
     /// For the others this node was gone. What it has taken and not stored is lost, and those who said it are told.
     fn begin_again(&mut self) {
-        let lost = self.sharing.outgoing.give_up();
+        let given_up = self.sharing.outgoing.give_up().into_iter();
+        let (waiting, lost): (VecDeque<_>, _) = given_up.partition(|entry| matches!(entry, Entry::Done(_)));
         self.lose(lost);
         for id in std::mem::take(&mut self.sharing.clients).into_keys() {
             self.cut(id);
@@ -249,6 +250,8 @@ impl Replay<'_> {
         tracing::warn!("the other nodes had given this one up (nodes.lease); its publishers have to connect again");
         self.sharing.begin_life();
         self.sharing.introduce();
+        // Who waits for what has been said meanwhile waits for that still.
+        waiting.into_iter().for_each(|entry| self.sharing.outgoing.push(entry));
         // Nor do they know any more who listens here.
         self.core.count_again();
     }
@@ -299,6 +302,13 @@ impl Replay<'_> {
         match reading.own.as_mut().and_then(VecDeque::pop_front) {
             None => return false,
             Some(Entry::Step(from, op)) => self.step(from, op, reading, budget),
+            // Its stream was made elsewhere meanwhile, and somebody may listen to it there.
+            Some(Entry::Aside(from, input)) if matches!(&input, Input::Put { stream, .. } if self.core.is_common(stream)) => {
+                self.routes.turn_to(from);
+                for input in Core::apart(input) {
+                    self.core.refuse(from, &input, &Refusal::no_room(), self.routes);
+                }
+            }
             Some(Entry::Aside(from, input)) => {
                 self.routes.turn_to(from);
                 self.core.leave_log();

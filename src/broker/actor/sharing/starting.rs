@@ -28,12 +28,11 @@ impl Sharing {
                 self.introduce();
                 tracing::info!(streams = core.streams(), nodes = self.members.iter().count(), "the log of the space is read");
             }
+            Told::Led(sequence) => self.keeping.led(sequence),
             // It is under way until all nodes know.
             Told::Kept(Ok(cut)) => self.outgoing.push(Entry::Step(None, Op::Kept(cut))),
             Told::Kept(Err(why)) => {
-                self.keeping.is_under_way = false;
-                // It is tried again with the next that is due.
-                (self.keeping.records, self.keeping.bytes) = (0, self.keeping.bytes / 2);
+                self.keeping.failed();
                 tracing::warn!(%why, "the state of the space was not kept");
             }
             Told::Away(why) => {
@@ -72,7 +71,7 @@ impl Sharing {
             }
         };
         self.restore(state, core);
-        self.keeping.cut = cut;
+        (self.keeping.cut, self.keeping.grown) = (cut, cut);
     }
 
     fn restore(&mut self, State { beside, streams }: State, core: &mut Core) {

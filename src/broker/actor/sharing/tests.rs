@@ -1,6 +1,7 @@
 //! Nodes that read one log know the same, whoever listens where, and whenever they come.
 
 mod alike;
+mod behind;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -286,6 +287,10 @@ fn live(seed: u64) {
                 let remember_time = Duration::from_secs([2, 5, 20, 90][rng.usize(0..4)]);
                 nodes[number].sharing.set_limits(SharedLimits { remember_time, ..SharedLimits::of(&limits()) });
                 nodes[number].sharing.speak_for_test();
+            }
+            17 => {
+                let at = nodes[number].at as u64;
+                nodes[number].hear(Told::Led(at));
             }
             // It goes; what is said meanwhile comes too late.
             16 if step % 4 == 0 => nodes[number].sharing.leave(None),

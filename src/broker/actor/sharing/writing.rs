@@ -65,7 +65,6 @@ impl Sharing {
     pub(in crate::broker::actor) fn keep(&mut self, work: StateWork) {
         let Some(writer) = work.writer else { return };
         self.keeping.size = work.size;
-        let forget = if self.keeping.forgets_all { self.keeping.sequence } else { self.keeping.cut };
-        self.port.keep(writer.finish(self.keeping.sequence), forget);
+        self.port.keep(writer.finish(self.keeping.sequence), self.keeping.forgettable());
     }
 }

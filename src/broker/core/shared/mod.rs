@@ -11,8 +11,8 @@ mod restoring;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::wire::Epoch;
 use crate::wire::ids::{ConnectionId, StreamName};
+use crate::wire::{Epoch, Position};
 
 use super::budget::{Budget, FORGET};
 use super::common::{Elsewhere, Shared};
@@ -177,6 +177,11 @@ impl Core {
         directory::is_entry(name) || self.streams.get(name).is_some_and(|stream| !self.is_forgettable(stream) && !self.is_expired(stream))
     }
 
+    /// Whether a stream is in the run of this position, and has come as far.
+    pub fn has_had(&self, name: &StreamName, Position { epoch, sequence }: Position) -> bool {
+        self.streams.get(name).is_some_and(|stream| stream.run.epoch == epoch && stream.run.sequence >= sequence)
+    }
+
     /// A connection's node is gone: whoever it was may come back to another one. False if the budget was spent before that.
     pub fn depart(&mut self, connection: ConnectionId, budget: &mut Budget) -> bool {
         let done = self.hand_on(Owner::Connection(connection), budget);
@@ -292,6 +297,13 @@ impl Core {
 pub struct Refusal(Refused);
 
 impl Refusal {
+    /// A message is for a stream for which there was no room here, and that others have made meanwhile.
+    pub fn no_room() -> Self {
+        Self(Refused::limit(
+            "this node had no room for one more stream (limits.headers_total), so nobody was given the message; send it again, or raise the limit".to_owned(),
+        ))
+    }
+
     /// It cannot be said to other nodes.
     pub fn unwritable() -> Self {
         Self(Refused::limit("this node cannot pass it on to the others, so nothing was done; please report it".to_owned()))

@@ -46,6 +46,9 @@ fn a_run_is_told_from_its_header_to_its_end() {
     let last = format!("Last-Event-ID: {epoch}.3.end");
     assert_eq!(ask(&broker, &format!("GET {EVENTS}"), &[&last], "").status, 204);
     assert_eq!(ask(&broker, &format!("GET {EVENTS}?after={epoch}.3.end"), &[], "").status, 204);
+    // A position before the end is not the end, whatever its id says.
+    let missed = Listener::new(&broker, EVENTS, Some(&format!("{epoch}.2.end"))).rest();
+    assert_eq!(missed.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["joined", "", "close"]);
     // The next run is another one.
     publisher.send(r#"{"action":"header","stream":"a","message":"again"}"#);
     publisher.settle();
@@ -53,6 +56,22 @@ fn a_run_is_told_from_its_header_to_its_end() {
     assert_eq!(listener.expect("header").data, "\"again\"");
     let joined = listener.expect("joined").json();
     assert_eq!((&joined["resumed"], joined["position"]["epoch"] == json!(epoch)), (&json!(false), false));
+}
+
+// Seen to fail: it was refused, since there was no room for what only several nodes need.
+#[test]
+fn who_has_had_the_end_needs_no_more_room_than_others() {
+    let broker = Broker::start(settings().set("limits.streams", 1).set("limits.listens", 1).http());
+    let mut publisher = broker.client();
+    publisher.send(r#"{"action":"header","stream":"a","message":"once"}"#);
+    publisher.send(r#"{"action":"close","stream":"a"}"#);
+    publisher.settle();
+    let mut listener = Listener::new(&broker, EVENTS, None);
+    let id = std::iter::from_fn(|| listener.next()).last().and_then(|end| end.id).unwrap();
+    assert_eq!(ask(&broker, &format!("GET {EVENTS}?after={id}"), &[], "").status, 204);
+    publisher.send(r#"{"action":"header","stream":"a","message":"again"}"#);
+    publisher.settle();
+    assert_eq!(Listener::new(&broker, EVENTS, Some(&id)).expect("header").data, "\"again\"");
 }
 
 #[test]

@@ -41,6 +41,19 @@ impl Caller {
         Ok(Call::begin(Arc::clone(&self.context), self.visit.peer.clone(), token.as_ref(), spawn).await)
     }
 
+    /// The same for one who may be here, which is known before anything is asked that may take its time. From then on, the request does not count
+    /// among those of strangers.
+    ///
+    /// # Errors
+    /// If the caller may not be here.
+    pub(super) async fn admitted(&self) -> Result<Call, Refused> {
+        let mut call = self.call().await?;
+        call.say(r#"{"action":"ping"}"#).await;
+        call.hear().await?;
+        self.visit.admit();
+        Ok(call)
+    }
+
     /// The token in the request, if there is one.
     pub(super) fn token(&self) -> Result<Option<Token>, Refused> {
         let Some(value) = self.headers.get(header::AUTHORIZATION) else { return Ok(None) };

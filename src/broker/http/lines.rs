@@ -13,6 +13,20 @@ pub(super) fn listen(stream: &str, receipt: u64) -> String {
     format!("{{\"action\":\"listen\",\"stream\":{},\"receipt\":{receipt}}}", json(stream))
 }
 
+/// The line that asks how a stream stands, as its entry in the directory tells it. It does not count as a listener of the stream.
+pub(super) fn listen_to_entry(stream: &str, receipt: u64) -> String {
+    listen(&format!("{DIRECTORY}{stream}"), receipt)
+}
+
+/// The same, and a node that is behind answers only when it has read what others have told by then: of several nodes, each does so for whoever goes on
+/// listening where it has not been. The directory passes over positions.
+pub(super) fn listen_to_entry_abreast(stream: &str, receipt: u64) -> String {
+    let mut line = listen_to_entry(stream, receipt);
+    line.pop();
+    line.push_str(r#","after":{"epoch":"none","sequence":0}}"#);
+    line
+}
+
 /// A text as JSON, as the broker writes it.
 pub(super) fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()

@@ -13,7 +13,7 @@ use super::answer::{Refused, json_response};
 use super::asked::Name;
 use super::call::{Call, Said};
 use super::caller::Caller;
-use super::lines::{self, DIRECTORY, json, listen};
+use super::lines::{self, json, listen};
 use super::pieces::{self, Cut, Pieces};
 
 /// Which receipt is for what.
@@ -22,21 +22,19 @@ const OF_STREAM: u64 = 2;
 
 /// See the module.
 pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, Refused> {
-    let mut call = caller.call().await?;
+    let mut call = caller.admitted().await?;
     // First what the directory says, which does not count the one who asks. What comes later is not asked for.
-    let directory = listen(&format!("{DIRECTORY}{name}"), OF_DIRECTORY);
-    call.say(&format!("{directory}\n{}\n{{\"action\":\"hangup\"}}", listen(&name, OF_STREAM))).await;
-    let mut entry = None;
-    loop {
-        let said = call.hear().await?;
-        match (said.action, said.receipt) {
-            ("put", _) => entry = said.message.map(RawValue::to_owned),
-            ("receipt", Some(OF_DIRECTORY)) => break,
-            _ => {}
+    let mut entry = ask_directory(&mut call, &lines::listen_to_entry(&name, OF_DIRECTORY)).await?;
+    let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
+    if entry.is_none() && !stream.is_reserved() {
+        // Another node may know it already. To listen to it is no way to find out: all would remember for a while that somebody has asked.
+        call.say(r#"{"action":"hangup"}"#).await;
+        entry = ask_directory(&mut call, &lines::listen_to_entry_abreast(&name, OF_DIRECTORY)).await?;
+        if entry.is_none() {
+            return Err(Refused::unknown(&name));
         }
     }
-    caller.visit.admit();
-    let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
+    call.say(&format!("{}\n{{\"action\":\"hangup\"}}", listen(&name, OF_STREAM))).await;
     let mut text = format!("{{\"stream\":{}", json(&name));
     add(&mut text, "directory", entry.as_deref());
     // The status comes first: there is no stream that has no header, has not ended, and is not in the directory.
@@ -75,6 +73,20 @@ pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, R
         to.send(text).await
     });
     Ok(json_response(StatusCode::OK, body))
+}
+
+/// What the directory says when it is asked by this line.
+async fn ask_directory(call: &mut Call, line: &str) -> Result<Option<Box<RawValue>>, Refused> {
+    call.say(line).await;
+    let mut entry = None;
+    loop {
+        let said = call.hear().await?;
+        match (said.action, said.receipt) {
+            ("put", _) => entry = said.message.map(RawValue::to_owned),
+            ("receipt", Some(OF_DIRECTORY)) => return Ok(entry),
+            _ => {}
+        }
+    }
 }
 
 /// Passes on a text, and the content whose line has begun.

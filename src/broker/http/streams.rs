@@ -12,12 +12,9 @@ use super::lines::json;
 
 /// Says one action, with the body as its content if it may have one, and tells what it did.
 pub(super) async fn act(caller: Caller, action: &'static str, Name(name): Name, body: Option<Body>) -> Result<Response, Refused> {
-    let mut call = caller.call().await?;
     // Whoever may not be here is told so before anything is taken from it.
-    call.say(r#"{"action":"ping","receipt":1}"#).await;
-    call.hear().await?;
-    caller.visit.admit();
-    let mut line = format!("{{\"action\":\"{action}\",\"stream\":{},\"receipt\":2", json(&name));
+    let mut call = caller.admitted().await?;
+    let mut line = format!("{{\"action\":\"{action}\",\"stream\":{},\"receipt\":1", json(&name));
     if let Some(body) = body {
         let mut content = Content::of(body, &caller.context, &caller.front.stop).await?;
         match content.json()? {

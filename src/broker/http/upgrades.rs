@@ -1,19 +1,25 @@
 //! Answers behind which the connection is something else: a WebSocket, or the events of a stream.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use tokio::time::timeout;
 
 use crate::wire::ids::StreamName;
 
 use super::answer::Refused;
 use super::asked::{Name, Question};
-use super::call::token_line;
+use super::call::{Call, token_line};
 use super::caller::Caller;
 use super::events::END;
-use super::lines::{json, listen};
+use super::lines::{json, listen, listen_to_entry_abreast};
 use super::next::Next;
 use super::websocket;
+
+/// A node that is behind has caught up within this, or it takes longer than a person or a proxy waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A longer name would not fit into a piece of a line.
 const LONGEST_NAME: usize = 8 << 10;
@@ -61,23 +67,14 @@ pub(super) async fn events(
     let after = told.as_deref().into_iter().chain(asked.after.as_deref()).find(|id| !id.is_empty()).map(After::parse).transpose()?;
     let mut first = listen_line(&name, &asked, after.as_ref())?;
     first.push('\n');
-    // Whether it may is told by the status; and whether it has had the end already.
-    let mut call = caller.call().await?;
-    call.say(&listen(&name, 1)).await;
-    loop {
-        let said = call.hear().await?;
-        if said.receipt == Some(1) {
-            let position = said.position.and_then(|position| serde_json::from_str::<At>(position.get()).ok());
-            let has_had_all = after.is_some_and(|after| after.is_end && Some(after.at) == position);
-            if said.state == Some("ended") && has_had_all {
-                // A browser that is told this asks no more.
-                return Ok(StatusCode::NO_CONTENT.into_response());
-            }
-            break;
-        }
+    // Whether it may is told by the status; and whether it has had the end already, by which a browser knows to ask no more.
+    let end = after.filter(|after| after.is_end && !stream.is_reserved()).map(|after| after.at);
+    let mut call = caller.admitted().await?;
+    // While a node does not hear the others, it does not know: then the listener waits for it, and not the browser for the listener.
+    if timeout(PATIENCE, is_over(&mut call, &name, end)).await.unwrap_or(Ok(false))? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     drop(call);
-    caller.visit.admit();
     if let Some(token) = caller.token()? {
         first.insert_str(0, &format!("{}\n", token_line(&token)));
     }
@@ -93,6 +90,38 @@ pub(super) async fn events(
         _ => caller.visit.endless(),
     };
     Ok((StatusCode::OK, answer, body).into_response())
+}
+
+/// Whether a stream has ended where the caller has had its end.
+///
+/// # Errors
+/// [`Refused`] if the caller may not listen to it.
+async fn is_over(call: &mut Call, name: &str, end: Option<At>) -> Result<bool, Refused> {
+    let at = ended_at(call, name).await?;
+    let Some(end) = end else { return Ok(false) };
+    if at.as_ref() == Some(&end) {
+        return Ok(true);
+    }
+    // A node that is behind may have had all messages and not the end, which no position tells. What this is refused is no reason to refuse more.
+    call.say(r#"{"action":"hangup"}"#).await;
+    call.say(&listen_to_entry_abreast(name, 0)).await;
+    call.say(r#"{"action":"hangup"}"#).await;
+    Ok(ended_at(call, name).await.is_ok_and(|at| at == Some(end)))
+}
+
+/// Where a stream has ended, if it has.
+///
+/// # Errors
+/// [`Refused`] if the caller may not listen to it.
+async fn ended_at(call: &mut Call, name: &str) -> Result<Option<At>, Refused> {
+    call.say(&listen(name, 1)).await;
+    loop {
+        let said = call.hear().await?;
+        if said.receipt == Some(1) {
+            let position = said.position.and_then(|position| serde_json::from_str(position.get()).ok());
+            return Ok(position.filter(|_| said.state == Some("ended")));
+        }
+    }
 }
 
 /// A position.

@@ -8,10 +8,12 @@ import os
 import re
 import subprocess
 import sys
-from typing import Any, List, Optional
+import threading
+from typing import Any, Callable, List, Optional
 
 import pytest
 from rich.console import Console
+from rich.progress import track
 
 from conftest import DEADLINE, Broker
 from msgstream import CutOff, Ended, Header, Job, Lost, Message, monitor
@@ -156,9 +158,95 @@ def shown(events: List[Any], rows: int = 12, columns: int = 100, streams: "tuple
                 view.away(event.trouble)
             else:
                 view.put(event)
-        view._live.refresh()
+        view.refresh()
         seen = screen(output.getvalue(), rows, columns)
     return seen
+
+
+class Between:
+    """Another thread does something after this one has made a line, and before it writes it."""
+
+    def __init__(self, does: Callable[[], None] = lambda: None) -> None:
+        self.other = threading.Thread(target=does)
+        #: How often this thread has drawn.
+        self.draws = 0
+
+    def process_renderables(self, renderables: List[Any]) -> List[Any]:
+        if threading.current_thread() is threading.main_thread():
+            self.draws += 1
+            if self.other.ident is None:
+                self.other.start()
+                # It has to wait for the line, and this for it as long as a fault would take to show.
+                self.other.join(0.3)
+        return renderables
+
+
+@pytest.mark.parametrize("by", ["the view", "the program"])
+def test_a_line_stays_whatever_is_drawn_while_the_next_one_is_printed(by: str) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=80, height=10)
+    with rich.View(("a", "b", "c"), console) as view:
+        for stream in view.states:
+            view.put(Message(stream, Start("fit")))
+        view.refresh()
+        view.put(Message("a", Complete()))
+        between = Between(view.refresh)
+        console.push_render_hook(between)
+        if by == "the view":
+            view.put(Message("b", Complete()))
+        else:
+            print("said: a line")
+        between.other.join(DEADLINE)
+        console.pop_render_hook()
+    lines = [row.split(":")[0] for row in screen(output.getvalue(), 10, 80) if ": " in row]
+    assert lines == ["a fit", "b fit" if by == "the view" else "said"]
+
+
+def test_streams_that_begin_do_not_have_all_rows_drawn_once_more() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=10)
+    with rich.View(console=console) as view:
+        between = Between()
+        console.push_render_hook(between)
+        for number in range(100):
+            view.put(Header(f"fit-{number}", Join("fit", 1, 10)))
+        console.pop_render_hook()
+    assert between.draws == 0
+
+
+def test_rows_are_drawn_however_much_is_said() -> None:
+    draws: List[threading.Thread] = []
+
+    class Elsewhere:
+        """Notes which draws are not those of this thread."""
+
+        def process_renderables(self, renderables: List[Any]) -> List[Any]:
+            if threading.current_thread() is not threading.main_thread():
+                draws.append(threading.current_thread())
+            return renderables
+
+    # To write to a terminal lets other threads go on, just while nobody else may draw.
+    with open(os.devnull, "w") as terminal:
+        console = Console(file=terminal, force_terminal=True, width=80, height=10)
+        with rich.View(("a",), console) as view:
+            view.put(Header("a", Join("fit", 1, 10)))
+            console.push_render_hook(Elsewhere())
+            for _ in range(20_000):
+                view.put(Message("a", Log("a line")))
+                if len(draws) > 2:
+                    break
+            console.pop_render_hook()
+    # Ten times a second, in which some hundred lines are said.
+    assert len(draws) > 2
+
+
+def test_a_view_goes_with_other_live_displays() -> None:
+    before = (sys.stdout, sys.stderr)
+    view = rich.View(("a",), Console(force_terminal=True))
+    for _ in range(2):
+        with view:
+            view.put(Header("a", Join("fit", 1, 10)))
+            assert list(track(range(3), console=Console(force_terminal=True))) == [0, 1, 2]
+        assert (sys.stdout, sys.stderr) == before
 
 
 def test_rich_shows_a_bar_with_all_there_is_to_know() -> None:

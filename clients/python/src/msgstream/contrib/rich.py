@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, Iterable, List, Optional, Set
+import threading
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Set
 
 from .extras import needed
 
@@ -30,15 +31,24 @@ _COLORS = {"complete": "green", "aborted": "yellow", "failed": "red", "lost": "r
 _COUNTED = {"failed": "failed", "lost": "lost", "aborted": "aborted", "gone": "not heard of", "running": "running", "waiting": "waiting"}
 _COUNTED.update(complete="done", ended="ended")
 
+#: What people must not miss.
+_BAD = ("failed", "lost", "aborted")
+
 
 class View:
     """A bar for each stream that runs, and above them lines that stay: what all of them say, and how each has ended. It is fed with
-    events, from wherever they come."""
+    events, from wherever they come. What the program prints meanwhile stands above the bars too, if it does so in the thread that feeds the
+    view: what comes from another thread in the moment in which a bar goes may take the place of the line above it."""
 
     def __init__(self, streams: Iterable[str] = (), console: Optional[Console] = None) -> None:
         self.states: Dict[str, State] = {}
         self._console = console or get_console()
-        self._live = Live(get_renderable=_Rows(self.states, self._console), console=self._console, refresh_per_second=10)
+        self._rows = _Rows(self.states, self._console)
+        self._live = Live(get_renderable=self._rows, console=self._console, auto_refresh=False)
+        # Rich has no lock around what it draws: of two threads that draw while there are fewer rows than before, the second goes up too far
+        # and erases the line above them, such as the end of a job. So its own thread is not used, and whoever draws holds this.
+        self._drawing = threading.RLock()
+        self._left = threading.Event()
         self._away: Optional[str] = None
         #: The streams that have said of the same outage that something may be missing.
         self._gaps: Set[str] = set()
@@ -47,11 +57,58 @@ class View:
 
     def put(self, event: Event) -> None:
         """Shows an event. So a view can also be given to ``RemoteStream.listen(stream, view, events=True)``."""
-        state = self._state(getattr(event, "stream", ""))
-        before = state.told
-        line = state.take(event)
-        if line is None:
-            return
+        with self._drawing:
+            state = self._state(getattr(event, "stream", ""))
+            before = state.told
+            line = state.take(event)
+            if line is not None:
+                ended = state.told != before
+                self._show(state, event, line, ended)
+                if ended and self._rows.are_fewer():
+                    # What the program prints from this thread, without the lock, finds as many rows as are drawn.
+                    self.refresh()
+
+    def away(self, trouble: Optional[str]) -> None:
+        """Shows that the broker is away, and why, or is there again: ``listener.when_trouble(view.away)``, or a client's."""
+        with self._drawing:
+            if trouble is not None and trouble != self._away:
+                self._console.print(Text(f"{inline(trouble)}; trying again", "yellow"))
+            elif trouble is None and self._away is not None:
+                self._console.print(Text("connected again"))
+            self._away = trouble
+            for state in list(self.states.values()):
+                state.away(trouble)
+
+    def refresh(self) -> None:
+        """Draws the rows as they are now. A view does so by itself, ten times a second."""
+        with self._drawing:
+            if self._live.is_started:
+                self._live.refresh()
+
+    def __enter__(self) -> "View":
+        waiting = [state.stream for state in self.states.values() if state.outcome == "waiting"]
+        if waiting and not self._console.is_terminal:
+            # There are no rows to say so.
+            self._console.print(Text(f"waiting for {', '.join(inline(stream) for stream in waiting)}"))
+        with self._drawing:
+            self._live.start()
+        self._left = threading.Event()
+        threading.Thread(target=self._refresh, args=(self._left,), name="msgstream view", daemon=True).start()
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self._left.set()
+        with self._drawing:
+            self._live.stop()
+
+    def _refresh(self, left: threading.Event) -> None:
+        while not left.wait(0.1):
+            with self._drawing:
+                # Nobody who leaves waits for this thread: it may be entered once more meanwhile.
+                if not left.is_set():
+                    self.refresh()
+
+    def _show(self, state: State, event: Event, line: str, ended: bool) -> None:
         if isinstance(event, (Lost, CutOff)) and event.reconnecting and event.missed is None:
             # All streams of a connection say the same.
             if not self._gaps or event.stream in self._gaps:
@@ -59,28 +116,7 @@ class View:
                 self._console.print(Text(line, "yellow"))
             self._gaps.add(event.stream)
         else:
-            self._say(state, line, state.told != before)
-
-    def away(self, trouble: Optional[str]) -> None:
-        """Shows that the broker is away, and why, or is there again: ``listener.when_trouble(view.away)``, or a client's."""
-        if trouble is not None and trouble != self._away:
-            self._console.print(Text(f"{inline(trouble)}; trying again", "yellow"))
-        elif trouble is None and self._away is not None:
-            self._console.print(Text("connected again"))
-        self._away = trouble
-        for state in list(self.states.values()):
-            state.away(trouble)
-
-    def __enter__(self) -> "View":
-        waiting = [state.stream for state in self.states.values() if state.outcome == "waiting"]
-        if waiting and not self._console.is_terminal:
-            # There are no rows to say so.
-            self._console.print(Text(f"waiting for {', '.join(inline(stream) for stream in waiting)}"))
-        self._live.start()
-        return self
-
-    def __exit__(self, *unused: object) -> None:
-        self._live.stop()
+            self._say(state, line, ended)
 
     def _say(self, state: State, said: str, ended: bool) -> None:
         lines = said.split("\n")
@@ -115,24 +151,49 @@ class _Rows:
     def __init__(self, states: Dict[str, State], console: Console) -> None:
         self._states = states
         self._console = console
+        self._drawn = 0
 
     def __call__(self) -> RenderableType:
         """The rows as they are now, fewer than the terminal has."""
+        layout = self._layout()
+        rows: List[RenderableType] = [_table(layout.bars, self._console.width)] if layout.bars else []
+        if layout.waiting:
+            rows.append(_row(_waiting_for(layout.waiting, self._console.width), "dim"))
+        if layout.others:
+            bad = any(state.outcome in _BAD for state in layout.others)
+            rows.append(_row(_count(layout.others), "red" if bad else ""))
+        self._drawn = layout.height
+        return Group(*rows)
+
+    def are_fewer(self) -> bool:
+        """Whether fewer rows are needed than were drawn last."""
+        return self._layout().height < self._drawn
+
+    def _layout(self) -> "_Layout":
         states = list(self._states.values())
         bars = [state for state in states if state.outcome in ("running", "gone") and not state.over]
         waiting = [state.stream for state in states if state.outcome == "waiting" and not state.over]
         notes = 1 if waiting else 0
         room = self._console.height - 1
-        bad = any(state.outcome in ("failed", "lost", "aborted") for state in states)
+        bad = any(state.outcome in _BAD for state in states)
         # The row that counts the others is needed if not all fit, and as long as something has gone wrong.
-        counts = len(bars) + notes > room or (bad and len(bars) + notes > 0)
-        bars = bars[: max(0, room - notes - (1 if counts else 0))]
-        rows: List[RenderableType] = [_table(bars, self._console.width)] if bars else []
-        if waiting:
-            rows.append(_row(_waiting_for(waiting, self._console.width), "dim"))
-        if counts:
-            rows.append(_row(_count([state for state in states if state not in bars]), "red" if bad else ""))
-        return Group(*rows)
+        if len(bars) + notes <= room and not (bad and len(bars) + notes > 0):
+            return _Layout(bars, waiting, [])
+        bars = bars[: max(0, room - notes - 1)]
+        shown = {id(state) for state in bars}
+        return _Layout(bars, waiting, [state for state in states if id(state) not in shown])
+
+
+class _Layout(NamedTuple):
+    """Who has a bar, who is waited for, and who is counted, each of the latter in one row if there are any."""
+
+    bars: List[State]
+    waiting: List[str]
+    others: List[State]
+
+    @property
+    def height(self) -> int:
+        return len(self.bars) + bool(self.waiting) + bool(self.others)
 
 
 def _table(states: List[State], columns: int) -> Table:

@@ -112,6 +112,8 @@ class _Stream:
         for gap in gaps:
             if gap.missed is not None and gap.before.epoch == gap.to.epoch and gap.to.sequence - gap.before.sequence != gap.missed:
                 self._complain(f"{listener.name} was told that it missed {gap.missed} from {gap.before} to {gap.to}")
+            if gap.before.epoch == gap.to.epoch and gap.to.sequence < gap.before.sequence:
+                self._complain(f"{listener.name} was sent back from {gap.before} to {gap.to}")
             if gap.missed is not None and gap.before.epoch != gap.to.epoch:
                 self._complain(f"{listener.name} was told a number, {gap.missed}, of another run: {gap.before} to {gap.to}")
         at = listener.first

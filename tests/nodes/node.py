@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from place import HERE, Place, free_port
 from program import Program, environment
@@ -32,7 +32,7 @@ class Node(Program):
         replicas: int = 1,
         place: Place = HERE,
         ports: int = 1,
-        settings: Optional[Dict[str, str]] = None,
+        settings: Optional[Mapping[str, object]] = None,
     ) -> None:
         super().__init__(name, folder, place)
         self.addresses = [Address(place.address, 7342 + number if place.is_apart else free_port()) for number in range(ports)]

@@ -133,6 +133,11 @@ def tell_another_number(said: List[Said], heard: List[Heard]) -> None:
     heard[2].gaps[0] = Gap(at(5), at(8), 4)
 
 
+def send_back(said: List[Said], heard: List[Heard]) -> None:
+    heard[0].gaps.append(Gap(at(10), at(7), None))
+    heard[0].messages[10:10] = heard[0].messages[7:10]
+
+
 def tell_a_number_of_another_run(said: List[Said], heard: List[Heard]) -> None:
     heard[2].gaps[0] = Gap(at(5, "f"), at(8), 3)
 
@@ -169,6 +174,7 @@ PLANTED: Dict[Callable[[List[Said], List[Heard]], None], str] = {
     invent: "what nobody said: r 0",
     begin_another_run_without_a_word: "behind Position",
     tell_another_number: "was told that it missed 4",
+    send_back: "was sent back from Position(epoch='e', sequence=10)",
     tell_a_number_of_another_run: "of another run",
     have_a_receipt_with_another_position: "p's receipt has",
     give_an_old_header: "got the header",

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import socket
 import time
@@ -35,6 +36,37 @@ def until(condition, what, deadline=DEADLINE):
             pass
         time.sleep(0.01)
     raise RuntimeError(f"in {deadline} s it did not come to it: {what}")
+
+
+@contextlib.contextmanager
+def apart(process, others):
+    """Gives a process one core for itself, and all others the rest: otherwise their work on the same cores counts as its own, since it finds the
+    caches as they leave them."""
+    all_cores = os.sched_getaffinity(0)
+    first, *rest = sorted(all_cores)
+    if not rest:
+        raise RuntimeError("one core is not enough to measure a broker apart from the others")
+    try:
+        for other in others:
+            keep_to(other.pid(), rest)
+        # The load generator inherits it.
+        os.sched_setaffinity(0, rest)
+        keep_to(process.pid(), [first])
+        yield
+    finally:
+        os.sched_setaffinity(0, all_cores)
+        for each in (process, *others):
+            keep_to(each.pid(), all_cores)
+
+
+def keep_to(pid, cores):
+    """Has all threads of a process run on these cores: also those that are made meanwhile, or end."""
+    done = set()
+    while more := set(os.listdir(f"/proc/{pid}/task")) - done:
+        for thread in more:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread), cores)
+        done |= more
 
 
 class Started(peers.Broker):

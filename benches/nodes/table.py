@@ -8,7 +8,7 @@ KINDS = {
     "single": "msgstream on its own", "nodes-1": "nodes, 1 NATS server", "jetstream-1": "JetStream, 1 server",
     "nodes-3": "nodes, 3 NATS servers", "jetstream-3": "JetStream, 3 servers",
 }
-LOADS = {"paced": "400 messages a second", "fast": "as fast as it goes"}
+LOADS = {"paced-apart": "400 messages a second, on a core of its own", "paced-anywhere": "400 messages a second, all on the same cores", "fast": "as fast as it goes"}
 
 
 def number(value):
@@ -38,16 +38,24 @@ def delivering(results):
         "## CPU per delivery to 64 listeners", "",
         "In microseconds, of the broker that has the listeners; beside it what each message costs the others on the way, in microseconds of CPU. "
         "108 bytes of content, 1 publisher. The ratio is that of a broker on its own in the same round.", "",
+        "At 400 messages a second, the measured broker first has a core for itself, as on a machine of its own, and all others share the rest: the "
+        "load generator, NATS, and the other node. Then all share all cores. There a broker costs what its neighbours make of its caches, and of when "
+        "the system runs the listeners: the same broker on its own is shown beside a space that takes as many messages.", "",
         "| | deliveries/s | us per delivery | ratio | wanted | others, us per message |", "|---|---|---|---|---|---|",
     ]
     for load, kinds in results.items():
         alone = figures(kinds["single"], "broker", "us_per_unit")
-        titles = (("single", "msgstream on its own"), ("node", "a node with publisher and listeners"), ("other", "a node with the listeners alone"))
-        for kind, title in titles:
+        titles = {"single": "msgstream on its own", "beside": "msgstream on its own, beside a busy space", "node": "a node with publisher and listeners",
+                  "other": "a node with the listeners alone"}
+        for kind, title in titles.items():
+            if kind not in kinds:
+                continue
             own = figures(kinds[kind], "broker", "us_per_unit")
             ratios = [one / other for one, other in zip(own, alone)] if kind != "single" else []
             others = "; ".join(f"{name} {spread(figures(kinds[kind], 'beside', name))}" for name in kinds[kind][0].get("beside", {}))
-            wanted = f"<= {WANTED}, {'met' if median(ratios) <= WANTED else '**missed**'}" if ratios else ""
+            wanted = ""
+            if kind in ("node", "other") and load != "paced-anywhere":
+                wanted = f"<= {WANTED}, {'met' if median(ratios) <= WANTED else '**missed**'}"
             lines.append(f"| {LOADS[load]}: {title} | {number(median(figures(kinds[kind], 'units_per_second')))} | {spread(own)} | "
                          f"{spread(ratios) if ratios else ''} | {wanted} | {others} |")
     return lines + [""]

@@ -1,6 +1,6 @@
 //! A node, as far as it follows a log.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use msgstream::broker::NodesSettings;
@@ -18,6 +18,10 @@ pub(crate) struct Node {
     life: u64,
     appended: u64,
     told: UnboundedReceiver<Told>,
+    /// Where the last record stood that was told.
+    last: Option<u64>,
+    /// The records that were told.
+    seen: HashSet<Vec<u8>>,
     /// What was told while something else was waited for.
     records: VecDeque<(u64, Vec<u8>)>,
     others: VecDeque<Told>,
@@ -27,7 +31,16 @@ impl Node {
     pub(crate) fn on(settings: &NodesSettings) -> Self {
         let (tell, told) = unbounded_channel();
         let way = follow(settings, move |one| tell.send(one).is_ok()).unwrap();
-        Self { way, life: fastrand::u64(..), appended: 0, told, records: VecDeque::new(), others: VecDeque::new() }
+        Self {
+            way,
+            life: fastrand::u64(..),
+            appended: 0,
+            told,
+            last: None,
+            seen: HashSet::new(),
+            records: VecDeque::new(),
+            others: VecDeque::new(),
+        }
     }
 
     /// One that has begun with all that there is.
@@ -48,7 +61,7 @@ impl Node {
         self.way.append(RecordId { life: self.life, number: self.appended }, record.into());
     }
 
-    /// Appends, and waits until it is told.
+    /// Appends one of which there is no other, and waits until it is told.
     pub(crate) async fn say(&mut self, record: impl Into<Vec<u8>>) -> u64 {
         let record = record.into();
         self.append(record.clone());
@@ -60,6 +73,15 @@ impl Node {
         }
     }
 
+    /// Says so many, and returns where they stand.
+    pub(crate) async fn say_some(&mut self, count: usize) -> Vec<u64> {
+        let mut stand = Vec::new();
+        for _ in 0..count {
+            stand.push(self.say(format!("record {} of {}", self.appended, self.life)).await);
+        }
+        stand
+    }
+
     pub(crate) fn keep(&mut self, cut: u64, pieces: &[&[u8]], forget: u64) {
         self.way.keep(Snapshot { cut, pieces: pieces.iter().map(|piece| piece.to_vec()).collect() }, forget);
     }
@@ -68,18 +90,25 @@ impl Node {
         timeout(LONGEST, self.told.recv()).await.expect("nothing is told")
     }
 
-    /// The next record, which is taken.
+    /// The next record, which is taken. One that was told before is passed over: what does not come back at once is sent again, and stored
+    /// again, as often as a busy machine has it so.
     pub(crate) async fn record(&mut self) -> (u64, Vec<u8>) {
-        let (sequence, record) = self.untaken().await;
-        self.way.taken(sequence);
-        (sequence, record)
+        loop {
+            let (sequence, record) = self.untaken().await;
+            self.way.taken(sequence);
+            if self.seen.insert(record.clone()) {
+                return (sequence, record);
+            }
+        }
     }
 
-    /// The next record, which is not taken.
+    /// The next record, which is not taken. None is left out, or told twice.
     pub(crate) async fn untaken(&mut self) -> (u64, Vec<u8>) {
         loop {
-            if let Some(record) = self.records.pop_front() {
-                return record;
+            if let Some((sequence, record)) = self.records.pop_front() {
+                assert!(self.last.is_none_or(|last| last + 1 == sequence), "{sequence} behind {:?}", self.last);
+                self.last = Some(sequence);
+                return (sequence, record);
             }
             match self.next().await.expect("it has ended") {
                 Told::Record { sequence, record, .. } => self.records.push_back((sequence, record)),
@@ -101,49 +130,47 @@ impl Node {
         }
     }
 
+    /// The next thing that is told and no record, whatever is told before of the way and of who leads.
+    async fn step(&mut self) -> Told {
+        loop {
+            let other = self.other().await;
+            if !matches!(other, Told::Away(_) | Told::Led(_)) {
+                return other;
+            }
+        }
+    }
+
     pub(crate) async fn begins(&mut self) -> (u64, Option<Snapshot>) {
-        match self.other().await {
+        match self.step().await {
             Told::Begins { log, snapshot } => (log, snapshot),
             other => panic!("{other:?}"),
         }
     }
 
     pub(crate) async fn caught_up(&mut self) {
-        let other = self.other().await;
+        let other = self.step().await;
         assert!(matches!(other, Told::CaughtUp), "{other:?}");
     }
 
     pub(crate) async fn kept(&mut self) -> Result<u64, String> {
-        match self.other().await {
+        match self.step().await {
             Told::Kept(kept) => kept,
             other => panic!("{other:?}"),
         }
     }
 
-    /// What became of a snapshot; whatever else is told before.
-    pub(crate) async fn whatever_is_kept(&mut self) -> Result<u64, String> {
+    /// Waits until there is no way, whatever else is told before, and returns why.
+    pub(crate) async fn is_away(&mut self) -> String {
         loop {
-            if let Told::Kept(kept) = self.other().await {
-                return kept;
+            if let Told::Away(Some(reason)) = self.other().await {
+                return reason;
             }
         }
     }
 
-    /// Waits until it has begun, whatever else is told before.
-    pub(crate) async fn has_begun(&mut self) {
-        while !matches!(self.other().await, Told::Begins { .. }) {}
-    }
-
-    /// Waits until there is no way, whatever else is told before.
-    pub(crate) async fn is_away(&mut self) {
-        while !matches!(self.other().await, Told::Away(Some(_))) {}
-    }
-
-    pub(crate) async fn away(&mut self) -> Option<String> {
-        match self.other().await {
-            Told::Away(reason) => reason,
-            other => panic!("{other:?}"),
-        }
+    /// Waits until there is a way again, whatever else is told before.
+    pub(crate) async fn is_back(&mut self) {
+        while !matches!(self.other().await, Told::Away(None)) {}
     }
 
     /// At which record another server began to send the log; whatever else is told before.

@@ -21,13 +21,13 @@ async fn records_come_back_in_order_to_all() {
     for number in 1..=50_u64 {
         let node = if number % 3 == 0 { &mut south } else { &mut north };
         node.append(format!("record {number}"));
-        let expected = (number, format!("record {number}").into_bytes());
-        assert_eq!((north.record().await, south.record().await), (expected.clone(), expected));
+        let told = north.record().await;
+        assert_eq!((south.record().await, &told.1), (told.clone(), &format!("record {number}").into_bytes()));
     }
     let mut late = Node::on(&server.settings());
     assert_eq!(late.begins().await, (log, None));
     for number in 1..=50 {
-        assert_eq!(late.record().await.0, number);
+        assert_eq!(late.record().await.1, format!("record {number}").into_bytes());
     }
     late.caught_up().await;
 }
@@ -62,13 +62,15 @@ async fn a_record_has_the_time_at_which_it_was_stored() {
 async fn a_record_is_not_named_for_nats() {
     let Some(server) = Server::start() else { return };
     let mut node = Node::begun(&server.settings()).await;
-    node.say("first").await;
+    let first = node.say("first").await;
     node.append_again("first");
-    assert_eq!(node.record().await, (2, b"first".to_vec()));
-    assert_eq!(node.say("second").await, 3);
+    assert!(node.say("second").await > first + 1);
     let mut late = Node::on(&server.settings());
-    let told = [late.record().await, late.record().await, late.record().await];
-    assert_eq!(told, [(1, b"first".to_vec()), (2, b"first".to_vec()), (3, b"second".to_vec())]);
+    let mut told = Vec::new();
+    while told.last().is_none_or(|last| *last == b"first") {
+        told.push(late.untaken().await.1);
+    }
+    assert!(told.len() > 2 && told.last().unwrap() == b"second", "{told:?}");
 }
 
 /// Each acknowledgement wakes the node, and what comes back from the log says the same.
@@ -100,7 +102,7 @@ async fn the_largest_record_is_carried() {
     let mut node = Node::begun(&server.settings()).await;
     let record: Vec<u8> = (0..LARGEST).map(|_| fastrand::u8(..)).collect();
     node.append(record.clone());
-    assert_eq!(node.record().await, (1, record));
+    assert_eq!(node.record().await.1, record);
 }
 
 #[tokio::test]
@@ -111,14 +113,12 @@ async fn no_more_is_told_than_is_taken() {
     for number in 0..all {
         busy.say(vec![number as u8; LARGEST]).await;
     }
-    for number in 1..=told_at_once {
-        assert_eq!(slow.untaken().await.0, number);
+    for sequence in 1..=told_at_once {
+        assert_eq!(slow.untaken().await.0, sequence);
     }
     assert!(!slow.has_more());
     slow.way.taken(told_at_once);
-    for number in told_at_once + 1..=all {
-        assert_eq!(slow.record().await.0, number);
-    }
+    while slow.record().await.1 != vec![all as u8 - 1; LARGEST] {}
 }
 
 #[tokio::test]
@@ -137,10 +137,8 @@ async fn nothing_is_lost_or_told_twice_on_connections_that_break() {
     }
     node.say("the end").await;
     let (mut numbers, mut others) = (Vec::new(), 0);
-    for sequence in 1.. {
-        let (told, record) = other.record().await;
-        assert_eq!(told, sequence);
-        match String::from_utf8(record).unwrap() {
+    loop {
+        match String::from_utf8(other.record().await.1).unwrap() {
             end if end == "the end" => break,
             record if record.starts_with("other") => others += 1,
             record => numbers.push(record.parse::<u64>().unwrap()),

@@ -127,7 +127,7 @@ impl Server {
     }
 
     /// The same, if it answers and does not refuse.
-    async fn try_to_ask(&self, what: &str, body: &str) -> Option<Value> {
+    pub(crate) async fn try_to_ask(&self, what: &str, body: &str) -> Option<Value> {
         let answer = self.client().await.request(format!("$JS.API.{what}"), body.to_owned().into()).await.ok()?;
         let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
         answer.get("error").is_none().then_some(answer)

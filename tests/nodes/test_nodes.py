@@ -36,13 +36,13 @@ def test_two_nodes_have_one_order(lab: Callable[..., Lab]) -> None:
     it = lab(1)
     north, south = it.two()
     for number, nodes in enumerate([(north, south), (south, north)] * 2):
-        it.listener(f"listener-{number}", f"s{number // 2}", nodes)
+        it.listener(f"listener-{number}", f"s{number // 2}", nodes, patience=60)
     for number in range(4):
-        it.publisher(f"p{number}", ["s0", "s1"], [(north, south), (south, north)][number % 2], most=1500)
+        it.publisher(f"p{number}", ["s0", "s1"], [(north, south), (south, north)][number % 2], most=1500, patience=60)
     for number in range(6):
         publisher, some = it.publishers[number % 4], 100 * (number + 1)
         until(lambda: publisher.confirmed >= some, f"{some} messages of {publisher.name} are confirmed")
-        it.listener(f"late-{number}", f"s{number % 2}", [(north, south), (south, north)][number // 3])
+        it.listener(f"late-{number}", f"s{number % 2}", [(north, south), (south, north)][number // 3], patience=60)
     for publisher in it.publishers:
         publisher.until_said()
     agreed("s0", north, south)
@@ -91,11 +91,11 @@ def test_receipts_count_the_listeners_of_all_nodes(lab: Callable[..., Lab], say:
         return int(client.do("put", stream="s", message={"by": "x", "n": 0, "heads": False})["listeners"])
 
     with Client(north.address) as a, Client(south.address) as b:
-        until(lambda: counted(a) == 5 == counted(b), "both count five listeners", 5)
+        until(lambda: counted(a) == 5 == counted(b), "both count five listeners")
         say(f"all listeners were counted after {took():.2f} s")
         it.listeners.pop().leave()
         took = Stopwatch()
-        until(lambda: counted(a) == 4 == counted(b), "both count four listeners", 5)
+        until(lambda: counted(a) == 4 == counted(b), "both count four listeners")
         say(f"and one fewer after {took():.2f} s")
 
 
@@ -108,7 +108,7 @@ def test_a_session_goes_on_at_another_node(lab: Callable[..., Lab]) -> None:
         answer = b.do("session", session=session)
         assert (answer["known"], answer["taken"]) == (True, 1)
         with pytest.raises(Ended, match="taken_over"):
-            a.until_heard(lambda event: False, "that the session is another's", 10)
+            a.until_heard(lambda event: False, "that the session is another's")
         b.do("put", stream="s", message=2)
         b.end()
     # It ended in order, so it is over.
@@ -121,7 +121,7 @@ def test_asking_for_a_stream_leaves_nothing_behind(lab: Callable[..., Lab]) -> N
     it = lab(1)
     north, south = it.two()
     for _ in range(2):
-        answer = north.place.http(north.place.address, north.http, "/api/streams/nobody")
+        answer = north.place.http(north.place.address, north.http, "/api/streams/nobody", RECOVERY)
         assert answer and answer[0] == 404, answer
     with Client(north.address) as client:
         client.do("put", stream="s", message=1)
@@ -138,7 +138,7 @@ def test_spaces_are_apart(lab: Callable[..., Lab]) -> None:
         b.do("put", stream="t", message=1, header=1)
         assert b.do("listen", stream="s")["state"] == "waiting"
         assert names(north) == ["s"]
-        until(lambda: "t" in names(elsewhere), "the other space has its own", 10)
+        until(lambda: "t" in names(elsewhere), "the other space has its own")
 
 
 # Faults
@@ -280,7 +280,7 @@ def test_a_node_that_is_cut_off_with_a_minority(
     after = [publisher.confirmed for publisher in cut_off]
     assert after == before, "something was confirmed by a side that has not the most servers"
     say(f"the side of most went on, its longest pause was {max(longest_pause(each.times, time.monotonic() - began()) for each in others):.1f} s")
-    until(lambda: north.health() not in (None, 200), "the node that is cut off knows it", LEASE + 10)
+    until(lambda: north.health() not in (None, 200), "the node that is cut off knows it")
     until(lambda: south.health() == 200, "the side of most is well")
     assert north.health() not in (None, 200)
     assert not reach(north, second.port, second)
@@ -298,7 +298,8 @@ def test_a_node_that_is_cut_off_with_a_minority(
 def test_clients_of_a_dead_node_go_on_at_the_other(lab: Callable[..., Lab], say: Say) -> None:
     it = lab(1)
     north, south = it.two()
-    it.pairs("s", north, south, rate=200)
+    # Nobody leaves a node that is only slow.
+    it.pairs("s", north, south, rate=200, patience=60)
     it.until_all_go_on(RECOVERY)
     killed = time.monotonic()
     north.kill()
@@ -318,12 +319,26 @@ def one_through_a_server_that_does_not_lead(it: Lab) -> Tuple[Node, Node, NatsSe
     north, south = it.make("north", nodes__nats=[first.url]), it.make("south", nodes__nats=[second.url])
     for node in (north, south):
         node.start()
-    lead(it, second)
-    # They read from the leader as soon as they begin.
-    for node in (north, south):
-        node.kill()
-        node.start()
     return north, south, first
+
+
+def is_read_from(server: NatsServer) -> bool:
+    """Whether this server sends the log to two nodes, and no other server does."""
+    with server.connect() as nats:
+        told = nats.request(f"$JS.API.CONSUMER.LIST.{LOG}")
+    senders = [each["cluster"]["leader"] for each in told["consumers"] if each.get("push_bound")]
+    return senders == [server.name] * 2
+
+
+def stop_one_that_does_not_lead(it: Lab, server: NatsServer) -> None:
+    """Another one leads, and sends the log to both nodes."""
+
+    def is_so() -> bool:
+        lead(it, it.cluster.servers[1])
+        return is_read_from(it.cluster.servers[1])
+
+    until(is_so, "the one that leads is read from")
+    server.stop()
 
 
 # Seen to fail: it was told of a gap, and heard a second time what it had heard.
@@ -335,12 +350,14 @@ def test_a_listener_that_is_ahead_of_its_new_node_waits_for_it(lab: Callable[...
     it.until_all_go_on(RECOVERY)
     before = stands(north, "s")["position"]
     until(lambda: stands(north, "s")["position"] != before, "the other node follows")
-    first.stop()
+    stop_one_that_does_not_lead(it, first)
+    began = Stopwatch()
     listener.until_heard(20)
     moves, joins = listener.moves, listener.joins
     south.kill()
     until(lambda: listener.moves > moves, "it goes to the other node")
-    holds_for(0.5, lambda: listener.joins == joins, "it waits")
+    # The node finds another way to NATS after four seconds.
+    holds_for(0.5, lambda: listener.joins == joins or began() > 3, "it waits")
     first.cont()
     it.until_all_go_on(RECOVERY)
     it.finish(north)
@@ -354,7 +371,8 @@ def test_whoever_asks_a_node_that_is_behind_is_told_what_others_were_told(lab: C
         client.do("header", stream="s", message=1)
         position = client.do("put", stream="s", message=2)["position"]
         agreed("s", north, south)
-        first.stop()
+        stop_one_that_does_not_lead(it, first)
+        stopped = Stopwatch()
         client.do("close", stream="s")
         client.do("header", stream="new", message=3)
 
@@ -366,7 +384,7 @@ def test_whoever_asks_a_node_that_is_behind_is_told_what_others_were_told(lab: C
         of_the_end = f"/api/streams/s/events?after={position['epoch']}.{position['sequence']}.end"
         began = Stopwatch()
         end, new = answer(of_the_end), answer("/api/streams/new")
-        holds_for(0.3, lambda: not end.done() and not new.done(), "they wait")
+        holds_for(0.3, lambda: not end.done() and not new.done() or stopped() > 3, "they wait")
         first.cont()
         told = end.result()
         if began() >= 5:
@@ -389,7 +407,7 @@ def test_a_node_that_stood_still_cuts_its_publishers_off_and_goes_on(lab: Callab
         it.publishers[1].until_confirmed(5)
     assert north.state() == "T" and it.publishers[0].moves == 0
     north.cont()
-    until(lambda: it.publishers[0].moves > 0, "the publisher is cut off", 20)
+    until(lambda: it.publishers[0].moves > 0, "the publisher is cut off")
     say(f"the publisher was told: {it.publishers[0].failures[0][1]}")
     it.until_all_go_on(RECOVERY)
     it.finish(north)
@@ -403,7 +421,7 @@ def test_without_nats_publishers_wait(lab: Callable[..., Lab], say: Say, how: st
     north, south = it.two()
     it.pairs("s", north, south, rate=200, patience=60)
     it.until_all_go_on(RECOVERY)
-    until(lambda: (north.health(), south.health()) == (200, 200), "both are well", 10)
+    until(lambda: (north.health(), south.health()) == (200, 200), "both are well")
     server = it.cluster.servers[0]
     server.kill() if how == "kill" else server.stop()
     began = Stopwatch()
@@ -414,8 +432,11 @@ def test_without_nats_publishers_wait(lab: Callable[..., Lab], say: Say, how: st
         confirmed.append(sum(each.confirmed for each in it.publishers))
         return len(confirmed) > 50 and confirmed[-50] == confirmed[-1]
 
-    until(is_quiet, "nothing is confirmed", 10)
-    until(lambda: north.health() not in (None, 200) and south.health() not in (None, 200), "both say that they are not well", 20)
+    until(is_quiet, "nothing is confirmed")
+    # Whoever asks for a stream is not kept waiting until NATS is back.
+    answer = north.place.http(north.place.address, north.http, "/api/streams/nobody", RECOVERY)
+    assert answer and answer[0] == 503 and b"does not hear the others" in answer[1], answer
+    until(lambda: north.health() not in (None, 200) and south.health() not in (None, 200), "both say that they are not well")
     say(f"/healthz says so after {began():.1f} s")
     while began() < 10:
         holds_for(0.5, lambda: sum(each.confirmed for each in it.publishers) == confirmed[-1], "nothing is confirmed")
@@ -446,7 +467,7 @@ def test_the_will_of_a_publisher_that_dies_with_its_node(lab: Callable[..., Lab]
     north.kill()
     took = Stopwatch()
     dies.die()
-    lost.until_over(session + LEASE + 20)
+    lost.until_over()
     say(f"the will was told after {took():.1f} s, with a session time of {session} s and a lease of {LEASE} s")
     assert lost.last == "lost" and took() > session - 0.5
     # The other has come to the second node in time, and goes on beyond the time in which its will would have been told.
@@ -470,7 +491,7 @@ def test_a_will_without_a_session_is_told_when_the_connection_ends(lab: Callable
         client = Client(north.address)
         client.do("will", stream="s", message="lost")
         client.end(in_order=False)
-        assert listener.until_heard(lambda event: event["action"] == "close", "the will", 10)["message"] == "lost"
+        assert listener.until_heard(lambda event: event["action"] == "close", "the will")["message"] == "lost"
 
 
 # Nodes that come and go
@@ -510,7 +531,7 @@ def test_a_node_that_comes_late_has_everything(lab: Callable[..., Lab]) -> None:
     it.listener("at the late one", "s", (late,))
     it.publisher("q", ["s"], (late,), rate=200)
     it.until_all_go_on(RECOVERY)
-    until(lambda: sorted({*streams, "s"}) == names(late) == names(north), "both list all streams", 10)
+    until(lambda: sorted({*streams, "s"}) == names(late) == names(north), "both list all streams")
     for stream in streams:
         agreed(stream, late, north, south)
     # A listener that has its position from another node goes on there.
@@ -598,7 +619,7 @@ def test_nodes_are_told_of(lab: Callable[..., Lab]) -> None:
     with Client(south.address) as client:
         for name in ("north", "south"):
             client.ask("listen", stream=f"$nodes/{name}")
-            client.until_heard(lambda event: event["action"] == "put" and event["stream"] == f"$nodes/{name}", f"how {name} stands", 15)
+            client.until_heard(lambda event: event["action"] == "put" and event["stream"] == f"$nodes/{name}", f"how {name} stands")
     for node in (north, south):
         code, said = node.run("nodes")
         assert code == 0 and "north" in said and "south" in said, said

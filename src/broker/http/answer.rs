@@ -45,7 +45,12 @@ impl Refused {
 
     /// The broker stops, or has failed.
     pub(super) fn stopping() -> Self {
-        Self::by_code(ErrorCode::Shutdown.as_str(), "the broker stops; try again soon".to_owned())
+        Self::shutdown("the broker stops; try again soon")
+    }
+
+    /// It cannot be done by this broker now, but perhaps by another.
+    pub(super) fn shutdown(reason: &str) -> Self {
+        Self::by_code(ErrorCode::Shutdown.as_str(), reason.to_owned())
     }
 }
 

@@ -2,12 +2,15 @@
 //! they come, and take no more memory than with a listener.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use crate::wire::ids::StreamName;
+use crate::wire::refusal::CUT_OFF;
 
 use super::answer::{Refused, json_response};
 use super::asked::Name;
@@ -20,22 +23,30 @@ use super::pieces::{self, Cut, Pieces};
 const OF_DIRECTORY: u64 = 1;
 const OF_STREAM: u64 = 2;
 
+/// A node that does not hear the others cannot tell how streams stand. For so long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, Refused> {
-    let mut call = caller.admitted().await?;
+    let call = caller.admitted().await?;
+    timeout(PATIENCE, begin(call, &name)).await.unwrap_or_else(|_| Err(Refused::shutdown(CUT_OFF)))
+}
+
+/// Answers as soon as it is known whether there is such a stream, and goes on from there.
+async fn begin(mut call: Call, name: &str) -> Result<Response, Refused> {
     // First what the directory says, which does not count the one who asks. What comes later is not asked for.
-    let mut entry = ask_directory(&mut call, &lines::listen_to_entry(&name, OF_DIRECTORY)).await?;
-    let stream = StreamName::new(&name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
+    let mut entry = ask_directory(&mut call, &lines::listen_to_entry(name, OF_DIRECTORY)).await?;
+    let stream = StreamName::new(name).map_err(|error| Refused::by_code("bad_stream", error.to_string()))?;
     if entry.is_none() && !stream.is_reserved() {
         // Another node may know it already. To listen to it is no way to find out: all would remember for a while that somebody has asked.
         call.say(r#"{"action":"hangup"}"#).await;
-        entry = ask_directory(&mut call, &lines::listen_to_entry_abreast(&name, OF_DIRECTORY)).await?;
+        entry = ask_directory(&mut call, &lines::listen_to_entry_abreast(name, OF_DIRECTORY)).await?;
         if entry.is_none() {
-            return Err(Refused::unknown(&name));
+            return Err(Refused::unknown(name));
         }
     }
-    call.say(&format!("{}\n{{\"action\":\"hangup\"}}", listen(&name, OF_STREAM))).await;
-    let mut text = format!("{{\"stream\":{}", json(&name));
+    call.say(&format!("{}\n{{\"action\":\"hangup\"}}", listen(name, OF_STREAM))).await;
+    let mut text = format!("{{\"stream\":{}", json(name));
     add(&mut text, "directory", entry.as_deref());
     // The status comes first: there is no stream that has no header, has not ended, and is not in the directory.
     let (header, close) = (lines::put(&stream), lines::close(&stream));
@@ -46,7 +57,7 @@ pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, R
         add(&mut text, "header", None);
         let said = call.hear().await?;
         if said.state == Some("waiting") && entry.is_none() {
-            return Err(Refused::unknown(&name));
+            return Err(Refused::unknown(name));
         }
         has_ended = add_standing(&mut text, &said);
     }

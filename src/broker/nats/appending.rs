@@ -109,8 +109,10 @@ impl Appender {
                     Ok(sequence) => return pending.stored(due.number, sequence),
                     Err(fault) => {
                         tracing::debug!(id = ?due.append.id, reason = %fault, "a record is not known to be stored, and is sent again");
-                        self.trouble.failed(&fault.to_string());
-                        if !fault.is_silent() {
+                        if fault.is_silent() {
+                            self.trouble.failed(&fault.to_string());
+                        } else {
+                            self.trouble.refused(&fault.to_string());
                             pending.answered();
                         }
                         is_again = true;

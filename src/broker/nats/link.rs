@@ -65,6 +65,11 @@ impl Link {
         self.client.connection_state() == State::Connected
     }
 
+    /// Whether it is to one of several servers that belong together.
+    pub(super) fn is_to_cluster(&self) -> bool {
+        self.client.server_info().cluster.is_some()
+    }
+
     /// Which connection this is: counts from 1.
     pub(super) fn connection(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::Relaxed)

@@ -37,6 +37,8 @@ const READINGS: usize = 5;
 enum Stop {
     /// It may go on later.
     Away(String),
+    /// The same, since NATS has said no.
+    Refused(String),
     /// If that is so, it never can.
     Doubt(String),
     /// The same, but there is less of the log than was read of it.
@@ -48,14 +50,14 @@ enum Stop {
 impl Stop {
     fn why(&self) -> &str {
         match self {
-            Self::Away(reason) | Self::Doubt(reason) | Self::Behind(reason) | Self::Over(reason) => reason,
+            Self::Away(reason) | Self::Refused(reason) | Self::Doubt(reason) | Self::Behind(reason) | Self::Over(reason) => reason,
         }
     }
 }
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
-        Self::Away(fault.to_string())
+        if fault.is_silent() { Self::Away(fault.to_string()) } else { Self::Refused(fault.to_string()) }
     }
 }
 
@@ -121,6 +123,10 @@ impl Reader {
                 Stop::Away(reason) => {
                     doubts = 0;
                     self.trouble.failed(&reason);
+                }
+                Stop::Refused(reason) => {
+                    doubts = 0;
+                    self.trouble.refused(&reason);
                 }
             }
             sleep(pause).await;
@@ -258,7 +264,7 @@ impl Reader {
                 }
             };
             let info = self.info().await?;
-            if !self.streams.counts(&info, || self.info()).await? {
+            if !self.streams.counts(&self.api, &info, || self.info()).await? {
                 stop = Stop::Away(format!("the stream {} has just been made by several nodes", self.streams.names.log));
                 continue;
             }

@@ -22,13 +22,27 @@ pub(super) enum Part {
 pub(super) struct Teller {
     tell: Box<dyn Fn(Told) -> bool + Send + Sync>,
     stop: CancellationToken,
+    away: Mutex<Away>,
+}
+
+#[derive(Debug, Default)]
+struct Away {
     /// Which parts are in trouble.
-    troubled: Mutex<[bool; 2]>,
+    troubled: [bool; 2],
+    /// It has been told that NATS refuses something.
+    is_refusal_told: bool,
+}
+
+/// Why something did not succeed.
+#[derive(Debug, Clone, Copy)]
+enum Reason<'a> {
+    Silent(&'a str),
+    Refused(&'a str),
 }
 
 impl Teller {
     pub(super) fn new(tell: impl Fn(Told) -> bool + Send + Sync + 'static, stop: CancellationToken) -> Self {
-        Self { tell: Box::new(tell), stop, troubled: Mutex::default() }
+        Self { tell: Box::new(tell), stop, away: Mutex::default() }
     }
 
     /// Tells. If nobody listens any more, or nothing can follow, everything ends.
@@ -39,14 +53,19 @@ impl Teller {
         }
     }
 
-    /// A part is in trouble, or is not any more. Told only when that is news.
-    fn set(&self, part: Part, reason: Option<&str>) {
-        let mut troubled = self.troubled.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_away = troubled.contains(&true);
-        troubled[part as usize] = reason.is_some();
-        if was_away != troubled.contains(&true) {
+    /// A part is in trouble, or is not any more. Told only when that is news; what NATS refuses is news once, since it tells more than its
+    /// silence before.
+    fn set(&self, part: Part, reason: Option<Reason<'_>>) {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_away = away.troubled.contains(&true);
+        away.troubled[part as usize] = reason.is_some();
+        let is_away = away.troubled.contains(&true);
+        let is_refusal_told = is_away && (away.is_refusal_told || matches!(reason, Some(Reason::Refused(_))));
+        let is_news = was_away != is_away || is_refusal_told && !away.is_refusal_told;
+        away.is_refusal_told = is_refusal_told;
+        if is_news {
             // Under the lock, so that the order is kept.
-            self.tell(Told::Away(reason.map(str::to_owned)));
+            self.tell(Told::Away(reason.map(|(Reason::Silent(why) | Reason::Refused(why))| why.to_owned())));
         }
     }
 }
@@ -65,6 +84,15 @@ impl Trouble {
 
     /// It did not succeed. Told if that has been so for some time.
     pub(super) fn failed(&mut self, reason: &str) {
+        self.has(Reason::Silent(reason));
+    }
+
+    /// The same, since NATS has said no.
+    pub(super) fn refused(&mut self, reason: &str) {
+        self.has(Reason::Refused(reason));
+    }
+
+    fn has(&mut self, reason: Reason<'_>) {
         if self.since.get_or_insert_with(Instant::now).elapsed() >= GRACE {
             self.teller.set(self.part, Some(reason));
         }
@@ -86,15 +114,20 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn trouble_that_lasts_is_told_once_and_taken_back_when_all_is_well() {
-        let told: Arc<Mutex<Vec<_>>> = Arc::default();
-        let (all, stop) = (Arc::clone(&told), CancellationToken::new());
+    /// One, and what it has told.
+    fn teller() -> (Arc<Teller>, Arc<Mutex<Vec<String>>>) {
+        let told = Arc::<Mutex<Vec<_>>>::default();
+        let all = Arc::clone(&told);
         let tell = move |told| {
             all.lock().unwrap().push(format!("{told:?}"));
             true
         };
-        let teller = Arc::new(Teller::new(tell, stop));
+        (Arc::new(Teller::new(tell, CancellationToken::new())), told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_lasts_is_told_once_and_taken_back_when_all_is_well() {
+        let (teller, told) = teller();
         let mut reading = Trouble::new(Arc::clone(&teller), Part::Reading);
         let mut appending = Trouble::new(Arc::clone(&teller), Part::Appending);
         reading.failed("short");
@@ -109,6 +142,32 @@ mod tests {
         appending.failed("b");
         appending.is_over();
         assert_eq!(*told.lock().unwrap(), ["Away(Some(\"a\"))", "Away(None)"]);
+    }
+
+    // Seen to fail: a log that was full when its server was back counted as one that does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_told_in_place_of_a_silence_before() {
+        let (teller, told) = teller();
+        let mut reading = Trouble::new(Arc::clone(&teller), Part::Reading);
+        let mut appending = Trouble::new(Arc::clone(&teller), Part::Appending);
+        reading.failed("silent");
+        appending.failed("silent");
+        advance(GRACE).await;
+        reading.failed("silent");
+        appending.failed("silent");
+        reading.is_over();
+        appending.refused("full");
+        appending.failed("silent");
+        appending.refused("full");
+        appending.is_over();
+        assert_eq!(*told.lock().unwrap(), ["Away(Some(\"silent\"))", "Away(Some(\"full\"))", "Away(None)"]);
+        appending.refused("full");
+        appending.is_over();
+        reading.refused("no");
+        advance(GRACE).await;
+        reading.refused("no");
+        reading.is_over();
+        assert_eq!(told.lock().unwrap()[3..], ["Away(Some(\"no\"))", "Away(None)"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const UNSURE: u64 = 32;
 pub(super) struct Keeping {
     pub(super) records: usize,
     pub(super) bytes: usize,
-    /// What the last state took.
+    /// What the last state took that was kept.
     pub(super) size: usize,
     /// The last record that was done.
     pub(super) sequence: u64,
@@ -37,9 +37,8 @@ pub(super) struct Keeping {
     unsure: u64,
     /// Up to where it was kept since the log had grown. Others may still have to read what stands behind that.
     pub(super) grown: u64,
-    pub(super) is_under_way: bool,
-    /// All that was said before is to be forgotten then, since nothing more fits.
-    pub(super) forgets_all: bool,
+    /// The state that this node keeps.
+    under_way: Option<UnderWay>,
     /// When this node last tried to keep it.
     pub(super) tried: Option<Instant>,
     /// How often in a row it could not.
@@ -48,6 +47,16 @@ pub(super) struct Keeping {
     after: usize,
     /// The most that the log may take.
     log: usize,
+}
+
+/// A state that is being kept.
+#[derive(Debug)]
+struct UnderWay {
+    /// The log had grown when it was begun. What is read meanwhile, and how large the state turns out to be, changes nothing about it.
+    has_grown: bool,
+    /// All that was said before is to be forgotten then, since nothing more fits.
+    forgets_all: bool,
+    size: usize,
 }
 
 impl Keeping {
@@ -69,12 +78,37 @@ impl Keeping {
         self.unsure = self.unsure.max(sequence + UNSURE);
     }
 
+    /// The state is going to be written.
+    pub(super) fn begin(&mut self, forgets_all: bool) {
+        self.tried = Some(Instant::now());
+        self.under_way = Some(UnderWay { has_grown: self.has_grown(), forgets_all, size: 0 });
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// It is written and takes so much. Returns up to where the log is to be forgotten once it is kept.
+    pub(super) fn written(&mut self, size: usize) -> u64 {
+        let Some(under_way) = &mut self.under_way else { return 0 };
+        under_way.size = size;
+        match (under_way.forgets_all, under_way.has_grown) {
+            (true, _) => self.sequence,
+            (false, true) => self.grown,
+            (false, false) => 0,
+        }
+    }
+
     /// Some node has kept the state up to this record.
     pub(super) fn kept(&mut self, cut: u64) {
-        (self.is_under_way, self.failures) = (false, 0);
+        let mut has_grown = self.has_grown();
+        if let Some(own) = self.under_way.take() {
+            (self.size, has_grown) = (own.size, own.has_grown);
+        }
+        self.failures = 0;
         if cut > self.cut {
             self.cut = cut;
-            if self.has_grown() {
+            if has_grown {
                 (self.records, self.bytes, self.grown) = (0, 0, cut);
             }
         }
@@ -82,12 +116,17 @@ impl Keeping {
 
     /// The state was not kept. It is tried again later.
     pub(super) fn failed(&mut self) {
-        (self.is_under_way, self.failures) = (false, self.failures + 1);
+        (self.under_way, self.failures) = (None, self.failures + 1);
+    }
+
+    /// There is a way to NATS again, which may have been why it was not kept.
+    pub(super) fn is_back(&mut self) {
+        self.failures = 0;
     }
 
     /// Nobody will say that it is kept.
     pub(super) fn give_up(&mut self) {
-        self.is_under_way = false;
+        self.under_way = None;
     }
 
     /// Whether the log may be so full that nothing more fits, as far as this node knows.
@@ -96,7 +135,7 @@ impl Keeping {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !self.is_under_way && (self.has_grown() || self.is_unsure()) && (self.failures == 0 || self.has_been(self.pause()))
+        !self.is_under_way() && (self.has_grown() || self.is_unsure()) && (self.failures == 0 || self.has_been(self.pause()))
     }
 
     /// How long it waits after so many failures.
@@ -111,15 +150,6 @@ impl Keeping {
 
     fn has_grown(&self) -> bool {
         self.bytes > LEAST.max(self.size).min(self.log / SHARE) || self.records > self.after
-    }
-
-    /// Up to where the log is to be forgotten once the state is kept.
-    pub(super) fn forgettable(&self) -> u64 {
-        match (self.forgets_all, self.has_grown()) {
-            (true, _) => self.sequence,
-            (false, true) => self.grown,
-            (false, false) => 0,
-        }
     }
 
     /// Whether newcomers would have to read what may not be the same everywhere, and not only for a moment.
@@ -154,11 +184,13 @@ mod tests {
         }
         keeping.done(12 + UNSURE);
         assert!(keeping.is_due());
-        keeping.tried = Some(Instant::now());
+        keeping.begin(false);
+        keeping.give_up();
         assert!(!keeping.is_due(), "not in each turn");
         advance(SETTLED + Duration::from_millis(1)).await;
         assert!(keeping.is_due());
-        assert_eq!(keeping.forgettable(), 0, "others may have to read all of it");
+        keeping.begin(false);
+        assert_eq!(keeping.written(7), 0, "others may have to read all of it");
         keeping.kept(12 + UNSURE);
         assert!(!keeping.is_due());
     }
@@ -173,7 +205,7 @@ mod tests {
             keeping.read(100);
             keeping.done(1 + UNSURE + sequence);
             assert!(keeping.is_due());
-            keeping.tried = Some(Instant::now());
+            keeping.begin(false);
             keeping.failed();
             keeping.done(1000 + sequence);
             let failed = Instant::now();
@@ -184,10 +216,14 @@ mod tests {
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 320, 320]);
         assert!(keeping.may_be_stuck());
+        keeping.begin(false);
+        keeping.failed();
+        assert!(!keeping.is_due());
+        keeping.is_back();
+        assert!(keeping.is_due(), "it may have been the way");
         keeping.kept(2000);
         keeping.led(2000);
         keeping.done(2000 + UNSURE);
-        keeping.tried = Some(Instant::now());
         advance(SETTLED + Duration::from_millis(1)).await;
         assert!(keeping.is_due(), "it can be kept again");
     }
@@ -207,11 +243,40 @@ mod tests {
         assert!(!keeping.is_due());
         read(&mut keeping, 5..=6);
         // Since another leads.
-        keeping.kept(6);
+        keeping.begin(false);
+        assert_eq!(keeping.written(1), 0);
         read(&mut keeping, 7..=8);
-        assert!(keeping.is_due());
-        assert_eq!(keeping.forgettable(), 4);
-        keeping.forgets_all = true;
-        assert_eq!(keeping.forgettable(), 8);
+        keeping.kept(6);
+        assert!(keeping.is_due(), "it has grown since that was begun");
+        keeping.begin(false);
+        assert_eq!(keeping.written(1), 4);
+        keeping.give_up();
+        keeping.begin(true);
+        assert_eq!(keeping.written(1), 8);
+    }
+
+    // Seen to fail: whether the log had grown was judged by the size of the state that was just written, so that it was not forgotten, and the
+    // state was written again at ever shorter intervals.
+    #[test]
+    fn a_state_that_grows_with_the_log_counts() {
+        let mut keeping = Keeping::after(usize::MAX, 1 << 40);
+        let (mut size, mut kept, mut sequence) = (LEAST, Vec::new(), 0);
+        keeping.size = size;
+        while kept.len() < 5 {
+            sequence += 1;
+            keeping.read(1 << 20);
+            keeping.done(sequence);
+            size += 1 << 19;
+            if keeping.is_due() {
+                let before = keeping.grown;
+                keeping.begin(false);
+                assert_eq!(keeping.written(size), before);
+                keeping.kept(sequence);
+                assert_eq!(keeping.grown, sequence);
+                kept.push(sequence);
+            }
+        }
+        // Each time when as much has come as the state before has.
+        assert_eq!(kept, [17, 42, 80, 137, 222]);
     }
 }

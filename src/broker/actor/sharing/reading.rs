@@ -304,9 +304,9 @@ impl Replay<'_> {
             Some(Entry::Step(from, op)) => self.step(from, op, reading, budget),
             // Its stream was made elsewhere meanwhile, and somebody may listen to it there.
             Some(Entry::Aside(from, input)) if matches!(&input, Input::Put { stream, .. } if self.core.is_common(stream)) => {
-                self.routes.turn_to(from);
-                for input in Core::apart(input) {
-                    self.core.refuse(from, &input, &Refusal::no_room(), self.routes);
+                // There may be thousands, each of which is told.
+                for input in Core::apart(input).into_iter().rev() {
+                    reading.own.get_or_insert_default().push_front(Entry::Refused(from, input, Refusal::no_room()));
                 }
             }
             Some(Entry::Aside(from, input)) => {

@@ -38,7 +38,10 @@ impl Sharing {
             Told::Away(why) => {
                 match &why {
                     Some(why) => tracing::warn!(%why, "there is no way to NATS: publishers wait"),
-                    None => tracing::info!("there is a way to NATS"),
+                    None => {
+                        self.keeping.is_back();
+                        tracing::info!("there is a way to NATS");
+                    }
                 }
                 self.contact.tell(why);
             }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::broker::core::{Budget, Core};
 use crate::broker::space::{Beside, StateWriter};
 
@@ -33,8 +31,7 @@ impl Sharing {
 
     /// The state is going to be written.
     pub(in crate::broker::actor) fn begin_to_keep(&mut self) {
-        (self.keeping.forgets_all, self.keeping.tried) = (self.is_stuck(), Some(Instant::now()));
-        self.keeping.is_under_way = true;
+        self.keeping.begin(self.is_stuck());
     }
 
     /// Writes the state, as far as the budget goes. True if all of it is written. Nothing changes it meanwhile.
@@ -64,7 +61,7 @@ impl Sharing {
     /// A state is written: it is to be kept.
     pub(in crate::broker::actor) fn keep(&mut self, work: StateWork) {
         let Some(writer) = work.writer else { return };
-        self.keeping.size = work.size;
-        self.port.keep(writer.finish(self.keeping.sequence), self.keeping.forgettable());
+        let forget = self.keeping.written(work.size);
+        self.port.keep(writer.finish(self.keeping.sequence), forget);
     }
 }

@@ -59,14 +59,12 @@ class View:
         """Shows an event. So a view can also be given to ``RemoteStream.listen(stream, view, events=True)``."""
         with self._drawing:
             state = self._state(getattr(event, "stream", ""))
-            before = state.told
+            told, before = state.told, (state.outcome, state.over)
             line = state.take(event)
             if line is not None:
-                ended = state.told != before
-                self._show(state, event, line, ended)
-                if ended and self._rows.are_fewer():
-                    # What the program prints from this thread, without the lock, finds as many rows as are drawn.
-                    self.refresh()
+                self._show(state, event, line, state.told != told)
+            if before != (state.outcome, state.over):
+                self._refresh_if_fewer()
 
     def away(self, trouble: Optional[str]) -> None:
         """Shows that the broker is away, and why, or is there again: ``listener.when_trouble(view.away)``, or a client's."""
@@ -78,6 +76,12 @@ class View:
             self._away = trouble
             for state in list(self.states.values()):
                 state.away(trouble)
+            self._refresh_if_fewer()
+
+    def _refresh_if_fewer(self) -> None:
+        """What the program prints from this thread, without the lock, finds as many rows as are drawn."""
+        if self._rows.are_fewer():
+            self.refresh()
 
     def refresh(self) -> None:
         """Draws the rows as they are now. A view does so by itself, ten times a second."""

@@ -203,6 +203,31 @@ def test_a_line_stays_whatever_is_drawn_while_the_next_one_is_printed(by: str) -
     assert lines == ["a fit", "b fit" if by == "the view" else "said"]
 
 
+# Seen to fail: rows that went without a line of their own were still there for what was printed next, which erased the line above.
+@pytest.mark.parametrize("how", ["the broker is back", "a listener is cut off"])
+def test_a_line_stays_when_rows_have_gone_without_one(how: str) -> None:
+    output = io.StringIO()
+    console = Console(file=output, force_terminal=True, width=80, height=10)
+    with rich.View(("a", "b", "c"), console) as view:
+        if how == "the broker is back":
+            # Three that are not heard of are one row again.
+            view.away("no broker")
+            view.refresh()
+            view.away(None)
+        else:
+            view.put(Message("a", Start("fit")))
+            view.refresh()
+            view.put(CutOff("a", "slow_listener", "too slow"))
+        between = Between(view.refresh)
+        console.push_render_hook(between)
+        print("said: a line")
+        between.other.join(DEADLINE)
+        console.pop_render_hook()
+    seen = [row for row in screen(output.getvalue(), 10, 80) if row]
+    before = "connected again" if how == "the broker is back" else "a fit: too slow"
+    assert before in seen and seen[seen.index(before) + 1] == "said: a line", seen
+
+
 def test_streams_that_begin_do_not_have_all_rows_drawn_once_more() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=10)
     with rich.View(console=console) as view:

@@ -65,6 +65,7 @@ async fn a_full_log_refuses_and_goes_on_when_it_has_forgotten() {
     // There is room for two of them, and twice for the first, whether it was stored again by itself or not.
     let last = node.say(vec![0; 510 << 10]).await;
     node.append_again(vec![0; 510 << 10]);
+    assert_eq!(node.untaken().await.0, last + 1);
     node.append(vec![1; 510 << 10]);
     loop {
         let reason = node.is_away().await;

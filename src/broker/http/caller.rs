@@ -1,19 +1,25 @@
 //! Whoever asks: what its request comes with, and its calls to the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use tokio::time::timeout;
 
 use crate::broker::connection::ConnectionContext;
 use crate::wire::Token;
+use crate::wire::refusal::CUT_OFF;
 
 use super::answer::Refused;
 use super::call::Call;
 use super::front::Front;
 use super::visit::Visit;
+
+/// A node that does not hear the others cannot tell how streams stand. For so long it is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Caller {
@@ -52,6 +58,18 @@ impl Caller {
         call.hear().await?;
         self.visit.admit();
         Ok(call)
+    }
+
+    /// What is known of streams. A node that does not know it in time says so.
+    ///
+    /// # Errors
+    /// What is refused, or that it is not known.
+    pub(super) async fn in_time<T>(&self, known: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+        if self.context.stats.contact.name().is_none() {
+            // One that is on its own knows.
+            return known.await;
+        }
+        timeout(PATIENCE, known).await.unwrap_or_else(|_| Err(Refused::shutdown(CUT_OFF)))
     }
 
     /// The token in the request, if there is one.

@@ -23,13 +23,12 @@ pub(super) struct Asked {
 }
 
 pub(super) async fn list(caller: Caller, Question(Asked { prefix }): Question<Asked>) -> Result<Response, Refused> {
-    let call = caller.call().await?;
+    let call = caller.admitted().await?;
     let prefix = format!("{DIRECTORY}{prefix}");
     call.say(&format!("{{\"action\":\"listen\",\"prefix\":{},\"receipt\":1}}", json(&prefix))).await;
     let mut entries = Entries { call, text: "[".to_owned(), has_some: false, header: None };
     // The first piece tells whether it is allowed.
-    let goes_on = entries.fill().await?;
-    caller.visit.admit();
+    let goes_on = caller.in_time(entries.fill()).await?;
     let body = pieces::body(|to| async move {
         let mut goes_on = goes_on;
         loop {

@@ -2,15 +2,12 @@
 //! they come, and take no more memory than with a listener.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::value::RawValue;
-use tokio::time::timeout;
 
 use crate::wire::ids::StreamName;
-use crate::wire::refusal::CUT_OFF;
 
 use super::answer::{Refused, json_response};
 use super::asked::Name;
@@ -23,13 +20,10 @@ use super::pieces::{self, Cut, Pieces};
 const OF_DIRECTORY: u64 = 1;
 const OF_STREAM: u64 = 2;
 
-/// A node that does not hear the others cannot tell how streams stand. For so long it is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// See the module.
 pub(super) async fn show(caller: Caller, Name(name): Name) -> Result<Response, Refused> {
     let call = caller.admitted().await?;
-    timeout(PATIENCE, begin(call, &name)).await.unwrap_or_else(|_| Err(Refused::shutdown(CUT_OFF)))
+    caller.in_time(begin(call, &name)).await
 }
 
 /// Answers as soon as it is known whether there is such a stream, and goes on from there.

@@ -1,7 +1,5 @@
 //! Answers behind which the connection is something else: a WebSocket, or the events of a stream.
 
-use std::time::Duration;
-
 use axum::http::{Method, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -12,14 +10,11 @@ use crate::wire::ids::StreamName;
 use super::answer::Refused;
 use super::asked::{Name, Question};
 use super::call::{Call, token_line};
-use super::caller::Caller;
+use super::caller::{Caller, PATIENCE};
 use super::events::END;
 use super::lines::{json, listen, listen_to_entry_abreast};
 use super::next::Next;
 use super::websocket;
-
-/// A node that is behind has caught up within this, or it takes longer than a person or a proxy waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A longer name would not fit into a piece of a line.
 const LONGEST_NAME: usize = 8 << 10;

@@ -33,6 +33,8 @@ const NAME_IN_USE: u64 = 10058;
 const NO_STREAM: u64 = 10059;
 pub(super) const WRONG_LAST_SEQUENCE: u64 = 10071;
 const FULL: u64 = 10077;
+/// That nobody leads, or another: what passes by itself.
+const UNLED: [u64; 2] = [10008, 10009];
 
 /// Nothing came of a request.
 #[derive(Debug)]
@@ -58,6 +60,11 @@ impl Fault {
 
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Silent(_))
+    }
+
+    /// Whether JetStream has said no for good, as far as it is up to JetStream.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if !UNLED.contains(&refusal.err_code))
     }
 }
 

@@ -109,10 +109,12 @@ impl Appender {
                     Ok(sequence) => return pending.stored(due.number, sequence),
                     Err(fault) => {
                         tracing::debug!(id = ?due.append.id, reason = %fault, "a record is not known to be stored, and is sent again");
-                        if fault.is_silent() {
-                            self.trouble.failed(&fault.to_string());
-                        } else {
+                        if fault.is_refusal() {
                             self.trouble.refused(&fault.to_string());
+                        } else {
+                            self.trouble.failed(&fault.to_string());
+                        }
+                        if !fault.is_silent() {
                             pending.answered();
                         }
                         is_again = true;

@@ -65,9 +65,9 @@ impl Link {
         self.client.connection_state() == State::Connected
     }
 
-    /// Whether it is to one of several servers that belong together.
+    /// Whether it is to one of several servers that belong together, as far as is known.
     pub(super) fn is_to_cluster(&self) -> bool {
-        self.client.server_info().cluster.is_some()
+        self.client.try_server_info().is_none_or(|info| info.cluster.is_some())
     }
 
     /// Which connection this is: counts from 1.

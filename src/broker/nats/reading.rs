@@ -57,7 +57,7 @@ impl Stop {
 
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
-        if fault.is_silent() { Self::Away(fault.to_string()) } else { Self::Refused(fault.to_string()) }
+        if fault.is_refusal() { Self::Refused(fault.to_string()) } else { Self::Away(fault.to_string()) }
     }
 }
 

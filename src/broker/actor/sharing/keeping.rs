@@ -54,9 +54,12 @@ pub(super) struct Keeping {
 struct UnderWay {
     /// The log had grown when it was begun. What is read meanwhile, and how large the state turns out to be, changes nothing about it.
     has_grown: bool,
-    /// All that was said before is to be forgotten then, since nothing more fits.
-    forgets_all: bool,
-    size: usize,
+    /// Up to where the log is to be forgotten then. None: all that was said before, since nothing more fits.
+    forget: Option<u64>,
+    /// Once it is written, up to where it goes and what it takes.
+    written: Option<(u64, usize)>,
+    /// It is stored, which others may not know yet.
+    is_stored: bool,
 }
 
 impl Keeping {
@@ -81,29 +84,36 @@ impl Keeping {
     /// The state is going to be written.
     pub(super) fn begin(&mut self, forgets_all: bool) {
         self.tried = Some(Instant::now());
-        self.under_way = Some(UnderWay { has_grown: self.has_grown(), forgets_all, size: 0 });
+        let has_grown = self.has_grown();
+        let forget = if has_grown { self.grown } else { 0 };
+        self.under_way = Some(UnderWay { has_grown, forget: Some(forget).filter(|_| !forgets_all), written: None, is_stored: false });
     }
 
-    pub(super) fn is_under_way(&self) -> bool {
-        self.under_way.is_some()
+    /// Whether this node writes it or has it stored. Another would be in its way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| !under_way.is_stored)
     }
 
     /// It is written and takes so much. Returns up to where the log is to be forgotten once it is kept.
     pub(super) fn written(&mut self, size: usize) -> u64 {
         let Some(under_way) = &mut self.under_way else { return 0 };
-        under_way.size = size;
-        match (under_way.forgets_all, under_way.has_grown) {
-            (true, _) => self.sequence,
-            (false, true) => self.grown,
-            (false, false) => 0,
+        under_way.written = Some((self.sequence, size));
+        under_way.forget.unwrap_or(self.sequence)
+    }
+
+    /// It is stored. It is kept when all nodes know.
+    pub(super) fn stored(&mut self) {
+        if let Some(under_way) = &mut self.under_way {
+            under_way.is_stored = true;
         }
     }
 
     /// Some node has kept the state up to this record.
     pub(super) fn kept(&mut self, cut: u64) {
         let mut has_grown = self.has_grown();
-        if let Some(own) = self.under_way.take() {
-            (self.size, has_grown) = (own.size, own.has_grown);
+        // It may also be that of another node, from before this one has begun.
+        if let Some((UnderWay { has_grown: had_grown, .. }, size)) = self.own(cut) {
+            (self.size, has_grown) = (size, had_grown);
         }
         self.failures = 0;
         if cut > self.cut {
@@ -114,14 +124,23 @@ impl Keeping {
         }
     }
 
+    /// Takes the state that this node keeps, and what it takes, if that has been kept with this cut.
+    fn own(&mut self, cut: u64) -> Option<(UnderWay, usize)> {
+        let (end, size) = self.under_way.as_ref()?.written?;
+        if end > cut {
+            return None;
+        }
+        Some((self.under_way.take()?, size))
+    }
+
     /// The state was not kept. It is tried again later.
     pub(super) fn failed(&mut self) {
         (self.under_way, self.failures) = (None, self.failures + 1);
     }
 
-    /// There is a way to NATS again, which may have been why it was not kept.
+    /// There is a way to NATS again, which may have been why it was not kept. But it may also be that to keep it is more than NATS can do.
     pub(super) fn is_back(&mut self) {
-        self.failures = 0;
+        self.failures = self.failures.min(1);
     }
 
     /// Nobody will say that it is kept.
@@ -135,7 +154,7 @@ impl Keeping {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !self.is_under_way() && (self.has_grown() || self.is_unsure()) && (self.failures == 0 || self.has_been(self.pause()))
+        self.under_way.is_none() && (self.has_grown() || self.is_unsure()) && (self.failures == 0 || self.has_been(self.pause()))
     }
 
     /// How long it waits after so many failures.
@@ -220,6 +239,8 @@ mod tests {
         keeping.failed();
         assert!(!keeping.is_due());
         keeping.is_back();
+        assert!(!keeping.is_due());
+        advance(AGAIN + Duration::from_millis(1)).await;
         assert!(keeping.is_due(), "it may have been the way");
         keeping.kept(2000);
         keeping.led(2000);
@@ -245,6 +266,7 @@ mod tests {
         // Since another leads.
         keeping.begin(false);
         assert_eq!(keeping.written(1), 0);
+        keeping.stored();
         read(&mut keeping, 7..=8);
         keeping.kept(6);
         assert!(keeping.is_due(), "it has grown since that was begun");
@@ -253,6 +275,25 @@ mod tests {
         keeping.give_up();
         keeping.begin(true);
         assert_eq!(keeping.written(1), 8);
+    }
+
+    #[test]
+    fn what_another_node_has_kept_before_is_not_the_own_state() {
+        let mut keeping = Keeping::after(3, 1 << 30);
+        for sequence in 1..=4 {
+            keeping.read(100);
+            keeping.done(sequence);
+        }
+        keeping.begin(false);
+        assert!(keeping.is_busy());
+        keeping.kept(2);
+        assert_eq!((keeping.is_busy(), keeping.grown), (true, 2));
+        assert_eq!(keeping.written(7), 0, "others may have to read what is behind that");
+        keeping.kept(3);
+        keeping.stored();
+        assert!(!keeping.is_busy() && !keeping.is_due());
+        keeping.kept(4);
+        assert_eq!((keeping.size, keeping.grown), (7, 4));
     }
 
     // Seen to fail: whether the log had grown was judged by the size of the state that was just written, so that it was not forgotten, and the

@@ -30,7 +30,10 @@ impl Sharing {
             }
             Told::Led(sequence) => self.keeping.led(sequence),
             // It is under way until all nodes know.
-            Told::Kept(Ok(cut)) => self.outgoing.push(Entry::Step(None, Op::Kept(cut))),
+            Told::Kept(Ok(cut)) => {
+                self.keeping.stored();
+                self.outgoing.push(Entry::Step(None, Op::Kept(cut)));
+            }
             Told::Kept(Err(why)) => {
                 self.keeping.failed();
                 tracing::warn!(%why, "the state of the space was not kept");

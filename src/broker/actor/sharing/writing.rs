@@ -19,7 +19,9 @@ impl Sharing {
     /// Whether the state is to be written, by this node.
     pub(in crate::broker::actor) fn is_to_keep(&self) -> bool {
         // Asked in every turn: the dear question comes last.
-        !self.is_leaving && (self.keeping.is_due() && self.members.eldest() == Some(self.life) || self.is_stuck())
+        !self.is_leaving
+            && !self.keeping.is_busy()
+            && (self.keeping.is_due() && self.members.eldest() == Some(self.life) || self.is_stuck())
     }
 
     /// Whether nothing can be said any more, perhaps since the log is full. Then it may be that the one whose turn it is has gone, which nobody can

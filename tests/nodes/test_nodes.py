@@ -25,8 +25,8 @@ Say = Callable[[str], None]
 
 #: How long faults go on.
 SECONDS = float(os.environ.get("NODES_SECONDS", "120"))
-#: Within this all go on after a fault: an election of JetStream, and the lease of a node.
-RECOVERY = 45
+#: Within this all go on after a fault: elections of JetStream, of which there may be several in a row behind a cut, and the lease of a node.
+RECOVERY = 90
 
 
 # One order

@@ -114,22 +114,21 @@ mod tests {
 
     use super::*;
 
-    /// One, and what it has told.
-    fn teller() -> (Arc<Teller>, Arc<Mutex<Vec<String>>>) {
+    /// Both parts, and what is told of them.
+    fn parts() -> (Trouble, Trouble, Arc<Mutex<Vec<String>>>) {
         let told = Arc::<Mutex<Vec<_>>>::default();
         let all = Arc::clone(&told);
         let tell = move |told| {
             all.lock().unwrap().push(format!("{told:?}"));
             true
         };
-        (Arc::new(Teller::new(tell, CancellationToken::new())), told)
+        let teller = Arc::new(Teller::new(tell, CancellationToken::new()));
+        (Trouble::new(Arc::clone(&teller), Part::Reading), Trouble::new(teller, Part::Appending), told)
     }
 
     #[tokio::test(start_paused = true)]
     async fn trouble_that_lasts_is_told_once_and_taken_back_when_all_is_well() {
-        let (teller, told) = teller();
-        let mut reading = Trouble::new(Arc::clone(&teller), Part::Reading);
-        let mut appending = Trouble::new(Arc::clone(&teller), Part::Appending);
+        let (mut reading, mut appending, told) = parts();
         reading.failed("short");
         reading.is_over();
         assert!(told.lock().unwrap().is_empty());
@@ -147,9 +146,7 @@ mod tests {
     // Seen to fail: a log that was full when its server was back counted as one that does not answer.
     #[tokio::test(start_paused = true)]
     async fn what_is_refused_is_told_in_place_of_a_silence_before() {
-        let (teller, told) = teller();
-        let mut reading = Trouble::new(Arc::clone(&teller), Part::Reading);
-        let mut appending = Trouble::new(Arc::clone(&teller), Part::Appending);
+        let (mut reading, mut appending, told) = parts();
         reading.failed("silent");
         appending.failed("silent");
         advance(GRACE).await;

@@ -40,7 +40,7 @@ pub(super) struct Keeping {
     /// The state that this node keeps.
     under_way: Option<UnderWay>,
     /// When this node last tried to keep it.
-    pub(super) tried: Option<Instant>,
+    tried: Option<Instant>,
     /// How often in a row it could not.
     failures: u32,
     /// After so many records it is due.
@@ -86,7 +86,7 @@ impl Keeping {
         self.tried = Some(Instant::now());
         let has_grown = self.has_grown();
         let forget = if has_grown { self.grown } else { 0 };
-        self.under_way = Some(UnderWay { has_grown, forget: Some(forget).filter(|_| !forgets_all), written: None, is_stored: false });
+        self.under_way = Some(UnderWay { has_grown, forget: (!forgets_all).then_some(forget), written: None, is_stored: false });
     }
 
     /// Whether this node writes it or has it stored. Another would be in its way.
@@ -112,8 +112,8 @@ impl Keeping {
     pub(super) fn kept(&mut self, cut: u64) {
         let mut has_grown = self.has_grown();
         // It may also be that of another node, from before this one has begun.
-        if let Some((UnderWay { has_grown: had_grown, .. }, size)) = self.own(cut) {
-            (self.size, has_grown) = (size, had_grown);
+        if let Some((had_grown, size)) = self.take_own(cut) {
+            (has_grown, self.size) = (had_grown, size);
         }
         self.failures = 0;
         if cut > self.cut {
@@ -124,13 +124,12 @@ impl Keeping {
         }
     }
 
-    /// Takes the state that this node keeps, and what it takes, if that has been kept with this cut.
-    fn own(&mut self, cut: u64) -> Option<(UnderWay, usize)> {
-        let (end, size) = self.under_way.as_ref()?.written?;
-        if end > cut {
-            return None;
-        }
-        Some((self.under_way.take()?, size))
+    /// If the state that this node keeps has been kept with this cut, it is not under way any more: whether the log had grown, and what it takes.
+    fn take_own(&mut self, cut: u64) -> Option<(bool, usize)> {
+        let UnderWay { has_grown, written, .. } = self.under_way.as_ref()?;
+        let own = written.filter(|(end, _)| *end <= cut).map(|(_, size)| (*has_grown, size))?;
+        self.under_way = None;
+        Some(own)
     }
 
     /// The state was not kept. It is tried again later.

@@ -19,6 +19,14 @@ fn two(rng: &mut Rng) -> (Arc<Mutex<Shelf>>, Node, Node) {
     (shelf, one, other)
 }
 
+/// And of a stream, too.
+fn two_with_a_stream(rng: &mut Rng) -> (Arc<Mutex<Shelf>>, Node, Node) {
+    let (shelf, mut one, mut other) = two(rng);
+    put(&mut one);
+    settle(&mut one, &mut other, &shelf, rng);
+    (shelf, one, other)
+}
+
 fn settle(one: &mut Node, other: &mut Node, shelf: &Arc<Mutex<Shelf>>, rng: &mut Rng) {
     while one.read(shelf, rng) || other.read(shelf, rng) {}
 }
@@ -57,9 +65,7 @@ fn resumed(node: &Node) -> (u64, u64) {
 #[test]
 fn a_listener_that_is_ahead_of_its_new_node_waits_for_it() {
     let mut rng = Rng::with_seed(7);
-    let (shelf, mut one, mut other) = two(&mut rng);
-    put(&mut one);
-    settle(&mut one, &mut other, &shelf, &mut rng);
+    let (shelf, mut one, mut other) = two_with_a_stream(&mut rng);
     assert!(other.sharing.is_fresh());
     let (from, before) = (other.ids.take(), position(&other));
     other.say(from, vec![resumes(before)]);
@@ -89,9 +95,7 @@ fn a_listener_that_is_ahead_of_its_new_node_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn who_resumes_many_streams_waits_once() {
     let mut rng = Rng::with_seed(7);
-    let (shelf, mut one, mut other) = two(&mut rng);
-    put(&mut one);
-    settle(&mut one, &mut other, &shelf, &mut rng);
+    let (shelf, mut one, mut other) = two_with_a_stream(&mut rng);
     let (from, past) = (other.ids.take(), Position { epoch: Epoch::new(7), sequence: 7 });
     let records = shelf.lock().unwrap().records.len();
     other.say(from, (0..50).map(|_| resumes(past)).collect());
@@ -103,9 +107,7 @@ async fn who_resumes_many_streams_waits_once() {
 #[test]
 fn who_waits_goes_on_waiting_when_its_node_begins_again() {
     let mut rng = Rng::with_seed(7);
-    let (shelf, mut one, mut other) = two(&mut rng);
-    put(&mut one);
-    settle(&mut one, &mut other, &shelf, &mut rng);
+    let (shelf, mut one, mut other) = two_with_a_stream(&mut rng);
     // The other is cut off for longer than the lease.
     for _ in 0..5 {
         shelf.lock().unwrap().now += Duration::from_secs(2);
